@@ -1,0 +1,100 @@
+"""What a person sees: stderr, a live line on a terminal, plain text elsewhere."""
+
+from collections.abc import Sequence
+from typing import Self
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from mnist_fn.shared.config import Config
+from mnist_fn.shared.data import Dataset
+from mnist_fn.shared.evaluation import Evaluation
+from mnist_fn.shared.metrics import Row
+from mnist_fn.shared.trainer import Run
+
+console = Console(stderr=True, highlight=False)
+
+
+class TrainingView:
+    """A progress bar on a terminal; elsewhere one line at the start."""
+
+    def __init__(self) -> None:
+        self._bar = Progress(
+            TextColumn("epoch {task.completed:.0f}/{task.total:.0f}"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.description}"),
+            TimeRemainingColumn(compact=True),
+            console=console,
+            disable=not console.is_terminal,
+        )
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def on_start(self, config: Config, dataset: Dataset, device: str, done: int) -> None:
+        """Say what is about to be trained."""
+        console.print(
+            f"{config.model} on {dataset.name}: {len(dataset.train):,} train, "
+            f"{len(dataset.test):,} test; {config.epochs} epochs on {device}"
+            + (f", going on after epoch {done}" if done else "")
+        )
+        self._task = self._bar.add_task("compiling", total=config.epochs, completed=done)
+
+    def on_epoch(self, row: Row) -> None:
+        """Show an epoch's figures."""
+        self._bar.update(
+            self._task,
+            completed=row["epoch"],
+            description=f"train {row['train_loss']:.4f} {row['train_accuracy']:.2%}  "
+            f"test {row['test_loss']:.4f} {row['test_accuracy']:.2%}",
+        )
+
+
+def show_run(run: Run) -> None:
+    """The end of a training: final and best figures, the worst mistakes, where it is."""
+    table = Table.grid(padding=(0, 2))
+    table.add_row("", Text("loss", justify="right"), Text("accuracy", justify="right"))
+    for name in ("train", "test"):
+        table.add_row(
+            f"final {name}",
+            f"{run.final[f'{name}_loss']:.5f}",
+            f"{run.final[f'{name}_accuracy']:.2%}",
+        )
+    loss, accuracy = run.best["test_loss"], run.best["test_accuracy"]
+    table.add_row("best test", f"{loss['value']:.5f}", f"{accuracy['value']:.2%}")
+    table.add_row("at epoch", f"{loss['epoch']}", f"{accuracy['epoch']}")
+    for column in table.columns[1:]:
+        column.justify = "right"
+    console.print(table)
+    show_confusions(run.evaluation)
+    if run.path is not None:
+        console.print(Text(f"run: {run.path}"), soft_wrap=True)
+
+
+def show_confusions(evaluation: Evaluation) -> None:
+    """The most frequent mistakes on one line: true → predicted."""
+    worst = "   ".join(map(str, evaluation.worst_confusions()))
+    console.print(f"worst confusions: {worst or 'none'}")
+
+
+def show_matrix(matrix: np.ndarray, per_class: Sequence[float]) -> None:
+    """The confusion matrix with each class's accuracy; rows are true classes."""
+    table = Table(box=None, padding=(0, 1), pad_edge=False)
+    table.add_column("true", justify="right")
+    for label in range(len(matrix)):
+        table.add_column(f"→{label}", justify="right")
+    table.add_column("accuracy", justify="right")
+    for label, row in enumerate(matrix):
+        cells = [
+            Text(str(count), style="bold" if column == label else "red" if count else "dim")
+            for column, count in enumerate(row)
+        ]
+        table.add_row(str(label), *cells, f"{per_class[label]:.2%}")
+    console.print(table)

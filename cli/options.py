@@ -1,0 +1,77 @@
+"""Options that several commands share. None means: not given, the Config's default holds."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mnist_fn.shared.config import DATASETS, MODELS, OPTIMIZERS, PRECISIONS, Config
+from mnist_fn.shared.errors import InputError
+
+_STUDY = "The experiment"
+_WHERE = "Where"
+
+
+def _option(text: str, *names: str, panel: str = _STUDY, **more: Any) -> Any:
+    return typer.Option(*names, help=text, rich_help_panel=panel, show_default=False, **more)
+
+
+Model = Annotated[
+    str | None,
+    _option(f"{', '.join(f'{k} {v}' for k, v in MODELS.items())}. Default: shallow."),
+]
+Hidden = Annotated[str | None, _option("Widths of the hidden layers outright, such as 256,128.")]
+DatasetName = Annotated[str | None, _option(f"{', '.join(DATASETS)} or auto. Default: mnist.")]
+Validation = Annotated[int | None, _option("Examples held out of train. Default: 0.")]
+L2 = Annotated[float | None, _option("λ of the penalty λ Σ W² on weights. Default: 0.")]
+Optimizer = Annotated[str | None, _option(f"{' or '.join(OPTIMIZERS)}. Default: adam.")]
+WeightDecay = Annotated[float | None, _option("Decoupled decay of the weights, for adamw.")]
+LearningRate = Annotated[float | None, _option("Default: 5e-4.")]
+BatchSize = Annotated[int | None, _option("Default: 200.")]
+Epochs = Annotated[int | None, _option("Default: 100.")]
+Seed = Annotated[int | None, _option("Of initial weights, batches and split. Default: 0.")]
+Precision = Annotated[str | None, _option(f"{' or '.join(PRECISIONS)}. Default: float32.")]
+Device = Annotated[str, typer.Option(help="auto, cpu or gpu.", rich_help_panel=_WHERE)]
+DataDir = Annotated[
+    Path | None,
+    _option(
+        "Folder with the four IDX files. Default: where MNIST_FN_DATA says, then the cache, "
+        "then a download.",
+        panel=_WHERE,
+    ),
+]
+Json = Annotated[
+    bool,
+    typer.Option("--json", help="One JSON document on stdout.", rich_help_panel="Output"),
+]
+
+
+def hidden_from(model: str | None, hidden: str | None) -> tuple[int, ...] | None:
+    """Layer widths from --model or --hidden, None if neither is given.
+
+    Raises:
+        InputError: both are given, or either is not understood.
+    """
+    if model is not None and hidden is not None:
+        raise InputError("--model and --hidden: give one of them, they both say the layers")
+    if hidden is not None:
+        try:
+            return tuple(int(width) for width in hidden.split(",") if width.strip())
+        except ValueError as error:
+            raise InputError(
+                f"--hidden {hidden[:40]!r}: expected widths such as 512 or 256,128"
+            ) from error
+    if model is None:
+        return None
+    if model not in MODELS:
+        raise InputError(f"--model {model[:40]!r}: must be one of {', '.join(MODELS)}")
+    return MODELS[model]
+
+
+def make_config(**given: Any) -> Config:
+    """A Config from what was given on the command line; None leaves the default.
+
+    Raises:
+        InputError: a value out of its range.
+    """
+    return Config(**{name: value for name, value in given.items() if value is not None})

@@ -1,0 +1,1 @@
+"""The figures: each reads saved records and draws; none trains."""

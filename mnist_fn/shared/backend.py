@@ -1,0 +1,116 @@
+"""The contract between the experiment and the numerics, and how a backend is found."""
+
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+from typing import Any, Protocol
+
+import numpy as np
+
+from mnist_fn.shared.config import Config
+from mnist_fn.shared.data import Dataset
+from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.state import ParamTree, StateTree
+
+GROUP = "mnist_fn.backends"
+DEVICES = ("auto", "cpu", "gpu")
+
+
+@dataclass(frozen=True)
+class EpochMetrics:
+    """Sums over the examples of an epoch, each taken before the update of its batch."""
+
+    loss_sum: float  # of each example's cross-entropy, without the penalty
+    correct: int
+    count: int
+
+    @property
+    def loss(self) -> float:
+        """Mean cross-entropy of an example."""
+        return self.loss_sum / self.count
+
+    @property
+    def accuracy(self) -> float:
+        """Share of examples classified correctly, 0 to 1."""
+        return self.correct / self.count
+
+
+class Backend(Protocol):
+    """The numerics of one Config on one Dataset, made by `make(config, dataset, device)`.
+
+    `State` is the backend's own and opaque to everything else. A state that was given to
+    `train_epoch` must not be used again (its memory may have been reused).
+    """
+
+    name: str
+    device: str  # what it computes on, in words: "cpu", "NVIDIA H200"
+
+    def load(self, state: StateTree) -> Any:
+        """The backend's own state from the shared one; `state` is not kept or changed."""
+        ...
+
+    def dump(self, state: Any) -> StateTree:
+        """The shared form of a state, in NumPy arrays of its own."""
+        ...
+
+    def train_epoch(self, state: Any, order: np.ndarray) -> tuple[Any, EpochMetrics]:
+        """One pass over the training examples in `order`.
+
+        Args:
+            state: what `load` or the last `train_epoch` returned.
+            order: int32 [n], cut into batches of `config.batch_size`; the last may be short.
+        """
+        ...
+
+    def logits(self, state: Any, images: np.ndarray) -> np.ndarray:
+        """Logits [n, classes] of uint8 images [n, rows, columns], in the run's precision."""
+        ...
+
+    def losses(self, state: Any, indices: np.ndarray) -> tuple[float, float]:
+        """(cross-entropy, objective) of one batch, means over it; the objective adds the
+        penalty λ Σ W². For the parity ladder.
+        """
+        ...
+
+    def gradients(self, state: Any, indices: np.ndarray) -> ParamTree:
+        """Gradient of the objective on one batch of training examples. For the ladder."""
+        ...
+
+
+class MakeBackend(Protocol):
+    """What a backend's entry point names."""
+
+    def __call__(self, config: Config, dataset: Dataset, device: str) -> Backend:
+        """Make the backend; raises InputError for a device or precision it doesn't have."""
+        ...
+
+
+def names() -> list[str]:
+    """The names of all installed backends, sorted."""
+    return sorted({point.name for point in entry_points(group=GROUP)})
+
+
+def find(name: str) -> MakeBackend:
+    """The maker of a backend, by its entry point's name.
+
+    Raises:
+        InputError: no such backend, or it can't be imported.
+    """
+    for point in entry_points(group=GROUP, name=name):
+        try:
+            return point.load()
+        except (ImportError, AttributeError) as error:
+            raise InputError(f"--backend {name}: can't be loaded ({error})") from error
+    raise InputError(
+        f"--backend {name[:40]!r}: no such backend; installed are {', '.join(names()) or 'none'}"
+    )
+
+
+def check_device(device: str) -> str:
+    """`device` if it is one of DEVICES.
+
+    Raises:
+        InputError: it is not.
+    """
+    if device not in DEVICES:
+        raise InputError(f"--device {device[:40]!r}: must be one of {', '.join(DEVICES)}")
+    return device

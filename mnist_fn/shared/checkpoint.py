@@ -1,0 +1,128 @@
+"""A StateTree as one safetensors file that carries a digest of its content. No pickle."""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.state import ParamTree, StateTree, named_tensors
+from mnist_fn.shared.storage import digest_of, read_bounded, write_atomically
+
+SCHEMA = 1
+_KEY = "mnist_fn"  # the one metadata key: with several, safetensors' order is not fixed
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A state and what it belongs to."""
+
+    state: StateTree
+    epoch: int  # epochs done
+    run: str  # the identity of its run: see records.identity
+    metrics: str  # SHA-256 of the metrics rows up to this epoch
+
+
+def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a checkpoint atomically; equal checkpoints give equal bytes.
+
+    Raises:
+        InputError: it can't be written.
+    """
+    tensors = _flatten(checkpoint.state)
+    header = {
+        "schema": SCHEMA,
+        "epoch": checkpoint.epoch,
+        "step": checkpoint.state.step,
+        "run": checkpoint.run,
+        "metrics": checkpoint.metrics,
+    }
+    header["digest"] = _digest(header, tensors)
+    write_atomically(path, save(tensors, metadata={_KEY: json.dumps(header, sort_keys=True)}))
+
+
+def read_checkpoint(path: Path, like: StateTree) -> Checkpoint:
+    """Read a checkpoint whose tensors must have the names, shapes and dtypes of `like`.
+
+    Raises:
+        InputError: missing, damaged, of another schema, or of another model.
+    """
+    expected = _flatten(like)
+    size = sum(tensor.nbytes for tensor in expected.values())
+    data = read_bounded(path, size + 2**20)
+    header = _header(path, data)
+    try:
+        tensors = load(data)
+    except (SafetensorError, ValueError, KeyError) as error:
+        raise InputError(f"{path}: not readable as safetensors; the file is damaged") from error
+    for name in sorted(expected.keys() | tensors.keys()):
+        want, have = expected.get(name), tensors.get(name)
+        if want is None or have is None or want.shape != have.shape or want.dtype != have.dtype:
+            raise InputError(
+                f"{path}: {name[:60]} is {_describe(have)}, this run's is {_describe(want)}; "
+                "the checkpoint is of another run"
+            )
+    digest = header.pop("digest", None)
+    if digest != _digest(header, tensors):
+        raise InputError(f"{path}: its content does not match its digest; the file is damaged")
+    trees = {kind: _nest(tensors, kind) for kind in ("params", "mu", "nu")}
+    state = StateTree(trees["params"], trees["mu"], trees["nu"], step=header["step"])
+    return Checkpoint(state, header["epoch"], header["run"], header["metrics"])
+
+
+def weights_digest(params: ParamTree) -> str:
+    """SHA-256 of the weights alone, hexadecimal: names an evaluation's subject."""
+    return _digest({}, dict(named_tensors(params)))
+
+
+def _header(path: Path, data: bytes) -> dict[str, Any]:
+    try:  # the format: a little-endian length, then JSON of that length
+        length = int.from_bytes(data[:8], "little")
+        header = json.loads(json.loads(data[8 : 8 + length])["__metadata__"][_KEY])
+        schema = header["schema"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise InputError(f"{path}: not a checkpoint of mnist-fn, or damaged") from error
+    if schema != SCHEMA:
+        raise InputError(
+            f"{path}: schema {str(schema)[:20]}, this version reads {SCHEMA}; "
+            "use the version of mnist-fn that wrote it"
+        )
+    return header
+
+
+def _flatten(state: StateTree) -> dict[str, np.ndarray]:
+    return {
+        f"{kind}/{name}": np.ascontiguousarray(tensor)
+        for kind, tree in state.trees().items()
+        for name, tensor in named_tensors(tree)
+    }
+
+
+def _nest(tensors: dict[str, np.ndarray], kind: str) -> ParamTree:
+    tree: ParamTree = {}
+    for name in sorted(n for n in tensors if n.startswith(kind + "/")):
+        _, layer, tensor = name.split("/")
+        tree.setdefault(layer, {})[tensor] = tensors[name]
+    # "layer10" sorts before "layer2"; kernels first, as everywhere
+    return {
+        layer: {"kernel": tree[layer]["kernel"], "bias": tree[layer]["bias"]}
+        for layer in sorted(tree, key=lambda name: int(name.removeprefix("layer")))
+    }
+
+
+def _digest(header: dict[str, Any], tensors: dict[str, np.ndarray]) -> str:
+    digest = hashlib.sha256(digest_of(header).encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype.str} {tensor.shape}".encode())
+        digest.update(np.ascontiguousarray(tensor).data)
+    return digest.hexdigest()
+
+
+def _describe(tensor: np.ndarray | None) -> str:
+    return "absent" if tensor is None else f"{tensor.dtype} {list(tensor.shape)}"

@@ -1,0 +1,152 @@
+"""The experiment as one frozen value. Its defaults are the study's recipe."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from mnist_fn.shared.errors import InputError
+
+DATASETS = ("mnist", "fashion-mnist", "kmnist", "digits", "idx")
+OPTIMIZERS = ("adam", "adamw")
+PRECISIONS = ("float32", "float64")
+MODELS: dict[str, tuple[int, ...]] = {"linear": (), "shallow": (512,), "deep": (512, 256)}
+
+MAX_SEED = 2**32 - 1
+MAX_WIDTH = 65_536
+MAX_LAYERS = 16
+MAX_EPOCHS = 1_000_000
+
+
+@dataclass(frozen=True)
+class Config:
+    """One training run, apart from where it computes. Frozen and hashable.
+
+    Two runs with equal configs draw the same initial weights and the same batches
+    on every backend; what may differ between them is arithmetic alone.
+
+    Raises:
+        InputError: a field is out of its range; the message names the command's option.
+    """
+
+    dataset: str = "mnist"  # one of DATASETS
+    validation: int = 0  # examples held out of train
+    hidden: tuple[int, ...] = (512,)  # widths of the hidden layers; () is the linear model
+    l2: float = 0.0  # λ in CE + λ Σ W², weights only, no ½
+    optimizer: str = "adam"  # one of OPTIMIZERS
+    weight_decay: float = 0.0  # decoupled decay of the weights, adamw only
+    learning_rate: float = 5e-4
+    batch_size: int = 200
+    epochs: int = 100
+    seed: int = 0  # of every draw: initial weights, batch order, validation split
+    precision: str = "float32"  # of weights, moments and arithmetic; one of PRECISIONS
+
+    def __post_init__(self) -> None:
+        _check_types(self)
+        _one_of("dataset", self.dataset, DATASETS)
+        _one_of("optimizer", self.optimizer, OPTIMIZERS)
+        _one_of("precision", self.precision, PRECISIONS)
+        _in_range("validation", self.validation, 0, 2**31)
+        _in_range("batch-size", self.batch_size, 1, 2**31)
+        _in_range("epochs", self.epochs, 1, MAX_EPOCHS)
+        _in_range("seed", self.seed, 0, MAX_SEED)
+        _in_range("l2", self.l2, 0.0, 1e6)
+        _in_range("weight-decay", self.weight_decay, 0.0, 1e6)
+        _in_range("learning-rate", self.learning_rate, 0.0, 1e6)
+        if self.learning_rate == 0:
+            raise InputError("--learning-rate 0: must be greater than 0")
+        if len(self.hidden) > MAX_LAYERS:
+            raise InputError(f"--hidden: {len(self.hidden)} layers, at most {MAX_LAYERS}")
+        for width in self.hidden:
+            _in_range("hidden", width, 1, MAX_WIDTH)
+        if self.optimizer == "adam" and self.weight_decay:
+            raise InputError(
+                f"--weight-decay {self.weight_decay:g} is adamw's; "
+                "add --optimizer adamw, or use --l2 for the study's penalty"
+            )
+        if self.optimizer == "adamw" and not self.weight_decay:
+            raise InputError(
+                "--optimizer adamw needs --weight-decay above 0: PyTorch's default (0.01) and "
+                "optax's (0.0001) differ, so none is assumed"
+            )
+
+    @property
+    def model(self) -> str:
+        """The model's name (`linear`, `shallow`, `deep`) or its widths (`256-128`)."""
+        for name, hidden in MODELS.items():
+            if hidden == self.hidden:
+                return name
+        return "-".join(str(width) for width in self.hidden)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; `from_dict` reads them back to an equal Config."""
+        return {**asdict(self), "hidden": list(self.hidden)}
+
+    @classmethod
+    def from_dict(cls, values: object) -> "Config":
+        """Read what `to_dict` wrote, from a file that nobody need trust.
+
+        Raises:
+            InputError: not a mapping, a key unknown or missing, a value of a wrong type or range.
+        """
+        if not isinstance(values, Mapping):
+            raise InputError(f"config: expected an object, found {type(values).__name__}")
+        names = {field.name for field in fields(cls)}
+        if unknown := sorted(str(key) for key in set(values) - names):
+            raise InputError(f"config: unknown field {', '.join(unknown)[:80]}")
+        if missing := sorted(names - set(values)):
+            raise InputError(f"config: missing field {', '.join(missing)}")
+        hidden = values["hidden"]
+        if not isinstance(hidden, list | tuple):
+            raise InputError(f"config: hidden must be a list, found {type(hidden).__name__}")
+        return cls(**{**values, "hidden": tuple(hidden)})
+
+    def replace(self, **changes: Any) -> "Config":
+        """A copy with some fields changed, checked again."""
+        return replace(self, **changes)
+
+
+def _check_types(config: Config) -> None:
+    for field in fields(config):
+        value = getattr(config, field.name)
+        kind = type(field.default)
+        if field.name == "hidden":
+            good = isinstance(value, tuple) and all(type(width) is int for width in value)
+        elif kind is float:
+            good = type(value) in (int, float) and _finite(value)
+            if good:  # 0 and 0.0 are one experiment: one hash, one JSON
+                object.__setattr__(config, field.name, float(value))
+        else:
+            good = type(value) is kind
+        if not good:
+            shown = repr(value)[:40]
+            raise InputError(
+                f"{_option(field.name)} {shown}: expected {_expected(field.name, kind)}"
+            )
+
+
+def _finite(value: float) -> bool:
+    try:
+        return math.isfinite(value)
+    except OverflowError:
+        return False
+
+
+def _expected(name: str, kind: type) -> str:
+    if name == "hidden":
+        return "a list of layer widths"
+    return {int: "a whole number", float: "a finite number", str: "a word"}[kind]
+
+
+def _option(name: str) -> str:
+    return "--" + name.replace("_", "-")
+
+
+def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise InputError(f"--{name} {value[:40]!r}: must be one of {', '.join(choices)}")
+
+
+def _in_range(name: str, value: float, low: float, high: float) -> None:
+    if not low <= value <= high:
+        raise InputError(f"--{name} {value:g}: must be between {low:g} and {high:g}")

@@ -1,0 +1,110 @@
+"""The one evaluation of every run on every backend, from logits, in NumPy float64."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mnist_fn.shared.state import ParamTree
+
+
+def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, classes: int) -> np.ndarray:
+    """Counts [classes, classes], int64: row i, column j is how often a true i was called j."""
+    matrix = np.zeros((classes, classes), dtype=np.int64)
+    np.add.at(matrix, (labels, predictions), 1)
+    return matrix
+
+
+def log_probabilities(logits: np.ndarray) -> np.ndarray:
+    """Log-softmax of logits [n, classes], float64, shifted by the row's maximum."""
+    shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+
+
+def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Mean over examples of -log softmax(logits)[label], in nats."""
+    return float(-log_probabilities(logits)[np.arange(len(labels)), labels].mean())
+
+
+@dataclass(frozen=True)
+class Confusion:
+    """One kind of mistake: `count` test digits of class `true` were called `predicted`."""
+
+    true: int
+    predicted: int
+    count: int
+    share: float  # of the true class's examples, 0 to 1
+
+    def __str__(self) -> str:
+        return f"{self.true} → {self.predicted}: {self.count} ({self.share:.1%})"
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a model does on a split; everything but the loss follows from the predictions."""
+
+    loss: float  # mean cross-entropy in nats, without the penalty
+    predictions: np.ndarray  # uint8 [n]
+    confusion_matrix: np.ndarray  # int64 [classes, classes], rows are true classes
+
+    @property
+    def accuracy(self) -> float:
+        """Share of examples on the diagonal, 0 to 1."""
+        return float(np.trace(self.confusion_matrix) / self.confusion_matrix.sum())
+
+    @property
+    def per_class_accuracy(self) -> np.ndarray:
+        """Share of each true class on the diagonal [classes]; NaN for a class without examples."""
+        return np.diag(row_normalized(self.confusion_matrix))
+
+    def worst_confusions(self, n: int = 5) -> list[Confusion]:
+        """The most frequent mistakes by share of their true class, the worst first."""
+        return worst_confusions(self.confusion_matrix, n)
+
+
+def row_normalized(matrix: np.ndarray) -> np.ndarray:
+    """Each row divided by its sum, float64; NaN for an empty row."""
+    totals = matrix.sum(axis=1, keepdims=True)
+    return np.divide(matrix, totals, out=np.full(matrix.shape, np.nan), where=totals > 0)
+
+
+def worst_confusions(matrix: np.ndarray, n: int = 5) -> list[Confusion]:
+    """The `n` most frequent off-diagonal cells, by share of the row; ties by class."""
+    shares = row_normalized(matrix)
+    cells = [
+        Confusion(true, predicted, int(matrix[true, predicted]), float(shares[true, predicted]))
+        for true, predicted in zip(*np.nonzero(matrix), strict=True)
+        if true != predicted
+    ]
+    cells.sort(key=lambda cell: (-cell.share, cell.true, cell.predicted))
+    return [Confusion(int(c.true), int(c.predicted), c.count, c.share) for c in cells[:n]]
+
+
+def evaluate(logits: np.ndarray, labels: np.ndarray) -> Evaluation:
+    """Evaluate logits [n, classes] against labels [n]."""
+    predictions = logits.argmax(axis=1).astype(np.uint8)
+    matrix = confusion_matrix(labels, predictions, logits.shape[1])
+    return Evaluation(cross_entropy(logits, labels), predictions, matrix)
+
+
+def templates(params: ParamTree, image_shape: tuple[int, int]) -> np.ndarray:
+    """The linear model's weights of each class as a picture, [classes, rows, columns]."""
+    (tensors,) = params.values()  # one layer: a linear model
+    return tensors["kernel"].T.reshape(-1, *image_shape)
+
+
+def worst_mistakes(logits: np.ndarray, labels: np.ndarray, n: int = 20) -> list[dict[str, float]]:
+    """The most confidently wrong examples: index, true, predicted, probability of the mistake."""
+    probabilities = np.exp(log_probabilities(logits))
+    predictions = logits.argmax(axis=1)
+    confidence = np.where(predictions == labels, -1.0, probabilities.max(axis=1))
+    order = np.argsort(-confidence, kind="stable")[:n]
+    return [
+        {
+            "index": int(i),
+            "true": int(labels[i]),
+            "predicted": int(predictions[i]),
+            "probability": float(confidence[i]),
+        }
+        for i in order
+        if confidence[i] >= 0
+    ]

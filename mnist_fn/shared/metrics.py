@@ -1,0 +1,79 @@
+"""One row of figures an epoch, and their CSV form: exact, so that equal runs give equal bytes."""
+
+import csv
+import hashlib
+import io
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from mnist_fn.shared.backend import EpochMetrics
+from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.evaluation import Evaluation
+from mnist_fn.shared.storage import read_bounded
+
+Row = dict[str, float]
+MAX_CSV_BYTES = 2**30
+BEST = {"test_loss": min, "test_accuracy": max, "validation_loss": min, "validation_accuracy": max}
+
+
+def make_row(
+    epoch: int, train: EpochMetrics, test: Evaluation, validation: Evaluation | None
+) -> Row:
+    """The figures of an epoch (the first is 1). Accuracies are shares, 0 to 1."""
+    row: Row = {
+        "epoch": epoch,
+        "train_loss": train.loss,
+        "train_accuracy": train.accuracy,
+        "test_loss": test.loss,
+        "test_accuracy": test.accuracy,
+    }
+    if validation is not None:
+        row |= {"validation_loss": validation.loss, "validation_accuracy": validation.accuracy}
+    by_class = enumerate(test.per_class_accuracy)
+    return row | {f"test_accuracy_{label}": float(share) for label, share in by_class}
+
+
+def best(rows: Sequence[Row], name: str) -> dict[str, float | int]:
+    """The best value of a column and the first epoch that had it."""
+    value = BEST[name](row[name] for row in rows)
+    epoch = next(row["epoch"] for row in rows if row[name] == value)
+    return {"value": value, "epoch": int(epoch)}
+
+
+def to_csv(rows: Sequence[Row]) -> bytes:
+    """CSV with a header line; floats in the shortest form that reads back to the same value."""
+    text = io.StringIO()
+    if rows:
+        writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({**row, "epoch": int(row["epoch"])} for row in rows)
+    return text.getvalue().encode()
+
+
+def digest(rows: Sequence[Row]) -> str:
+    """SHA-256 of the rows' CSV, hexadecimal: a checkpoint names the rows that led to it."""
+    return hashlib.sha256(to_csv(rows)).hexdigest()
+
+
+def read_csv(path: Path, epochs: int) -> list[Row]:
+    """The first `epochs` rows of a metrics file.
+
+    Raises:
+        InputError: missing, fewer rows, epochs out of turn, or a value that is no number.
+    """
+    try:
+        reader = csv.DictReader(io.StringIO(read_bounded(path, MAX_CSV_BYTES).decode()))
+        rows = []
+        for number, raw in enumerate(reader, start=1):
+            if number > epochs:
+                break
+            row = {name: float(value) for name, value in raw.items()}
+            if row["epoch"] != number or any(math.isinf(value) for value in row.values()):
+                raise ValueError(f"row {number} is not epoch {number}'s")
+            rows.append({**row, "epoch": number})
+    except (ValueError, TypeError, KeyError, AttributeError, csv.Error) as error:
+        raise InputError(f"{path}: damaged ({str(error)[:80]})") from error
+    if len(rows) < epochs:
+        raise InputError(f"{path}: {len(rows)} epochs, the checkpoint has {epochs}; damaged")
+    return rows

@@ -1,0 +1,58 @@
+"""The state of training as plain NumPy: what every backend can load and dump."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+# Layer name -> {"kernel": [in, out], "bias": [out]}
+ParamTree = dict[str, dict[str, np.ndarray]]
+
+
+@dataclass(frozen=True)
+class StateTree:
+    """Weights and Adam's moments by layer name, and the number of steps taken."""
+
+    params: ParamTree
+    mu: ParamTree  # first moment
+    nu: ParamTree  # second moment
+    step: int
+
+    def trees(self) -> dict[str, ParamTree]:
+        """The three trees by name."""
+        return {"params": self.params, "mu": self.mu, "nu": self.nu}
+
+
+def named_tensors(tree: ParamTree) -> Iterator[tuple[str, np.ndarray]]:
+    """Each tensor with its name, `layer1/kernel`, in the tree's order."""
+    for layer, tensors in tree.items():
+        for kind, tensor in tensors.items():
+            yield f"{layer}/{kind}", tensor
+
+
+def zeros_like(params: ParamTree) -> ParamTree:
+    """Zeros in the shapes and dtypes of `params`."""
+    return {
+        layer: {kind: np.zeros_like(tensor) for kind, tensor in tensors.items()}
+        for layer, tensors in params.items()
+    }
+
+
+def layer_sizes(params: ParamTree) -> tuple[int, ...]:
+    """Widths from the input to the output, (784, 512, 10) for the shallow model."""
+    kernels = [tensors["kernel"] for tensors in params.values()]
+    return (kernels[0].shape[0], *(kernel.shape[1] for kernel in kernels))
+
+
+def count_parameters(params: ParamTree) -> int:
+    """How many numbers are trained."""
+    return sum(tensor.size for _, tensor in named_tensors(params))
+
+
+def all_finite(state: StateTree) -> bool:
+    """No NaN and no infinity in weights or moments."""
+    return all(
+        bool(np.isfinite(tensor).all())
+        for tree in state.trees().values()
+        for _, tensor in named_tensors(tree)
+    )

@@ -1,0 +1,61 @@
+"""Every random draw of an experiment, from a counter-based generator's raw stream.
+
+NumPy promises that `Philox.random_raw` stays the same between versions; it does not
+promise that for `Generator.permutation` and the like. So everything here is made from
+raw 64-bit words by arithmetic that stands below, and a draw is addressed by
+(seed, purpose, epoch): any epoch's order without replaying the ones before it.
+Philox: Salmon et al., "Parallel random numbers: as easy as 1, 2, 3" (SC 2011).
+"""
+
+import itertools
+import math
+
+import numpy as np
+
+from mnist_fn.shared.config import Config
+from mnist_fn.shared.state import ParamTree, StateTree, zeros_like
+
+# Numbers are part of the contract: they never change, new purposes are added at the end.
+PURPOSES = {"initial_state": 0, "batch_order": 1, "validation": 2, "twin": 3}
+
+
+def raw(seed: int, purpose: str, epoch: int, n: int) -> np.ndarray:
+    """`n` raw words of the stream (seed, purpose, epoch), uint64 [n]."""
+    key = np.array([seed, PURPOSES[purpose]], dtype=np.uint64)
+    counter = np.array([0, 0, epoch, 0], dtype=np.uint64)  # 2**128 blocks to each epoch
+    return np.random.Philox(key=key, counter=counter).random_raw(n)
+
+
+def permutation(seed: int, purpose: str, epoch: int, n: int) -> np.ndarray:
+    """A uniform permutation of range(n), int32 [n]: the stable sort order of n raw words."""
+    return np.argsort(raw(seed, purpose, epoch, n), kind="stable").astype(np.int32)
+
+
+def batch_order(seed: int, epoch: int, n: int) -> np.ndarray:
+    """The order of the n training examples in an epoch (the first is 1), int32 [n]."""
+    return permutation(seed, "batch_order", epoch, n)
+
+
+def initial_state(config: Config, pixels: int, classes: int) -> StateTree:
+    """The state before the first step, drawn as PyTorch's `nn.Linear` draws its own.
+
+    Weights and biases are uniform in ±1/√fan_in, drawn in float64 layer by layer (kernel
+    [in, out] row by row, then bias) and rounded once to `config.precision`; so float32 and
+    float64 runs of a seed start from the same numbers. Moments are 0, the step is 0.
+    """
+    sizes = (pixels, *config.hidden, classes)
+    layers = list(itertools.pairwise(sizes))
+    words = raw(config.seed, "initial_state", 0, sum((i + 1) * o for i, o in layers))
+    uniform = (words >> np.uint64(11)).astype(np.float64) * 2.0**-53  # 53 bits, [0, 1)
+    params: ParamTree = {}
+    start = 0
+    for index, (fan_in, fan_out) in enumerate(layers, start=1):
+        bound = 1 / math.sqrt(fan_in)
+        middle, end = start + fan_in * fan_out, start + (fan_in + 1) * fan_out
+        values = ((2 * uniform[start:end] - 1) * bound).astype(config.precision)
+        params[f"layer{index}"] = {
+            "kernel": values[: middle - start].reshape(fan_in, fan_out),
+            "bias": values[middle - start :],
+        }
+        start = end
+    return StateTree(params=params, mu=zeros_like(params), nu=zeros_like(params), step=0)

@@ -1,0 +1,69 @@
+"""Fixtures: real MNIST where it is found, the embedded digits, the command as a process."""
+
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mnist_fn.shared import data
+from mnist_fn.shared.data import Dataset, Split
+
+# Where MNIST lies is read once: tests that change the environment don't lose it.
+MNIST_AT = os.environ.get("MNIST_FN_DATA")
+REQUIRED = os.environ.get("MNIST_FN_REQUIRE_MNIST") == "1"
+
+
+def pytest_configure(config):
+    # jaxtyping's shapes in the shipped annotations are checked at run time
+    os.environ.setdefault("JAX_PLATFORMS", "cpu")
+
+
+@pytest.fixture(scope="session")
+def mnist_dir() -> Path:
+    """The folder with real MNIST; skips without it, fails without it where CI has it."""
+    found = data.find("mnist")
+    if found is None:
+        reason = "real MNIST not found: set MNIST_FN_DATA to a folder with its four files"
+        if REQUIRED:
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return found[0].parent
+
+
+@pytest.fixture(scope="session")
+def mnist(mnist_dir) -> Dataset:
+    return data.load("mnist", mnist_dir, download=False)
+
+
+@pytest.fixture(scope="session")
+def digits() -> Dataset:
+    return data.load("digits")
+
+
+@pytest.fixture(scope="session")
+def small(digits) -> Dataset:
+    """230 real digits to train on: one full batch of 200 and a ragged one of 30."""
+    train = Split(digits.train.images[:230], digits.train.labels[:230])
+    return replace(digits, train=train)
+
+
+@pytest.fixture
+def command(tmp_path):
+    """Run `mnist-fn` as a user would, in a process of its own, in an empty folder."""
+
+    def run(*arguments: str, env: dict[str, str] | None = None, **more):
+        return subprocess.run(
+            [sys.executable, "-m", "cli.main", *arguments],
+            capture_output=True,
+            text=True,
+            cwd=tmp_path,
+            env={**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache"), **(env or {})},
+            timeout=300,
+            check=False,
+            **more,
+        )
+
+    return run

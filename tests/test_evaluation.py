@@ -1,0 +1,72 @@
+"""The confusion matrix from scratch and what follows from it, against scikit-learn and by hand."""
+
+import numpy as np
+import pytest
+from scipy.special import log_softmax
+from sklearn import metrics as sk
+
+from mnist_fn.shared import evaluation as ev
+
+
+@pytest.fixture
+def example():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 10, 500).astype(np.uint8)
+    logits = rng.normal(size=(500, 10)) + 2 * np.eye(10)[labels]
+    return logits, labels
+
+
+def test_matches_scikit_learn(example):
+    logits, labels = example
+    result = ev.evaluate(logits, labels)
+    predictions = logits.argmax(axis=1)
+    assert np.array_equal(result.confusion_matrix, sk.confusion_matrix(labels, predictions))
+    assert result.accuracy == pytest.approx(sk.accuracy_score(labels, predictions), rel=1e-15)
+    recall = sk.recall_score(labels, predictions, average=None)
+    assert result.per_class_accuracy == pytest.approx(recall, rel=1e-15)
+    probabilities = np.exp(log_softmax(logits, axis=1))
+    assert result.loss == pytest.approx(sk.log_loss(labels, probabilities), rel=1e-12)
+
+
+def test_rows_are_true_classes():
+    matrix = ev.confusion_matrix(np.array([2, 2, 0]), np.array([1, 2, 0]), 3)
+    assert matrix.tolist() == [[1, 0, 0], [0, 0, 0], [0, 1, 1]]
+
+
+def test_worst_confusions_by_share_of_the_true_class():
+    matrix = np.array([[90, 10, 0], [1, 9, 0], [3, 0, 97]])
+    worst = ev.worst_confusions(matrix, 3)
+    assert [str(c) for c in worst] == [
+        "0 → 1: 10 (10.0%)",
+        "1 → 0: 1 (10.0%)",
+        "2 → 0: 3 (3.0%)",
+    ]
+
+
+def test_a_class_without_examples_is_nan_not_zero():
+    shares = ev.row_normalized(np.array([[0, 0], [1, 3]]))
+    assert np.isnan(shares[0]).all()
+    assert shares[1].tolist() == [0.25, 0.75]
+
+
+def test_cross_entropy_of_large_logits_is_finite():
+    logits = np.array([[1e4, 0.0], [0.0, 1e4]], dtype=np.float32)
+    assert ev.cross_entropy(logits, np.array([0, 0])) == pytest.approx(5e3)
+
+
+def test_worst_mistakes_are_wrong_and_confident(example):
+    logits, labels = example
+    worst = ev.worst_mistakes(logits, labels, 5)
+    assert [m["probability"] for m in worst] == sorted(
+        (m["probability"] for m in worst), reverse=True
+    )
+    for mistake in worst:
+        row = logits[mistake["index"]]
+        assert row.argmax() == mistake["predicted"] != labels[mistake["index"]] == mistake["true"]
+
+
+def test_templates_are_the_linear_models_weights_by_class():
+    kernel = np.arange(12.0).reshape(6, 2)  # [in, out]
+    pictures = ev.templates({"layer1": {"kernel": kernel, "bias": np.zeros(2)}}, (2, 3))
+    assert pictures.shape == (2, 2, 3)
+    assert np.array_equal(pictures[1].ravel(), kernel[:, 1])

@@ -1,0 +1,1 @@
+"""The PyTorch reference: the same experiment in PyTorch's own idioms."""
