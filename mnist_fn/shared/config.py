@@ -64,6 +64,11 @@ class Config:
                 f"--weight-decay {self.weight_decay:g} is adamw's; "
                 "add --optimizer adamw, or use --l2 for the study's penalty"
             )
+        if self.optimizer == "adamw" and self.l2:
+            raise InputError(
+                f"--l2 {self.l2:g} with --optimizer adamw: give one of them; adamw has its own "
+                "decay, --weight-decay"
+            )
         if self.optimizer == "adamw" and not self.weight_decay:
             raise InputError(
                 "--optimizer adamw needs --weight-decay above 0: PyTorch's default (0.01) and "

@@ -1,0 +1,74 @@
+"""How far apart two arrays are, and where: absolute, relative and in ulps."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mnist_fn.shared.state import ParamTree, named_tensors
+
+
+@dataclass(frozen=True)
+class Difference:
+    """The largest difference between two arrays of one name, and the entry that has it."""
+
+    where: str  # "layer1/kernel[3, 17]"
+    left: float
+    right: float
+    absolute: float
+    relative: float  # to the array's largest entry
+    ulps: float  # at that entry, in units in the last place of its larger value
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; a number that is not finite becomes its name."""
+        return {
+            name: value if isinstance(value, str) or np.isfinite(value) else str(value)
+            for name, value in vars(self).items()
+        }
+
+
+def compare(name: str, left: np.ndarray, right: np.ndarray) -> Difference:
+    """The largest difference of two arrays of one shape and dtype.
+
+    A NaN on either side, or another shape or dtype, is an infinite difference.
+    """
+    if left.shape != right.shape or left.dtype != right.dtype:
+        text = f"{name}: {left.dtype}{list(left.shape)} against {right.dtype}{list(right.shape)}"
+        return Difference(text, np.nan, np.nan, np.inf, np.inf, np.inf)
+    gap = np.abs(left.astype(np.float64) - right.astype(np.float64))
+    gap = np.where(np.isnan(gap), np.inf, gap)
+    index = np.unravel_index(int(gap.argmax()), gap.shape)
+    absolute = float(gap[index])
+    a, b = left[index], right[index]
+    largest = max(float(np.abs(left).max()), float(np.abs(right).max()))
+    unit = np.spacing(np.maximum(np.abs(a), np.abs(b))) if left.dtype.kind == "f" else 1
+    at = f"{name}[{', '.join(map(str, index))}]" if index else name
+    return Difference(
+        where=at,
+        left=float(a),
+        right=float(b),
+        absolute=absolute,
+        relative=absolute / largest if largest else absolute,
+        ulps=absolute / float(unit) if absolute else 0.0,
+    )
+
+
+def compare_trees(left: ParamTree, right: ParamTree, prefix: str = "") -> list[Difference]:
+    """A Difference for each named tensor of two trees with the same names."""
+    others = dict(named_tensors(right))
+    missing = np.zeros(0)
+    return [
+        compare(prefix + name, tensor, others.get(name, missing))
+        for name, tensor in named_tensors(left)
+    ]
+
+
+def worst(differences: Iterable[Difference]) -> Difference:
+    """The one that is relatively largest."""
+    return max(differences, key=lambda difference: difference.relative)
+
+
+def divergence(left: ParamTree, right: ParamTree) -> float:
+    """The largest absolute difference of any weight."""
+    return max(difference.absolute for difference in compare_trees(left, right))

@@ -1,0 +1,111 @@
+"""Twins: one backend against itself, to tell what arithmetic alone can do.
+
+Two kinds, equal in exact arithmetic or nearly so:
+
+- the *ulp twin* starts with one weight moved by one unit in the last place;
+- the *renumbered twin* is the same experiment with pixels, hidden units and the examples inside
+  each batch renumbered. Nothing changes but the order of sums, so it is rounded anew at every
+  step, as another framework is, which one moved weight is not.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from mnist_fn.shared.backend import Backend, MakeBackend
+from mnist_fn.shared.config import Config
+from mnist_fn.shared.data import Dataset, Split
+from mnist_fn.shared.state import ParamTree, StateTree
+from mnist_fn.shared.streams import permutation, raw
+
+
+@dataclass
+class Lane:
+    """A training that goes step by step beside others."""
+
+    name: str
+    backend: Backend
+    state: Any
+    shuffle: Callable[[np.ndarray, int], np.ndarray] = lambda order, _: order
+    restore: Callable[[ParamTree], ParamTree] = lambda params: params
+    images: np.ndarray | None = None  # test images as this lane numbers their pixels
+
+    def advance(self, order: np.ndarray, address: int) -> None:
+        """Train on the examples of `order`; `address` tells calls apart for a shuffle."""
+        self.state, _ = self.backend.train_epoch(self.state, self.shuffle(order, address))
+
+    def params(self) -> ParamTree:
+        """The weights in the experiment's own numbering."""
+        return self.restore(self.backend.dump(self.state).params)
+
+
+def ulp_twin(name: str, backend: Backend, start: StateTree, draw: int, seed: int) -> Lane:
+    """The same backend from a start with one weight of the first layer one ulp larger.
+
+    Args:
+        name: of the lane.
+        backend: the one that the lane is a twin of; shared, not copied.
+        start: the common start; left as it is.
+        draw: which weight, by the shared streams; another for each draw.
+        seed: the run's.
+    """
+    kernel = start.params["layer1"]["kernel"].copy()
+    index = int(raw(seed, "twin", draw, 1)[0] % np.uint64(kernel.size))
+    kernel.flat[index] = np.nextafter(kernel.flat[index], np.inf)
+    params = {**start.params, "layer1": {**start.params["layer1"], "kernel": kernel}}
+    return Lane(name, backend, backend.load(replace(start, params=params)))
+
+
+def renumbered_twin(
+    name: str,
+    make: MakeBackend,
+    config: Config,
+    dataset: Dataset,
+    device: str,
+    start: StateTree,
+    draw: int,
+) -> Lane:
+    """A backend of the same kind on the renumbered experiment; see the module."""
+    sizes = [dataset.pixels, *config.hidden]
+    # epoch numbers of the stream: far from those of the ulp twins
+    orders = [
+        permutation(config.seed, "twin", 2**32 * (draw + 1) + layer, size)
+        for layer, size in enumerate(sizes)
+    ]
+    orders.append(np.arange(dataset.classes, dtype=np.int32))  # logits keep their places
+
+    def renumber(params: ParamTree, orders: list[np.ndarray]) -> ParamTree:
+        return {
+            layer: {
+                "kernel": tensors["kernel"][orders[i]][:, orders[i + 1]],
+                "bias": tensors["bias"][orders[i + 1]],
+            }
+            for i, (layer, tensors) in enumerate(params.items())
+        }
+
+    def pixels(split: Split) -> Split:
+        flat = split.images.reshape(len(split), -1)[:, orders[0]]
+        return replace(split, images=flat.reshape(split.images.shape))
+
+    def shuffle(order: np.ndarray, address: int) -> np.ndarray:
+        size = config.batch_size
+        batches = [order[i : i + size] for i in range(0, len(order), size)]
+        at = 2**48 * (draw + 1) + 2**20 * address
+        return np.concatenate(
+            [b[permutation(config.seed, "twin", at + i, len(b))] for i, b in enumerate(batches)]
+        )
+
+    moved = replace(dataset, train=pixels(dataset.train), test=pixels(dataset.test))
+    backend = make(config, moved, device)
+    back = [np.argsort(order).astype(np.int32) for order in orders]
+    trees = {kind: renumber(tree, orders) for kind, tree in start.trees().items()}
+    return Lane(
+        name,
+        backend,
+        backend.load(StateTree(**trees, step=start.step)),
+        shuffle,
+        lambda params: renumber(params, back),
+        moved.test.images,
+    )

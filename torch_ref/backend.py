@@ -1,0 +1,131 @@
+"""The PyTorch backend: the plain training code of `train.py` behind the shared contract."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+
+from mnist_fn.shared.backend import EpochMetrics
+from mnist_fn.shared.config import Config
+from mnist_fn.shared.data import Dataset, scale_pixels
+from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.state import ParamTree, StateTree
+from torch_ref.model import MLP
+from torch_ref.train import make_optimizer, objective, train_epoch
+from torch_ref.weights import from_state_dict, to_state_dict
+
+
+def make(config: Config, dataset: Dataset, device: str = "auto") -> "TorchBackend":
+    """Put the data on the device.
+
+    Raises:
+        InputError: no such device.
+    """
+    return TorchBackend(config, dataset, find_device(device))
+
+
+def find_device(name: str) -> torch.device:
+    """The device for "auto" (a GPU if there is one), "cpu" or "gpu".
+
+    Raises:
+        InputError: PyTorch has no such device here.
+    """
+    there = torch.cuda.is_available()
+    if name == "gpu" and not there:
+        raise InputError("--device gpu: PyTorch finds no CUDA GPU here; use --device cpu")
+    return torch.device("cuda" if there and name != "cpu" else "cpu")
+
+
+class State(NamedTuple):
+    """A model and its optimizer; both change in place."""
+
+    model: MLP
+    optimizer: torch.optim.Optimizer
+
+
+class TorchBackend:
+    """See `mnist_fn.shared.backend.Backend` for the methods."""
+
+    name = "torch"
+
+    def __init__(self, config: Config, dataset: Dataset, device: torch.device) -> None:
+        self.config = config
+        self._device = device
+        self.device = "cpu" if device.type == "cpu" else torch.cuda.get_device_name(device)
+        self._dtype = getattr(torch, config.precision)
+        self._test = dataset.test.images
+        self._sizes = (dataset.pixels, config.hidden, dataset.classes)
+        # Under L2 the weights of dead pixels decay into denormals, which are slow; XLA on the
+        # CPU flushes them to zero, so here too.
+        torch.set_flush_denormal(True)
+        torch.set_float32_matmul_precision("highest")  # float32 means float32: no TF32
+        self._images = self._put(scale_pixels(dataset.train.images, config.precision))
+        self._labels = self._put(dataset.train.labels.astype(np.int64))
+        self._test_on_device = self._put(scale_pixels(self._test, config.precision))
+
+    def load(self, state: StateTree) -> State:
+        """A model and an optimizer with this state."""
+        model = MLP(*self._sizes, dtype=self._dtype).to(self._device)
+        model.load_state_dict(to_state_dict(state.params))
+        optimizer = make_optimizer(model, self.config)
+        mu, nu = to_state_dict(state.mu), to_state_dict(state.nu)
+        for name, parameter in model.named_parameters():
+            optimizer.state[parameter] = {
+                "step": torch.tensor(float(state.step), device=self._device),
+                "exp_avg": mu[name].to(self._device, self._dtype),
+                "exp_avg_sq": nu[name].to(self._device, self._dtype),
+            }
+        return State(model, optimizer)
+
+    def dump(self, state: State) -> StateTree:
+        """Copy a state to NumPy."""
+        moments = {
+            name: state.optimizer.state[parameter]
+            for name, parameter in state.model.named_parameters()
+        }
+        return StateTree(
+            params=from_state_dict(state.model.state_dict()),
+            mu=from_state_dict({name: moment["exp_avg"] for name, moment in moments.items()}),
+            nu=from_state_dict({name: moment["exp_avg_sq"] for name, moment in moments.items()}),
+            step=int(moments["layer1.weight"]["step"].item()),
+        )
+
+    def train_epoch(self, state: State, order: np.ndarray) -> tuple[State, EpochMetrics]:
+        """Run one epoch; the given state is changed in place and returned."""
+        loss_sum, correct = train_epoch(
+            *state, self._images, self._labels, self._indices(order), self.config.batch_size
+        )
+        return state, EpochMetrics(loss_sum, correct, len(order))
+
+    @torch.no_grad()
+    def logits(self, state: State, images: np.ndarray) -> np.ndarray:
+        """Logits of uint8 images [n, rows, columns]; the test set stays on the device."""
+        if images is self._test:
+            there = self._test_on_device
+        else:
+            there = self._put(scale_pixels(images, self.config.precision))
+        return state.model(there).cpu().numpy()
+
+    def losses(self, state: State, indices: np.ndarray) -> tuple[float, float]:
+        """(cross-entropy, objective) of one batch."""
+        cross_entropy = self._cross_entropy(state.model, indices)
+        total = objective(state.model, cross_entropy, self.config.l2)
+        return cross_entropy.item(), total.item()
+
+    def gradients(self, state: State, indices: np.ndarray) -> ParamTree:
+        """Gradient of the objective on one batch."""
+        total = objective(state.model, self._cross_entropy(state.model, indices), self.config.l2)
+        names, parameters = zip(*state.model.named_parameters(), strict=True)
+        grads = torch.autograd.grad(total, parameters)
+        return from_state_dict(dict(zip(names, grads, strict=True)))
+
+    def _cross_entropy(self, model: MLP, indices: np.ndarray) -> torch.Tensor:
+        batch = self._indices(indices)
+        return nn.functional.cross_entropy(model(self._images[batch]), self._labels[batch])
+
+    def _indices(self, indices: np.ndarray) -> torch.Tensor:
+        return self._put(indices.astype(np.int64))
+
+    def _put(self, array: np.ndarray) -> torch.Tensor:
+        return torch.from_numpy(array).to(self._device)
