@@ -5,10 +5,11 @@ to that: metrics before the checkpoint that names them (rows past the checkpoint
 dropped on reading), the evaluation before the status `finished`.
 """
 
+import contextlib
 import os
 import platform
 import sys
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -24,15 +25,17 @@ from mnist_fn.shared.checkpoint import (
 )
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data import CLASSES
-from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.errors import InputError, damaged
 from mnist_fn.shared.evaluation import Evaluation
 from mnist_fn.shared.metrics import Row
 from mnist_fn.shared.state import ParamTree, StateTree
 from mnist_fn.shared.storage import digest_of, read_sealed, write_atomically, write_sealed
-from mnist_fn.shared.streams import initial_state
+from mnist_fn.shared.streams import blank_state, initial_state
 
 SCHEMA = 1
 STATUSES = ("unfinished", "finished")
+SECONDS = ("compile", "train", "total")
+_LEG = {"backend": str, "first_epoch": int}
 _PACKAGES = ("mnist-fn", "numpy", "jax", "jaxlib", "flax", "optax", "torch")
 
 
@@ -74,16 +77,25 @@ class RunDirectory:
         """Whether there is a run here, finished or not."""
         return self.header_file.exists()
 
-    def delete(self) -> None:
-        """Remove the run's own files, the header first, and nothing else.
+    def results(self) -> list[Path]:
+        """The files that are there besides the header."""
+        own = (self.checkpoint_file, self.evaluation_file, self.metrics_file)
+        return [file for file in own if file.exists()]
+
+    def clear(self) -> None:
+        """Remove the files of the run before, and nothing else, to put a new header in place.
+
+        A kill in between leaves a run that starts over: the old header says `unfinished`
+        before the checkpoint goes.
 
         Raises:
             InputError: they can't be removed.
         """
-        own = (self.header_file, self.evaluation_file, self.checkpoint_file, self.metrics_file)
+        with contextlib.suppress(InputError):  # none there, or damaged: then just replaced
+            self.write_header(replace(self.read_header(), status="unfinished"))
         try:
-            for file in own:
-                file.unlink(missing_ok=True)
+            for file in self.results():
+                file.unlink()
         except OSError as error:
             raise InputError(f"{self.path}: can't be replaced ({error.strerror})") from error
 
@@ -99,15 +111,10 @@ class RunDirectory:
         try:
             values = {field.name: document[field.name] for field in fields(Header)}
             header = Header(**{**values, "config": Config.from_dict(values["config"])})
-            good = (
-                header.status in STATUSES
-                and 0 < header.pixels < 2**24
-                and header.classes == CLASSES
-            )
-        except (InputError, KeyError, TypeError) as error:
-            raise InputError(f"{self.header_file}: damaged ({str(error)[:100]})") from error
-        if not good:
-            raise InputError(f"{self.header_file}: damaged (status or sizes out of range)")
+        except (InputError, KeyError) as error:
+            raise damaged(self.header_file, error) from error
+        if not _well_formed(header):
+            raise damaged(self.header_file, "a field is of another kind or out of range")
         return header
 
     def write_header(self, header: Header) -> None:
@@ -123,17 +130,20 @@ class RunDirectory:
         Raises:
             InputError: a file is damaged or belongs to another run.
         """
-        start = initial_state(header.config, header.pixels, header.classes)
+        sizes = (header.config, header.pixels, header.classes)
         if not self.checkpoint_file.exists():
             if header.status == "finished":
-                raise InputError(f"{self.checkpoint_file}: missing from a finished run")
-            return start, []
-        checkpoint = read_checkpoint(self.checkpoint_file, like=start)
+                raise damaged(self.checkpoint_file, "missing from a finished run")
+            return initial_state(*sizes), []
+        checkpoint = read_checkpoint(self.checkpoint_file, like=blank_state(*sizes))
         if checkpoint.run != header.identity:
-            raise InputError(f"{self.checkpoint_file}: belongs to another run than its run.json")
+            raise damaged(self.checkpoint_file, "belongs to another run than its run.json")
+        done, epochs = checkpoint.epoch, header.config.epochs
+        if done > epochs or (header.status == "finished" and done < epochs):
+            raise damaged(self.checkpoint_file, f"{done} epochs, run.json says {epochs}")
         rows = metrics.read_csv(self.metrics_file, checkpoint.epoch)
         if metrics.digest(rows) != checkpoint.metrics:
-            raise InputError(f"{self.metrics_file}: not the rows that led to the checkpoint")
+            raise damaged(self.metrics_file, "not the rows that led to the checkpoint")
         return checkpoint.state, rows
 
     def write_progress(self, header: Header, state: StateTree, rows: list[Row]) -> None:
@@ -171,17 +181,46 @@ class RunDirectory:
         """
         document = read_sealed(self.evaluation_file, SCHEMA)
         if document.get("weights") != weights_digest(params):
-            raise InputError(f"{self.evaluation_file}: of other weights than the checkpoint's")
+            raise damaged(self.evaluation_file, "of other weights than the checkpoint's")
         try:
             predictions = np.frombuffer(document["predictions"].encode(), np.uint8) - ord("0")
             matrix = np.array(document["confusion_matrix"], dtype=np.int64)
-            evaluation = Evaluation(float(document["loss"]), predictions, matrix)
-            good = matrix.ndim == 2 and matrix.sum() == len(predictions)
+            good = (
+                type(document["loss"]) is float
+                and matrix.shape == (CLASSES, CLASSES)
+                and matrix.tolist() == document["confusion_matrix"]  # nothing was rounded
+                and matrix.min() >= 0
+                and np.array_equal(matrix.sum(axis=0), np.bincount(predictions, minlength=CLASSES))
+            )
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise InputError(f"{self.evaluation_file}: damaged ({str(error)[:80]})") from error
+            raise damaged(self.evaluation_file, error) from error
         if not good:
-            raise InputError(f"{self.evaluation_file}: damaged (its parts disagree)")
-        return evaluation
+            raise damaged(self.evaluation_file, "its parts disagree")
+        return Evaluation(document["loss"], predictions, matrix)
+
+
+def _well_formed(header: Header) -> bool:
+    """Whether each field is what its annotation says; the config has been checked."""
+    words = (header.dataset_sha256, header.backend, header.device, header.status, header.machine)
+    return (
+        all(type(word) is str for word in words)
+        and header.status in STATUSES
+        and type(header.pixels) is int
+        and 0 < header.pixels < 2**24
+        and header.classes == CLASSES
+        and _maps_to(str, header.versions)
+        and isinstance(header.legs, list)
+        and all(
+            isinstance(leg, dict) and {k: type(v) for k, v in leg.items()} == _LEG
+            for leg in header.legs
+        )
+        and _maps_to(float, header.seconds)
+        and set(header.seconds) == set(SECONDS)
+    )
+
+
+def _maps_to(kind: type, values: object) -> bool:
+    return isinstance(values, dict) and all(type(value) is kind for value in values.values())
 
 
 def slug(config: Config, backend: str) -> str:
@@ -211,8 +250,9 @@ def machine() -> str:
     """The processor and its cores, in words."""
     model = platform.processor() or platform.machine()
     if sys.platform == "linux":
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                model = line.partition(":")[2].strip()
-                break
+        with contextlib.suppress(OSError):  # a sandbox may hide it
+            for line in Path("/proc/cpuinfo").read_text().splitlines():
+                if line.startswith("model name"):
+                    model = line.partition(":")[2].strip()
+                    break
     return f"{model}, {os.cpu_count()} cores"
