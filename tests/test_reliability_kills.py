@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import stat
 import subprocess
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 from mnist_fn import InputError, resume, train
 from mnist_fn.shared import trainer
 from mnist_fn.shared.records import RunDirectory
-from tests.killing import RESULTS, campaign, differing, start, signal_in_phase
+from tests.killing import RESULTS, campaign, differing, signal_in_phase, start
 from tests.tiny_backend import TINY, Tiny
 
 
@@ -48,7 +49,7 @@ class Fault:
         fsync, replace, unlink = os.fsync, Path.replace, Path.unlink
 
         def failing_fsync(descriptor):
-            if self.strikes() and os.readlink(f"/proc/self/fd/{descriptor}").count("."):
+            if self.strikes() and stat.S_ISREG(os.fstat(descriptor).st_mode):
                 os.truncate(descriptor, os.fstat(descriptor).st_size // 2)
             self.check()
             fsync(descriptor)

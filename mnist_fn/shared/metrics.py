@@ -16,6 +16,7 @@ from mnist_fn.shared.storage import open_plain
 
 Row = dict[str, float]
 MAX_LINE_BYTES = 2**13
+FIGURES = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")  # in every row
 BEST = {"test_loss": min, "test_accuracy": max, "validation_loss": min, "validation_accuracy": max}
 
 
@@ -70,7 +71,9 @@ def read_csv(path: Path, epochs: int) -> list[Row]:
             reader = csv.DictReader(_lines(file))
             for number, raw in enumerate(itertools.islice(reader, epochs), start=1):
                 row = {name: float(value) for name, value in raw.items()}
-                if row["epoch"] != number or any(math.isinf(value) for value in row.values()):
+                # NaN is the accuracy of a class without examples
+                whole = all(math.isfinite(row[name]) for name in FIGURES)
+                if row["epoch"] != number or not whole or math.inf in map(abs, row.values()):
                     raise ValueError(f"row {number} is not epoch {number}'s")
                 rows.append({**row, "epoch": number})
     except (ValueError, TypeError, KeyError, AttributeError, csv.Error) as error:
