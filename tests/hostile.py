@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load, save
 
@@ -24,6 +24,7 @@ from mnist_fn.shared import checkpoint, metrics
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.idx import MAX_BYTES, read_idx
+from mnist_fn.shared.state import all_finite
 from mnist_fn.shared.storage import digest_of
 from mnist_fn.shared.trainer import load_run
 
@@ -130,7 +131,8 @@ def forged_checkpoint(good: bytes, changes: list, tensor_changes: list, csv: byt
 
 
 def result_of(run: Any) -> str:
-    """All that a run says, as one word."""
+    """All that a run says, as one word; fails if it could not be shown."""
+    assert all_finite(run.state)
     weights = checkpoint.weights_digest(run.weights)
     shown = {name: value for name, value in run.summary().items() if name != "run"}
     json.dumps(shown, allow_nan=False)  # what --json prints is JSON
@@ -152,7 +154,6 @@ class Hostile:
         self.run, self.scratch = run, scratch
         self.good = {name: (run / name).read_bytes() for name in FILES}
         self.meaning = result_of(load_run(run))
-        self.counts: dict[str, Counter[str]] = {}
 
     def targets(self) -> dict[str, tuple[st.SearchStrategy, Callable]]:
         """For each reader: what it is given, and what must hold of it."""
@@ -175,12 +176,13 @@ class Hostile:
         found["metrics.csv forged"] = (self._tables(), self.check_forged)
         return found
 
-    def attack(self, target: str, n: int) -> Counter[str]:
-        """Give a reader `n` inputs; raises at the first that is handled wrongly."""
+    def attack(self, target: str, n: int, shrink: bool = True) -> Counter[str]:
+        """Give a reader `n` inputs; raises if one is handled wrongly, the smallest found."""
         strategy, check = self.targets()[target]
-        counts = self.counts[target] = Counter()
+        counts: Counter[str] = Counter()
+        phases = [Phase.generate, Phase.shrink] if shrink else [Phase.generate]
 
-        @settings(max_examples=n, deadline=None, database=None, derandomize=True,
+        @settings(max_examples=n, deadline=None, database=None, derandomize=True, phases=phases,
                   suppress_health_check=list(HealthCheck))  # fmt: skip
         @given(strategy)
         def attacked(value: Any) -> None:
