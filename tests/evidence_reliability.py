@@ -43,9 +43,11 @@ def hostile(folder: Path, _: str, n: int) -> dict:
     assert run is not None
     (folder / "scratch").mkdir()
     attacked = Hostile(run, folder / "scratch")
+    for name in attacked.targets():  # hypothesis makes its own tables once
+        attacked.attack(name, 10)
     before = resident_mb()
     # an allocation beyond this fails the run with a MemoryError
-    limit = address_space() + 256 * 2**20
+    limit = address_space() + 512 * 2**20
     resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     each = n // len(attacked.targets())
     by_target = {name: dict(attacked.attack(name, each)) for name in attacked.targets()}
