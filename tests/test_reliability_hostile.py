@@ -15,7 +15,7 @@ from mnist_fn import Config, InputError, load_run, train
 from mnist_fn.shared import checkpoint, records, trainer
 from mnist_fn.shared.storage import locked, write_atomically
 from mnist_fn.shared.streams import MAX_PARAMETERS, blank_state, initial_state
-from tests.hostile import FILES, Hostile
+from tests.hostile import FILES, Hostile, sealed
 from tests.killing import ROOT
 from tests.tiny_backend import TINY, Tiny
 
@@ -202,3 +202,13 @@ def test_what_is_not_finite_stops_the_run_at_that_epoch(tmp_path, monkeypatch, w
     state, rows = directory.read_progress(directory.read_header())
     assert len(rows) == 2
     assert state.step == 6
+
+
+def test_a_model_too_large_is_blamed_on_the_file_that_asks_for_it(hostile, tmp_path):
+    for file in FILES:
+        (tmp_path / file).write_bytes(hostile.good[file])
+    document = json.loads(hostile.good["run.json"])
+    document["config"]["hidden"] = [65_536, 65_536]
+    (tmp_path / "run.json").write_bytes(sealed(document))
+    with pytest.raises(InputError, match=r"run\.json: damaged \(--hidden 65536,65536"):
+        load_run(tmp_path)

@@ -115,6 +115,10 @@ class RunDirectory:
             raise damaged(self.header_file, error) from error
         if not _well_formed(header):
             raise damaged(self.header_file, "a field is of another kind or out of range")
+        try:
+            blank_state(header.config, header.pixels, header.classes)
+        except InputError as error:  # a model larger than any that is made
+            raise damaged(self.header_file, error) from error
         return header
 
     def write_header(self, header: Header) -> None:
