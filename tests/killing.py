@@ -8,6 +8,7 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -30,14 +31,10 @@ def environment(**more: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": path, "JAX_PLATFORMS": "cpu", **more}
 
 
-def start(module: str, *arguments: str, **more) -> subprocess.Popen:
-    """A module as a process; Ctrl-C reaches it even if a shell had us ignore it."""
-    return subprocess.Popen(
-        [sys.executable, "-m", module, *arguments],
-        env=environment(),
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-        **more,
-    )
+def start(module: str, *arguments: str, **more: Any) -> subprocess.Popen:
+    """A module as a process."""
+    command = [sys.executable, "-m", module, *arguments]
+    return subprocess.Popen(command, env=environment(), **more)
 
 
 def signal_in_phase(

@@ -5,6 +5,7 @@ each time, which phase it enters: what `killing.py` aims at.
 """
 
 import os
+import signal
 from collections.abc import Callable
 from typing import Any
 
@@ -36,6 +37,8 @@ def find(name: str) -> Callable:
 
 
 if __name__ == "__main__":
+    # a shell may have us ignore Ctrl-C, as it does for what runs in the background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     found, trainer.backends.find = trainer.backends.find, find
     trainer.load_for = marked("l", trainer.load_for)
     trainer.CHECKPOINT_SECONDS = 0.0
