@@ -86,10 +86,11 @@ def changed(document: Any, changes: list[tuple[tuple, Any]], remove: bool) -> An
             holder = document
             for key in way:
                 holder = holder[key]
+            place = str(last) if isinstance(holder, dict) else last  # a change made it one
             if remove:
-                del holder[last]
+                del holder[place]
             else:
-                holder[last] = value
+                holder[place] = value
         except (KeyError, IndexError, TypeError):
             continue  # an earlier change took it away
     return document

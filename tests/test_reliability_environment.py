@@ -14,6 +14,9 @@ from tests.killing import TRAIN, differing, environment, start, uninterrupted
 from tests.tiny_backend import TINY, Tiny
 
 
+linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's /dev/full and /proc")
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     return uninterrupted(tmp_path_factory.mktemp("run") / "whole", "jax")
@@ -71,6 +74,7 @@ def test_a_full_disk_then_a_read_only_one_then_room(disk, whole):
     assert differing(disk / "r", whole) == []
 
 
+@linux
 def test_a_full_disk_behind_stdout(whole):
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
@@ -136,6 +140,7 @@ def test_a_broken_gpu_driver_says_its_reason(monkeypatch):
         find_device("gpu")
 
 
+@linux
 def test_a_cache_that_cannot_be_written(command):
     nowhere = {"XDG_CACHE_HOME": "/proc/nowhere", "MNIST_FN_DATA": ""}
     done = command("data", "fetch", env=nowhere)
@@ -156,6 +161,7 @@ main()
 """
 
 
+@linux
 def test_no_memory_left_is_one_line(tmp_path):
     """Real: the process may take 400 MB more, the model alone is 470."""
     arguments = ["train", "--dataset", "digits", "--hidden", "65536,600", "--out", "r"]
