@@ -13,7 +13,6 @@ from mnist_fn.shared import download, trainer
 from tests.killing import TRAIN, differing, environment, start, uninterrupted
 from tests.tiny_backend import TINY, Tiny
 
-
 linux = pytest.mark.skipif(sys.platform != "linux", reason="needs Linux's /dev/full and /proc")
 
 

@@ -15,7 +15,8 @@ from mnist_fn import Config, InputError, load_run, train
 from mnist_fn.shared import checkpoint, records, trainer
 from mnist_fn.shared.storage import locked, write_atomically
 from mnist_fn.shared.streams import MAX_PARAMETERS, blank_state, initial_state
-from tests.hostile import FILES, Hostile, sealed
+from tests.hostile import Hostile
+from tests.hostile_files import FILES, sealed
 from tests.killing import ROOT
 from tests.tiny_backend import TINY, Tiny
 
