@@ -54,7 +54,7 @@ def unsealed(path, _):
     [
         ("evaluation.json damaged", (records, "read_sealed", unsealed)),
         ("checkpoint.safetensors forged", (checkpoint, "all_finite", lambda _: True)),
-        ("run.json forged", (records, "_well_formed", lambda _: True)),
+        ("run.json forged", (records, "well_formed", lambda _: True)),
     ],
 )  # fmt: skip
 def test_the_attack_finds_a_reader_that_is_too_trusting(hostile, target, weakened, monkeypatch):

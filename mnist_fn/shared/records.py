@@ -9,10 +9,9 @@ import contextlib
 import os
 import platform
 import sys
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -27,40 +26,14 @@ from mnist_fn.shared.config import Config
 from mnist_fn.shared.data import CLASSES
 from mnist_fn.shared.errors import InputError, damaged
 from mnist_fn.shared.evaluation import Evaluation
+from mnist_fn.shared.header import Header, well_formed
 from mnist_fn.shared.metrics import Row
 from mnist_fn.shared.state import ParamTree, StateTree
-from mnist_fn.shared.storage import digest_of, read_sealed, write_atomically, write_sealed
+from mnist_fn.shared.storage import read_sealed, write_atomically, write_sealed
 from mnist_fn.shared.streams import blank_state, initial_state
 
 SCHEMA = 1
-STATUSES = ("unfinished", "finished")
-SECONDS = ("compile", "train", "total")
-_LEG = {"backend": str, "first_epoch": int}
 _PACKAGES = ("mnist-fn", "numpy", "jax", "jaxlib", "flax", "optax", "torch")
-
-
-@dataclass(frozen=True)
-class Header:
-    """What `run.json` holds besides the schema version."""
-
-    config: Config
-    dataset_sha256: str
-    pixels: int
-    classes: int
-    backend: str  # that computed last
-    device: str  # that it computed on, in words
-    status: str  # one of STATUSES
-    versions: dict[str, str]
-    machine: str
-    legs: list[dict[str, Any]]  # which backend did which epochs: {"backend", "first_epoch"}
-    seconds: dict[str, float]  # compile, train, total, of all legs together
-
-    @property
-    def identity(self) -> str:
-        """Names the experiment whatever its length and backend: any leg of it may go on."""
-        config = self.config.to_dict()
-        del config["epochs"]
-        return digest_of([config, self.dataset_sha256])
 
 
 class RunDirectory:
@@ -113,7 +86,7 @@ class RunDirectory:
             header = Header(**{**values, "config": Config.from_dict(values["config"])})
         except (InputError, KeyError) as error:
             raise damaged(self.header_file, error) from error
-        if not _well_formed(header):
+        if not well_formed(header):
             raise damaged(self.header_file, "a field is of another kind or out of range")
         try:
             blank_state(header.config, header.pixels, header.classes)
@@ -201,30 +174,6 @@ class RunDirectory:
         if not good:
             raise damaged(self.evaluation_file, "its parts disagree")
         return Evaluation(document["loss"], predictions, matrix)
-
-
-def _well_formed(header: Header) -> bool:
-    """Whether each field is what its annotation says; the config has been checked."""
-    words = (header.dataset_sha256, header.backend, header.device, header.status, header.machine)
-    return (
-        all(type(word) is str for word in words)
-        and header.status in STATUSES
-        and type(header.pixels) is int
-        and 0 < header.pixels < 2**24
-        and header.classes == CLASSES
-        and _maps_to(str, header.versions)
-        and isinstance(header.legs, list)
-        and all(
-            isinstance(leg, dict) and {k: type(v) for k, v in leg.items()} == _LEG
-            for leg in header.legs
-        )
-        and _maps_to(float, header.seconds)
-        and set(header.seconds) == set(SECONDS)
-    )
-
-
-def _maps_to(kind: type, values: object) -> bool:
-    return isinstance(values, dict) and all(type(value) is kind for value in values.values())
 
 
 def slug(config: Config, backend: str) -> str:
