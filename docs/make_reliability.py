@@ -82,8 +82,8 @@ def kills(r: dict[str, Any]) -> tuple[str, ...]:
 def hostile(r: dict[str, Any]) -> tuple[str, ...]:
     return ("A hostile IDX file, config or run file is refused on one line, or means what it "
             "says; memory is bounded",
-            f"{r['inputs']:,} inputs to {len(r['by_reader'])} readers; memory grew by "
-            f"{r['peak_growth_mb']:.0f} MB", nothing(r["handled_wrongly"]))  # fmt: skip
+            f"{r['inputs']:,} inputs to {len(r['by_reader'])} readers; at most "
+            f"{r['limit_mb']} MB to allocate", nothing(r["handled_wrongly"]))  # fmt: skip
 
 
 def memory(r: dict[str, Any]) -> tuple[str, ...]:

@@ -105,7 +105,8 @@ def forged_checkpoint(good: bytes, changes: list, tensor_changes: list, csv: byt
         elif change == "flat":
             tensors[name] = tensor.ravel()
         elif change in ("float32", "int8"):
-            tensors[name] = tensor.astype(change)
+            with np.errstate(invalid="ignore"):
+                tensors[name] = tensor.astype(change)
         else:
             tensors[change] = tensor
     header.pop("digest", None)
