@@ -124,6 +124,9 @@ def test_a_gpu_driver_that_finds_nothing(command):
     arguments = ("train", "--dataset", "digits", "--epochs", "1")
     done = command(*arguments, env={"JAX_PLATFORMS": "cuda"})
     one_line(done, "--device auto: JAX finds none", "use --device cpu")
+    hidden = {"CUDA_VISIBLE_DEVICES": ""}
+    done = command(*arguments, "--backend", "torch", "--device", "gpu", env=hidden)
+    one_line(done, "--device gpu: PyTorch finds no", "use --device cpu")
 
 
 def test_a_broken_gpu_driver_says_its_reason(monkeypatch):

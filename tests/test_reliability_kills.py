@@ -12,14 +12,19 @@ from pathlib import Path
 
 import pytest
 
-from mnist_fn import InputError, resume, train
+from mnist_fn import Config, InputError, resume, train
+from mnist_fn.shared import backend as backends
 from mnist_fn.shared import trainer
+from mnist_fn.shared.checkpoint import weights_digest
 from mnist_fn.shared.records import RunDirectory
+from mnist_fn.shared.streams import batch_order, initial_state
 from tests.killing import RESULTS, campaign, differing, signal_in_phase, start
 from tests.tiny_backend import TINY, Tiny
 
+BACKENDS = ("jax", "torch")
 
-@pytest.mark.parametrize("backend", ["jax"])
+
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_killed_runs_resume_to_the_same_bytes(tmp_path, backend):
     result = campaign(tmp_path, backend, kills=2, seed=4)
     assert result["kills"] == 2
@@ -32,6 +37,21 @@ def test_the_comparison_can_fail(tmp_path):
             (tmp_path / folder / name).write_bytes(b"the same")
     (tmp_path / "b" / "metrics.csv").write_bytes(b"the sane")
     assert differing(tmp_path / "a", tmp_path / "b") == ["metrics.csv"]
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_dumped_state_is_not_changed_by_the_next_epoch(digits, backend):
+    """The trainer keeps the last good state while the next epoch runs."""
+    config = Config(dataset="digits", hidden=(8,))
+    computer = backends.find(backend)(config, digits, "cpu")
+    order = batch_order(0, 1, len(digits.train))
+    state, _ = computer.train_epoch(computer.load(initial_state(config, 64, 10)), order)
+    dumped = computer.dump(state)
+    before = weights_digest(dumped.params), weights_digest(dumped.mu), weights_digest(dumped.nu)
+    state, _ = computer.train_epoch(state, order)
+    after = weights_digest(dumped.params), weights_digest(dumped.mu), weights_digest(dumped.nu)
+    assert after == before
+    assert weights_digest(computer.dump(state).params) != before[0]
 
 
 class Crash(BaseException):
