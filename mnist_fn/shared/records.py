@@ -12,6 +12,7 @@ import sys
 from dataclasses import fields, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -133,22 +134,7 @@ class RunDirectory:
 
     def write_evaluation(self, evaluation: Evaluation, params: ParamTree) -> None:
         """Write `evaluation.json`; InputError if it can't be."""
-        write_sealed(
-            self.evaluation_file,
-            {
-                "schema": SCHEMA,
-                "weights": weights_digest(params),
-                "loss": evaluation.loss,
-                "accuracy": evaluation.accuracy,
-                "per_class_accuracy": [
-                    None if np.isnan(share) else float(share)
-                    for share in evaluation.per_class_accuracy
-                ],
-                "confusion_matrix": evaluation.confusion_matrix.tolist(),
-                "worst_confusions": [vars(c) for c in evaluation.worst_confusions(10)],
-                "predictions": "".join(map(str, evaluation.predictions)),  # a digit an example
-            },
-        )
+        write_sealed(self.evaluation_file, _evaluation_document(evaluation, weights_digest(params)))
 
     def read_evaluation(self, params: ParamTree) -> Evaluation:
         """The evaluation of these weights.
@@ -157,23 +143,41 @@ class RunDirectory:
             InputError: missing, damaged, or of other weights.
         """
         document = read_sealed(self.evaluation_file, SCHEMA)
-        if document.get("weights") != weights_digest(params):
+        weights = weights_digest(params)
+        if document.get("weights") != weights:
             raise damaged(self.evaluation_file, "of other weights than the checkpoint's")
         try:
             predictions = np.frombuffer(document["predictions"].encode(), np.uint8) - ord("0")
             matrix = np.array(document["confusion_matrix"], dtype=np.int64)
+            evaluation = Evaluation(document["loss"], predictions, matrix)
             good = (
-                type(document["loss"]) is float
+                type(evaluation.loss) is float
                 and matrix.shape == (CLASSES, CLASSES)
-                and matrix.tolist() == document["confusion_matrix"]  # nothing was rounded
-                and matrix.min() >= 0
+                and 0 <= matrix.min() < matrix.max()
                 and np.array_equal(matrix.sum(axis=0), np.bincount(predictions, minlength=CLASSES))
+                # what follows from the rest says nothing else
+                and _evaluation_document(evaluation, weights) == document
             )
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise damaged(self.evaluation_file, error) from error
         if not good:
             raise damaged(self.evaluation_file, "its parts disagree")
-        return Evaluation(document["loss"], predictions, matrix)
+        return evaluation
+
+
+def _evaluation_document(evaluation: Evaluation, weights: str) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "weights": weights,
+        "loss": evaluation.loss,
+        "accuracy": evaluation.accuracy,
+        "per_class_accuracy": [
+            None if np.isnan(share) else float(share) for share in evaluation.per_class_accuracy
+        ],
+        "confusion_matrix": evaluation.confusion_matrix.tolist(),
+        "worst_confusions": [vars(c) for c in evaluation.worst_confusions(10)],
+        "predictions": "".join(map(str, evaluation.predictions)),  # a digit an example
+    }
 
 
 def slug(config: Config, backend: str) -> str:
