@@ -72,7 +72,7 @@ def show_run(run: Run) -> None:
     table.add_row("at epoch", f"{loss['epoch']}", f"{accuracy['epoch']}")
     for column in table.columns[1:]:
         column.justify = "right"
-    console.print(table)
+    _print_table(table)
     show_confusions(run.evaluation)
     if run.path is not None:
         console.print(Text(f"run: {run.path}"), soft_wrap=True)
@@ -97,4 +97,10 @@ def show_matrix(matrix: np.ndarray, per_class: Sequence[float]) -> None:
             for column, count in enumerate(row)
         ]
         table.add_row(str(label), *cells, f"{per_class[label]:.2%}")
-    console.print(table)
+    _print_table(table)
+
+
+def _print_table(table: Table) -> None:
+    """At its natural width: rich would cut numbers to fit a narrow terminal."""
+    needed = console.measure(table, options=console.options.update(max_width=500)).maximum
+    Console(stderr=True, highlight=False, width=max(needed, console.width)).print(table)

@@ -1,5 +1,6 @@
 """`mnist-fn evaluate`."""
 
+from math import isnan
 from pathlib import Path
 from typing import Annotated
 
@@ -31,7 +32,9 @@ def command(
                 "backend": name,
                 "loss": result.loss,
                 "accuracy": result.accuracy,
-                "per_class_accuracy": [float(share) for share in result.per_class_accuracy],
+                "per_class_accuracy": [
+                    None if isnan(share) else float(share) for share in result.per_class_accuracy
+                ],
                 "confusion_matrix": result.confusion_matrix.tolist(),
                 "worst_confusions": [vars(c) for c in result.worst_confusions(10)],
             }

@@ -1,13 +1,15 @@
 """The app: its commands, and what becomes of an error."""
 
+import contextlib
 import json
+import os
 import sys
 from typing import Any
 
 import typer
 
 from cli import data, evaluate, train
-from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.errors import InputError, one_line
 
 app = typer.Typer(
     name="mnist-fn",
@@ -25,30 +27,49 @@ def main() -> None:
     """Run the command line: exit 0 well, 1 judged and failed, 2 bad input or environment."""
     try:
         code = app(standalone_mode=False)
+        if sys.stdout is not None:
+            sys.stdout.flush()  # so that what can't be written is known here
     except InputError as error:
         code = fail(str(error))
     except KeyboardInterrupt:
         code = fail("interrupted", 130)
     except BrokenPipeError:  # the reader of our stdout has gone, as `| head` does
-        sys.stderr.close()
+        _drop_stdout()
         code = 141
+    except OSError as error:  # without a file's name it is stdout: a full disk behind a `>`
+        _drop_stdout()
+        code = fail(f"{error.filename or 'standard output'}: {error.strerror or error}")
     except Exception as error:
-        # Click's usage errors; newer typers carry click inside them, so not by class.
-        if not hasattr(error, "format_message"):
-            raise
-        code = fail(f"{error.format_message().rstrip('.')}; try --help")  # pyright: ignore
+        code = _explain(error)
     sys.exit(code if isinstance(code, int) else 0)
 
 
+def _explain(error: Exception) -> int:
+    """Click's own errors; newer typers carry click inside them, so not by class."""
+    if type(error).__name__ == "Abort":  # what click makes of Ctrl-C
+        return fail("interrupted", 130)
+    if not hasattr(error, "format_message"):
+        raise error
+    return fail(f"{error.format_message().rstrip('.')}; try --help")  # pyright: ignore
+
+
+def _drop_stdout() -> None:
+    """Keep the interpreter from failing once more when it flushes stdout at its end."""
+    with contextlib.suppress(OSError, AttributeError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def fail(message: str, code: int = 2) -> int:
-    """Print one line on stderr and return the exit code."""
-    print(f"mnist-fn: {' '.join(message.split())}", file=sys.stderr)
+    """Print one line on stderr, if there is one, and return the exit code."""
+    if sys.stderr is not None:  # else print would take stdout
+        with contextlib.suppress(OSError):
+            print(f"mnist-fn: {one_line(message)}", file=sys.stderr)
     return code
 
 
 def print_json(document: Any) -> None:
-    """The one JSON document on stdout."""
-    print(json.dumps(document, ensure_ascii=False))
+    """The one JSON document on stdout, in ASCII: right in every locale."""
+    print(json.dumps(document))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,10 @@
 """Ctrl-C and SIGTERM: the first asks for a clean end after the epoch, the second ends at once."""
 
 import contextlib
+import os
 import signal
 from collections.abc import Iterator
 from types import FrameType
-
-from cli.console import console
 
 
 class Stop:
@@ -32,7 +31,9 @@ def stoppable() -> Iterator[Stop]:
         if stop():
             raise SystemExit(128 + number)
         stop.signal = number
-        console.print("stopping after this epoch; once more stops at once")
+        # A handler may interrupt a write to stderr, and Python's own streams don't re-enter.
+        with contextlib.suppress(OSError):
+            os.write(2, b"\nstopping after this epoch; once more stops at once\n")
 
     before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

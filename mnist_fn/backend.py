@@ -37,7 +37,7 @@ def find_device(name: str) -> jax.Device:  # pyright: ignore[reportInvalidTypeFo
     """
     try:
         return jax.devices(None if name == "auto" else name)[0]
-    except RuntimeError as error:
+    except (RuntimeError, AssertionError) as error:  # the latter where JAX_PLATFORMS has none
         reason = str(error).splitlines()[0][:160] if str(error) else "no reason given"
         raise InputError(
             f"--device {name}: JAX finds none ({reason}); for an NVIDIA GPU install "

@@ -1,5 +1,7 @@
 """The contract between the experiment and the numerics, and how a backend is found."""
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Any, Protocol
@@ -103,6 +105,29 @@ def find(name: str) -> MakeBackend:
     raise InputError(
         f"--backend {name[:40]!r}: no such backend; installed are {', '.join(names()) or 'none'}"
     )
+
+
+@contextlib.contextmanager
+def enough_memory() -> Iterator[None]:
+    """Within it, or a function decorated with it, no memory left is an InputError.
+
+    The frameworks' own errors are told by their words: this module imports neither.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        if not (isinstance(error, MemoryError) or _says_no_memory(error)):
+            raise
+        raise InputError(
+            f"out of memory ({str(error)[:100] or 'on the host'}): use a smaller --hidden or "
+            "--batch-size, --precision float32, or another --device"
+        ) from error
+
+
+def _says_no_memory(error: RuntimeError) -> bool:
+    # JAX on any device; torch on a GPU; torch on the CPU
+    marks = ("RESOURCE_EXHAUSTED", "out of memory", "can't allocate memory")
+    return any(mark in str(error) for mark in marks)
 
 
 def check_device(device: str) -> str:

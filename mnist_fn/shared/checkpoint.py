@@ -10,11 +10,13 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from mnist_fn.shared.errors import InputError
-from mnist_fn.shared.state import ParamTree, StateTree, named_tensors
-from mnist_fn.shared.storage import digest_of, read_bounded, write_atomically
+from mnist_fn.shared.errors import InputError, damaged
+from mnist_fn.shared.state import ParamTree, StateTree, all_finite, named_tensors
+from mnist_fn.shared.storage import check_schema, digest_of, read_bounded, write_atomically
 
 SCHEMA = 1
+_HEADER_BYTES = 2**20  # more than the names of the deepest model take
+_FIELDS = {"schema": int, "epoch": int, "step": int, "run": str, "metrics": str, "digest": str}
 _KEY = "mnist_fn"  # the one metadata key: with several, safetensors' order is not fixed
 
 
@@ -34,7 +36,9 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     Raises:
         InputError: it can't be written.
     """
-    tensors = _flatten(checkpoint.state)
+    tensors = {
+        name: np.ascontiguousarray(tensor) for name, tensor in _named(checkpoint.state).items()
+    }
     header = {
         "schema": SCHEMA,
         "epoch": checkpoint.epoch,
@@ -50,16 +54,16 @@ def read_checkpoint(path: Path, like: StateTree) -> Checkpoint:
     """Read a checkpoint whose tensors must have the names, shapes and dtypes of `like`.
 
     Raises:
-        InputError: missing, damaged, of another schema, or of another model.
+        InputError: missing, damaged, of another schema, of another model, or not finite.
     """
-    expected = _flatten(like)
+    expected = _named(like)
     size = sum(tensor.nbytes for tensor in expected.values())
-    data = read_bounded(path, size + 2**20)
+    data = read_bounded(path, size + _HEADER_BYTES)
     header = _header(path, data)
     try:
         tensors = load(data)
-    except (SafetensorError, ValueError, KeyError) as error:
-        raise InputError(f"{path}: not readable as safetensors; the file is damaged") from error
+    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise damaged(path, "not readable as safetensors") from error
     for name in sorted(expected.keys() | tensors.keys()):
         want, have = expected.get(name), tensors.get(name)
         if want is None or have is None or want.shape != have.shape or want.dtype != have.dtype:
@@ -67,11 +71,13 @@ def read_checkpoint(path: Path, like: StateTree) -> Checkpoint:
                 f"{path}: {name[:60]} is {_describe(have)}, this run's is {_describe(want)}; "
                 "the checkpoint is of another run"
             )
-    digest = header.pop("digest", None)
+    digest = header.pop("digest")
     if digest != _digest(header, tensors):
-        raise InputError(f"{path}: its content does not match its digest; the file is damaged")
+        raise damaged(path, "its content does not match its digest")
     trees = {kind: _nest(tensors, kind) for kind in ("params", "mu", "nu")}
     state = StateTree(trees["params"], trees["mu"], trees["nu"], step=header["step"])
+    if not all_finite(state):
+        raise damaged(path, "a weight or a moment is not finite")
     return Checkpoint(state, header["epoch"], header["run"], header["metrics"])
 
 
@@ -86,18 +92,17 @@ def _header(path: Path, data: bytes) -> dict[str, Any]:
         header = json.loads(json.loads(data[8 : 8 + length])["__metadata__"][_KEY])
         schema = header["schema"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise InputError(f"{path}: not a checkpoint of mnist-fn, or damaged") from error
-    if schema != SCHEMA:
-        raise InputError(
-            f"{path}: schema {str(schema)[:20]}, this version reads {SCHEMA}; "
-            "use the version of mnist-fn that wrote it"
-        )
+        raise damaged(path, "not a checkpoint of mnist-fn") from error
+    check_schema(path, schema, SCHEMA)
+    kinds = {name: type(value) for name, value in header.items()}
+    if kinds != _FIELDS or not all(0 <= header[name] < 2**31 for name in ("epoch", "step")):
+        raise damaged(path, "a field of its header is missing, unknown or out of range")
     return header
 
 
-def _flatten(state: StateTree) -> dict[str, np.ndarray]:
+def _named(state: StateTree) -> dict[str, np.ndarray]:
     return {
-        f"{kind}/{name}": np.ascontiguousarray(tensor)
+        f"{kind}/{name}": tensor
         for kind, tree in state.trees().items()
         for name, tensor in named_tensors(tree)
     }

@@ -124,9 +124,8 @@ def _check_types(config: Config) -> None:
         else:
             good = type(value) is kind
         if not good:
-            shown = repr(value)[:40]
             raise InputError(
-                f"{_option(field.name)} {shown}: expected {_expected(field.name, kind)}"
+                f"{_option(field.name)} {_shown(value)}: expected {_expected(field.name, kind)}"
             )
 
 
@@ -154,4 +153,15 @@ def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
 
 def _in_range(name: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
-        raise InputError(f"--{name} {value:g}: must be between {low:g} and {high:g}")
+        raise InputError(f"--{name} {_shown(value)}: must be between {low:g} and {high:g}")
+
+
+def _shown(value: object) -> str:
+    try:
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return f"{value:g}"
+        return repr(value)[:40]
+    except OverflowError:  # a whole number beyond the floats
+        return "so large"
+    except (ValueError, RecursionError):  # nested too deep to show, or too many digits
+        return f"of {type(value).__name__}"

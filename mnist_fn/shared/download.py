@@ -2,6 +2,7 @@
 
 import contextlib
 import sys
+import tempfile
 from pathlib import Path
 
 from mnist_fn.shared.errors import InputError
@@ -29,8 +30,16 @@ def fetch(name: str) -> Path:
     from torchvision import datasets
 
     try:
-        with contextlib.redirect_stdout(sys.stderr):
-            getattr(datasets, TORCHVISION[name])(root=str(folder), download=True)
+        # torchvision takes half a file for a whole one once it is there: so fetch aside, then move
+        with (
+            tempfile.TemporaryDirectory(prefix=".fetching-", dir=folder) as aside,
+            contextlib.redirect_stdout(sys.stderr),
+        ):
+            getattr(datasets, TORCHVISION[name])(root=aside, download=True)
+            place = Path(TORCHVISION[name]) / "raw"
+            (folder / place).mkdir(parents=True, exist_ok=True)
+            for file in (Path(aside) / place).iterdir():
+                file.replace(folder / place / file.name)
     except (OSError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
         raise InputError(

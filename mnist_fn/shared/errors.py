@@ -5,7 +5,22 @@ class InputError(Exception):
     """Bad input or environment. The command prints it on one line and exits with 2."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(message.split()))
+        super().__init__(one_line(message))
+
+
+def one_line(message: str) -> str:
+    """The message on one line. What does not print is escaped: it may quote a hostile file,
+    and an escape sequence would reach the terminal.
+    """
+    line = " ".join(message.split())
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+
+
+def damaged(path: object, why: object) -> InputError:
+    """The error for a run's file that is not as it was written; raise it."""
+    return InputError(
+        f"{path}: damaged ({str(why)[:100]}); put a good copy there, or train anew with --force"
+    )
 
 
 class Interrupted(Exception):  # noqa: N818 - it is no error

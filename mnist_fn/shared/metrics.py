@@ -3,17 +3,20 @@
 import csv
 import hashlib
 import io
+import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 from mnist_fn.shared.backend import EpochMetrics
-from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.errors import damaged
 from mnist_fn.shared.evaluation import Evaluation
-from mnist_fn.shared.storage import read_bounded
+from mnist_fn.shared.storage import open_plain
 
 Row = dict[str, float]
-MAX_CSV_BYTES = 2**30
+MAX_LINE_BYTES = 2**13
+FIGURES = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")  # in every row
 BEST = {"test_loss": min, "test_accuracy": max, "validation_loss": min, "validation_accuracy": max}
 
 
@@ -62,18 +65,27 @@ def read_csv(path: Path, epochs: int) -> list[Row]:
     Raises:
         InputError: missing, fewer rows, epochs out of turn, or a value that is no number.
     """
+    rows = []
     try:
-        reader = csv.DictReader(io.StringIO(read_bounded(path, MAX_CSV_BYTES).decode()))
-        rows = []
-        for number, raw in enumerate(reader, start=1):
-            if number > epochs:
-                break
-            row = {name: float(value) for name, value in raw.items()}
-            if row["epoch"] != number or any(math.isinf(value) for value in row.values()):
-                raise ValueError(f"row {number} is not epoch {number}'s")
-            rows.append({**row, "epoch": number})
+        with open_plain(path) as file:
+            reader = csv.DictReader(_lines(file))
+            for number, raw in enumerate(itertools.islice(reader, epochs), start=1):
+                row = {name: float(value) for name, value in raw.items()}
+                # NaN is the accuracy of a class without examples
+                whole = all(math.isfinite(row[name]) for name in FIGURES)
+                if row["epoch"] != number or not whole or math.inf in map(abs, row.values()):
+                    raise ValueError(f"row {number} is not epoch {number}'s")
+                rows.append({**row, "epoch": number})
     except (ValueError, TypeError, KeyError, AttributeError, csv.Error) as error:
-        raise InputError(f"{path}: damaged ({str(error)[:80]})") from error
+        raise damaged(path, error) from error
     if len(rows) < epochs:
-        raise InputError(f"{path}: {len(rows)} epochs, the checkpoint has {epochs}; damaged")
+        raise damaged(path, f"{len(rows)} epochs, the checkpoint has {epochs}")
     return rows
+
+
+def _lines(file: BinaryIO) -> Iterator[str]:
+    """Lines of bounded length, one in memory at a time: however long a hostile file may be."""
+    while line := file.readline(MAX_LINE_BYTES):
+        if len(line) == MAX_LINE_BYTES:
+            raise ValueError("a line is too long")
+        yield line.decode()

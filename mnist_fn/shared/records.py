@@ -5,10 +5,11 @@ to that: metrics before the checkpoint that names them (rows past the checkpoint
 dropped on reading), the evaluation before the status `finished`.
 """
 
+import contextlib
 import os
 import platform
 import sys
-from dataclasses import dataclass, fields
+from dataclasses import fields, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -24,40 +25,16 @@ from mnist_fn.shared.checkpoint import (
 )
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data import CLASSES
-from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.errors import InputError, damaged
 from mnist_fn.shared.evaluation import Evaluation
+from mnist_fn.shared.header import Header, well_formed
 from mnist_fn.shared.metrics import Row
 from mnist_fn.shared.state import ParamTree, StateTree
-from mnist_fn.shared.storage import digest_of, read_sealed, write_atomically, write_sealed
-from mnist_fn.shared.streams import initial_state
+from mnist_fn.shared.storage import read_sealed, write_atomically, write_sealed
+from mnist_fn.shared.streams import blank_state, initial_state
 
 SCHEMA = 1
-STATUSES = ("unfinished", "finished")
 _PACKAGES = ("mnist-fn", "numpy", "jax", "jaxlib", "flax", "optax", "torch")
-
-
-@dataclass(frozen=True)
-class Header:
-    """What `run.json` holds besides the schema version."""
-
-    config: Config
-    dataset_sha256: str
-    pixels: int
-    classes: int
-    backend: str  # that computed last
-    device: str  # that it computed on, in words
-    status: str  # one of STATUSES
-    versions: dict[str, str]
-    machine: str
-    legs: list[dict[str, Any]]  # which backend did which epochs: {"backend", "first_epoch"}
-    seconds: dict[str, float]  # compile, train, total, of all legs together
-
-    @property
-    def identity(self) -> str:
-        """Names the experiment whatever its length and backend: any leg of it may go on."""
-        config = self.config.to_dict()
-        del config["epochs"]
-        return digest_of([config, self.dataset_sha256])
 
 
 class RunDirectory:
@@ -74,16 +51,25 @@ class RunDirectory:
         """Whether there is a run here, finished or not."""
         return self.header_file.exists()
 
-    def delete(self) -> None:
-        """Remove the run's own files, the header first, and nothing else.
+    def results(self) -> list[Path]:
+        """The files that are there besides the header."""
+        own = (self.checkpoint_file, self.evaluation_file, self.metrics_file)
+        return [file for file in own if file.exists()]
+
+    def clear(self) -> None:
+        """Remove the files of the run before, and nothing else, to put a new header in place.
+
+        A kill in between leaves a run that starts over: the old header says `unfinished`
+        before the checkpoint goes.
 
         Raises:
             InputError: they can't be removed.
         """
-        own = (self.header_file, self.evaluation_file, self.checkpoint_file, self.metrics_file)
+        with contextlib.suppress(InputError):  # none there, or damaged: then just replaced
+            self.write_header(replace(self.read_header(), status="unfinished"))
         try:
-            for file in own:
-                file.unlink(missing_ok=True)
+            for file in self.results():
+                file.unlink()
         except OSError as error:
             raise InputError(f"{self.path}: can't be replaced ({error.strerror})") from error
 
@@ -99,15 +85,14 @@ class RunDirectory:
         try:
             values = {field.name: document[field.name] for field in fields(Header)}
             header = Header(**{**values, "config": Config.from_dict(values["config"])})
-            good = (
-                header.status in STATUSES
-                and 0 < header.pixels < 2**24
-                and header.classes == CLASSES
-            )
-        except (InputError, KeyError, TypeError) as error:
-            raise InputError(f"{self.header_file}: damaged ({str(error)[:100]})") from error
-        if not good:
-            raise InputError(f"{self.header_file}: damaged (status or sizes out of range)")
+        except (InputError, KeyError) as error:
+            raise damaged(self.header_file, error) from error
+        if not well_formed(header):
+            raise damaged(self.header_file, "a field is of another kind or out of range")
+        try:
+            blank_state(header.config, header.pixels, header.classes)
+        except InputError as error:  # a model larger than any that is made
+            raise damaged(self.header_file, error) from error
         return header
 
     def write_header(self, header: Header) -> None:
@@ -123,17 +108,20 @@ class RunDirectory:
         Raises:
             InputError: a file is damaged or belongs to another run.
         """
-        start = initial_state(header.config, header.pixels, header.classes)
+        sizes = (header.config, header.pixels, header.classes)
         if not self.checkpoint_file.exists():
             if header.status == "finished":
-                raise InputError(f"{self.checkpoint_file}: missing from a finished run")
-            return start, []
-        checkpoint = read_checkpoint(self.checkpoint_file, like=start)
+                raise damaged(self.checkpoint_file, "missing from a finished run")
+            return initial_state(*sizes), []
+        checkpoint = read_checkpoint(self.checkpoint_file, like=blank_state(*sizes))
         if checkpoint.run != header.identity:
-            raise InputError(f"{self.checkpoint_file}: belongs to another run than its run.json")
+            raise damaged(self.checkpoint_file, "belongs to another run than its run.json")
+        done, epochs = checkpoint.epoch, header.config.epochs
+        if done > epochs or (header.status == "finished" and done < epochs):
+            raise damaged(self.checkpoint_file, f"{done} epochs, run.json says {epochs}")
         rows = metrics.read_csv(self.metrics_file, checkpoint.epoch)
         if metrics.digest(rows) != checkpoint.metrics:
-            raise InputError(f"{self.metrics_file}: not the rows that led to the checkpoint")
+            raise damaged(self.metrics_file, "not the rows that led to the checkpoint")
         return checkpoint.state, rows
 
     def write_progress(self, header: Header, state: StateTree, rows: list[Row]) -> None:
@@ -146,22 +134,7 @@ class RunDirectory:
 
     def write_evaluation(self, evaluation: Evaluation, params: ParamTree) -> None:
         """Write `evaluation.json`; InputError if it can't be."""
-        write_sealed(
-            self.evaluation_file,
-            {
-                "schema": SCHEMA,
-                "weights": weights_digest(params),
-                "loss": evaluation.loss,
-                "accuracy": evaluation.accuracy,
-                "per_class_accuracy": [
-                    None if np.isnan(share) else float(share)
-                    for share in evaluation.per_class_accuracy
-                ],
-                "confusion_matrix": evaluation.confusion_matrix.tolist(),
-                "worst_confusions": [vars(c) for c in evaluation.worst_confusions(10)],
-                "predictions": "".join(map(str, evaluation.predictions)),  # a digit an example
-            },
-        )
+        write_sealed(self.evaluation_file, _evaluation_document(evaluation, weights_digest(params)))
 
     def read_evaluation(self, params: ParamTree) -> Evaluation:
         """The evaluation of these weights.
@@ -170,18 +143,41 @@ class RunDirectory:
             InputError: missing, damaged, or of other weights.
         """
         document = read_sealed(self.evaluation_file, SCHEMA)
-        if document.get("weights") != weights_digest(params):
-            raise InputError(f"{self.evaluation_file}: of other weights than the checkpoint's")
+        weights = weights_digest(params)
+        if document.get("weights") != weights:
+            raise damaged(self.evaluation_file, "of other weights than the checkpoint's")
         try:
             predictions = np.frombuffer(document["predictions"].encode(), np.uint8) - ord("0")
             matrix = np.array(document["confusion_matrix"], dtype=np.int64)
-            evaluation = Evaluation(float(document["loss"]), predictions, matrix)
-            good = matrix.ndim == 2 and matrix.sum() == len(predictions)
+            evaluation = Evaluation(document["loss"], predictions, matrix)
+            good = (
+                type(evaluation.loss) is float
+                and matrix.shape == (CLASSES, CLASSES)
+                and 0 <= matrix.min() < matrix.max()
+                and np.array_equal(matrix.sum(axis=0), np.bincount(predictions, minlength=CLASSES))
+                # what follows from the rest says nothing else
+                and _evaluation_document(evaluation, weights) == document
+            )
         except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-            raise InputError(f"{self.evaluation_file}: damaged ({str(error)[:80]})") from error
+            raise damaged(self.evaluation_file, error) from error
         if not good:
-            raise InputError(f"{self.evaluation_file}: damaged (its parts disagree)")
+            raise damaged(self.evaluation_file, "its parts disagree")
         return evaluation
+
+
+def _evaluation_document(evaluation: Evaluation, weights: str) -> dict[str, Any]:
+    return {
+        "schema": SCHEMA,
+        "weights": weights,
+        "loss": evaluation.loss,
+        "accuracy": evaluation.accuracy,
+        "per_class_accuracy": [
+            None if np.isnan(share) else float(share) for share in evaluation.per_class_accuracy
+        ],
+        "confusion_matrix": evaluation.confusion_matrix.tolist(),
+        "worst_confusions": [vars(c) for c in evaluation.worst_confusions(10)],
+        "predictions": "".join(map(str, evaluation.predictions)),  # a digit an example
+    }
 
 
 def slug(config: Config, backend: str) -> str:
@@ -211,8 +207,9 @@ def machine() -> str:
     """The processor and its cores, in words."""
     model = platform.processor() or platform.machine()
     if sys.platform == "linux":
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                model = line.partition(":")[2].strip()
-                break
+        with contextlib.suppress(OSError):  # a sandbox may hide it
+            for line in Path("/proc/cpuinfo").read_text().splitlines():
+                if line.startswith("model name"):
+                    model = line.partition(":")[2].strip()
+                    break
     return f"{model}, {os.cpu_count()} cores"

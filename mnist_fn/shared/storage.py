@@ -7,9 +7,9 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.errors import InputError, damaged
 
 MAX_JSON_BYTES = 2**24
 _TEMPORARY = ".writing-"
@@ -23,7 +23,8 @@ def write_atomically(path: Path, data: bytes) -> None:
     """
     temporary = path.with_name(_TEMPORARY + path.name)
     try:
-        with temporary.open("wb") as file:
+        temporary.unlink(missing_ok=True)
+        with temporary.open("xb") as file:  # "x" follows no link that somebody put there
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
@@ -33,7 +34,8 @@ def write_atomically(path: Path, data: bytes) -> None:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise InputError(
-            f"{path}: can't be written ({error.strerror or error}); what was there before is intact"
+            f"{path}: can't be written ({error.strerror or error}); what was there before is "
+            "intact: free space or mend the folder's permissions, then run the same command again"
         ) from error
 
 
@@ -46,21 +48,32 @@ def _flush_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
+@contextlib.contextmanager
+def open_plain(path: Path) -> Iterator[BinaryIO]:
+    """Open a plain file for reading; a pipe or a device might never end.
+
+    Raises:
+        InputError: missing, not a plain file, or unreadable, then or while it is read.
+    """
+    try:
+        if not path.is_file():
+            raise InputError(f"{path}: no such file")
+        with path.open("rb") as file:
+            yield file
+    except OSError as error:
+        raise InputError(f"{path}: can't be read ({error.strerror or error})") from error
+
+
 def read_bounded(path: Path, limit: int) -> bytes:
     """The bytes of a file that may be at most `limit` long.
 
     Raises:
         InputError: missing, not a plain file, unreadable or too long.
     """
-    try:
-        if not path.is_file():
-            raise InputError(f"{path}: no such file")
-        with path.open("rb") as file:
-            data = file.read(limit + 1)
-    except OSError as error:
-        raise InputError(f"{path}: can't be read ({error.strerror or error})") from error
+    with open_plain(path) as file:
+        data = file.read(limit + 1)
     if len(data) > limit:
-        raise InputError(f"{path}: longer than the {limit} bytes that are read of it")
+        raise damaged(path, f"longer than the {limit} bytes that are read of it")
     return data
 
 
@@ -73,7 +86,7 @@ def digest_of(document: Any) -> str:
 def write_sealed(path: Path, document: dict[str, Any]) -> None:
     """Write a JSON document with a digest of its content, against bit rot and slips."""
     sealed = {**document, "digest": digest_of(document)}
-    text = json.dumps(sealed, indent=2, allow_nan=False, ensure_ascii=False)
+    text = json.dumps(sealed, indent=2, allow_nan=False)
     write_atomically(path, (text + "\n").encode())
 
 
@@ -87,23 +100,29 @@ def read_sealed(path: Path, schema: int) -> dict[str, Any]:
     try:
         document = json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path}: not JSON ({str(error)[:80]}); the file is damaged") from error
+        raise damaged(path, f"not JSON: {error}") from error
     if not isinstance(document, dict):
-        raise InputError(f"{path}: not a record of mnist-fn (expected a JSON object)")
-    found = document.get("schema")
-    if found != schema:
-        raise InputError(
-            f"{path}: schema {str(found)[:20]}, this version reads {schema}; "
-            "use the version of mnist-fn that wrote it"
-        )
+        raise damaged(path, "expected a JSON object")
+    check_schema(path, document.get("schema"), schema)
     digest = document.pop("digest", None)
     try:
         good = digest == digest_of(document)
     except (ValueError, RecursionError):
         good = False
     if not good:
-        raise InputError(f"{path}: its content does not match its digest; the file is damaged")
+        raise damaged(path, "its content does not match its digest")
     return document
+
+
+def check_schema(path: Path, found: object, reads: int) -> None:
+    """Raise InputError unless a file's schema version is the one that is read."""
+    if type(found) is not int:
+        raise damaged(path, "no schema version")
+    if found != reads:
+        raise InputError(
+            f"{path}: schema {str(found)[:20]}, this version reads {reads}; "
+            "use the version of mnist-fn that wrote it"
+        )
 
 
 @contextlib.contextmanager
@@ -115,7 +134,7 @@ def locked(folder: Path) -> Iterator[None]:
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
     except OSError as error:
         raise InputError(
             f"{folder}: can't be written ({error.strerror}); choose another place with --out"
@@ -123,13 +142,23 @@ def locked(folder: Path) -> Iterator[None]:
     try:
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except BlockingIOError as error:
             raise InputError(
                 f"{folder}: in use by another mnist-fn process; wait for it, "
                 "or choose another place with --out"
             ) from error
-        for leftover in folder.glob(_TEMPORARY + "*"):  # of a process that was killed
-            leftover.unlink(missing_ok=True)
+        except OSError as error:
+            raise InputError(
+                f"{folder}: can't be locked ({error.strerror}); choose a local disk with --out"
+            ) from error
+        _remove_leftovers(folder)
         yield
     finally:
         os.close(descriptor)
+
+
+def _remove_leftovers(folder: Path) -> None:
+    """Remove what a killed process was writing. What can't be removed stops only its own file."""
+    for leftover in folder.glob(_TEMPORARY + "*"):
+        with contextlib.suppress(OSError):
+            leftover.unlink(missing_ok=True)

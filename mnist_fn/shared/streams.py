@@ -13,7 +13,10 @@ import math
 import numpy as np
 
 from mnist_fn.shared.config import Config
+from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.state import ParamTree, StateTree, zeros_like
+
+MAX_PARAMETERS = 2**26  # bounds what a few digits in a config or a record can allocate
 
 # Numbers are part of the contract: they never change, new purposes are added at the end.
 PURPOSES = {"initial_state": 0, "batch_order": 1, "validation": 2, "twin": 3}
@@ -42,9 +45,11 @@ def initial_state(config: Config, pixels: int, classes: int) -> StateTree:
     Weights and biases are uniform in ±1/√fan_in, drawn in float64 layer by layer (kernel
     [in, out] row by row, then bias) and rounded once to `config.precision`; so float32 and
     float64 runs of a seed start from the same numbers. Moments are 0, the step is 0.
+
+    Raises:
+        InputError: more than MAX_PARAMETERS.
     """
-    sizes = (pixels, *config.hidden, classes)
-    layers = list(itertools.pairwise(sizes))
+    layers = _layers(config, pixels, classes)
     words = raw(config.seed, "initial_state", 0, sum((i + 1) * o for i, o in layers))
     uniform = (words >> np.uint64(11)).astype(np.float64) * 2.0**-53  # 53 bits, [0, 1)
     params: ParamTree = {}
@@ -59,3 +64,31 @@ def initial_state(config: Config, pixels: int, classes: int) -> StateTree:
         }
         start = end
     return StateTree(params=params, mu=zeros_like(params), nu=zeros_like(params), step=0)
+
+
+def blank_state(config: Config, pixels: int, classes: int) -> StateTree:
+    """Zeros in the shapes and dtype of `initial_state`; each tensor takes the memory of one number.
+
+    Raises:
+        InputError: more than MAX_PARAMETERS.
+    """
+    zero = np.zeros((), config.precision)
+    params: ParamTree = {
+        f"layer{index}": {
+            "kernel": np.broadcast_to(zero, (fan_in, fan_out)),
+            "bias": np.broadcast_to(zero, fan_out),
+        }
+        for index, (fan_in, fan_out) in enumerate(_layers(config, pixels, classes), start=1)
+    }
+    return StateTree(params, params, params, step=0)
+
+
+def _layers(config: Config, pixels: int, classes: int) -> list[tuple[int, int]]:
+    layers = list(itertools.pairwise((pixels, *config.hidden, classes)))
+    count = sum((fan_in + 1) * fan_out for fan_in, fan_out in layers)
+    if count > MAX_PARAMETERS:
+        raise InputError(
+            f"--hidden {','.join(map(str, config.hidden))}: {count:,} parameters on {pixels} "
+            f"pixels, at most {MAX_PARAMETERS:,}; use fewer or narrower layers"
+        )
+    return layers

@@ -90,6 +90,7 @@ class Watch:
     should_stop: Callable[[], bool] = lambda: False
 
 
+@backends.enough_memory()
 def train(
     config: Config,
     backend: str = "jax",
@@ -122,15 +123,12 @@ def train(
     backends.check_device(device)
     with nullcontext() if directory is None else locked(directory.path):
         existing = None
-        if directory is not None and directory.exists():
-            if force:
-                directory.delete()
-            else:
-                existing = directory.read_header()
-                _check_same(config, existing.config, directory.path)
+        if directory is not None and not force:
+            existing = _there(directory, config)
         return _run(config, backend, make, device, data_dir, directory, existing, watch or Watch())
 
 
+@backends.enough_memory()
 def resume(
     path: Path | str,
     *,
@@ -150,7 +148,7 @@ def resume(
     backends.check_device(device)
     with locked(directory.path):
         header = directory.read_header()
-        config = header.config.replace(epochs=epochs or header.config.epochs)
+        config = header.config if epochs is None else header.config.replace(epochs=epochs)
         return _run(
             config,
             backend,
@@ -177,6 +175,7 @@ def load_run(path: Path | str) -> Run:
     return _finished(directory, header, state, rows)
 
 
+@backends.enough_memory()
 def evaluate_run(
     path: Path | str,
     *,
@@ -231,6 +230,20 @@ def _same_data(header: Header, dataset: Dataset) -> Dataset:
     return dataset
 
 
+def _there(directory: RunDirectory, config: Config) -> Header | None:
+    """The header of the run that is to go on in this folder, None in an empty one."""
+    if directory.exists():
+        header = directory.read_header()
+        _check_same(config, header.config, directory.path)
+        return header
+    if strays := directory.results():
+        raise InputError(
+            f"{strays[0]}: there is no run.json beside it; choose another --out, "
+            "or --force to replace it"
+        )
+    return None
+
+
 def _check_same(asked: Config, there: Config, path: Path) -> None:
     if asked == there:
         return
@@ -271,6 +284,8 @@ def _run(
     seconds["compile"] += time.perf_counter() - made_at
     header = _header(config, dataset, computer, existing, len(rows), seconds)
     if directory is not None:
+        if existing is None:
+            directory.clear()  # only now that the new run can begin
         directory.write_header(header)
     job = _Job(config, dataset, computer, directory, header, watch, started)
     return job.run(state or initial_state(config, dataset.pixels, dataset.classes), rows)
@@ -302,6 +317,10 @@ def _header(
     )
 
 
+def _finite(row: Row) -> bool:
+    return math.isfinite(row["train_loss"]) and math.isfinite(row["test_loss"])
+
+
 @dataclass
 class _Job:
     """What stays the same while the epochs of one call pass."""
@@ -316,21 +335,25 @@ class _Job:
 
     def run(self, start: StateTree, rows: list[Row]) -> Run:
         """Train from `start`, the state after `rows`, to the last epoch."""
-        state = self.computer.load(start)
+        state, good = self.computer.load(start), start  # good: after `rows`, all finite
         self.watch.on_start(self.config, self.dataset, self.computer.device, len(rows))
         begun = saved_at = time.perf_counter()
         while len(rows) < self.config.epochs:
             if self.watch.should_stop():
-                self._save(self.computer.dump(state), rows, self._seconds(begun))
+                self._save(good, rows, self._seconds(begun))
                 raise Interrupted(f"stopped after epoch {len(rows)} of {self.config.epochs}")
             state, row = self._epoch(state, len(rows) + 1)
-            rows = [*rows, row]
+            after = self.computer.dump(state)
+            if not (_finite(row) and all_finite(after)):
+                self._save(good, rows, None)
+                raise self._diverged(len(rows) + 1)
+            good, rows = after, [*rows, row]
             self.watch.on_epoch(row)
             if time.perf_counter() - saved_at > CHECKPOINT_SECONDS:
-                self._save(self.computer.dump(state), rows, None)
+                self._save(good, rows, None)
                 saved_at = time.perf_counter()
         test = self._evaluate(state, self.dataset.test)
-        return self._finish(self.computer.dump(state), rows, test, self._seconds(begun))
+        return self._finish(good, rows, test, self._seconds(begun))
 
     def _epoch(self, state: Any, epoch: int) -> tuple[Any, Row]:
         order = batch_order(self.config.seed, epoch, len(self.dataset.train))
@@ -338,10 +361,7 @@ class _Job:
         test = self._evaluate(state, self.dataset.test)
         held = self.dataset.validation
         validation = None if held is None else self._evaluate(state, held)
-        row = metrics.make_row(epoch, trained, test, validation)
-        if not (math.isfinite(row["train_loss"]) and math.isfinite(row["test_loss"])):
-            raise self._diverged(epoch)
-        return state, row
+        return state, metrics.make_row(epoch, trained, test, validation)
 
     def _evaluate(self, state: Any, split: Split) -> Evaluation:
         return evaluate(self.computer.logits(state, split.images), split.labels)
@@ -349,12 +369,14 @@ class _Job:
     def _diverged(self, epoch: int) -> InputError:
         steps = math.ceil(len(self.dataset.train) / self.config.batch_size)
         kept = (
-            "" if self.directory is None else f" {self.directory.path} keeps the last good state."
+            ""
+            if self.directory is None
+            else f"; {self.directory.path} keeps the state after epoch {epoch - 1}"
         )
         return InputError(
             f"the loss or the weights are no longer finite in epoch {epoch} (steps "
             f"{(epoch - 1) * steps + 1} to {epoch * steps}) at learning rate "
-            f"{self.config.learning_rate:g}: try a smaller --learning-rate.{kept}"
+            f"{self.config.learning_rate:g}: try a smaller --learning-rate{kept}"
         )
 
     def _seconds(self, begun: float) -> dict[str, float]:
@@ -368,8 +390,6 @@ class _Job:
     def _save(self, state: StateTree, rows: list[Row], seconds: dict[str, float] | None) -> None:
         if self.directory is None:
             return
-        if not all_finite(state):
-            raise self._diverged(len(rows))
         self.directory.write_progress(self.header, state, rows)
         if seconds is not None:
             self.directory.write_header(replace(self.header, seconds=seconds))

@@ -1,0 +1,59 @@
+"""docs/reliability.md says what the evidence says, and the evidence is as much as was promised."""
+
+import ast
+import copy
+import runpy
+
+import pytest
+
+from tests.killing import ROOT
+
+SCRIPT = ROOT / "docs" / "make_reliability.py"
+pytestmark = pytest.mark.skipif(
+    not SCRIPT.exists(), reason="docs/ is not part of a source distribution"
+)
+BACKENDS = ("jax", "torch")
+
+
+@pytest.fixture(scope="module")
+def made():
+    return runpy.run_path(str(SCRIPT))
+
+
+def test_the_page_is_what_the_evidence_says(made):
+    assert made["PAGE"].read_text() == made["page"](made["documents"]())
+
+
+def test_the_comparison_sees_another_number(made):
+    changed = copy.deepcopy(made["documents"]())
+    changed[0]["result"]["runs_differing"] = 1
+    assert "| **1** |" in made["page"](changed)
+    assert made["PAGE"].read_text() != made["page"](changed)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_evidence_is_as_much_as_was_promised(made, backend):
+    results = {
+        document["check"]: document["result"]
+        for document in made["documents"]()
+        if document["backend"] in (backend, None)
+    }
+    assert results["kills"]["kills"] >= 100
+    phases = {"load", "compile", "train", "write", "evaluate"}
+    if backend == "torch":  # which compiles nothing: the phase is over in a millisecond
+        phases.discard("compile")
+    assert set(results["kills"]["by_phase"]) >= phases
+    assert results["hostile"]["inputs"] >= 100_000
+    assert results["memory"]["epochs"] >= 1000
+    assert results["peak"]["peak_mb"] < 1500
+    assert results["parallel"]["processes"] >= 20
+    assert results["reproducible"]["runs"] > results["reproducible"]["under_load"] >= 2
+    lost = ("runs_differing", "handled_wrongly", "differing", "failed")
+    assert all(result.get(name, 0) == 0 for result in results.values() for name in lost)
+
+
+def test_every_test_that_the_page_names_exists(made):
+    for _, test, _ in made["IN_THE_SUITE"]:
+        file, name = test.split("::")
+        tree = ast.parse((ROOT / "tests" / f"test_reliability_{file}.py").read_text())
+        assert name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
