@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from cli import data, evaluate, train
+from cli import data, evaluate, sweep, train
 from mnist_fn.shared.errors import InputError
 
 app = typer.Typer(
@@ -17,6 +17,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("train")(train.command)
+app.command("sweep")(sweep.command)
 app.command("evaluate")(evaluate.command)
 app.add_typer(data.app, name="data")
 

@@ -11,7 +11,7 @@ import numpy as np
 import optax
 
 from mnist_fn.model import MLP
-from mnist_fn.shared.backend import EpochMetrics
+from mnist_fn.shared.backend import EpochMetrics, Group
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data import Dataset, scale_pixels
 from mnist_fn.shared.errors import InputError
@@ -24,25 +24,74 @@ def make(config: Config, dataset: Dataset, device: str = "auto") -> "JaxBackend"
     """Put the data on the device and compile the epoch.
 
     Raises:
-        InputError: no such device, or it has not enough memory.
+        InputError: no such device, or not with this precision.
     """
-    return JaxBackend(config, dataset, find_device(device))
+    return JaxBackend(config, dataset, find_devices(device)[0])
 
 
-def find_device(name: str) -> jax.Device:  # pyright: ignore[reportInvalidTypeForm]
-    """The device for "auto" (JAX's own choice), "cpu" or "gpu".
+def find_devices(name: str) -> list[Any]:
+    """The local devices for "auto" (JAX's own choice), "cpu" or "gpu".
 
     Raises:
         InputError: JAX has no such device here.
     """
     try:
-        return jax.devices(None if name == "auto" else name)[0]
+        return jax.local_devices(backend=None if name == "auto" else name)
     except RuntimeError as error:
         reason = str(error).splitlines()[0][:160] if str(error) else "no reason given"
         raise InputError(
             f"--device {name}: JAX finds none ({reason}); for an NVIDIA GPU install "
             "mnist-fn[cuda], or use --device cpu"
         ) from error
+
+
+def describe(device: Any) -> str:
+    """A device in words, as it is recorded."""
+    return "cpu" if device.platform == "cpu" else device.device_kind
+
+
+def make_model(config: Config, classes: int, device: Any) -> MLP:
+    """The model of a config in its precision.
+
+    Raises:
+        InputError: the device does not have the precision.
+    """
+    if config.precision == "tf32":
+        if device.platform != "gpu":
+            raise InputError(
+                f"--precision tf32: {describe(device)} has none, NVIDIA GPUs since Ampere have; "
+                "use float32, or --device gpu where there is one"
+            )
+        algorithm = jax.lax.DotAlgorithmPreset.TF32_TF32_F32
+        return MLP(config.hidden, classes, jnp.dtype("float32"), precision=algorithm)
+    compute = jnp.dtype("bfloat16") if config.precision == "bf16" else None
+    return MLP(config.hidden, classes, jnp.dtype(config.dtype), compute)
+
+
+@contextlib.contextmanager
+def scope(config: Config, device: Any) -> Iterator[None]:
+    """float64 only in a float64 run and only inside its calls: the caller's process,
+    a notebook say, keeps its own setting.
+    """
+    with jax.enable_x64(config.precision == "float64"), jax.default_device(device):
+        yield
+
+
+def to_numpy(tree: Any) -> ParamTree:
+    """A tree of device or NumPy arrays as NumPy arrays of its own, kernels first."""
+    return {
+        layer: {kind: np.array(tensors[kind]) for kind in ("kernel", "bias")}
+        for layer, tensors in tree.items()
+    }
+
+
+def make_group(
+    config: Config, dataset: Dataset, device: str, models: int, memory: int | None
+) -> Group:
+    """Make a group for a sweep; see `shared.backend.MakeGroup`."""
+    from mnist_fn import capacity
+
+    return capacity.make_group(config, dataset, device, models, memory)
 
 
 class JaxBackend:
@@ -54,20 +103,21 @@ class JaxBackend:
         self,
         config: Config,
         dataset: Dataset,
-        device: jax.Device,  # pyright: ignore[reportInvalidTypeForm]
+        device: Any,  # a jax.Device
     ) -> None:
         self.config = config
         self._device = device
-        self.device = "cpu" if device.platform == "cpu" else device.device_kind
-        self._dtype = jnp.dtype(config.precision)
+        self.device = describe(device)
+        self._dtype = jnp.dtype(config.dtype)
         self._test = dataset.test.images
-        model = MLP(config.hidden, dataset.classes, self._dtype)
+        model = make_model(config, dataset.classes, device)
+        self._scope = partial(scope, config, device)
         with self._scope():
             self._data = Data(
-                images=self._put(scale_pixels(dataset.train.images, config.precision)),
+                images=self._put(scale_pixels(dataset.train.images, config.dtype)),
                 labels=self._put(dataset.train.labels.astype(np.int32)),
             )
-            self._test_on_device = self._put(scale_pixels(self._test, config.precision))
+            self._test_on_device = self._put(scale_pixels(self._test, config.dtype))
             self._hyper = Hyper(
                 *(
                     self._put(np.asarray(value, self._dtype))
@@ -96,7 +146,7 @@ class JaxBackend:
     def dump(self, state: State) -> StateTree:
         """Copy a state to NumPy."""
         count, mu, nu = state.adam
-        return StateTree(_numpy(state.params), _numpy(mu), _numpy(nu), int(np.asarray(count)))
+        return StateTree(to_numpy(state.params), to_numpy(mu), to_numpy(nu), int(np.asarray(count)))
 
     def train_epoch(self, state: State, order: np.ndarray) -> tuple[State, EpochMetrics]:
         """Run one epoch; the given state's memory is reused."""
@@ -111,7 +161,7 @@ class JaxBackend:
             if images is self._test:
                 there = self._test_on_device
             else:
-                there = self._put(scale_pixels(images, self.config.precision))
+                there = self._put(scale_pixels(images, self.config.dtype))
             return np.asarray(self._logits(state.params, there))
 
     def losses(self, state: State, indices: np.ndarray) -> tuple[float, float]:
@@ -126,7 +176,7 @@ class JaxBackend:
         """Gradient of the objective on one batch."""
         with self._scope():
             grads, _ = self._gradients(state.params, *self._batch(indices), self._hyper.l2)
-            return _numpy(grads)
+            return to_numpy(grads)
 
     def _program(self, n: int) -> jax.stages.Compiled:
         """The compiled epoch over n examples; compiled ahead, so it can't retrace unseen."""
@@ -143,14 +193,6 @@ class JaxBackend:
     def _put(self, array: np.ndarray) -> jax.Array:
         return jax.device_put(array, self._device)
 
-    @contextlib.contextmanager
-    def _scope(self) -> Iterator[None]:
-        """float64 only in a float64 run and only inside its calls: the caller's process,
-        a notebook say, keeps its own setting.
-        """
-        with jax.enable_x64(self.config.precision == "float64"), jax.default_device(self._device):
-            yield
-
 
 def _shapes(state: StateTree) -> State:
     params, mu, nu = (
@@ -159,10 +201,3 @@ def _shapes(state: StateTree) -> State:
     )
     count = cast(jax.Array, jax.ShapeDtypeStruct((), jnp.int32))
     return State(params, optax.ScaleByAdamState(count, mu, nu))
-
-
-def _numpy(tree: Any) -> ParamTree:
-    return {
-        layer: {kind: np.array(tensors[kind]) for kind in ("kernel", "bias")}
-        for layer, tensors in tree.items()
-    }

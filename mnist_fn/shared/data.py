@@ -142,7 +142,7 @@ def load_for(config: Config, data_dir: Path | None = None) -> Dataset:
     )
 
 
-def scale_pixels(images: np.ndarray, precision: str) -> np.ndarray:
+def scale_pixels(images: np.ndarray, dtype: str) -> np.ndarray:
     """uint8 images [n, rows, columns] to rows of pixels [n, pixels] in [0, 1].
 
     In float32 bit for bit what torchvision's ToTensor gives. Done here, once, for every backend:
@@ -150,7 +150,7 @@ def scale_pixels(images: np.ndarray, precision: str) -> np.ndarray:
     for half of the 256 values).
     """
     flat = images.reshape(len(images), -1)
-    return np.divide(flat, 255, dtype=precision)
+    return np.divide(flat, 255, dtype=dtype)
 
 
 def find(name: str, data_dir: Path | None = None) -> list[Path] | None:

@@ -82,11 +82,12 @@ class Job:
 
     def _epoch(self, state: Any, epoch: int, orders: "_Orders") -> Any:
         state, trained = self.group.train_epoch(state, orders.of(epoch))
-        test = self.group.evaluate(state, self.dataset.test)
         held = self.dataset.validation
-        validation: Sequence[Evaluation | None] = (
-            [None] * len(test) if held is None else self.group.evaluate(state, held)
-        )
+        with np.errstate(invalid="ignore"):  # ∞ - ∞ of a model that diverges is dealt with below
+            test = self.group.evaluate(state, self.dataset.test)
+            validation: Sequence[Evaluation | None] = (
+                [None] * len(test) if held is None else self.group.evaluate(state, held)
+            )
         for i, member in enumerate(self.members):
             if member.error is not None:
                 continue
