@@ -18,10 +18,10 @@ import optax
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from mnist_fn.backend import describe, make_model, scope, to_numpy
+from mnist_fn.backend import describe, make_model, place, scope, to_numpy, use_compilation_cache
 from mnist_fn.shared.backend import EpochMetrics
 from mnist_fn.shared.config import Config
-from mnist_fn.shared.data import Dataset, Split, scale_pixels
+from mnist_fn.shared.data import Dataset, Split
 from mnist_fn.shared.evaluation import Evaluation, confusion_matrix, evaluate
 from mnist_fn.shared.state import StateTree
 from mnist_fn.shared.streams import initial_state
@@ -76,6 +76,7 @@ class JaxGroup:
         self._splits: dict[int, tuple[Split, jax.Array, jax.Array]] = {}
         model = make_model(config, dataset.classes, devices[0])
         over = partial(_over_models, mesh, method)
+        use_compilation_cache()
         with self._scope():
             self._data = Data(*self._place(dataset.train))
             epoch = over(make_train_epoch(model, config.batch_size), (True, True, False, True))
@@ -162,8 +163,7 @@ class JaxGroup:
         return self._splits[id(split)][1:]
 
     def _place(self, split: Split) -> tuple[jax.Array, jax.Array]:
-        images = scale_pixels(split.images, self.config.dtype)
-        return jax.device_put((images, split.labels.astype(np.int32)), self._whole)
+        return place(split, self._dtype, self._whole)
 
 
 def _over_models(
