@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from cli import data, evaluate, sweep, train
+from cli import bench, data, evaluate, sweep, train
 from mnist_fn.shared.errors import InputError
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app = typer.Typer(
 )
 app.command("train")(train.command)
 app.command("sweep")(sweep.command)
+app.command("bench")(bench.command)
 app.command("evaluate")(evaluate.command)
 app.add_typer(data.app, name="data")
 
