@@ -23,6 +23,9 @@ def command(
     quick: Annotated[
         bool, typer.Option("--quick", help="Epochs alone: no widths, lengths, sweeps, processes.")
     ] = False,
+    only: Annotated[
+        str, typer.Option(help="Contenders whose names contain one of these, with commas.")
+    ] = "",
     trace: Annotated[
         Path | None,
         typer.Option(help="Profile one JAX epoch into this folder (TensorBoard, Perfetto)."),
@@ -53,7 +56,7 @@ def command(
         dataset=dataset,
     )
     loaded = load_for(config, data_dir)
-    document = _measure(config, loaded, data_dir, device, rounds, quick, trace)
+    document = _measure(config, loaded, data_dir, device, rounds, quick, only, trace)
     if out is not None:
         from mnist_fn.shared.storage import write_sealed
 
@@ -70,6 +73,7 @@ def _measure(
     device: str,
     rounds: int,
     quick: bool,
+    only: str,
     trace: Path | None,
 ) -> dict[str, Any]:
     from cli import measuring
@@ -87,7 +91,8 @@ def _measure(
     found: dict[str, Any] = {}
     if not quick:  # first, while this process is small and idle
         found["processes"] = measuring.processes(config, data_dir, device, say)
-    bench = measuring.Bench(config, dataset, device, rounds, say)
+    names = tuple(part.strip() for part in only.split(",") if part.strip())
+    bench = measuring.Bench(config, dataset, device, rounds, say, names)
     with tempfile.TemporaryDirectory(prefix="mnist-fn-bench-") as folder:
         times = bench.epochs(Path(folder))
     if not quick:

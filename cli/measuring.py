@@ -30,10 +30,17 @@ class Bench:
     """The measurements of one configuration; what can't be measured here is listed with why."""
 
     def __init__(
-        self, config: Config, dataset: Dataset, device: str, rounds: int, say: Say
+        self,
+        config: Config,
+        dataset: Dataset,
+        device: str,
+        rounds: int,
+        say: Say,
+        only: tuple[str, ...] = (),
     ) -> None:
         self.config, self.dataset, self.device = config, dataset, device
         self.rounds, self._say = rounds, say
+        self._only = only  # contenders whose names contain one of these; () is all
         self.left_out: dict[str, str] = {}
         self.what: dict[str, str] = {}
         self._jax: Any = import_module("mnist_fn.bench")
@@ -71,6 +78,9 @@ class Bench:
 
     def _works(self, contender: Contender) -> bool:
         """Its first run: compiles, and finds out what is missing (a C compiler, memory)."""
+        if self._only and not any(part in contender.name for part in self._only):
+            self.left_out[contender.name] = "--only"
+            return False
         self._say(f"first {contender.name}")
         try:
             contender.run()

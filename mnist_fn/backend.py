@@ -12,11 +12,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from mnist_fn.compiling import compile_for, use_compilation_cache
 from mnist_fn.model import MLP
 from mnist_fn.shared.backend import EpochMetrics, Group
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data import Dataset, Split, scale_pixels
-from mnist_fn.shared.data_cache import cache_folder
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.state import ParamTree, StateTree
 from mnist_fn.training import Data, Hyper, State, apply, make_loss, make_train_epoch
@@ -107,19 +107,6 @@ def place(split: Split, dtype: Any, where: Any) -> tuple[jax.Array, jax.Array]:
     """A split's scaled images and its labels, int32, on a device or sharding."""
     labels = jax.device_put(split.labels.astype(np.int32), where)
     return scaled(split.images, dtype, where), labels
-
-
-def use_compilation_cache() -> None:
-    """Keep compiled programs in the user's cache, unless the user has said where or not at all.
-
-    MNIST_FN_CACHE=off switches it off; JAX's own setting, if there is one, is left as it is.
-    """
-    if jax.config.values["jax_compilation_cache_dir"] is not None:
-        return
-    folder = cache_folder("compiled")
-    if folder is not None:
-        jax.config.update("jax_compilation_cache_dir", str(folder))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
 
 
 def make_group(
@@ -222,7 +209,7 @@ class JaxBackend:
                 order = jax.ShapeDtypeStruct((n,), jnp.int32)
                 state, data, hyper = self._shapes
                 lowered = self._epoch.lower(state, order, data, hyper)
-                self._programs[n] = lowered.compile()
+                self._programs[n] = compile_for(lowered, self._device)
         return self._programs[n]
 
     def _batch(self, indices: np.ndarray) -> tuple[jax.Array, jax.Array]:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from mnist_fn.backend import find_devices, make_model, place, scope
+from mnist_fn.compiling import compile_for
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data import Dataset
 from mnist_fn.shared.errors import InputError
@@ -38,7 +39,8 @@ def floor(config: Config, dataset: Dataset, device: str) -> Iterator[Contender]:
 
 
 def _compiled(function: Callable[..., Any], *arguments: Any) -> Callable[[], object]:
-    program = jax.jit(function).lower(*arguments).compile()
+    device = jax.tree.leaves(arguments)[0].device
+    program = compile_for(jax.jit(function).lower(*arguments), device)
     return lambda: jax.block_until_ready(program(*arguments))
 
 

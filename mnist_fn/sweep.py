@@ -18,7 +18,8 @@ import optax
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from mnist_fn.backend import describe, make_model, place, scope, to_numpy, use_compilation_cache
+from mnist_fn.backend import describe, make_model, place, scope, to_numpy
+from mnist_fn.compiling import compile_for, use_compilation_cache
 from mnist_fn.shared.backend import EpochMetrics
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data import Dataset, Split
@@ -64,6 +65,7 @@ class JaxGroup:
                 whose logits NumPy can read where they lie, to the bits of a single run.
         """
         self.config = config
+        self._device = devices[0]
         self.device = describe(devices[0]) + (f" x {len(devices)}" if len(devices) > 1 else "")
         self.size = each * len(devices)
         self._there = (
@@ -93,7 +95,7 @@ class JaxGroup:
         lowered = jax.jit(epoch, donate_argnums=0).lower(
             like, self._like((1, n), np.int32), self._data, hyper
         )
-        return lowered.compile()
+        return compile_for(lowered, self._device)
 
     def _like(self, shape: tuple[int, ...], dtype: Any) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct((self.size, *shape[1:]), dtype, sharding=self._split)

@@ -108,12 +108,14 @@ def test_the_chart_shows_each_median(tmp_path):
 
 def test_the_command_writes_its_document(command, tmp_path):
     done = command("bench", "--dataset", "digits", "--hidden", "4", "--rounds", "1", "--quick",
+                   "--only", "jax/train,products,notebook",
                    "--out", "bench.json", "--json")  # fmt: skip
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert json.loads((tmp_path / "bench.json").read_text())["epochs"] == document["epochs"]
     wanted = {"jax/train", "jax/train+test", "jax/products", "torch/products", "torch/notebook"}
-    assert wanted <= set(document["epochs"])
+    assert wanted == set(document["epochs"])
+    assert document["left_out"]["torch/loop"] == "--only"
     assert "mnist-fn bench --device gpu" in document["left_out"]["GPU"]
 
 
