@@ -1,10 +1,11 @@
 """What `mnist-fn bench` measures, put together: contenders in turn, widths, whole processes."""
 
 import itertools
+import json
 import os
+import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from importlib import import_module
 from pathlib import Path
@@ -173,18 +174,24 @@ def _process(arguments: list[str], folder: str) -> dict[str, Any] | None:
         "MNIST_FN_DATA": os.environ.get("MNIST_FN_DATA") or _data_folder(),
     }
     environment.pop("JAX_COMPILATION_CACHE_DIR", None)
-    started = time.perf_counter()
-    null = os.open(os.devnull, os.O_WRONLY)
-    actions = [(os.POSIX_SPAWN_DUP2, null, descriptor) for descriptor in (1, 2)]
-    command = [sys.executable, "-m", "cli.main", *arguments]
-    child = os.posix_spawn(sys.executable, command, environment, file_actions=actions)
-    _, status, usage = os.wait4(child, 0)
-    seconds = time.perf_counter() - started
-    os.close(null)
-    unit = 1 if sys.platform == "darwin" else 1024
-    if status:
-        return None
-    return {"seconds": seconds, "peak_bytes": usage.ru_maxrss * unit}
+    command = [sys.executable, "-c", _LAUNCHER, sys.executable, "-m", "cli.main", *arguments]
+    done = subprocess.run(  # noqa: S603 - our own command
+        command, env=environment, capture_output=True, text=True, check=False
+    )
+    return json.loads(done.stdout) if done.returncode == 0 else None
+
+
+# A process counts the memory of the one it was forked from: so from a small one, not from here.
+_LAUNCHER = """
+import json, resource, subprocess, sys, time
+started = time.perf_counter()
+done = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+seconds = time.perf_counter() - started
+unit = 1 if sys.platform == "darwin" else 1024
+peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit
+print(json.dumps({"seconds": seconds, "peak_bytes": peak}))
+sys.exit(done.returncode)
+"""
 
 
 def _data_folder() -> str:

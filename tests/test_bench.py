@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import pytest
 
+from cli import measuring
 from figures import bench as figure
 from mnist_fn import bench
 from mnist_fn.shared import bench_report as report
@@ -148,3 +149,21 @@ def test_docs_and_evidence_agree():
     assert (DOCS / "performance.md").read_text() == script.text()
     for path in script.evidence():
         assert script.stamp(path) in script.chart_of(path).read_text()
+
+
+def test_the_parts_add_up_to_what_lies_above_the_products():
+    names = ("jax/train", "jax/no Adam", "jax/no Adam or gather", "jax/no Adam, gather or penalty")
+    times = {name: [seconds] for name, seconds in zip(names, (1.5, 1.3, 1.2, 1.15), strict=True)}
+    lines = report.part_lines(report.document({**times, "jax/products": [1.0]}, **ABOUT))
+    shares = [float(line.split("|")[2].strip(" %")) for line in lines[2:]]
+    assert shares == pytest.approx([20, 10, 5, 15])
+
+
+def test_a_processs_memory_is_its_own(monkeypatch):
+    """Not that of the process which measures it."""
+    held = np.ones(50_000_000)  # 400 MB
+    measured = measuring._process(["--help"], ".")
+    assert held.sum() == 50_000_000
+    assert 0 < measured["peak_bytes"] < 200e6
+    assert 0 < measured["seconds"] < 60
+    assert measuring._process(["train", "--dataset", "none"], ".") is None

@@ -96,6 +96,26 @@ def goal_lines(document: dict[str, Any]) -> list[str]:
     return lines
 
 
+PARTS = (
+    ("Adam", "jax/train", "jax/no Adam"),
+    ("the gather of each batch", "jax/no Adam", "jax/no Adam or gather"),
+    ("the penalty", "jax/no Adam or gather", "jax/no Adam, gather or penalty"),
+    ("biases, ReLU, loss, metrics", "jax/no Adam, gather or penalty", "jax/products"),
+)
+
+
+def part_lines(document: dict[str, Any]) -> list[str]:
+    """Markdown: what lies between JAX's products and its epoch, part by part."""
+    rounds = document["rounds"]
+    lines = ["| part of JAX's epoch | of its products' time |", "|---|---:|"]
+    for name, whole, without in PARTS:
+        if whole in rounds and without in rounds and "jax/products" in rounds:
+            triples = zip(rounds[whole], rounds[without], rounds["jax/products"], strict=False)
+            share = spread([(a - b) / floor for a, b, floor in triples])["median"]
+            lines.append(f"| {name} | {share:+.1%} |")
+    return lines
+
+
 def process_lines(document: dict[str, Any]) -> list[str]:
     """Markdown: whole commands, cold and warm, and their memory."""
     lines = ["| command | cold [s] | warm [s] | peak memory [MB] |", "|---|---:|---:|---:|"]
