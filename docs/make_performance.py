@@ -34,6 +34,10 @@ formula takes one division, but the results would no longer be optax's to the la
 at once, updating Adam in blocks that fit the cache, XNNPACK, oneDNN and YNNPACK products, XLA's
 other CPU scheduler. Vectors as wide as AVX-512 has do help, and are used.
 
+Compiled programs and decompressed data are kept in the user's cache folder, which is why a second
+start is faster; `MNIST_FN_CACHE=off` switches that off, and a folder that can't be written is done
+without.
+
 A sweep on a CPU runs its models one after another in one compiled program: `vmap` was slower
 there. On a GPU they go through one vmapped program; see `mnist_fn/sweep.py`.
 """
