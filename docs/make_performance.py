@@ -38,8 +38,8 @@ Compiled programs and decompressed data are kept in the user's cache folder, whi
 start is faster; `MNIST_FN_CACHE=off` switches that off, and a folder that can't be written is done
 without.
 
-A sweep on a CPU runs its models one after another in one compiled program: `vmap` was slower
-there. On a GPU they go through one vmapped program; see `mnist_fn/sweep.py`.
+A sweep on a CPU runs its models one after another through one compiled program: `vmap` was slower
+there. On a GPU they go through one vmapped program; see `mnist_fn/capacity.py`.
 """
 
 

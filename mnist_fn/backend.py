@@ -149,13 +149,18 @@ class JaxBackend:
             with self._scope():
                 self._data = Data(*place(dataset.train, self._dtype, device))
                 self._test_on_device = place(dataset.test, self._dtype, device)[0]
-                self._hyper = Hyper(
-                    *(
-                        self._put(np.asarray(getattr(config, name), self._dtype))
-                        for name in Hyper._fields
-                    )
-                )
+                self.take_hyper(config)
             compiling.result()
+
+    def take_hyper(self, config: Config) -> None:
+        """Go on with the λ, learning rate and decay of another config of this shape."""
+        with self._scope():
+            self._hyper = Hyper(
+                *(
+                    self._put(np.asarray(getattr(config, name), self._dtype))
+                    for name in Hyper._fields
+                )
+            )
 
     def load(self, state: StateTree) -> State:
         """Copy a shared state to the device."""

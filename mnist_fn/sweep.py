@@ -1,9 +1,7 @@
 """Sweeps: the `train_epoch` of a single run over many models in one program.
 
-On an accelerator the models of a device are one `jax.vmap`: small products become large ones.
-On a CPU a product of one model fills the cores already, and vmap was 6 % slower than one model
-after another; so there `jax.lax.map` runs them in turn, in the same compiled program and with
-the bits of the single runs. Either way the models are spread over all local devices.
+The models of a device are one `jax.vmap`: small products become large ones. They are spread over
+all local devices. How many at once, and where one at a time is faster: `capacity.py`.
 """
 
 from collections.abc import Callable, Sequence
@@ -28,8 +26,6 @@ from mnist_fn.shared.state import StateTree
 from mnist_fn.shared.streams import initial_state
 from mnist_fn.training import Data, Hyper, State, apply, make_train_epoch
 
-METHODS = ("map", "vmap")
-
 
 class Loaded(NamedTuple):
     """A group's state: what every device array has in front is the axis of the models."""
@@ -50,7 +46,6 @@ class JaxGroup:
         dataset: Dataset,
         devices: Sequence[Any],
         each: int,
-        method: str,
         evaluate_on_device: bool | None = None,
     ) -> None:
         """Compile for `each` models on each device.
@@ -59,8 +54,7 @@ class JaxGroup:
             config: any of the runs.
             dataset: of all of them.
             devices: the models are spread over these.
-            each: models on a device.
-            method: one of METHODS.
+            each: models on a device; several are vmapped.
             evaluate_on_device: count and sum there, in float64; None: unless that is a CPU,
                 whose logits NumPy can read where they lie, to the bits of a single run.
         """
@@ -77,7 +71,7 @@ class JaxGroup:
         self._scope = partial(scope, config, devices[0])
         self._splits: dict[int, tuple[Split, jax.Array, jax.Array]] = {}
         model = make_model(config, dataset.classes, devices[0])
-        over = partial(_over_models, mesh, method)
+        over = partial(_over_models, mesh, each)
         use_compilation_cache()
         with self._scope():
             self._data = Data(*self._place(dataset.train))
@@ -169,23 +163,19 @@ class JaxGroup:
 
 
 def _over_models(
-    mesh: Mesh, method: str, function: Callable[..., Any], mapped: tuple[bool, ...]
+    mesh: Mesh, each: int, function: Callable[..., Any], mapped: tuple[bool, ...]
 ) -> Callable[..., Any]:
     """`function` over the models of every device; `mapped` says which arguments have their axis."""
+    axes = tuple(0 if axis else None for axis in mapped)
 
-    def on_a_device(*arguments: Any) -> Any:
-        if method == "vmap":
-            return jax.vmap(function, tuple(0 if axis else None for axis in mapped))(*arguments)
-        own = [a for a, axis in zip(arguments, mapped, strict=True) if axis]
+    def alone(*arguments: Any) -> Any:
+        own = (
+            jax.tree.map(itemgetter(0), argument) if axis else argument
+            for argument, axis in zip(arguments, mapped, strict=True)
+        )
+        return jax.tree.map(lambda result: result[None], function(*own))
 
-        def one(own: list[Any]) -> Any:
-            rest = iter(own)
-            return function(
-                *(next(rest) if axis else a for a, axis in zip(arguments, mapped, strict=True))
-            )
-
-        return jax.lax.map(one, own)
-
+    on_a_device = alone if each == 1 else jax.vmap(function, axes)
     specs = tuple(P("models") if axis else P() for axis in mapped)
     return jax.shard_map(on_a_device, mesh=mesh, in_specs=specs, out_specs=P("models"))
 
