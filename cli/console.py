@@ -1,6 +1,7 @@
 """What a person sees: stderr, a live line on a terminal, plain text elsewhere."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Self
 
 import numpy as np
@@ -13,7 +14,8 @@ from mnist_fn.shared.config import Config
 from mnist_fn.shared.data import Dataset
 from mnist_fn.shared.evaluation import Evaluation
 from mnist_fn.shared.metrics import Row
-from mnist_fn.shared.trainer import Run
+from mnist_fn.shared.run import Run
+from mnist_fn.shared.state import StateTree
 
 console = Console(stderr=True, highlight=False)
 
@@ -55,6 +57,50 @@ class TrainingView:
             description=f"train {row['train_loss']:.4f} {row['train_accuracy']:.2%}  "
             f"test {row['test_loss']:.4f} {row['test_accuracy']:.2%}",
         )
+
+
+class SweepView:
+    """The epochs of all runs on one bar; elsewhere than on a terminal a line for each run."""
+
+    def __init__(self, configs: Sequence[Config]) -> None:
+        self._total, self._finished = len(configs), 0
+        self._bar = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=None),
+            TextColumn("{task.percentage:.0f} %"),
+            TimeRemainingColumn(compact=True),
+            console=console,
+            disable=not console.is_terminal,
+        )
+        self._task = self._bar.add_task("", total=sum(config.epochs for config in configs))
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+    def on_start(self, config: Config, dataset: Dataset, device: str, done: int) -> None:
+        """Count the epochs that a run has already."""
+        self._bar.update(self._task, advance=done, description=f"{config.model} on {device}")
+
+    def on_epoch(self, row: Row) -> None:
+        """Count an epoch of a run."""
+        self._bar.update(self._task, advance=1)
+
+    def done(self, run: Run) -> Run:
+        """Say that a run is finished; gives it without its weights, which stay on disk."""
+        self._finished += 1
+        if not run.trained:
+            self._bar.update(self._task, advance=run.config.epochs)
+        console.print(
+            f"{self._finished}/{self._total} {run.path} "
+            f"test {run.final['test_loss']:.5f} {run.final['test_accuracy']:.2%}"
+            + ("" if run.trained else " (stood finished)"),
+            soft_wrap=True,
+        )
+        return replace(run, state=StateTree({}, {}, {}, run.state.step))
 
 
 def show_run(run: Run) -> None:

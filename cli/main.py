@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from cli import data, evaluate, train
+from cli import bench, data, evaluate, sweep, train
 from mnist_fn.shared.errors import InputError, one_line
 
 app = typer.Typer(
@@ -19,6 +19,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("train")(train.command)
+app.command("sweep")(sweep.command)
+app.command("bench")(bench.command)
 app.command("evaluate")(evaluate.command)
 app.add_typer(data.app, name="data")
 

@@ -30,7 +30,7 @@ LearningRate = Annotated[float | None, _option("Default: 5e-4.")]
 BatchSize = Annotated[int | None, _option("Default: 200.")]
 Epochs = Annotated[int | None, _option("Default: 100.")]
 Seed = Annotated[int | None, _option("Of initial weights, batches and split. Default: 0.")]
-Precision = Annotated[str | None, _option(f"{' or '.join(PRECISIONS)}. Default: float32.")]
+Precision = Annotated[str | None, _option(f"{', '.join(PRECISIONS)}. Default: float32.")]
 Device = Annotated[str, typer.Option(help="auto, cpu or gpu.", rich_help_panel=_WHERE)]
 DataDir = Annotated[
     Path | None,
@@ -75,3 +75,53 @@ def make_config(**given: Any) -> Config:
         InputError: a value out of its range.
     """
     return Config(**{name: value for name, value in given.items() if value is not None})
+
+
+def numbers(option: str, text: str | None) -> list[float]:
+    """Numbers between commas, none if None.
+
+    Raises:
+        InputError: one is no number.
+    """
+    try:
+        return [float(part) for part in (text or "").split(",") if part.strip()]
+    except ValueError as error:
+        raise InputError(
+            f"{option} {(text or '')[:40]!r}: expected numbers such as 0,3e-5"
+        ) from error
+
+
+def shapes(model: str | None, hidden: list[str] | None) -> list[tuple[int, ...]]:
+    """Shapes from --model with commas or repeated --hidden; none if neither is given.
+
+    Raises:
+        InputError: both are given, or either is not understood.
+    """
+    if model is not None and hidden:
+        raise InputError("--model and --hidden: give one of them, they both say the layers")
+    names = [name.strip() for name in (model or "").split(",") if name.strip()]
+    found = [hidden_from(name, None) for name in names]
+    found += [hidden_from(None, widths) for widths in hidden or ()]
+    return [shape for shape in found if shape is not None]
+
+
+def size_in_bytes(text: str | None) -> int | None:
+    """Bytes from text such as 500M or 8G (powers of 1000); None stays None.
+
+    Raises:
+        InputError: not understood, or not above 0.
+    """
+    if text is None:
+        return None
+    units = {"K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+    number = text.strip().upper().removesuffix("B")
+    unit = units.get(number[-1:], 1)
+    try:
+        size = float(number[:-1] if unit > 1 else number) * unit
+        if not 1 <= size < 2**63:
+            raise ValueError
+    except ValueError as error:
+        raise InputError(
+            f"--max-memory {text[:40]!r}: expected a size such as 500M or 8G"
+        ) from error
+    return int(size)

@@ -1,7 +1,9 @@
 """The JAX backend: the pure functions of `training.py` behind the shared contract."""
 
 import contextlib
+import itertools
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, cast
 
@@ -10,13 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from mnist_fn.compiling import compile_for, use_compilation_cache
 from mnist_fn.model import MLP
-from mnist_fn.shared.backend import EpochMetrics
+from mnist_fn.shared.backend import EpochMetrics, Group
 from mnist_fn.shared.config import Config
-from mnist_fn.shared.data import Dataset, scale_pixels
+from mnist_fn.shared.data import Dataset, Split, scale_pixels
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.state import ParamTree, StateTree
-from mnist_fn.shared.streams import initial_state
 from mnist_fn.training import Data, Hyper, State, apply, make_loss, make_train_epoch
 
 
@@ -24,25 +26,96 @@ def make(config: Config, dataset: Dataset, device: str = "auto") -> "JaxBackend"
     """Put the data on the device and compile the epoch.
 
     Raises:
-        InputError: no such device, or it has not enough memory.
+        InputError: no such device, or not with this precision.
     """
-    return JaxBackend(config, dataset, find_device(device))
+    return JaxBackend(config, dataset, find_devices(device)[0])
 
 
-def find_device(name: str) -> jax.Device:  # pyright: ignore[reportInvalidTypeForm]
-    """The device for "auto" (JAX's own choice), "cpu" or "gpu".
+def find_devices(name: str) -> list[Any]:
+    """The local devices for "auto" (JAX's own choice), "cpu" or "gpu".
 
     Raises:
         InputError: JAX has no such device here.
     """
     try:
-        return jax.devices(None if name == "auto" else name)[0]
+        return jax.local_devices(backend=None if name == "auto" else name)
     except (RuntimeError, AssertionError) as error:  # the latter where JAX_PLATFORMS has none
         reason = str(error).splitlines()[0][:160] if str(error) else "no reason given"
         raise InputError(
             f"--device {name}: JAX finds none ({reason}); for an NVIDIA GPU install "
             "mnist-fn[cuda], or use --device cpu"
         ) from error
+
+
+def describe(device: Any) -> str:
+    """A device in words, as it is recorded."""
+    return "cpu" if device.platform == "cpu" else device.device_kind
+
+
+def make_model(config: Config, classes: int, device: Any) -> MLP:
+    """The model of a config in its precision.
+
+    Raises:
+        InputError: the device does not have the precision.
+    """
+    if config.precision == "tf32":
+        if device.platform != "gpu":
+            raise InputError(
+                f"--precision tf32: {describe(device)} has none, NVIDIA GPUs since Ampere have; "
+                "use float32, or --device gpu where there is one"
+            )
+        algorithm = jax.lax.DotAlgorithmPreset.TF32_TF32_F32
+        return MLP(config.hidden, classes, jnp.dtype("float32"), precision=algorithm)
+    compute = jnp.dtype("bfloat16") if config.precision == "bf16" else None
+    return MLP(config.hidden, classes, jnp.dtype(config.dtype), compute)
+
+
+@contextlib.contextmanager
+def scope(config: Config, device: Any) -> Iterator[None]:
+    """float64 only in a float64 run and only inside its calls: the caller's process,
+    a notebook say, keeps its own setting.
+    """
+    with jax.enable_x64(config.precision == "float64"), jax.default_device(device):
+        yield
+
+
+def to_numpy(tree: Any) -> ParamTree:
+    """A tree of device or NumPy arrays as NumPy arrays of its own, kernels first."""
+    return {
+        layer: {kind: np.array(tensors[kind]) for kind in ("kernel", "bias")}
+        for layer, tensors in tree.items()
+    }
+
+
+def scaled(images: np.ndarray, dtype: Any, where: Any) -> jax.Array:
+    """Rows of pixels (n, pixels) on a device or sharding, the very bits of `scale_pixels`.
+
+    Bytes travel and a table of the 256 quotients makes numbers of them there: a quarter of the
+    bytes, and no second copy in this process's memory.
+    """
+    table = scale_pixels(np.arange(256, dtype=np.uint8)[:, None, None], dtype.name).ravel()
+    flat = images.reshape(len(images), -1)
+    return _look_up(*jax.device_put((table, flat), where))
+
+
+@jax.jit
+def _look_up(table: jax.Array, indices: jax.Array) -> jax.Array:
+    return jnp.take(table, indices, mode="clip")
+
+
+def place(split: Split, dtype: Any, where: Any) -> tuple[jax.Array, jax.Array]:
+    """A split's scaled images and its labels, int32, on a device or sharding."""
+    labels = jax.device_put(split.labels.astype(np.int32), where)
+    return scaled(split.images, dtype, where), labels
+
+
+def make_group(
+    config: Config, dataset: Dataset, device: str, models: int, memory: int | None
+) -> Group:
+    """Make a group for a sweep; see `shared.backend.MakeGroup`."""
+    from mnist_fn import capacity
+
+    return capacity.make_group(config, dataset, device, models, memory)
 
 
 class JaxBackend:
@@ -54,34 +127,40 @@ class JaxBackend:
         self,
         config: Config,
         dataset: Dataset,
-        device: jax.Device,  # pyright: ignore[reportInvalidTypeForm]
+        device: Any,  # a jax.Device
     ) -> None:
         self.config = config
         self._device = device
-        self.device = "cpu" if device.platform == "cpu" else device.device_kind
-        self._dtype = jnp.dtype(config.precision)
+        self.device = describe(device)
+        self._dtype = jnp.dtype(config.dtype)
         self._test = dataset.test.images
-        model = MLP(config.hidden, dataset.classes, self._dtype)
+        model = make_model(config, dataset.classes, device)
+        self._scope = partial(scope, config, device)
+        self._loss = make_loss(model)
+        self._epoch = jax.jit(make_train_epoch(model, config.batch_size), donate_argnums=0)
+        self._logits = jax.jit(partial(apply, model))
+        self._gradients = jax.jit(jax.grad(self._loss, has_aux=True))
+        self._losses = jax.jit(self._loss)
+        self._programs: dict[int, jax.stages.Compiled] = {}  # by the length of the order
+        self._shapes = _shapes(config, dataset, self._dtype)
+        use_compilation_cache()
+        with ThreadPoolExecutor(1) as pool:  # compiling needs no data, only their shapes
+            compiling = pool.submit(self._program, len(dataset.train))
+            with self._scope():
+                self._data = Data(*place(dataset.train, self._dtype, device))
+                self._test_on_device = place(dataset.test, self._dtype, device)[0]
+                self.take_hyper(config)
+            compiling.result()
+
+    def take_hyper(self, config: Config) -> None:
+        """Go on with the λ, learning rate and decay of another config of this shape."""
         with self._scope():
-            self._data = Data(
-                images=self._put(scale_pixels(dataset.train.images, config.precision)),
-                labels=self._put(dataset.train.labels.astype(np.int32)),
-            )
-            self._test_on_device = self._put(scale_pixels(self._test, config.precision))
             self._hyper = Hyper(
                 *(
-                    self._put(np.asarray(value, self._dtype))
-                    for value in (config.learning_rate, config.l2, config.weight_decay)
+                    self._put(np.asarray(getattr(config, name), self._dtype))
+                    for name in Hyper._fields
                 )
             )
-            self._loss = make_loss(model)
-            self._epoch = jax.jit(make_train_epoch(model, config.batch_size), donate_argnums=0)
-            self._logits = jax.jit(partial(apply, model))
-            self._gradients = jax.jit(jax.grad(self._loss, has_aux=True))
-            self._losses = jax.jit(self._loss)
-        self._programs: dict[int, jax.stages.Compiled] = {}  # by the length of the order
-        self._state_like = _shapes(initial_state(config, dataset.pixels, dataset.classes))
-        self._program(len(dataset.train))
 
     def load(self, state: StateTree) -> State:
         """Copy a shared state to the device."""
@@ -96,7 +175,7 @@ class JaxBackend:
     def dump(self, state: State) -> StateTree:
         """Copy a state to NumPy."""
         count, mu, nu = state.adam
-        return StateTree(_numpy(state.params), _numpy(mu), _numpy(nu), int(np.asarray(count)))
+        return StateTree(to_numpy(state.params), to_numpy(mu), to_numpy(nu), int(np.asarray(count)))
 
     def train_epoch(self, state: State, order: np.ndarray) -> tuple[State, EpochMetrics]:
         """Run one epoch; the given state's memory is reused."""
@@ -111,7 +190,7 @@ class JaxBackend:
             if images is self._test:
                 there = self._test_on_device
             else:
-                there = self._put(scale_pixels(images, self.config.precision))
+                there = scaled(images, self._dtype, self._device)
             return np.asarray(self._logits(state.params, there))
 
     def losses(self, state: State, indices: np.ndarray) -> tuple[float, float]:
@@ -126,15 +205,16 @@ class JaxBackend:
         """Gradient of the objective on one batch."""
         with self._scope():
             grads, _ = self._gradients(state.params, *self._batch(indices), self._hyper.l2)
-            return _numpy(grads)
+            return to_numpy(grads)
 
     def _program(self, n: int) -> jax.stages.Compiled:
         """The compiled epoch over n examples; compiled ahead, so it can't retrace unseen."""
         if n not in self._programs:
             with self._scope():
                 order = jax.ShapeDtypeStruct((n,), jnp.int32)
-                lowered = self._epoch.lower(self._state_like, order, self._data, self._hyper)
-                self._programs[n] = lowered.compile()
+                state, data, hyper = self._shapes
+                lowered = self._epoch.lower(state, order, data, hyper)
+                self._programs[n] = compile_for(lowered, self._device)
         return self._programs[n]
 
     def _batch(self, indices: np.ndarray) -> tuple[jax.Array, jax.Array]:
@@ -143,26 +223,17 @@ class JaxBackend:
     def _put(self, array: np.ndarray) -> jax.Array:
         return jax.device_put(array, self._device)
 
-    @contextlib.contextmanager
-    def _scope(self) -> Iterator[None]:
-        """float64 only in a float64 run and only inside its calls: the caller's process,
-        a notebook say, keeps its own setting.
-        """
-        with jax.enable_x64(self.config.precision == "float64"), jax.default_device(self._device):
-            yield
 
-
-def _shapes(state: StateTree) -> State:
-    params, mu, nu = (
-        jax.tree.map(lambda tensor: jax.ShapeDtypeStruct(tensor.shape, tensor.dtype), tree)
-        for tree in (state.params, state.mu, state.nu)
-    )
-    count = cast(jax.Array, jax.ShapeDtypeStruct((), jnp.int32))
-    return State(params, optax.ScaleByAdamState(count, mu, nu))
-
-
-def _numpy(tree: Any) -> ParamTree:
-    return {
-        layer: {kind: np.array(tensors[kind]) for kind in ("kernel", "bias")}
-        for layer, tensors in tree.items()
+def _shapes(config: Config, dataset: Dataset, dtype: Any) -> tuple[State, Data, Hyper]:
+    """Shapes and dtypes of what an epoch takes besides its order."""
+    n, like = len(dataset.train), partial(jax.ShapeDtypeStruct, dtype=dtype)
+    sizes = itertools.pairwise((dataset.pixels, *config.hidden, dataset.classes))
+    params = {
+        f"layer{index}": {"kernel": like((fan_in, fan_out)), "bias": like((fan_out,))}
+        for index, (fan_in, fan_out) in enumerate(sizes, start=1)
     }
+    count = jax.ShapeDtypeStruct((), jnp.int32)
+    state = State(cast(Any, params), optax.ScaleByAdamState(*cast(Any, (count, params, params))))
+    labels = jax.ShapeDtypeStruct((n,), jnp.int32)
+    data = Data(*cast(Any, (like((n, dataset.pixels)), labels)))
+    return state, data, Hyper(*cast(Any, (like(()),) * 3))

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -28,12 +29,16 @@ class MLP(nn.Module):
     Attributes:
         hidden: widths of the hidden layers.
         classes: number of logits.
-        dtype: of parameters and arithmetic.
+        dtype: of parameters, of everything between the layers and of the logits.
+        compute: of the matrix products' inputs; None: as `dtype`. They sum in float32 or better.
+        precision: of the matrix products: XLA's own default on a GPU would be TF32.
     """
 
     hidden: tuple[int, ...]
     classes: int = 10
     dtype: jnp.dtype = jnp.float32
+    compute: jnp.dtype | None = None
+    precision: Any = jax.lax.Precision.HIGHEST  # float32 means float32
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:  # (n, pixels) -> (n, classes)
@@ -43,11 +48,11 @@ class MLP(nn.Module):
                 x = nn.relu(x)
             x = nn.Dense(
                 width,
-                dtype=self.dtype,
+                dtype=self.compute or self.dtype,
                 param_dtype=self.dtype,
-                precision=jax.lax.Precision.HIGHEST,  # float32 means float32: no TF32 on a GPU
+                precision=self.precision,
                 kernel_init=uniform_by(x.shape[-1]),
                 bias_init=uniform_by(x.shape[-1]),
                 name=f"layer{index}",
             )(x)
-        return x  # (n, classes)
+        return x.astype(self.dtype)  # (n, classes)

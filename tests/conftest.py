@@ -1,8 +1,10 @@
 """Fixtures: real MNIST where it is found, the embedded digits, the command as a process."""
 
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,8 +19,15 @@ REQUIRED = os.environ.get("MNIST_FN_REQUIRE_MNIST") == "1"
 
 
 def pytest_configure(config):
-    # jaxtyping's shapes in the shipped annotations are checked at run time
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    # One place for compiled programs: many tests run the same small ones, in many processes.
+    config.compiled = tempfile.mkdtemp(prefix="mnist-fn-compiled-")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = config.compiled
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
+
+
+def pytest_unconfigure(config):
+    shutil.rmtree(config.compiled, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
@@ -54,13 +63,14 @@ def small(digits) -> Dataset:
 def command(tmp_path):
     """Run `mnist-fn` as a user would, in a process of its own, in an empty folder."""
 
-    def run(*arguments: str, env: dict[str, str] | None = None, **more):
+    def run(*arguments: str, env: dict[str, str | None] | None = None, **more):
+        env = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache"), **(env or {})}
         return subprocess.run(
             [sys.executable, "-m", "cli.main", *arguments],
             capture_output=True,
             text=True,
             cwd=tmp_path,
-            env={**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache"), **(env or {})},
+            env={name: value for name, value in env.items() if value is not None},
             timeout=300,
             check=False,
             **more,

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from mnist_fn import backend as jax_backend
+from mnist_fn import compiling
 from mnist_fn.model import MLP
 from mnist_fn.shared import backend as backends
 from mnist_fn.shared.config import Config
+from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.state import count_parameters, named_tensors
 from mnist_fn.shared.streams import batch_order, initial_state
 from mnist_fn.training import make_loss, make_train_step
@@ -188,3 +190,53 @@ def test_loss_returns_the_objective_and_the_cross_entropy():
 
 def test_jax_is_found_by_its_entry_point():
     assert backends.find("jax") is jax_backend.make
+
+
+def test_wide_vectors_do_not_change_a_bit(small):
+    """Nor does an XLA that does not know the option, which is done without it."""
+    backend, start, order = made(small, l2=1e-4)
+    state, data, hyper = backend._shapes
+    like = jax.ShapeDtypeStruct(order.shape, order.dtype)
+    lowered = backend._epoch.lower(state, like, data, hyper)
+    plain = backend.dump(
+        lowered.compile()(backend.load(start), order, backend._data, backend._hyper)[0]
+    )
+    wide = lowered.compile(compiler_options=compiling.WIDE_VECTORS)
+    assert_equal_states(
+        backend.dump(wide(backend.load(start), order, backend._data, backend._hyper)[0]), plain
+    )
+    assert_equal_states(backend.dump(backend.train_epoch(backend.load(start), order)[0]), plain)
+
+
+def test_an_xla_without_the_option_compiles_without_it(monkeypatch):
+    monkeypatch.setattr(compiling, "WIDE_VECTORS", {"xla_cpu_no_such_option": 1})
+    monkeypatch.setattr(compiling, "has_avx512", lambda: True)
+    lowered = jax.jit(lambda x: x + 1).lower(1.0)
+    assert compiling.compile_for(lowered, jax.devices("cpu")[0])(1.0) == 2
+
+
+def test_avx512_is_read_from_the_processors_flags(tmp_path):
+    (tmp_path / "with").write_text("flags : fpu avx2 avx512f avx512cd")
+    (tmp_path / "without").write_text("flags : fpu avx2")
+    assert compiling.has_avx512(tmp_path / "with")
+    assert not compiling.has_avx512(tmp_path / "without")
+    assert not compiling.has_avx512(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize("hidden", HIDDEN)
+def test_bf16_rounds_the_products_inputs_alone(small, hidden):
+    """Weights stay float32; with 8 significant bits logits of order 1 differ by some 2e-3 for
+    each layer, and are not equal."""
+    full, start, order = made(small, hidden=hidden)
+    half, _, _ = made(small, hidden=hidden, precision="bf16")
+    images = small.test.images
+    there, here = (b.logits(b.load(start), images) for b in (half, full))
+    assert there.dtype == np.float32
+    assert 0 < np.abs(there - here).max() < 2e-2
+    trained = half.dump(half.train_epoch(half.load(start), order)[0])
+    assert trained.params["layer1"]["kernel"].dtype == np.float32
+
+
+def test_tf32_is_refused_where_there_is_none(small):
+    with pytest.raises(InputError, match="--precision tf32: cpu has none"):
+        made(small, precision="tf32")

@@ -20,8 +20,12 @@ def make(config: Config, dataset: Dataset, device: str = "auto") -> "TorchBacken
     """Put the data on the device.
 
     Raises:
-        InputError: no such device.
+        InputError: no such device, or a precision that this backend does not have.
     """
+    if config.precision != config.dtype:
+        raise InputError(
+            f"--precision {config.precision}: the torch backend has float32 and float64 only"
+        )
     return TorchBackend(config, dataset, find_device(device))
 
 
@@ -53,16 +57,16 @@ class TorchBackend:
         self.config = config
         self._device = device
         self.device = "cpu" if device.type == "cpu" else torch.cuda.get_device_name(device)
-        self._dtype = getattr(torch, config.precision)
+        self._dtype = getattr(torch, config.dtype)
         self._test = dataset.test.images
         self._sizes = (dataset.pixels, config.hidden, dataset.classes)
         # Under L2 the weights of dead pixels decay into denormals, which are slow; XLA on the
         # CPU flushes them to zero, so here too.
         torch.set_flush_denormal(True)
         torch.set_float32_matmul_precision("highest")  # float32 means float32: no TF32
-        self._images = self._put(scale_pixels(dataset.train.images, config.precision))
+        self._images = self._put(scale_pixels(dataset.train.images, config.dtype))
         self._labels = self._put(dataset.train.labels.astype(np.int64))
-        self._test_on_device = self._put(scale_pixels(self._test, config.precision))
+        self._test_on_device = self._put(scale_pixels(self._test, config.dtype))
 
     def load(self, state: StateTree) -> State:
         """A model and an optimizer with this state."""
@@ -104,7 +108,7 @@ class TorchBackend:
         if images is self._test:
             there = self._test_on_device
         else:
-            there = self._put(scale_pixels(images, self.config.precision))
+            there = self._put(scale_pixels(images, self.config.dtype))
         return state.model(there).cpu().numpy()
 
     def losses(self, state: State, indices: np.ndarray) -> tuple[float, float]:

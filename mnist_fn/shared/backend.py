@@ -1,16 +1,18 @@
 """The contract between the experiment and the numerics, and how a backend is found."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from importlib.metadata import entry_points
+from importlib import import_module
+from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Protocol
 
 import numpy as np
 
 from mnist_fn.shared.config import Config
-from mnist_fn.shared.data import Dataset
+from mnist_fn.shared.data import Dataset, Split
 from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.evaluation import Evaluation, evaluate
 from mnist_fn.shared.state import ParamTree, StateTree
 
 GROUP = "mnist_fn.backends"
@@ -86,6 +88,88 @@ class MakeBackend(Protocol):
         ...
 
 
+class Group(Protocol):
+    """Runs of one shape that advance together in one program: what a sweep wants of a backend.
+
+    They may differ in seed, λ, learning rate and weight decay. `State` is opaque, as for Backend,
+    and holds the models that `load` was given.
+    """
+
+    name: str
+    device: str
+    size: int  # models at once; `load` takes as many or fewer
+
+    def load(self, configs: Sequence[Config], states: Sequence[StateTree]) -> Any:
+        """The group's own state from the shared ones, a model for each config."""
+        ...
+
+    def dump(self, state: Any) -> list[StateTree]:
+        """The shared form of each model's state."""
+        ...
+
+    def train_epoch(
+        self, state: Any, orders: Sequence[np.ndarray]
+    ) -> tuple[Any, list[EpochMetrics]]:
+        """One pass of every model over its own order, int32 [n] each; `state` is used up."""
+        ...
+
+    def evaluate(self, state: Any, split: Split) -> list[Evaluation]:
+        """Each model's evaluation on a split."""
+        ...
+
+
+class MakeGroup(Protocol):
+    """What a backend's module may offer as `make_group`."""
+
+    def __call__(
+        self, config: Config, dataset: Dataset, device: str, models: int, memory: int | None
+    ) -> Group:
+        """Make a group for runs of `config`'s shape.
+
+        Args:
+            config: any of the runs.
+            dataset: of all of them.
+            device: one of DEVICES.
+            models: how many runs there are to train, in one or more loads.
+            memory: bytes that the models may take; None leaves it to the device.
+
+        Raises:
+            InputError: a device or precision it doesn't have, or memory for no model at all.
+        """
+        ...
+
+
+class GroupOfOne:
+    """A Backend as a Group, so that one epoch loop serves single runs and sweeps."""
+
+    size = 1
+
+    def __init__(self, backend: Backend) -> None:
+        self.name, self.device = backend.name, backend.device
+        self._backend = backend
+
+    def load(self, configs: Sequence[Config], states: Sequence[StateTree]) -> Any:
+        """See Group; `configs` is the one that the backend was made for."""
+        (state,) = states
+        return self._backend.load(state)
+
+    def dump(self, state: Any) -> list[StateTree]:
+        """See Group."""
+        return [self._backend.dump(state)]
+
+    def train_epoch(
+        self, state: Any, orders: Sequence[np.ndarray]
+    ) -> tuple[Any, list[EpochMetrics]]:
+        """See Group."""
+        (order,) = orders
+        state, metrics = self._backend.train_epoch(state, order)
+        return state, [metrics]
+
+    def evaluate(self, state: Any, split: Split) -> list[Evaluation]:
+        """See Group."""
+        return [evaluate(self._backend.logits(state, split.images), split.labels)]
+
+
 def names() -> list[str]:
     """The names of all installed backends, sorted."""
     return sorted({point.name for point in entry_points(group=GROUP)})
@@ -97,14 +181,31 @@ def find(name: str) -> MakeBackend:
     Raises:
         InputError: no such backend, or it can't be imported.
     """
+    return _import(_point(name), lambda point: point.load())
+
+
+def find_group(name: str) -> MakeGroup | None:
+    """The maker of a backend's groups: `make_group` in the module that its entry point names.
+
+    None if it has none; its runs are then trained one by one. Errors as for `find`.
+    """
+    point = _point(name)
+    return getattr(_import(point, lambda point: import_module(point.module)), "make_group", None)
+
+
+def _point(name: str) -> EntryPoint:
     for point in entry_points(group=GROUP, name=name):
-        try:
-            return point.load()
-        except (ImportError, AttributeError) as error:
-            raise InputError(f"--backend {name}: can't be loaded ({error})") from error
+        return point
     raise InputError(
         f"--backend {name[:40]!r}: no such backend; installed are {', '.join(names()) or 'none'}"
     )
+
+
+def _import(point: EntryPoint, fetch: Callable[[EntryPoint], Any]) -> Any:
+    try:
+        return fetch(point)
+    except (ImportError, AttributeError) as error:
+        raise InputError(f"--backend {point.name}: can't be loaded ({error})") from error
 
 
 @contextlib.contextmanager

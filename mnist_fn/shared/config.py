@@ -9,7 +9,7 @@ from mnist_fn.shared.errors import InputError
 
 DATASETS = ("mnist", "fashion-mnist", "kmnist", "digits", "idx")
 OPTIMIZERS = ("adam", "adamw")
-PRECISIONS = ("float32", "float64")
+PRECISIONS = ("float32", "float64", "tf32", "bf16")
 MODELS: dict[str, tuple[int, ...]] = {"linear": (), "shallow": (512,), "deep": (512, 256)}
 
 MAX_SEED = 2**32 - 1
@@ -39,7 +39,7 @@ class Config:
     batch_size: int = 200
     epochs: int = 100
     seed: int = 0  # of every draw: initial weights, batch order, validation split
-    precision: str = "float32"  # of weights, moments and arithmetic; one of PRECISIONS
+    precision: str = "float32"  # of the arithmetic; one of PRECISIONS
 
     def __post_init__(self) -> None:
         _check_types(self)
@@ -82,6 +82,14 @@ class Config:
             if hidden == self.hidden:
                 return name
         return "-".join(str(width) for width in self.hidden)
+
+    @property
+    def dtype(self) -> str:
+        """Of weights and moments: float64 in a float64 run, else float32.
+
+        tf32 and bf16 round the inputs of the matrix products alone, to 10 and 7 bits of mantissa.
+        """
+        return "float64" if self.precision == "float64" else "float32"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; `from_dict` reads them back to an equal Config."""

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from mnist_fn.shared.config import DATASETS, Config
+from mnist_fn.shared.data_cache import read_through_cache
 from mnist_fn.shared.errors import InputError
-from mnist_fn.shared.idx import read_idx
 from mnist_fn.shared.streams import permutation
 
 CLASSES = 10
@@ -102,10 +102,10 @@ def load(name: str, data_dir: Path | None = None, download: bool = True) -> Data
     arrays, digests = [], []
     for index, path in enumerate(paths):
         _check_gz(name, index, path)
-        array, digest = read_idx(path, dimensions=1 if index % 2 else 3)
-        _check_content(name, index, path, digest)
-        arrays.append(array)
-        digests.append(digest)
+        file = read_through_cache(path, dimensions=1 if index % 2 else 3)
+        _check_content(name, index, path, file.digest)
+        arrays.append(file.array)
+        digests.append(file.digest)
     train, test = Split(arrays[0], arrays[1]), Split(arrays[2], arrays[3])
     _check_sizes(paths, train, test)
     return Dataset(name, train, test, hashlib.sha256("".join(digests).encode()).hexdigest())
@@ -142,7 +142,7 @@ def load_for(config: Config, data_dir: Path | None = None) -> Dataset:
     )
 
 
-def scale_pixels(images: np.ndarray, precision: str) -> np.ndarray:
+def scale_pixels(images: np.ndarray, dtype: str) -> np.ndarray:
     """uint8 images [n, rows, columns] to rows of pixels [n, pixels] in [0, 1].
 
     In float32 bit for bit what torchvision's ToTensor gives. Done here, once, for every backend:
@@ -150,7 +150,7 @@ def scale_pixels(images: np.ndarray, precision: str) -> np.ndarray:
     for half of the 256 values).
     """
     flat = images.reshape(len(images), -1)
-    return np.divide(flat, 255, dtype=precision)
+    return np.divide(flat, 255, dtype=dtype)
 
 
 def find(name: str, data_dir: Path | None = None) -> list[Path] | None:

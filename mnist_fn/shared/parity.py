@@ -15,7 +15,7 @@ from mnist_fn.shared.compare import Difference, compare, compare_trees
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data import Dataset, scale_pixels
 from mnist_fn.shared.errors import InputError
-from mnist_fn.shared.state import StateTree, zeros_like
+from mnist_fn.shared.state import ParamTree, StateTree, zeros_like
 from mnist_fn.shared.streams import batch_order, initial_state
 
 RUNGS = ("inputs", "logits", "loss", "gradients", "step", "trajectory", "predictions")
@@ -99,7 +99,7 @@ class Pair:
     @property
     def tolerance(self) -> float:
         """The bound on sums, relative to a tensor's largest entry."""
-        return TOLERANCE_IN_EPS * float(np.finfo(self.config.precision).eps)
+        return TOLERANCE_IN_EPS * float(np.finfo(self.config.dtype).eps)
 
 
 def climb(pair: Pair, rungs: tuple[str, ...] = RUNGS[:5]) -> Iterator[Rung]:
@@ -165,7 +165,7 @@ def _pixels(backend: Backend, config: Config, dataset: Dataset) -> list[Check]:
     middle = dataset.pixels // 2 + np.arange(dataset.classes)
     state.params["layer1"]["kernel"][middle, np.arange(dataset.classes)] = 1
     read = backend.logits(backend.load(state), dataset.test.images)
-    true = scale_pixels(dataset.test.images, config.precision)[:, middle]
+    true = scale_pixels(dataset.test.images, config.dtype)[:, middle]
     return bitwise(backend.name, [compare("pixels", true, read)])
 
 
@@ -202,7 +202,7 @@ def _loss(pair: Pair, backends: list[Backend], start: StateTree) -> list[Check]:
     size = pair.config.batch_size
     full, short = order[:size], order[: size * 3 // 8 + 1]
     both = order[: len(full) + len(short)]
-    dtype = pair.config.precision
+    dtype = pair.config.dtype
     seen = []
     for backend in backends:
         state = backend.load(start)
@@ -249,7 +249,7 @@ def _step(pair: Pair, backends: list[Backend], start: StateTree) -> list[Check]:
     size = pair.config.batch_size
     batch, other = order[:size], order[size : 2 * size]
     grads = [backend.gradients(backend.load(start), batch) for backend in backends]
-    slips = {d.where.split("[")[0]: d.absolute for d in compare_trees(*grads)}
+    slips = {d.where.split("[")[0]: d.absolute for d in compare_trees(grads[0], grads[1])}
     middle = _middle(backends[0].gradients(backends[0].load(start), other), start)
     checks = []
     for what, state in (("first step", start), ("step 1001", middle)):
@@ -272,7 +272,7 @@ def _step(pair: Pair, backends: list[Backend], start: StateTree) -> list[Check]:
     return checks
 
 
-def _middle(grads: Any, start: StateTree) -> StateTree:
+def _middle(grads: ParamTree, start: StateTree) -> StateTree:
     """Moments as after many steps, and a step count that the bias correction feels."""
     mu = {k: {n: 0.1 * g for n, g in tensors.items()} for k, tensors in grads.items()}
     nu = {k: {n: g * g + np.asarray(1e-6, g.dtype) for n, g in t.items()} for k, t in grads.items()}

@@ -43,7 +43,7 @@ def initial_state(config: Config, pixels: int, classes: int) -> StateTree:
     """The state before the first step, drawn as PyTorch's `nn.Linear` draws its own.
 
     Weights and biases are uniform in ±1/√fan_in, drawn in float64 layer by layer (kernel
-    [in, out] row by row, then bias) and rounded once to `config.precision`; so float32 and
+    [in, out] row by row, then bias) and rounded once to `config.dtype`; so float32 and
     float64 runs of a seed start from the same numbers. Moments are 0, the step is 0.
 
     Raises:
@@ -57,7 +57,7 @@ def initial_state(config: Config, pixels: int, classes: int) -> StateTree:
     for index, (fan_in, fan_out) in enumerate(layers, start=1):
         bound = 1 / math.sqrt(fan_in)
         middle, end = start + fan_in * fan_out, start + (fan_in + 1) * fan_out
-        values = ((2 * uniform[start:end] - 1) * bound).astype(config.precision)
+        values = ((2 * uniform[start:end] - 1) * bound).astype(config.dtype)
         params[f"layer{index}"] = {
             "kernel": values[: middle - start].reshape(fan_in, fan_out),
             "bias": values[middle - start :],

@@ -1,0 +1,205 @@
+"""What `mnist-fn bench` measures, put together: contenders in turn, widths, whole processes."""
+
+import itertools
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mnist_fn.shared import timing
+from mnist_fn.shared.backend import names
+from mnist_fn.shared.config import Config
+from mnist_fn.shared.data import Dataset
+from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.timing import Contender, spread, take_turns
+
+Say = Callable[[str], None]
+MODELS_ON_A_GPU = (1, 4, 16, 64, 256)
+MODELS_ON_A_CPU = (1, 4)
+WIDTHS = (128, 256, 512, 1024, 2048)
+EPOCHS = (1, 2, 4, 8)
+
+
+class Bench:
+    """The measurements of one configuration; what can't be measured here is listed with why."""
+
+    def __init__(
+        self,
+        config: Config,
+        dataset: Dataset,
+        device: str,
+        rounds: int,
+        say: Say,
+        only: tuple[str, ...] = (),
+    ) -> None:
+        self.config, self.dataset, self.device = config, dataset, device
+        self.rounds, self._say = rounds, say
+        self._only = only  # contenders whose names contain one of these; () is all
+        self.left_out: dict[str, str] = {}
+        self.what: dict[str, str] = {}
+        self._jax: Any = import_module("mnist_fn.bench")
+
+    def _made(self, name: str, make: Callable[[], Iterator[Contender]]) -> list[Contender]:
+        try:
+            return list(make())
+        except InputError as error:
+            self.left_out[name] = str(error)
+        except (ImportError, RuntimeError) as error:
+            self.left_out[name] = f"{type(error).__name__}: {str(error).splitlines()[0][:120]}"
+        return []
+
+    def epochs(self, folder: Path) -> dict[str, list[float]]:
+        """Seconds of every contender's epoch, round by round."""
+        config, dataset, device = self.config, self.dataset, self.device
+        contenders = []
+        for name in names():
+            own = timing.backend_contenders(name, config, dataset, device)
+            contenders += self._made(name, lambda own=own: own)
+        contenders += self._made("jax/products", lambda: self._jax.floor(config, dataset, device))
+        contenders += self._made("jax/parts", lambda: self._jax.parts(config, dataset, device))
+        contenders += self._torch("floor", config, dataset, device)
+        contenders += self._torch("loops", config, dataset, device)
+        contenders += self._torch("notebook", config, dataset, device, folder)
+        usable = [one for one in contenders if self._works(one)]
+        self.what.update({one.name: one.what for one in usable})
+        return take_turns(usable, self.rounds, say=self._say)
+
+    def _torch(self, function: str, *arguments: Any) -> list[Contender]:
+        def make() -> Iterator[Contender]:
+            yield from getattr(import_module("torch_ref.bench"), function)(*arguments)
+
+        return self._made(f"torch/{function}", make)
+
+    def _works(self, contender: Contender) -> bool:
+        """Its first run: compiles, and finds out what is missing (a C compiler, memory)."""
+        if self._only and not any(part in contender.name for part in self._only):
+            self.left_out[contender.name] = "--only"
+            return False
+        self._say(f"first {contender.name}")
+        try:
+            contender.run()
+        except Exception as error:  # whatever it is, the others are still measured
+            self.left_out[contender.name] = f"{type(error).__name__}: {str(error)[:120]}"
+            return False
+        return True
+
+    def sweeps(self, on_gpu: bool) -> dict[str, list[float]]:
+        """Seconds of an epoch of several models at once."""
+        models = MODELS_ON_A_GPU if on_gpu else MODELS_ON_A_CPU
+        made = self._made(
+            "jax/sweep",
+            lambda: self._jax.sweeps(self.config, self.dataset, self.device, models),
+        )
+        self.what.update({one.name: one.what for one in made})
+        return take_turns(made, self.rounds, say=self._say)
+
+    def widths(self) -> list[dict[str, Any]]:
+        """Epoch and floor over the width of a shallow model, in turns width by width."""
+        rows = []
+        for width in WIDTHS:
+            config = self.config.replace(hidden=(width,))
+            self._say(f"width {width}")
+            pair = [
+                next(timing.backend_contenders("jax", config, self.dataset, self.device)),
+                next(self._jax.floor(config, self.dataset, self.device)),
+            ]
+            times = take_turns(pair, max(3, self.rounds // 2))
+            epoch, floor = (times[one.name] for one in pair)
+            share = timing.ratio(times, pair[0].name, pair[1].name)
+            rows.append(
+                {"width": width, "epoch": spread(epoch), "floor": spread(floor), "ratio": share}
+            )
+        return rows
+
+    def lengths(self) -> list[dict[str, Any]]:
+        """Training for 1, 2, 4, 8 epochs: seconds of each length, in turns."""
+        one = next(timing.backend_contenders("jax", self.config, self.dataset, self.device))
+        repeated = [
+            Contender(str(n), "", lambda n=n: [one.run() for _ in range(n)]) for n in EPOCHS
+        ]
+        times = take_turns(repeated, max(3, self.rounds // 2))
+        return [{"epochs": n, "train": spread(times[str(n)])} for n in EPOCHS]
+
+
+def processes(config: Config, data_dir: Path | None, device: str, say: Say) -> dict[str, Any]:
+    """Whole commands as a user starts them: seconds, and the memory each took at most."""
+    options = ["--dataset", config.dataset, "--device", device, "--epochs", "1"]
+    options += ["--hidden", ",".join(map(str, config.hidden)), "--batch-size"]
+    options += [str(config.batch_size), *(["--data-dir", str(data_dir)] if data_dir else [])]
+    found: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory(prefix="mnist-fn-bench-") as folder:
+        say("mnist-fn --help")
+        found["--help"] = _repeated(["--help"], folder, 7)
+        for name in names():
+            counter = itertools.count()
+
+            def train(name: str = name, counter: Any = counter) -> list[str]:
+                out = str(Path(folder) / f"{name}-{next(counter)}")
+                return ["train", "--backend", name, *options, "--out", out]
+
+            say(f"mnist-fn train --backend {name}, cold and warm")
+            cold = _process(train(), folder)
+            if cold is None:
+                continue
+            warm = [_process(train(), folder) for _ in range(5)]
+            found[f"train --backend {name}"] = {
+                "cold": cold["seconds"],
+                "warm": spread([one["seconds"] for one in warm if one]),
+                "peak_bytes": max(one["peak_bytes"] for one in warm if one),
+            }
+    return found
+
+
+def _repeated(arguments: list[str], folder: str, n: int) -> dict[str, Any]:
+    done = [_process(arguments, folder) for _ in range(n + 1)][1:]
+    return {
+        "warm": spread([one["seconds"] for one in done if one]),
+        "peak_bytes": max(one["peak_bytes"] for one in done if one),
+    }
+
+
+def _process(arguments: list[str], folder: str) -> dict[str, Any] | None:
+    """Run the command with its caches in a folder of its own; None if it fails."""
+    environment = {
+        **os.environ,
+        "XDG_CACHE_HOME": folder,
+        # data that the user's own cache has is found there still
+        "MNIST_FN_DATA": os.environ.get("MNIST_FN_DATA") or _data_folder(),
+    }
+    environment.pop("JAX_COMPILATION_CACHE_DIR", None)
+    command = [sys.executable, "-c", _LAUNCHER, sys.executable, "-m", "cli.main", *arguments]
+    done = subprocess.run(  # noqa: S603 - our own command
+        command, env=environment, capture_output=True, text=True, check=False
+    )
+    return json.loads(done.stdout) if done.returncode == 0 else None
+
+
+# A process counts the memory of the one it was forked from: so from a small one, not from here.
+_LAUNCHER = """
+import json, resource, subprocess, sys, time
+started = time.perf_counter()
+done = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+seconds = time.perf_counter() - started
+unit = 1 if sys.platform == "darwin" else 1024
+peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit
+print(json.dumps({"seconds": seconds, "peak_bytes": peak}))
+sys.exit(done.returncode)
+"""
+
+
+def _data_folder() -> str:
+    from mnist_fn.shared.data import cache_dir
+
+    return str(cache_dir() / "data")
+
+
+def load_average() -> list[float]:
+    """Of the machine, 1, 5 and 15 minutes: how quiet it was."""
+    return [float(np.round(value, 2)) for value in os.getloadavg()]

@@ -1,0 +1,75 @@
+"""A sweep: a measure over λ, mean and sd over seeds, a line for each model and learning rate."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.ticker import FormatStrFormatter, NullLocator
+
+from mnist_fn.shared.comparison import Cell, cells
+from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.run import Run
+
+
+def plot(records: Sequence[Run], ax: Any = None, measure: str = "test_accuracy") -> Any:
+    """Draw finished runs, as `load_run` reads them.
+
+    Args:
+        records: of any models, learning rates, λ and seeds.
+        ax: matplotlib axes; None makes new ones.
+        measure: a column of the metrics, after the last epoch.
+
+    Returns:
+        The axes.
+    """
+    if ax is None:
+        ax = Figure(figsize=(5, 3.4), layout="constrained").add_subplot()
+    found = cells(records)
+    # a λ of 0 has its place left of the others on a logarithmic axis
+    positive = sorted({cell.config.l2 for cell in found if cell.config.l2 > 0})
+    threshold = positive[0] if positive else 1.0
+    for label, series in _series(found).items():
+        series = sorted(series, key=lambda cell: cell.config.l2)
+        x = np.array([cell.config.l2 for cell in series])
+        mean = np.array([cell.mean(measure) for cell in series])
+        sd = np.nan_to_num([cell.sd(measure) for cell in series])
+        scale = 100 if measure.endswith("accuracy") else 1
+        ax.errorbar(x, scale * mean, scale * sd, marker="o", markersize=4, capsize=3, label=label)
+    ax.set_xscale("symlog", linthresh=threshold, linscale=0.5)
+    ax.set_xticks([0.0, *positive] if any(c.config.l2 == 0 for c in found) else positive)
+    ax.xaxis.set_major_formatter(FormatStrFormatter("%g"))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.set_xlabel("λ")
+    unit = " [%]" if measure.endswith("accuracy") else ""
+    ax.set_ylabel(measure.replace("_", " ") + unit)
+    seeds = {len(cell.seeds) for cell in found}
+    ax.set_title(f"mean ± sd over {'/'.join(map(str, sorted(seeds)))} seeds", fontsize="medium")
+    ax.legend(frameon=False)
+    return ax
+
+
+def save(records: Sequence[Run], path: Path) -> Path:
+    """Draw to a file whose ending says the format.
+
+    Raises:
+        InputError: the file can't be written, or the format is unknown.
+    """
+    ax = plot(records)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        ax.figure.savefig(path, dpi=150)
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise InputError(f"{path}: can't be written ({reason[:100]})") from error
+    return path
+
+
+def _series(found: Sequence[Cell]) -> dict[str, list[Cell]]:
+    rates = {cell.config.learning_rate for cell in found}
+    series: dict[str, list[Cell]] = {}
+    for cell in found:
+        rate = f", learning rate {cell.config.learning_rate:g}" if len(rates) > 1 else ""
+        series.setdefault(cell.config.model + rate, []).append(cell)
+    return series

@@ -1,0 +1,202 @@
+"""Sweeps: the `train_epoch` of a single run over many models in one program.
+
+The models of a device are one `jax.vmap`: small products become large ones. They are spread over
+all local devices. How many at once, and where one at a time is faster: `capacity.py`.
+"""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from operator import itemgetter
+from typing import Any, NamedTuple, cast
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from mnist_fn.backend import describe, make_model, place, scope, to_numpy
+from mnist_fn.compiling import compile_for, use_compilation_cache
+from mnist_fn.shared.backend import EpochMetrics
+from mnist_fn.shared.config import Config
+from mnist_fn.shared.data import Dataset, Split
+from mnist_fn.shared.evaluation import Evaluation, confusion_matrix, evaluate
+from mnist_fn.shared.state import StateTree
+from mnist_fn.shared.streams import initial_state
+from mnist_fn.training import Data, Hyper, State, apply, make_train_epoch
+
+
+class Loaded(NamedTuple):
+    """A group's state: what every device array has in front is the axis of the models."""
+
+    models: int  # without the padding
+    hyper: Hyper  # (size,) each
+    state: State
+
+
+class JaxGroup:
+    """See `mnist_fn.shared.backend.Group` for the methods."""
+
+    name = "jax"
+
+    def __init__(
+        self,
+        config: Config,
+        dataset: Dataset,
+        devices: Sequence[Any],
+        each: int,
+        evaluate_on_device: bool | None = None,
+    ) -> None:
+        """Compile for `each` models on each device.
+
+        Args:
+            config: any of the runs.
+            dataset: of all of them.
+            devices: the models are spread over these.
+            each: models on a device; several are vmapped.
+            evaluate_on_device: count and sum there, in float64; None: unless that is a CPU,
+                whose logits NumPy can read where they lie, to the bits of a single run.
+        """
+        self.config = config
+        self._device = devices[0]
+        self.device = describe(devices[0]) + (f" x {len(devices)}" if len(devices) > 1 else "")
+        self.size = each * len(devices)
+        self._there = (
+            devices[0].platform != "cpu" if evaluate_on_device is None else evaluate_on_device
+        )
+        self._dtype = np.dtype(config.dtype)
+        mesh = Mesh(np.array(devices), ("models",))
+        self._split, self._whole = NamedSharding(mesh, P("models")), NamedSharding(mesh, P())
+        self._scope = partial(scope, config, devices[0])
+        self._splits: dict[int, tuple[Split, jax.Array, jax.Array]] = {}
+        model = make_model(config, dataset.classes, devices[0])
+        over = partial(_over_models, mesh, each)
+        use_compilation_cache()
+        with self._scope():
+            self._data = Data(*self._place(dataset.train))
+            epoch = over(make_train_epoch(model, config.batch_size), (True, True, False, True))
+            self._epoch = self._compile_epoch(epoch, len(dataset.train), dataset)
+            self._logits = jax.jit(over(partial(apply, model), (True, False)))
+            self._judge = jax.jit(over(partial(_judge, model), (True, False, False)))
+
+    def _compile_epoch(
+        self, epoch: Callable[..., Any], n: int, dataset: Dataset
+    ) -> jax.stages.Compiled:
+        start = initial_state(self.config, dataset.pixels, dataset.classes)
+        like = jax.tree.map(lambda array: self._like(array.shape, array.dtype), _stack([start]))
+        hyper = Hyper(*(cast(Any, self._like((1,), self._dtype)) for _ in Hyper._fields))
+        lowered = jax.jit(epoch, donate_argnums=0).lower(
+            like, self._like((1, n), np.int32), self._data, hyper
+        )
+        return compile_for(lowered, self._device)
+
+    def _like(self, shape: tuple[int, ...], dtype: Any) -> jax.ShapeDtypeStruct:
+        return jax.ShapeDtypeStruct((self.size, *shape[1:]), dtype, sharding=self._split)
+
+    def load(self, configs: Sequence[Config], states: Sequence[StateTree]) -> Loaded:
+        """Copy states to the devices; a short load is filled up with its last model."""
+        padding = self.size - len(states)
+        states = [*states, *[states[-1]] * padding]
+        configs = [*configs, *[configs[-1]] * padding]
+        hyper = Hyper(
+            *(
+                cast(Any, np.array([getattr(config, name) for config in configs], self._dtype))
+                for name in Hyper._fields
+            )
+        )
+        with self._scope():
+            placed = jax.device_put((hyper, _stack(states)), self._split)
+        return Loaded(len(states) - padding, *placed)
+
+    def dump(self, state: Loaded) -> list[StateTree]:
+        """Copy states to NumPy."""
+        params, (count, mu, nu) = jax.device_get(state.state)
+        states = []
+        for i in range(state.models):
+            own = (to_numpy(jax.tree.map(itemgetter(i), tree)) for tree in (params, mu, nu))
+            states.append(StateTree(*own, step=int(count[i])))
+        return states
+
+    def train_epoch(
+        self, state: Loaded, orders: Sequence[np.ndarray]
+    ) -> tuple[Loaded, list[EpochMetrics]]:
+        """Run one epoch of every model; the given state's memory is reused."""
+        stacked = np.stack([*orders, *[orders[-1]] * (self.size - len(orders))])
+        with self._scope():
+            order = jax.device_put(stacked, self._split)
+            after, sums = self._epoch(state.state, order, self._data, state.hyper)
+            loss, correct = jax.device_get((sums.loss, sums.correct))
+        metrics = [
+            EpochMetrics(float(loss[i]), int(correct[i]), stacked.shape[1])
+            for i in range(state.models)
+        ]
+        return state._replace(state=after), metrics
+
+    def evaluate(self, state: Loaded, split: Split) -> list[Evaluation]:
+        """Evaluate every model on a split, which stays on the devices."""
+        with self._scope():
+            images, labels = self._kept(split)
+            if not self._there:
+                logits = np.asarray(self._logits(state.state.params, images))
+                return [evaluate(logits[i], split.labels) for i in range(state.models)]
+        with self._scope(), jax.enable_x64(True):
+            judged = jax.device_get(self._judge(state.state.params, images, labels))
+        losses, predictions = judged
+        classes = int(state.state.params[f"layer{len(self.config.hidden) + 1}"]["bias"].shape[-1])
+        return [
+            Evaluation(
+                float(losses[i]),
+                predictions[i],
+                confusion_matrix(split.labels, predictions[i], classes),
+            )
+            for i in range(state.models)
+        ]
+
+    def _kept(self, split: Split) -> tuple[jax.Array, jax.Array]:
+        if id(split) not in self._splits:  # the split is kept too, so its id stays its own
+            self._splits[id(split)] = (split, *self._place(split))
+        return self._splits[id(split)][1:]
+
+    def _place(self, split: Split) -> tuple[jax.Array, jax.Array]:
+        return place(split, self._dtype, self._whole)
+
+
+def _over_models(
+    mesh: Mesh, each: int, function: Callable[..., Any], mapped: tuple[bool, ...]
+) -> Callable[..., Any]:
+    """`function` over the models of every device; `mapped` says which arguments have their axis."""
+    axes = tuple(0 if axis else None for axis in mapped)
+
+    def alone(*arguments: Any) -> Any:
+        own = (
+            jax.tree.map(itemgetter(0), argument) if axis else argument
+            for argument, axis in zip(arguments, mapped, strict=True)
+        )
+        return jax.tree.map(lambda result: result[None], function(*own))
+
+    on_a_device = alone if each == 1 else jax.vmap(function, axes)
+    specs = tuple(P("models") if axis else P() for axis in mapped)
+    return jax.shard_map(on_a_device, mesh=mesh, in_specs=specs, out_specs=P("models"))
+
+
+def _judge(
+    model: Any, params: Any, images: jax.Array, labels: jax.Array
+) -> tuple[jax.Array, jax.Array]:
+    """Mean cross-entropy in float64 and predictions uint8 (n,), as `shared.evaluation` has them."""
+    logits = apply(model, params, images)  # (n, classes)
+    wide = logits.astype(jnp.float64)
+    shifted = wide - wide.max(axis=1, keepdims=True)
+    log_probabilities = shifted - jnp.log(jnp.exp(shifted).sum(axis=1, keepdims=True))
+    right = jnp.take_along_axis(log_probabilities, labels[:, None], axis=1)
+    return -right.mean(), jnp.argmax(logits, axis=1).astype(jnp.uint8)
+
+
+def _stack(states: Sequence[StateTree]) -> State:
+    """States as one, the axis of the models in front."""
+    params, mu, nu = (
+        jax.tree.map(lambda *tensors: np.stack(tensors), *trees)
+        for trees in zip(*((s.params, s.mu, s.nu) for s in states), strict=True)
+    )
+    count = cast(jax.Array, np.array([state.step for state in states], np.int32))
+    return State(params, optax.ScaleByAdamState(count, mu, nu))
