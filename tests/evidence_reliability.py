@@ -11,6 +11,7 @@ writing nothing, at the first thing that does not hold:
 
 import argparse
 import json
+import math
 import os
 import resource
 import subprocess
@@ -20,7 +21,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mnist_fn import Config, Watch, train
-from mnist_fn.shared import trainer
+from mnist_fn.shared import loop, trainer
 from mnist_fn.shared.records import machine, versions
 from tests.hostile import Hostile
 from tests.killing import ROOT, TRAIN, campaign, differing, environment, start, uninterrupted
@@ -69,7 +70,9 @@ def memory(folder: Path, backend: str, n: int) -> dict:
         if row["epoch"] % 100 == 0:
             seen[row["epoch"]] = round(resident_mb(), 1)
 
-    trainer.CHECKPOINT_SECONDS = 0.2
+    loop.CHECKPOINT_SECONDS = 0.2
+
+    loop.SAVING_SHARE = math.inf
     config = Config(dataset="digits", hidden=(64,), epochs=n + 100)
     train(config, backend, device="cpu", out=folder / "run", watch=Watch(on_epoch=sample))
     growth = round(seen[n + 100] - seen[100], 1)

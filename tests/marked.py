@@ -4,13 +4,14 @@ each time, which phase it enters: what `killing.py` aims at.
     python -m tests.marked train --dataset digits --out run
 """
 
+import math
 import os
 import signal
 from collections.abc import Callable
 from typing import Any
 
 from cli.main import main
-from mnist_fn.shared import trainer
+from mnist_fn.shared import loop, trainer
 from mnist_fn.shared.records import RunDirectory
 
 PHASES = {"l": "load", "c": "compile", "t": "train", "w": "write", "e": "evaluate"}
@@ -41,7 +42,8 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)
     found, trainer.backends.find = trainer.backends.find, find
     trainer.load_for = marked("l", trainer.load_for)
-    trainer.CHECKPOINT_SECONDS = 0.0
+    loop.CHECKPOINT_SECONDS = 0.0
+    loop.SAVING_SHARE = math.inf
     for name in ("write_header", "write_progress", "write_evaluation"):
         setattr(RunDirectory, name, marked("w", getattr(RunDirectory, name)))
     main()

@@ -1,6 +1,7 @@
 """Full and read-only disks, no GPU, no memory, odd terminals: real processes, one clear line."""
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from mnist_fn import InputError, train
-from mnist_fn.shared import download, trainer
+from mnist_fn.shared import download, loop, trainer
 from tests.killing import TRAIN, differing, environment, start, uninterrupted
 from tests.tiny_backend import TINY, Tiny
 
@@ -132,14 +133,14 @@ def test_a_gpu_driver_that_finds_nothing(command):
 def test_a_broken_gpu_driver_says_its_reason(monkeypatch):
     import jax
 
-    from mnist_fn.backend import find_device
+    from mnist_fn.backend import find_devices
 
-    def broken(_):
+    def broken(backend):
         raise RuntimeError("Unable to initialize backend 'cuda': NVML: Driver/library mismatch\nat")
 
-    monkeypatch.setattr(jax, "devices", broken)
+    monkeypatch.setattr(jax, "local_devices", broken)
     with pytest.raises(InputError, match=r"--device gpu: .*library mismatch\); .*--device cpu"):
-        find_device("gpu")
+        find_devices("gpu")
 
 
 @linux
@@ -189,7 +190,8 @@ def test_no_memory_on_the_device(monkeypatch, tmp_path, error):
                 raise error
             return super().train_epoch(state, order)
 
-    monkeypatch.setattr(trainer, "CHECKPOINT_SECONDS", -1.0)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
+    monkeypatch.setattr(loop, "SAVING_SHARE", math.inf)
     monkeypatch.setattr(trainer.backends, "find", lambda _: Full)
     with pytest.raises(InputError, match=r"^out of memory .*smaller --hidden or --batch-size"):
         train(TINY, "full", out=tmp_path / "r")

@@ -2,6 +2,7 @@
 
 import errno
 import itertools
+import math
 import os
 import re
 import shutil
@@ -14,7 +15,7 @@ import pytest
 
 from mnist_fn import Config, InputError, resume, train
 from mnist_fn.shared import backend as backends
-from mnist_fn.shared import trainer
+from mnist_fn.shared import loop, trainer
 from mnist_fn.shared.checkpoint import weights_digest
 from mnist_fn.shared.records import RunDirectory
 from mnist_fn.shared.streams import batch_order, initial_state
@@ -94,7 +95,8 @@ FAULTS = [Crash(), OSError(errno.ENOSPC, "No space left on device"),
 @pytest.fixture
 def tiny(monkeypatch):
     monkeypatch.setattr(trainer.backends, "find", lambda _: Tiny)
-    monkeypatch.setattr(trainer, "CHECKPOINT_SECONDS", -1.0)  # after every epoch
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)  # after every epoch
+    monkeypatch.setattr(loop, "SAVING_SHARE", math.inf)
 
 
 def strike_everywhere(fault, tmp_path, prepare, act, check):

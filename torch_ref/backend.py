@@ -1,5 +1,7 @@
 """The PyTorch backend: the plain training code of `train.py` behind the shared contract."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -41,6 +43,19 @@ def find_device(name: str) -> torch.device:
     return torch.device("cuda" if there and name != "cpu" else "cpu")
 
 
+@contextlib.contextmanager
+def _denormals_flushed() -> Iterator[None]:
+    """Under L2 the weights of dead pixels decay into denormals, which are slow; XLA on the CPU
+    flushes them to zero, so here too. Within it only: it is a setting of the processor, and
+    whatever else runs in the caller's process expects IEEE numbers.
+    """
+    torch.set_flush_denormal(True)
+    try:
+        yield
+    finally:
+        torch.set_flush_denormal(False)
+
+
 class State(NamedTuple):
     """A model and its optimizer; both change in place."""
 
@@ -60,9 +75,6 @@ class TorchBackend:
         self._dtype = getattr(torch, config.dtype)
         self._test = dataset.test.images
         self._sizes = (dataset.pixels, config.hidden, dataset.classes)
-        # Under L2 the weights of dead pixels decay into denormals, which are slow; XLA on the
-        # CPU flushes them to zero, so here too.
-        torch.set_flush_denormal(True)
         torch.set_float32_matmul_precision("highest")  # float32 means float32: no TF32
         self._images = self._put(scale_pixels(dataset.train.images, config.dtype))
         self._labels = self._put(dataset.train.labels.astype(np.int64))
@@ -97,9 +109,10 @@ class TorchBackend:
 
     def train_epoch(self, state: State, order: np.ndarray) -> tuple[State, EpochMetrics]:
         """Run one epoch; the given state is changed in place and returned."""
-        loss_sum, correct = train_epoch(
-            *state, self._images, self._labels, self._indices(order), self.config.batch_size
-        )
+        with _denormals_flushed():
+            loss_sum, correct = train_epoch(
+                *state, self._images, self._labels, self._indices(order), self.config.batch_size
+            )
         return state, EpochMetrics(loss_sum, correct, len(order))
 
     @torch.no_grad()

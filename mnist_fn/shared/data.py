@@ -61,6 +61,10 @@ class Split:
         """These examples, in this order."""
         return Split(self.images[indices], self.labels[indices])
 
+    def first(self, n: int) -> "Split":
+        """The first n examples, or all if there are fewer."""
+        return Split(self.images[:n], self.labels[:n])
+
 
 @dataclass(frozen=True)
 class Dataset:

@@ -150,8 +150,8 @@ def _inputs(pair: Pair, backends: list[Backend], start: StateTree) -> list[Check
             checks += bitwise(f"{backend.name} initial", found)
     few = replace(
         pair.dataset,
-        train=pair.dataset.train.take(np.arange(PROBE_EXAMPLES)),
-        test=pair.dataset.test.take(np.arange(PROBE_EXAMPLES)),
+        train=pair.dataset.train.first(PROBE_EXAMPLES),
+        test=pair.dataset.test.first(PROBE_EXAMPLES),
     )
     linear = pair.config.replace(hidden=(), batch_size=min(pair.config.batch_size, len(few.train)))
     for backend in pair.make(linear, few):
@@ -197,27 +197,33 @@ def _logits(pair: Pair, backends: list[Backend], start: StateTree) -> list[Check
 
 
 def _loss(pair: Pair, backends: list[Backend], start: StateTree) -> list[Check]:
-    """Of a full and a short batch, alone and as an epoch reports it."""
+    """Of a full and a short batch, and as an epoch of the short one alone reports it."""
     order = batch_order(pair.config.seed, 1, len(pair.dataset.train))
-    size = pair.config.batch_size
-    full, short = order[:size], order[: size * 3 // 8 + 1]
-    both = order[: len(full) + len(short)]
-    dtype = pair.config.dtype
-    seen = []
-    for backend in backends:
-        state = backend.load(start)
-        values = [*backend.losses(state, full), *backend.losses(state, short)]
-        for part in (short, both):
-            _, metrics = backend.train_epoch(backend.load(start), part)
-            values += [metrics.loss, float(metrics.count)]
-        seen.append(values)
+    full, short = order[: pair.config.batch_size], order[: pair.config.batch_size * 3 // 8 + 1]
+    seen = [
+        [
+            *backend.losses(backend.load(start), full),
+            *backend.losses(backend.load(start), short),
+            *_reported(backend, start, short),
+        ]
+        for backend in backends
+    ]
     names = ("cross-entropy", "objective", "cross-entropy of a short batch",
-             "objective of a short batch", "loss of an epoch of one short batch", "its examples",
-             "loss of an epoch that ends in a short batch", "its examples")  # fmt: skip
+             "objective of a short batch", "loss of an epoch of one short batch",
+             "its examples")  # fmt: skip
+    return _compare_losses(pair, names, seen)
+
+
+def _reported(backend: Backend, start: StateTree, order: np.ndarray) -> list[float]:
+    _, metrics = backend.train_epoch(backend.load(start), order)
+    return [metrics.loss, float(metrics.count)]
+
+
+def _compare_losses(pair: Pair, names: tuple[str, ...], seen: list[list[float]]) -> list[Check]:
     checks = []
     for name, a, b in zip(names, *seen, strict=True):
-        kind = np.float64 if name == "its examples" else dtype
-        checks.append(_sums(pair, name, compare(name, np.asarray(a, kind), np.asarray(b, kind))))
+        dtype = np.float64 if name == "its examples" else pair.config.dtype
+        checks.append(_sums(pair, name, compare(name, np.asarray(a, dtype), np.asarray(b, dtype))))
     return checks
 
 
@@ -251,7 +257,12 @@ def _step(pair: Pair, backends: list[Backend], start: StateTree) -> list[Check]:
     grads = [backend.gradients(backend.load(start), batch) for backend in backends]
     slips = {d.where.split("[")[0]: d.absolute for d in compare_trees(grads[0], grads[1])}
     middle = _middle(backends[0].gradients(backends[0].load(start), other), start)
-    checks = []
+    ragged = order[: size + size * 3 // 8 + 1]
+    checks = _compare_losses(
+        pair,
+        ("loss of an epoch that ends in a short batch", "its examples"),
+        [_reported(backend, start, ragged) for backend in backends],
+    )
     for what, state in (("first step", start), ("step 1001", middle)):
         left, right = (
             backend.dump(backend.train_epoch(backend.load(state), batch)[0]) for backend in backends
