@@ -216,3 +216,14 @@ def test_a_model_too_large_is_blamed_on_the_file_that_asks_for_it(hostile, tmp_p
     (tmp_path / "run.json").write_bytes(sealed(document))
     with pytest.raises(InputError, match=r"run\.json: damaged \(--hidden 65536,65536"):
         load_run(tmp_path)
+
+
+@pytest.mark.parametrize("field", ["accuracy", "per_class_accuracy", "worst_confusions"])
+def test_a_derived_figure_that_disagrees_is_refused(hostile, tmp_path, field):
+    for file in FILES:
+        (tmp_path / file).write_bytes(hostile.good[file])
+    document = json.loads(hostile.good["evaluation.json"])
+    document[field] = 1.0 if field == "accuracy" else document[field][1:]
+    (tmp_path / "evaluation.json").write_bytes(sealed(document))
+    with pytest.raises(InputError, match=r"evaluation\.json: damaged \(its parts disagree\)"):
+        load_run(tmp_path)
