@@ -20,7 +20,20 @@ from mnist_fn.shared.state import StateTree
 console = Console(stderr=True, highlight=False)
 
 
-class TrainingView:
+class _BarView:
+    """What a bar on a terminal is within: it is shown while the block runs."""
+
+    _bar: Progress
+
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.stop()
+
+
+class TrainingView(_BarView):
     """A progress bar on a terminal; elsewhere one line at the start."""
 
     def __init__(self) -> None:
@@ -32,13 +45,6 @@ class TrainingView:
             console=console,
             disable=not console.is_terminal,
         )
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
 
     def on_start(self, config: Config, dataset: Dataset, device: str, done: int) -> None:
         """Say what is about to be trained."""
@@ -59,7 +65,7 @@ class TrainingView:
         )
 
 
-class SweepView:
+class SweepView(_BarView):
     """The epochs of all runs on one bar; elsewhere than on a terminal a line for each run."""
 
     def __init__(self, configs: Sequence[Config]) -> None:
@@ -73,13 +79,6 @@ class SweepView:
             disable=not console.is_terminal,
         )
         self._task = self._bar.add_task("", total=sum(config.epochs for config in configs))
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
 
     def on_start(self, config: Config, dataset: Dataset, device: str, done: int) -> None:
         """Count the epochs that a run has already."""

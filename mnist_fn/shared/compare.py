@@ -1,6 +1,5 @@
 """How far apart two arrays are, and where: absolute, relative and in ulps."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,11 +61,6 @@ def compare_trees(left: ParamTree, right: ParamTree, prefix: str = "") -> list[D
         compare(prefix + name, tensor, others.get(name, missing))
         for name, tensor in named_tensors(left)
     ]
-
-
-def worst(differences: Iterable[Difference]) -> Difference:
-    """The one that is relatively largest."""
-    return max(differences, key=lambda difference: difference.relative)
 
 
 def divergence(left: ParamTree, right: ParamTree) -> float:
