@@ -32,13 +32,22 @@ class Lane:
     restore: Callable[[ParamTree], ParamTree] = lambda params: params
     images: np.ndarray | None = None  # test images as this lane numbers their pixels
 
-    def advance(self, order: np.ndarray, address: int) -> None:
-        """Train on the examples of `order`; `address` tells calls apart for a shuffle."""
-        self.state, _ = self.backend.train_epoch(self.state, self.shuffle(order, address))
+    def advance(self, order: np.ndarray, step: int) -> None:
+        """Train on the examples of `order`; `step` batches were trained on before."""
+        self.state, _ = self.backend.train_epoch(self.state, self.shuffle(order, step))
+
+    def dump(self) -> StateTree:
+        """The state as this lane numbers it: what `backend.load` takes back."""
+        return self.backend.dump(self.state)
 
     def params(self) -> ParamTree:
         """The weights in the experiment's own numbering."""
-        return self.restore(self.backend.dump(self.state).params)
+        return self.restore(self.dump().params)
+
+    def predictions(self, dataset: Dataset) -> np.ndarray:
+        """Predicted classes of the test set, int64 [n]."""
+        images = dataset.test.images if self.images is None else self.images
+        return self.backend.logits(self.state, images).argmax(axis=1)
 
 
 def ulp_twin(name: str, backend: Backend, start: StateTree, draw: int, seed: int) -> Lane:
@@ -89,10 +98,10 @@ def renumbered_twin(
         flat = split.images.reshape(len(split), -1)[:, orders[0]]
         return replace(split, images=flat.reshape(split.images.shape))
 
-    def shuffle(order: np.ndarray, address: int) -> np.ndarray:
+    def shuffle(order: np.ndarray, step: int) -> np.ndarray:
         size = config.batch_size
         batches = [order[i : i + size] for i in range(0, len(order), size)]
-        at = 2**48 * (draw + 1) + 2**20 * address
+        at = 2**48 * (draw + 1) + step
         return np.concatenate(
             [b[permutation(config.seed, "twin", at + i, len(b))] for i, b in enumerate(batches)]
         )

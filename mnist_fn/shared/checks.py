@@ -1,0 +1,127 @@
+"""What a rung of the ladder is made of: two backends' figures, compared and judged."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from mnist_fn.shared.backend import Backend, MakeBackend
+from mnist_fn.shared.compare import Difference
+from mnist_fn.shared.config import Config
+from mnist_fn.shared.data import Dataset
+from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.state import StateTree
+from mnist_fn.shared.streams import initial_state
+
+# 1e-13 in float64, 5.4e-5 in float32. Two orders of summing n products differ by at most
+# 2·n·eps of the largest partial sum, and by about sqrt(n)·eps; the longest sum here has 784.
+TOLERANCE_IN_EPS = 450
+
+
+@dataclass(frozen=True)
+class Check:
+    """One comparison of a rung with the bound it is held to."""
+
+    what: str
+    difference: Difference
+    tolerance: float
+    measure: str  # which figure of the difference the bound is on: "absolute" or "relative"
+    reason: str
+
+    @property
+    def passed(self) -> bool:
+        """Whether the difference is within the bound; NaN never is."""
+        return getattr(self.difference, self.measure) <= self.tolerance
+
+
+@dataclass(frozen=True)
+class Rung:
+    """A rung's checks, the worst of which speaks for it."""
+
+    name: str
+    checks: list[Check] = field(repr=False)
+
+    @property
+    def passed(self) -> bool:
+        """Whether every check is within its bound, and there is one."""
+        return bool(self.checks) and all(check.passed for check in self.checks)
+
+    @property
+    def worst(self) -> Check:
+        """The first check that fails, else the one nearest to its bound."""
+        for check in self.checks:
+            if not check.passed:
+                return check
+        return max(self.checks, key=_share_of_bound)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        worst = self.worst
+        return {
+            "rung": self.name,
+            "passed": self.passed,
+            "checks": len(self.checks),
+            "worst": {
+                "what": worst.what,
+                **worst.difference.to_dict(),
+                "tolerance": worst.tolerance,
+                "measure": worst.measure,
+                "reason": worst.reason,
+            },
+        }
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two backends' makers and one experiment."""
+
+    left: MakeBackend
+    right: MakeBackend
+    config: Config
+    dataset: Dataset
+    devices: tuple[str, str] = ("cpu", "cpu")
+
+    def make(self, config: Config | None = None, dataset: Dataset | None = None) -> list[Backend]:
+        """Both backends, for another config or dataset if one is given."""
+        config, dataset = config or self.config, dataset or self.dataset
+        makers = zip((self.left, self.right), self.devices, strict=True)
+        return [make(config, dataset, device) for make, device in makers]
+
+    @property
+    def start(self) -> StateTree:
+        """The state that both begin with."""
+        return initial_state(self.config, self.dataset.pixels, self.dataset.classes)
+
+    @property
+    def tolerance(self) -> float:
+        """The bound on sums, relative to a tensor's largest entry."""
+        return TOLERANCE_IN_EPS * float(np.finfo(self.config.dtype).eps)
+
+
+def run_rung(name: str, checks: Callable[[], list[Check]]) -> Rung:
+    """A rung from its checks; an error inside a backend is a difference without bound."""
+    try:
+        return Rung(name, checks())
+    except InputError:
+        raise
+    except Exception as error:
+        text = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[:160]
+        failed = Difference(text, np.nan, np.nan, np.inf, np.inf, np.inf)
+        return Rung(name, [Check(f"{name} raised", failed, 0.0, "absolute", "must not raise")])
+
+
+def bitwise(what: str, differences: list[Difference]) -> list[Check]:
+    """Checks that must be met to the bit."""
+    return [Check(f"{what} {d.where}", d, 0.0, "absolute", "equal to the bit") for d in differences]
+
+
+def sums(pair: Pair, what: str, difference: Difference) -> Check:
+    """A check on sums of many products: a share of the tensor's largest entry."""
+    return Check(what, difference, pair.tolerance, "relative",
+                 f"sums in another order: {TOLERANCE_IN_EPS} eps of the largest entry")  # fmt: skip
+
+
+def _share_of_bound(check: Check) -> float:
+    value = getattr(check.difference, check.measure)
+    return value / check.tolerance if check.tolerance else value
