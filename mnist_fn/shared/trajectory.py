@@ -74,17 +74,24 @@ class Trajectory:
         left, right, *twins = (lane.params() for lane in self._lanes)
         bound, reason = FLOAT64_BOUND, FLOAT64_REASON
         if self._envelope:
-            own = max(divergence(left, twins[0]), divergence(right, twins[1]))
+            own = max(divergence(left, twins[0]), divergence(right, twins[1]), self._one_relu)
             drift = adam_drift(self._pair.config, step)
             bound = TWIN_FACTOR * own + drift
             reason = (
-                f"{TWIN_FACTOR} × the twins' own {own:.1e}, + {drift:.1e} that Adam's bias "
+                f"{TWIN_FACTOR} × the {own:.1e} of twins or of one ReLU, + {drift:.1e} that Adam's bias "
                 "correction drifts where it is computed in float32"
             )
         return [
             Check(f"step {step}: {d.where}", d, bound, "absolute", reason)
             for d in compare_trees(left, right)
         ]
+
+    @property
+    def _one_relu(self) -> float:
+        """What one ReLU that rounding turns on or off does to a weight: up to a step, the learning
+        rate. Such an event is rare at first, and that no twin has met one yet is luck.
+        """
+        return self._pair.config.learning_rate if self._pair.config.hidden else 0.0
 
     def _locate(self, before: list[StateTree], first: int, order: np.ndarray) -> list[Check]:
         """Train the epoch again, step by step, to the one that goes out of bounds."""
