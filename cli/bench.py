@@ -91,7 +91,7 @@ def _measure(
     found: dict[str, Any] = {}
     if not quick:  # first, while this process is small and idle
         found["processes"] = measuring.processes(config, data_dir, device, say)
-    names = tuple(part.strip() for part in only.split(",") if part.strip())
+    names = tuple(options.words(only))
     bench = measuring.Bench(config, dataset, device, rounds, say, names)
     with tempfile.TemporaryDirectory(prefix="mnist-fn-bench-") as folder:
         times = bench.epochs(Path(folder))

@@ -77,6 +77,11 @@ def make_config(**given: Any) -> Config:
     return Config(**{name: value for name, value in given.items() if value is not None})
 
 
+def words(text: str | None) -> list[str]:
+    """Words between commas, none if None."""
+    return [part.strip() for part in (text or "").split(",") if part.strip()]
+
+
 def numbers(option: str, text: str | None) -> list[float]:
     """Numbers between commas, none if None.
 
@@ -84,7 +89,7 @@ def numbers(option: str, text: str | None) -> list[float]:
         InputError: one is no number.
     """
     try:
-        return [float(part) for part in (text or "").split(",") if part.strip()]
+        return [float(part) for part in words(text)]
     except ValueError as error:
         raise InputError(
             f"{option} {(text or '')[:40]!r}: expected numbers such as 0,3e-5"
@@ -99,8 +104,7 @@ def shapes(model: str | None, hidden: list[str] | None) -> list[tuple[int, ...]]
     """
     if model is not None and hidden:
         raise InputError("--model and --hidden: give one of them, they both say the layers")
-    names = [name.strip() for name in (model or "").split(",") if name.strip()]
-    found = [hidden_from(name, None) for name in names]
+    found = [hidden_from(name, None) for name in words(model)]
     found += [hidden_from(None, widths) for widths in hidden or ()]
     return [shape for shape in found if shape is not None]
 

@@ -95,7 +95,7 @@ def command(
     )
     backend = backend or "jax"
     where = {"device": device, "data_dir": data_dir, "memory": options.size_in_bytes(max_memory)}
-    runs, lost = _train(configs, backend, out, force, where)
+    runs, lost = train_all(configs, backend, out, force, where)
     found = cells(runs)
     chosen = best(found, measure)
     _show(found, chosen, lost)
@@ -115,9 +115,15 @@ def command(
         )
 
 
-def _train(
+def train_all(
     configs: "list[Config]", backend: str, out: Path, force: bool, where: dict[str, Any]
 ) -> "tuple[list[Run], list[str]]":
+    """Train or read every run with a bar; the runs, and what is said of those that diverged.
+
+    Raises:
+        InputError: as `sweep`; every run diverged.
+        typer.Exit: stopped by a signal, all saved.
+    """
     from cli.console import SweepView, console
     from cli.stopping import stoppable
     from mnist_fn.shared.run import Watch

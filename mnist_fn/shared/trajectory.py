@@ -7,7 +7,6 @@ import numpy as np
 from mnist_fn.shared.backend import Backend
 from mnist_fn.shared.checks import Check, Pair
 from mnist_fn.shared.compare import Difference, compare_trees, divergence
-from mnist_fn.shared.config import Config
 from mnist_fn.shared.state import StateTree
 from mnist_fn.shared.streams import batch_order
 from mnist_fn.shared.twins import Lane, renumbered_twin
@@ -75,12 +74,8 @@ class Trajectory:
         bound, reason = FLOAT64_BOUND, FLOAT64_REASON
         if self._envelope:
             own = max(divergence(left, twins[0]), divergence(right, twins[1]), self._one_relu)
-            drift = adam_drift(self._pair.config, step)
-            bound = TWIN_FACTOR * own + drift
-            reason = (
-                f"{TWIN_FACTOR} × the {own:.1e} of twins or of one ReLU, + {drift:.1e} that Adam's bias "
-                "correction drifts where it is computed in float32"
-            )
+            bound = TWIN_FACTOR * own
+            reason = f"{TWIN_FACTOR} × the {own:.1e} of twins or of one ReLU"
         return [
             Check(f"step {step}: {d.where}", d, bound, "absolute", reason)
             for d in compare_trees(left, right)
@@ -124,18 +119,3 @@ def differing_predictions(left: np.ndarray, right: np.ndarray) -> Difference:
     a, b = float(left[first]), float(right[first])
     where = f"prediction[{first}]"
     return Difference(where, a, b, float(len(apart)), len(apart) / len(left), 0.0)
-
-
-def adam_drift(config: Config, steps: int) -> float:
-    """How far weights may drift where 1 - βᵗ is computed in float32, as optax does, against
-    float64, as PyTorch does: the relative error of each step's size, √(1-β₂ᵗ)/(1-β₁ᵗ), summed
-    for steps of size lr.
-    """
-
-    def step_size(dtype: type[np.floating]) -> np.ndarray:
-        t = np.arange(1, steps + 1, dtype=dtype)
-        beta1, beta2 = dtype(0.9), dtype(0.999)
-        return (np.sqrt(1 - beta2**t) / (1 - beta1**t)).astype(np.float64)
-
-    exact = step_size(np.float64)
-    return config.learning_rate * float(np.abs(step_size(np.float32) / exact - 1).sum())

@@ -1,0 +1,190 @@
+"""What `mnist-fn parity` runs and shows at each level."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from cli.console import console
+from cli.sweep import train_all
+from mnist_fn.shared import levels
+from mnist_fn.shared.checks import Rung
+from mnist_fn.shared.data import Dataset, load, resolve_auto
+from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.levels import STATISTICS_EPOCHS, Plan
+from mnist_fn.shared.records import machine, versions
+from mnist_fn.shared.statistics import compare_runs
+from mnist_fn.shared.storage import write_sealed
+
+
+def resolve(data_dir: Path | None) -> str:
+    """The dataset that `auto` stands for here, said aloud."""
+    return resolve_auto(data_dir, lambda line: console.print(line, style="bold"))
+
+
+def prove(plan: Plan, data_dir: Path | None, out: Path | None, seeds: int) -> dict[str, Any]:
+    """Run a level and show it; the document of all that was measured.
+
+    Raises:
+        InputError: bad data or device, a precision that a backend lacks.
+    """
+    dataset = load(plan.dataset, data_dir)
+    if plan.level == "statistics":
+        found = _statistics(plan, dataset, data_dir, out or Path("runs"), seeds)
+        passed = all(one["tost"]["verdict"] == "equivalent" for one in found)
+    elif plan.level == "horizon":
+        found = _horizons(plan, dataset)
+        passed = all(claim["holds"] for one in found for claim in one["claims"])
+    else:
+        found = levels.climb_all(plan, dataset, _show_name, _show_rung)
+        passed = all(ladder["passed"] for ladder in found)
+        _show_failures(found)
+    kind = plan.level if plan.level in ("statistics", "horizon") else "ladders"
+    return {
+        "level": plan.level,
+        "passed": passed,
+        "backends": list(plan.names),
+        "devices": _devices(plan, dataset),
+        "dataset": plan.dataset,
+        "dataset_sha256": dataset.sha256,
+        "machine": machine(),
+        "versions": versions(),
+        "command": " ".join(["mnist-fn", *sys.argv[1:]]),
+        kind: found,
+    }
+
+
+def write(out: Path, document: dict[str, Any]) -> None:
+    """Keep the document as `parity-LEVEL.json`; InputError if it can't be written."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"--out {out}: can't be made ({error.strerror})") from error
+    write_sealed(out / f"parity-{document['level']}.json", document)
+
+
+def _devices(plan: Plan, dataset: Dataset) -> list[str]:
+    _, config = next(plan.experiments())
+    return [backend.device for backend in plan.pair(config, dataset).make()]
+
+
+def _show_name(name: dict[str, str]) -> None:
+    console.print(Text("\n" + ", ".join(name.values()), style="bold"))
+
+
+def _show_rung(rung: Rung) -> None:
+    worst = rung.worst
+    d = worst.difference
+    table = Table.grid(padding=(0, 1))
+    table.add_column(width=4)
+    table.add_column(width=11)
+    table.add_column()
+    mark = Text("ok", style="green") if rung.passed else Text("FAIL", style="bold red")
+    measured = (
+        f"{d.absolute:.1e} absolute, {d.relative:.1e} relative, {d.ulps:.3g} ulps; "
+        f"{worst.what}\nbound {worst.tolerance:.1e} {worst.measure}: {worst.reason}"
+    )
+    table.add_row(mark, rung.name, Text(measured))
+    console.print(table)
+
+
+def _show_failures(ladders: list[dict[str, Any]]) -> None:
+    for ladder in ladders:
+        if not ladder["passed"]:
+            rung = ladder["rungs"][-1]
+            worst = rung["worst"]
+            name = ", ".join(ladder[part] for part in ("model", "optimizer", "precision"))
+            console.print(
+                f"\n{name}: first parts at {rung['rung']}: {worst['what']}: "
+                f"{worst['left']:.17g} against {worst['right']:.17g} ({worst['where']})",
+                soft_wrap=True,
+                markup=False,
+            )
+
+
+def _horizons(plan: Plan, dataset: Dataset) -> list[dict[str, Any]]:
+    def on_epoch(name: dict[str, str], epoch: int) -> None:
+        if epoch == 1:
+            _show_name(name)
+        if epoch % 10 == 0:
+            console.print(f"epoch {epoch}/{levels.HORIZON_EPOCHS}", style="dim")
+
+    found = levels.horizons(plan, dataset, on_epoch)
+    for one in found:
+        _show_name({name: one[name] for name in ("model", "optimizer", "precision")})
+        table = Table(box=None, pad_edge=False)
+        table.add_column("pair")
+        table.add_column(f"a weight is {one['threshold']:g} apart", justify="right")
+        table.add_column("a prediction differs", justify="right")
+        for track in one["tracks"]:
+            step = track["first_step_above_threshold"]
+            epoch = track["first_epoch_with_another_prediction"]
+            table.add_row(
+                track["name"],
+                "never" if step is None else f"step {step}",
+                "never" if epoch is None else f"epoch {epoch}",
+            )
+        console.print(table)
+        for claim in one["claims"]:
+            holds = "holds" if claim["holds"] else "does not hold"
+            console.print(
+                f"no sooner than the {claim['twins']}s, within a factor {one['factor']:g}: {holds}"
+            )
+    return found
+
+
+def _statistics(
+    plan: Plan, dataset: Dataset, data_dir: Path | None, out: Path, seeds: int
+) -> list[dict[str, Any]]:
+    if not 2 <= seeds <= 1000:
+        raise InputError(f"--seeds {seeds}: must be between 2 and 1000")
+    experiments = list(plan.experiments(epochs=STATISTICS_EPOCHS))
+    configs = [config.replace(seed=s) for _, config in experiments for s in range(seeds)]
+    sides = []
+    for name, device in zip(plan.names, plan.devices, strict=True):
+        folder = out if len(set(plan.devices)) == 1 else out / device
+        where = {"device": device, "data_dir": data_dir, "memory": None}
+        runs, lost = train_all(configs, name, folder, force=False, where=where)
+        if lost:
+            raise InputError(f"--backends {name}: {lost[0]}")
+        for run in runs:
+            if device != "auto" and (run.device == "cpu") != (device == "cpu"):
+                raise InputError(f"{run.path}: was trained on {run.device}; choose another --out")
+        sides.append(runs)
+    found = []
+    for i, (name, _) in enumerate(experiments):
+        left, right = (runs[i * seeds : (i + 1) * seeds] for runs in sides)
+        found.append({**name, **compare_runs(left, right, dataset.test.labels)})
+    _show_statistics(found)
+    return found
+
+
+def _show_statistics(found: list[dict[str, Any]]) -> None:
+    table = Table(box=None, pad_edge=False)
+    for column in ("model", "n", "difference", "90 % interval", "sd", "δ", "power", "verdict"):
+        table.add_column(column, justify="left" if column in ("model", "verdict") else "right")
+    for one in found:
+        t = one["tost"]
+        table.add_row(
+            f"{one['model']}, {one['optimizer']}",
+            str(t["n"]),
+            f"{t['mean']:+.3f}",
+            "{:+.3f} to {:+.3f}".format(*t["interval"]),
+            f"{t['sd']:.3f}",
+            f"{t['margin']:.2f}",
+            f"{t['power']:.2f}",
+            t["verdict"],
+        )
+    console.print(table)
+    for one in found:
+        mcnemar, churn = one["mcnemar"], one["churn"]
+        scale = ", ".join(f"{n} {v:.2%}" for n, v in churn["between_seeds"].items())
+        console.print(
+            f"{one['model']}: McNemar p < {one['alpha']:g} in {mcnemar['significant']} of "
+            f"{one['tost']['n']} seeds ({mcnemar['expected_by_chance']:.1f} by chance); churn "
+            f"{churn['between_backends']:.2%}, between seeds of one backend {scale}",
+            soft_wrap=True,
+        )
+    console.print("test accuracy in percentage points, left minus right", style="dim")
