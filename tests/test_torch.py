@@ -7,13 +7,10 @@ import torch
 from mnist_fn import Config, InputError, resume, train
 from mnist_fn.shared import backend as backends
 from mnist_fn.shared.data import scale_pixels
-from mnist_fn.shared.parity import RUNGS, Pair, climb
 from mnist_fn.shared.state import named_tensors
 from mnist_fn.shared.streams import batch_order, initial_state
 from torch_ref.model import MLP
 from torch_ref.weights import from_state_dict, load_state_dict, save_state_dict, to_state_dict
-
-OPTIMIZERS = [{"l2": 0.0}, {"l2": 3e-5}, {"optimizer": "adamw", "weight_decay": 0.01}]
 
 
 @pytest.mark.mnist
@@ -103,66 +100,6 @@ def test_precisions_it_lacks_are_refused(small):
 def test_a_gpu_that_is_not_there(small):
     with pytest.raises(InputError, match="PyTorch finds no CUDA GPU"):
         backends.find("torch")(Config(dataset="digits"), small, "gpu")
-
-
-def ladder(data, **changes):
-    config = Config(**{"dataset": "digits", "hidden": (16,), "precision": "float64", **changes})
-    pair = Pair(backends.find("jax"), backends.find("torch"), config, data)
-    return list(climb(pair))
-
-
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
-@pytest.mark.parametrize("hidden", [(), (16, 8)])
-def test_the_ladder_holds_in_float64_on_digits(digits, hidden, optimizer):
-    rungs = ladder(digits, hidden=hidden, **optimizer)
-    assert [rung.name for rung in rungs] == list(RUNGS[:5])
-    assert all(rung.passed for rung in rungs), [rung.to_dict() for rung in rungs]
-
-
-@pytest.mark.mnist
-@pytest.mark.parametrize("precision", ["float32", "float64"])
-def test_the_ladder_holds_on_mnist(mnist, precision):
-    rungs = ladder(mnist, dataset="mnist", hidden=(512,), l2=3e-5, precision=precision)
-    assert all(rung.passed for rung in rungs), [rung.to_dict() for rung in rungs]
-    assert len(rungs) == 5
-
-
-# One-line changes to the PyTorch backend: where the ladder must find each.
-BUGS = [
-    ("bias zero at load", "torch_ref.backend.to_state_dict", "inputs",
-     lambda params: {k: v * (0 if k.endswith("bias") else 1)
-                     for k, v in to_state_dict(params).items()}),
-    ("no division by 255", "torch_ref.backend.scale_pixels", "inputs",
-     lambda images, dtype: images.reshape(len(images), -1).astype(dtype)),
-    ("mean/std normalization", "torch_ref.backend.scale_pixels", "inputs",
-     lambda images, dtype: (scale_pixels(images, dtype) - 0.1307) / 0.3081),
-    ("order off by one", "torch_ref.backend.TorchBackend._indices", "inputs",
-     lambda self, indices: self._put(np.roll(np.arange(len(self._labels)), 1)[
-         indices].astype(np.int64))),
-    ("ReLU missing", "torch_ref.model.torch.relu", "logits", lambda x: x),
-    ("sum for mean", "torch_ref.backend.nn.functional.cross_entropy", "loss",
-     lambda z, y, f=torch.nn.functional.cross_entropy, **_: f(z, y, reduction="sum")),
-    ("λ/2", "torch_ref.backend.objective", "loss",
-     lambda model, ce, l2: ce + l2 / 2 * sum(w.square().sum() for w in model.weights())),
-    ("penalty on biases", "torch_ref.backend.objective", "loss",
-     lambda model, ce, l2: ce + l2 * sum(p.square().sum() for p in model.parameters())),
-    ("ReLU'(0) = 1", "torch_ref.model.torch.relu", "gradients",
-     lambda x: torch.where(x >= 0, x, torch.zeros_like(x))),
-    ("β₂ 0.99", "torch_ref.train.torch.optim.Adam", "step",
-     lambda *a, f=torch.optim.Adam, **k: f(*a, **{**k, "betas": (0.9, 0.99)})),
-    ("decoupled for coupled decay", "torch_ref.train.torch.optim.Adam", "step",
-     lambda *a, f=torch.optim.AdamW, **k: f(*a, **k)),
-    ("ε 1e-7", "torch_ref.train.torch.optim.Adam", "step",
-     lambda *a, f=torch.optim.Adam, **k: f(*a, **{**k, "eps": 1e-7})),
-]  # fmt: skip
-
-
-@pytest.mark.parametrize(("bug", "place", "rung", "change"), BUGS, ids=[bug[0] for bug in BUGS])
-def test_a_porting_bug_is_caught_at_its_rung(digits, monkeypatch, bug, place, rung, change):
-    monkeypatch.setattr(place, change)
-    rungs = ladder(digits, l2=1e-3)
-    assert not rungs[-1].passed
-    assert rungs[-1].name == rung, rungs[-1].to_dict()
 
 
 def test_flushed_denormals_do_not_leak_into_the_callers_process(small):

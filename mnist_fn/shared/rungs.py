@@ -42,7 +42,7 @@ def _pixels(backend: Backend, config: Config, dataset: Dataset) -> list[Check]:
     state.params["layer1"]["kernel"][middle, np.arange(dataset.classes)] = 1
     read = backend.logits(backend.load(state), dataset.test.images)
     true = scale_pixels(dataset.test.images, config.dtype)[:, middle]
-    return bitwise(backend.name, [compare("pixels", true, read)])
+    return bitwise(f"{backend.name}, through one product,", [compare("pixels", true, read)])
 
 
 def _labels_in_order(backend: Backend, config: Config, dataset: Dataset) -> list[Check]:

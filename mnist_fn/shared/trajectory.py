@@ -13,8 +13,9 @@ from mnist_fn.shared.twins import Lane, renumbered_twin
 
 FLOAT64_BOUND = 1e-12
 FLOAT64_REASON = "rounding alone stays some hundred times below it for 3,000 steps"
-# Twins that differ in their draw alone part up to 5 times faster or slower than one another.
-TWIN_FACTOR = 10
+# Measured on MNIST and digits (21 runs, 300 steps): frameworks at most 1.03 times as far as their
+# furthest twin, twins of one draw and another up to 2.2 times as far as one another.
+TWIN_FACTOR = 3
 PREDICTIONS_FACTOR, PREDICTIONS_SLACK = 3, 10
 
 

@@ -1,0 +1,199 @@
+"""The ladder: that it holds, and that each porting bug is found at its rung."""
+
+import json
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from porting_bugs import BUGS
+
+from mnist_fn import Config, InputError
+from mnist_fn.shared import backend as backends
+from mnist_fn.shared.checks import Pair
+from mnist_fn.shared.compare import compare
+from mnist_fn.shared.levels import OPTIMIZERS, make_plan
+from mnist_fn.shared.parity import RUNGS, climb
+from mnist_fn.shared.trajectory import differing_predictions
+
+PLUGIN = str(Path(__file__).parent / "plugin")
+
+
+@pytest.fixture
+def arbiter(monkeypatch):
+    """The NumPy backend, installed as anybody's would be: a folder with an entry point."""
+    monkeypatch.syspath_prepend(PLUGIN)
+    return "numpy"
+
+
+KEPT = {}
+
+
+def kept_jax(config, dataset, device):
+    """The JAX backend, compiled once for all the bugs of the other."""
+    key = config, len(dataset.train)
+    if key not in KEPT:
+        KEPT[key] = backends.find("jax")(config, dataset, device)
+    return KEPT[key]
+
+
+def ladder(data, left="jax", right="torch", names=RUNGS, steps=48, **changes):
+    config = Config(**{"dataset": "digits", "hidden": (16,), "precision": "float64", **changes})
+    pair = Pair(backends.find(left), backends.find(right), config, data)
+    return list(climb(pair, names, steps))
+
+
+def holds(rungs):
+    assert [rung.name for rung in rungs] == list(RUNGS), rungs[-1].to_dict()
+    assert rungs[-1].passed, rungs[-1].to_dict()
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("hidden", [(), (16, 8)])
+def test_the_ladder_holds_in_float64_on_digits(digits, hidden, optimizer):
+    holds(ladder(digits, hidden=hidden, **OPTIMIZERS[optimizer]))
+
+
+@pytest.mark.mnist
+@pytest.mark.parametrize(
+    ("hidden", "precision"), [((512,), "float64"), ((512,), "float32"), ((), "float32")]
+)
+def test_the_ladder_holds_on_mnist(mnist, hidden, precision):
+    """300 steps, an epoch; 3,000 are `mnist-fn parity --level full`."""
+    holds(ladder(mnist, dataset="mnist", hidden=hidden, l2=3e-5, precision=precision, steps=300))
+
+
+@pytest.mark.parametrize("other", ["jax", "torch"])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_the_arbiter_climbs_with_either(digits, arbiter, other, optimizer):
+    """A third backend found by its entry point; independent of both frameworks."""
+    holds(ladder(digits, arbiter, other, hidden=(16, 8), **OPTIMIZERS[optimizer]))
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=[bug.name for bug in BUGS])
+def test_a_porting_bug_is_found_at_its_rung(digits, arbiter, monkeypatch, bug):
+    """And the arbiter parts from the one that has it at the same rung: it says who is right."""
+    broken = "torch" if "torch" in bug.place else "jax"
+    made = backends.find("jax") if broken == "jax" else kept_jax
+    for place, change in ((bug.place, bug.change), *bug.changes):
+        monkeypatch.setattr(place, change)
+    config = Config(dataset="digits", hidden=(16, 8), l2=1e-3, precision="float64")
+    for left in (made, backends.find(arbiter)):
+        right = backends.find(broken if left is not made else "torch")
+        *_, last = climb(Pair(left, right, config, digits), steps=48)
+        assert not last.passed, f"{bug.name} was not noticed"
+        assert last.name == bug.rung, last.to_dict()
+
+
+def test_twenty_bugs_or_more_on_every_rung():
+    assert len(BUGS) >= 20
+    assert len({bug.name for bug in BUGS}) == len(BUGS)
+    assert {bug.rung for bug in BUGS} == set(RUNGS)
+
+
+def test_a_failing_trajectory_names_step_tensor_and_index(digits, monkeypatch):
+    (bug,) = (bug for bug in BUGS if bug.rung == "trajectory")
+    monkeypatch.setattr(bug.place, bug.change)
+    worst = ladder(digits)[-1].worst
+    assert worst.what.startswith("step 41: layer")
+    assert worst.difference.where in worst.what
+    assert worst.difference.left != worst.difference.right
+
+
+def test_a_float32_trajectory_is_held_to_its_twins(digits):
+    """The bound is the twins' own; at a learning rate 1 % off they part 100 times as far."""
+    rungs = ladder(digits, hidden=(), precision="float32")
+    holds(rungs)
+    trajectory = rungs[-2].worst
+    assert trajectory.tolerance < 1e-5
+    off = Pair(
+        backends.find("jax"),
+        lambda c, d, device: backends.find("torch")(c.replace(learning_rate=5.05e-4), d, device),
+        Config(dataset="digits", hidden=(), precision="float32"),
+        digits,
+    )
+    (found,) = climb(off, ("trajectory",), 48)
+    assert not found.passed
+    assert found.worst.difference.absolute > 100 * found.worst.tolerance
+
+
+def test_a_difference_says_where_and_how_large():
+    left = np.array([[1.0, 2.0], [3.0, 4.0]])
+    right = left.copy()
+    right[1, 0] = np.nextafter(3.0, 4)
+    found = compare("w", left, right)
+    assert (found.where, found.ulps) == ("w[1, 0]", 1)
+    assert found.relative == found.absolute / 4
+    assert compare("w", left, left).absolute == 0
+    assert compare("w", left, left.astype(np.float32)).absolute == np.inf
+    right[0, 0] = np.nan
+    assert compare("w", left, right).absolute == np.inf
+    apart = differing_predictions(np.array([1, 2, 3, 4]), np.array([1, 7, 3, 5]))
+    assert (apart.where, apart.left, apart.right) == ("prediction[1]", 2, 7)
+    assert (apart.absolute, apart.relative) == (2, 0.5)
+
+
+def test_a_backend_that_raises_fails_its_rung(digits, monkeypatch):
+    def broken(*_):
+        raise ZeroDivisionError("no")
+
+    monkeypatch.setattr("torch_ref.backend.TorchBackend.gradients", broken)
+    rungs = ladder(digits)
+    assert rungs[-1].name == "gradients"
+    assert "ZeroDivisionError: no" in rungs[-1].worst.difference.where
+
+
+def test_the_command_climbs_and_keeps_its_document(command, tmp_path):
+    path = os.pathsep.join([PLUGIN, *filter(None, [os.environ.get("PYTHONPATH")])])
+    done = command(
+        "parity", "--dataset", "digits", "--backends", "jax,numpy", "--precision", "float64",
+        "--model", "linear", "--out", "here", "--json", env={"PYTHONPATH": path},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["passed"]
+    (one,) = document["ladders"]
+    assert [rung["rung"] for rung in one["rungs"]] == list(RUNGS)
+    assert {"absolute", "relative", "ulps", "tolerance", "reason"} <= set(one["rungs"][1]["worst"])
+    assert json.loads((tmp_path / "here" / "parity-quick.json").read_text())["passed"]
+    for word in ("ulps", "bound", "sums in another order", "trajectory"):
+        assert word in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"names": ["jax", "nix"]}, "no such backend; installed are jax, torch"),
+        ({"names": ["jax"]}, "expected two"),
+        ({"models": ["huge"]}, "--model 'huge': must be one of linear, shallow, deep"),
+        ({"optimizers": ["sgd"]}, "--optimizer 'sgd': must be one of adam, adam+l2, adamw"),
+        ({"precisions": ["bf16"]}, "--precision 'bf16': must be one of float64, float32"),
+        ({"level": "max"}, "--level 'max': must be one of quick, full, horizon, statistics"),
+        ({"devices": ["tpu"]}, "must be one of auto, cpu, gpu"),
+        ({"devices": ["gpu", "cpu", "cpu"]}, "expected one, or two"),
+    ],
+)
+def test_a_plan_refuses_what_it_does_not_know(changes, words):
+    asked = {"level": "quick", "names": ["jax", "torch"], "devices": ["cpu"], **changes}
+    with pytest.raises(InputError, match=re.escape(words)):
+        make_plan(**asked)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--model", "huge"], "--model 'huge': must be one of"),
+        (["--level", "statistics", "--seeds", "1"], "--seeds 1: must be between 2 and 1000"),
+        (["--data-dir", "/nowhere", "--dataset", "mnist"], "/nowhere"),
+    ],
+)
+def test_bad_input_is_one_line(command, arguments, words):
+    done = command("parity", "--dataset", "digits", *arguments)
+    assert (done.returncode, len(done.stderr.splitlines()), done.stdout) == (2, 1, "")
+    assert words in done.stderr
+
+
+def test_a_backend_without_float32_says_so(digits, arbiter):
+    with pytest.raises(InputError, match="numpy backend has float64 only"):
+        ladder(digits, arbiter, "jax", precision="float32")
