@@ -1,0 +1,5 @@
+"""`mnist-fn figures`."""
+
+
+def command() -> None:
+    """x"""
