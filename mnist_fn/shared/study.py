@@ -101,7 +101,8 @@ def choose(names: str | None, among: dict[str, Experiment]) -> list[Experiment]:
     if names is None:
         return list(among.values())
     asked = {name.strip() for name in names.split(",") if name.strip()}
-    if not asked or (unknown := sorted(asked - set(among))):
-        what = f"{unknown[0][:40]!r}" if asked else "''"
+    unknown = sorted(asked - set(among))
+    if not asked or unknown:
+        what = f"{unknown[0][:40]!r}" if unknown else "''"
         raise InputError(f"--only {what}: must be of {', '.join(among)}")
     return [experiment for name, experiment in among.items() if name in asked]
