@@ -73,7 +73,11 @@ def _gather(
     found, missing = {}, []
     for entry in entries:
         try:
-            found[entry] = shelf.records(entry, experiments[entry.experiment], study)
+            found[entry] = (
+                shelf.document(entry)
+                if entry.level
+                else shelf.records(entry, experiments[entry.experiment], study)
+            )
         except InputError as error:
             missing.append(error)
     return found, missing
@@ -106,8 +110,8 @@ def _list(entries: "list[Entry]") -> None:
     from cli.console import console
 
     table = Table(box=None, pad_edge=False)
-    for name in ("figure", "shows", "needs the runs of"):
+    for name in ("figure", "shows", "needs"):
         table.add_column(name, no_wrap=name == "figure")
     for entry in entries:
-        table.add_row(entry.name, entry.what, f"mnist-fn study --only {entry.experiment}")
+        table.add_row(entry.name, entry.what, entry.command)
     console.print(table)

@@ -43,6 +43,7 @@ def prove(plan: Plan, data_dir: Path | None, out: Path | None, seeds: int) -> di
         _show_failures(found)
     kind = plan.level if plan.level in ("statistics", "horizon") else "ladders"
     return {
+        "schema": levels.SCHEMA,
         "level": plan.level,
         "passed": passed,
         "backends": list(plan.names),

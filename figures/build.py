@@ -12,9 +12,10 @@ from typing import Any
 
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.levels import SCHEMA
 from mnist_fn.shared.library import Records, headers, without_epochs
 from mnist_fn.shared.run import Run
-from mnist_fn.shared.storage import write_atomically
+from mnist_fn.shared.storage import read_sealed, write_atomically
 from mnist_fn.shared.study import Experiment
 from mnist_fn.shared.trainer import load_run
 
@@ -28,12 +29,20 @@ _METADATA = {  # what would tell when and by which version a file was made
 
 @dataclass(frozen=True)
 class Entry:
-    """One figure: `figures/<module>.py`, drawn from the runs of one experiment."""
+    """One figure: `figures/<module>.py`, drawn from the runs of one experiment or a document."""
 
     name: str
-    experiment: str
+    experiment: str  # of the study; "" where it needs a document instead
     what: str
     weights: bool = False  # it needs them, not the metrics and the evaluation alone
+    level: str = ""  # of `mnist-fn parity`, whose document it draws
+
+    @property
+    def command(self) -> str:
+        """What makes its records."""
+        if self.level:
+            return f"mnist-fn parity --level {self.level} --out runs"
+        return f"mnist-fn study --only {self.experiment}"
 
     @property
     def module(self) -> Any:
@@ -52,6 +61,7 @@ ENTRIES = {
         Entry("per-class", "per-class", "figure 6: accuracy by class"),
         Entry("optimism", "honest", "what choosing on the test set seems to gain"),
         Entry("worst-mistakes", "chosen", "the most confidently wrong digits", weights=True),
+        Entry("horizon", "", "how long two frameworks stay together", level="horizon"),
     )
 }
 
@@ -77,7 +87,7 @@ class Shelf:
 
     def __init__(self, folders: Sequence[Path], backend: str) -> None:
         self._where = ", ".join(map(str, folders))
-        self._backend = backend
+        self._backend, self._folders = backend, folders
         self._paths = {
             header.config: path
             for path, header in headers(folders)
@@ -108,6 +118,18 @@ class Shelf:
         long_enough = there.epochs == asked.epochs if at_end else there.epochs >= asked.epochs
         return same and long_enough
 
+    def document(self, entry: Entry) -> list[dict[str, Any]]:
+        """What `mnist-fn parity` kept in one of the folders.
+
+        Raises:
+            InputError: it is in none of them, or damaged.
+        """
+        name = f"parity-{entry.level}.json"
+        for folder in self._folders:
+            if (folder / name).exists():
+                return read_sealed(folder / name, SCHEMA)[entry.level]
+        raise InputError(f"{entry.name}: no {name} in {self._where}; make it with: {entry.command}")
+
     def _load(self, config: Config, weights: bool) -> Run:
         if weights:
             return load_run(self._paths[config])
@@ -126,7 +148,7 @@ def _named(config: Config) -> str:
 
 
 def draw(
-    entry: Entry, records: Sequence[Run], *, note: str | None = None, data_dir: Path | None = None
+    entry: Entry, records: Sequence[Any], *, note: str | None = None, data_dir: Path | None = None
 ) -> Any:
     """The figure; within `style.themed`. `note` is written across its foot, loud."""
     plot: Callable[..., Any] = entry.module.plot

@@ -12,6 +12,7 @@ from mnist_fn.shared.config import MODELS, Config
 from mnist_fn.shared.data import Dataset
 from mnist_fn.shared.errors import InputError
 
+SCHEMA = 1  # of the documents that `mnist-fn parity --out` keeps
 OPTIMIZERS: dict[str, dict[str, Any]] = {
     "adam": {},
     "adam+l2": {"l2": 3e-5},

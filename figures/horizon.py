@@ -1,0 +1,55 @@
+"""The horizon: how far two frameworks are apart, step by step, beside their twins."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.lines import Line2D
+
+from figures import style
+
+KINDS = {"frameworks": 0, "ulp twin": 1, "renumbered twin": 2}  # and their colours' places
+
+
+def plot(records: Sequence[dict[str, Any]], ax: style.Panels | None = None) -> style.Panels:
+    """Draw the largest difference of any weight against the step, both axes logarithmic, a panel
+    for each precision.
+
+    Args:
+        records: what `shared.horizon.measure` gives, as the parity document holds it.
+        ax: a figure or subfigure, since one axes can't hold two panels; None makes a figure.
+    """
+    figure = ax or style.new_figure(3.9)
+    colours = style.series_colours(len(KINDS))
+    panels = figure.subplots(1, len(records), sharey=True, squeeze=False)[0]
+    for panel, record in zip(panels, records, strict=True):
+        for track in sorted(record["tracks"], key=lambda track: -KINDS[track["kind"]]):
+            place = KINDS[track["kind"]]
+            # equal weights have no place on a logarithmic axis
+            apart = np.array(track["divergence"], dtype=float)
+            apart[apart == 0] = np.nan
+            width = 2.0 if place == 0 else 0.9
+            panel.plot(record["steps"], apart, color=colours[place], linewidth=width)
+        panel.axhline(record["threshold"], color=style.ink(), linewidth=0.8, linestyle=":")
+        panel.set(xscale="log", yscale="log", xlabel="step", title=record["precision"])
+        _mark_epochs(panel, record)
+    panels[0].set_ylim(1e-20, 3)  # the weight of a pixel that is never lit decays below
+    panels[0].set_ylabel("largest difference of any weight")
+    first = records[0]["tracks"][0]["name"]
+    names = {"frameworks": first, "ulp twin": "twins: one weight moved by one ulp",
+             "renumbered twin": "twins: sums in another order"}  # fmt: skip
+    handles = [Line2D([], [], color=colours[KINDS[kind]], label=name) for kind, name in
+               names.items()]  # fmt: skip
+    figure.legend(handles=handles, loc="outside lower center", ncols=3)
+    return figure
+
+
+def _mark_epochs(panel: Any, record: dict[str, Any]) -> None:
+    """Ends of epoch 1, 10 and 100 at the top."""
+    per_epoch = record["steps"][-1] / len(record["tracks"][0]["predictions"])
+    epochs = [e for e in (1, 10, 100) if e * per_epoch <= record["steps"][-1]]
+    top = panel.secondary_xaxis("top", functions=(lambda s: s / per_epoch, lambda e: e * per_epoch))
+    top.set_xscale("log")
+    top.set_xticks(epochs, [f"epoch {e}" for e in epochs])
+    top.minorticks_off()
+    top.spines["top"].set_visible(False)
