@@ -1,6 +1,7 @@
 """What `mnist-fn parity` runs and shows at each level."""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,15 @@ from rich.text import Text
 
 from cli.console import console
 from cli.sweep import train_all
+from mnist_fn.shared import backend as backends
 from mnist_fn.shared import levels
 from mnist_fn.shared.checks import Rung
+from mnist_fn.shared.config import Config
 from mnist_fn.shared.data import Dataset, load, resolve_auto
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.levels import STATISTICS_EPOCHS, Plan
 from mnist_fn.shared.records import machine, versions
+from mnist_fn.shared.run import Run
 from mnist_fn.shared.statistics import compare_runs
 from mnist_fn.shared.storage import write_sealed
 
@@ -67,8 +71,14 @@ def write(out: Path, document: dict[str, Any]) -> None:
 
 
 def _devices(plan: Plan, dataset: Dataset) -> list[str]:
-    _, config = next(plan.experiments())
-    return [backend.device for backend in plan.pair(config, dataset).make()]
+    """What each side computes on, in words; asked of the smallest backend that can be made."""
+    few = replace(dataset, train=dataset.train.first(1), test=dataset.test.first(1))
+    precisions = (plan.precisions[0], plan.precisions[-1])
+    found = []
+    for name, device, precision in zip(plan.names, plan.devices, precisions, strict=True):
+        config = Config(dataset=plan.dataset, hidden=(), precision=precision, batch_size=1)
+        found.append(backends.find(name)(config, few, device).device)
+    return found
 
 
 def _show_name(name: dict[str, str]) -> None:
@@ -141,25 +151,35 @@ def _statistics(
 ) -> list[dict[str, Any]]:
     if not 2 <= seeds <= 1000:
         raise InputError(f"--seeds {seeds}: must be between 2 and 1000")
-    experiments = list(plan.experiments(epochs=STATISTICS_EPOCHS))
-    configs = [config.replace(seed=s) for _, config in experiments for s in range(seeds)]
-    sides = []
-    for name, device in zip(plan.names, plan.devices, strict=True):
+    sides, names = [], []
+    for name, device, precision in zip(
+        plan.names, plan.devices, (plan.precisions[0], plan.precisions[-1]), strict=True
+    ):
+        side = replace(plan, precisions=(precision,))
+        names, own = zip(*side.experiments(epochs=STATISTICS_EPOCHS), strict=True)
+        configs = [config.replace(seed=seed) for config in own for seed in range(seeds)]
         folder = out if len(set(plan.devices)) == 1 else out / device
-        where = {"device": device, "data_dir": data_dir, "memory": None}
-        runs, lost = train_all(configs, name, folder, force=False, where=where)
-        if lost:
-            raise InputError(f"--backends {name}: {lost[0]}")
-        for run in runs:
-            if device != "auto" and (run.device == "cpu") != (device == "cpu"):
-                raise InputError(f"{run.path}: was trained on {run.device}; choose another --out")
-        sides.append(runs)
+        sides.append(_trained(configs, name, device, data_dir, folder))
     found = []
-    for i, (name, _) in enumerate(experiments):
+    for i, name in enumerate(names):
         left, right = (runs[i * seeds : (i + 1) * seeds] for runs in sides)
+        name["precision"] = " and ".join(dict.fromkeys(plan.precisions))
         found.append({**name, **compare_runs(left, right, dataset.test.labels)})
     _show_statistics(found)
     return found
+
+
+def _trained(
+    configs: list[Config], name: str, device: str, data_dir: Path | None, out: Path
+) -> list[Run]:
+    where = {"device": device, "data_dir": data_dir, "memory": None}
+    runs, lost = train_all(configs, name, out, force=False, where=where)
+    if lost:
+        raise InputError(f"--backends {name}: {lost[0]}")
+    for run in runs:
+        if device != "auto" and (run.device == "cpu") != (device == "cpu"):
+            raise InputError(f"{run.path}: was trained on {run.device}; choose another --out")
+    return runs
 
 
 def _show_statistics(found: list[dict[str, Any]]) -> None:
@@ -185,7 +205,8 @@ def _show_statistics(found: list[dict[str, Any]]) -> None:
         console.print(
             f"{one['model']}: McNemar p < {one['alpha']:g} in {mcnemar['significant']} of "
             f"{one['tost']['n']} seeds ({mcnemar['expected_by_chance']:.1f} by chance); churn "
-            f"{churn['between_backends']:.2%}, between seeds of one backend {scale}",
+            f"{churn['between_sides']:.2%}, between seeds of one side {scale}",
             soft_wrap=True,
         )
-    console.print("test accuracy in percentage points, left minus right", style="dim")
+    left, right = found[0]["accuracy"]
+    console.print(f"test accuracy in percentage points, {left} minus {right}", style="dim")

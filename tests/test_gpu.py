@@ -47,3 +47,16 @@ def test_the_bench_measures_it(gpu, command):
     assert document["device"] != "cpu"
     assert "GPU" not in document["left_out"]
     assert {"jax/train", "jax/products", "jax/traffic"} <= set(document["epochs"])
+
+
+@pytest.mark.parametrize("devices", ["gpu", "gpu,cpu"])
+def test_the_ladder_holds_there(gpu, command, devices):
+    """JAX on the GPU against PyTorch on it, where it has one too, and on the CPU."""
+    torch = pytest.importorskip("torch")
+    if devices == "gpu" and not torch.cuda.is_available():
+        pytest.skip("PyTorch finds no CUDA GPU; there: python -m pytest tests/test_gpu.py")
+    done = command("parity", "--dataset", "digits", "--device", devices, "--model",
+                   "linear,shallow", "--json", env=ON_GPU)  # fmt: skip
+    document = json.loads(done.stdout)
+    assert document["passed"], done.stderr
+    assert document["devices"][0] != "cpu"

@@ -74,9 +74,9 @@ def test_runs_of_two_backends_are_compared_by_seed(digits):
     left = [train(config.replace(seed=seed), "jax") for seed in range(3)]
     right = [train(config.replace(seed=seed), "torch") for seed in range(3)]
     found = compare_runs(left, right, digits.test.labels)
-    assert found["backends"] == ["jax", "torch"]
+    assert list(found["accuracy"]) == ["jax", "torch"]
     assert (found["seeds"], found["tost"]["n"], found["tost"]["margin"]) == ([0, 1, 2], 3, 0.20)
     ours, theirs = (np.mean([run.evaluation.accuracy for run in runs]) for runs in (left, right))
     assert found["tost"]["mean"] == pytest.approx(100 * (ours - theirs))
     churn = found["churn"]
-    assert churn["between_backends"] < min(churn["between_seeds"].values())
+    assert churn["between_sides"] < min(churn["between_seeds"].values())

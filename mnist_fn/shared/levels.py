@@ -8,7 +8,7 @@ from typing import Any
 from mnist_fn.shared import backend as backends
 from mnist_fn.shared import horizon, parity
 from mnist_fn.shared.checks import Pair, Rung
-from mnist_fn.shared.config import MODELS, Config
+from mnist_fn.shared.config import MODELS, PRECISIONS, Config
 from mnist_fn.shared.data import Dataset
 from mnist_fn.shared.errors import InputError
 
@@ -92,7 +92,9 @@ def make_plan(level: str, names: Sequence[str], devices: Sequence[str], **given:
     left, right = (backends.check_device(devices[i]) for i in (0, -1))
     for name in names:
         backends.find(name)
-    choices = {"models": MODELS, "optimizers": OPTIMIZERS, "precisions": ("float64", "float32")}
+    paired = level == "statistics"  # there two precisions are the two sides', as two devices are
+    precisions = PRECISIONS if paired else ("float64", "float32")
+    choices = {"models": MODELS, "optimizers": OPTIMIZERS, "precisions": precisions}
     chosen: dict[str, Any] = {}
     for axis, known in choices.items():
         chosen[axis] = tuple(given.get(axis) or getattr(LEVELS[level], axis))
@@ -100,6 +102,8 @@ def make_plan(level: str, names: Sequence[str], devices: Sequence[str], **given:
             if one not in known:
                 option = axis.removesuffix("s")
                 raise InputError(f"--{option} {one[:40]!r}: must be one of {', '.join(known)}")
+    if paired and len(chosen["precisions"]) > 2:
+        raise InputError("--precision: statistics compare two sides, so give one or two")
     dataset = given.get("dataset") or "mnist"
     return Plan(level, (names[0], names[1]), (left, right), dataset=dataset, **chosen)
 

@@ -1,4 +1,4 @@
-"""Same accuracy, or not: paired tests of two backends over seeds.
+"""Same accuracy, or not: paired tests over seeds, of two backends or two precisions.
 
 Equivalence is shown by two one-sided tests (TOST; Schuirmann 1987, J. Pharmacokinet. Biopharm.
 15, 657), not by failing to find a difference. SciPy is imported where it is used.
@@ -91,14 +91,17 @@ def disagreement(left: np.ndarray, right: np.ndarray, labels: np.ndarray) -> Dis
 
 
 def compare_runs(left: Sequence[Run], right: Sequence[Run], labels: np.ndarray) -> dict[str, Any]:
-    """All that is said of two backends' runs of the same configs, in the same order.
+    """All that is said of two sides' runs, paired: the same experiment and seed on two backends,
+    in two precisions or on two devices.
 
     The test accuracy after the last epoch is compared in percentage points. The scale of churn is
-    that between neighbouring seeds of one backend.
+    that between neighbouring seeds of one side.
     """
     margin = MARGINS["long" if len(left) >= LONG else "short"]
-    sides = (left, right)
-    accuracies = np.array([[100 * run.evaluation.accuracy for run in runs] for runs in sides])
+    sides = dict(zip(_names(left[0], right[0]), (left, right), strict=True))
+    ours, theirs = (
+        np.array([100 * run.evaluation.accuracy for run in runs]) for runs in sides.values()
+    )
     pairs = [
         disagreement(a.evaluation.predictions, b.evaluation.predictions, labels)
         for a, b in zip(left, right, strict=True)
@@ -106,27 +109,38 @@ def compare_runs(left: Sequence[Run], right: Sequence[Run], labels: np.ndarray) 
     return {
         "unit": "percentage points",
         "alpha": ALPHA,
-        "backends": [left[0].backend, right[0].backend],
         "seeds": [run.config.seed for run in left],
-        "config": {**left[0].config.to_dict(), "seed": None},
         "accuracy": {
-            run.backend: {"mean": float(own.mean()), "sd": float(own.std(ddof=1)),
-                          "values": [round(value, 2) for value in own.tolist()]}
-            for run, own in zip((left[0], right[0]), accuracies, strict=True)
+            name: {
+                "mean": float(own.mean()),
+                "sd": float(own.std(ddof=1)),
+                "values": [round(float(value), 2) for value in own],
+            }
+            for name, own in zip(sides, (ours, theirs), strict=True)
         },
-        "tost": asdict(tost((accuracies[0] - accuracies[1]).tolist(), margin)),
+        "tost": asdict(tost((ours - theirs).tolist(), margin)),
         "mcnemar": {
             "significant": sum(pair.p < ALPHA for pair in pairs),
             "expected_by_chance": ALPHA * len(pairs),
             "smallest_p": min(pair.p for pair in pairs),
         },
         "churn": {
-            "between_backends": float(np.mean([pair.churn for pair in pairs])),
-            "between_seeds": {
-                runs[0].backend: _churn_between_seeds(runs) for runs in (left, right)
-            },
+            "between_sides": float(np.mean([pair.churn for pair in pairs])),
+            "between_seeds": {name: _churn_between_seeds(runs) for name, runs in sides.items()},
         },
-    }  # fmt: skip
+    }
+
+
+def _names(left: Run, right: Run) -> tuple[str, str]:
+    """What tells the sides apart: the backends, else the precisions, else the devices."""
+    for a, b in (
+        (left.backend, right.backend),
+        (left.config.precision, right.config.precision),
+        (left.device, right.device),
+    ):
+        if a != b:
+            return a, b
+    return "left", "right"
 
 
 def _churn_between_seeds(runs: Sequence[Run]) -> float:
