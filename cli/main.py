@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from cli import bench, data, evaluate, sweep, train
+from cli import bench, data, evaluate, predict, sweep, train
 from mnist_fn.shared.errors import InputError, one_line
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app.command("train")(train.command)
 app.command("sweep")(sweep.command)
 app.command("bench")(bench.command)
 app.command("evaluate")(evaluate.command)
+app.command("predict")(predict.command)
 app.add_typer(data.app, name="data")
 
 
