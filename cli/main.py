@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from cli import bench, data, evaluate, predict, sweep, train
+from cli import bench, data, evaluate, predict, report, sweep, train
 from mnist_fn.shared.errors import InputError, one_line
 
 app = typer.Typer(
@@ -23,6 +23,7 @@ app.command("sweep")(sweep.command)
 app.command("bench")(bench.command)
 app.command("evaluate")(evaluate.command)
 app.command("predict")(predict.command)
+app.command("report")(report.command)
 app.add_typer(data.app, name="data")
 
 
