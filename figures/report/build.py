@@ -22,6 +22,7 @@ from mnist_fn.shared.run import Run
 from mnist_fn.shared.state import count_parameters, layer_sizes
 
 SCRIPTS = ("picture.js", "network.js", "draw.js", "confusion.js")
+TITLES = {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST", "kmnist": "Kuzushiji-MNIST"}
 SECTIONS = (  # each in sections/NAME.html, and its title
     ("draw", "Draw a digit"),
     ("runs", "What was run, and where"),
@@ -73,6 +74,7 @@ def build(found: Found, command: str, data_dir: Path | None = None) -> str:
         found=found,
         run=found.main,
         header=_header(found.main),
+        dataset=TITLES.get(found.main.config.dataset, found.main.config.dataset),
         layers=" → ".join(map(str, layer_sizes(found.main.weights))),
         parameters=count_parameters(found.main.weights),
         networks=networks,

@@ -86,8 +86,10 @@ function startDrawing(networks, digits) {
   if (!digits) return;
 
   const sprite = new Image();
-  const examples = Object.entries(digits.cells).flatMap(([name, found]) =>
-    found.map(([at]) => ({ at, label: name.split(',')[0] })));
+  const examples = Object.entries(digits.cells).flatMap(([name, found]) => {
+    const [label, predicted] = name.split(',');
+    return label === predicted ? found.map(([at]) => ({ at, label })) : [];
+  });
   const showExample = () => {
     const { at, label } = examples[Math.floor(Math.random() * examples.length)];
     clear();
@@ -97,6 +99,7 @@ function startDrawing(networks, digits) {
     say(classify(), `A test digit, a ${label}. `);
   };
   document.getElementById('example').addEventListener('click', showExample);
+  sprite.onload = showExample;
   sprite.src = digits.sprite;
 }
 
@@ -141,7 +144,7 @@ function showAgreement({ kernel, bias }, picture) {
       const part = parts[i * classes + label] / largest;
       return [...(part > 0 ? FOR : AGAINST), 255 * Math.sqrt(Math.abs(part))];
     });
-    item.querySelector('.logit').textContent = sums ? sums[label].toFixed(1) : '–';
+    item.querySelector('.logit').textContent = sums ? sums[label].toFixed(1).replace('-', '−') : '–';
     item.classList.toggle('best', sums !== null && sums[label] === Math.max(...sums));
   });
 }

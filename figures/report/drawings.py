@@ -6,8 +6,9 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
-from markupsafe import Markup, escape
+from markupsafe import Markup
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from mnist_fn.shared.run import Run
 
@@ -55,8 +56,8 @@ def as_svg(figure: Figure, name: str, label: str) -> Markup:
     svg = re.sub(r'( id="|url\(#|xlink:href="#)', rf"\g<1>{name}-", svg)
     for colour, variable in COLOURS.items():
         svg = svg.replace(colour, f"var({variable})")
-    svg = re.sub(r'(<svg[^>]*?) (?:width|height)="[^"]*"', r"\1", svg)
-    svg = re.sub(r'(<svg[^>]*?) (?:width|height)="[^"]*"', r"\1", svg)
+    tag, rest = svg.split(">", 1)
+    svg = re.sub(r' (width|height)="[^"]*"', "", tag) + ">" + rest
     said = Markup('<svg role="img" aria-label="{}"').format(label)
     return Markup(svg.replace("<svg", str(said), 1))
 
@@ -108,4 +109,7 @@ def by_class(run: Run) -> list[Markup]:
 
 
 def _axes(size: tuple[float, float]) -> Any:
-    return Figure(figsize=size, layout="constrained").add_subplot()
+    """Empty axes with whole epochs below."""
+    ax = Figure(figsize=size, layout="constrained").add_subplot()
+    ax.xaxis.set_major_locator(MaxNLocator(5, integer=True))
+    return ax
