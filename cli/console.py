@@ -69,7 +69,7 @@ class SweepView(_BarView):
     """The epochs of all runs on one bar; elsewhere than on a terminal a line for each run."""
 
     def __init__(self, configs: Sequence[Config]) -> None:
-        self._total, self._finished = len(configs), 0
+        self._total, self._finished, self._running = len(configs), 0, ""
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=None),
@@ -82,17 +82,28 @@ class SweepView(_BarView):
 
     def on_start(self, config: Config, dataset: Dataset, device: str, done: int) -> None:
         """Count the epochs that a run has already."""
-        self._bar.update(self._task, advance=done, description=f"{config.model} on {device}")
+        self._running = f"{config.model} on {device}, {{epoch}}/{config.epochs}"
+        self._bar.update(self._task, advance=done, description=self._where(done))
 
     def on_epoch(self, row: Row) -> None:
         """Count an epoch of a run."""
-        self._bar.update(self._task, advance=1)
+        self._bar.update(self._task, advance=1, description=self._where(int(row["epoch"])))
+
+    def _where(self, epoch: int) -> str:
+        running = self._running.format(epoch=epoch)
+        return f"{self._finished}/{self._total} runs, now {running}"
+
+    def stood(self, run: Run) -> None:
+        """Count a run that was finished before."""
+        self._finished += 1
+        self._bar.update(self._task, advance=run.config.epochs)
 
     def done(self, run: Run) -> Run:
         """Say that a run is finished; gives it without its weights, which stay on disk."""
-        self._finished += 1
-        if not run.trained:
-            self._bar.update(self._task, advance=run.config.epochs)
+        if run.trained:
+            self._finished += 1
+        else:
+            self.stood(run)
         console.print(
             f"{self._finished}/{self._total} {run.path} "
             f"test {run.final['test_loss']:.5f} {run.final['test_accuracy']:.2%}"

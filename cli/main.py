@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from cli import bench, data, evaluate, predict, report, sweep, train
+from cli import bench, data, evaluate, figures, predict, report, study, sweep, train
 from mnist_fn.shared.errors import InputError, one_line
 
 app = typer.Typer(
@@ -20,6 +20,8 @@ app = typer.Typer(
 )
 app.command("train")(train.command)
 app.command("sweep")(sweep.command)
+app.command("study")(study.command)
+app.command("figures")(figures.command)
 app.command("bench")(bench.command)
 app.command("evaluate")(evaluate.command)
 app.command("predict")(predict.command)

@@ -89,15 +89,14 @@ def stamp(path: Path) -> str:
 
 
 def write() -> None:
-    import matplotlib as mpl
-
-    from figures import bench
+    from figures import bench, style
+    from figures.build import save
 
     (DOCS / "performance.md").write_text(text())
     for path in evidence():
-        mpl.rcParams["svg.hashsalt"] = path.name
-        figure = bench.plot(read_sealed(path, report.SCHEMA)).figure
-        figure.savefig(chart_of(path), metadata={"Date": None, "Description": stamp(path)})
+        with style.themed():
+            figure = bench.plot(read_sealed(path, report.SCHEMA)).figure
+            save(figure, chart_of(path), {"Description": stamp(path)})
 
 
 if __name__ == "__main__":

@@ -5,12 +5,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from matplotlib.figure import Figure
-from matplotlib.ticker import FormatStrFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter, NullLocator
 
+from figures import style
+from figures.build import save as save_figure
 from mnist_fn.shared.comparison import Cell, cells
-from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.run import Run
+from mnist_fn.shared.wording import scientific
 
 
 def plot(records: Sequence[Run], ax: Any = None, measure: str = "test_accuracy") -> Any:
@@ -25,7 +26,7 @@ def plot(records: Sequence[Run], ax: Any = None, measure: str = "test_accuracy")
         The axes.
     """
     if ax is None:
-        ax = Figure(figsize=(5, 3.4), layout="constrained").add_subplot()
+        ax = style.new_axes(3.4, width=5)
     found = cells(records)
     # a λ of 0 has its place left of the others on a logarithmic axis
     positive = sorted({cell.config.l2 for cell in found if cell.config.l2 > 0})
@@ -39,7 +40,7 @@ def plot(records: Sequence[Run], ax: Any = None, measure: str = "test_accuracy")
         ax.errorbar(x, scale * mean, scale * sd, marker="o", markersize=4, capsize=3, label=label)
     ax.set_xscale("symlog", linthresh=threshold, linscale=0.5)
     ax.set_xticks([0.0, *positive] if any(c.config.l2 == 0 for c in found) else positive)
-    ax.xaxis.set_major_formatter(FormatStrFormatter("%g"))
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda l2, _: scientific(l2)))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.set_xlabel("λ")
     unit = " [%]" if measure.endswith("accuracy") else ""
@@ -54,16 +55,10 @@ def save(records: Sequence[Run], path: Path) -> Path:
     """Draw to a file whose ending says the format.
 
     Raises:
-        InputError: the file can't be written, or the format is unknown.
+        InputError: the file can't be written.
     """
-    ax = plot(records)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        ax.figure.savefig(path, dpi=150)
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise InputError(f"{path}: can't be written ({reason[:100]})") from error
-    return path
+    with style.themed():
+        return save_figure(plot(records).figure, path)
 
 
 def _series(found: Sequence[Cell]) -> dict[str, list[Cell]]:

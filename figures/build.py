@@ -1,0 +1,166 @@
+"""Figures by name: which records each needs, drawn and written so that equal records give
+equal bytes.
+"""
+
+import io
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from mnist_fn.shared.config import Config
+from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.library import Records, headers, without_epochs
+from mnist_fn.shared.run import Run
+from mnist_fn.shared.storage import write_atomically
+from mnist_fn.shared.study import Experiment
+from mnist_fn.shared.trainer import load_run
+
+FORMATS = ("png", "svg", "pdf")
+_METADATA = {  # what would tell when and by which version a file was made
+    "png": {"Software": None},
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One figure: `figures/<module>.py`, drawn from the runs of one experiment."""
+
+    name: str
+    experiment: str
+    what: str
+    weights: bool = False  # it needs them, not the metrics and the evaluation alone
+
+    @property
+    def module(self) -> Any:
+        """Its module, imported when it is drawn."""
+        return import_module("figures." + self.name.replace("-", "_"))
+
+
+ENTRIES = {
+    entry.name: entry
+    for entry in (
+        Entry("widths", "width-depth", "figure 1: test loss for each width and depth"),
+        Entry("depths", "width-depth", "figure 2: one hidden layer against two"),
+        Entry("templates", "templates", "figure 3: the linear model's weights", weights=True),
+        Entry("confusion", "chosen", "figure 4: the confusion matrix"),
+        Entry("l2", "l2", "figure 5: L2 and overfitting"),
+        Entry("per-class", "per-class", "figure 6: accuracy by class"),
+        Entry("optimism", "honest", "what choosing on the test set seems to gain"),
+        Entry("worst-mistakes", "chosen", "the most confidently wrong digits", weights=True),
+    )
+}
+
+
+def choose(names: str | None) -> list[Entry]:
+    """The figures named between commas; all if None.
+
+    Raises:
+        InputError: no such figure, or none named.
+    """
+    if names is None:
+        return list(ENTRIES.values())
+    asked = [name.strip() for name in names.split(",") if name.strip()]
+    unknown = [name for name in asked if name not in ENTRIES]
+    if not asked or unknown:
+        what = repr(unknown[0][:40]) if unknown else "''"
+        raise InputError(f"--only {what}: must be of {', '.join(ENTRIES)}")
+    return [ENTRIES[name] for name in dict.fromkeys(asked)]
+
+
+class Shelf:
+    """The finished runs of one backend in some folders; each is loaded once, when it is needed."""
+
+    def __init__(self, folders: Sequence[Path], backend: str) -> None:
+        self._where = ", ".join(map(str, folders))
+        self._backend = backend
+        self._paths = {
+            header.config: path
+            for path, header in headers(folders)
+            if header.status == "finished" and header.backend == backend
+        }
+        self._slim: dict[Config, Run] = {}
+
+    def records(self, entry: Entry, experiment: Experiment, command: str) -> list[Run]:
+        """What a figure needs, of every seed that there is; without weights it doesn't need.
+
+        Raises:
+            InputError: a config has no finished run; the message names the command that trains it.
+        """
+        found: dict[Config, None] = {}
+        for config in experiment.configs:
+            own = [c for c in self._paths if self._serves(c, config, experiment.at_end)]
+            if not own:
+                other = "" if self._backend == "jax" else f" --backend {self._backend}"
+                raise InputError(
+                    f"{entry.name}: no finished {self._backend} run of {_named(config)} in "
+                    f"{self._where}; make it with: {command} --only {experiment.name}{other}"
+                )
+            found |= dict.fromkeys(own)
+        return [self._load(config, entry.weights) for config in sorted(found, key=_order)]
+
+    def _serves(self, there: Config, asked: Config, at_end: bool) -> bool:
+        same = without_epochs(there.replace(seed=asked.seed)) == without_epochs(asked)
+        long_enough = there.epochs == asked.epochs if at_end else there.epochs >= asked.epochs
+        return same and long_enough
+
+    def _load(self, config: Config, weights: bool) -> Run:
+        if weights:
+            return load_run(self._paths[config])
+        if config not in self._slim:
+            self._slim |= Records([load_run(self._paths[config])]).runs
+        return self._slim[config]
+
+
+def _order(config: Config) -> tuple[Any, ...]:
+    return len(config.hidden), *(-width for width in config.hidden), config.l2, config.seed
+
+
+def _named(config: Config) -> str:
+    held = f", validation {config.validation}" if config.validation else ""
+    return f"{config.model}, λ = {config.l2:g}, {config.epochs} epochs{held} ({config.dataset})"
+
+
+def draw(
+    entry: Entry, records: Sequence[Run], *, note: str | None = None, data_dir: Path | None = None
+) -> Any:
+    """The figure; within `style.themed`. `note` is written across its foot, loud."""
+    plot: Callable[..., Any] = entry.module.plot
+    if entry.name == "worst-mistakes":
+        plot = partial(plot, data_dir=data_dir)
+    drawn = plot(records)
+    figure = getattr(drawn, "figure", None) or drawn
+    if note is not None:
+        figure.text(0.5, 0.5, note, color="#d1242f", fontsize=15, ha="center", alpha=0.7)
+    return figure
+
+
+def save(figure: Any, path: Path, about: Mapping[str, str] | None = None) -> Path:
+    """Write a figure in the format that the ending says.
+
+    Args:
+        figure: matplotlib's.
+        path: ends in one of FORMATS; its folder is made.
+        about: metadata to put in.
+
+    Raises:
+        InputError: it can't be written.
+    """
+    kind = path.suffix.removeprefix(".")
+    data = io.BytesIO()
+    figure.savefig(data, format=kind, metadata={**_METADATA[kind], **(about or {})})
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"{path.parent}: can't be made ({error.strerror})") from error
+    write_atomically(path, data.getvalue())
+    return path
+
+
+def file_name(entry: Entry, theme: str, kind: str) -> str:
+    """`l2.png`, or `l2-dark.png`."""
+    return f"{entry.name}{'' if theme == 'light' else '-' + theme}.{kind}"

@@ -1,0 +1,41 @@
+"""The study's figure 2: one hidden layer against two, a panel for each width."""
+
+from collections.abc import Sequence
+
+from figures import style
+from figures.series import select, stack
+from mnist_fn.shared.run import Run
+from mnist_fn.shared.study import WIDTHS
+
+
+def plot(records: Sequence[Run], ax: style.Panels | None = None) -> style.Panels:
+    """Draw four panels of test loss over epochs; a dot marks each curve's minimum.
+
+    Args:
+        records: shallow and deep runs, λ = 0.
+        ax: a figure or subfigure, since one axes can't hold four panels; None makes a figure.
+    """
+    figure = ax or style.new_figure(4.8)
+    panels, counts = figure.subplots(2, 2, sharex=True, sharey=True), []
+    for panel, width in zip(panels.flat, WIDTHS, strict=True):
+        ends = []
+        for shape, colour in zip(
+            [(width,), (width, width // 2)], style.series_colours(2), strict=True
+        ):
+            values = stack(select(records, shape), "test_loss")
+            mean = style.band(panel, values, colour)
+            lowest = int(mean.argmin())
+            panel.plot(lowest + 1, mean[lowest], "o", color=colour, markersize=4.5)
+            ends.append((float(mean[-1]), ", ".join(map(str, shape)), colour))
+            counts.append(len(values))
+        panel.set(yscale="log", xmargin=0)
+        style.loss_ticks(panel)
+        panel.ends = ends
+    for panel in panels.flat:  # the shared limits are final only now
+        style.end_labels(panel, panel.ends, gap=0.1)
+    for panel in panels[-1]:
+        panel.set_xlabel("epoch")
+    for panel in panels[:, 0]:
+        panel.set_ylabel("test loss [nats]")
+    figure.suptitle(f"One hidden layer against two, {style.over_seeds(counts)}", fontsize=11)
+    return figure

@@ -1,0 +1,56 @@
+"""Validation against test: what choosing the epoch on the test set seems to gain, run by run."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from figures import style
+from mnist_fn.shared.config import Config
+from mnist_fn.shared.library import Records
+from mnist_fn.shared.protocol import MEASURES, compare
+from mnist_fn.shared.run import Run
+from mnist_fn.shared.wording import l2_name, shape_name
+
+UNITS = {"loss": ("nats", 1.0, "{:.4f}"), "accuracy": ("percentage points", 100.0, "{:.2f} %")}
+
+
+def plot(records: Sequence[Run], ax: style.Panels | None = None) -> style.Panels:
+    """Draw loss beside accuracy: the optimism of the choice among all models, λ and epochs, and
+    of the choice of an epoch within each; small dots are seeds, large ones with bars mean ± sd.
+    The figure at the right of each line is the test set at the epoch that validation chose.
+
+    Args:
+        records: runs with a validation split.
+        ax: a figure or subfigure, since one axes can't hold two panels; None makes a figure.
+    """
+    figure = ax or style.new_figure(4.6)
+    held = Records(run for run in records if run.config.validation)
+    grid = [config for config in held.runs if config.seed == held.seeds[0]]
+    lines = [("choice among all", grid), *((_name(config), [config]) for config in grid)]
+    panels, counts = figure.subplots(1, 2, sharey=True), []
+    for panel, measure, colour in zip(panels, MEASURES, style.series_colours(2), strict=True):
+        unit, scale, form = UNITS[measure]
+        for place, (_, configs) in enumerate(lines):
+            own = [one for one in compare(held, configs) if one.measure == measure]
+            gains = scale * np.array([one.optimism for one in own])
+            panel.plot(gains, np.full(len(gains), place), "o", color=colour, ms=3, alpha=0.5)
+            sd = gains.std(ddof=1) if len(gains) > 1 else None
+            panel.errorbar(gains.mean(), place, xerr=sd, fmt="o", color=colour, ms=6, capsize=3,
+                           elinewidth=1)  # fmt: skip
+            honest = form.format(scale * np.mean([one.honest.test for one in own]))
+            panel.text(1.02, place, honest, transform=panel.get_yaxis_transform(), va="center",
+                       fontsize=9)  # fmt: skip
+            counts.append(len(own))
+        panel.set(xlabel=f"{measure} optimism [{unit}]")
+        panel.axhline(0.5, color=style.ink(), linewidth=0.8)
+        panel.axvline(0, color=style.ink(), linewidth=0.8)
+        panel.text(1.02, -0.8, "honest", transform=panel.get_yaxis_transform(), fontsize=9)
+    panels[0].set_yticks(range(len(lines)), [name for name, _ in lines])
+    panels[0].set_ylim(len(lines) - 0.4, -0.6)
+    shown = style.over_seeds(counts)
+    figure.suptitle(f"What choosing on the test set seems to gain, {shown}", fontsize=11)
+    return figure
+
+
+def _name(config: Config) -> str:
+    return shape_name(config.hidden) + (f", {l2_name(config.l2)}" if config.l2 else "")

@@ -1,0 +1,33 @@
+"""Curves out of run records: of each seed the longest run, stacked."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.run import Run
+from mnist_fn.shared.wording import l2_name, shape_name
+
+
+def select(records: Sequence[Run], hidden: tuple[int, ...], l2: float = 0.0) -> list[Run]:
+    """Of each seed the longest run of this shape and λ, by seed; validation splits are others'.
+
+    Raises:
+        InputError: there is none.
+    """
+    longest: dict[int, Run] = {}
+    for run in records:
+        config = run.config
+        if (config.hidden, config.l2, config.validation) == (hidden, l2, 0):
+            held = longest.get(config.seed)
+            if held is None or len(held.rows) < len(run.rows):
+                longest[config.seed] = run
+    if not longest:
+        raise InputError(f"no record of {shape_name(hidden)}, {l2_name(l2)} to draw")
+    return [longest[seed] for seed in sorted(longest)]
+
+
+def stack(runs: Sequence[Run], column: str) -> np.ndarray:
+    """A column over epochs, float64 [seeds, epochs], as long as the shortest run."""
+    epochs = min(len(run.rows) for run in runs)
+    return np.array([[row[column] for row in run.rows[:epochs]] for run in runs])

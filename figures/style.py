@@ -1,0 +1,157 @@
+"""One style for every figure: as wide as a README, colours that the colour-blind tell apart.
+
+The colours are Okabe and Ito's (https://jfly.uni-koeln.de/color/), lighter ones on dark.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from cycler import cycler
+from matplotlib.colors import Colormap, LinearSegmentedColormap
+from matplotlib.figure import Figure, SubFigure
+from matplotlib.ticker import FormatStrFormatter, LogLocator, NullLocator
+
+WIDTH = 8.0  # inches: 800 pixels at 100 dpi, sharp on a screen of twice as many
+THEMES = {
+    "light": {
+        "ground": "#ffffff",
+        "ink": "#24292f",
+        "faint": "#d0d7de",
+        "series": ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#a06f00", "#56b4e9"),
+    },
+    "dark": {
+        "ground": "#0d1117",
+        "ink": "#e6edf3",
+        "faint": "#30363d",
+        "series": ("#56b4e9", "#ff8c42", "#2fbf93", "#e39ac4", "#f0c74a", "#8aa9ff"),
+    },
+}
+_COMMON: dict[str, Any] = {
+    "font.size": 10,
+    "axes.titlesize": 10,
+    "axes.labelsize": 10,
+    "legend.fontsize": 9,
+    "legend.frameon": False,
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.linewidth": 0.6,
+    "lines.linewidth": 1.6,
+    "figure.constrained_layout.use": True,
+    "savefig.dpi": 200,
+    "svg.hashsalt": "mnist-fn",  # else its ids are random
+}
+
+
+def themed(theme: str = "light") -> Any:
+    """A context in which figures are drawn and saved in a theme."""
+    colours = THEMES[theme]
+    ink, ground, faint = (str(colours[name]) for name in ("ink", "ground", "faint"))
+    settings = dict.fromkeys(
+        ("text.color", "axes.labelcolor", "axes.edgecolor", "xtick.color", "ytick.color"), ink
+    )
+    settings |= dict.fromkeys(("figure.facecolor", "axes.facecolor", "savefig.facecolor"), ground)
+    settings |= {"grid.color": faint, "axes.prop_cycle": cycler(color=colours["series"])}
+    return mpl.rc_context({**_COMMON, **settings})  # pyright: ignore[reportArgumentType]
+
+
+def faint() -> str:
+    """The colour of what stays in the background, in the theme in force."""
+    return mpl.rcParams["grid.color"]
+
+
+def ink() -> str:
+    """The colour of text, in the theme in force."""
+    return mpl.rcParams["text.color"]
+
+
+def ground() -> str:
+    """The background's colour, in the theme in force."""
+    return mpl.rcParams["axes.facecolor"]
+
+
+def from_ground() -> Colormap:
+    """From the background to a strong red-orange; what is masked is faint."""
+    colours = [ground(), series_colours(2)[1]]
+    if ground() == THEMES["light"]["ground"]:
+        colours.append("#8c2d04")  # there is room for one more step of darkness
+    return LinearSegmentedColormap.from_list("errors", colours).with_extremes(bad=faint())
+
+
+def new_axes(height: float, width: float = WIDTH) -> Any:
+    """Axes on a figure of their own."""
+    return Figure(figsize=(width, height)).add_subplot()
+
+
+def new_figure(height: float) -> Figure:
+    """A figure for several panels."""
+    return Figure(figsize=(WIDTH, height))
+
+
+def band(ax: Any, values: np.ndarray, colour: str, **more: Any) -> np.ndarray:
+    """A curve over epochs, mean over seeds with a band of ± one sd; returns the mean.
+
+    Args:
+        ax: matplotlib axes.
+        values: [seeds, epochs]; one seed has no band.
+        colour: of both.
+        more: for the line.
+    """
+    epochs, mean = np.arange(1, values.shape[1] + 1), values.mean(axis=0)
+    if len(values) > 1:
+        sd = values.std(axis=0, ddof=1)
+        ax.fill_between(epochs, mean - sd, mean + sd, color=colour, alpha=0.22, linewidth=0)
+    ax.plot(epochs, mean, color=colour, **more)
+    return mean
+
+
+def end_labels(ax: Any, labels: Sequence[tuple[float, str, str]], gap: float = 0.055) -> None:
+    """Name curves at their right ends; names that would meet are moved apart.
+
+    Args:
+        ax: matplotlib axes, its limits final.
+        labels: where each curve ends, in data, its name and its colour.
+        gap: least distance between names, as a share of the axes' height.
+    """
+    to_share = ax.transScale + ax.transLimits
+    ends = [float(to_share.transform((1.0, y))[1]) for y, _, _ in labels]
+    order = np.argsort(ends)
+    places = np.array(ends)[order]
+    for _ in range(100):  # neighbours push each other until all have room
+        overlap = np.maximum(gap - np.diff(places), 0.0)
+        if overlap.max(initial=0.0) < 1e-3:
+            break
+        places[:-1] -= overlap / 2
+        places[1:] += overlap / 2
+    for place, index in zip(places, order, strict=True):
+        _, name, colour = labels[index]
+        ax.text(1.015, place, name, color=colour, transform=ax.transAxes, va="center", fontsize=9)
+
+
+def loss_ticks(ax: Any, axis: str = "y") -> None:
+    """Plain numbers at 1, 2 and 5 of each decade of a logarithmic axis."""
+    which = ax.yaxis if axis == "y" else ax.xaxis
+    which.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    which.set_major_formatter(FormatStrFormatter("%g"))
+    which.set_minor_locator(NullLocator())
+
+
+def series_colours(n: int) -> list[str]:
+    """The first n colours of the theme in force."""
+    return mpl.rcParams["axes.prop_cycle"].by_key()["color"][:n]
+
+
+def over_seeds(n: Sequence[int]) -> str:
+    """`mean ± sd over 5 seeds`, or what the numbers of seeds make of it."""
+    low, high = min(n), max(n)
+    if high == 1:
+        return "one seed"
+    return f"mean ± sd over {low if low == high else f'{low} to {high}'} seeds"
+
+
+Panels = Figure | SubFigure

@@ -1,0 +1,45 @@
+"""The study's figure 3: the linear model's weights of each class as pictures, for three λ."""
+
+from collections.abc import Sequence
+from math import isqrt
+
+import numpy as np
+
+from figures import style
+from figures.series import select
+from mnist_fn.shared import evaluation
+from mnist_fn.shared.run import Run
+from mnist_fn.shared.study import LINEAR, TEMPLATE_L2
+from mnist_fn.shared.wording import l2_name
+
+
+def plot(records: Sequence[Run], ax: style.Panels | None = None) -> style.Panels:
+    """Draw the first seed's templates, a row for each λ, one symmetric scale for all.
+
+    Args:
+        records: linear runs with their weights.
+        ax: a figure or subfigure, since one axes can't hold thirty pictures; None makes a figure.
+    """
+    figure = ax or style.new_figure(2.75)
+    runs = [select(records, LINEAR, l2)[0] for l2 in TEMPLATE_L2]
+    side = isqrt(runs[0].weights["layer1"]["kernel"].shape[0])
+    pictures = np.array([evaluation.templates(run.weights, (side, side)) for run in runs])
+    largest = float(np.abs(pictures).max())
+    panels = figure.subplots(*pictures.shape[:2], squeeze=False)
+    images = []
+    for row, l2 in enumerate(TEMPLATE_L2):
+        for label, panel in enumerate(panels[row]):
+            picture = pictures[row, label]
+            images.append(panel.imshow(picture, cmap="RdBu_r", vmin=-largest, vmax=largest))
+            panel.set(xticks=[], yticks=[])
+            panel.spines[:].set_visible(False)
+            if row == 0:
+                panel.set_title(str(label))
+        panels[row, 0].set_ylabel(l2_name(l2))
+    bar = figure.colorbar(images[0], ax=panels, shrink=0.9, pad=0.015, aspect=30)
+    bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
+    bar.set_label("weight")
+    epochs = runs[0].config.epochs
+    title = f"Weights of the linear model after {epochs} epochs, seed {runs[0].config.seed}"
+    figure.suptitle(title, fontsize=11)
+    return figure

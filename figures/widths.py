@@ -1,0 +1,44 @@
+"""The study's figure 1: test loss over epochs for each width, one hidden layer beside two."""
+
+from collections.abc import Sequence
+
+from figures import style
+from figures.series import select, stack
+from mnist_fn.shared.run import Run
+from mnist_fn.shared.study import LINEAR, WIDTHS
+
+
+def plot(records: Sequence[Run], ax: style.Panels | None = None) -> style.Panels:
+    """Draw two panels, the linear model in both; a dot marks each curve's minimum.
+
+    Args:
+        records: linear, shallow and deep runs, λ = 0.
+        ax: a figure or subfigure, since one axes can't hold two panels; None makes a figure.
+    """
+    figure = ax or style.new_figure(3.6)
+    panels = figure.subplots(1, 2, sharey=True)
+    linear, counts = stack(select(records, LINEAR), "test_loss"), []
+    for panel, title, shapes in zip(
+        panels,
+        ("one hidden layer", "two hidden layers"),
+        ([(w,) for w in WIDTHS], [(w, w // 2) for w in WIDTHS]),
+        strict=True,
+    ):
+        named = [("linear", linear, style.ink())]
+        for shape, colour in zip(shapes, style.series_colours(len(shapes)), strict=True):
+            values = stack(select(records, shape), "test_loss")
+            named.append((", ".join(map(str, shape)), values, colour))
+        ends = []
+        for name, values, colour in named:
+            mean = style.band(panel, values, colour)
+            lowest = int(mean.argmin())
+            if name != "linear":
+                panel.plot(lowest + 1, mean[lowest], "o", color=colour, markersize=4.5)
+            ends.append((float(mean[-1]), name, colour))
+            counts.append(len(values))
+        panel.set(title=title, xlabel="epoch", yscale="log", xmargin=0)
+        style.loss_ticks(panel)
+        style.end_labels(panel, ends)
+    panels[0].set_ylabel("test loss [nats]")
+    figure.suptitle(f"Width and depth without L2, {style.over_seeds(counts)}", fontsize=11)
+    return figure

@@ -1,0 +1,53 @@
+"""The most confidently wrong test images, with prediction and probability."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from figures import style
+from mnist_fn.shared.data import load_for, scale_pixels
+from mnist_fn.shared.evaluation import forward, worst_mistakes
+from mnist_fn.shared.run import Run
+
+ROWS, COLUMNS = 3, 8
+
+
+def plot(
+    records: Sequence[Run], ax: style.Panels | None = None, data_dir: Path | None = None
+) -> style.Panels:
+    """Draw the worst mistakes of the first record.
+
+    The probabilities are computed from its weights in NumPy, in float64.
+
+    Args:
+        records: a run with its weights; of several the one with the smallest seed.
+        ax: a figure or subfigure, since one axes can't hold them all; None makes a figure.
+        data_dir: as for `load_for`: the images are not part of a record.
+    """
+    figure = ax or style.new_figure(3.9)
+    run = min(records, key=lambda run: run.config.seed)
+    test = load_for(run.config, data_dir).test
+    wrong = np.flatnonzero(run.evaluation.predictions != test.labels)
+    images = test.take(wrong)
+    logits = forward(run.weights, scale_pixels(images.images, "float64"))
+    worst = worst_mistakes(logits, images.labels, ROWS * COLUMNS)
+    panels = figure.subplots(ROWS, COLUMNS, squeeze=False)
+    for panel in panels.flat:
+        panel.set_axis_off()
+    for panel, one in zip(panels.flat, worst, strict=False):
+        panel.imshow(images.images[int(one["index"])], cmap="gray_r", vmin=0, vmax=255)
+        title = f"{one['true']} → {one['predicted']}\n{_percent(one['probability'])}"
+        panel.set_title(title, fontsize=9)
+    config = run.config
+    figure.suptitle(
+        f"Most confidently wrong of {len(wrong)} mistakes: true → predicted, its probability "
+        f"(seed {config.seed}, {config.epochs} epochs)", fontsize=11,
+    )  # fmt: skip
+    return figure
+
+
+def _percent(probability: float) -> str:
+    """As many digits as tell it from certainty: 99.998 %."""
+    digits = min(6, max(1, int(np.ceil(-np.log10(max(1 - probability, 1e-9)))) - 1))
+    return f"{100 * probability:.{digits}f} %"

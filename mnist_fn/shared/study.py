@@ -1,0 +1,108 @@
+"""The study's experiments as data: the runs that each needs, and what it reads of them."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from mnist_fn.shared.config import MODELS, Config
+from mnist_fn.shared.errors import InputError
+
+LINEAR, SHALLOW, DEEP = MODELS["linear"], MODELS["shallow"], MODELS["deep"]
+WIDTHS = (512, 256, 128, 64)
+L2 = (3e-3, 1e-3, 3e-4, 3e-5, 0.0)
+TEMPLATE_L2 = (0.0, 1e-4, 1e-1)
+CHOSEN_L2 = 3e-5  # the study's best λ
+HELD_OUT = {"digits": 300}  # validation examples; other datasets have room for 10,000
+BY_CLASS = tuple(f"test_accuracy_{label}" for label in range(10))
+
+
+@dataclass(frozen=True)
+class Lengths:
+    """Epochs of the study's runs."""
+
+    chosen: int = 15
+    selection: int = 20
+    templates: int = 30
+    full: int = 100
+
+
+FULL, QUICK = Lengths(), Lengths(chosen=1, selection=1, templates=1, full=2)
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What one experiment trains and reads."""
+
+    name: str
+    title: str
+    configs: tuple[Config, ...]  # of the first seed
+    columns: tuple[str, ...]  # of the metrics, that are read of each epoch
+    at_end: bool = False  # reads the weights or the evaluation after the last epoch too
+
+
+def experiments(base: Config, lengths: Lengths = FULL) -> dict[str, Experiment]:
+    """The six experiments and the honest protocol, by name.
+
+    Args:
+        base: its dataset and first seed are taken; the recipe is the study's.
+        lengths: epochs of the runs.
+    """
+
+    def config(hidden: tuple[int, ...], epochs: int, l2: float = 0.0) -> Config:
+        return base.replace(hidden=hidden, epochs=epochs, l2=l2)
+
+    full = lengths.full
+    shapes = [LINEAR, *((w,) for w in WIDTHS), *((w, w // 2) for w in WIDTHS)]
+    width_depth = tuple(config(hidden, full) for hidden in shapes)
+    l2 = tuple(config(SHALLOW, full, value) for value in L2)
+    held = HELD_OUT.get(base.dataset, 10_000)
+    honest = [c.replace(validation=held) for c in dict.fromkeys((*width_depth, *l2))]
+    templates = tuple(config(LINEAR, lengths.templates, value) for value in TEMPLATE_L2)
+    selection = tuple(config(hidden, lengths.selection) for hidden in (SHALLOW, DEEP))
+    losses = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
+    choosing = ("validation_loss", "validation_accuracy", "test_loss", "test_accuracy")
+    return {
+        e.name: e
+        for e in (
+            Experiment("width-depth", "Width and depth", width_depth, ("test_loss",)),
+            Experiment("templates", "Templates of the linear model", templates, (), at_end=True),
+            Experiment("selection", "Choosing the MLP", selection, ("test_loss",)),
+            Experiment(
+                "chosen", "The chosen model", (config(SHALLOW, lengths.chosen),), (), at_end=True
+            ),
+            Experiment("l2", "L2 and overfitting", l2, losses),
+            Experiment(
+                "per-class",
+                "Accuracy by class",
+                (config(SHALLOW, full, CHOSEN_L2),),
+                ("test_accuracy", *BY_CLASS),
+            ),
+            Experiment("honest", "The honest protocol", tuple(honest), choosing),
+        )
+    }
+
+
+def needed(wanted: Iterable[Experiment], seeds: Sequence[int]) -> dict[Config, bool]:
+    """Each distinct run once, and whether what it is at its end is read, not its curves alone."""
+    needs: dict[Config, bool] = {}
+    for experiment in wanted:
+        for config in experiment.configs:
+            for seed in seeds:
+                own = config.replace(seed=seed)
+                needs[own] = needs.get(own, False) or experiment.at_end
+    return needs
+
+
+def choose(names: str | None, among: dict[str, Experiment]) -> list[Experiment]:
+    """The experiments named between commas, in the study's order; all if None.
+
+    Raises:
+        InputError: no such experiment, or none named.
+    """
+    if names is None:
+        return list(among.values())
+    asked = {name.strip() for name in names.split(",") if name.strip()}
+    unknown = sorted(asked - set(among))
+    if not asked or unknown:
+        what = f"{unknown[0][:40]!r}" if unknown else "''"
+        raise InputError(f"--only {what}: must be of {', '.join(among)}")
+    return [experiment for name, experiment in among.items() if name in asked]

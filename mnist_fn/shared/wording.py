@@ -1,0 +1,41 @@
+"""How figures and λ are written, in tables and on axes alike."""
+
+import math
+
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_FORMS = {"loss": "{:.5f}", "accuracy": "{:.2f}", "epoch": "{:.1f}", "share": "{:.4f}"}
+
+
+def scientific(value: float) -> str:
+    """A power of ten with its factor: 3e-5 is 3×10⁻⁵, 1e-4 is 10⁻⁴, 0 is 0."""
+    if value == 0:
+        return "0"
+    factor, _, exponent = f"{value:.6e}".partition("e")
+    power = "10" + str(int(exponent)).translate(_SUPERSCRIPTS)
+    return power if float(factor) == 1 else f"{float(factor):g}×{power}"
+
+
+def l2_name(l2: float) -> str:
+    """`λ = 3×10⁻⁵`."""
+    return f"λ = {scientific(l2)}"
+
+
+def shape_name(hidden: tuple[int, ...]) -> str:
+    """`linear`, `512` or `512, 256`."""
+    return ", ".join(map(str, hidden)) or "linear"
+
+
+def figure(value: float | None, unit: str) -> str:
+    """One figure in its unit: a loss in nats, an accuracy (0 to 1) in %, an epoch, a share."""
+    if value is None or math.isnan(value):
+        return ""
+    text = _FORMS[unit].format(100 * value if unit == "accuracy" else value)
+    return text + (" %" if unit == "accuracy" else "")
+
+
+def spread(mean: float, sd: float | None, unit: str) -> str:
+    """`0.04950 ± 0.00170`; without the spread of a single run."""
+    if sd is None:
+        return figure(mean, unit)
+    number = figure(mean, unit).removesuffix(" %")
+    return f"{number} ± {figure(sd, unit)}"
