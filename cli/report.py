@@ -13,7 +13,9 @@ from cli import options
 def command(
     folders: Annotated[
         list[Path],
-        typer.Argument(metavar="[RUN|FOLDER]...", help="Runs, or folders of runs such as a study's."),
+        typer.Argument(
+            metavar="[RUN|FOLDER]...", help="Runs, or folders of runs such as a study's."
+        ),
     ],
     out: Annotated[Path, typer.Option(help="File of the page.")] = Path("report.html"),
     data_dir: options.DataDir = None,

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 
-from figures.report import documents, drawings, network, templates
-from figures.report.digits import Digits, data_uri
+from figures.report import documents, drawings, network, study, templates
+from figures.report.digits import Digits
 from figures.report.found import Found
 from mnist_fn.shared.data import load_for
 from mnist_fn.shared.errors import InputError
@@ -20,6 +19,7 @@ from mnist_fn.shared.picture import SIDE
 from mnist_fn.shared.records import RunDirectory
 from mnist_fn.shared.run import Run
 from mnist_fn.shared.state import count_parameters, layer_sizes
+from mnist_fn.shared.study_report import QUICK_RUN
 
 SCRIPTS = ("picture.js", "network.js", "draw.js", "confusion.js")
 TITLES = {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST", "kmnist": "Kuzushiji-MNIST"}
@@ -27,7 +27,7 @@ SECTIONS = (  # each in sections/NAME.html, and its title
     ("draw", "Draw a digit"),
     ("runs", "What was run, and where"),
     ("curves", "Learning curves"),
-    ("study", "Published numbers"),
+    ("study", "The study"),
     ("confusion", "Confusion matrix"),
     ("classes", "Accuracy by class"),
     ("mistakes", "Most confident mistakes"),
@@ -60,7 +60,7 @@ def build(found: Found, command: str, data_dir: Path | None = None) -> str:
     digits = _test_digits(found.main, data_dir)
     networks = _networks(found)
     script = "\n".join(_text(name) for name in SCRIPTS)
-    shown = {"networks": networks if isinstance(networks, list) else []}
+    shown: dict[str, Any] = {"networks": networks if isinstance(networks, list) else []}
     if isinstance(digits, Digits):
         shown["digits"] = digits.in_cells(len(found.main.confusion_matrix))
     environment = Environment(
@@ -83,17 +83,27 @@ def build(found: Found, command: str, data_dir: Path | None = None) -> str:
         by_class=drawings.by_class(found.main),
         templates=_templates(found.linear),
         tables={kind: documents.tables(kind, those) for kind, those in found.documents.items()},
-        warnings=[one["warning"] for one in found.documents["study"].values() if one["warning"]],
+        study=_study(found),
         command=command,
         sections=SECTIONS,
         is_missing=lambda part: isinstance(part, Missing),
         good=documents.GOOD,
         bad=documents.BAD,
-        style=Markup(_text("page.css")),
-        script=Markup(script),
+        style=_text("page.css"),
+        script=script,
         script_hash=_csp_hash(script),
         shown=shown,
     )
+
+
+def _study(found: Found) -> dict[str, Any]:
+    """Its figures, why others are missing, and warnings; nothing without its document."""
+    if not found.documents["study"]:
+        return {"figures": [], "missing": [], "warnings": []}
+    said = [one.get("warning") for one in found.documents["study"].values()]
+    warnings = [str(one) for one in said if one]
+    drawn, missing = study.figures(found.paths, found.main, QUICK_RUN in warnings)
+    return {"figures": drawn, "missing": missing, "warnings": warnings}
 
 
 def _header(run: Run) -> Any:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.study_tables import claim_table, honest_table, number_table
 
 Document = dict[str, Any]
 GOOD = ("inside", "equivalent", "passed", "holds", "met")
@@ -44,33 +45,11 @@ def tables(kind: str, found: dict[Path, Document]) -> list[Table]:
 
 
 def _study(document: Document) -> list[Table]:
-    names = list(document["backends"])
-    made = []
-    for title, items in (("Published numbers", "numbers"), ("Published claims", "claims")):
-        rows = []
-        for one in document[items]:
-            row = [one["what"], one["printed"]] if items == "numbers" else [one["claim"], ""]
-            for name in names:
-                ours = one["ours"][name]
-                row += [_mean(one, ours) if items == "numbers" else _holding(ours), ours["verdict"]]
-            rows.append(row)
-        head = ["what", "published"]
-        for name in names:
-            head += [name, "verdict"]
-        made.append(Table(title, head, rows, document["rule"] if items == "numbers" else ""))
-    return made
-
-
-def _mean(one: dict[str, Any], ours: dict[str, Any]) -> str:
-    if ours["mean"] is None:
-        return "no runs"
-    form = "{:.1f}" if one["unit"] == "epoch" else "{:.4f}"
-    mean = form.format(ours["mean"])
-    return mean if ours["sd"] is None else f"{mean} ± {form.format(ours['sd'])} (n = {ours['n']})"
-
-
-def _holding(ours: dict[str, Any]) -> str:
-    return f"{ours['holding']} of {len(ours['values'])} seeds"
+    return [
+        Table("Published numbers beside ours", *number_table(document), document["rule"]),
+        Table("Published claims", *claim_table(document)),
+        Table("An honest choice", *honest_table(document), document["protocol"]),
+    ]
 
 
 def _parity(document: Document) -> list[Table]:

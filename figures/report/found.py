@@ -20,6 +20,7 @@ DOCUMENTS = ("study", "parity", "bench")  # KIND.json or KIND-*.json, by `mnist-
 class Found:
     """Runs and documents of some folders."""
 
+    paths: list[Path]  # where was looked
     runs: list[Run]  # in their order; all but `main` and `linear` without their weights
     main: Run  # the one that the page shows in full
     linear: Run | None  # a linear one, for its templates
@@ -31,7 +32,7 @@ def find(paths: Sequence[Path]) -> Found:
     """Look for runs and documents.
 
     Args:
-        paths: each a run's folder, or one with runs in it or in its `runs/`.
+        paths: each a run's folder, or one with runs in it.
 
     Raises:
         InputError: no such folder, no finished run in any; a run that was named is not finished
@@ -56,7 +57,8 @@ def find(paths: Sequence[Path]) -> Found:
         raise InputError(
             f"{paths[0]}: no finished run in it; make one with mnist-fn train or mnist-fn study"
         )
-    return Found(list(runs.values()), main, linear, passed_over, _documents(paths))
+    documents = _documents(paths)
+    return Found(list(paths), list(runs.values()), main, linear, passed_over, documents)
 
 
 def _better(best: Run | None, run: Run) -> Run:
@@ -70,8 +72,7 @@ def _folders(path: Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise InputError(f"{path}: no such folder; give a run's, or one with runs in it")
-    headers = [*path.glob("[!.]*/run.json"), *path.glob("runs/[!.]*/run.json")]
-    return sorted(header.parent for header in headers)
+    return sorted(header.parent for header in path.glob("[!.]*/run.json"))
 
 
 def _documents(paths: Sequence[Path]) -> dict[str, dict[Path, dict[str, Any]]]:
