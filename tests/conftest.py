@@ -80,8 +80,8 @@ def prepared_digits(digits, tmp_path_factory) -> Path:
 def runs_28(prepared_digits, tmp_path_factory) -> dict[str, Path]:
     """Finished runs on `prepared_digits`, by name: a linear one and one of two hidden layers."""
     folder = tmp_path_factory.mktemp("runs-28")
-    for name, hidden in {"linear": (), "deep": (48, 24)}.items():
-        config = Config(dataset="idx", hidden=hidden, epochs=8, learning_rate=5e-3, batch_size=100)
+    for name, hidden in {"linear": (), "deep": (96, 48)}.items():
+        config = Config(dataset="idx", hidden=hidden, epochs=12, learning_rate=2e-3, batch_size=50)
         train(config, data_dir=prepared_digits, out=folder / name)
     return {name: folder / name for name in ("linear", "deep")}
 

@@ -49,6 +49,10 @@ function startDrawing(networks, digits) {
     paper.moveTo(...from);
     paper.lineTo(...to);
     paper.stroke();
+    paper.beginPath();  // a tap is a dot, which a line without length does not draw
+    paper.arc(...to, PEN / 2, 0, 2 * Math.PI);
+    paper.fillStyle = '#fff';
+    paper.fill();
     if (pending) return;
     pending = true;
     requestAnimationFrame(() => {
