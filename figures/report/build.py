@@ -99,7 +99,7 @@ def build(found: Found, command: str, data_dir: Path | None = None) -> str:
 def _study(found: Found) -> dict[str, Any]:
     """Its figures, why others are missing, and warnings; nothing without its document."""
     if not found.documents["study"]:
-        return {"figures": [], "missing": [], "warnings": []}
+        return {"figures": {}, "missing": [], "warnings": []}
     said = [one.get("warning") for one in found.documents["study"].values()]
     warnings = [str(one) for one in said if one]
     drawn, missing = study.figures(found.paths, found.main, QUICK_RUN in warnings)
