@@ -34,9 +34,9 @@ def command(
     shown = found.find(folders)
     page = build.build(shown, shlex.join(["mnist-fn", *sys.argv[1:]]), data_dir).encode()
     write_atomically(out, page)
+    runs = "1 run" if len(shown.runs) == 1 else f"{len(shown.runs)} runs"
     console.print(
-        f"{out}: {len(page) / 1e6:.1f} MB, {len(shown.runs)} run{'s'[: len(shown.runs) > 1]}, "
-        f"in full {shown.main.path}; open it in a browser",
+        f"{out}: {len(page) / 1e6:.1f} MB, {runs}, in full {shown.main.path}; open it in a browser",
         soft_wrap=True,
         markup=False,
     )

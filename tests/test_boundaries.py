@@ -20,9 +20,25 @@ RULES = [
     ("torch_ref.bench", ("jax", "flax", "optax")),
     ("figures.sweep", ("jax", "torch", "cli", "torch_ref")),
     ("figures.bench", ("jax", "torch", "cli", "torch_ref")),
+    ("figures.report.build", ("jax", "torch", "cli", "torch_ref")),
+    ("mnist_fn.shared.picture", ("jax", "torch", "PIL", "scipy")),
     ("torch_ref", ("jax", "flax", "optax")),
     ("figures", ("jax", "torch", "cli", "torch_ref")),
-    ("cli.main", ("jax", "torch", "flax", "optax", "numpy", "matplotlib", "scipy", "sklearn")),
+    (
+        "cli.main",
+        (
+            "jax",
+            "torch",
+            "flax",
+            "optax",
+            "numpy",
+            "matplotlib",
+            "scipy",
+            "sklearn",
+            "PIL",
+            "jinja2",
+        ),
+    ),
 ]
 
 

@@ -10,17 +10,22 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from figures.report import build, found, network
+from figures.report import build, drawings, found, network
 from mnist_fn.shared import backend, data
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.records import RunDirectory
-from mnist_fn.shared.state import StateTree
 from mnist_fn.shared.trainer import load_run, train
 from tests.report_documents import PARITY, write_all
 
 
 def page_of(*folders, data_dir=None) -> str:
     return build.build(found.find(list(folders)), "mnist-fn report", data_dir)
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Where the figures are not what is tested: drawing them is most of the time."""
+    monkeypatch.setattr(drawings, "themed", lambda draw, label: label)
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +81,7 @@ def test_its_network_is_the_backends(runs_28, prepared_digits):
         assert np.abs(there - here).max() <= 450 * np.finfo(np.float32).eps * np.abs(there).max()
 
 
-def test_a_weight_beyond_float16_leaves_out_the_drawing_alone(runs_28, prepared_digits):
+def test_a_weight_beyond_float16_leaves_out_the_drawing_alone(undrawn, runs_28, prepared_digits):
     shown = found.find([runs_28["linear"]])
     shown.main.weights["layer1"]["bias"][0] = 1e5
     page = build.build(shown, "mnist-fn report", prepared_digits)
@@ -103,7 +108,7 @@ def test_each_cell_has_its_digits(runs_28, prepared_digits):
     assert all(one["true"] != one["predicted"] for one in digits.worst())
 
 
-def test_without_the_dataset_it_says_so_and_shows_the_rest(runs_28, monkeypatch):
+def test_without_the_dataset_it_says_so_and_shows_the_rest(undrawn, runs_28, monkeypatch):
     monkeypatch.delenv("MNIST_FN_DATA", raising=False)
     page = page_of(runs_28["linear"])
     assert "needs --data-dir with the four IDX files" in page
@@ -111,7 +116,7 @@ def test_without_the_dataset_it_says_so_and_shows_the_rest(runs_28, monkeypatch)
     assert 'id="pad"' in page
 
 
-def test_images_of_another_size_have_no_drawing(tmp_path):
+def test_images_of_another_size_have_no_drawing(undrawn, tmp_path):
     train(Config(dataset="digits", hidden=(), epochs=1), out=tmp_path / "run")
     page = page_of(tmp_path / "run")
     assert "on images of 64 pixels, a drawing has 784" in page
@@ -119,7 +124,7 @@ def test_images_of_another_size_have_no_drawing(tmp_path):
     assert page.count('alt="Template of') == 10
 
 
-def test_a_half_done_study_says_what_is_missing(half_done, prepared_digits):
+def test_a_half_done_study_says_what_is_missing(undrawn, half_done, prepared_digits):
     page = page_of(half_done, data_dir=prepared_digits)
     assert "deep: not finished; go on with: mnist-fn train --resume" in page
     assert "784 → 10" in page
@@ -128,7 +133,7 @@ def test_a_half_done_study_says_what_is_missing(half_done, prepared_digits):
         assert f"<code>mnist-fn {kind}" in page
 
 
-def test_documents_are_shown(runs_28, prepared_digits, tmp_path):
+def test_documents_are_shown(undrawn, runs_28, prepared_digits, tmp_path):
     write_all(tmp_path)
     page = page_of(runs_28["linear"], tmp_path, data_dir=prepared_digits)
     for said in (
@@ -147,7 +152,7 @@ def test_documents_are_shown(runs_28, prepared_digits, tmp_path):
         assert said in page
 
 
-def test_what_a_file_says_is_text(runs_28, prepared_digits, tmp_path):
+def test_what_a_file_says_is_text(undrawn, runs_28, prepared_digits, tmp_path):
     """A run from somebody else can't put anything of its own on the page."""
     shutil.copytree(runs_28["linear"], tmp_path / "run")
     directory = RunDirectory(tmp_path / "run")

@@ -163,7 +163,11 @@ def test_its_logits_are_the_backends(visit, report, prepared_digits):
         computer = backend.find("jax")(run.config, dataset, "cpu")
         here = computer.logits(computer.load(state), images)
         # float32's sums against float64's: 450 eps of the largest, as on the ladder
-        assert np.abs(there - here).max() <= 450 * np.finfo(np.float32).eps * np.abs(here).max()
+        bound = 450 * np.finfo(np.float32).eps * np.abs(here).max()
+        assert np.abs(there - here).max() <= bound
+        # and the check sees the rounding to float16
+        unrounded = computer.logits(computer.load(run.state), images)
+        assert np.abs(there - unrounded).max() > bound
 
 
 def strokes(seed):

@@ -57,6 +57,7 @@ def build(found: Found, command: str, data_dir: Path | None = None) -> str:
     Raises:
         InputError: bad documents; no dataset in `data_dir`, or another than the run's.
     """
+    tables = {kind: documents.tables(kind, those) for kind, those in found.documents.items()}
     digits = _test_digits(found.main, data_dir)
     networks = _networks(found)
     script = "\n".join(_text(name) for name in SCRIPTS)
@@ -82,7 +83,7 @@ def build(found: Found, command: str, data_dir: Path | None = None) -> str:
         curves=drawings.curves(found.main),
         by_class=drawings.by_class(found.main),
         templates=_templates(found.linear),
-        tables={kind: documents.tables(kind, those) for kind, those in found.documents.items()},
+        tables=tables,
         study=_study(found),
         command=command,
         sections=SECTIONS,
