@@ -25,7 +25,7 @@ def plot(records: Sequence[Run], ax: Any = None) -> Any:
     classes = len(shares)
     diagonal = np.eye(classes, dtype=bool)
     errors = np.ma.masked_where(diagonal, shares)
-    image = ax.imshow(errors, cmap=style.from_ground(), vmin=0.0)
+    image = ax.imshow(errors, cmap=style.from_ground(), vmin=0.0, interpolation="nearest")
     strong = (shares > 0.65 * errors.max()) & ~diagonal
     for (true, predicted), share in np.ndenumerate(shares):
         colour = style.ground() if strong[true, predicted] else style.ink()

@@ -25,7 +25,7 @@ def plot(records: Sequence[Run], ax: style.Panels | None = None) -> style.Panels
         records: runs with a validation split.
         ax: a figure or subfigure, since one axes can't hold two panels; None makes a figure.
     """
-    figure = ax or style.new_figure(4.6)
+    figure = ax or style.new_figure(4.5)
     held = Records(run for run in records if run.config.validation)
     grid = sorted({config.replace(seed=0) for config in held.runs}, key=order)
     if not compare(held, grid):
