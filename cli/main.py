@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from cli import bench, data, evaluate, figures, parity, study, sweep, train
+from cli import bench, data, evaluate, figures, parity, predict, report, study, sweep, train
 from mnist_fn.shared.errors import InputError, one_line
 
 app = typer.Typer(
@@ -25,6 +25,8 @@ app.command("study")(study.command)
 app.command("figures")(figures.command)
 app.command("bench")(bench.command)
 app.command("evaluate")(evaluate.command)
+app.command("predict")(predict.command)
+app.command("report")(report.command)
 app.add_typer(data.app, name="data")
 
 

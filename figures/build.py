@@ -10,10 +10,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from figures.series import order
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.levels import SCHEMA
-from mnist_fn.shared.library import Records, headers, without_epochs
+from mnist_fn.shared.library import Records, headers, serves
 from mnist_fn.shared.run import Run
 from mnist_fn.shared.storage import read_sealed, write_atomically
 from mnist_fn.shared.study import Experiment
@@ -103,7 +104,7 @@ class Shelf:
         """
         found: dict[Config, None] = {}
         for config in experiment.configs:
-            own = [c for c in self._paths if self._serves(c, config, experiment.at_end)]
+            own = [c for c in self._paths if serves(c, config, experiment.at_end)]
             if not own:
                 other = "" if self._backend == "jax" else f" --backend {self._backend}"
                 raise InputError(
@@ -111,12 +112,7 @@ class Shelf:
                     f"{self._where}; make it with: {command} --only {experiment.name}{other}"
                 )
             found |= dict.fromkeys(own)
-        return [self._load(config, entry.weights) for config in sorted(found, key=_order)]
-
-    def _serves(self, there: Config, asked: Config, at_end: bool) -> bool:
-        same = without_epochs(there.replace(seed=asked.seed)) == without_epochs(asked)
-        long_enough = there.epochs == asked.epochs if at_end else there.epochs >= asked.epochs
-        return same and long_enough
+        return [self._load(config, entry.weights) for config in sorted(found, key=order)]
 
     def document(self, entry: Entry) -> list[dict[str, Any]]:
         """What `mnist-fn parity` kept in one of the folders.
@@ -136,10 +132,6 @@ class Shelf:
         if config not in self._slim:
             self._slim |= Records([load_run(self._paths[config])]).runs
         return self._slim[config]
-
-
-def _order(config: Config) -> tuple[Any, ...]:
-    return len(config.hidden), *(-width for width in config.hidden), config.l2, config.seed
 
 
 def _named(config: Config) -> str:

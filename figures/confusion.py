@@ -25,8 +25,8 @@ def plot(records: Sequence[Run], ax: Any = None) -> Any:
     classes = len(shares)
     diagonal = np.eye(classes, dtype=bool)
     errors = np.ma.masked_where(diagonal, shares)
-    image = ax.imshow(errors, cmap=style.from_ground(), vmin=0.0)
-    strong = (shares > 0.55 * errors.max()) & ~diagonal
+    image = ax.imshow(errors, cmap=style.from_ground(), vmin=0.0, interpolation="nearest")
+    strong = (shares > 0.65 * errors.max()) & ~diagonal
     for (true, predicted), share in np.ndenumerate(shares):
         colour = style.ground() if strong[true, predicted] else style.ink()
         # ".013"; a cell that would round to nothing gets a dot

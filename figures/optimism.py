@@ -5,7 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from figures import style
+from figures.series import order
 from mnist_fn.shared.config import Config
+from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.library import Records
 from mnist_fn.shared.protocol import MEASURES, compare
 from mnist_fn.shared.run import Run
@@ -23,9 +25,11 @@ def plot(records: Sequence[Run], ax: style.Panels | None = None) -> style.Panels
         records: runs with a validation split.
         ax: a figure or subfigure, since one axes can't hold two panels; None makes a figure.
     """
-    figure = ax or style.new_figure(4.6)
+    figure = ax or style.new_figure(4.5)
     held = Records(run for run in records if run.config.validation)
-    grid = [config for config in held.runs if config.seed == held.seeds[0]]
+    grid = sorted({config.replace(seed=0) for config in held.runs}, key=order)
+    if not compare(held, grid):
+        raise InputError("optimism: no seed has a run with a validation split of every model")
     lines = [("choice among all", grid), *((_name(config), [config]) for config in grid)]
     panels, counts = figure.subplots(1, 2, sharey=True), []
     for panel, measure, colour in zip(panels, MEASURES, style.series_colours(2), strict=True):

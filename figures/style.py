@@ -76,10 +76,10 @@ def ground() -> str:
 
 
 def from_ground() -> Colormap:
-    """From the background to a strong red-orange; what is masked is faint."""
-    colours = [ground(), series_colours(2)[1]]
+    """From the background to a strong red or orange; what is masked is faint."""
     if ground() == THEMES["light"]["ground"]:
-        colours.append("#8c2d04")  # there is room for one more step of darkness
+        return mpl.colormaps["OrRd"].with_extremes(bad=faint())
+    colours = [ground(), series_colours(2)[1]]
     return LinearSegmentedColormap.from_list("errors", colours).with_extremes(bad=faint())
 
 

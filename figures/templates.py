@@ -20,17 +20,18 @@ def plot(records: Sequence[Run], ax: style.Panels | None = None) -> style.Panels
         records: linear runs with their weights.
         ax: a figure or subfigure, since one axes can't hold thirty pictures; None makes a figure.
     """
-    figure = ax or style.new_figure(2.75)
+    figure = ax or style.new_figure(2.8)
     runs = [select(records, LINEAR, l2)[0] for l2 in TEMPLATE_L2]
     side = isqrt(runs[0].weights["layer1"]["kernel"].shape[0])
     pictures = np.array([evaluation.templates(run.weights, (side, side)) for run in runs])
     largest = float(np.abs(pictures).max())
     panels = figure.subplots(*pictures.shape[:2], squeeze=False)
+    look = {"cmap": "RdBu_r", "vmin": -largest, "vmax": largest, "interpolation": "nearest"}
     images = []
     for row, l2 in enumerate(TEMPLATE_L2):
         for label, panel in enumerate(panels[row]):
             picture = pictures[row, label]
-            images.append(panel.imshow(picture, cmap="RdBu_r", vmin=-largest, vmax=largest))
+            images.append(panel.imshow(picture, **look))
             panel.set(xticks=[], yticks=[])
             panel.spines[:].set_visible(False)
             if row == 0:

@@ -36,7 +36,13 @@ def plot(
     for panel in panels.flat:
         panel.set_axis_off()
     for panel, one in zip(panels.flat, worst, strict=False):
-        panel.imshow(images.images[int(one["index"])], cmap="gray_r", vmin=0, vmax=255)
+        panel.imshow(
+            images.images[int(one["index"])],
+            cmap="gray_r",
+            vmin=0,
+            vmax=255,
+            interpolation="nearest",
+        )
         title = f"{one['true']} → {one['predicted']}\n{_percent(one['probability'])}"
         panel.set_title(title, fontsize=9)
     config = run.config

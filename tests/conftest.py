@@ -8,10 +8,15 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from mnist_fn.shared import data
+from mnist_fn.shared.config import Config
 from mnist_fn.shared.data import Dataset, Split
+from mnist_fn.shared.picture import prepare
+from mnist_fn.shared.trainer import train
+from tests.test_data import idx_bytes
 
 # Where MNIST lies is read once: tests that change the environment don't lose it.
 MNIST_AT = os.environ.get("MNIST_FN_DATA")
@@ -57,6 +62,28 @@ def small(digits) -> Dataset:
     """230 real digits to train on: one full batch of 200 and a ragged one of 30."""
     train = Split(digits.train.images[:230], digits.train.labels[:230])
     return replace(digits, train=train)
+
+
+@pytest.fixture(scope="session")
+def prepared_digits(digits, tmp_path_factory) -> Path:
+    """A folder with the embedded digits, prepared to 28 x 28, as a dataset's four files."""
+    folder = tmp_path_factory.mktemp("digits-28")
+    arrays = []
+    for split in (digits.train, digits.test):
+        arrays += [np.array([prepare(image) for image in split.images]), split.labels]
+    for file, array in zip(data.FILES, arrays, strict=True):
+        (folder / file).write_bytes(idx_bytes(array))
+    return folder
+
+
+@pytest.fixture(scope="session")
+def runs_28(prepared_digits, tmp_path_factory) -> dict[str, Path]:
+    """Finished runs on `prepared_digits`, by name: a linear one and one of two hidden layers."""
+    folder = tmp_path_factory.mktemp("runs-28")
+    for name, hidden in {"linear": (), "deep": (96, 48)}.items():
+        config = Config(dataset="idx", hidden=hidden, epochs=12, learning_rate=2e-3, batch_size=50)
+        train(config, data_dir=prepared_digits, out=folder / name)
+    return {name: folder / name for name in ("linear", "deep")}
 
 
 @pytest.fixture

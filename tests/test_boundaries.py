@@ -22,11 +22,31 @@ RULES = [
     ("mnist_fn.shared.horizon", ("torch", "jax", "scipy", "matplotlib")),
     ("mnist_fn.shared.statistics", ("torch", "jax", "scipy", "matplotlib")),
     ("figures.horizon", ("jax", "torch", "cli", "torch_ref")),
+    ("mnist_fn.shared.study", ("numpy", "scipy", "matplotlib", "jax", "torch")),
+    ("mnist_fn.shared.study_report", ("torch", "jax", "scipy", "matplotlib")),
+    ("mnist_fn.shared.evidence", ("torch", "jax", "scipy", "matplotlib")),
+    ("figures.build", ("jax", "torch", "cli", "torch_ref")),
     ("figures.sweep", ("jax", "torch", "cli", "torch_ref")),
     ("figures.bench", ("jax", "torch", "cli", "torch_ref")),
+    ("figures.report.build", ("jax", "torch", "cli", "torch_ref")),
+    ("mnist_fn.shared.picture", ("jax", "torch", "PIL", "scipy")),
     ("torch_ref", ("jax", "flax", "optax")),
     ("figures", ("jax", "torch", "cli", "torch_ref")),
-    ("cli.main", ("jax", "torch", "flax", "optax", "numpy", "matplotlib", "scipy", "sklearn")),
+    (
+        "cli.main",
+        (
+            "jax",
+            "torch",
+            "flax",
+            "optax",
+            "numpy",
+            "matplotlib",
+            "scipy",
+            "sklearn",
+            "PIL",
+            "jinja2",
+        ),
+    ),
 ]
 
 

@@ -59,7 +59,16 @@ def count_reads(monkeypatch):
     return calls
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["train", "--help"], ["sweep", "--help"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["train", "--help"],
+        ["sweep", "--help"],
+        ["study", "--help"],
+        ["figures", "--help"],
+    ],
+)
 def test_help_imports_no_framework(arguments):
     count, names = modules_after(arguments)
     assert not names & (HEAVY | {"jax", "flax", "optax", "numpy"})

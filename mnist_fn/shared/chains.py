@@ -7,7 +7,7 @@ from typing import Any
 
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.errors import InputError
-from mnist_fn.shared.library import headers, without_epochs
+from mnist_fn.shared.library import headers, is_beginning
 from mnist_fn.shared.records import RunDirectory, slug
 from mnist_fn.shared.storage import locked
 from mnist_fn.shared.sweep import Result, sweep
@@ -55,11 +55,6 @@ def train(configs: list[Config], backend: str, out: Path, **how: Any) -> Iterato
                 longest = max(shorter, key=lambda c: c.epochs)
                 extend(out / slug(longest, backend), config, out / slug(config, backend))
         yield from sweep(stage, backend, out=out, **how)
-
-
-def is_beginning(config: Config, of: Config) -> bool:
-    """Whether the one run is the first epochs of the other."""
-    return config.epochs < of.epochs and without_epochs(config) == without_epochs(of)
 
 
 def extend(short: Path, config: Config, long: Path) -> None:

@@ -115,13 +115,13 @@ def load(name: str, data_dir: Path | None = None, download: bool = True) -> Data
     return Dataset(name, train, test, hashlib.sha256("".join(digests).encode()).hexdigest())
 
 
-def load_for(config: Config, data_dir: Path | None = None) -> Dataset:
+def load_for(config: Config, data_dir: Path | None = None, download: bool = True) -> Dataset:
     """The dataset of a config, its validation split held out of train.
 
     Raises:
         InputError: as `load`; a validation split or a batch that train can't give.
     """
-    dataset = load(config.dataset, data_dir)
+    dataset = load(config.dataset, data_dir, download)
     total = len(dataset.train)
     if config.validation >= total:
         raise InputError(

@@ -39,6 +39,20 @@ def without_epochs(config: Config) -> Config:
     return config.replace(epochs=1)
 
 
+def is_beginning(config: Config, of: Config) -> bool:
+    """Whether the one run is the first epochs of the other."""
+    return config.epochs < of.epochs and without_epochs(config) == without_epochs(of)
+
+
+def serves(there: Config, asked: Config, at_end: bool) -> bool:
+    """Whether a run is the one asked for, whatever its seed, or has its epochs as its beginning.
+
+    What a run is at its end, weights and evaluation, only the run itself has.
+    """
+    there = there.replace(seed=asked.seed)
+    return there == asked or (not at_end and is_beginning(asked, there))
+
+
 class Records:
     """Finished runs of one backend, without their weights: what is judged and tabulated.
 
@@ -70,8 +84,6 @@ class Records:
         found = [
             run.rows
             for there, run in self.runs.items()
-            if without_epochs(there) == without_epochs(config)
-            and len(run.rows) >= config.epochs
-            and set(columns) <= set(run.rows[0])
+            if (there == config or is_beginning(config, there)) and set(columns) <= set(run.rows[0])
         ]
         return min(found, key=len)[: config.epochs] if found else None

@@ -1,22 +1,27 @@
-"""Training and reading single runs: train, resume, load, evaluate anew."""
+"""Training and reading single runs: train, resume, load, evaluate anew, predict."""
 
 import time
 from contextlib import nullcontext
+from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from mnist_fn.shared import backend as backends
 from mnist_fn.shared.backend import GroupOfOne
 from mnist_fn.shared.config import Config
-from mnist_fn.shared.data import load_for
+from mnist_fn.shared.data import Dataset, Split, load_for
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.evaluation import Evaluation, evaluate
+from mnist_fn.shared.header import Header
 from mnist_fn.shared.loop import Job
 from mnist_fn.shared.opening import Opened, check_same_data, open_run, stored_run
 from mnist_fn.shared.records import RunDirectory
 from mnist_fn.shared.run import Run, Watch
+from mnist_fn.shared.state import StateTree
 from mnist_fn.shared.storage import locked
 
-__all__ = ["Run", "Watch", "evaluate_run", "load_run", "resume", "train"]
+__all__ = ["Run", "Watch", "evaluate_run", "load_run", "predict", "resume", "train"]
 
 
 @backends.enough_memory()
@@ -108,6 +113,58 @@ def evaluate_run(
     Raises:
         InputError: no run there, damaged, or nothing trained yet; bad data or device.
     """
+    saved = _saved(path, backend, device)
+    dataset = load_for(saved.header.config, None if data_dir is None else Path(data_dir))
+    check_same_data(saved.header, dataset)
+    return saved.backend, evaluate(saved.logits(dataset, dataset.test.images), dataset.test.labels)
+
+
+@backends.enough_memory()
+def predict(
+    path: Path | str, images: np.ndarray, *, backend: str | None = None, device: str = "auto"
+) -> tuple[str, np.ndarray]:
+    """Logits [n, classes] of any images by a run's saved weights; returns the backend's name too.
+
+    The dataset's files are not needed.
+
+    Args:
+        path: the run's folder.
+        images: uint8 [n, rows, columns] of the size that the run was trained on.
+        backend: None takes the run's own.
+        device: "auto", "cpu" or "gpu".
+
+    Raises:
+        InputError: no run there, damaged, or nothing trained yet; images of another size.
+    """
+    saved = _saved(path, backend, device)
+    pixels = int(np.prod(images.shape[1:]))
+    if pixels != saved.header.pixels:
+        raise InputError(
+            f"{path}: trained on images of {saved.header.pixels} pixels, these have {pixels}; "
+            "give a run on images of that size"
+        )
+    # a backend is made for a dataset: one blank example stands for what is not trained on here
+    blank = Split(np.zeros_like(images, shape=(1, *images.shape[1:])), np.zeros(1, np.uint8))
+    dataset = Dataset(saved.header.config.dataset, blank, blank, saved.header.dataset_sha256)
+    return saved.backend, saved.logits(dataset, images)
+
+
+@dataclass(frozen=True)
+class _Saved:
+    """A run's saved weights and what is to compute with them."""
+
+    header: Header
+    state: StateTree
+    backend: str
+    make: backends.MakeBackend
+    device: str
+
+    def logits(self, dataset: Dataset, images: np.ndarray) -> np.ndarray:
+        computer = self.make(self.header.config, dataset, self.device)
+        return computer.logits(computer.load(self.state), images)
+
+
+def _saved(path: Path | str, backend: str | None, device: str) -> _Saved:
     directory = RunDirectory(Path(path))
     header = directory.read_header()
     name = backend or header.backend
@@ -118,11 +175,7 @@ def evaluate_run(
         raise InputError(
             f"{path}: no epoch is saved yet; go on with: mnist-fn train --resume {path}"
         )
-    dataset = load_for(header.config, None if data_dir is None else Path(data_dir))
-    check_same_data(header, dataset)
-    computer = make(header.config, dataset, device)
-    logits = computer.logits(computer.load(state), dataset.test.images)
-    return name, evaluate(logits, dataset.test.labels)
+    return _Saved(header, state, name, make, device)
 
 
 def _train(

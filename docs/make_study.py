@@ -1,0 +1,158 @@
+"""Write docs/study.md's tables and figures from docs/evidence/study-*.json.
+
+    python docs/make_study.py [--add FOLDER_OF_RUNS]
+
+With --add the finished runs of the study in the folder (`mnist-fn study`) are merged into the
+evidence first, and the figures that need weights are drawn from them. It may be called again and
+again while the study goes on: whatever seeds are there are used.
+"""
+
+import argparse
+import re
+from pathlib import Path
+from typing import Any
+
+from figures import build, style
+from mnist_fn.shared import evidence, study, study_report, study_tables
+from mnist_fn.shared.config import Config
+from mnist_fn.shared.library import headers
+from mnist_fn.shared.records import slug
+from mnist_fn.shared.run import Run
+from mnist_fn.shared.storage import digest_of
+from mnist_fn.shared.trainer import load_run
+
+DOCS = Path(__file__).resolve().parent
+PAGE = DOCS / "study.md"
+EXPERIMENTS = study.experiments(Config())
+DRAWN = "jax"  # the backend whose runs are drawn
+PIXELS = ("templates", "worst-mistakes")  # PNG, the other figures are SVG
+SECTION = re.compile(r"(<!-- study: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+Evidence = dict[str, dict[str, evidence.Entry]]  # backend -> slug -> entry
+
+
+def evidence_file(backend: str) -> Path:
+    return DOCS / "evidence" / f"study-{backend}.json"
+
+
+def all_evidence() -> Evidence:
+    found = sorted((DOCS / "evidence").glob("study-*.json"))
+    return {path.stem.removeprefix("study-"): evidence.read(path) for path in found}
+
+
+def add(folder: Path) -> None:
+    """Merge a folder's finished runs of the study into the evidence, and draw from their weights.
+
+    The figures that need weights are of the first seed.
+    """
+    firsts = study.needed(EXPERIMENTS.values(), [0])
+    found: Evidence = {}
+    for path, header in headers([folder]):
+        if header.status == "finished" and header.config.replace(seed=0) in firsts:
+            entry = evidence.compact(load_run(path), header, EXPERIMENTS.values())
+            found.setdefault(header.backend, {})[slug(header.config, header.backend)] = entry
+    for backend, entries in found.items():
+        file = evidence_file(backend)
+        evidence.write(file, evidence.merge(evidence.read(file), entries))
+    entries = evidence.read(evidence_file(DRAWN))
+    for name in PIXELS:
+        paths = [folder / one for one in drawn_from(name, entries)]
+        if paths and all(path.is_dir() for path in paths):
+            draw(name, [load_run(path) for path in paths], entries)
+
+
+def draw_from_evidence(entries: dict[str, evidence.Entry]) -> None:
+    for name in build.ENTRIES:
+        if name not in PIXELS and (own := drawn_from(name, entries)):
+            draw(name, [evidence.restore(entry, DRAWN) for entry in own.values()], entries)
+
+
+def draw(name: str, runs: list[Run], entries: dict[str, evidence.Entry]) -> None:
+    with style.themed():
+        figure = build.draw(build.ENTRIES[name], runs)
+        build.save(figure, figure_file(name), {"Description": stamp(name, entries)})
+
+
+def figure_file(name: str) -> Path:
+    return DOCS / f"study-{name}.{'png' if name in PIXELS else 'svg'}"
+
+
+def drawn_from(name: str, entries: dict[str, evidence.Entry]) -> dict[str, evidence.Entry]:
+    """The entries that a figure shows; none if one of its configs has no run yet."""
+    found = evidence.runs_for(entries, EXPERIMENTS[build.ENTRIES[name].experiment])
+    if not build.ENTRIES[name].weights or not found:
+        return found
+    first = min(evidence.config_of(entry).seed for entry in found.values())
+    return {n: e for n, e in found.items() if evidence.config_of(e).seed == first}
+
+
+def stamp(name: str, entries: dict[str, evidence.Entry]) -> str:
+    """What a figure was drawn from, in its metadata."""
+    return f"{name} {digest_of(drawn_from(name, entries))}"
+
+
+def document(found: Evidence) -> dict[str, Any]:
+    """What `mnist-fn study` would say of these runs."""
+    records = {backend: evidence.records(entries, backend) for backend, entries in found.items()}
+    return study_report.document(EXPERIMENTS, records, warning=None)
+
+
+def without_column(table: study_tables.Table, name: str) -> study_tables.Table:
+    head, rows = table
+    at = head.index(name)
+    return [*head[:at], *head[at + 1 :]], [[*row[:at], *row[at + 1 :]] for row in rows]
+
+
+def sections(entries: Evidence) -> dict[str, str]:
+    """What stands between the page's markers, by name."""
+    found = document(entries)
+    made = {"rule": found["rule"], "summary": summary(found, entries)}
+    for name in EXPERIMENTS:
+        tables = study_tables.number_table(found, name), study_tables.claim_table(found, name)
+        made[name] = markdown([without_column(table, "experiment") for table in tables])
+    honest = [study_tables.honest_table(found), study_tables.choice_table(found)]
+    made["honest"] = f"{found['protocol']}\n\n{markdown(honest)}".strip()
+    for name, entry in build.ENTRIES.items():
+        drawn = drawn_from(name, entries.get(DRAWN, {}))
+        picture = f"![{entry.what}]({figure_file(name).name})"
+        missing = f"*Not drawn yet, its runs are not all there: {entry.what}.*"
+        made[f"figure-{name}"] = picture if drawn else missing
+    return made
+
+
+def markdown(tables: list[study_tables.Table]) -> str:
+    return "\n\n".join(study_tables.markdown(table) for table in tables if table[1])
+
+
+def summary(found: dict[str, Any], entries: Evidence) -> str:
+    """For each backend how many numbers are inside, and where its runs were made."""
+    lines = []
+    for backend, counts in study_report.tally(found).items():
+        said = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items()))
+        made = {_where(entry["where"], backend) for entry in entries[backend].values()}
+        lines.append(
+            f"- **{backend}**: of {sum(counts.values())} published numbers {said}. "
+            f"{len(entries[backend])} runs kept; {'; '.join(sorted(made))}. "
+            f"`mnist-fn study --backend {backend} --seeds n`, n as beside each number."
+        )
+    return "\n".join(lines)
+
+
+def _where(where: dict[str, Any], backend: str) -> str:
+    versions = where["versions"]
+    used = ", ".join(f"{name} {versions[name]}" for name in (backend, "python"))
+    return f"{where['machine']}, on {where['device']}, {used}"
+
+
+def page(text: str, entries: Evidence) -> str:
+    """The page with everything between its markers renewed; KeyError for an unknown marker."""
+    made = sections(entries)
+    return SECTION.sub(lambda found: f"{found[1]}{made[found[2]]}\n{found[3]}", text)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--add", type=Path, help="folder of runs to merge into the evidence")
+    if (given := parser.parse_args()).add is not None:
+        add(given.add)
+    draw_from_evidence(evidence.read(evidence_file(DRAWN)))
+    PAGE.write_text(page(PAGE.read_text(), all_evidence()))

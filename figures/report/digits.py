@@ -1,0 +1,93 @@
+"""Test digits for the page: those behind each cell of the confusion matrix, and the worst."""
+
+import base64
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mnist_fn.shared.data import Split
+from mnist_fn.shared.evaluation import Evaluation, log_probabilities
+from mnist_fn.shared.picture import to_png
+
+WRONG = 60  # digits of an off-diagonal cell at most: a good model has fewer
+RIGHT = 20  # of a diagonal cell
+WORST = 24
+COLUMNS = 32  # of the sprite
+
+
+@dataclass(frozen=True)
+class Digits:
+    """Test digits with what the network says of them."""
+
+    split: Split
+    predictions: np.ndarray  # uint8 [n]
+    probabilities: np.ndarray  # float64 [n], of each prediction
+
+    @classmethod
+    def of(cls, split: Split, evaluation: Evaluation, logits: np.ndarray) -> "Digits":
+        """From the saved evaluation and the logits [n, classes] of its weights."""
+        shares = np.exp(log_probabilities(logits))
+        chosen = shares[np.arange(len(split)), evaluation.predictions]
+        return cls(split, evaluation.predictions, chosen)
+
+    def of_cell(self, true: int, predicted: int) -> np.ndarray:
+        """Indices of the digits to show for a cell: mistakes from the surest, right ones from the
+        least sure.
+        """
+        inside = (self.split.labels == true) & (self.predictions == predicted)
+        indices = np.flatnonzero(inside)
+        order = np.argsort(self.probabilities[indices], kind="stable")
+        return indices[order[:RIGHT]] if true == predicted else indices[order[::-1][:WRONG]]
+
+    def worst(self) -> list[dict[str, Any]]:
+        """The mistakes that the network was surest of, each with its picture."""
+        wrong = np.flatnonzero(self.split.labels != self.predictions)
+        order = np.argsort(-self.probabilities[wrong], kind="stable")[:WORST]
+        return [
+            {
+                "index": int(i),
+                "true": int(self.split.labels[i]),
+                "predicted": int(self.predictions[i]),
+                "probability": float(self.probabilities[i]),
+                "picture": data_uri(to_png(self.split.images[i])),
+            }
+            for i in wrong[order]
+        ]
+
+    def in_cells(self, classes: int) -> dict[str, Any]:
+        """All cells' digits for `confusion.js`: one picture of them all, row by row, and for each
+        cell "true,predicted" its digits as [place in the picture, index, probability].
+        """
+        cells: dict[str, list[list[float]]] = {}
+        shown: list[int] = []
+        for true in range(classes):
+            for predicted in range(classes):
+                found = self.of_cell(true, predicted)
+                cells[f"{true},{predicted}"] = [
+                    [len(shown) + place, int(i), round(float(self.probabilities[i]), 3)]
+                    for place, i in enumerate(found)
+                ]
+                shown += found.tolist()
+        images = self.split.images[shown]
+        return {
+            "cells": {name: found for name, found in cells.items() if found},
+            "side": images.shape[1],
+            "columns": COLUMNS,
+            "sprite": data_uri(to_png(_tiled(images))),
+        }
+
+
+def _tiled(images: np.ndarray) -> np.ndarray:
+    """Images [n, rows, columns] side by side, COLUMNS in a row."""
+    n, height, width = images.shape
+    rows = -(-n // COLUMNS)
+    full = np.zeros((rows * COLUMNS, height, width), np.uint8)
+    full[:n] = images
+    tiles = full.reshape(rows, COLUMNS, height, width).swapaxes(1, 2)
+    return tiles.reshape(rows * height, COLUMNS * width)
+
+
+def data_uri(png: bytes) -> str:
+    """A PNG file as the address of an image."""
+    return "data:image/png;base64," + base64.b64encode(png).decode()

@@ -1,0 +1,93 @@
+"""What there is to report in some folders: finished runs, and the documents beside them."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.records import RunDirectory
+from mnist_fn.shared.run import Run
+from mnist_fn.shared.state import StateTree
+from mnist_fn.shared.storage import MAX_JSON_BYTES, read_bounded
+from mnist_fn.shared.trainer import load_run
+
+DOCUMENTS = ("study", "parity", "bench")  # KIND.json or KIND-*.json, by `mnist-fn KIND`
+
+
+@dataclass(frozen=True)
+class Found:
+    """Runs and documents of some folders."""
+
+    paths: list[Path]  # where was looked
+    runs: list[Run]  # in their order; all but `main` and `linear` without their weights
+    main: Run  # the one that the page shows in full
+    linear: Run | None  # a linear one, for its templates
+    passed_over: list[str]  # why a run in a folder of runs is not shown, a line each
+    documents: dict[str, dict[Path, dict[str, Any]]]  # of each kind in DOCUMENTS, by file
+
+
+def find(paths: Sequence[Path]) -> Found:
+    """Look for runs and documents.
+
+    Args:
+        paths: each a run's folder, or one with runs in it.
+
+    Raises:
+        InputError: no such folder, no finished run in any; a run that was named is not finished
+            or damaged; a document is damaged.
+    """
+    runs: dict[Path, Run] = {}
+    passed_over: list[str] = []
+    main = linear = None
+    for path in paths:
+        for folder in _folders(path):
+            try:
+                run = load_run(folder)
+            except InputError as error:
+                if folder == path:
+                    raise
+                passed_over.append(str(error))
+                continue
+            main = _better(main, run)
+            linear = _better(linear, run) if not run.config.hidden else linear
+            runs[folder.resolve()] = replace(run, state=StateTree({}, {}, {}, run.state.step))
+    if main is None:
+        raise InputError(
+            f"{paths[0]}: no finished run in it; make one with mnist-fn train or mnist-fn study"
+        )
+    documents = _documents(paths)
+    return Found(list(paths), list(runs.values()), main, linear, passed_over, documents)
+
+
+def _better(best: Run | None, run: Run) -> Run:
+    """Which of two runs has the higher accuracy after its last epoch; the first of equals."""
+    accurate = best is not None and best.final["test_accuracy"] >= run.final["test_accuracy"]
+    return best if best is not None and accurate else run
+
+
+def _folders(path: Path) -> list[Path]:
+    if RunDirectory(path).exists():
+        return [path]
+    if not path.is_dir():
+        raise InputError(f"{path}: no such folder; give a run's, or one with runs in it")
+    return sorted(header.parent for header in path.glob("[!.]*/run.json"))
+
+
+def _documents(paths: Sequence[Path]) -> dict[str, dict[Path, dict[str, Any]]]:
+    found: dict[str, dict[Path, dict[str, Any]]] = {}
+    for kind in DOCUMENTS:
+        files = [file for path in paths for file in sorted(path.glob(f"{kind}*.json"))]
+        found[kind] = {file: _read(file) for file in dict.fromkeys(files)}
+    return found
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        document = json.loads(read_bounded(file, MAX_JSON_BYTES))
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{file}: not JSON ({str(error)[:80]}); make it anew") from error
+    if not isinstance(document, dict):
+        raise InputError(f"{file}: expected a JSON object; make it anew")
+    return document

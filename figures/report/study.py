@@ -1,0 +1,43 @@
+"""The study's figures on the page, from the runs that are there."""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+from markupsafe import Markup
+
+from figures import build
+from figures.report.drawings import themed
+from mnist_fn.shared import study
+from mnist_fn.shared.config import Config
+from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.run import Run
+from mnist_fn.shared.study_report import QUICK_RUN
+
+ELSEWHERE = ("worst-mistakes",)  # the page has its own, of the run that it shows in full
+
+
+def figures(paths: Sequence[Path], main: Run, quick: bool) -> tuple[dict[str, Markup], list[str]]:
+    """Figures of the main run's backend and dataset by what they show; why others can't be drawn.
+
+    Args:
+        paths: folders with runs.
+        main: says whose runs.
+        quick: they are a quick study's.
+    """
+    experiments = study.experiments(
+        Config(dataset=main.config.dataset), study.QUICK if quick else study.FULL
+    )
+    shelf = build.Shelf(paths, main.backend)
+    note = QUICK_RUN.partition(":")[0] if quick else None
+    drawn, missing = {}, []
+    for name, entry in build.ENTRIES.items():
+        if name in ELSEWHERE:
+            continue
+        try:
+            records = shelf.records(entry, experiments[entry.experiment], "mnist-fn study")
+            draw = partial(build.draw, entry, records, note=note)
+            drawn[entry.what] = themed(draw, entry.what)
+        except InputError as error:
+            missing.append(str(error))
+    return drawn, missing

@@ -1,0 +1,162 @@
+"""A picture of a digit prepared the way MNIST was, from any image.
+
+MNIST (LeCun, Cortes and Burges, yann.lecun.com/exdb/mnist): the digit's bounding box is scaled
+into 20 x 20 keeping its aspect, antialiased, then placed in 28 x 28 with its centre of mass in
+the middle. Measured on the test images: the longer side is 20 in each of them, and the centre
+of mass, rounded, is pixel 14 both ways. `figures/report/picture.js` does the same in a browser.
+"""
+
+import io
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.storage import open_plain
+
+SIDE = 28
+BOX = 20
+CENTRE = 14  # index of the pixel that the centre of mass falls into
+INK = 1 / 32  # of the strongest ink: what is fainter is cut off, not to widen the bounding box
+LEAST_CONTRAST = 16  # of 255: less is a blank page
+LARGEST_SIDE = 1024  # larger images are reduced first: bounded memory, and a phone's noise goes
+# Readers of plain pixels. Others (EPS, for one) would start programs to read a file.
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
+
+
+def read_picture(path: Path) -> np.ndarray:
+    """The digit in an image file, prepared: uint8 [28, 28].
+
+    Raises:
+        InputError: no image, a damaged or too large one, or nothing to see in it.
+    """
+    try:
+        return prepare(read_grey(path))
+    except ValueError as error:
+        raise InputError(f"{path}: {error}; give a picture of one digit") from error
+
+
+def prepare(grey: np.ndarray) -> np.ndarray:
+    """The digit in an image as MNIST has it: light on black, uint8 [28, 28].
+
+    Args:
+        grey: brightness [rows, columns], 0 to 255; light on dark or dark on light.
+
+    Raises:
+        ValueError: nothing to see: it is all of one brightness.
+    """
+    ink = find_ink(grey)
+    rows, columns = (np.flatnonzero((ink > INK * ink.max()).any(axis=axis)) for axis in (1, 0))
+    digit = _scaled(ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
+    picture = np.zeros((SIDE, SIDE))
+    top, left = (_start(digit.sum(axis=axis)) for axis in (1, 0))
+    picture[top : top + digit.shape[0], left : left + digit.shape[1]] = digit
+    return np.floor(picture * (255 / picture.max()) + 0.5).astype(np.uint8)
+
+
+def find_ink(grey: np.ndarray) -> np.ndarray:
+    """How far each pixel is from the background towards the ink, float64 [rows, columns], >= 0.
+
+    The border's median is the background. Ink is on the side of it, lighter or darker, with the
+    larger sum of squares: few strong pixels count for more than a shadow over many. What the
+    border itself varies by is taken off as noise; a clean border takes off nothing.
+
+    Raises:
+        ValueError: nothing to see.
+    """
+    grey = grey.astype(np.float64)
+    border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
+    background = np.median(border)
+    lighter, darker = np.maximum(grey - background, 0), np.maximum(background - grey, 0)
+    ink = lighter if (lighter**2).sum() > (darker**2).sum() else darker
+    if ink.max() < LEAST_CONTRAST:
+        raise ValueError("nothing to see in it, it is all of one brightness")
+    noise = 4 * np.quantile(np.abs(border - background), 0.95)
+    return np.maximum(ink - min(noise, ink.max() / 2), 0)
+
+
+def read_grey(path: Path) -> np.ndarray:
+    """An image file's brightness (ITU-R 601 luma), uint8 [rows, columns].
+
+    Turned as its EXIF data say; a transparent image is laid on white, or on black where nothing
+    would be seen on white.
+
+    Raises:
+        InputError: no image of a format in FORMATS, damaged, or of more pixels than Pillow's
+            guard against decompression bombs allows.
+    """
+    from PIL import Image
+
+    with open_plain(path) as file, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        try:
+            with Image.open(file, formats=FORMATS) as image:
+                return _on_plain_ground(_reduced(image))
+        except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
+            raise InputError(
+                f"{path}: more than {Image.MAX_IMAGE_PIXELS or 0:,} pixels; give a smaller one"
+            ) from error
+        except Image.UnidentifiedImageError as error:
+            raise InputError(
+                f"{path}: not an image that is read here ({', '.join(FORMATS)})"
+            ) from error
+        except Exception as error:  # Pillow's decoders raise whatever a damaged file leads to
+            raise InputError(f"{path}: a damaged image ({str(error)[:80]})") from error
+
+
+def _reduced(image: Any) -> Any:
+    """An upright RGBA image of at most LARGEST_SIDE."""
+    from PIL import Image, ImageOps
+
+    image.draft("RGB", (LARGEST_SIDE, LARGEST_SIDE))  # a JPEG is read at a lower resolution
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith(("I", "F")):  # 16 bits and more: Pillow would clip them at 255
+        levels = np.asarray(image, dtype=np.float64)
+        spread = np.ptp(levels) or 1.0
+        image = Image.fromarray(((levels - levels.min()) * (255 / spread)).astype(np.uint8))
+    image = image.convert("RGBA")
+    image.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
+    return image
+
+
+def _on_plain_ground(image: Any) -> np.ndarray:
+    from PIL import Image
+
+    greys = []
+    for ground in ("white", "black"):
+        under = Image.new("RGBA", image.size, ground)
+        greys.append(np.asarray(Image.alpha_composite(under, image).convert("L")))
+        if np.ptp(greys[-1]) >= LEAST_CONTRAST:
+            return greys[-1]
+    return greys[0]
+
+
+def _scaled(ink: np.ndarray) -> np.ndarray:
+    """The bounding box with its longer side scaled to BOX."""
+    from PIL import Image
+
+    scale = BOX / max(ink.shape)
+    height, width = (max(1, int(side * scale + 0.5)) for side in ink.shape)
+    image = Image.fromarray(ink.astype(np.float32))
+    return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR), np.float64)
+
+
+def _start(mass: np.ndarray) -> int:
+    """Where a digit begins along one side, given its ink along it, for the centre of mass to fall
+    into CENTRE; never so far that ink is cut off.
+    """
+    centre = float((mass * np.arange(len(mass))).sum() / mass.sum())
+    return min(max(int(np.floor(CENTRE - centre + 0.5)), 0), SIDE - len(mass))
+
+
+def to_png(picture: np.ndarray) -> bytes:
+    """A uint8 picture [rows, columns] as a greyscale PNG file."""
+    from PIL import Image
+
+    file = io.BytesIO()
+    Image.fromarray(picture).save(file, "PNG", optimize=True)
+    return file.getvalue()

@@ -1,0 +1,61 @@
+"""Small documents of each kind, as their commands write them."""
+
+import json
+import shutil
+from pathlib import Path
+
+from mnist_fn.shared import study, study_report
+from mnist_fn.shared.config import Config
+from mnist_fn.shared.library import Records
+
+EVIDENCE = Path(__file__).parent.parent / "docs" / "evidence"
+
+
+def write_all(folder: Path) -> None:
+    """study.json without runs, a parity document of each level, the bench that is evidence."""
+    found = study_report.document(
+        study.experiments(Config(), study.QUICK),
+        {"jax": Records()},
+        warning=study_report.QUICK_RUN,
+        command="mnist-fn study --quick",
+        machine="a machine",
+        versions={},
+        diverged=[],
+    )
+    (folder / "study.json").write_text(json.dumps(found))
+    for level, part in PARITY.items():
+        document = {"level": level, "backends": ["jax", "torch"], "machine": "a machine", **part}
+        (folder / f"parity-{level}.json").write_text(json.dumps(document))
+    shutil.copy(EVIDENCE / "bench-cpu.json", folder / "bench.json")
+
+
+def _rung(name: str, passed: bool) -> dict:
+    worst = {"what": f"{name} of something", "measure": "relative", "relative": 3e-16,
+             "tolerance": 1e-13}  # fmt: skip
+    return {"rung": name, "passed": passed, "checks": 2, "worst": worst}
+
+
+_NAME = {"model": "shallow", "optimizer": "adam", "precision": "float64"}
+PARITY = {
+    "quick": {"ladders": [{**_NAME, "rungs": [_rung("inputs", True), _rung("logits", False)]}]},
+    "horizon": {
+        "horizon": [
+            {
+                **_NAME,
+                "threshold": 1e-8,
+                "factor": 3.0,
+                "tracks": [
+                    {"name": "jax | torch", "first_step_above_threshold": 20100,
+                     "first_epoch_with_another_prediction": None},
+                ],
+                "claims": [{"twins": "ulp twin", "holds": True}],
+            }
+        ]
+    },
+    "statistics": {
+        "statistics": [
+            {**_NAME, "tost": {"n": 30, "mean": 0.012, "interval": [-0.03, 0.05], "margin": 0.1,
+                               "verdict": "equivalent"}}
+        ]
+    },
+}  # fmt: skip

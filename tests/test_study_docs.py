@@ -1,0 +1,104 @@
+"""docs/study.md and its figures are what the evidence makes of them."""
+
+import copy
+import runpy
+from pathlib import Path
+
+import pytest
+
+from mnist_fn.shared import evidence, study_report
+from mnist_fn.shared.config import Config
+from mnist_fn.shared.header import Header
+from mnist_fn.shared.library import Records
+from mnist_fn.shared.study import experiments
+from tests.synthetic import study_runs
+
+ROOT = Path(__file__).resolve().parent.parent
+SCRIPT = ROOT / "docs" / "make_study.py"
+pytestmark = pytest.mark.skipif(
+    not SCRIPT.exists(), reason="docs/ is not part of a source distribution"
+)
+EXPERIMENTS = experiments(Config())
+
+
+@pytest.fixture(scope="module")
+def made():
+    return runpy.run_path(str(SCRIPT))
+
+
+def test_the_page_is_what_the_evidence_makes(made):
+    assert (
+        made["page"](made["PAGE"].read_text(), made["all_evidence"]()) == made["PAGE"].read_text()
+    )
+
+
+def test_a_changed_number_is_seen(made):
+    changed = copy.deepcopy(made["all_evidence"]())
+    entry = next(e for e in changed["jax"].values() if "confusion_matrix" in e)
+    entry["confusion_matrix"][9][4] += 300
+    assert made["page"](made["PAGE"].read_text(), changed) != made["PAGE"].read_text()
+
+
+def test_each_figure_was_drawn_from_this_evidence(made):
+    entries = made["all_evidence"]()["jax"]
+    shown = [name for name in made["build"].ENTRIES if made["drawn_from"](name, entries)]
+    assert shown
+    for name in shown:
+        assert made["stamp"](name, entries).encode() in made["figure_file"](name).read_bytes(), name
+        assert f"]({made['figure_file'](name).name})" in made["PAGE"].read_text()
+
+
+def test_the_prose_has_no_numbers_of_its_own(made):
+    prose = made["SECTION"].sub("", made["PAGE"].read_text())
+    digits = [word for word in prose.split() if any(c.isdigit() for c in word)]
+    assert set(digits) <= {"2026)", "L2", "W²"}
+
+
+def header(run) -> Header:
+    leg = [{"backend": "jax", "first_epoch": 1}]
+    return Header(run.config, "0" * 64, 784, 10, "jax", "cpu", "finished", {"jax": "1"},
+                  "a machine", leg, run.seconds)  # fmt: skip
+
+
+def kept(runs):
+    return {str(run.config): evidence.compact(run, header(run), EXPERIMENTS.values())
+            for run in runs}  # fmt: skip
+
+
+def test_evidence_gives_the_verdicts_of_the_runs_it_was_made_from():
+    """A figure of six digits is off by no more than 5e-6 of itself."""
+    runs = study_runs(seeds=(0, 1))
+    records = {
+        "kept": evidence.records(evidence.merge({}, kept(runs)), "jax"),
+        "jax": Records(runs),
+    }
+    found = study_report.document(EXPERIMENTS, records, warning=None)
+    for one in found["numbers"]:
+        ours, full = one["ours"]["kept"], one["ours"]["jax"]
+        assert ours["verdict"] == full["verdict"] in ("inside", "outside"), one["what"]
+        assert ours["values"] == pytest.approx(full["values"], rel=5e-6), one["what"]
+    for one in found["claims"]:
+        assert one["ours"]["kept"]["verdict"] == one["ours"]["jax"]["verdict"], one["claim"]
+    assert found["honest"]["kept"]
+    for ours, full in zip(found["honest"]["kept"], found["honest"]["jax"], strict=True):
+        for side in ("chosen_on_validation", "chosen_on_test"):
+            assert ours[side] == {**full[side], "test": pytest.approx(full[side]["test"], rel=5e-6)}
+
+
+def test_evidence_is_added_piece_by_piece_and_keeps_nothing_twice():
+    runs = study_runs(seeds=(0,))
+    at_once, piece_by_piece = evidence.merge({}, kept(runs)), {}
+    for run in sorted(runs, key=lambda run: run.config.epochs):
+        piece_by_piece = evidence.merge(piece_by_piece, kept([run]))
+    assert piece_by_piece == at_once
+    assert evidence.merge(at_once, kept(runs)) == at_once
+    selection = [str(config) for config in EXPERIMENTS["selection"].configs]
+    assert not set(selection) & set(at_once)  # the longer runs have their epochs
+    (chosen,) = EXPERIMENTS["chosen"].configs
+    assert at_once[str(chosen)]["epochs"] == {}
+    assert sum(at_once[str(chosen)]["confusion_matrix"][0]) == 100
+
+
+def test_evidence_of_a_backend_is_small(made):
+    for backend in made["all_evidence"]():
+        assert made["evidence_file"](backend).stat().st_size < 400_000, backend
