@@ -151,7 +151,7 @@ def draw() -> None:
     document = evidence("horizon")
     if document is not None:
         with style.themed():
-            figure = build.draw(build.ENTRIES["horizon"], document["horizon"])
+            figure = build.draw(build.HORIZON, document["horizon"])
             build.save(figure, FIGURE, {"Description": stamp()})
 
 

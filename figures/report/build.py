@@ -85,6 +85,7 @@ def build(found: Found, command: str, data_dir: Path | None = None) -> str:
         templates=_templates(found.linear),
         tables=tables,
         study=_study(found),
+        horizons=drawings.horizons(found.documents["parity"].values()),
         command=command,
         sections=SECTIONS,
         is_missing=lambda part: isinstance(part, Missing),

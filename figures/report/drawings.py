@@ -2,7 +2,8 @@
 
 import base64
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import matplotlib as mpl
@@ -10,7 +11,7 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.ticker import MaxNLocator
 
-from figures import style
+from figures import build, style
 from mnist_fn.shared.run import Run
 
 _PICTURE = Markup(
@@ -87,6 +88,16 @@ def _class_panel(shares: np.ndarray, label: int) -> Any:
     ax.set_ylim(float(np.nanmin(shares)) - 1, 100.5)
     ax.set_title(str(label), loc="left", fontweight="bold")
     return ax.figure
+
+
+def horizons(documents: Iterable[dict[str, Any]]) -> list[Markup]:
+    """Of each parity document that has one: how far the frameworks and their twins are apart."""
+    entry = build.HORIZON
+    return [
+        themed(partial(build.draw, entry, document[entry.level]), entry.what)
+        for document in documents
+        if document.get(entry.level)
+    ]
 
 
 def _axes(size: tuple[float, float]) -> Any:

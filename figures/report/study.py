@@ -31,7 +31,7 @@ def figures(paths: Sequence[Path], main: Run, quick: bool) -> tuple[dict[str, Ma
     shelf = build.Shelf(paths, main.backend)
     note = QUICK_RUN.partition(":")[0] if quick else None
     drawn, missing = {}, []
-    for name, entry in build.ENTRIES.items():
+    for name, entry in build.OF_STUDY.items():
         if name in ELSEWHERE:
             continue
         try:
