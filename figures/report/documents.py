@@ -3,7 +3,8 @@
 Each function takes documents as they were read and may meet anything in them; see `tables`.
 """
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,14 +35,21 @@ def tables(kind: str, found: dict[Path, Document]) -> list[Table]:
     """
     made: list[Table] = []
     for file, document in found.items():
-        try:
+        with as_written(kind, file):
             made += _MAKERS[kind](document)
-        except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-            raise InputError(
-                f"{file}: not what mnist-fn {kind} writes ({type(error).__name__}: "
-                f"{str(error)[:60]}); make it anew, or take it out of the folder"
-            ) from error
     return made
+
+
+@contextlib.contextmanager
+def as_written(kind: str, file: Path) -> Iterator[None]:
+    """Within it, a document that is not what its command writes is an InputError."""
+    try:
+        yield
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise InputError(
+            f"{file}: not what mnist-fn {kind} writes ({type(error).__name__}: "
+            f"{str(error)[:60]}); make it anew, or take it out of the folder"
+        ) from error
 
 
 def _study(document: Document) -> list[Table]:

@@ -2,8 +2,9 @@
 
 import base64
 import io
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -12,6 +13,7 @@ from markupsafe import Markup
 from matplotlib.ticker import MaxNLocator
 
 from figures import build, style
+from figures.report import documents
 from mnist_fn.shared.run import Run
 
 _PICTURE = Markup(
@@ -90,14 +92,19 @@ def _class_panel(shares: np.ndarray, label: int) -> Any:
     return ax.figure
 
 
-def horizons(documents: Iterable[dict[str, Any]]) -> list[Markup]:
-    """Of each parity document that has one: how far the frameworks and their twins are apart."""
-    entry = build.HORIZON
-    return [
-        themed(partial(build.draw, entry, document[entry.level]), entry.what)
-        for document in documents
-        if document.get(entry.level)
-    ]
+def horizons(found: dict[Path, documents.Document]) -> list[Markup]:
+    """Of each parity document that has one: how far the frameworks and their twins are apart.
+
+    Raises:
+        InputError: a document is not what its command writes.
+    """
+    entry, drawn = build.HORIZON, []
+    for file, document in found.items():
+        if document.get(entry.level):
+            with documents.as_written("parity", file):
+                draw = partial(build.draw, entry, document[entry.level])
+                drawn.append(themed(draw, entry.what))
+    return drawn
 
 
 def _axes(size: tuple[float, float]) -> Any:
