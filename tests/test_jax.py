@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from mnist_fn import Config, compiling, load_run, train
 from mnist_fn import backend as jax_backend
-from mnist_fn import compiling
 from mnist_fn.model import MLP
 from mnist_fn.shared import backend as backends
 from mnist_fn.shared.config import Config
@@ -240,3 +240,11 @@ def test_bf16_rounds_the_products_inputs_alone(small, hidden):
 def test_tf32_is_refused_where_there_is_none(small):
     with pytest.raises(InputError, match="--precision tf32: cpu has none"):
         made(small, precision="tf32")
+
+
+def test_a_bf16_run_is_kept_and_read_back(tmp_path):
+    config = Config(dataset="digits", hidden=(8,), epochs=1, precision="bf16")
+    run = train(config, out=tmp_path / "r")
+    again = load_run(tmp_path / "r")
+    assert again.config == config
+    assert np.array_equal(run.weights["layer1"]["kernel"], again.weights["layer1"]["kernel"])

@@ -72,7 +72,7 @@ def blank_state(config: Config, pixels: int, classes: int) -> StateTree:
     Raises:
         InputError: more than MAX_PARAMETERS.
     """
-    zero = np.zeros((), config.precision)
+    zero = np.zeros((), config.dtype)
     params: ParamTree = {
         f"layer{index}": {
             "kernel": np.broadcast_to(zero, (fan_in, fan_out)),
