@@ -9,7 +9,6 @@ from mnist_fn import Config, compiling, load_run, train
 from mnist_fn import backend as jax_backend
 from mnist_fn.model import MLP
 from mnist_fn.shared import backend as backends
-from mnist_fn.shared.config import Config
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.state import count_parameters, named_tensors
 from mnist_fn.shared.streams import batch_order, initial_state

@@ -86,7 +86,8 @@ def _parity(document: Document) -> list[Table]:
     if found := document.get("statistics", ()):
         rows = [_statistics(one) for one in found]
         head = ["model", "seeds", "difference", "90 % interval", "margin", "verdict"]
-        note = f"Test accuracy in percentage points, TOST over paired seeds; {where}"
+        sides = " against ".join(found[0]["accuracy"])
+        note = f"Test accuracy in percentage points, TOST over paired seeds, {sides}; {where}"
         made.append(Table("Statistics over seeds", head, rows, note))
     return made
 
