@@ -116,7 +116,8 @@ def _train(
     records, diverged = {name: Records() for name in backends}, []
     with stoppable() as stop:
         try:
-            with SweepView([config for configs in todo.values() for config in configs]) as view:
+            expected = [chains.epochs_left(own, out, name) for name, own in todo.items()]
+            with SweepView(*expected) as view:
                 watch = Watch(view.on_start, view.on_epoch, stop)
                 for name, configs in todo.items():
                     for _, run in chains.train(configs, name, out, watch=watch, **how):

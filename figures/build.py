@@ -42,7 +42,7 @@ class Entry:
         return import_module("figures." + self.name.replace("-", "_"))
 
 
-ENTRIES = {
+ENTRIES = {  # a figure of something else than the study's runs has its own command and module
     entry.name: entry
     for entry in (
         Entry("widths", "width-depth", "figure 1: test loss for each width and depth"),

@@ -149,6 +149,29 @@ def test_l2_is_named_at_its_curve_and_written_as_in_print():
         assert said.count(name) == 2  # loss and accuracy
 
 
+@pytest.mark.parametrize("name", ["widths", "depths", "l2"])
+def test_a_name_stands_where_its_curve_ends(name):
+    """Whatever the panels that share its axis do to the limits. Names that would meet are moved
+    by a line or two; 0.12 of the height is less than three."""
+
+    def apart(one):  # the deep runs' curves far from the others'
+        factor = 0.2 if len(one.config.hidden) == 2 else 1.0
+        return replace(one, rows=[{**r, "test_loss": factor * r["test_loss"]} for r in one.rows])
+
+    with style.themed():
+        figure = build.draw(build.ENTRIES[name], [*map(apart, records(name))])
+        FigureCanvasAgg(figure).draw()
+    for panel in figure.axes:
+        curves = {line.get_color(): line for line in panel.lines if line.get_linestyle() == "-"}
+        names = [text for text in panel.texts if text.get_color() in curves]
+        assert len(names) == len(curves) > 1
+        for text in names:
+            end = panel.transData.transform((1, curves[text.get_color()].get_ydata()[-1]))
+            assert text.get_position()[1] == pytest.approx(
+                panel.transAxes.inverted().transform(end)[1], abs=0.12
+            ), text.get_text()
+
+
 def test_each_cell_of_the_matrix_is_the_mean_share():
     runs = records("confusion")
     said = words("confusion")
