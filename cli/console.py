@@ -1,6 +1,6 @@
 """What a person sees: stderr, a live line on a terminal, plain text elsewhere."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Self
 
@@ -66,10 +66,17 @@ class TrainingView(_BarView):
 
 
 class SweepView(_BarView):
-    """The epochs of all runs on one bar; elsewhere than on a terminal a line for each run."""
+    """The epochs of all runs on one bar; elsewhere than on a terminal a line for each run.
 
-    def __init__(self, configs: Sequence[Config]) -> None:
-        self._total, self._finished, self._running = len(configs), 0, ""
+    Args:
+        expected: the runs and how many epochs each takes; several where backends follow each
+            other, since a config is then run once by each.
+    """
+
+    def __init__(self, *expected: Mapping[Config, int]) -> None:
+        self._expected = [dict(each) for each in expected]
+        self._epochs = sum(sum(each.values()) for each in expected)
+        self._total, self._finished, self._running = sum(map(len, expected)), 0, ""
         self._bar = Progress(
             TextColumn("{task.description}"),
             BarColumn(bar_width=None),
@@ -78,25 +85,34 @@ class SweepView(_BarView):
             console=console,
             disable=not console.is_terminal,
         )
-        self._task = self._bar.add_task("", total=sum(config.epochs for config in configs))
+        self._task = self._bar.add_task("", total=self._epochs)
 
     def on_start(self, config: Config, dataset: Dataset, device: str, done: int) -> None:
-        """Count the epochs that a run has already."""
-        self._running = f"{config.model} on {device}, {{epoch}}/{config.epochs}"
-        self._bar.update(self._task, advance=done, description=self._where(done))
+        """A run begins; epochs that it has already are no work."""
+        self._takes(config, config.epochs - done)
+        self._running = f"{config.model} on {device}, epoch {{}} of {config.epochs}"
+        self._show(done)
 
     def on_epoch(self, row: Row) -> None:
         """Count an epoch of a run."""
-        self._bar.update(self._task, advance=1, description=self._where(int(row["epoch"])))
-
-    def _where(self, epoch: int) -> str:
-        running = self._running.format(epoch=epoch)
-        return f"{self._finished}/{self._total} runs, now {running}"
+        self._bar.update(self._task, advance=1)
+        self._show(int(row["epoch"]))
 
     def stood(self, run: Run) -> None:
         """Count a run that was finished before."""
+        self._takes(run.config, 0)
         self._finished += 1
-        self._bar.update(self._task, advance=run.config.epochs)
+
+    def _takes(self, config: Config, epochs: int) -> None:
+        """Put what a run really takes in the place of what was expected."""
+        expected = next(each for each in self._expected if config in each)
+        self._epochs += epochs - expected.pop(config)
+        self._bar.update(self._task, total=self._epochs)
+
+    def _show(self, epoch: int) -> None:
+        running = self._running.format(epoch)
+        text = f"{self._finished}/{self._total} runs, {running}"
+        self._bar.update(self._task, description=text)
 
     def done(self, run: Run) -> Run:
         """Say that a run is finished; gives it without its weights, which stay on disk."""

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 BACKENDS = ("jax", "torch")
 MAX_SEEDS = 1000
-WORDS = ("experiment", "what", "the study says", "judged by")  # columns that may be folded
+WORDS = ("what", "the study says", "judged by")  # columns that may be folded
 
 
 def _option(text: str, **more: Any) -> Any:
@@ -116,7 +116,8 @@ def _train(
     records, diverged = {name: Records() for name in backends}, []
     with stoppable() as stop:
         try:
-            with SweepView([config for configs in todo.values() for config in configs]) as view:
+            expected = [chains.epochs_left(own, out, name) for name, own in todo.items()]
+            with SweepView(*expected) as view:
                 watch = Watch(view.on_start, view.on_epoch, stop)
                 for name, configs in todo.items():
                     for _, run in chains.train(configs, name, out, watch=watch, **how):
@@ -135,7 +136,10 @@ def _show(found: Mapping[str, Any], out: Path) -> None:
     from cli.console import console
     from mnist_fn.shared import study_report, study_tables
 
-    tables = [study_tables.number_table(found), study_tables.claim_table(found)]
+    tables = []
+    for name, own in found["backends"].items():  # beside each other they are wider than a screen
+        one = {**found, "backends": {name: own}}
+        tables += [study_tables.number_table(one), study_tables.claim_table(one)]
     tables += [study_tables.honest_table(found), study_tables.choice_table(found)]
     for head, rows in tables:
         if rows:

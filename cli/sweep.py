@@ -133,7 +133,7 @@ def train_all(
     lost: list[str] = []
     with stoppable() as stop:
         try:
-            with SweepView(configs) as view:
+            with SweepView({config: config.epochs for config in configs}) as view:
                 watch = Watch(view.on_start, view.on_epoch, stop)
                 for config, run in sweep(
                     configs, backend, out=out, force=force, watch=watch, **where

@@ -61,14 +61,14 @@ def add(folder: Path) -> None:
 
 
 def draw_from_evidence(entries: dict[str, evidence.Entry]) -> None:
-    for name in build.ENTRIES:
+    for name in build.OF_STUDY:
         if name not in PIXELS and (own := drawn_from(name, entries)):
             draw(name, [evidence.restore(entry, DRAWN) for entry in own.values()], entries)
 
 
 def draw(name: str, runs: list[Run], entries: dict[str, evidence.Entry]) -> None:
     with style.themed():
-        figure = build.draw(build.ENTRIES[name], runs)
+        figure = build.draw(build.OF_STUDY[name], runs)
         build.save(figure, figure_file(name), {"Description": stamp(name, entries)})
 
 
@@ -78,8 +78,8 @@ def figure_file(name: str) -> Path:
 
 def drawn_from(name: str, entries: dict[str, evidence.Entry]) -> dict[str, evidence.Entry]:
     """The entries that a figure shows; none if one of its configs has no run yet."""
-    found = evidence.runs_for(entries, EXPERIMENTS[build.ENTRIES[name].experiment])
-    if not build.ENTRIES[name].weights or not found:
+    found = evidence.runs_for(entries, EXPERIMENTS[build.OF_STUDY[name].experiment])
+    if not build.OF_STUDY[name].weights or not found:
         return found
     first = min(evidence.config_of(entry).seed for entry in found.values())
     return {n: e for n, e in found.items() if evidence.config_of(e).seed == first}
@@ -111,7 +111,7 @@ def sections(entries: Evidence) -> dict[str, str]:
         made[name] = markdown([without_column(table, "experiment") for table in tables])
     honest = [study_tables.honest_table(found), study_tables.choice_table(found)]
     made["honest"] = f"{found['protocol']}\n\n{markdown(honest)}".strip()
-    for name, entry in build.ENTRIES.items():
+    for name, entry in build.OF_STUDY.items():
         drawn = drawn_from(name, entries.get(DRAWN, {}))
         picture = f"![{entry.what}]({figure_file(name).name})"
         missing = f"*Not drawn yet, its runs are not all there: {entry.what}.*"

@@ -17,6 +17,7 @@ def plot(records: Sequence[Run], ax: style.Panels | None = None) -> style.Panels
     """
     figure = ax or style.new_figure(4.8)
     panels, counts = figure.subplots(2, 2, sharex=True, sharey=True), []
+    labels = []
     for panel, width in zip(panels.flat, WIDTHS, strict=True):
         ends = []
         for shape, colour in zip(
@@ -28,11 +29,12 @@ def plot(records: Sequence[Run], ax: style.Panels | None = None) -> style.Panels
             panel.plot(lowest + 1, mean[lowest], "o", color=colour, markersize=4.5)
             ends.append((float(mean[-1]), ", ".join(map(str, shape)), colour))
             counts.append(len(values))
-        panel.set(yscale="log", xmargin=0)
+        panel.set(yscale="log")
+        style.over_epochs(panel, label="")
         style.loss_ticks(panel)
-        panel.ends = ends
-    for panel in panels.flat:  # the shared limits are final only now
-        style.end_labels(panel, panel.ends, gap=0.1)
+        labels.append(ends)
+    for panel, ends in zip(panels.flat, labels, strict=True):  # the shared limits are final now
+        style.end_labels(panel, ends, gap=0.1)
     for panel in panels[-1]:
         panel.set_xlabel("epoch")
     for panel in panels[:, 0]:

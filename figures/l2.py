@@ -1,7 +1,9 @@
 """The study's figure 5: loss and accuracy over epochs for each λ, train and test."""
 
 from collections.abc import Sequence
+from typing import Any
 
+import numpy as np
 from matplotlib.lines import Line2D
 
 from figures import style
@@ -19,30 +21,37 @@ def plot(records: Sequence[Run], ax: style.Panels | None = None) -> style.Panels
         ax: a figure or subfigure, since one axes can't hold two panels; None makes a figure.
     """
     figure = ax or style.new_figure(4.2)
+    runs = {l2: select(records, SHALLOW, l2) for l2 in L2}
     left, right = figure.subplots(1, 2)
-    colours, counts = style.series_colours(len(L2)), []
-    for panel, measure, scale in ((left, "loss", 1.0), (right, "accuracy", 100.0)):
-        ends = []
-        for l2, colour in zip(L2, colours, strict=True):
-            runs = select(records, SHALLOW, l2)
-            train = scale * stack(runs, f"train_{measure}").mean(axis=0)
-            panel.plot(range(1, len(train) + 1), train, "--", color=colour, linewidth=1.0)
-            mean = style.band(panel, scale * stack(runs, f"test_{measure}"), colour)
-            best = int(mean.argmin() if measure == "loss" else mean.argmax())
-            panel.axvline(best + 1, color=colour, linestyle=":", linewidth=1.0)
-            panel.plot(best + 1, mean[best], "o", color=colour, markersize=5)
-            ends.append((float(mean[-1]), l2_name(l2), colour))
-            counts.append(len(runs))
-        panel.set(xlabel="epoch", xmargin=0)
-        if measure == "loss":
-            panel.set(yscale="log", ylabel="cross-entropy [nats]", ylim=(0.01, 0.5))
-            style.loss_ticks(panel)
-        else:
-            panel.set(ylabel="accuracy [%]", ylim=(94, 100.1))
-        style.end_labels(panel, ends, gap=0.06)
+    losses, loss_ends = _draw(left, runs, "loss", 1.0, np.argmin)
+    # the losses of unpenalized training go on to nothing: a fifth of the best test loss is enough
+    left.set(yscale="log", ylabel="cross-entropy [nats]", ylim=(0.2 * losses.min(), None))
+    style.loss_ticks(left)
+    accuracies, accuracy_ends = _draw(right, runs, "accuracy", 100.0, np.argmax)
+    right.set(ylabel="accuracy [%]", ylim=(accuracies[:, -1].min() - 2, None))
+    style.end_labels(left, loss_ends)
+    style.end_labels(right, accuracy_ends)
     handles = [Line2D([], [], color=style.ink(), linestyle=s) for s in ("-", "--")]
     left.legend(handles, ["test", "train"], loc="upper right", ncols=2, frameon=True,
                 framealpha=1.0, edgecolor="none")  # fmt: skip
-    shown = style.over_seeds(counts)
+    shown = style.over_seeds([len(own) for own in runs.values()])
     figure.suptitle(f"L2 and overfitting: 512 hidden units, {shown}", fontsize=11)
     return figure
+
+
+def _draw(
+    panel: Any, runs: dict[float, list[Run]], measure: str, scale: float, best: Any
+) -> tuple[np.ndarray, list[tuple[float, str, str]]]:
+    """Every λ's curves; returns the means of the test's [λ, epochs] and what names them."""
+    means, ends = [], []
+    for (l2, own), colour in zip(runs.items(), style.series_colours(len(runs)), strict=True):
+        train = scale * stack(own, f"train_{measure}").mean(axis=0)
+        panel.plot(range(1, len(train) + 1), train, "--", color=colour, linewidth=1.0)
+        mean = style.band(panel, scale * stack(own, f"test_{measure}"), colour)
+        at = int(best(mean))
+        panel.axvline(at + 1, color=colour, linestyle=":", linewidth=1.0)
+        panel.plot(at + 1, mean[at], "o", color=colour, markersize=5)
+        ends.append((float(mean[-1]), l2_name(l2), colour))
+        means.append(mean)
+    style.over_epochs(panel)
+    return np.array(means), ends

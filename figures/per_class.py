@@ -22,6 +22,7 @@ def plot(records: Sequence[Run], ax: style.Panels | None = None) -> style.Panels
     figure = ax or style.new_figure(4.0)
     runs = select(records, SHALLOW, CHOSEN_L2)
     values = [100 * stack(runs, column) for column in BY_CLASS]
+    lowest = min(float(one[:, -1].min()) for one in values)  # the first epochs are cut off
     panels = figure.subplots(2, 5, sharex=True, sharey=True)
     (colour,) = style.series_colours(1)
     for label, panel in enumerate(panels.flat):
@@ -38,7 +39,8 @@ def plot(records: Sequence[Run], ax: style.Panels | None = None) -> style.Panels
             panel.set_title(f"{label}   {100 * LEARNED:.0f} % in epoch {first + 1}", fontsize=9)
         else:
             panel.set_title(f"{label}   never {100 * LEARNED:.0f} %", fontsize=9)
-        panel.set(xmargin=0, ylim=(93, 100.1))
+        style.over_epochs(panel, label="")
+        panel.set(ylim=(lowest - 4, 100.1))
         panel.grid(visible=False)
     figure.supxlabel("epoch", fontsize=10)
     figure.supylabel("test accuracy [%]", fontsize=10)

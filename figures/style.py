@@ -11,7 +11,7 @@ import numpy as np
 from cycler import cycler
 from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure, SubFigure
-from matplotlib.ticker import FormatStrFormatter, LogLocator, NullLocator
+from matplotlib.ticker import FormatStrFormatter, LogLocator, MaxNLocator, NullLocator
 
 WIDTH = 8.0  # inches: 800 pixels at 100 dpi, sharp on a screen of twice as many
 THEMES = {
@@ -118,6 +118,7 @@ def end_labels(ax: Any, labels: Sequence[tuple[float, str, str]], gap: float = 0
         labels: where each curve ends, in data, its name and its colour.
         gap: least distance between names, as a share of the axes' height.
     """
+    ax.get_ylim()  # limits that follow the data are found only when they are asked for
     to_share = ax.transScale + ax.transLimits
     ends = [float(to_share.transform((1.0, y))[1]) for y, _, _ in labels]
     order = np.argsort(ends)
@@ -131,6 +132,12 @@ def end_labels(ax: Any, labels: Sequence[tuple[float, str, str]], gap: float = 0
     for place, index in zip(places, order, strict=True):
         _, name, colour = labels[index]
         ax.text(1.015, place, name, color=colour, transform=ax.transAxes, va="center", fontsize=9)
+
+
+def over_epochs(ax: Any, label: str = "epoch") -> None:
+    """A horizontal axis of whole epochs, without margins."""
+    ax.set(xlabel=label, xmargin=0)
+    ax.xaxis.set_major_locator(MaxNLocator(nbins="auto", integer=True, steps=[1, 2, 5, 10]))
 
 
 def loss_ticks(ax: Any, axis: str = "y") -> None:

@@ -18,6 +18,7 @@ def plot(records: Sequence[Run], ax: style.Panels | None = None) -> style.Panels
     figure = ax or style.new_figure(3.6)
     panels = figure.subplots(1, 2, sharey=True)
     linear, counts = stack(select(records, LINEAR), "test_loss"), []
+    labels = []
     for panel, title, shapes in zip(
         panels,
         ("one hidden layer", "two hidden layers"),
@@ -36,8 +37,11 @@ def plot(records: Sequence[Run], ax: style.Panels | None = None) -> style.Panels
                 panel.plot(lowest + 1, mean[lowest], "o", color=colour, markersize=4.5)
             ends.append((float(mean[-1]), name, colour))
             counts.append(len(values))
-        panel.set(title=title, xlabel="epoch", yscale="log", xmargin=0)
+        panel.set(title=title, yscale="log")
+        style.over_epochs(panel)
         style.loss_ticks(panel)
+        labels.append(ends)
+    for panel, ends in zip(panels, labels, strict=True):  # the shared limits are final now
         style.end_labels(panel, ends)
     panels[0].set_ylabel("test loss [nats]")
     figure.suptitle(f"Width and depth without L2, {style.over_seeds(counts)}", fontsize=11)

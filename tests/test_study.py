@@ -3,23 +3,19 @@
 import json
 import math
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from mnist_fn import Config, InputError, Interrupted, Watch, train
-from mnist_fn.shared import backend as backends
-from mnist_fn.shared import chains, judging, protocol, study_report, study_tables
+from mnist_fn import Config, InputError
+from mnist_fn.shared import judging, protocol, study_report, study_tables
 from mnist_fn.shared.claims import claims, find
 from mnist_fn.shared.evaluation import template_summary
 from mnist_fn.shared.library import Records, serves
 from mnist_fn.shared.published import Number, best, numbers
-from mnist_fn.shared.records import RunDirectory, slug
 from mnist_fn.shared.study import FULL, Lengths, choose, experiments, needed
 from mnist_fn.shared.wording import scientific, spread
 from tests.synthetic import study_runs
-from tests.tiny_backend import TINY, Tiny
 
 EXPERIMENTS = experiments(Config())
 RESULTS = ("metrics.csv", "checkpoint.safetensors", "evaluation.json")
@@ -55,99 +51,6 @@ def test_experiments_are_chosen_by_name_in_the_studys_order():
     for wrong in ("l3", "", "l2,l3"):
         with pytest.raises(InputError, match="--only"):
             choose(wrong, EXPERIMENTS)
-
-
-# --- each run once, a shorter one the beginning of a longer ---
-
-
-@pytest.fixture
-def tiny(monkeypatch):
-    monkeypatch.setattr(backends, "find", lambda _: Tiny)
-    monkeypatch.setattr(backends, "find_group", lambda _: None)
-
-
-NEEDS = {TINY.replace(epochs=e, seed=s): e == 2 for e in (5, 2, 3) for s in (0, 1)}
-
-
-def run_chain(out: Path, should_stop=lambda _: False, needs=NEEDS):
-    """Train what is needed; the epochs that it took, and the configs that came out."""
-    trained, came = [], []
-    watch = Watch(on_epoch=trained.append, should_stop=lambda: should_stop(len(trained)))
-    try:
-        for config, run in chains.train(
-            chains.targets(needs, out, "jax"), "jax", out, device="cpu", watch=watch
-        ):
-            assert not isinstance(run, InputError)
-            came.append(config)
-    except Interrupted:
-        pass
-    return len(trained), came
-
-
-def contents(out: Path):
-    return {(path.name, file): (path / file).read_bytes()
-            for path in out.iterdir() for file in RESULTS}  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory):
-    """The files of every run trained by itself, from its own start."""
-    out = tmp_path_factory.mktemp("alone")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(backends, "find", lambda _: Tiny)
-        for config in NEEDS:
-            train(config, device="cpu", out=out / slug(config, "jax"))
-    return contents(out)
-
-
-def test_a_chain_trains_each_epoch_once_and_leaves_the_files_of_single_runs(tiny, whole, tmp_path):
-    out = tmp_path / "chain"
-    trained, came = run_chain(out)
-    assert trained == 2 * 5  # 2, 3 and 5 epochs of two seeds
-    assert set(came) == set(NEEDS)
-    assert contents(out) == whole
-    assert run_chain(out) == (0, came)
-
-
-@pytest.mark.parametrize("after", [1, 2, 4, 6, 9])
-def test_a_chain_stopped_anywhere_goes_on_where_it_was(tiny, whole, tmp_path, after):
-    out = tmp_path / "chain"
-    first, _ = run_chain(out, should_stop=lambda trained: trained >= after)
-    second, _ = run_chain(out)
-    assert (first, first + second) == (after, 10)
-    assert contents(out) == whole
-
-
-def test_a_kill_while_a_run_is_extended_leaves_the_longer_one_whole_or_not_at_all(
-    tiny, whole, tmp_path, monkeypatch
-):
-    out, rename = tmp_path / "chain", Path.rename
-    monkeypatch.setattr(Path, "rename", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
-    with pytest.raises(KeyboardInterrupt):
-        run_chain(out)
-    monkeypatch.setattr(Path, "rename", rename)
-    assert not (out / slug(TINY.replace(epochs=3), "jax")).exists()
-    assert run_chain(out)[0] == 2 * 3  # from the two that were there, of 2 epochs
-    assert contents(out) == whole
-
-
-def test_a_longer_run_that_is_there_answers_for_curves_but_not_for_an_end(tiny, tmp_path):
-    out = tmp_path / "runs"
-    long = TINY.replace(epochs=5)
-    train(long, device="cpu", out=out / slug(long, "jax"))
-    trained, came = run_chain(out, needs={TINY.replace(epochs=3): False})
-    assert (trained, came) == (0, [long])
-    trained, came = run_chain(out, needs={TINY.replace(epochs=3): True})
-    assert (trained, came) == (3, [TINY.replace(epochs=3)])
-
-
-def test_a_damaged_shorter_run_is_said_and_not_built_upon(tiny, tmp_path):
-    out, short = tmp_path, TINY.replace(epochs=2)
-    train(short, device="cpu", out=out / slug(short, "jax"))
-    (out / slug(short, "jax") / "metrics.csv").write_text("epoch\n")
-    with pytest.raises(InputError, match=r"metrics\.csv: damaged"):
-        chains.extend(out / slug(short, "jax"), TINY, out / slug(TINY, "jax"))
-    assert not RunDirectory(out / slug(TINY, "jax")).exists()
 
 
 def test_records_cut_a_longer_run_for_a_shorter_one(records):

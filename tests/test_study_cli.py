@@ -64,7 +64,7 @@ def test_the_forward_pass_in_numpy_is_the_backends(quick, digits):
     trained = load_run(quick[0] / "runs-quick" / "digits-shallow-epochs=2-seed=0-jax")
     logits = forward(trained.weights, scale_pixels(digits.test.images, "float64"))
     assert np.array_equal(logits.argmax(axis=1), trained.evaluation.predictions)
-    # the run's own, in float32: measured 1e-8 apart, a rounding of the loss is 1e-7
+    # the run's own, in float32: measured 2e-8 apart at most, a rounding of the loss is 1e-7
     loss = cross_entropy(logits, digits.test.labels)
     assert loss == pytest.approx(trained.evaluation.loss, rel=1e-6)
 

@@ -41,7 +41,7 @@ def test_a_changed_number_is_seen(made):
 
 def test_each_figure_was_drawn_from_this_evidence(made):
     entries = made["all_evidence"]()["jax"]
-    shown = [name for name in made["build"].ENTRIES if made["drawn_from"](name, entries)]
+    shown = [name for name in made["build"].OF_STUDY if made["drawn_from"](name, entries)]
     assert shown
     for name in shown:
         assert made["stamp"](name, entries).encode() in made["figure_file"](name).read_bytes(), name
@@ -99,6 +99,10 @@ def test_evidence_is_added_piece_by_piece_and_keeps_nothing_twice():
     assert sum(at_once[str(chosen)]["confusion_matrix"][0]) == 100
 
 
-def test_evidence_of_a_backend_is_small(made):
-    for backend in made["all_evidence"]():
-        assert made["evidence_file"](backend).stat().st_size < 400_000, backend
+def test_evidence_of_five_seeds_is_small_and_reads_back_as_it_was(tmp_path, made):
+    runs = study_runs(seeds=range(5))
+    entries = evidence.merge({}, kept(runs))
+    evidence.write(tmp_path / "x.json", entries)
+    assert evidence.read(tmp_path / "x.json") == entries
+    assert (tmp_path / "x.json").stat().st_size < 400_000
+    assert evidence.read(tmp_path / "none.json") == {}

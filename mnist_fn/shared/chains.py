@@ -37,6 +37,18 @@ def targets(needs: Mapping[Config, bool], out: Path, backend: str) -> list[Confi
     return sorted(chosen, key=lambda config: config.epochs)
 
 
+def epochs_left(configs: list[Config], out: Path, backend: str) -> dict[Config, int]:
+    """How many epochs each run takes, were those that stand unfinished still to be begun."""
+    finished = _finished(out, backend)
+    left = {}
+    for config in configs:
+        there = (
+            c.epochs for c in {**finished, **dict.fromkeys(configs)} if is_beginning(c, config)
+        )
+        left[config] = 0 if config in finished else config.epochs - max(there, default=0)
+    return left
+
+
 def train(configs: list[Config], backend: str, out: Path, **how: Any) -> Iterator[Result]:
     """Train what is not there yet and yield every run, the shortest first.
 

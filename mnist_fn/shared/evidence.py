@@ -18,7 +18,8 @@ from mnist_fn.shared.run import Run
 from mnist_fn.shared.state import StateTree
 from mnist_fn.shared.study import Experiment
 
-DIGITS = 6  # significant, of a figure
+# Whole numbers are shorter: losses in 1e-7 nats, six digits of any that is judged, shares in 1e-6.
+_UNITS = {"loss": 10**7, "accuracy": 10**6}
 Entry = dict[str, Any]  # one run; a file maps `records.slug` to these
 _NOT_KEPT = Evaluation(math.nan, np.zeros(0, np.uint8), np.zeros((10, 10), np.int64))
 
@@ -37,7 +38,7 @@ def compact(run: Run, header: Header, experiments: Iterable[Experiment]) -> Entr
         "config": {f.name: values[f.name] for f in fields(Config)
                    if getattr(run.config, f.name) != f.default},
         "where": {"machine": header.machine, "device": header.device, "versions": header.versions},
-        "epochs": {name: [float(f"{row[name]:.{DIGITS}g}") for row in run.rows]
+        "epochs": {name: [round(row[name] * _unit(name)) for row in run.rows]
                    for name in _columns(first, experiments)},
     }  # fmt: skip
     if any(first in experiment.configs and experiment.at_end for experiment in experiments):
@@ -45,6 +46,10 @@ def compact(run: Run, header: Header, experiments: Iterable[Experiment]) -> Entr
         entry["templates"] = Records([run]).templates.get(run.config)
         entry["weights"] = weights_digest(run.weights)
     return entry
+
+
+def _unit(column: str) -> int:
+    return next(unit for measure, unit in _UNITS.items() if measure in column)
 
 
 def _columns(first: Config, experiments: Iterable[Experiment]) -> list[str]:
@@ -67,9 +72,10 @@ def restore(entry: Entry, backend: str) -> Run:
     """The run that an entry keeps: no weights, no predictions, of the metrics what was read."""
     config = config_of(entry)
     rows = [
-        {"epoch": epoch, **{name: column[epoch - 1] for name, column in entry["epochs"].items()}}
+        {"epoch": epoch, **{name: column[epoch - 1] / _unit(name)
+                            for name, column in entry["epochs"].items()}}
         for epoch in range(1, config.epochs + 1)
-    ]
+    ]  # fmt: skip
     evaluation = _NOT_KEPT
     if "confusion_matrix" in entry:
         matrix = np.array(entry["confusion_matrix"], dtype=np.int64)
@@ -106,16 +112,24 @@ def merge(entries: Mapping[str, Entry], more: Mapping[str, Entry]) -> dict[str, 
 
 def read(path: Path) -> dict[str, Entry]:
     """The entries of a file, none if it is not there."""
-    return json.loads(path.read_text()) if path.exists() else {}
+    if not path.exists():
+        return {}
+    document = json.loads(path.read_text())
+    where = document["where"]
+    return {name: {**run, "where": where[run["where"]]} for name, run in document["runs"].items()}
 
 
 def write(path: Path, entries: Mapping[str, Entry]) -> None:
-    """A line for each run, so that a diff shows what was added."""
-    lines = (
-        f"{json.dumps(name)}: {json.dumps(entry, separators=(',', ':'))}"
-        for name, entry in entries.items()
-    )
-    path.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+    """A line for each run, so that a diff shows what was added; where they were made once."""
+    where: list[Any] = []
+    lines = []
+    for name, entry in entries.items():
+        if entry["where"] not in where:
+            where.append(entry["where"])
+        short = {**entry, "where": where.index(entry["where"])}
+        lines.append(f"{json.dumps(name)}: {json.dumps(short, separators=(',', ':'))}")
+    runs = ",\n".join(lines)
+    path.write_text(f'{{"where": {json.dumps(where)},\n"runs": {{\n{runs}\n}}}}\n')
 
 
 def runs_for(entries: Mapping[str, Entry], experiment: Experiment) -> dict[str, Entry]:
