@@ -32,7 +32,7 @@ types: $(VENV)/.tested
 	$(BIN)/basedpyright
 
 test: lint types
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache

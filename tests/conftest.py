@@ -25,6 +25,9 @@ REQUIRED = os.environ.get("MNIST_FN_REQUIRE_MNIST") == "1"
 
 def pytest_configure(config):
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
+    config.compiled = None
+    if hasattr(config, "workerinput"):  # one of several processes: the first has done the rest
+        return
     # One place for compiled programs: many tests run the same small ones, in many processes.
     config.compiled = tempfile.mkdtemp(prefix="mnist-fn-compiled-")
     os.environ["JAX_COMPILATION_CACHE_DIR"] = config.compiled
@@ -32,7 +35,8 @@ def pytest_configure(config):
 
 
 def pytest_unconfigure(config):
-    shutil.rmtree(config.compiled, ignore_errors=True)
+    if config.compiled is not None:
+        shutil.rmtree(config.compiled, ignore_errors=True)
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@ each time, which phase it enters: what `killing.py` aims at.
 import math
 import os
 import signal
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,8 @@ PHASES = {"l": "load", "c": "compile", "t": "train", "w": "write", "e": "evaluat
 def marked(letter: str, function: Callable) -> Callable:
     def call(*args: Any, **more: Any) -> Any:
         os.write(1, letter.encode())
+        if os.environ.get("MARKED_WAIT") == letter:  # for a signal that must find us here
+            time.sleep(60)
         return function(*args, **more)
 
     return call

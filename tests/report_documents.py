@@ -44,8 +44,11 @@ PARITY = {
                 **_NAME,
                 "threshold": 1e-8,
                 "factor": 3.0,
+                "steps": [1, 2, 3, 4],
                 "tracks": [
-                    {"name": "jax | torch", "first_step_above_threshold": 20100,
+                    {"name": "jax and torch", "kind": "frameworks", "predictions": [0, 0],
+                     "divergence": [1e-15, 3e-15, 1e-14, 2e-14],
+                     "first_step_above_threshold": 20100,
                      "first_epoch_with_another_prediction": None},
                 ],
                 "claims": [{"twins": "ulp twin", "holds": True}],
@@ -54,7 +57,8 @@ PARITY = {
     },
     "statistics": {
         "statistics": [
-            {**_NAME, "tost": {"n": 30, "mean": 0.012, "interval": [-0.03, 0.05], "margin": 0.1,
+            {**_NAME, "accuracy": {"jax": {}, "torch": {}},
+             "tost": {"n": 30, "mean": 0.012, "interval": [-0.03, 0.05], "margin": 0.1,
                                "verdict": "equivalent"}}
         ]
     },

@@ -56,12 +56,10 @@ def test_the_ladder_holds_in_float64_on_digits(digits, hidden, optimizer):
 
 
 @pytest.mark.mnist
-@pytest.mark.parametrize(
-    ("hidden", "precision"), [((512,), "float64"), ((512,), "float32"), ((), "float32")]
-)
-def test_the_ladder_holds_on_mnist(mnist, hidden, precision):
-    """300 steps, an epoch; 3,000 are `mnist-fn parity --level full`."""
-    holds(ladder(mnist, dataset="mnist", hidden=hidden, l2=3e-5, precision=precision, steps=300))
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+def test_the_ladder_holds_on_mnist(mnist, precision):
+    """The best model, 300 steps; all models and 3,000 are `mnist-fn parity --level full`."""
+    holds(ladder(mnist, dataset="mnist", hidden=(512,), l2=3e-5, precision=precision, steps=300))
 
 
 @pytest.mark.parametrize("other", ["jax", "torch"])
@@ -95,7 +93,9 @@ def test_twenty_bugs_or_more_on_every_rung():
 def test_a_failing_trajectory_names_step_tensor_and_index(digits, monkeypatch):
     (bug,) = (bug for bug in BUGS if bug.rung == "trajectory")
     monkeypatch.setattr(bug.place, bug.change)
-    worst = ladder(digits)[-1].worst
+    config = Config(dataset="digits", hidden=(16, 8), l2=1e-3, precision="float64")
+    *_, last = climb(Pair(kept_jax, backends.find("torch"), config, digits), steps=48)
+    worst = last.worst
     assert worst.what.startswith("step 41: layer")
     assert worst.difference.where in worst.what
     assert worst.difference.left != worst.difference.right
@@ -180,18 +180,10 @@ def test_a_plan_refuses_what_it_does_not_know(changes, words):
         make_plan(**asked)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "words"),
-    [
-        (["--model", "huge"], "--model 'huge': must be one of"),
-        (["--level", "statistics", "--seeds", "1"], "--seeds 1: must be between 2 and 1000"),
-        (["--data-dir", "/nowhere", "--dataset", "mnist"], "/nowhere"),
-    ],
-)
-def test_bad_input_is_one_line(command, arguments, words):
-    done = command("parity", "--dataset", "digits", *arguments)
+def test_bad_input_is_one_line(command):
+    done = command("parity", "--dataset", "digits", "--level", "statistics", "--seeds", "1")
     assert (done.returncode, len(done.stderr.splitlines()), done.stdout) == (2, 1, "")
-    assert words in done.stderr
+    assert "--seeds 1: must be between 2 and 1000" in done.stderr
 
 
 def test_a_backend_without_float32_says_so(digits, arbiter):

@@ -199,7 +199,8 @@ def test_two_processes_and_one_folder(tmp_path, command):
     assert third.returncode == 130
 
 
-def test_ctrl_c_where_nothing_is_to_be_saved(tmp_path, tiny):
+def test_ctrl_c_where_nothing_is_to_be_saved(tmp_path, tiny, monkeypatch):
+    monkeypatch.setenv("MARKED_WAIT", "l")
     run = train(TINY, "tiny", out=tmp_path / "r").path
     process = start("tests.marked", "evaluate", str(run), "--backend", "jax", **PIPES)
     _, said = signal_in_phase(process, signal.SIGINT, "l", 1, 0)
