@@ -24,7 +24,8 @@ To measure anew, on a machine that does nothing else:
     mnist-fn bench --device gpu --out docs/evidence/bench-gpu.json     # where there is a GPU
     mnist-fn bench --device gpu --quick --trace trace                  # its kernels by name
     mnist-fn bench --device gpu --quick --precision tf32               # or bf16: what they gain
-    mnist-fn sweep --device gpu --seeds 30 --precision tf32            # and what they cost
+    mnist-fn parity --level statistics --seeds 30 --device gpu --backends jax,jax \\
+        --precision float32,tf32 --out runs-gpu                        # and what they cost
     python docs/make_performance.py
 
 What lies above the floor, and what did not help. XLA makes one loop of each of Adam's three
