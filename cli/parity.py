@@ -82,6 +82,8 @@ def command(
         precisions=options.words(precision),
         dataset=dataset,
     )
+    if out is not None:
+        proving.open_folder(out)
     document = proving.prove(plan, data_dir, out, seeds)
     if out is not None:
         proving.write(out, document)

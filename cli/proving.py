@@ -34,7 +34,10 @@ def prove(plan: Plan, data_dir: Path | None, out: Path | None, seeds: int) -> di
     Raises:
         InputError: bad data or device, a precision that a backend lacks.
     """
+    if not 2 <= seeds <= 1000:
+        raise InputError(f"--seeds {seeds}: must be between 2 and 1000")
     dataset = load(plan.dataset, data_dir)
+    devices = _devices(plan, dataset)
     if plan.level == "statistics":
         found = _statistics(plan, dataset, data_dir, out or Path("runs"), seeds)
         passed = all(one["tost"]["verdict"] == "equivalent" for one in found)
@@ -51,7 +54,7 @@ def prove(plan: Plan, data_dir: Path | None, out: Path | None, seeds: int) -> di
         "level": plan.level,
         "passed": passed,
         "backends": list(plan.names),
-        "devices": _devices(plan, dataset),
+        "devices": devices,
         "dataset": plan.dataset,
         "dataset_sha256": dataset.sha256,
         "machine": machine(),
@@ -61,12 +64,16 @@ def prove(plan: Plan, data_dir: Path | None, out: Path | None, seeds: int) -> di
     }
 
 
-def write(out: Path, document: dict[str, Any]) -> None:
-    """Keep the document as `parity-LEVEL.json`; InputError if it can't be written."""
+def open_folder(out: Path) -> None:
+    """Make the folder before anything is measured for it; InputError if it can't be."""
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"--out {out}: can't be made ({error.strerror})") from error
+
+
+def write(out: Path, document: dict[str, Any]) -> None:
+    """Keep the document as `parity-LEVEL.json`; InputError if it can't be written."""
     write_sealed(out / f"parity-{document['level']}.json", document)
 
 
@@ -77,7 +84,14 @@ def _devices(plan: Plan, dataset: Dataset) -> list[str]:
     found = []
     for name, device, precision in zip(plan.names, plan.devices, precisions, strict=True):
         config = Config(dataset=plan.dataset, hidden=(), precision=precision, batch_size=1)
-        found.append(backends.find(name)(config, few, device).device)
+        make = backends.find(name)
+        try:
+            found.append(make(config, few, device).device)
+        except InputError:
+            raise
+        except Exception as error:
+            text = f"{type(error).__name__}: {str(error)[:120]}"
+            raise InputError(f"--backends {name}: can't be made ({text})") from error
     return found
 
 
@@ -109,7 +123,8 @@ def _show_failures(ladders: list[dict[str, Any]]) -> None:
             name = ", ".join(ladder[part] for part in ("model", "optimizer", "precision"))
             console.print(
                 f"\n{name}: first parts at {rung['rung']}: {worst['what']}: "
-                f"{worst['left']:.17g} against {worst['right']:.17g} ({worst['where']})",
+                f"{float(worst['left']):.17g} against {float(worst['right']):.17g} "
+                f"({worst['where']})",
                 soft_wrap=True,
                 markup=False,
             )
@@ -127,16 +142,13 @@ def _horizons(plan: Plan, dataset: Dataset) -> list[dict[str, Any]]:
         _show_name({name: one[name] for name in ("model", "optimizer", "precision")})
         table = Table(box=None, pad_edge=False)
         table.add_column("pair")
-        table.add_column(f"a weight is {one['threshold']:g} apart", justify="right")
+        for limit in one["thresholds"]:
+            table.add_column(f"a weight is {limit:g} apart", justify="right")
         table.add_column("a prediction differs", justify="right")
         for track in one["tracks"]:
-            step = track["first_step_above_threshold"]
-            epoch = track["first_epoch_with_another_prediction"]
-            table.add_row(
-                track["name"],
-                "never" if step is None else f"step {step}",
-                "never" if epoch is None else f"epoch {epoch}",
-            )
+            steps = [_when("step", step) for step in track["first_step_above"]]
+            epoch = _when("epoch", track["first_epoch_with_another_prediction"])
+            table.add_row(track["name"], *steps, epoch)
         console.print(table)
         for claim in one["claims"]:
             holds = "holds" if claim["holds"] else "does not hold"
@@ -146,11 +158,13 @@ def _horizons(plan: Plan, dataset: Dataset) -> list[dict[str, Any]]:
     return found
 
 
+def _when(unit: str, number: int | None) -> str:
+    return "never" if number is None else f"{unit} {number:,}"
+
+
 def _statistics(
     plan: Plan, dataset: Dataset, data_dir: Path | None, out: Path, seeds: int
 ) -> list[dict[str, Any]]:
-    if not 2 <= seeds <= 1000:
-        raise InputError(f"--seeds {seeds}: must be between 2 and 1000")
     sides, names = [], []
     for name, device, precision in zip(
         plan.names, plan.devices, (plan.precisions[0], plan.precisions[-1]), strict=True

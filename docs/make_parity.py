@@ -74,15 +74,16 @@ def horizon() -> str:
     rows, claims = [], []
     for one in document["horizon"]:
         for track in one["tracks"]:
-            step = track["first_step_above_threshold"]
             epoch = track["first_epoch_with_another_prediction"]
+            steps = ["never" if step is None else f"{step:,}" for step in track["first_step_above"]]
             rows.append(
-                [one["precision"], track["name"], "never" if step is None else f"{step:,}",
-                 "never" if epoch is None else str(epoch), f"{track['divergence'][-1]:.0e}",
-                 str(track["predictions"][-1])]
+                [one["precision"], track["name"], *steps,
+                 "never" if epoch is None else str(epoch),
+                 f"{float(track['divergence'][-1]):.0e}", str(track["predictions"][-1])]
             )  # fmt: skip
         claims += [claim_line(one, claim) for claim in one["claims"]]
-    head = ["precision", "pair", "first step with a weight 1e-9 apart",
+    limits = document["horizon"][0]["thresholds"]
+    head = ["precision", "pair", *(f"first step with a weight {limit:g} apart" for limit in limits),
             "first epoch with another prediction", "weights at the end",
             "predictions at the end"]  # fmt: skip
     picture = f"![How far two frameworks and their twins are apart]({FIGURE.name})"
@@ -92,16 +93,11 @@ def horizon() -> str:
 
 def claim_line(one: dict[str, Any], claim: dict[str, Any]) -> str:
     verdict = "holds" if claim["holds"] else "is refuted"
-    times = []
-    for what in ("weights", "predictions"):
-        factor = claim[what]["factor"]
-        if factor is not None:
-            times.append(f"{what} {factor:.2f} times as soon as the soonest twin")
-    return (
-        f"- {one['precision']}, against {claim['draws']} {claim['twins']}s: **{verdict}**"
-        + (f"; {', '.join(times)}" if times else "")
-        + f"; at most {claim['peak']:g} times as far apart as the furthest twin "
-        f"(step {claim['peak_at_step']:,})."
+    names = [*(f"a weight {limit:g} apart" for limit in one["thresholds"]), "a prediction"]
+    times = zip(names, [*claim["weights"], claim["predictions"]], strict=True)
+    factors = [f"{name} {t['factor']:.2f}" for name, t in times if t["factor"] is not None]
+    return f"- {one['precision']}, against {claim['draws']} {claim['twins']}s: **{verdict}**" + (
+        f" (times as soon as the soonest twin: {', '.join(factors)})." if factors else "."
     )
 
 

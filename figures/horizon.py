@@ -30,8 +30,10 @@ def plot(records: Sequence[dict[str, Any]], ax: style.Panels | None = None) -> s
             apart[apart == 0] = np.nan
             width = 2.0 if place == 0 else 0.9
             panel.plot(record["steps"], apart, color=colours[place], linewidth=width)
-        panel.axhline(record["threshold"], color=style.ink(), linewidth=0.8, linestyle=":")
-        panel.set(xscale="log", yscale="log", xlabel="step", title=record["precision"])
+        for limit in record["thresholds"]:
+            panel.axhline(limit, color=style.ink(), linewidth=0.8, linestyle=":")
+        name = ", ".join(record[part] for part in ("model", "optimizer", "precision"))
+        panel.set(xscale="log", yscale="log", xlabel="step", title=name)
         _mark_epochs(panel, record)
     panels[0].set_ylim(1e-20, 3)  # the weight of a pixel that is never lit decays below
     panels[0].set_ylabel("largest difference of any weight")

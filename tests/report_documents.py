@@ -42,13 +42,13 @@ PARITY = {
         "horizon": [
             {
                 **_NAME,
-                "threshold": 1e-8,
+                "thresholds": [1e-9, 1e-2],
                 "factor": 3.0,
                 "steps": [1, 2, 3, 4],
                 "tracks": [
                     {"name": "jax and torch", "kind": "frameworks", "predictions": [0, 0],
                      "divergence": [1e-15, 3e-15, 1e-14, 2e-14],
-                     "first_step_above_threshold": 20100,
+                     "first_step_above": [20100, None],
                      "first_epoch_with_another_prediction": None},
                 ],
                 "claims": [{"twins": "ulp twin", "holds": True}],

@@ -41,9 +41,8 @@ def test_the_claim_fails_for_another_experiment(digits):
         return backends.find("torch")(config.replace(learning_rate=5.0005e-3), dataset, device)
 
     found = horizon.measure(pair(digits, off), length=1)
-    assert found["tracks"][0]["first_step_above_threshold"] == 1
+    assert found["tracks"][0]["first_step_above"] == [1, None]
     assert [claim["holds"] for claim in found["claims"]] == [False, False]
-    assert all(claim["peak"] > 1e6 for claim in found["claims"])
 
 
 def track(kind, divergence, predictions):
@@ -66,7 +65,7 @@ def test_sooner_than_the_soonest_twin_by_a_factor(frameworks, twins, holds):
     tracks += [track("ulp twin", passing(step), [0, 0]) for step in twins]
     (claim,) = claims(tracks, steps)
     assert FACTOR == 2
-    assert claim["holds"] == claim["weights"]["holds"] == holds
+    assert claim["holds"] == claim["weights"][0]["holds"] == holds
 
 
 def test_an_ulp_twin_differs_in_one_weight_by_one_ulp(small):

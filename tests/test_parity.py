@@ -1,21 +1,26 @@
 """The ladder: that it holds, and that each porting bug is found at its rung."""
 
+import importlib
 import json
 import os
 import re
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
+import torch
 from porting_bugs import BUGS
 
+from cli import proving
 from mnist_fn import Config, InputError
 from mnist_fn.shared import backend as backends
 from mnist_fn.shared.checks import Pair
-from mnist_fn.shared.compare import compare
+from mnist_fn.shared.compare import compare, compare_trees
 from mnist_fn.shared.levels import OPTIMIZERS, make_plan
 from mnist_fn.shared.parity import RUNGS, climb
 from mnist_fn.shared.trajectory import differing_predictions
+from torch_ref.weights import from_state_dict
 
 PLUGIN = str(Path(__file__).parent / "plugin")
 
@@ -134,14 +139,63 @@ def test_a_difference_says_where_and_how_large():
     assert (apart.absolute, apart.relative) == (2, 0.5)
 
 
-def test_a_backend_that_raises_fails_its_rung(digits, monkeypatch):
-    def broken(*_):
-        raise ZeroDivisionError("no")
+def broken(*_):
+    raise ZeroDivisionError("no")
 
-    monkeypatch.setattr("torch_ref.backend.TorchBackend.gradients", broken)
-    rungs = ladder(digits)
-    assert rungs[-1].name == "gradients"
-    assert "ZeroDivisionError: no" in rungs[-1].worst.difference.where
+
+@pytest.mark.parametrize(
+    ("place", "change", "rung"),
+    [
+        ("torch_ref.backend.TorchBackend.gradients", broken, "gradients"),
+        ("torch_ref.backend.TorchBackend.load", broken, "inputs"),
+        ("torch_ref.backend.TorchBackend.gradients", lambda *_: {}, "gradients"),
+        ("torch_ref.backend.TorchBackend.logits",
+         lambda *_: np.full((360, 10), np.nan), "inputs"),
+    ],
+)  # fmt: skip
+def test_what_a_broken_backend_gives_is_a_failed_rung_in_words(
+    digits, monkeypatch, capsys, place, change, rung
+):
+    """Errors, missing tensors and NaN make no traceback, and a document that JSON can hold."""
+    monkeypatch.setattr(place, change)
+    plan = make_plan("quick", ["torch", "torch"], ["cpu"], models=["linear"], dataset="digits")
+    document = proving.prove(plan, None, None, 10)
+    assert not document["passed"]
+    assert [ladder["rungs"][-1]["rung"] for ladder in document["ladders"]] == [rung, rung]
+    assert json.loads(json.dumps(document, allow_nan=False)) == document
+    assert f"first parts at {rung}" in capsys.readouterr().err
+
+
+def test_a_float32_training_that_ends_in_nan_does_not_pass(digits, monkeypatch):
+    """Its twin is NaN as well: infinity is within no bound."""
+
+    def nan(state):
+        tree = from_state_dict(state)
+        return {k: {n: np.full_like(v, np.nan) for n, v in layer.items()}
+                for k, layer in tree.items()}  # fmt: skip
+
+    monkeypatch.setattr("torch_ref.backend.from_state_dict", nan)
+    (found,) = ladder(digits, "torch", "torch", ("trajectory",), precision="float32")
+    assert not found.passed
+
+
+def test_a_tensor_that_one_side_lacks_is_a_difference():
+    one, two = {"a": {"kernel": np.ones(2)}}, {"a": {"kernel": np.ones(2), "bias": np.ones(1)}}
+    for left, right in ((one, two), (two, one)):
+        assert max(d.absolute for d in compare_trees(left, right)) == np.inf
+
+
+def test_float32_products_are_float32(small):
+    """What GPUs would round to TF32 by default is asked for in full on both."""
+    jax_backend = importlib.import_module("mnist_fn.backend")
+    model = jax_backend.make_model(Config(), 10, jax_backend.find_devices("cpu")[0])
+    text = str(jax.make_jaxpr(model.init)(jax.random.key(0), np.zeros((1, 64), np.float32)))
+    products = re.findall(r"dot_general\[.*?\]\s", text, re.DOTALL)
+    assert products
+    assert all("HIGHEST" in product for product in products)
+    torch.set_float32_matmul_precision("medium")
+    backends.find("torch")(Config(dataset="digits"), small, "cpu")
+    assert torch.get_float32_matmul_precision() == "highest"
 
 
 def test_the_command_climbs_and_keeps_its_document(command, tmp_path):
@@ -156,6 +210,7 @@ def test_the_command_climbs_and_keeps_its_document(command, tmp_path):
     (one,) = document["ladders"]
     assert [rung["rung"] for rung in one["rungs"]] == list(RUNGS)
     assert {"absolute", "relative", "ulps", "tolerance", "reason"} <= set(one["rungs"][1]["worst"])
+    assert len(one["rungs"][3]["checks"]) == 4  # kernel and bias, at the start and at the kink
     assert json.loads((tmp_path / "here" / "parity-quick.json").read_text())["passed"]
     for word in ("ulps", "bound", "sums in another order", "trajectory"):
         assert word in done.stderr

@@ -71,7 +71,7 @@ def _parity(document: Document) -> list[Table]:
         rows = [
             [
                 track["name"],
-                _never("step", track["first_step_above_threshold"]),
+                *(_never("step", step) for step in track["first_step_above"]),
                 _never("epoch", track["first_epoch_with_another_prediction"]),
             ]
             for track in one["tracks"]
@@ -81,7 +81,8 @@ def _parity(document: Document) -> list[Table]:
             f"{one['factor']:g}: {'holds' if claim['holds'] else 'does not hold'}"
             for claim in one["claims"]
         )
-        head = ["pair", f"a weight is {one['threshold']:g} apart", "a prediction differs"]
+        limits = [f"a weight is {limit:g} apart" for limit in one["thresholds"]]
+        head = ["pair", *limits, "a prediction differs"]
         made.append(Table(f"Horizon: {_experiment(one)}", head, rows, f"{said}. {where}"))
     if found := document.get("statistics", ()):
         rows = [_statistics(one) for one in found]
@@ -101,8 +102,8 @@ def _rung(rung: dict[str, Any]) -> list[str]:
     return [
         rung["rung"],
         "passed" if rung["passed"] else "failed",
-        f"{worst[worst['measure']]:.1e} {worst['measure']}",
-        f"{worst['tolerance']:.1e}",
+        f"{float(worst[worst['measure']]):.1e} {worst['measure']}",
+        f"{float(worst['tolerance']):.1e}",
         worst["what"],
     ]
 

@@ -22,9 +22,14 @@ class Difference:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; a number that is not finite becomes its name."""
         return {
-            name: value if isinstance(value, str) or np.isfinite(value) else str(value)
+            name: value if isinstance(value, str) else plain(value)
             for name, value in vars(self).items()
         }
+
+
+def plain(value: float) -> float | str:
+    """A number for JSON: what is not finite by its name, which `float` reads back."""
+    return float(value) if np.isfinite(value) else str(float(value))
 
 
 def compare(name: str, left: np.ndarray, right: np.ndarray) -> Difference:
@@ -54,12 +59,12 @@ def compare(name: str, left: np.ndarray, right: np.ndarray) -> Difference:
 
 
 def compare_trees(left: ParamTree, right: ParamTree, prefix: str = "") -> list[Difference]:
-    """A Difference for each named tensor of two trees with the same names."""
-    others = dict(named_tensors(right))
+    """A Difference for each named tensor of either tree; one that the other lacks is infinite."""
+    ours, theirs = dict(named_tensors(left)), dict(named_tensors(right))
     missing = np.zeros(0)
     return [
-        compare(prefix + name, tensor, others.get(name, missing))
-        for name, tensor in named_tensors(left)
+        compare(prefix + name, ours.get(name, missing), theirs.get(name, missing))
+        for name in {**ours, **theirs}
     ]
 
 

@@ -5,8 +5,10 @@ inputs, logits, loss, gradients, one optimizer step, trajectory, predictions.
 """
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from mnist_fn.shared import rungs
+from mnist_fn.shared.backend import Backend
 from mnist_fn.shared.checks import Check, Pair, Rung, run_rung
 from mnist_fn.shared.trajectory import Trajectory
 
@@ -18,7 +20,7 @@ RUNGS = ("inputs", "logits", "loss", "gradients", "step", "trajectory", "predict
 def climb(pair: Pair, names: tuple[str, ...] = RUNGS, steps: int = 300) -> Iterator[Rung]:
     """The rungs in turn; ends after the first that fails.
 
-    A backend that raises fails its rung with what it said.
+    A backend that raises fails its rung with what it said, one that can't be made the first.
 
     Args:
         pair: the two backends and the experiment.
@@ -28,7 +30,8 @@ def climb(pair: Pair, names: tuple[str, ...] = RUNGS, steps: int = 300) -> Itera
     Raises:
         InputError: a backend doesn't have the device or the precision.
     """
-    backends, start = pair.make(), pair.start
+    backends: list[Backend] = []
+    start = pair.start
     trained = Trajectory(pair, backends, steps)
     checks: dict[str, Callable[[], list[Check]]] = {
         "inputs": lambda: rungs.inputs(pair, backends, start),
@@ -39,8 +42,14 @@ def climb(pair: Pair, names: tuple[str, ...] = RUNGS, steps: int = 300) -> Itera
         "trajectory": trained.weights,
         "predictions": trained.predictions,
     }
+
+    def checked(name: str) -> list[Check]:
+        if not backends:
+            backends.extend(pair.make())
+        return checks[name]()
+
     for name in names:
-        rung = run_rung(name, checks[name])
+        rung = run_rung(name, partial(checked, name))
         yield rung
         if not rung.passed:
             return

@@ -50,7 +50,8 @@ def tost(differences: Sequence[float], margin: float) -> Equivalence:
 
     `equivalent`: both tests reject, so the 90 % interval lies within ±margin. `different`: not
     equivalent, and a two-sided test rejects no difference. Else `not decided`: not significant is
-    not the same as equal. The power takes the two noncentral t tails, at a true difference of 0.
+    not the same as equal. The power is at least that from the two noncentral t tails, at a true
+    difference of 0 and the observed sd.
 
     Raises:
         InputError: fewer than two pairs.
@@ -122,7 +123,7 @@ def compare_runs(left: Sequence[Run], right: Sequence[Run], labels: np.ndarray) 
         "mcnemar": {
             "significant": sum(pair.p < ALPHA for pair in pairs),
             "expected_by_chance": ALPHA * len(pairs),
-            "smallest_p": min(pair.p for pair in pairs),
+            "pairs": [asdict(pair) for pair in pairs],
         },
         "churn": {
             "between_sides": float(np.mean([pair.churn for pair in pairs])),
