@@ -123,7 +123,7 @@ def statistics() -> str:
     left, right = document["backends"]
     head = ["model", "n", left, right, "difference", "90 % interval", "sd", "δ", "p", "power",
             "verdict"]  # fmt: skip
-    then = ["model", "McNemar p < 0.05", "by chance", "churn between backends",
+    then = ["model", "McNemar p < 0.05", "by chance, at most", "churn between backends",
             f"between seeds, {left}", f"between seeds, {right}"]  # fmt: skip
     return "\n\n".join([table(head, rows), table(then, second), where(document)])
 
