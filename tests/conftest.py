@@ -27,6 +27,7 @@ def pytest_configure(config):
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
     config.compiled = None
     if hasattr(config, "workerinput"):  # one of several processes: the first has done the rest
+        os.environ.setdefault("OMP_NUM_THREADS", "1")  # each its core: they would fight for both
         return
     # One place for compiled programs: many tests run the same small ones, in many processes.
     config.compiled = tempfile.mkdtemp(prefix="mnist-fn-compiled-")
