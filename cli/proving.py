@@ -215,11 +215,12 @@ def _show_statistics(found: list[dict[str, Any]]) -> None:
     console.print(table)
     for one in found:
         mcnemar, churn = one["mcnemar"], one["churn"]
-        scale = ", ".join(f"{n} {v:.2%}" for n, v in churn["between_seeds"].items())
+        n, seeds = one["tost"]["n"], mcnemar["between_seeds"]
+        told = ", ".join(f"{name} {count} of {n - 1}" for name, count in seeds.items())
+        scale = ", ".join(f"{name} {share:.2%}" for name, share in churn["between_seeds"].items())
         console.print(
-            f"{one['model']}: McNemar p < {one['alpha']:g} in {mcnemar['significant']} of "
-            f"{one['tost']['n']} seeds ({mcnemar['expected_by_chance']:.1f} by chance); churn "
-            f"{churn['between_sides']:.2%}, between seeds of one side {scale}",
+            f"{one['model']}: McNemar p < {one['alpha']:g} in {mcnemar['significant']} of {n} "
+            f"(between seeds of one side: {told}); churn {churn['between_sides']:.2%} ({scale})",
             soft_wrap=True,
         )
     left, right = found[0]["accuracy"]

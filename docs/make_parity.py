@@ -114,17 +114,18 @@ def statistics() -> str:
              "{:+.3f} to {:+.3f}".format(*t["interval"]), f"{t['sd']:.3f}", f"{t['margin']:.2f}",
              f"{t['p']:.1e}", f"{t['power']:.2f}", f"**{t['verdict']}**"]
         )  # fmt: skip
+        mcnemar = one["mcnemar"]
+        between = [f"{count} of {t['n'] - 1}" for count in mcnemar["between_seeds"].values()]
         seeds = [f"{share:.2%}" for share in churn["between_seeds"].values()]
         second.append(
-            [one["model"], f"{one['mcnemar']['significant']} of {t['n']}",
-             f"{one['mcnemar']['expected_by_chance']:.1f}", f"{churn['between_sides']:.2%}",
-             *seeds]
+            [one["model"], f"{mcnemar['significant']} of {t['n']}", *between,
+             f"{churn['between_sides']:.2%}", *seeds]
         )  # fmt: skip
     left, right = document["backends"]
     head = ["model", "n", left, right, "difference", "90 % interval", "sd", "δ", "p", "power",
             "verdict"]  # fmt: skip
-    then = ["model", "McNemar p < 0.05", "by chance, at most", "churn between backends",
-            f"between seeds, {left}", f"between seeds, {right}"]  # fmt: skip
+    own = [f"between seeds, {name}" for name in (left, right)]
+    then = ["model", "McNemar p < 0.05 between backends", *own, "churn between backends", *own]
     return "\n\n".join([table(head, rows), table(then, second), where(document)])
 
 

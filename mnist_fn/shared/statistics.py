@@ -95,8 +95,8 @@ def compare_runs(left: Sequence[Run], right: Sequence[Run], labels: np.ndarray) 
     """All that is said of two sides' runs, paired: the same experiment and seed on two backends,
     in two precisions or on two devices.
 
-    The test accuracy after the last epoch is compared in percentage points. The scale of churn is
-    that between neighbouring seeds of one side.
+    The test accuracy after the last epoch is compared in percentage points. The scale of churn
+    and of McNemar's test is that between neighbouring seeds of one side.
     """
     margin = MARGINS["long" if len(left) >= LONG else "short"]
     sides = dict(zip(_names(left[0], right[0]), (left, right), strict=True))
@@ -123,6 +123,9 @@ def compare_runs(left: Sequence[Run], right: Sequence[Run], labels: np.ndarray) 
         "mcnemar": {
             "significant": sum(pair.p < ALPHA for pair in pairs),
             "expected_by_chance": ALPHA * len(pairs),
+            "between_seeds": {
+                name: _significant_between_seeds(runs, labels) for name, runs in sides.items()
+            },
             "pairs": [asdict(pair) for pair in pairs],
         },
         "churn": {
@@ -142,6 +145,12 @@ def _names(left: Run, right: Run) -> tuple[str, str]:
         if a != b:
             return a, b
     return "left", "right"
+
+
+def _significant_between_seeds(runs: Sequence[Run], labels: np.ndarray) -> int:
+    """Of the n - 1 neighbouring seeds, how many McNemar's test tells apart."""
+    predictions = [run.evaluation.predictions for run in runs]
+    return sum(disagreement(a, b, labels).p < ALPHA for a, b in itertools.pairwise(predictions))
 
 
 def _churn_between_seeds(runs: Sequence[Run]) -> float:
