@@ -43,13 +43,12 @@ class Check:
         return value / self.tolerance if self.tolerance else value
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
+        """Plain values for JSON, without the reason, which a rung gives once."""
         return {
             "what": self.what,
             **self.difference.to_dict(),
             "tolerance": plain(self.tolerance),
             "measure": self.measure,
-            "reason": self.reason,
         }
 
 
@@ -78,7 +77,7 @@ class Rung:
         return {
             "rung": self.name,
             "passed": self.passed,
-            "worst": self.worst.to_dict(),
+            "worst": {**self.worst.to_dict(), "reason": self.worst.reason},
             "checks": [check.to_dict() for check in self.checks],
         }
 
