@@ -77,6 +77,16 @@ def make_config(**given: Any) -> Config:
     return Config(**{name: value for name, value in given.items() if value is not None})
 
 
+def resolved(dataset: str | None, data_dir: Path | None) -> str | None:
+    """A dataset's name; what `auto` stands for here is said aloud."""
+    if dataset != "auto":
+        return dataset
+    from cli.console import console
+    from mnist_fn.shared.data import resolve_auto
+
+    return resolve_auto(data_dir, lambda line: console.print(line, style="bold"))
+
+
 def words(text: str | None) -> list[str]:
     """Words between commas, none if None."""
     return [part.strip() for part in (text or "").split(",") if part.strip()]

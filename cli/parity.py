@@ -71,8 +71,6 @@ def command(
     from cli.main import print_json
     from mnist_fn.shared.levels import make_plan
 
-    if dataset == "auto":
-        dataset = proving.resolve(data_dir)
     plan = make_plan(
         level,
         options.words(backends),
@@ -80,7 +78,7 @@ def command(
         models=options.words(model),
         optimizers=options.words(optimizer),
         precisions=options.words(precision),
-        dataset=dataset,
+        dataset=options.resolved(dataset, data_dir),
     )
     if out is not None:
         proving.open_folder(out)

@@ -14,18 +14,13 @@ from mnist_fn.shared import backend as backends
 from mnist_fn.shared import levels
 from mnist_fn.shared.checks import Rung
 from mnist_fn.shared.config import Config
-from mnist_fn.shared.data import Dataset, load, resolve_auto
+from mnist_fn.shared.data import Dataset, load
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.levels import STATISTICS_EPOCHS, Plan
 from mnist_fn.shared.records import machine, versions
 from mnist_fn.shared.run import Run
 from mnist_fn.shared.statistics import compare_runs
 from mnist_fn.shared.storage import write_sealed
-
-
-def resolve(data_dir: Path | None) -> str:
-    """The dataset that `auto` stands for here, said aloud."""
-    return resolve_auto(data_dir, lambda line: console.print(line, style="bold"))
 
 
 def prove(plan: Plan, data_dir: Path | None, out: Path | None, seeds: int) -> dict[str, Any]:

@@ -68,11 +68,6 @@ def command(
     from mnist_fn.shared.comparison import best, cells, check_measure
     from mnist_fn.shared.sweep import grid
 
-    if dataset == "auto":
-        from cli.console import console
-        from mnist_fn.shared.data import resolve_auto
-
-        dataset = resolve_auto(data_dir, lambda line: console.print(line, style="bold"))
     base = options.make_config(
         optimizer=optimizer,
         weight_decay=weight_decay,
@@ -80,7 +75,7 @@ def command(
         epochs=epochs,
         seed=seed,
         precision=precision,
-        dataset=dataset,
+        dataset=options.resolved(dataset, data_dir),
         validation=validation,
     )
     measure = check_measure(by, base)

@@ -60,12 +60,9 @@ def command(
         _refuse_with_resume({**study, "out": out, "force": force or None})
         _run_and_show(json, resume, backend=backend, epochs=epochs, **where)
         return
-    from cli.console import console
-    from mnist_fn.shared.data import resolve_auto
     from mnist_fn.shared.records import slug
 
-    if dataset == "auto":
-        study["dataset"] = resolve_auto(data_dir, lambda line: console.print(line, style="bold"))
+    study["dataset"] = options.resolved(dataset, data_dir)
     config = options.make_config(**study, epochs=epochs)
     backend = backend or "jax"
     folder = out or Path("runs") / slug(config, backend)

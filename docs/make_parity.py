@@ -15,6 +15,7 @@ from figures import build, style
 from mnist_fn.shared.levels import SCHEMA
 from mnist_fn.shared.parity import RUNGS
 from mnist_fn.shared.storage import digest_of, read_sealed
+from mnist_fn.shared.study_tables import markdown
 
 DOCS = Path(__file__).resolve().parent
 PAGE, FIGURE = DOCS / "parity.md", DOCS / "parity-horizon.svg"
@@ -25,11 +26,6 @@ def evidence(level: str) -> dict[str, Any] | None:
     """The document of a level, None if there is none yet."""
     path = DOCS / "evidence" / f"parity-{level}.json"
     return read_sealed(path, SCHEMA) if path.exists() else None
-
-
-def table(head: list[str], rows: list[list[str]]) -> str:
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def where(document: dict[str, Any]) -> str:
@@ -44,7 +40,7 @@ def bugs() -> str:
     from porting_bugs import BUGS
 
     rows = [[bug.name, "PyTorch" if "torch" in bug.place else "JAX", bug.rung] for bug in BUGS]
-    return table(["bug", "injected into", "found at"], rows)
+    return markdown((["bug", "injected into", "found at"], rows))
 
 
 def gate(level: str) -> str:
@@ -64,7 +60,7 @@ def gate(level: str) -> str:
              "holds" if ladder["passed"] else f"parts at {ladder['rungs'][-1]['rung']}"]
         )  # fmt: skip
     head = ["model", "optimizer", "precision", "steps", *RUNGS[1:-1], "predictions", "verdict"]
-    return table(head, rows) + "\n\n" + where(document)
+    return markdown((head, rows)) + "\n\n" + where(document)
 
 
 def horizon() -> str:
@@ -87,7 +83,7 @@ def horizon() -> str:
             "first epoch with another prediction", "weights at the end",
             "predictions at the end"]  # fmt: skip
     picture = f"![How far two frameworks and their twins are apart]({FIGURE.name})"
-    parts = [picture, table(head, rows), "\n".join(claims), where(document)]
+    parts = [picture, markdown((head, rows)), "\n".join(claims), where(document)]
     return "\n\n".join(parts)
 
 
@@ -126,7 +122,7 @@ def statistics() -> str:
             "verdict"]  # fmt: skip
     own = [f"between seeds, {name}" for name in (left, right)]
     then = ["model", "McNemar p < 0.05 between backends", *own, "churn between backends", *own]
-    return "\n\n".join([table(head, rows), table(then, second), where(document)])
+    return "\n\n".join([markdown((head, rows)), markdown((then, second)), where(document)])
 
 
 def sections() -> dict[str, str]:

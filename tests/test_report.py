@@ -11,10 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from figures.report import build, drawings, found, network
+from figures.report import build, drawings, found
 from mnist_fn.shared import backend, data
 from mnist_fn.shared.config import Config
+from mnist_fn.shared.data import scale_pixels
 from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.evaluation import forward
 from mnist_fn.shared.records import RunDirectory
 from mnist_fn.shared.trainer import load_run, train
 from tests.report_documents import PARITY, write_all
@@ -78,7 +80,7 @@ def test_its_network_is_the_backends(runs_28, prepared_digits):
         run = load_run(path)
         computer = backend.find("jax")(run.config, dataset, "cpu")
         there = computer.logits(computer.load(run.state), dataset.test.images)
-        here = network.logits(run.weights, dataset.test.images)
+        here = forward(run.weights, scale_pixels(dataset.test.images, "float64"))
         # float32's sums of 784 products against float64's: about √784 eps of the largest
         assert np.abs(there - here).max() <= 28 * np.finfo(np.float32).eps * np.abs(there).max()
 

@@ -12,8 +12,9 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from figures.report import documents, drawings, network, study, templates
 from figures.report.digits import Digits
 from figures.report.found import Found
-from mnist_fn.shared.data import load_for
+from mnist_fn.shared.data import load_for, scale_pixels
 from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.evaluation import forward
 from mnist_fn.shared.opening import check_same_data
 from mnist_fn.shared.picture import SIDE
 from mnist_fn.shared.records import RunDirectory
@@ -121,7 +122,7 @@ def _test_digits(run: Run, data_dir: Path | None) -> Digits | Missing:
         if data_dir is not None:
             raise
         return Missing(str(error), f"mnist-fn report {run.path} --data-dir FOLDER")
-    logits = network.logits(run.weights, dataset.test.images)
+    logits = forward(run.weights, scale_pixels(dataset.test.images, "float64"))
     return Digits.of(dataset.test, run.evaluation, logits)
 
 

@@ -1,22 +1,13 @@
-"""A run's network for the page: its weights as text, and what it says of images, in NumPy."""
+"""A run's network for the page: its weights as text, in float16."""
 
 import base64
 from typing import Any
 
 import numpy as np
 
-from mnist_fn.shared.data import scale_pixels
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.run import Run
 from mnist_fn.shared.state import ParamTree, layer_sizes, named_tensors
-
-
-def logits(params: ParamTree, images: np.ndarray) -> np.ndarray:
-    """Logits [n, classes], float64, of uint8 images [n, rows, columns]."""
-    x = scale_pixels(images, "float64")
-    for index, layer in enumerate(params.values()):
-        x = (np.maximum(x, 0) if index else x) @ layer["kernel"] + layer["bias"]
-    return x
 
 
 def halved(params: ParamTree) -> ParamTree:

@@ -95,8 +95,12 @@ class Pair:
     def make(self, config: Config | None = None, dataset: Dataset | None = None) -> list[Backend]:
         """Both backends, for another config or dataset if one is given."""
         config, dataset = config or self.config, dataset or self.dataset
-        makers = zip((self.left, self.right), self.devices, strict=True)
-        return [make(config, dataset, device) for make, device in makers]
+        return [make(config, dataset, device) for make, device in self.makers]
+
+    @property
+    def makers(self) -> list[tuple[MakeBackend, str]]:
+        """Each side's maker and device."""
+        return list(zip((self.left, self.right), self.devices, strict=True))
 
     @property
     def start(self) -> StateTree:

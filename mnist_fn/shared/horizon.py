@@ -137,8 +137,8 @@ def _tracks(pair: Pair) -> list[Track]:
     for draw in range(1, ULP_DRAWS + 1):
         twin = ulp_twin("ulp twin", left.backend, start, draw, pair.config.seed)
         tracks.append(Track(f"{left.name}, one ulp ({draw})", "ulp twin", twin, left))
-    makers = zip((pair.left, pair.right), pair.devices, (left, right), strict=True)
-    for draw, (make, device, lane) in enumerate(makers):
+    sides = zip(pair.makers, (left, right), strict=True)
+    for draw, ((make, device), lane) in enumerate(sides):
         twin = renumbered_twin("twin", make, pair.config, pair.dataset, device, start, draw)
         tracks.append(Track(f"{lane.name}, renumbered", "renumbered twin", twin, lane))
     return tracks

@@ -67,10 +67,9 @@ class Trajectory:
         pair, start = self._pair, self._pair.start
         lanes = [Lane(backend.name, backend, backend.load(start)) for backend in self._backends]
         if self._envelope:
-            makers = zip((pair.left, pair.right), pair.devices, strict=True)
             lanes += [
                 renumbered_twin("twin", make, pair.config, pair.dataset, device, start, draw)
-                for draw, (make, device) in enumerate(makers)
+                for draw, (make, device) in enumerate(pair.makers)
             ]
         return lanes
 
