@@ -45,7 +45,7 @@ def command(
         raise InputError(f"--format {format[:40]!r}: must be one of {', '.join(build.FORMATS)}")
     if theme not in style.THEMES:
         raise InputError(f"--theme {theme[:40]!r}: must be one of {', '.join(style.THEMES)}")
-    entries = build.choose(only)
+    entries = study.choose(only, build.ENTRIES)
     if list_:
         _list(entries)
         return

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from marked import renew
+from pages import renew
 
 from figures import build, style
 from mnist_fn.shared.levels import SCHEMA

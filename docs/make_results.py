@@ -10,9 +10,11 @@ import statistics
 import sys
 from pathlib import Path
 
+from pages import renew
+
 ROOT = Path(__file__).resolve().parent.parent
 EVIDENCE = ROOT / "docs" / "evidence" / "main-job-jax.json"
-BEGIN, END = "<!-- results: python docs/make_results.py -->", "<!-- end of results -->"
+README = ROOT / "README.md"
 # The study's figure 5; "about 0.10" is its reading of the curve. Its epochs count from 0, here 1 is
 # added.
 PUBLISHED = {
@@ -71,16 +73,9 @@ def table(evidence: dict) -> str:
     return "\n".join(lines)
 
 
-def readme_with(text: str, evidence: dict) -> str:
-    """The README with its table renewed."""
-    head, _, rest = text.partition(BEGIN)
-    _, _, tail = rest.partition(END)
-    return f"{head}{BEGIN}\n{table(evidence)}\n{END}{tail}"
-
-
 if __name__ == "__main__":
     if len(sys.argv) > 1:
         made = evidence_from(Path(sys.argv[1]).read_text().splitlines())
         EVIDENCE.write_text(json.dumps(made, indent=1) + "\n")
-    readme = ROOT / "README.md"
-    readme.write_text(readme_with(readme.read_text(), json.loads(EVIDENCE.read_text())))
+    made = {"results": table(json.loads(EVIDENCE.read_text()))}
+    README.write_text(renew(README.read_text(), made))

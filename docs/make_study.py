@@ -8,9 +8,10 @@ again while the study goes on: whatever seeds are there are used.
 """
 
 import argparse
-import re
 from pathlib import Path
 from typing import Any
+
+from pages import renew
 
 from figures import build, style
 from mnist_fn.shared import evidence, study, study_report, study_tables
@@ -24,9 +25,9 @@ from mnist_fn.shared.trainer import load_run
 DOCS = Path(__file__).resolve().parent
 PAGE = DOCS / "study.md"
 EXPERIMENTS = study.experiments(Config())
-DRAWN = "jax"  # the backend whose runs are drawn
+DRAWN = ("jax", "torch")  # backends whose runs are drawn; those of the first are what is shown
 PIXELS = ("templates", "worst-mistakes")  # PNG, the other figures are SVG
-SECTION = re.compile(r"(<!-- study: (\S+) -->\n).*?(<!-- end -->)", re.DOTALL)
+IN_README = ("l2", "confusion")  # there in dark too
 Evidence = dict[str, dict[str, evidence.Entry]]  # backend -> slug -> entry
 
 
@@ -50,30 +51,42 @@ def add(folder: Path) -> None:
         if header.status == "finished" and header.config.replace(seed=0) in firsts:
             entry = evidence.compact(load_run(path), header, EXPERIMENTS.values())
             found.setdefault(header.backend, {})[slug(header.config, header.backend)] = entry
-    for backend, entries in found.items():
+    for backend, more in found.items():
         file = evidence_file(backend)
-        evidence.write(file, evidence.merge(evidence.read(file), entries))
-    entries = evidence.read(evidence_file(DRAWN))
-    for name in PIXELS:
-        paths = [folder / one for one in drawn_from(name, entries)]
-        if paths and all(path.is_dir() for path in paths):
-            draw(name, [load_run(path) for path in paths], entries)
+        entries = evidence.merge(evidence.read(file), more)
+        evidence.write(file, entries)
+        for name in PIXELS:
+            paths = [folder / one for one in drawn_from(name, entries)]
+            if paths and all(path.is_dir() for path in paths):
+                draw(name, backend, [load_run(path) for path in paths], entries)
 
 
-def draw_from_evidence(entries: dict[str, evidence.Entry]) -> None:
-    for name in build.OF_STUDY:
-        if name not in PIXELS and (own := drawn_from(name, entries)):
-            draw(name, [evidence.restore(entry, DRAWN) for entry in own.values()], entries)
+def draw_from_evidence(found: Evidence) -> None:
+    """Draw what needs no weights."""
+    for backend, entries in found.items():
+        for name in build.OF_STUDY:
+            if name not in PIXELS and (own := drawn_from(name, entries)):
+                runs = [evidence.restore(entry, backend) for entry in own.values()]
+                draw(name, backend, runs, entries)
 
 
-def draw(name: str, runs: list[Run], entries: dict[str, evidence.Entry]) -> None:
-    with style.themed():
-        figure = build.draw(build.OF_STUDY[name], runs)
-        build.save(figure, figure_file(name), {"Description": stamp(name, entries)})
+def draw(name: str, backend: str, runs: list[Run], entries: dict[str, evidence.Entry]) -> None:
+    for theme in themes(name, backend):
+        with style.themed(theme):
+            figure = build.draw(build.OF_STUDY[name], runs)
+            file = figure_file(name, backend, theme)
+            build.save(figure, file, {"Description": stamp(name, entries)})
 
 
-def figure_file(name: str) -> Path:
-    return DOCS / f"study-{name}.{'png' if name in PIXELS else 'svg'}"
+def themes(name: str, backend: str) -> list[str]:
+    return ["light", "dark"] if name in IN_README and backend == DRAWN[0] else ["light"]
+
+
+def figure_file(name: str, backend: str, theme: str = "light") -> Path:
+    """`study-l2.svg`, `study-torch-l2.svg` or `study-l2-dark.svg`."""
+    whose = "" if backend == DRAWN[0] else f"{backend}-"
+    kind = "png" if name in PIXELS else "svg"
+    return DOCS / f"study-{whose}{build.file_name(build.OF_STUDY[name], theme, kind)}"
 
 
 def drawn_from(name: str, entries: dict[str, evidence.Entry]) -> dict[str, evidence.Entry]:
@@ -111,12 +124,21 @@ def sections(entries: Evidence) -> dict[str, str]:
         made[name] = markdown([without_column(table, "experiment") for table in tables])
     honest = [study_tables.honest_table(found), study_tables.choice_table(found)]
     made["honest"] = f"{found['protocol']}\n\n{markdown(honest)}".strip()
-    for name, entry in build.OF_STUDY.items():
-        drawn = drawn_from(name, entries.get(DRAWN, {}))
-        picture = f"![{entry.what}]({figure_file(name).name})"
-        missing = f"*Not drawn yet, its runs are not all there: {entry.what}.*"
-        made[f"figure-{name}"] = picture if drawn else missing
+    for name in build.OF_STUDY:
+        made[f"figure-{name}"] = pictures(name, entries)
     return made
+
+
+def pictures(name: str, entries: Evidence) -> str:
+    """A figure of the first backend's runs, and of the others' folded away below it."""
+    what, shown = build.OF_STUDY[name].what, []
+    for backend in DRAWN:
+        if drawn_from(name, entries.get(backend, {})):
+            picture = f"![{what}]({figure_file(name, backend).name})"
+            title = f"<summary>the same from the {backend} runs</summary>"
+            folded = f"<details>{title}\n\n{picture}\n\n</details>"
+            shown.append(picture if backend == DRAWN[0] else folded)
+    return "\n\n".join(shown) or f"*Not drawn yet, its runs are not all there: {what}.*"
 
 
 def markdown(tables: list[study_tables.Table]) -> str:
@@ -143,16 +165,11 @@ def _where(where: dict[str, Any], backend: str) -> str:
     return f"{where['machine']}, on {where['device']}, {used}"
 
 
-def page(text: str, entries: Evidence) -> str:
-    """The page with everything between its markers renewed; KeyError for an unknown marker."""
-    made = sections(entries)
-    return SECTION.sub(lambda found: f"{found[1]}{made[found[2]]}\n{found[3]}", text)
-
-
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--add", type=Path, help="folder of runs to merge into the evidence")
     if (given := parser.parse_args()).add is not None:
         add(given.add)
-    draw_from_evidence(evidence.read(evidence_file(DRAWN)))
-    PAGE.write_text(page(PAGE.read_text(), all_evidence()))
+    everything = all_evidence()
+    draw_from_evidence(everything)
+    PAGE.write_text(renew(PAGE.read_text(), sections(everything)))

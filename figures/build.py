@@ -68,22 +68,6 @@ HORIZON = Entry("horizon", "", "how long two frameworks stay together", level="h
 ENTRIES = {**OF_STUDY, HORIZON.name: HORIZON}
 
 
-def choose(names: str | None) -> list[Entry]:
-    """The figures named between commas; all if None.
-
-    Raises:
-        InputError: no such figure, or none named.
-    """
-    if names is None:
-        return list(ENTRIES.values())
-    asked = [name.strip() for name in names.split(",") if name.strip()]
-    unknown = [name for name in asked if name not in ENTRIES]
-    if not asked or unknown:
-        what = repr(unknown[0][:40]) if unknown else "''"
-        raise InputError(f"--only {what}: must be of {', '.join(ENTRIES)}")
-    return [ENTRIES[name] for name in dict.fromkeys(asked)]
-
-
 class Shelf:
     """The finished runs of one backend in some folders; each is loaded once, when it is needed."""
 

@@ -2,40 +2,31 @@
 
 import ast
 import copy
-import runpy
 
+import make_reliability
 import pytest
 
 from tests.killing import ROOT
 
-SCRIPT = ROOT / "docs" / "make_reliability.py"
-pytestmark = pytest.mark.skipif(
-    not SCRIPT.exists(), reason="docs/ is not part of a source distribution"
-)
 BACKENDS = ("jax", "torch")
 
 
-@pytest.fixture(scope="module")
-def made():
-    return runpy.run_path(str(SCRIPT))
+def test_the_page_is_what_the_evidence_says():
+    assert make_reliability.PAGE.read_text() == make_reliability.page(make_reliability.documents())
 
 
-def test_the_page_is_what_the_evidence_says(made):
-    assert made["PAGE"].read_text() == made["page"](made["documents"]())
-
-
-def test_the_comparison_sees_another_number(made):
-    changed = copy.deepcopy(made["documents"]())
+def test_the_comparison_sees_another_number():
+    changed = copy.deepcopy(make_reliability.documents())
     changed[0]["result"]["runs_differing"] = 1
-    assert "| **1** |" in made["page"](changed)
-    assert made["PAGE"].read_text() != made["page"](changed)
+    assert "| **1** |" in make_reliability.page(changed)
+    assert make_reliability.PAGE.read_text() != make_reliability.page(changed)
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_the_evidence_is_as_much_as_was_promised(made, backend):
+def test_the_evidence_is_as_much_as_was_promised(backend):
     results = {
         document["check"]: document["result"]
-        for document in made["documents"]()
+        for document in make_reliability.documents()
         if document["backend"] in (backend, None)
     }
     assert results["kills"]["kills"] >= 100
@@ -52,8 +43,8 @@ def test_the_evidence_is_as_much_as_was_promised(made, backend):
     assert all(result.get(name, 0) == 0 for result in results.values() for name in lost)
 
 
-def test_every_test_that_the_page_names_exists(made):
-    for _, test, _ in made["IN_THE_SUITE"]:
+def test_every_test_that_the_page_names_exists():
+    for _, test, _ in make_reliability.IN_THE_SUITE:
         file, name = test.split("::")
         tree = ast.parse((ROOT / "tests" / f"test_reliability_{file}.py").read_text())
         assert name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}

@@ -1,11 +1,13 @@
 """docs/study.md and its figures are what the evidence makes of them."""
 
 import copy
-import runpy
-from pathlib import Path
 
+import make_results
+import make_study
 import pytest
+from pages import SECTION, renew
 
+from figures import build
 from mnist_fn.shared import evidence, study_report
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.header import Header
@@ -13,46 +15,42 @@ from mnist_fn.shared.library import Records
 from mnist_fn.shared.study import experiments
 from tests.synthetic import study_runs
 
-ROOT = Path(__file__).resolve().parent.parent
-SCRIPT = ROOT / "docs" / "make_study.py"
-pytestmark = pytest.mark.skipif(
-    not SCRIPT.exists(), reason="docs/ is not part of a source distribution"
-)
 EXPERIMENTS = experiments(Config())
 
 
-@pytest.fixture(scope="module")
-def made():
-    return runpy.run_path(str(SCRIPT))
+def page_of(entries) -> str:
+    return renew(make_study.PAGE.read_text(), make_study.sections(entries))
 
 
-def test_the_page_is_what_the_evidence_makes(made):
-    assert (
-        made["page"](made["PAGE"].read_text(), made["all_evidence"]()) == made["PAGE"].read_text()
-    )
+def test_the_page_is_what_the_evidence_makes():
+    assert page_of(make_study.all_evidence()) == make_study.PAGE.read_text()
 
 
-def test_a_changed_number_is_seen(made):
-    changed = copy.deepcopy(made["all_evidence"]())
+def test_a_changed_number_is_seen():
+    changed = copy.deepcopy(make_study.all_evidence())
     matrices = (e for e in changed["jax"].values() if "confusion_matrix" in e)
     entry = next(
         e for e in matrices if e["config"].get("hidden") != []
     )  # the linear ones are not shown
     entry["confusion_matrix"][9][4] += 300
-    assert made["page"](made["PAGE"].read_text(), changed) != made["PAGE"].read_text()
+    assert page_of(changed) != make_study.PAGE.read_text()
 
 
-def test_each_figure_was_drawn_from_this_evidence(made):
-    entries = made["all_evidence"]()["jax"]
-    shown = [name for name in made["build"].OF_STUDY if made["drawn_from"](name, entries)]
+@pytest.mark.parametrize("backend", make_study.DRAWN)
+def test_each_figure_was_drawn_from_this_evidence(backend):
+    entries = make_study.all_evidence()[backend]
+    shown = [name for name in build.OF_STUDY if make_study.drawn_from(name, entries)]
     assert shown
     for name in shown:
-        assert made["stamp"](name, entries).encode() in made["figure_file"](name).read_bytes(), name
-        assert f"]({made['figure_file'](name).name})" in made["PAGE"].read_text()
+        for theme in make_study.themes(name, backend):
+            file = make_study.figure_file(name, backend, theme)
+            assert make_study.stamp(name, entries).encode() in file.read_bytes(), file.name
+            page = make_study.PAGE if theme == "light" else make_results.README
+            assert file.name in page.read_text()
 
 
-def test_the_prose_has_no_numbers_of_its_own(made):
-    prose = made["SECTION"].sub("", made["PAGE"].read_text())
+def test_the_prose_has_no_numbers_of_its_own():
+    prose = SECTION.sub("", make_study.PAGE.read_text())
     digits = [word for word in prose.split() if any(c.isdigit() for c in word)]
     assert set(digits) <= {"2026)", "L2", "W²"}
 
@@ -102,7 +100,7 @@ def test_evidence_is_added_piece_by_piece_and_keeps_nothing_twice():
     assert sum(at_once[str(chosen)]["confusion_matrix"][0]) == 100
 
 
-def test_evidence_of_five_seeds_is_small_and_reads_back_as_it_was(tmp_path, made):
+def test_evidence_of_five_seeds_is_small_and_reads_back_as_it_was(tmp_path):
     runs = study_runs(seeds=range(5))
     entries = evidence.merge({}, kept(runs))
     evidence.write(tmp_path / "x.json", entries)

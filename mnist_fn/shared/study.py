@@ -1,7 +1,8 @@
 """The study's experiments as data: the runs that each needs, and what it reads of them."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from mnist_fn.shared.config import MODELS, Config
 from mnist_fn.shared.errors import InputError
@@ -12,6 +13,7 @@ L2 = (3e-3, 1e-3, 3e-4, 3e-5, 0.0)
 TEMPLATE_L2 = (0.0, 1e-4, 1e-1)
 CHOSEN_L2 = 3e-5  # the study's best λ
 HELD_OUT = {"digits": 300}  # validation examples; other datasets have room for 10,000
+Named = TypeVar("Named")
 BY_CLASS = tuple(f"test_accuracy_{label}" for label in range(10))
 
 
@@ -92,11 +94,11 @@ def needed(wanted: Iterable[Experiment], seeds: Sequence[int]) -> dict[Config, b
     return needs
 
 
-def choose(names: str | None, among: dict[str, Experiment]) -> list[Experiment]:
-    """The experiments named between commas, in the study's order; all if None.
+def choose(names: str | None, among: Mapping[str, Named]) -> list[Named]:
+    """What `--only` names between commas, experiments or figures, in their own order; all if None.
 
     Raises:
-        InputError: no such experiment, or none named.
+        InputError: no such name, or none at all.
     """
     if names is None:
         return list(among.values())
@@ -105,4 +107,4 @@ def choose(names: str | None, among: dict[str, Experiment]) -> list[Experiment]:
     if not asked or unknown:
         what = f"{unknown[0][:40]!r}" if unknown else "''"
         raise InputError(f"--only {what}: must be of {', '.join(among)}")
-    return [experiment for name, experiment in among.items() if name in asked]
+    return [one for name, one in among.items() if name in asked]
