@@ -1,6 +1,5 @@
 """`mnist-fn bench`."""
 
-import sys
 import tempfile
 from pathlib import Path
 from typing import Annotated, Any
@@ -119,7 +118,7 @@ def _measure(
         machine=machine(),
         versions=versions(),
         load_average={"before": load_before, "after": measuring.load_average()},
-        command=" ".join(["mnist-fn", *sys.argv[1:]]),
+        command=options.command_line(),
         **found,
     )
 

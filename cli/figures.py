@@ -111,7 +111,7 @@ def _list(entries: "list[Entry]") -> None:
 
     table = Table(box=None, pad_edge=False)
     for name in ("figure", "shows", "needs"):
-        table.add_column(name, no_wrap=name == "figure")
+        table.add_column(name, no_wrap=name != "shows", overflow="fold")  # to be copied whole
     for entry in entries:
         table.add_row(entry.name, entry.what, entry.command)
     console.print(table)

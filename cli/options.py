@@ -1,5 +1,7 @@
 """Options that several commands share. None means: not given, the Config's default holds."""
 
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -44,6 +46,11 @@ Json = Annotated[
     bool,
     typer.Option("--json", help="One JSON document on stdout.", rich_help_panel="Output"),
 ]
+
+
+def command_line() -> str:
+    """This very command, as it is kept beside what it found."""
+    return shlex.join(["mnist-fn", *sys.argv[1:]])
 
 
 def hidden_from(model: str | None, hidden: str | None) -> tuple[int, ...] | None:

@@ -70,6 +70,7 @@ def command(
     from cli import proving
     from cli.main import print_json
     from mnist_fn.shared.levels import make_plan
+    from mnist_fn.shared.storage import make_folder
 
     plan = make_plan(
         level,
@@ -81,7 +82,7 @@ def command(
         dataset=options.resolved(dataset, data_dir),
     )
     if out is not None:
-        proving.open_folder(out)
+        make_folder(out)  # before anything is measured for it
     document = proving.prove(plan, data_dir, out, seeds)
     if out is not None:
         proving.write(out, document)

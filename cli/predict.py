@@ -109,7 +109,7 @@ def _read(files: list[Path]) -> "tuple[dict[Path, np.ndarray], dict[Path, str]]"
 def _write(pictures: "dict[Path, np.ndarray]", show: Path) -> None:
     """To the file `show`, or to a folder under each image's name."""
     from mnist_fn.shared.picture import to_png
-    from mnist_fn.shared.storage import write_atomically
+    from mnist_fn.shared.storage import make_folder, write_atomically
 
     if show.suffix.lower() == ".png":
         (picture,) = pictures.values()
@@ -118,10 +118,7 @@ def _write(pictures: "dict[Path, np.ndarray]", show: Path) -> None:
     names = [path.stem for path in pictures]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise InputError(f"--show {show}: two images are named {twice[0]}; show them one by one")
-    try:
-        show.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"--show {show}: can't be made ({error.strerror})") from error
+    make_folder(show)
     for name, picture in zip(names, pictures.values(), strict=True):
         write_atomically(show / f"{name}.png", to_png(picture))
 

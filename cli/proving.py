@@ -1,6 +1,5 @@
 """What `mnist-fn parity` runs and shows at each level."""
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,6 +7,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from cli import options
 from cli.console import console
 from cli.sweep import train_all
 from mnist_fn.shared import backend as backends
@@ -54,17 +54,9 @@ def prove(plan: Plan, data_dir: Path | None, out: Path | None, seeds: int) -> di
         "dataset_sha256": dataset.sha256,
         "machine": machine(),
         "versions": versions(),
-        "command": " ".join(["mnist-fn", *sys.argv[1:]]),
+        "command": options.command_line(),
         kind: found,
     }
-
-
-def open_folder(out: Path) -> None:
-    """Make the folder before anything is measured for it; InputError if it can't be."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"--out {out}: can't be made ({error.strerror})") from error
 
 
 def write(out: Path, document: dict[str, Any]) -> None:

@@ -1,7 +1,5 @@
 """`mnist-fn report`."""
 
-import shlex
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -32,7 +30,7 @@ def command(
     from mnist_fn.shared.storage import write_atomically
 
     shown = found.find(folders)
-    page = build.build(shown, shlex.join(["mnist-fn", *sys.argv[1:]]), data_dir).encode()
+    page = build.build(shown, options.command_line(), data_dir).encode()
     write_atomically(out, page)
     runs = "1 run" if len(shown.runs) == 1 else f"{len(shown.runs)} runs"
     console.print(

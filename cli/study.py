@@ -1,6 +1,5 @@
 """`mnist-fn study`."""
 
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -75,7 +74,7 @@ def command(
         {experiment.name: experiment for experiment in chosen},
         records,
         warning=_warning(quick, base),
-        command=" ".join(["mnist-fn", *sys.argv[1:]]),
+        command=options.command_line(),
         machine=machine(),
         versions=versions(),
         diverged=diverged,

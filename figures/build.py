@@ -16,7 +16,7 @@ from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.levels import SCHEMA
 from mnist_fn.shared.library import Records, headers, serves
 from mnist_fn.shared.run import Run
-from mnist_fn.shared.storage import read_sealed, write_atomically
+from mnist_fn.shared.storage import make_folder, read_sealed, write_atomically
 from mnist_fn.shared.study import Experiment
 from mnist_fn.shared.trainer import load_run
 
@@ -152,10 +152,7 @@ def save(figure: Any, path: Path, about: Mapping[str, str] | None = None) -> Pat
     kind = path.suffix.removeprefix(".")
     data = io.BytesIO()
     figure.savefig(data, format=kind, metadata={**_METADATA[kind], **(about or {})})
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"{path.parent}: can't be made ({error.strerror})") from error
+    make_folder(path.parent)
     write_atomically(path, data.getvalue())
     return path
 

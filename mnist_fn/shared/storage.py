@@ -125,6 +125,20 @@ def check_schema(path: Path, found: object, reads: int) -> None:
         )
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it, where they are not there yet.
+
+    Raises:
+        InputError: it can't be made.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{folder}: can't be made ({error.strerror}); choose another place"
+        ) from error
+
+
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
     """Hold a folder for this process alone. The kernel drops the lock with the process.
