@@ -1,4 +1,4 @@
-"""Write the README's table of the study's best run from its evidence: five seeds, two λ.
+"""Write the README's figures from the evidence: its best run over five seeds, the whole study.
 
     python docs/make_results.py [TRAIN_JSON_LINES]
 
@@ -10,6 +10,7 @@ import statistics
 import sys
 from pathlib import Path
 
+import make_study
 from pages import renew
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -73,9 +74,14 @@ def table(evidence: dict) -> str:
     return "\n".join(lines)
 
 
+def sections(evidence: dict) -> dict[str, str]:
+    """What stands between the README's markers, by name."""
+    study = make_study.headline(make_study.document(make_study.all_evidence()))
+    return {"results": table(evidence), "study": study}
+
+
 if __name__ == "__main__":
     if len(sys.argv) > 1:
         made = evidence_from(Path(sys.argv[1]).read_text().splitlines())
         EVIDENCE.write_text(json.dumps(made, indent=1) + "\n")
-    made = {"results": table(json.loads(EVIDENCE.read_text()))}
-    README.write_text(renew(README.read_text(), made))
+    README.write_text(renew(README.read_text(), sections(json.loads(EVIDENCE.read_text()))))

@@ -146,17 +146,44 @@ def markdown(tables: list[study_tables.Table]) -> str:
 
 
 def summary(found: dict[str, Any], entries: Evidence) -> str:
-    """For each backend how many numbers are inside, and where its runs were made."""
+    """For each backend how its numbers and statements came out, and where its runs were made."""
     lines = []
     for backend, counts in study_report.tally(found).items():
         said = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items()))
+        exceptions = _exceptions(found, backend)
+        holding = f"{len(found['claims']) - len(exceptions)} of {len(found['claims'])} statements"
+        but = f"; not {', '.join(exceptions)}" if exceptions else ""
         made = {_where(entry["where"], backend) for entry in entries[backend].values()}
         lines.append(
             f"- **{backend}**: of {sum(counts.values())} published numbers {said}. "
+            f"{holding} hold for every seed{but}. "
             f"{len(entries[backend])} runs kept; {'; '.join(sorted(made))}. "
             f"`mnist-fn study --backend {backend} --seeds n`, n as beside each number."
         )
     return "\n".join(lines)
+
+
+def headline(found: dict[str, Any]) -> str:
+    """How the study came out, in a sentence a backend."""
+    said = []
+    for backend, counts in study_report.tally(found).items():
+        least = min(one["ours"][backend]["n"] for one in found["numbers"])
+        said.append(
+            f"On {backend} {counts.get('inside', 0)} of {sum(counts.values())} published numbers "
+            f"lie inside our spread (99 %, at least {least} seeds each), and "
+            f"{len(found['claims']) - len(_exceptions(found, backend))} of "
+            f"{len(found['claims'])} statements hold for every seed."
+        )
+    return " ".join(said)
+
+
+def _exceptions(found: dict[str, Any], backend: str) -> list[str]:
+    """The study's statements that do not hold for every seed."""
+    return [
+        f"*{one['claim']}* ({ours['verdict']})"
+        for one in found["claims"]
+        if (ours := one["ours"][backend])["holding"] < max(len(ours["values"]), 1)
+    ]
 
 
 def _where(where: dict[str, Any], backend: str) -> str:

@@ -10,7 +10,7 @@ EVIDENCE = json.loads(make_results.EVIDENCE.read_text())
 
 
 def readme_with(evidence) -> str:
-    return renew(make_results.README.read_text(), {"results": make_results.table(evidence)})
+    return renew(make_results.README.read_text(), make_results.sections(evidence))
 
 
 def test_the_readme_is_what_the_evidence_makes():
