@@ -11,7 +11,7 @@ from figures import build
 from mnist_fn.shared import evidence, study_report
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.header import Header
-from mnist_fn.shared.library import Records
+from mnist_fn.shared.library import Records, serves
 from mnist_fn.shared.study import experiments
 from tests.synthetic import study_runs
 
@@ -47,6 +47,22 @@ def test_each_figure_was_drawn_from_this_evidence(backend):
             assert make_study.stamp(name, entries).encode() in file.read_bytes(), file.name
             page = make_study.PAGE if theme == "light" else make_results.README
             assert file.name in page.read_text()
+
+
+@pytest.mark.parametrize(("backend", "seeds"), [("jax", 5), ("torch", 3)])
+def test_the_evidence_is_as_much_as_was_promised(backend, seeds):
+    """Every run of the six experiments at full length, over so many seeds."""
+    configs = [evidence.config_of(entry) for entry in make_study.all_evidence()[backend].values()]
+    for experiment in EXPERIMENTS.values():
+        for asked in experiment.configs:
+            own = {there.seed for there in configs if serves(there, asked, experiment.at_end)}
+            assert experiment.name == "honest" or own >= set(range(seeds)), asked
+
+
+def test_every_published_number_is_judged():
+    found = make_study.document(make_study.all_evidence())
+    for backend, counts in study_report.tally(found).items():
+        assert set(counts) <= {"inside", "outside"}, backend
 
 
 def test_the_prose_has_no_numbers_of_its_own():

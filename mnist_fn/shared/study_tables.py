@@ -41,8 +41,8 @@ def claim_table(found: Mapping[str, Any], experiment: str | None = None) -> Tabl
         row = [one["experiment"], one["claim"], one["number"], one["holds_if"]]
         for name in backends:
             values = [value for value in one["ours"][name]["values"] if value is not None]
-            mean = f"{sum(values) / len(values):.3g}" if values else ""
-            extent = f" ({min(values):.2g} to {max(values):.2g})" if len(values) > 1 else ""
+            mean = f"{sum(values) / len(values):.4g}" if values else ""
+            extent = f" ({min(values):.4g} to {max(values):.4g})" if len(values) > 1 else ""
             row += [mean + extent, one["ours"][name]["verdict"]]
         rows.append(row)
     return head, rows
