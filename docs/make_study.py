@@ -4,7 +4,8 @@
 
 With --add the finished runs of the study in the folder (`mnist-fn study`) are merged into the
 evidence first, and the figures that need weights are drawn from them. It may be called again and
-again while the study goes on: whatever seeds are there are used.
+again while the study goes on: whatever seeds are there are used. The README's line of the study
+is then written by `make_results.py`.
 """
 
 import argparse
@@ -151,12 +152,11 @@ def summary(found: dict[str, Any], entries: Evidence) -> str:
     for backend, counts in study_report.tally(found).items():
         said = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items()))
         exceptions = _exceptions(found, backend)
-        holding = f"{len(found['claims']) - len(exceptions)} of {len(found['claims'])} statements"
         but = f"; not {', '.join(exceptions)}" if exceptions else ""
         made = {_where(entry["where"], backend) for entry in entries[backend].values()}
         lines.append(
             f"- **{backend}**: of {sum(counts.values())} published numbers {said}. "
-            f"{holding} hold for every seed{but}. "
+            f"{_holding(found, backend)}{but}. "
             f"{len(entries[backend])} runs kept; {'; '.join(sorted(made))}. "
             f"`mnist-fn study --backend {backend} --seeds n`, n as beside each number."
         )
@@ -171,10 +171,15 @@ def headline(found: dict[str, Any]) -> str:
         said.append(
             f"On {backend} {counts.get('inside', 0)} of {sum(counts.values())} published numbers "
             f"lie inside our spread (99 %, at least {least} seeds each), and "
-            f"{len(found['claims']) - len(_exceptions(found, backend))} of "
-            f"{len(found['claims'])} statements hold for every seed."
+            f"{_holding(found, backend)}."
         )
     return " ".join(said)
+
+
+def _holding(found: dict[str, Any], backend: str) -> str:
+    """`14 of 22 statements hold for every seed`."""
+    total = len(found["claims"])
+    return f"{total - len(_exceptions(found, backend))} of {total} statements hold for every seed"
 
 
 def _exceptions(found: dict[str, Any], backend: str) -> list[str]:
@@ -182,7 +187,7 @@ def _exceptions(found: dict[str, Any], backend: str) -> list[str]:
     return [
         f"*{one['claim']}* ({ours['verdict']})"
         for one in found["claims"]
-        if (ours := one["ours"][backend])["holding"] < max(len(ours["values"]), 1)
+        if not (ours := one["ours"][backend])["values"] or ours["holding"] < len(ours["values"])
     ]
 
 

@@ -20,10 +20,10 @@ from tests.test_data import idx_bytes
 
 # Where MNIST lies is read once: tests that change the environment don't lose it.
 MNIST_AT = os.environ.get("MNIST_FN_DATA")
+REQUIRED = os.environ.get("MNIST_FN_REQUIRE_MNIST") == "1"
 # A source distribution has no docs/, whose scripts these import.
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 collect_ignore_glob = [] if DOCS.is_dir() else ["test_*_docs.py"]
-REQUIRED = os.environ.get("MNIST_FN_REQUIRE_MNIST") == "1"
 
 
 def pytest_configure(config):

@@ -53,10 +53,11 @@ def test_each_figure_was_drawn_from_this_evidence(backend):
 def test_the_evidence_is_as_much_as_was_promised(backend, seeds):
     """Every run of the six experiments at full length, over so many seeds."""
     configs = [evidence.config_of(entry) for entry in make_study.all_evidence()[backend].values()]
-    for experiment in EXPERIMENTS.values():
+    six = [experiment for experiment in EXPERIMENTS.values() if experiment.name != "honest"]
+    for experiment in six:
         for asked in experiment.configs:
             own = {there.seed for there in configs if serves(there, asked, experiment.at_end)}
-            assert experiment.name == "honest" or own >= set(range(seeds)), asked
+            assert own >= set(range(seeds)), asked
 
 
 def test_every_published_number_is_judged():
