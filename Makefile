@@ -3,11 +3,12 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help install demo test lint types clean
+.PHONY: help install demo test test-all lint types clean
 
 help:
 	@echo "make demo      install, train on MNIST (or the embedded digits) and show the result"
 	@echo "make test      install, then lint, types and tests"
+	@echo "make test-all  and the long tests"
 	@echo "make install   make the environment alone, in $(VENV)"
 
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -32,7 +33,10 @@ types: $(VENV)/.tested
 	$(BIN)/basedpyright
 
 test: lint types
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist loadfile -m 'not long'
+
+test-all: test
+	$(BIN)/python -m pytest -n auto --dist loadfile -m long
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache

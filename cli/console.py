@@ -11,10 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from mnist_fn.shared.config import Config
-from mnist_fn.shared.data import Dataset
+from mnist_fn.shared.data.datasets import Dataset
 from mnist_fn.shared.evaluation import Evaluation
-from mnist_fn.shared.metrics import Row
-from mnist_fn.shared.run import Run
+from mnist_fn.shared.runs.metrics import Row
+from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.state import StateTree
 
 console = Console(stderr=True, highlight=False)

@@ -1,15 +1,25 @@
 """The app: its commands, and what becomes of an error."""
 
 import contextlib
-import json
 import os
 import sys
-from typing import Any
 
 import typer
 
-from cli import bench, data, evaluate, figures, parity, predict, report, study, sweep, train
-from mnist_fn.shared.errors import InputError, one_line
+from cli.commands import (
+    bench,
+    data,
+    evaluate,
+    figures,
+    parity,
+    predict,
+    report,
+    study,
+    sweep,
+    train,
+)
+from cli.output import fail
+from mnist_fn.shared.errors import InputError
 
 app = typer.Typer(
     name="mnist-fn",
@@ -64,19 +74,6 @@ def _drop_stdout() -> None:
     """Keep the interpreter from failing once more when it flushes stdout at its end."""
     with contextlib.suppress(OSError, AttributeError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def fail(message: str, code: int = 2) -> int:
-    """Print one line on stderr, if there is one, and return the exit code."""
-    if sys.stderr is not None:  # else print would take stdout
-        with contextlib.suppress(OSError):
-            print(f"mnist-fn: {one_line(message)}", file=sys.stderr)
-    return code
-
-
-def print_json(document: Any) -> None:
-    """The one JSON document on stdout, in ASCII: right in every locale."""
-    print(json.dumps(document))
 
 
 if __name__ == "__main__":

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
-from mnist_fn.shared import timing
 from mnist_fn.shared.backend import names
+from mnist_fn.shared.bench import timing
+from mnist_fn.shared.bench.timing import Contender, spread, take_turns
 from mnist_fn.shared.config import Config
-from mnist_fn.shared.data import Dataset
+from mnist_fn.shared.data.datasets import Dataset
 from mnist_fn.shared.errors import InputError
-from mnist_fn.shared.timing import Contender, spread, take_turns
 
 Say = Callable[[str], None]
 MODELS_ON_A_GPU = (1, 4, 16, 64, 256)
@@ -195,7 +195,7 @@ sys.exit(done.returncode)
 
 
 def _data_folder() -> str:
-    from mnist_fn.shared.data import cache_dir
+    from mnist_fn.shared.data.sources import cache_dir
 
     return str(cache_dir() / "data")
 

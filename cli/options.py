@@ -89,7 +89,7 @@ def resolved(dataset: str | None, data_dir: Path | None) -> str | None:
     if dataset != "auto":
         return dataset
     from cli.console import console
-    from mnist_fn.shared.data import resolve_auto
+    from mnist_fn.shared.data.datasets import resolve_auto
 
     return resolve_auto(data_dir, lambda line: console.print(line, style="bold"))
 

@@ -9,17 +9,17 @@ from rich.text import Text
 
 from cli import options
 from cli.console import console
-from cli.sweep import train_all
+from cli.training import train_all
 from mnist_fn.shared import backend as backends
-from mnist_fn.shared import levels
-from mnist_fn.shared.checks import Rung
 from mnist_fn.shared.config import Config
-from mnist_fn.shared.data import Dataset, load
+from mnist_fn.shared.data.datasets import Dataset, load
 from mnist_fn.shared.errors import InputError
-from mnist_fn.shared.levels import STATISTICS_EPOCHS, Plan
-from mnist_fn.shared.records import machine, versions
-from mnist_fn.shared.run import Run
-from mnist_fn.shared.statistics import compare_runs
+from mnist_fn.shared.parity import levels
+from mnist_fn.shared.parity.checks import Rung
+from mnist_fn.shared.parity.levels import STATISTICS_EPOCHS, Plan
+from mnist_fn.shared.parity.statistics import compare_runs
+from mnist_fn.shared.runs.records import machine, versions
+from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.storage import write_sealed
 
 

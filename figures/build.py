@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from figures.series import order
+from figures.vector import compact
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.errors import InputError
-from mnist_fn.shared.levels import SCHEMA
-from mnist_fn.shared.library import Records, headers, serves
-from mnist_fn.shared.run import Run
+from mnist_fn.shared.parity.levels import SCHEMA
+from mnist_fn.shared.runs.library import Records, headers, serves
+from mnist_fn.shared.runs.run import Run
+from mnist_fn.shared.runs.trainer import load_run
 from mnist_fn.shared.storage import make_folder, read_sealed, write_atomically
-from mnist_fn.shared.study import Experiment
-from mnist_fn.shared.trainer import load_run
+from mnist_fn.shared.study.experiments import Experiment
 
 FORMATS = ("png", "svg", "pdf")
 _METADATA = {  # what would tell when and by which version a file was made
@@ -152,8 +153,11 @@ def save(figure: Any, path: Path, about: Mapping[str, str] | None = None) -> Pat
     kind = path.suffix.removeprefix(".")
     data = io.BytesIO()
     figure.savefig(data, format=kind, metadata={**_METADATA[kind], **(about or {})})
+    written = data.getvalue()
+    if kind == "svg":
+        written = compact(written.decode()).encode()
     make_folder(path.parent)
-    write_atomically(path, data.getvalue())
+    write_atomically(path, written)
     return path
 
 

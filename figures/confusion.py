@@ -7,7 +7,7 @@ import numpy as np
 
 from figures import style
 from mnist_fn.shared.evaluation import row_normalized
-from mnist_fn.shared.run import Run
+from mnist_fn.shared.runs.run import Run
 
 
 def plot(records: Sequence[Run], ax: Any = None) -> Any:

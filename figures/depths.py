@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from figures import style
 from figures.series import select, stack
-from mnist_fn.shared.run import Run
-from mnist_fn.shared.study import WIDTHS
+from mnist_fn.shared.runs.run import Run
+from mnist_fn.shared.study.experiments import WIDTHS
 
 
 def plot(records: Sequence[Run], ax: style.Panels | None = None) -> style.Panels:

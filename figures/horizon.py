@@ -16,7 +16,7 @@ def plot(records: Sequence[dict[str, Any]], ax: style.Panels | None = None) -> s
     for each precision.
 
     Args:
-        records: what `shared.horizon.measure` gives, as the parity document holds it.
+        records: what `shared.parity.horizon.measure` gives, as the parity document holds it.
         ax: a figure or subfigure, since one axes can't hold two panels; None makes a figure.
     """
     figure = ax or style.new_figure(3.9)

@@ -8,8 +8,8 @@ from matplotlib.lines import Line2D
 
 from figures import style
 from figures.series import select, stack
-from mnist_fn.shared.run import Run
-from mnist_fn.shared.study import L2, SHALLOW
+from mnist_fn.shared.runs.run import Run
+from mnist_fn.shared.study.experiments import L2, SHALLOW
 from mnist_fn.shared.wording import l2_name
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.errors import InputError
-from mnist_fn.shared.run import Run
+from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.wording import l2_name, shape_name
 
 

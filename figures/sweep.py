@@ -9,8 +9,8 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 
 from figures import style
 from figures.build import save as save_figure
-from mnist_fn.shared.comparison import Cell, cells
-from mnist_fn.shared.run import Run
+from mnist_fn.shared.runs.comparison import Cell, cells
+from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.wording import scientific
 
 

@@ -8,8 +8,8 @@ import numpy as np
 from figures import style
 from figures.series import select
 from mnist_fn.shared import evaluation
-from mnist_fn.shared.run import Run
-from mnist_fn.shared.study import LINEAR, TEMPLATE_L2
+from mnist_fn.shared.runs.run import Run
+from mnist_fn.shared.study.experiments import LINEAR, TEMPLATE_L2
 from mnist_fn.shared.wording import l2_name
 
 

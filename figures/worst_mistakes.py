@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from figures import style
-from mnist_fn.shared.data import load_for, scale_pixels
+from mnist_fn.shared.data.datasets import load_for, scale_pixels
 from mnist_fn.shared.evaluation import forward, worst_mistakes
-from mnist_fn.shared.run import Run
+from mnist_fn.shared.runs.run import Run
 
 ROWS, COLUMNS = 3, 8
 

@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from mnist_fn.shared.config import Config
     from mnist_fn.shared.errors import InputError, Interrupted
-    from mnist_fn.shared.trainer import Run, Watch, load_run, resume, train
+    from mnist_fn.shared.runs.trainer import Run, Watch, load_run, resume, train
 
 __all__ = ["Config", "InputError", "Interrupted", "Run", "Watch", "load_run", "resume", "train"]
 
-_HOME = {"Config": "config", "InputError": "errors", "Interrupted": "errors"}
+_HOME = {"Config": "config", "InputError": "errors", "Interrupted": "errors"}  # else the trainer
 
 
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"mnist_fn.shared.{_HOME.get(name, 'trainer')}"), name)
+    return getattr(import_module(f"mnist_fn.shared.{_HOME.get(name, 'runs.trainer')}"), name)

@@ -14,9 +14,9 @@ import optax
 
 from mnist_fn.compiling import compile_for, use_compilation_cache
 from mnist_fn.model import MLP
-from mnist_fn.shared.backend import EpochMetrics, Group
+from mnist_fn.shared.backend import EpochMetrics
 from mnist_fn.shared.config import Config
-from mnist_fn.shared.data import Dataset, Split, scale_pixels
+from mnist_fn.shared.data.datasets import Dataset, Split, scale_pixels
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.state import ParamTree, StateTree
 from mnist_fn.training import Data, Hyper, State, apply, make_loss, make_train_epoch
@@ -107,15 +107,6 @@ def place(split: Split, dtype: Any, where: Any) -> tuple[jax.Array, jax.Array]:
     """A split's scaled images and its labels, int32, on a device or sharding."""
     labels = jax.device_put(split.labels.astype(np.int32), where)
     return scaled(split.images, dtype, where), labels
-
-
-def make_group(
-    config: Config, dataset: Dataset, device: str, models: int, memory: int | None
-) -> Group:
-    """Make a group for a sweep; see `shared.backend.MakeGroup`."""
-    from mnist_fn import capacity
-
-    return capacity.make_group(config, dataset, device, models, memory)
 
 
 class JaxBackend:

@@ -10,12 +10,12 @@ import numpy as np
 
 from mnist_fn.backend import find_devices, make_model, place, scope
 from mnist_fn.compiling import compile_for
+from mnist_fn.shared.bench.timing import Contender
 from mnist_fn.shared.config import Config
-from mnist_fn.shared.data import Dataset
+from mnist_fn.shared.data.datasets import Dataset
 from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.runs.sweep import grid
 from mnist_fn.shared.streams import batch_order, initial_state
-from mnist_fn.shared.sweep import grid
-from mnist_fn.shared.timing import Contender
 from mnist_fn.training import Data, make_loss
 
 

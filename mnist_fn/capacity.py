@@ -9,7 +9,7 @@ import numpy as np
 from mnist_fn.backend import JaxBackend, find_devices
 from mnist_fn.shared.backend import Group, GroupOfOne
 from mnist_fn.shared.config import Config
-from mnist_fn.shared.data import Dataset
+from mnist_fn.shared.data.datasets import Dataset
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.state import StateTree
 from mnist_fn.sweep import JaxGroup

@@ -20,7 +20,7 @@ from mnist_fn.backend import describe, make_model, place, scope, to_numpy
 from mnist_fn.compiling import compile_for, use_compilation_cache
 from mnist_fn.shared.backend import EpochMetrics
 from mnist_fn.shared.config import Config
-from mnist_fn.shared.data import Dataset, Split
+from mnist_fn.shared.data.datasets import Dataset, Split
 from mnist_fn.shared.evaluation import Evaluation, confusion_matrix, evaluate
 from mnist_fn.shared.state import StateTree
 from mnist_fn.shared.streams import initial_state

@@ -11,19 +11,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mnist_fn.shared import data
+from cli.main import main
 from mnist_fn.shared.config import Config
-from mnist_fn.shared.data import Dataset, Split
-from mnist_fn.shared.picture import prepare
-from mnist_fn.shared.trainer import train
-from tests.test_data import idx_bytes
+from mnist_fn.shared.data import datasets, sources
+from mnist_fn.shared.data.datasets import Dataset, Split
+from mnist_fn.shared.data.picture import prepare
+from mnist_fn.shared.runs.trainer import train
+from tests.support.idx_files import idx_bytes
 
 # Where MNIST lies is read once: tests that change the environment don't lose it.
 MNIST_AT = os.environ.get("MNIST_FN_DATA")
 REQUIRED = os.environ.get("MNIST_FN_REQUIRE_MNIST") == "1"
 # A source distribution has no docs/, whose scripts these import.
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-collect_ignore_glob = [] if DOCS.is_dir() else ["test_*_docs.py"]
+collect_ignore_glob = [] if DOCS.is_dir() else ["docs/*"]
 
 
 def pytest_configure(config):
@@ -46,7 +47,7 @@ def pytest_unconfigure(config):
 @pytest.fixture(scope="session")
 def mnist_dir() -> Path:
     """The folder with real MNIST; skips without it, fails without it where CI has it."""
-    found = data.find("mnist")
+    found = sources.find("mnist")
     if found is None:
         reason = "real MNIST not found: set MNIST_FN_DATA to a folder with its four files"
         if REQUIRED:
@@ -57,12 +58,12 @@ def mnist_dir() -> Path:
 
 @pytest.fixture(scope="session")
 def mnist(mnist_dir) -> Dataset:
-    return data.load("mnist", mnist_dir, download=False)
+    return datasets.load("mnist", mnist_dir, download=False)
 
 
 @pytest.fixture(scope="session")
 def digits() -> Dataset:
-    return data.load("digits")
+    return datasets.load("digits")
 
 
 @pytest.fixture(scope="session")
@@ -79,7 +80,7 @@ def prepared_digits(digits, tmp_path_factory) -> Path:
     arrays = []
     for split in (digits.train, digits.test):
         arrays += [np.array([prepare(image) for image in split.images]), split.labels]
-    for file, array in zip(data.FILES, arrays, strict=True):
+    for file, array in zip(sources.FILES, arrays, strict=True):
         (folder / file).write_bytes(idx_bytes(array))
     return folder
 
@@ -92,6 +93,24 @@ def runs_28(prepared_digits, tmp_path_factory) -> dict[str, Path]:
         config = Config(dataset="idx", hidden=hidden, epochs=12, learning_rate=2e-3, batch_size=50)
         train(config, data_dir=prepared_digits, out=folder / name)
     return {name: folder / name for name in ("linear", "deep")}
+
+
+@pytest.fixture
+def in_process(tmp_path, monkeypatch, capfd):
+    """As `command`, in this process: for what ends before anything is computed."""
+
+    def run(*arguments: str, env: dict[str, str] | None = None):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+        for name, value in (env or {}).items():
+            monkeypatch.setenv(name, value)
+        monkeypatch.setattr(sys, "argv", ["mnist-fn", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        written = capfd.readouterr()
+        return subprocess.CompletedProcess(arguments, ended.value.code, written.out, written.err)
+
+    return run
 
 
 @pytest.fixture

@@ -1,35 +1,42 @@
 """Who may import what, seen in a fresh process; and that this check can fail."""
 
+import shutil
 import subprocess
 import sys
+from importlib import import_module
 
 import pytest
+
+from tests.support import house
 
 RULES = [
     # imported, must not bring
     ("mnist_fn", ("torch", "torchvision", "jax", "numpy")),
     ("mnist_fn.shared.config", ("torch", "jax", "numpy", "scipy", "matplotlib")),
-    ("mnist_fn.shared.trainer", ("torch", "torchvision", "jax", "flax", "optax", "matplotlib")),
+    (
+        "mnist_fn.shared.runs.trainer",
+        ("torch", "torchvision", "jax", "flax", "optax", "matplotlib"),
+    ),
     ("mnist_fn.backend", ("torch", "torchvision", "torch_ref", "cli", "figures", "matplotlib")),
     ("mnist_fn.model", ("torch", "torchvision", "torch_ref")),
     ("mnist_fn.bench", ("torch", "torchvision", "torch_ref", "cli", "figures", "matplotlib")),
     ("mnist_fn.capacity", ("torch", "torchvision", "torch_ref", "cli", "figures", "matplotlib")),
-    ("mnist_fn.shared.sweep", ("torch", "jax", "scipy", "matplotlib")),
-    ("mnist_fn.shared.comparison", ("torch", "jax", "scipy", "matplotlib")),
-    ("mnist_fn.shared.timing", ("torch", "jax")),
+    ("mnist_fn.shared.runs.sweep", ("torch", "jax", "scipy", "matplotlib")),
+    ("mnist_fn.shared.runs.comparison", ("torch", "jax", "scipy", "matplotlib")),
+    ("mnist_fn.shared.bench.timing", ("torch", "jax")),
     ("torch_ref.bench", ("jax", "flax", "optax")),
-    ("mnist_fn.shared.parity", ("torch", "jax", "scipy", "matplotlib")),
-    ("mnist_fn.shared.horizon", ("torch", "jax", "scipy", "matplotlib")),
-    ("mnist_fn.shared.statistics", ("torch", "jax", "scipy", "matplotlib")),
+    ("mnist_fn.shared.parity.ladder", ("torch", "jax", "scipy", "matplotlib")),
+    ("mnist_fn.shared.parity.horizon", ("torch", "jax", "scipy", "matplotlib")),
+    ("mnist_fn.shared.parity.statistics", ("torch", "jax", "scipy", "matplotlib")),
     ("figures.horizon", ("jax", "torch", "cli", "torch_ref")),
-    ("mnist_fn.shared.study", ("numpy", "scipy", "matplotlib", "jax", "torch")),
-    ("mnist_fn.shared.study_report", ("torch", "jax", "scipy", "matplotlib")),
-    ("mnist_fn.shared.evidence", ("torch", "jax", "scipy", "matplotlib")),
+    ("mnist_fn.shared.study.experiments", ("numpy", "scipy", "matplotlib", "jax", "torch")),
+    ("mnist_fn.shared.study.report", ("torch", "jax", "scipy", "matplotlib")),
+    ("mnist_fn.shared.study.evidence", ("torch", "jax", "scipy", "matplotlib")),
     ("figures.build", ("jax", "torch", "cli", "torch_ref")),
     ("figures.sweep", ("jax", "torch", "cli", "torch_ref")),
     ("figures.bench", ("jax", "torch", "cli", "torch_ref")),
     ("figures.report.build", ("jax", "torch", "cli", "torch_ref")),
-    ("mnist_fn.shared.picture", ("jax", "torch", "PIL", "scipy")),
+    ("mnist_fn.shared.data.picture", ("jax", "torch", "PIL", "scipy")),
     ("torch_ref", ("jax", "flax", "optax")),
     ("figures", ("jax", "torch", "cli", "torch_ref")),
     (
@@ -74,3 +81,77 @@ def test_a_jax_run_with_its_files_there_imports_no_torch():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+ROOMS = ("data", "runs", "parity", "study", "bench")
+OPEN = {room: import_module(f"mnist_fn.shared.{room}").OPEN for room in ROOMS}
+
+
+@pytest.fixture
+def copy(tmp_path):
+    """The house once more, to break something in."""
+    for top in house.TOPS:
+        shutil.copytree(house.ROOT / top, tmp_path / top)
+    return tmp_path
+
+
+def test_arrows_run_down():
+    assert house.upward(house.edges()) == []
+
+
+def test_no_files_import_each_other_in_a_circle():
+    assert house.circle(house.edges()) == []
+
+
+def test_rooms_are_entered_by_the_files_they_name():
+    found = house.edges()
+    assert house.trespasses(found, OPEN) == []
+    for room, names in OPEN.items():
+        for name in names:
+            assert f"mnist_fn.shared.{room}.{name}" in found
+
+
+def test_every_file_stands_in_a_known_room():
+    rooms = {house.room_of(module) for module in house.edges()} - {None}
+    assert rooms == set(house.ROOMS)
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "imported"),
+    [
+        ("mnist_fn/shared/runs/loop.py", "from mnist_fn.shared.study import report", "study"),
+        (
+            "mnist_fn/shared/config.py",
+            "from mnist_fn import backend",
+            "backend",
+        ),
+        ("mnist_fn/shared/bench/timing.py", "from mnist_fn.shared.runs.run import Run", "runs"),
+        ("mnist_fn/shared/data/idx.py", "from mnist_fn.shared.backend import Backend", "backend"),
+        ("figures/l2.py", "from cli import output", "cli"),
+        ("torch_ref/model.py", "from mnist_fn import model", "mnist_fn.model"),
+    ],
+)
+def test_an_injected_upward_import_is_seen(copy, file, line, imported):
+    with (copy / file).open("a") as opened:
+        opened.write(f"\n\ndef later():\n    {line}\n")
+    module = file.removesuffix(".py").replace("/", ".")
+    assert any(
+        one.startswith(f"{module} imports") and imported in one
+        for one in house.upward(house.edges(copy))
+    )
+
+
+def test_an_injected_circle_is_seen(copy):
+    with (copy / "mnist_fn/shared/data/idx.py").open("a") as opened:
+        opened.write("\n\ndef later():\n    from mnist_fn.shared.data.cache import IdxFile\n")
+    assert {"mnist_fn.shared.data.idx", "mnist_fn.shared.data.cache"} <= set(
+        house.circle(house.edges(copy))
+    )
+
+
+def test_an_injected_trespass_is_seen(copy):
+    with (copy / "figures/l2.py").open("a") as opened:
+        opened.write("\nfrom mnist_fn.shared.study.judging import judge\n")
+    assert house.trespasses(house.edges(copy), OPEN) == [
+        "figures.l2 imports mnist_fn.shared.study.judging"
+    ]

@@ -10,7 +10,7 @@ from torch import nn
 
 from mnist_fn.shared.backend import EpochMetrics
 from mnist_fn.shared.config import Config
-from mnist_fn.shared.data import Dataset, scale_pixels
+from mnist_fn.shared.data.datasets import Dataset, scale_pixels
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.state import ParamTree, StateTree
 from torch_ref.model import MLP

@@ -11,10 +11,11 @@ import numpy as np
 import torch
 from torch import nn
 
+from mnist_fn.shared.bench.timing import Contender
 from mnist_fn.shared.config import Config
-from mnist_fn.shared.data import FILES, Dataset, scale_pixels
+from mnist_fn.shared.data.datasets import Dataset, scale_pixels
+from mnist_fn.shared.data.sources import FILES
 from mnist_fn.shared.streams import batch_order
-from mnist_fn.shared.timing import Contender
 
 NOTEBOOK_ROUNDS = 3  # an epoch takes many seconds
 COMPILED_ROUNDS = 5

@@ -12,15 +12,15 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from figures.report import documents, drawings, network, study, templates
 from figures.report.digits import Digits
 from figures.report.found import Found
-from mnist_fn.shared.data import load_for, scale_pixels
+from mnist_fn.shared.data.datasets import load_for, scale_pixels
+from mnist_fn.shared.data.picture import SIDE
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.evaluation import forward
-from mnist_fn.shared.opening import check_same_data
-from mnist_fn.shared.picture import SIDE
-from mnist_fn.shared.records import RunDirectory
-from mnist_fn.shared.run import Run
+from mnist_fn.shared.runs.opening import check_same_data
+from mnist_fn.shared.runs.records import RunDirectory
+from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.state import count_parameters, layer_sizes
-from mnist_fn.shared.study_report import QUICK_RUN
+from mnist_fn.shared.study.report import QUICK_RUN
 
 SCRIPTS = ("picture.js", "network.js", "draw.js", "confusion.js")
 TITLES = {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST", "kmnist": "Kuzushiji-MNIST"}

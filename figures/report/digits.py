@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from mnist_fn.shared.data import Split
+from mnist_fn.shared.data.datasets import Split
+from mnist_fn.shared.data.picture import to_png
 from mnist_fn.shared.evaluation import Evaluation, log_probabilities
-from mnist_fn.shared.picture import to_png
 
 WRONG = 60  # digits of an off-diagonal cell at most: a good model has fewer
 RIGHT = 20  # of a diagonal cell

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mnist_fn.shared.errors import InputError
-from mnist_fn.shared.study_tables import claim_table, honest_table, number_table
+from mnist_fn.shared.study.tables import claim_table, honest_table, number_table
 
 Document = dict[str, Any]
 GOOD = ("inside", "equivalent", "passed", "holds", "met")

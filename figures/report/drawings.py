@@ -14,7 +14,7 @@ from matplotlib.ticker import MaxNLocator
 
 from figures import build, style
 from figures.report import documents
-from mnist_fn.shared.run import Run
+from mnist_fn.shared.runs.run import Run
 
 _PICTURE = Markup(
     '<picture><source media="(prefers-color-scheme: dark)" srcset="{dark}">'

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from mnist_fn.shared.errors import InputError
-from mnist_fn.shared.records import RunDirectory
-from mnist_fn.shared.run import Run
+from mnist_fn.shared.runs.records import RunDirectory
+from mnist_fn.shared.runs.run import Run
+from mnist_fn.shared.runs.trainer import load_run
 from mnist_fn.shared.state import StateTree
 from mnist_fn.shared.storage import MAX_JSON_BYTES, read_bounded
-from mnist_fn.shared.trainer import load_run
 
 DOCUMENTS = ("study", "parity", "bench")  # KIND.json or KIND-*.json, by `mnist-fn KIND`
 

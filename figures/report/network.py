@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from mnist_fn.shared.errors import InputError
-from mnist_fn.shared.run import Run
+from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.state import ParamTree, layer_sizes, named_tensors
 
 

@@ -8,11 +8,11 @@ from markupsafe import Markup
 
 from figures import build
 from figures.report.drawings import themed
-from mnist_fn.shared import study
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.errors import InputError
-from mnist_fn.shared.run import Run
-from mnist_fn.shared.study_report import QUICK_RUN
+from mnist_fn.shared.runs.run import Run
+from mnist_fn.shared.study import experiments
+from mnist_fn.shared.study.report import QUICK_RUN
 
 ELSEWHERE = ("worst-mistakes",)  # the page has its own, of the run that it shows in full
 
@@ -25,9 +25,8 @@ def figures(paths: Sequence[Path], main: Run, quick: bool) -> tuple[dict[str, Ma
         main: says whose runs.
         quick: they are a quick study's.
     """
-    experiments = study.experiments(
-        Config(dataset=main.config.dataset), study.QUICK if quick else study.FULL
-    )
+    lengths = experiments.QUICK if quick else experiments.FULL
+    known = experiments.experiments(Config(dataset=main.config.dataset), lengths)
     shelf = build.Shelf(paths, main.backend)
     note = QUICK_RUN.partition(":")[0] if quick else None
     drawn, missing = {}, []
@@ -35,7 +34,7 @@ def figures(paths: Sequence[Path], main: Run, quick: bool) -> tuple[dict[str, Ma
         if name in ELSEWHERE:
             continue
         try:
-            records = shelf.records(entry, experiments[entry.experiment], "mnist-fn study")
+            records = shelf.records(entry, known[entry.experiment], "mnist-fn study")
             draw = partial(build.draw, entry, records, note=note)
             drawn[entry.what] = themed(draw, entry.what)
         except InputError as error:

@@ -8,7 +8,7 @@ from PIL import Image
 
 from figures.report.digits import data_uri
 from mnist_fn.shared.evaluation import templates
-from mnist_fn.shared.run import Run
+from mnist_fn.shared.runs.run import Run
 
 FOR, AGAINST = (214, 69, 61), (59, 120, 216)  # as in draw.js
 

@@ -1,21 +1,22 @@
 """The contract between the experiment and the numerics, and how a backend is found."""
 
 import contextlib
-from collections.abc import Callable, Iterator, Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any, Protocol
 
 import numpy as np
 
 from mnist_fn.shared.config import Config
-from mnist_fn.shared.data import Dataset, Split
+from mnist_fn.shared.data.datasets import Dataset, Split
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.evaluation import Evaluation, evaluate
 from mnist_fn.shared.state import ParamTree, StateTree
 
 GROUP = "mnist_fn.backends"
+GROUPS = "mnist_fn.groups"
 DEVICES = ("auto", "cpu", "gpu")
 
 
@@ -119,7 +120,7 @@ class Group(Protocol):
 
 
 class MakeGroup(Protocol):
-    """What a backend's module may offer as `make_group`."""
+    """What an entry point of the group `mnist_fn.groups` names, under its backend's name."""
 
     def __call__(
         self, config: Config, dataset: Dataset, device: str, models: int, memory: int | None
@@ -181,16 +182,26 @@ def find(name: str) -> MakeBackend:
     Raises:
         InputError: no such backend, or it can't be imported.
     """
-    return _import(_point(name), lambda point: point.load())
+    return _import(_point(name))
 
 
 def find_group(name: str) -> MakeGroup | None:
-    """The maker of a backend's groups: `make_group` in the module that its entry point names.
+    """The maker of a backend's groups, by its entry point in `mnist_fn.groups`.
 
-    None if it has none; its runs are then trained one by one. Errors as for `find`.
+    None if it has none; its runs are then trained one by one. Errors as for `find`, and one for
+    a backend that keeps a `make_group` where it was looked for once, beside `make`.
     """
+    for group in entry_points(group=GROUPS, name=name):
+        return _import(group)
     point = _point(name)
-    return getattr(_import(point, lambda point: import_module(point.module)), "make_group", None)
+    _import(point)
+    if hasattr(sys.modules[point.module], "make_group"):
+        raise InputError(
+            f"--backend {name}: {point.module}.make_group is not looked for there any more; its "
+            f'package has to name it: [project.entry-points."{GROUPS}"] '
+            f'{name} = "{point.module}:make_group"'
+        )
+    return None
 
 
 def _point(name: str) -> EntryPoint:
@@ -201,9 +212,9 @@ def _point(name: str) -> EntryPoint:
     )
 
 
-def _import(point: EntryPoint, fetch: Callable[[EntryPoint], Any]) -> Any:
+def _import(point: EntryPoint) -> Any:
     try:
-        return fetch(point)
+        return point.load()
     except (ImportError, AttributeError) as error:
         raise InputError(f"--backend {point.name}: can't be loaded ({error})") from error
 

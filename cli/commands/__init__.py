@@ -1,0 +1,1 @@
+"""A file for each command; what they share stands in `cli`."""

@@ -1,0 +1,134 @@
+"""`mnist-fn bench`."""
+
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli import options
+from mnist_fn.shared.errors import InputError
+
+
+def command(
+    model: options.Model = None,
+    hidden: options.Hidden = None,
+    batch_size: options.BatchSize = None,
+    precision: options.Precision = None,
+    dataset: options.DatasetName = None,
+    data_dir: options.DataDir = None,
+    device: options.Device = "auto",
+    rounds: Annotated[int, typer.Option(help="Timed turns of each contender.")] = 9,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Epochs alone: no widths, lengths, sweeps, processes.")
+    ] = False,
+    only: Annotated[
+        str, typer.Option(help="Contenders whose names contain one of these, with commas.")
+    ] = "",
+    trace: Annotated[
+        Path | None,
+        typer.Option(help="Profile one JAX epoch into this folder (TensorBoard, Perfetto)."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(help="Write the JSON document here too, such as docs/evidence/bench-cpu.json"),
+    ] = None,
+    json: options.Json = False,
+) -> None:
+    """Measure an epoch against its arithmetic, PyTorch and the notebook; some minutes.
+
+    Contenders take turns, so that what slows the machine slows all; ratios are taken round by
+    round. For numbers that last, nothing else should run.
+    """
+    from cli.output import print_json
+    from mnist_fn.shared.data.datasets import load_for
+
+    if not 1 <= rounds <= 1000:
+        raise InputError(f"--rounds {rounds}: must be between 1 and 1000")
+    if out is not None and not out.parent.is_dir():
+        raise InputError(f"--out {out}: {out.parent} is no folder; make it first")
+    config = options.make_config(
+        hidden=options.hidden_from(model, hidden),
+        l2=3e-5,
+        batch_size=batch_size,
+        precision=precision,
+        dataset=dataset,
+    )
+    loaded = load_for(config, data_dir)
+    document = _measure(config, loaded, data_dir, device, rounds, quick, only, trace)
+    if out is not None:
+        from mnist_fn.shared.storage import write_sealed
+
+        write_sealed(out, document)
+    _show(document)
+    if json:
+        print_json(document)
+
+
+def _measure(
+    config: Any,
+    dataset: Any,
+    data_dir: Path | None,
+    device: str,
+    rounds: int,
+    quick: bool,
+    only: str,
+    trace: Path | None,
+) -> dict[str, Any]:
+    from cli import measuring
+    from cli.console import console
+    from mnist_fn.backend import describe, find_devices
+    from mnist_fn.shared.bench import report as bench_report
+    from mnist_fn.shared.bench import timing
+    from mnist_fn.shared.runs.records import machine, versions
+
+    def say(line: str) -> None:
+        console.print(line, style="dim")
+
+    where = find_devices(device)[0]
+    on_gpu = where.platform == "gpu"
+    load_before = measuring.load_average()
+    found: dict[str, Any] = {}
+    if not quick:  # first, while this process is small and idle
+        found["processes"] = measuring.processes(config, data_dir, device, say)
+    names = tuple(options.words(only))
+    bench = measuring.Bench(config, dataset, device, rounds, say, names)
+    with tempfile.TemporaryDirectory(prefix="mnist-fn-bench-") as folder:
+        times = bench.epochs(Path(folder))
+    if not quick:
+        sweeps = bench.sweeps(on_gpu)
+        found["sweeps"] = {name: timing.spread(values) for name, values in sweeps.items()}
+        found["widths"], found["lengths"] = bench.widths(), bench.lengths()
+    if trace is not None:
+        from mnist_fn.bench import trace as profile
+
+        one = next(timing.backend_contenders("jax", config, dataset, device))
+        one.run()
+        profile(str(trace), one.run)
+    if not on_gpu:
+        bench.left_out["GPU"] = "no GPU that JAX sees; there: mnist-fn bench --device gpu"
+    if quick:
+        bench.left_out["widths, lengths, sweeps, processes"] = "--quick"
+    return bench_report.document(
+        times,
+        config=config.to_dict(),
+        examples=len(dataset.train),
+        what=bench.what,
+        left_out=bench.left_out,
+        device=describe(where),
+        machine=machine(),
+        versions=versions(),
+        load_average={"before": load_before, "after": measuring.load_average()},
+        command=options.command_line(),
+        **found,
+    )
+
+
+def _show(document: dict[str, Any]) -> None:
+    from cli.console import console
+    from mnist_fn.shared.bench.report import goal_lines, table
+
+    for line in (*table(document), "", *goal_lines(document)):
+        console.print(line, soft_wrap=True, markup=False)
+    for name, reason in document["left_out"].items():
+        console.print(f"left out: {name} ({reason})", soft_wrap=True)

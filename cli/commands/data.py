@@ -1,0 +1,50 @@
+"""`mnist-fn data`: fetch, verify, path."""
+
+from typing import Annotated
+
+import typer
+
+from cli import options
+
+app = typer.Typer(help="The datasets' files: fetch, verify, path.", no_args_is_help=True)
+Name = Annotated[str, typer.Option("--dataset", help="mnist, fashion-mnist or kmnist.")]
+
+
+@app.command()
+def fetch(dataset: Name = "mnist") -> None:
+    """Download a dataset into the user's cache and check it. What is there is not fetched again."""
+    _load(dataset, None, download=True)
+
+
+@app.command()
+def verify(dataset: Name = "mnist", data_dir: options.DataDir = None) -> None:
+    """Read a dataset's files and check their content; nothing is downloaded."""
+    _load(dataset, data_dir, download=False)
+
+
+@app.command()
+def path(dataset: Name = "mnist", data_dir: options.DataDir = None) -> None:
+    """Print where the files are, one on a line."""
+    from mnist_fn.shared.data.sources import check_name, find, not_found
+    from mnist_fn.shared.errors import InputError
+
+    if check_name(dataset) == "digits":
+        raise InputError("digits has no files: it comes with scikit-learn")
+    files = find(dataset, data_dir)
+    if files is None:
+        raise InputError(not_found(dataset, data_dir))
+    for file in files:
+        print(file)
+
+
+def _load(dataset: str, data_dir, download: bool) -> None:
+    from cli.console import console
+    from mnist_fn.shared.data.datasets import load
+    from mnist_fn.shared.data.sources import check_name
+
+    loaded = load(check_name(dataset), data_dir, download)
+    console.print(
+        f"{loaded.name}: {len(loaded.train):,} train and {len(loaded.test):,} test images of "
+        f"{'x'.join(map(str, loaded.train.images.shape[1:]))}, content as it should be "
+        f"(SHA-256 {loaded.sha256[:16]})"
+    )

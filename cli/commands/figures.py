@@ -1,0 +1,117 @@
+"""`mnist-fn figures`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from cli import options
+from mnist_fn.shared.errors import InputError
+
+if TYPE_CHECKING:
+    from figures.build import Entry, Shelf
+    from mnist_fn.shared.study.experiments import Experiment
+
+
+def _option(text: str, **more: Any) -> Any:
+    return typer.Option(help=text, show_default=False, **more)
+
+
+def command(
+    runs: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Runs, or folders of runs. Default: runs.", show_default=False),
+    ] = None,
+    only: Annotated[str | None, _option("Figures with commas; --list names them.")] = None,
+    format: Annotated[str, typer.Option(help="png, svg or pdf.")] = "png",
+    theme: Annotated[str, typer.Option(help="light or dark.")] = "light",
+    backend: Annotated[str, typer.Option(help="Whose runs.")] = "jax",
+    quick: Annotated[
+        bool, typer.Option("--quick", help="From the runs of a quick study, in runs-quick.")
+    ] = False,
+    dataset: options.DatasetName = None,
+    data_dir: options.DataDir = None,
+    out: Annotated[Path, typer.Option(help="Folder of the figures.")] = Path("figures-out"),
+    list_: Annotated[
+        bool, typer.Option("--list", help="Name the figures and what each needs.")
+    ] = False,
+) -> None:
+    """Draw the study's figures from finished runs; the same runs give the same bytes."""
+    from figures import build, style
+    from mnist_fn.shared.study import experiments
+    from mnist_fn.shared.study.report import QUICK_RUN
+
+    if format not in build.FORMATS:
+        raise InputError(f"--format {format[:40]!r}: must be one of {', '.join(build.FORMATS)}")
+    if theme not in style.THEMES:
+        raise InputError(f"--theme {theme[:40]!r}: must be one of {', '.join(style.THEMES)}")
+    entries = experiments.choose(only, build.ENTRIES)
+    if list_:
+        _list(entries)
+        return
+    base = options.make_config(dataset=dataset)
+    known = experiments.experiments(base, experiments.QUICK if quick else experiments.FULL)
+    shelf = build.Shelf(runs or [Path("runs-quick" if quick else "runs")], backend)
+    found, missing = _gather(entries, known, shelf, _study_command(quick, base.dataset))
+    if only is not None and missing:
+        raise missing[0]
+    if not found:
+        raise InputError(f"{missing[0]} (nor any other figure's runs)")
+    _draw(found, missing, out, format, theme, QUICK_RUN.partition(":")[0] if quick else None,
+          data_dir)  # fmt: skip
+
+
+def _study_command(quick: bool, dataset: str) -> str:
+    trial = " --quick" if quick else ""
+    return f"mnist-fn study{trial}" + ("" if dataset == "mnist" else f" --dataset {dataset}")
+
+
+def _gather(
+    entries: "list[Entry]", experiments: "dict[str, Experiment]", shelf: "Shelf", study: str
+) -> "tuple[dict[Entry, Any], list[InputError]]":
+    """The records of each figure that can be drawn, and why others can't."""
+    found, missing = {}, []
+    for entry in entries:
+        try:
+            found[entry] = (
+                shelf.document(entry)
+                if entry.level
+                else shelf.records(entry, experiments[entry.experiment], study)
+            )
+        except InputError as error:
+            missing.append(error)
+    return found, missing
+
+
+def _draw(
+    found: "dict[Entry, Any]",
+    missing: list[InputError],
+    out: Path,
+    kind: str,
+    theme: str,
+    note: str | None,
+    data_dir: Path | None,
+) -> None:
+    from cli.console import console
+    from figures import build, style
+
+    with style.themed(theme):
+        for entry, records in found.items():
+            figure = build.draw(entry, records, note=note, data_dir=data_dir)
+            path = build.save(figure, out / build.file_name(entry, theme, kind))
+            console.print(str(path), soft_wrap=True)
+    for error in missing:
+        console.print(f"left out: {error}", soft_wrap=True)
+
+
+def _list(entries: "list[Entry]") -> None:
+    from rich.table import Table
+
+    from cli.console import console
+
+    table = Table(box=None, pad_edge=False)
+    for name in ("figure", "shows", "needs"):
+        table.add_column(name, no_wrap=name != "shows", overflow="fold")  # to be copied whole
+    for entry in entries:
+        table.add_row(entry.name, entry.what, entry.command)
+    console.print(table)

@@ -1,0 +1,91 @@
+"""`mnist-fn parity`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli import options
+
+
+def command(
+    level: Annotated[
+        str, typer.Option(help="quick, full, horizon or statistics; each says its own length.")
+    ] = "quick",
+    backends: Annotated[
+        str, typer.Option(help="The two to compare, any that are installed.")
+    ] = "jax,torch",
+    model: Annotated[
+        str | None,
+        typer.Option(help="linear, shallow, deep. Default: all; shallow for the horizon."),
+    ] = None,
+    optimizer: Annotated[
+        str | None,
+        typer.Option(
+            help="adam, adam+l2, adamw. Default: full has all; statistics adam; "
+            "the others adam+l2 (λ = 3e-5)."
+        ),
+    ] = None,
+    precision: Annotated[
+        str | None,
+        typer.Option(
+            help="float64, float32. Default: both. For statistics any, two for the two sides; "
+            "default: float32."
+        ),
+    ] = None,
+    seeds: Annotated[
+        int, typer.Option(help="Of the statistics; δ is 0.20 points, from 30 seeds on 0.10.")
+    ] = 10,
+    dataset: options.DatasetName = None,
+    data_dir: options.DataDir = None,
+    device: Annotated[
+        str,
+        typer.Option(
+            help="auto, cpu or gpu; two for the two backends, such as gpu,cpu.",
+            rich_help_panel="Where",
+        ),
+    ] = "auto",
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for parity-LEVEL.json and the statistics' runs (these have "
+            "runs/ by default).",
+            show_default=False,
+        ),
+    ] = None,
+    json: options.Json = False,
+) -> None:
+    """Prove that two backends are the same experiment, or say where they part. Exit 0 or 1.
+
+    quick: seven rungs with 300 steps, a minute.
+
+    full: 3,000 steps, every optimizer, ten minutes.
+
+    horizon: 100 epochs beside twins, an hour or two on 2 cores.
+
+    statistics: 20 epochs a seed, paired tests of the test accuracy.
+
+    Models, optimizers and precisions may be several, with commas.
+    """  # fmt: skip
+    from cli import proving
+    from cli.output import print_json
+    from mnist_fn.shared.parity.levels import make_plan
+    from mnist_fn.shared.storage import make_folder
+
+    plan = make_plan(
+        level,
+        options.words(backends),
+        options.words(device),
+        models=options.words(model),
+        optimizers=options.words(optimizer),
+        precisions=options.words(precision),
+        dataset=options.resolved(dataset, data_dir),
+    )
+    if out is not None:
+        make_folder(out)  # before anything is measured for it
+    document = proving.prove(plan, data_dir, out, seeds)
+    if out is not None:
+        proving.write(out, document)
+    if json:
+        print_json(document)
+    raise typer.Exit(0 if document["passed"] else 1)

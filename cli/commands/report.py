@@ -1,0 +1,43 @@
+"""`mnist-fn report`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli import options
+
+
+def command(
+    folders: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="[RUN|FOLDER]...", help="Runs, or folders of runs such as a study's."
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="File of the page.")] = Path("report.html"),
+    data_dir: options.DataDir = None,
+    json: options.Json = False,
+) -> None:
+    """Make one self-contained page of finished runs, with a digit to draw.
+
+    It shows the run of the highest test accuracy in full, and what study.json, parity-*.json and
+    bench*.json in the folders say. Nothing is trained and nothing downloaded.
+    """
+    from cli.console import console
+    from cli.output import print_json
+    from figures.report import build, found
+    from mnist_fn.shared.storage import write_atomically
+
+    shown = found.find(folders)
+    page = build.build(shown, options.command_line(), data_dir).encode()
+    write_atomically(out, page)
+    runs = "1 run" if len(shown.runs) == 1 else f"{len(shown.runs)} runs"
+    console.print(
+        f"{out}: {len(page) / 1e6:.1f} MB, {runs}, in full {shown.main.path}; open it in a browser",
+        soft_wrap=True,
+        markup=False,
+    )
+    if json:
+        print_json({"report": str(out), "bytes": len(page), "runs": len(shown.runs),
+                    "shown": str(shown.main.path)})  # fmt: skip

@@ -1,0 +1,106 @@
+"""`mnist-fn train`."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli import options
+from mnist_fn.shared.errors import InputError, Interrupted
+
+
+def command(
+    backend: Annotated[
+        str | None,
+        typer.Option(help="jax, torch, or any installed one. Default: jax.", show_default=False),
+    ] = None,
+    model: options.Model = None,
+    hidden: options.Hidden = None,
+    l2: options.L2 = None,
+    optimizer: options.Optimizer = None,
+    weight_decay: options.WeightDecay = None,
+    learning_rate: options.LearningRate = None,
+    batch_size: options.BatchSize = None,
+    epochs: options.Epochs = None,
+    seed: options.Seed = None,
+    precision: options.Precision = None,
+    dataset: options.DatasetName = None,
+    validation: options.Validation = None,
+    data_dir: options.DataDir = None,
+    device: options.Device = "auto",
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The run's folder. Default: runs/<what it is>.", show_default=False),
+    ] = None,
+    resume: Annotated[
+        Path | None,
+        typer.Option(help="Go on with this run; --epochs may ask for more, --backend for another."),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Train a finished run anew.")] = False,
+    json: options.Json = False,
+) -> None:
+    """Train a model and record the run. Without options: the study's shallow model, λ = 0.
+
+    The study's best run is: mnist-fn train --backend jax --l2 3e-5
+    """
+    study = {
+        "dataset": dataset,
+        "validation": validation,
+        "hidden": options.hidden_from(model, hidden),
+        "l2": l2,
+        "optimizer": optimizer,
+        "weight_decay": weight_decay,
+        "learning_rate": learning_rate,
+        "batch_size": batch_size,
+        "seed": seed,
+        "precision": precision,
+    }
+    where = {"device": device, "data_dir": data_dir}
+    if resume is not None:
+        _refuse_with_resume({**study, "out": out, "force": force or None})
+        _run_and_show(json, resume, backend=backend, epochs=epochs, **where)
+        return
+    from mnist_fn.shared.runs.records import slug
+
+    study["dataset"] = options.resolved(dataset, data_dir)
+    config = options.make_config(**study, epochs=epochs)
+    backend = backend or "jax"
+    folder = out or Path("runs") / slug(config, backend)
+    _run_and_show(json, folder, config=config, backend=backend, force=force, **where)
+
+
+def _refuse_with_resume(study: dict[str, Any]) -> None:
+    given = [name for name, value in study.items() if value is not None]
+    if given:
+        raise InputError(
+            f"--resume: the run says its own {', '.join(given).replace('_', '-')}; only --epochs, "
+            "--backend, --device and --data-dir may be given with it"
+        )
+
+
+def _run_and_show(json: bool, folder: Path, **arguments: Any) -> None:
+    from cli.console import TrainingView, console, show_run
+    from cli.output import print_json
+    from cli.stopping import stoppable
+    from mnist_fn.shared.runs import trainer
+
+    with stoppable() as stop:
+        try:
+            with TrainingView() as view:
+                watch = trainer.Watch(view.on_start, view.on_epoch, stop)
+                if "config" in arguments:
+                    run = trainer.train(**arguments, out=folder, watch=watch)
+                else:
+                    run = trainer.resume(folder, **arguments, watch=watch)
+        except Interrupted as reason:
+            console.print(f"{reason}; go on with: mnist-fn train --resume {folder}", soft_wrap=True)
+            raise typer.Exit(stop.exit_code) from None
+    if not run.trained:
+        console.print(
+            "this run stood finished; --force trains it anew, "
+            f"--resume {folder} --epochs N takes it further",
+            soft_wrap=True,
+        )
+    show_run(run)
+    if json:
+        print_json(run.summary())

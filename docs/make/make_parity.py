@@ -1,0 +1,149 @@
+"""Write docs/parity.md's tables and figure from docs/evidence/parity-*.json and from the tests.
+
+    python docs/make/make_parity.py
+
+The evidence is what `mnist-fn parity --level LEVEL --out docs/evidence` keeps.
+"""
+
+from typing import Any
+
+from pages import DOCS, EVIDENCE, PICTURES, renew
+
+from figures import build, style
+from mnist_fn.shared.parity.ladder import RUNGS
+from mnist_fn.shared.parity.levels import SCHEMA
+from mnist_fn.shared.storage import digest_of, read_sealed
+from mnist_fn.shared.study.tables import markdown
+
+PAGE, FIGURE = DOCS / "parity.md", PICTURES / "parity-horizon.svg"
+
+
+def evidence(level: str) -> dict[str, Any] | None:
+    """The document of a level, None if there is none yet."""
+    path = EVIDENCE / f"parity-{level}.json"
+    return read_sealed(path, SCHEMA) if path.exists() else None
+
+
+def where(document: dict[str, Any]) -> str:
+    """The command, hardware and versions of a document, in a line."""
+    versions = document["versions"]
+    used = ", ".join(f"{name} {versions[name]}" for name in ("jax", "optax", "torch", "python"))
+    devices = " and ".join(dict.fromkeys(document["devices"]))
+    return f"`{document['command']}`; {document['machine']}, on {devices}; {used}."
+
+
+def bugs() -> str:
+    from tests.support.porting_bugs import BUGS
+
+    rows = [[bug.name, "PyTorch" if "torch" in bug.place else "JAX", bug.rung] for bug in BUGS]
+    return markdown((["bug", "injected into", "found at"], rows))
+
+
+def gate(level: str) -> str:
+    """Each ladder's largest differences, rung by rung."""
+    document = evidence(level)
+    if document is None:
+        return f"*Not measured yet: `mnist-fn parity --level {level} --out docs/evidence`.*"
+    rows = []
+    for ladder in document["ladders"]:
+        found = {rung["rung"]: rung["worst"] for rung in ladder["rungs"]}
+        figures = [f"{float(found[name][found[name]['measure']]):.1e}" if name in found else ""
+                   for name in RUNGS[1:-1]]  # fmt: skip
+        end = found.get("predictions")
+        rows.append(
+            [ladder["model"], ladder["optimizer"], ladder["precision"], f"{ladder['steps']:,}",
+             *figures, f"{float(end['absolute']):.0f}" if end else "",
+             "holds" if ladder["passed"] else f"parts at {ladder['rungs'][-1]['rung']}"]
+        )  # fmt: skip
+    head = ["model", "optimizer", "precision", "steps", *RUNGS[1:-1], "predictions", "verdict"]
+    return markdown((head, rows)) + "\n\n" + where(document)
+
+
+def horizon() -> str:
+    document = evidence("horizon")
+    if document is None:
+        return "*Not measured yet: `mnist-fn parity --level horizon --out docs/evidence`.*"
+    rows, claims = [], []
+    for one in document["horizon"]:
+        for track in one["tracks"]:
+            epoch = track["first_epoch_with_another_prediction"]
+            steps = ["never" if step is None else f"{step:,}" for step in track["first_step_above"]]
+            rows.append(
+                [one["precision"], track["name"], *steps,
+                 "never" if epoch is None else str(epoch),
+                 f"{float(track['divergence'][-1]):.0e}", str(track["predictions"][-1])]
+            )  # fmt: skip
+        claims += [claim_line(one, claim) for claim in one["claims"]]
+    limits = document["horizon"][0]["thresholds"]
+    head = ["precision", "pair", *(f"first step with a weight {limit:g} apart" for limit in limits),
+            "first epoch with another prediction", "weights at the end",
+            "predictions at the end"]  # fmt: skip
+    picture = f"![How far two frameworks and their twins are apart](pictures/{FIGURE.name})"
+    parts = [picture, markdown((head, rows)), "\n".join(claims), where(document)]
+    return "\n\n".join(parts)
+
+
+def claim_line(one: dict[str, Any], claim: dict[str, Any]) -> str:
+    verdict = "holds" if claim["holds"] else "is refuted"
+    names = [*(f"a weight {limit:g} apart" for limit in one["thresholds"]), "a prediction"]
+    times = zip(names, [*claim["weights"], claim["predictions"]], strict=True)
+    factors = [f"{name} {t['factor']:.2f}" for name, t in times if t["factor"] is not None]
+    return f"- {one['precision']}, against {claim['draws']} {claim['twins']}s: **{verdict}**" + (
+        f" (times as soon as the soonest twin: {', '.join(factors)})." if factors else "."
+    )
+
+
+def statistics() -> str:
+    document = evidence("statistics")
+    if document is None:
+        return "*Not measured yet: `mnist-fn parity --level statistics --seeds 30`.*"
+    rows, second = [], []
+    for one in document["statistics"]:
+        t, churn = one["tost"], one["churn"]
+        means = [f"{a['mean']:.2f} ± {a['sd']:.2f}" for a in one["accuracy"].values()]
+        rows.append(
+            [one["model"], str(t["n"]), *means, f"{t['mean']:+.3f}",
+             "{:+.3f} to {:+.3f}".format(*t["interval"]), f"{t['sd']:.3f}", f"{t['margin']:.2f}",
+             f"{t['p']:.1e}", f"{t['power']:.2f}", f"**{t['verdict']}**"]
+        )  # fmt: skip
+        mcnemar = one["mcnemar"]
+        between = [f"{count} of {t['n'] - 1}" for count in mcnemar["between_seeds"].values()]
+        seeds = [f"{share:.2%}" for share in churn["between_seeds"].values()]
+        second.append(
+            [one["model"], f"{mcnemar['significant']} of {t['n']}", *between,
+             f"{churn['between_sides']:.2%}", *seeds]
+        )  # fmt: skip
+    left, right = document["backends"]
+    head = ["model", "n", left, right, "difference", "90 % interval", "sd", "δ", "p", "power",
+            "verdict"]  # fmt: skip
+    own = [f"between seeds, {name}" for name in (left, right)]
+    then = ["model", "McNemar p < 0.05 between backends", *own, "churn between backends", *own]
+    return "\n\n".join([markdown((head, rows)), markdown((then, second)), where(document)])
+
+
+def sections() -> dict[str, str]:
+    """What stands between the page's markers, by name."""
+    return {
+        "bugs": bugs(),
+        "gate": gate("full"),
+        "horizon": horizon(),
+        "statistics": statistics(),
+    }
+
+
+def stamp() -> str:
+    """What the figure was drawn from, in its metadata."""
+    return f"horizon {digest_of(evidence('horizon'))}"
+
+
+def draw() -> None:
+    document = evidence("horizon")
+    if document is not None:
+        with style.themed():
+            figure = build.draw(build.HORIZON, document["horizon"])
+            build.save(figure, FIGURE, {"Description": stamp()})
+
+
+if __name__ == "__main__":
+    draw()
+    PAGE.write_text(renew(PAGE.read_text(), sections()))

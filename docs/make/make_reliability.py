@@ -1,0 +1,147 @@
+"""Writes docs/reliability.md from docs/evidence/reliability-*.json:
+
+python docs/make/make_reliability.py
+"""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pages import DOCS, EVIDENCE
+
+PAGE = DOCS / "reliability.md"
+
+HEAD = """\
+# Reliability
+
+What is promised of a run, how it is tested, how often it was tried and what was lost.
+`python docs/make/make_reliability.py` writes this page from `docs/evidence/`; a test fails when
+they disagree. What is trusted and what is not: [SECURITY.md](../SECURITY.md).
+"""
+
+BETWEEN_MACHINES = """\
+## Between machines
+
+The draws (initial weights, batch order, validation split) are the same bits everywhere: pinned
+by digests in `tests/shared/test_streams.py`. Weights and metrics are the same bytes on one machine
+with the same versions and number of cores, on the CPU. On another processor, device or version the
+order of a sum may differ, and training amplifies that: there the results agree within tolerance,
+not bit for bit.
+
+## What is not promised
+
+A digest in a file tells damage from content; it is no signature. Somebody who can write to a
+run's folder can forge a run. Two runs of one experiment on two backends have one identity, so
+that either can resume the other: a `run.json` moved between them is not noticed. `flock` locks
+processes of one machine; on a network disk it is as good as the disk makes it.
+"""
+
+# Promises that every run of the test suite tries: (what, the tests, how it is tried).
+IN_THE_SUITE = [
+    ("A kill at each single operation that changes the disk leaves a run that resumes to the "
+     "same bytes", "kills::test_a_fault_at_any_write_leaves_a_run_that_resumes",
+     "at every flush, rename and removal, with a torn file"),
+    ("A full or read-only disk: one line, exit 2, the last good state intact and resumable",
+     "environment::test_a_full_disk_then_a_read_only_one_then_room",
+     "a real small disk, and an error at every write"),
+    ("`--force` keeps the old run until the new one can begin",
+     "kills::test_a_kill_while_force_replaces_a_run", "a kill at every operation"),
+    ("Ctrl-C and SIGTERM end with a checkpoint, exit 130 and 143",
+     "kills::test_a_signal_before_the_first_epoch", "while loading, compiling and training"),
+    ("One folder, one process; a dead one holds nothing",
+     "kills::test_two_processes_and_one_folder", "real processes, the first killed"),
+    ("NaN or infinity stops the run at that epoch, the state before it kept",
+     "hostile::test_what_is_not_finite_stops_the_run_at_that_epoch",
+     "in the loss, a weight and either moment"),
+    ("A newer schema is refused by name", "hostile::test_a_newer_schema_is_refused_by_name",
+     "run.json and evaluation.json"),
+    ("A planted link is not written through", "hostile::test_a_planted_link_is_not_written_through",
+     "the file, the temporary file, the lock"),
+    ("No pickle, no `torch.load` without `weights_only`, no `eval`",
+     "hostile::test_no_module_loads_code_from_a_file", "every module, imported and read"),
+    ("No GPU, a broken driver, no memory: one line that says what to do",
+     "environment::test_no_memory_left_is_one_line", "a real limit on memory; drivers simulated"),
+    ("Locale C, 40 columns, no terminal: every number whole",
+     "environment::test_locale_c_40_columns_and_no_terminal", "a real process"),
+]  # fmt: skip
+
+
+def nothing(count: int) -> str:
+    return "nothing" if count == 0 else f"**{count}**"
+
+
+def kills(r: dict[str, Any]) -> tuple[str, ...]:
+    phases = ", ".join(f"{count} in {phase}" for phase, count in r["by_phase"].items())
+    return ("`kill -9` at any moment: resumed, the weights, metrics and evaluation equal the "
+            "uninterrupted run's, byte for byte; no epoch twice or missing",
+            f"{r['kills']} kills ({phases}); {r['runs_finished_and_compared']} finished runs "
+            "compared", nothing(r["runs_differing"]))  # fmt: skip
+
+
+def hostile(r: dict[str, Any]) -> tuple[str, ...]:
+    return ("A hostile IDX file, config or run file is refused on one line, or means what it "
+            "says; memory is bounded",
+            f"{r['inputs']:,} inputs to {len(r['by_reader'])} readers; at most "
+            f"{r['limit_mb']} MB to allocate", nothing(r["handled_wrongly"]))  # fmt: skip
+
+
+def memory(r: dict[str, Any]) -> tuple[str, ...]:
+    return ("Memory stays flat", f"{r['epochs']:,} short epochs: {r['growth_mb']:+.1f} MB, "
+            f"at most {r['limit_mb']} allowed", nothing(0))  # fmt: skip
+
+
+def peak(r: dict[str, Any]) -> tuple[str, ...]:
+    return (f"Peak memory of `{r['job']}` on MNIST stays under {r['limit_mb']:,} MB",
+            f"{r['peak_mb']:,} MB in {r['epochs']} epochs", nothing(0))  # fmt: skip
+
+
+def parallel(r: dict[str, Any]) -> tuple[str, ...]:
+    return ("Parallel runs in different folders do not disturb each other",
+            f"{r['processes']} at once, compared byte for byte",
+            nothing(r["failed"] + r["differing"]))  # fmt: skip
+
+
+def reproducible(r: dict[str, Any]) -> tuple[str, ...]:
+    return ("The same config on the same machine: the same bytes, on the CPU",
+            f"{r['runs']} runs of 2 epochs of MNIST, {r['under_load']} of them under load on "
+            "every core", nothing(r["differing"]))  # fmt: skip
+
+
+CHECKS: dict[str, Callable[[dict[str, Any]], tuple[str, ...]]] = {
+    check.__name__: check for check in (kills, hostile, parallel, reproducible, memory, peak)
+}
+
+
+def documents(folder: Path = EVIDENCE) -> list[dict[str, Any]]:
+    """The evidence, in the order of the page."""
+    found = [json.loads(path.read_text()) for path in sorted(folder.glob("reliability-*.json"))]
+    order = list(CHECKS)
+    return sorted(found, key=lambda d: (order.index(d["check"]), d["backend"] or ""))
+
+
+def page(evidence: list[dict[str, Any]]) -> str:
+    """The page as text."""
+    lines = [HEAD, "## Measured", "", "| promised | on | tried | lost |", "|---|---|---|---|"]
+    for document in evidence:
+        promise, tried, lost = CHECKS[document["check"]](document["result"])
+        lines.append(f"| {promise} | {document['backend'] or 'both'} | {tried} | {lost} |")
+    lines += ["", "## In every run of the test suite", "",
+              "| promised | tried | test |", "|---|---|---|"]  # fmt: skip
+    for promise, test, tried in IN_THE_SUITE:
+        file, name = test.split("::")
+        lines.append(f"| {promise} | {tried} | `tests/runs/test_reliability_{file}.py::{name}` |")
+    lines += ["", BETWEEN_MACHINES, "## To try it again", ""]
+    lines += [f"- `{document['command']}` ({where(document)})" for document in evidence]
+    return "\n".join(lines) + "\n"
+
+
+def where(document: dict[str, Any]) -> str:
+    versions = document["versions"]
+    names = {"jax": ("jax",), "torch": ("torch",)}.get(document["backend"], ("numpy",))
+    used = [f"{name} {versions[name]}" for name in ("python", *names)]
+    return f"{document['machine']}; {', '.join(used)}"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(documents()))

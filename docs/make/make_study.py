@@ -1,0 +1,208 @@
+"""Write docs/study.md's tables and figures from docs/evidence/study-*.json.
+
+    python docs/make/make_study.py [--add FOLDER_OF_RUNS]
+
+With --add the finished runs of the study in the folder (`mnist-fn study`) are merged into the
+evidence first, and the figures that need weights are drawn from them. It may be called again and
+again while the study goes on: whatever seeds are there are used. The README's line of the study
+is then written by `make_results.py`.
+"""
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+from pages import DOCS, EVIDENCE, PICTURES, renew
+
+from figures import build, style
+from mnist_fn.shared.config import Config
+from mnist_fn.shared.runs.library import headers
+from mnist_fn.shared.runs.records import slug
+from mnist_fn.shared.runs.run import Run
+from mnist_fn.shared.runs.trainer import load_run
+from mnist_fn.shared.storage import digest_of
+from mnist_fn.shared.study import evidence, experiments
+from mnist_fn.shared.study import report as study_report
+from mnist_fn.shared.study import tables as study_tables
+
+PAGE = DOCS / "study.md"
+EXPERIMENTS = experiments.experiments(Config())
+DRAWN = ("jax", "torch")  # backends whose runs are drawn; those of the first are what is shown
+PIXELS = ("templates", "worst-mistakes")  # PNG, the other figures are SVG
+IN_README = ("l2", "confusion")  # there in dark too
+Evidence = dict[str, dict[str, evidence.Entry]]  # backend -> slug -> entry
+
+
+def evidence_file(backend: str) -> Path:
+    return EVIDENCE / f"study-{backend}.json"
+
+
+def all_evidence() -> Evidence:
+    found = sorted(EVIDENCE.glob("study-*.json"))
+    return {path.stem.removeprefix("study-"): evidence.read(path) for path in found}
+
+
+def add(folder: Path) -> None:
+    """Merge a folder's finished runs of the study into the evidence, and draw from their weights.
+
+    The figures that need weights are of the first seed.
+    """
+    firsts = experiments.needed(EXPERIMENTS.values(), [0])
+    found: Evidence = {}
+    for path, header in headers([folder]):
+        if header.status == "finished" and header.config.replace(seed=0) in firsts:
+            entry = evidence.compact(load_run(path), header, EXPERIMENTS.values())
+            found.setdefault(header.backend, {})[slug(header.config, header.backend)] = entry
+    for backend, more in found.items():
+        file = evidence_file(backend)
+        entries = evidence.merge(evidence.read(file), more)
+        evidence.write(file, entries)
+        for name in PIXELS:
+            paths = [folder / one for one in drawn_from(name, entries)]
+            if paths and all(path.is_dir() for path in paths):
+                draw(name, backend, [load_run(path) for path in paths], entries)
+
+
+def draw_from_evidence(found: Evidence) -> None:
+    """Draw what needs no weights."""
+    for backend, entries in found.items():
+        for name in build.OF_STUDY:
+            if name not in PIXELS and (own := drawn_from(name, entries)):
+                runs = [evidence.restore(entry, backend) for entry in own.values()]
+                draw(name, backend, runs, entries)
+
+
+def draw(name: str, backend: str, runs: list[Run], entries: dict[str, evidence.Entry]) -> None:
+    for theme in themes(name, backend):
+        with style.themed(theme):
+            figure = build.draw(build.OF_STUDY[name], runs)
+            file = figure_file(name, backend, theme)
+            build.save(figure, file, {"Description": stamp(name, entries)})
+
+
+def themes(name: str, backend: str) -> list[str]:
+    return ["light", "dark"] if name in IN_README and backend == DRAWN[0] else ["light"]
+
+
+def figure_file(name: str, backend: str, theme: str = "light") -> Path:
+    """`study-l2.svg`, `study-torch-l2.svg` or `study-l2-dark.svg`."""
+    whose = "" if backend == DRAWN[0] else f"{backend}-"
+    kind = "png" if name in PIXELS else "svg"
+    return PICTURES / f"study-{whose}{build.file_name(build.OF_STUDY[name], theme, kind)}"
+
+
+def drawn_from(name: str, entries: dict[str, evidence.Entry]) -> dict[str, evidence.Entry]:
+    """The entries that a figure shows; none if one of its configs has no run yet."""
+    found = evidence.runs_for(entries, EXPERIMENTS[build.OF_STUDY[name].experiment])
+    if not build.OF_STUDY[name].weights or not found:
+        return found
+    first = min(evidence.config_of(entry).seed for entry in found.values())
+    return {n: e for n, e in found.items() if evidence.config_of(e).seed == first}
+
+
+def stamp(name: str, entries: dict[str, evidence.Entry]) -> str:
+    """What a figure was drawn from, in its metadata."""
+    return f"{name} {digest_of(drawn_from(name, entries))}"
+
+
+def document(found: Evidence) -> dict[str, Any]:
+    """What `mnist-fn study` would say of these runs."""
+    records = {backend: evidence.records(entries, backend) for backend, entries in found.items()}
+    return study_report.document(EXPERIMENTS, records, warning=None)
+
+
+def without_column(table: study_tables.Table, name: str) -> study_tables.Table:
+    head, rows = table
+    at = head.index(name)
+    return [*head[:at], *head[at + 1 :]], [[*row[:at], *row[at + 1 :]] for row in rows]
+
+
+def sections(entries: Evidence) -> dict[str, str]:
+    """What stands between the page's markers, by name."""
+    found = document(entries)
+    made = {"rule": found["rule"], "summary": summary(found, entries)}
+    for name in EXPERIMENTS:
+        tables = study_tables.number_table(found, name), study_tables.claim_table(found, name)
+        made[name] = markdown([without_column(table, "experiment") for table in tables])
+    honest = [study_tables.honest_table(found), study_tables.choice_table(found)]
+    made["honest"] = f"{found['protocol']}\n\n{markdown(honest)}".strip()
+    for name in build.OF_STUDY:
+        made[f"figure-{name}"] = pictures(name, entries)
+    return made
+
+
+def pictures(name: str, entries: Evidence) -> str:
+    """A figure of the first backend's runs, and of the others' folded away below it."""
+    what, shown = build.OF_STUDY[name].what, []
+    for backend in DRAWN:
+        if drawn_from(name, entries.get(backend, {})):
+            picture = f"![{what}](pictures/{figure_file(name, backend).name})"
+            title = f"<summary>the same from the {backend} runs</summary>"
+            folded = f"<details>{title}\n\n{picture}\n\n</details>"
+            shown.append(picture if backend == DRAWN[0] else folded)
+    return "\n\n".join(shown) or f"*Not drawn yet, its runs are not all there: {what}.*"
+
+
+def markdown(tables: list[study_tables.Table]) -> str:
+    return "\n\n".join(study_tables.markdown(table) for table in tables if table[1])
+
+
+def summary(found: dict[str, Any], entries: Evidence) -> str:
+    """For each backend how its numbers and statements came out, and where its runs were made."""
+    lines = []
+    for backend, counts in study_report.tally(found).items():
+        said = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items()))
+        exceptions = _exceptions(found, backend)
+        but = f"; not {', '.join(exceptions)}" if exceptions else ""
+        made = {_where(entry["where"], backend) for entry in entries[backend].values()}
+        lines.append(
+            f"- **{backend}**: of {sum(counts.values())} published numbers {said}. "
+            f"{_holding(found, backend)}{but}. "
+            f"{len(entries[backend])} runs kept; {'; '.join(sorted(made))}. "
+            f"`mnist-fn study --backend {backend} --seeds n`, n as beside each number."
+        )
+    return "\n".join(lines)
+
+
+def headline(found: dict[str, Any]) -> str:
+    """How the study came out, in a sentence a backend."""
+    said = []
+    for backend, counts in study_report.tally(found).items():
+        least = min(one["ours"][backend]["n"] for one in found["numbers"])
+        said.append(
+            f"On {backend} {counts.get('inside', 0)} of {sum(counts.values())} published numbers "
+            f"lie inside our spread (99 %, at least {least} seeds each), and "
+            f"{_holding(found, backend)}."
+        )
+    return " ".join(said)
+
+
+def _holding(found: dict[str, Any], backend: str) -> str:
+    """`14 of 22 statements hold for every seed`."""
+    total = len(found["claims"])
+    return f"{total - len(_exceptions(found, backend))} of {total} statements hold for every seed"
+
+
+def _exceptions(found: dict[str, Any], backend: str) -> list[str]:
+    """The study's statements that do not hold for every seed."""
+    return [
+        f"*{one['claim']}* ({ours['verdict']})"
+        for one in found["claims"]
+        if not (ours := one["ours"][backend])["values"] or ours["holding"] < len(ours["values"])
+    ]
+
+
+def _where(where: dict[str, Any], backend: str) -> str:
+    versions = where["versions"]
+    used = ", ".join(f"{name} {versions[name]}" for name in (backend, "python"))
+    return f"{where['machine']}, on {where['device']}, {used}"
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--add", type=Path, help="folder of runs to merge into the evidence")
+    if (given := parser.parse_args()).add is not None:
+        add(given.add)
+    everything = all_evidence()
+    draw_from_evidence(everything)
+    PAGE.write_text(renew(PAGE.read_text(), sections(everything)))

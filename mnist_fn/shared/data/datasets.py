@@ -1,0 +1,194 @@
+"""Datasets as uint8 arrays: found, read, checked against their known content, split."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from mnist_fn.shared.config import Config
+from mnist_fn.shared.data.cache import read_through_cache
+from mnist_fn.shared.data.download import fetch
+from mnist_fn.shared.data.sources import SHA256, SHA256_GZ, files_in, find, not_found
+from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.streams import permutation
+
+CLASSES = 10
+
+
+@dataclass(frozen=True)
+class Split:
+    """Examples: `images` uint8 [n, rows, columns], `labels` uint8 [n]."""
+
+    images: np.ndarray = field(repr=False)
+    labels: np.ndarray = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, indices: np.ndarray) -> "Split":
+        """These examples, in this order."""
+        return Split(self.images[indices], self.labels[indices])
+
+    def first(self, n: int) -> "Split":
+        """The first n examples, or all if there are fewer."""
+        return Split(self.images[:n], self.labels[:n])
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A dataset in memory; `sha256` is that of its four files' digests, before any split."""
+
+    name: str
+    train: Split
+    test: Split
+    sha256: str
+    validation: Split | None = None
+    classes: int = CLASSES
+
+    @property
+    def pixels(self) -> int:
+        """Inputs of the network: rows times columns."""
+        return int(np.prod(self.train.images.shape[1:]))
+
+
+def load(name: str, data_dir: Path | None = None, download: bool = True) -> Dataset:
+    """Load a dataset by name; see `find` for where its files are looked for.
+
+    Args:
+        name: one of DATASETS.
+        data_dir: a folder with the four files; then they are looked for nowhere else.
+        download: fetch through torchvision what is not found.
+
+    Raises:
+        InputError: not found, not fetched, or its content is not what it should be.
+    """
+    if name == "digits":
+        return _digits()
+    paths = find(name, data_dir)
+    if paths is None and download:
+        paths = files_in(fetch(name), name)
+    if paths is None:
+        raise InputError(not_found(name, data_dir))
+    arrays, digests = [], []
+    for index, path in enumerate(paths):
+        _check_gz(name, index, path)
+        file = read_through_cache(path, dimensions=1 if index % 2 else 3)
+        _check_content(name, index, path, file.digest)
+        arrays.append(file.array)
+        digests.append(file.digest)
+    train, test = Split(arrays[0], arrays[1]), Split(arrays[2], arrays[3])
+    _check_sizes(paths, train, test)
+    return Dataset(name, train, test, hashlib.sha256("".join(digests).encode()).hexdigest())
+
+
+def load_for(config: Config, data_dir: Path | None = None, download: bool = True) -> Dataset:
+    """The dataset of a config, its validation split held out of train.
+
+    Raises:
+        InputError: as `load`; a validation split or a batch that train can't give.
+    """
+    dataset = load(config.dataset, data_dir, download)
+    total = len(dataset.train)
+    if config.validation >= total:
+        raise InputError(
+            f"--validation {config.validation}: {config.dataset} has {total} training examples; "
+            "hold out fewer"
+        )
+    if config.batch_size > total - config.validation:
+        raise InputError(
+            f"--batch-size {config.batch_size}: larger than the {total - config.validation} "
+            f"training examples of {config.dataset}"
+        )
+    if not config.validation:
+        return dataset
+    order = permutation(config.seed, "validation", 0, total)
+    held, kept = np.sort(order[: config.validation]), np.sort(order[config.validation :])
+    return Dataset(
+        dataset.name,
+        dataset.train.take(kept),
+        dataset.test,
+        dataset.sha256,
+        validation=dataset.train.take(held),
+    )
+
+
+def scale_pixels(images: np.ndarray, dtype: str) -> np.ndarray:
+    """uint8 images [n, rows, columns] to rows of pixels [n, pixels] in [0, 1].
+
+    In float32 bit for bit what torchvision's ToTensor gives. Done here, once, for every backend:
+    a compiler may divide by 255 otherwise (XLA multiplies by 1/255, which rounds differently
+    for half of the 256 values).
+    """
+    flat = images.reshape(len(images), -1)
+    return np.divide(flat, 255, dtype=dtype)
+
+
+def resolve_auto(data_dir: Path | None, say: Callable[[str], None]) -> str:
+    """`mnist` if it is there or can be fetched, else `digits`, saying which and why."""
+    if data_dir is not None or find("mnist") is not None:
+        return "mnist"
+    try:
+        fetch("mnist")
+    except InputError as error:
+        say(f"NOT MNIST: {error}")
+        say("Using scikit-learn's embedded digits instead: 1,797 real handwritten 8x8 digits.")
+        return "digits"
+    return "mnist"
+
+
+def _check_gz(name: str, index: int, path: Path) -> None:
+    if name not in SHA256_GZ:
+        return
+    if path.suffix != ".gz":
+        raise InputError(
+            f"{path}: {name} publishes checksums of its .gz files only; put {path.name}.gz there, "
+            "or use --dataset idx to read it unchecked"
+        )
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(2**20):
+            digest.update(chunk)
+    _compare(name, path, SHA256_GZ[name][index], digest.hexdigest())
+
+
+def _check_content(name: str, index: int, path: Path, digest: str) -> None:
+    if name in SHA256:
+        _compare(name, path, SHA256[name][index], digest)
+
+
+def _compare(name: str, path: Path, expected: str, found: str) -> None:
+    if expected != found:
+        raise InputError(
+            f"{path}: not {name}'s: SHA-256 should begin {expected[:16]}, begins {found[:16]}; "
+            "fetch the file anew, or read other files with --dataset idx"
+        )
+
+
+def _check_sizes(paths: list[Path], train: Split, test: Split) -> None:
+    for path, split in ((paths[1], train), (paths[3], test)):
+        if len(split.images) != len(split.labels):
+            raise InputError(f"{path}: {len(split.labels)} labels for {len(split.images)} images")
+        if (largest := int(split.labels.max())) >= CLASSES:
+            raise InputError(f"{path}: label {largest}, expected 0 to {CLASSES - 1}")
+    if train.images.shape[1:] != test.images.shape[1:]:
+        raise InputError(
+            f"{paths[2]}: images of {'x'.join(map(str, test.images.shape[1:]))}, "
+            f"those of train are {'x'.join(map(str, train.images.shape[1:]))}"
+        )
+
+
+def _digits() -> Dataset:
+    """scikit-learn's 1,797 handwritten 8x8 digits; every fifth is a test example."""
+    from sklearn.datasets import load_digits
+
+    images, labels = load_digits(return_X_y=True)
+    # 17 grey levels, spread over a byte so that /255 gives [0, 1] as for the others
+    images = np.rint(images.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
+    labels = labels.astype(np.uint8)
+    test = np.arange(len(labels)) % 5 == 0
+    digest = hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest()
+    return Dataset(
+        "digits", Split(images[~test], labels[~test]), Split(images[test], labels[test]), digest
+    )

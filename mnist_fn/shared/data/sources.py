@@ -1,0 +1,126 @@
+"""Where a dataset's files may lie, what they are called, and what is known of their content."""
+
+import os
+from pathlib import Path
+
+from mnist_fn.shared.config import DATASETS
+from mnist_fn.shared.errors import InputError
+
+FILES = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
+TORCHVISION = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "kmnist": "KMNIST"}
+
+# MNIST: of the decompressed files. The two others publish their .gz files' digests only.
+SHA256 = {
+    "mnist": (
+        "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+        "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+        "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+        "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+    )
+}
+SHA256_GZ = {
+    "fashion-mnist": (
+        "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+        "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+        "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+        "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+    ),
+    "kmnist": (
+        "51467d22d8cc72929e2a028a0428f2086b092bb31cfb79c69cc0a90ce135fde4",
+        "e38f9ebcd0f3ebcdec7fc8eabdcdaef93bb0df8ea12bee65224341c8183d8e17",
+        "edd7a857845ad6bb1d0ba43fe7e794d164fe2dce499a1694695a792adfac43c5",
+        "20bb9a0ef54c7db3efc55a92eef5582c109615df22683c380526788f98e42a1c",
+    ),
+}
+
+
+def find(name: str, data_dir: Path | None = None) -> list[Path] | None:
+    """The four files of a dataset, or None: in `data_dir` alone if given, else in the folder
+    that MNIST_FN_DATA names, then in the user's cache.
+
+    Each may lie flat or in torchvision's layout (`MNIST/raw/`), gzipped or not.
+
+    Raises:
+        InputError: `data_dir` is given and the files are not there.
+    """
+    if data_dir is not None:
+        found = files_in(data_dir, name)
+        if found is None:
+            raise InputError(not_found(name, data_dir))
+        return found
+    if name == "idx":
+        raise InputError("--dataset idx needs --data-dir with the four IDX files")
+    for folder in search_path():
+        if found := files_in(folder, name):
+            return found
+    return None
+
+
+def search_path() -> list[Path]:
+    """Folders that are searched when no --data-dir is given."""
+    from_environment = os.environ.get("MNIST_FN_DATA")
+    return [*([Path(from_environment)] if from_environment else []), cache_dir() / "data"]
+
+
+def cache_dir() -> Path:
+    """The user's cache folder for this project; it need not exist."""
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("mnist-fn", appauthor=False))
+
+
+def cache_folder(name: str) -> Path | None:
+    """A folder in the user's cache, made if need be; None if switched off or not writable.
+
+    MNIST_FN_CACHE=off switches it off.
+    """
+    if os.environ.get("MNIST_FN_CACHE", "").lower() in ("off", "0", "no", "false"):
+        return None
+    folder = cache_dir() / name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return None
+    return folder if os.access(folder, os.W_OK) else None
+
+
+def files_in(folder: Path, name: str) -> list[Path] | None:
+    """The four files of a dataset in a folder, None if one is missing."""
+    places = [folder]
+    if name in TORCHVISION:
+        places += [folder / TORCHVISION[name] / "raw", folder / name]
+    # Where only the .gz digest is known, the .gz is the file to read.
+    endings = (".gz", "") if name in SHA256_GZ else ("", ".gz")
+    for place in places:
+        found = [
+            next((path for end in endings if (path := place / (file + end)).is_file()), None)
+            for file in FILES
+        ]
+        if all(found):
+            return [path for path in found if path is not None]
+    return None
+
+
+def not_found(name: str, data_dir: Path | None) -> str:
+    """What to say of files that are not there."""
+    where = data_dir if data_dir is not None else " or ".join(map(str, search_path()))
+    return (
+        f"{name}: not found in {where}; put {', '.join(FILES)} there (.gz or not), "
+        "or run with --dataset digits, which needs no files"
+    )
+
+
+def check_name(name: str) -> str:
+    """`name` if it is a dataset's.
+
+    Raises:
+        InputError: it is not.
+    """
+    if name not in DATASETS:
+        raise InputError(f"--dataset {name[:40]!r}: must be one of {', '.join(DATASETS)}, auto")
+    return name

@@ -1,0 +1,142 @@
+"""What a rung of the ladder is made of: two backends' figures, compared and judged."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from mnist_fn.shared.backend import Backend, MakeBackend
+from mnist_fn.shared.config import Config
+from mnist_fn.shared.data.datasets import Dataset
+from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.parity.compare import Difference, plain
+from mnist_fn.shared.state import StateTree
+from mnist_fn.shared.streams import initial_state
+
+# 1e-13 in float64, 5.4e-5 in float32. Two orders of summing n products differ by at most
+# 2·n·eps of the largest partial sum, and by about sqrt(n)·eps; the longest sum of products here has
+# 784, and the penalty's 401,408 squares, all positive, are summed pairwise or in blocks.
+TOLERANCE_IN_EPS = 450
+
+
+@dataclass(frozen=True)
+class Check:
+    """One comparison of a rung with the bound it is held to."""
+
+    what: str
+    difference: Difference
+    tolerance: float
+    measure: str  # which figure of the difference the bound is on: "absolute" or "relative"
+    reason: str
+
+    @property
+    def passed(self) -> bool:
+        """Whether the difference is within the bound; what is not finite never is."""
+        value = getattr(self.difference, self.measure)
+        return bool(np.isfinite(value)) and value <= self.tolerance
+
+    @property
+    def share(self) -> float:
+        """The difference as a share of its bound; where the bound is 0, the difference."""
+        value = getattr(self.difference, self.measure)
+        return value / self.tolerance if self.tolerance else value
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, without the reason, which a rung gives once."""
+        return {
+            "what": self.what,
+            **self.difference.to_dict(),
+            "tolerance": plain(self.tolerance),
+            "measure": self.measure,
+        }
+
+
+@dataclass(frozen=True)
+class Rung:
+    """A rung's checks, the worst of which speaks for it."""
+
+    name: str
+    checks: list[Check] = field(repr=False)
+
+    @property
+    def passed(self) -> bool:
+        """Whether every check is within its bound, and there is one."""
+        return bool(self.checks) and all(check.passed for check in self.checks)
+
+    @property
+    def worst(self) -> Check:
+        """The first check that fails, else the one nearest to its bound."""
+        for check in self.checks:
+            if not check.passed:
+                return check
+        return max(self.checks, key=lambda check: check.share)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "rung": self.name,
+            "passed": self.passed,
+            "worst": {**self.worst.to_dict(), "reason": self.worst.reason},
+            "checks": [check.to_dict() for check in self.checks],
+        }
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two backends' makers and one experiment."""
+
+    left: MakeBackend
+    right: MakeBackend
+    config: Config
+    dataset: Dataset
+    devices: tuple[str, str] = ("cpu", "cpu")
+
+    def make(self, config: Config | None = None, dataset: Dataset | None = None) -> list[Backend]:
+        """Both backends, for another config or dataset if one is given."""
+        config, dataset = config or self.config, dataset or self.dataset
+        return [make(config, dataset, device) for make, device in self.makers]
+
+    @property
+    def makers(self) -> list[tuple[MakeBackend, str]]:
+        """Each side's maker and device."""
+        return list(zip((self.left, self.right), self.devices, strict=True))
+
+    @property
+    def start(self) -> StateTree:
+        """The state that both begin with."""
+        return initial_state(self.config, self.dataset.pixels, self.dataset.classes)
+
+    @property
+    def tolerance(self) -> float:
+        """The bound on sums, relative to a tensor's largest entry."""
+        return TOLERANCE_IN_EPS * float(np.finfo(self.config.dtype).eps)
+
+
+def run_rung(name: str, checks: Callable[[], list[Check]]) -> Rung:
+    """A rung from its checks; an error inside a backend, or no check, is a difference without
+    bound.
+    """
+    try:
+        found = checks()
+        text, reason = "nothing was compared", "there must be something to compare"
+    except InputError:
+        raise
+    except Exception as error:
+        text = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[:160]
+        found, reason = [], "must not raise"
+    if not found:
+        failed = Difference(text, np.nan, np.nan, np.inf, np.inf, np.inf)
+        found = [Check(text, failed, 0.0, "absolute", reason)]
+    return Rung(name, found)
+
+
+def bitwise(what: str, differences: list[Difference]) -> list[Check]:
+    """Checks that must be met to the bit."""
+    return [Check(f"{what} {d.where}", d, 0.0, "absolute", "equal to the bit") for d in differences]
+
+
+def sums(pair: Pair, what: str, difference: Difference) -> Check:
+    """A check on sums of many products: a share of the tensor's largest entry."""
+    return Check(what, difference, pair.tolerance, "relative",
+                 f"sums in another order: {TOLERANCE_IN_EPS} eps of the largest entry")  # fmt: skip

@@ -1,0 +1,143 @@
+"""The four levels of a parity run: which experiments each compares, and how far it goes."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any
+
+from mnist_fn.shared import backend as backends
+from mnist_fn.shared.config import MODELS, PRECISIONS, Config
+from mnist_fn.shared.data.datasets import Dataset
+from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.parity import horizon, ladder
+from mnist_fn.shared.parity.checks import Pair, Rung
+
+SCHEMA = 1  # of the documents that `mnist-fn parity --out` keeps
+OPTIMIZERS: dict[str, dict[str, Any]] = {
+    "adam": {},
+    "adam+l2": {"l2": 3e-5},
+    "adamw": {"optimizer": "adamw", "weight_decay": 0.01},
+}
+
+
+@dataclass(frozen=True)
+class Level:
+    """What a level runs where the command says nothing else."""
+
+    models: tuple[str, ...]
+    optimizers: tuple[str, ...]
+    precisions: tuple[str, ...] = ("float64", "float32")
+    steps: tuple[int, int] = (0, 0)  # of the ladders' trajectories, in float64 and in float32
+
+
+_ALL = tuple(MODELS)
+LEVELS = {
+    "quick": Level(_ALL, ("adam+l2",), steps=(300, 300)),
+    # beyond an epoch a float32 trajectory says nothing that its twins don't say as well
+    "full": Level(_ALL, tuple(OPTIMIZERS), steps=(3000, 300)),
+    "horizon": Level(("shallow",), ("adam+l2",)),
+    "statistics": Level(_ALL, ("adam",), ("float32",)),
+}
+HORIZON_EPOCHS = 100
+STATISTICS_EPOCHS = 20
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One parity run: two backends, and the experiments they are compared on."""
+
+    level: str
+    names: tuple[str, str]
+    devices: tuple[str, str]
+    models: tuple[str, ...]
+    optimizers: tuple[str, ...]
+    precisions: tuple[str, ...]
+    dataset: str
+
+    def experiments(self, **more: Any) -> Iterator[tuple[dict[str, str], Config]]:
+        """Each experiment's name and its Config."""
+        axes = (self.models, self.optimizers, self.precisions)
+        for model, optimizer, precision in product(*axes):
+            name = {"model": model, "optimizer": optimizer, "precision": precision}
+            changes = {**OPTIMIZERS[optimizer], **more}
+            yield (
+                name,
+                Config(dataset=self.dataset, hidden=MODELS[model], precision=precision, **changes),
+            )
+
+    def pair(self, config: Config, dataset: Dataset) -> Pair:
+        """The two backends on one experiment; InputError if one isn't installed."""
+        left, right = map(backends.find, self.names)
+        return Pair(left, right, config, dataset, self.devices)
+
+
+def make_plan(level: str, names: Sequence[str], devices: Sequence[str], **given: Any) -> Plan:
+    """A plan from what was asked for; None leaves the level's own.
+
+    Args:
+        level: one of LEVELS.
+        names: two backends.
+        devices: one for both, or two.
+        given: models, optimizers, precisions, dataset.
+
+    Raises:
+        InputError: an unknown name, or not two backends.
+    """
+    if level not in LEVELS:
+        raise InputError(f"--level {level[:40]!r}: must be one of {', '.join(LEVELS)}")
+    if len(names) != 2:
+        raise InputError(f"--backends {','.join(names)[:40]!r}: expected two, such as jax,torch")
+    if len(devices) not in (1, 2):
+        raise InputError(f"--device {','.join(devices)[:40]!r}: expected one, or two for the two")
+    left, right = (backends.check_device(devices[i]) for i in (0, -1))
+    for name in names:
+        backends.find(name)
+    paired = level == "statistics"  # there two precisions are the two sides', as two devices are
+    precisions = PRECISIONS if paired else ("float64", "float32")
+    choices = {"models": MODELS, "optimizers": OPTIMIZERS, "precisions": precisions}
+    chosen: dict[str, Any] = {}
+    for axis, known in choices.items():
+        chosen[axis] = tuple(given.get(axis) or getattr(LEVELS[level], axis))
+        for one in chosen[axis]:
+            if one not in known:
+                option = axis.removesuffix("s")
+                raise InputError(f"--{option} {one[:40]!r}: must be one of {', '.join(known)}")
+    if paired and len(chosen["precisions"]) > 2:
+        raise InputError("--precision: statistics compare two sides, so give one or two")
+    dataset = given.get("dataset") or "mnist"
+    return Plan(level, (names[0], names[1]), (left, right), dataset=dataset, **chosen)
+
+
+def climb_all(
+    plan: Plan,
+    dataset: Dataset,
+    on_ladder: Callable[[dict[str, str]], None],
+    on_rung: Callable[[Rung], None],
+) -> list[dict[str, Any]]:
+    """A ladder for each experiment; all are climbed, whatever failed before."""
+    ladders = []
+    for name, config in plan.experiments():
+        on_ladder(name)
+        steps = LEVELS[plan.level].steps[config.precision != "float64"]
+        rungs = []
+        for rung in ladder.climb(plan.pair(config, dataset), steps=steps):
+            on_rung(rung)
+            rungs.append(rung)
+        passed = len(rungs) == len(ladder.RUNGS) and rungs[-1].passed
+        found = [rung.to_dict() for rung in rungs]
+        ladders.append({**name, "steps": steps, "passed": passed, "rungs": found})
+    return ladders
+
+
+def horizons(
+    plan: Plan, dataset: Dataset, on_epoch: Callable[[dict[str, str], int], None]
+) -> list[dict[str, Any]]:
+    """The horizon of each experiment."""
+    found = []
+    for name, config in plan.experiments(epochs=HORIZON_EPOCHS):
+        pair = plan.pair(config, dataset)
+        measured = horizon.measure(
+            pair, config.epochs, lambda epoch, name=name: on_epoch(name, epoch)
+        )
+        found.append({**name, **measured})
+    return found

@@ -1,0 +1,125 @@
+"""The ladder's upper rungs: the weights along a training, and the predictions at its end."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from mnist_fn.shared.backend import Backend
+from mnist_fn.shared.parity.checks import Check, Pair
+from mnist_fn.shared.parity.compare import Difference, compare_trees, divergence
+from mnist_fn.shared.parity.twins import Lane, renumbered_twin
+from mnist_fn.shared.state import StateTree
+from mnist_fn.shared.streams import batch_order
+
+FLOAT64_BOUND = 1e-12
+FLOAT64_REASON = "rounding alone stays some hundred times below it for 3,000 steps"
+# Two twins of one experiment are up to twice as far from it as one another; see docs/parity.md.
+TWIN_FACTOR = 3
+PREDICTIONS_FACTOR, PREDICTIONS_SLACK = 3, 10
+
+
+class Trajectory:
+    """Two trainings from one start on the same batches, and in float32 their twins beside them.
+
+    In float64 the bound is absolute. In float32 a rounding that turns one ReLU on or off is
+    amplified within tens of steps, so what rounding can do is measured: each backend's renumbered
+    twin is the same experiment summed in another order, and the backends may part by no more than
+    TWIN_FACTOR times what either backend and its own twin do, or what one ReLU does. That finds
+    gross errors only; the tight rung is float64's.
+    """
+
+    def __init__(self, pair: Pair, backends: list[Backend], steps: int) -> None:
+        self._pair, self._steps = pair, steps
+        self._backends, self._envelope = backends, pair.config.precision != "float64"
+        self._lanes: list[Lane] = []  # left, right, then their twins
+
+    def weights(self) -> list[Check]:
+        """Of each weight tensor the epoch's end at which it came nearest to its bound; or, at the
+        first that is out of bounds, the step at which it became so.
+        """
+        self._lanes = self._start()
+        nearest: dict[str, Check] = {}
+        for first, order in epochs(self._pair, self._steps):
+            before = [lane.dump() for lane in self._lanes]
+            for lane in self._lanes:
+                lane.advance(order, first)
+            checks = self._compare(first - (-len(order) // self._pair.config.batch_size))
+            if not all(check.passed for check in checks):
+                return self._locate(before, first, order) or checks
+            for check in checks:
+                tensor = check.difference.where.partition("[")[0]
+                if tensor not in nearest or check.share > nearest[tensor].share:
+                    nearest[tensor] = check
+        return list(nearest.values())
+
+    def predictions(self) -> list[Check]:
+        """Classes predicted for the whole test set, after `weights`."""
+        left, right, *twins = (lane.predictions(self._pair.dataset) for lane in self._lanes)
+        bound, reason = 0, "weights this near to each other decide alike"
+        if self._envelope:
+            own = max((left != twins[0]).sum(), (right != twins[1]).sum())
+            bound = PREDICTIONS_FACTOR * int(own) + PREDICTIONS_SLACK
+            reason = f"{PREDICTIONS_FACTOR} × the twins' own {own} + {PREDICTIONS_SLACK}"
+        found = differing_predictions(left, right)
+        return [Check("predictions that differ", found, bound, "absolute", reason)]
+
+    def _start(self) -> list[Lane]:
+        pair, start = self._pair, self._pair.start
+        lanes = [Lane(backend.name, backend, backend.load(start)) for backend in self._backends]
+        if self._envelope:
+            lanes += [
+                renumbered_twin("twin", make, pair.config, pair.dataset, device, start, draw)
+                for draw, (make, device) in enumerate(pair.makers)
+            ]
+        return lanes
+
+    def _compare(self, step: int) -> list[Check]:
+        left, right, *twins = (lane.params() for lane in self._lanes)
+        bound, reason = FLOAT64_BOUND, FLOAT64_REASON
+        if self._envelope:
+            own = max(divergence(left, twins[0]), divergence(right, twins[1]), self._one_relu)
+            bound = TWIN_FACTOR * own
+            reason = f"{TWIN_FACTOR} × the {own:.1e} of twins or of one ReLU"
+        return [
+            Check(f"step {step}: {d.where}", d, bound, "absolute", reason)
+            for d in compare_trees(left, right)
+        ]
+
+    @property
+    def _one_relu(self) -> float:
+        """What one ReLU that rounding turns on or off does to a weight: up to a step, the learning
+        rate. Such an event is rare at first, and that no twin has met one yet is luck.
+        """
+        return self._pair.config.learning_rate if self._pair.config.hidden else 0.0
+
+    def _locate(self, before: list[StateTree], first: int, order: np.ndarray) -> list[Check]:
+        """Train the epoch again, step by step, to the one that goes out of bounds."""
+        for lane, state in zip(self._lanes, before, strict=True):
+            lane.state = lane.backend.load(state)
+        size = self._pair.config.batch_size
+        for step, at in enumerate(range(0, len(order), size), start=first):
+            for lane in self._lanes:
+                lane.advance(order[at : at + size], step)
+            checks = self._compare(step + 1)
+            if not all(check.passed for check in checks):
+                return checks
+        return []  # not when one step at a time; the epoch's own checks stand
+
+
+def epochs(pair: Pair, steps: int) -> Iterator[tuple[int, np.ndarray]]:
+    """(steps done before, batch order) of each epoch; the last may be cut short."""
+    n, size = len(pair.dataset.train), pair.config.batch_size
+    done, epoch = 0, 1
+    while done < steps:
+        order = batch_order(pair.config.seed, epoch, n)[: (steps - done) * size]
+        yield done, order
+        done, epoch = done - (-len(order) // size), epoch + 1
+
+
+def differing_predictions(left: np.ndarray, right: np.ndarray) -> Difference:
+    """How many predictions differ (absolute) and their share (relative); the first one's values."""
+    apart = np.nonzero(left != right)[0]
+    first = int(apart[0]) if len(apart) else 0
+    a, b = float(left[first]), float(right[first])
+    where = f"prediction[{first}]"
+    return Difference(where, a, b, float(len(apart)), len(apart) / len(left), 0.0)

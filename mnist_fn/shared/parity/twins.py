@@ -1,0 +1,133 @@
+"""Twins: one backend against itself, to tell what arithmetic alone can do.
+
+Two kinds, equal in exact arithmetic or nearly so:
+
+- the *ulp twin* starts with one weight moved by one unit in the last place;
+- the *renumbered twin* is the same experiment with pixels, hidden units and the examples inside
+  each batch renumbered. Sums are taken in another order, so it is rounded anew at every step, as
+  another framework is, which one moved weight is not. Its steps are larger by `step_error`, the
+  rounding of Adam's β₂ that frameworks do or leave.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from mnist_fn.shared.backend import Backend, MakeBackend
+from mnist_fn.shared.config import Config
+from mnist_fn.shared.data.datasets import Dataset, Split
+from mnist_fn.shared.state import ParamTree, StateTree
+from mnist_fn.shared.streams import permutation, raw
+
+
+def step_error(dtype: str) -> float:
+    """The relative error of Adam's steps where β₂ is rounded to `dtype`: 6.4e-6 in float32.
+
+    The bias correction takes √(1 - β₂ᵗ); optax computes it in the weights' dtype, PyTorch in
+    Python's floats. At t = 1, and nearly as much for hundreds of steps.
+    """
+    rounded = float(np.dtype(dtype).type(0.999))
+    return abs(math.sqrt((1 - rounded) / (1 - 0.999)) - 1)
+
+
+@dataclass
+class Lane:
+    """A training that goes step by step beside others."""
+
+    name: str
+    backend: Backend
+    state: Any
+    shuffle: Callable[[np.ndarray, int], np.ndarray] = lambda order, _: order
+    restore: Callable[[ParamTree], ParamTree] = lambda params: params
+    images: np.ndarray | None = None  # test images as this lane numbers their pixels
+
+    def advance(self, order: np.ndarray, step: int) -> None:
+        """Train on the examples of `order`; `step` batches were trained on before."""
+        self.state, _ = self.backend.train_epoch(self.state, self.shuffle(order, step))
+
+    def dump(self) -> StateTree:
+        """The state as this lane numbers it: what `backend.load` takes back."""
+        return self.backend.dump(self.state)
+
+    def params(self) -> ParamTree:
+        """The weights in the experiment's own numbering."""
+        return self.restore(self.dump().params)
+
+    def predictions(self, dataset: Dataset) -> np.ndarray:
+        """Predicted classes of the test set, int64 [n]."""
+        images = dataset.test.images if self.images is None else self.images
+        return self.backend.logits(self.state, images).argmax(axis=1)
+
+
+def ulp_twin(name: str, backend: Backend, start: StateTree, draw: int, seed: int) -> Lane:
+    """The same backend from a start with one weight of the first layer one ulp larger.
+
+    Args:
+        name: of the lane.
+        backend: the one that the lane is a twin of; shared, not copied.
+        start: the common start; left as it is.
+        draw: which weight, by the shared streams; another for each draw.
+        seed: the run's.
+    """
+    kernel = start.params["layer1"]["kernel"].copy()
+    index = int(raw(seed, "twin", draw, 1)[0] % np.uint64(kernel.size))
+    kernel.flat[index] = np.nextafter(kernel.flat[index], np.inf)
+    params = {**start.params, "layer1": {**start.params["layer1"], "kernel": kernel}}
+    return Lane(name, backend, backend.load(replace(start, params=params)))
+
+
+def renumbered_twin(
+    name: str,
+    make: MakeBackend,
+    config: Config,
+    dataset: Dataset,
+    device: str,
+    start: StateTree,
+    draw: int,
+) -> Lane:
+    """A backend of the same kind on the renumbered experiment; see the module."""
+    sizes = [dataset.pixels, *config.hidden]
+    # epoch numbers of the stream: far from those of the ulp twins
+    orders = [
+        permutation(config.seed, "twin", 2**32 * (draw + 1) + layer, size)
+        for layer, size in enumerate(sizes)
+    ]
+    orders.append(np.arange(dataset.classes, dtype=np.int32))  # logits keep their places
+
+    def renumber(params: ParamTree, orders: list[np.ndarray]) -> ParamTree:
+        return {
+            layer: {
+                "kernel": tensors["kernel"][orders[i]][:, orders[i + 1]],
+                "bias": tensors["bias"][orders[i + 1]],
+            }
+            for i, (layer, tensors) in enumerate(params.items())
+        }
+
+    def pixels(split: Split) -> Split:
+        flat = split.images.reshape(len(split), -1)[:, orders[0]]
+        return replace(split, images=flat.reshape(split.images.shape))
+
+    def shuffle(order: np.ndarray, step: int) -> np.ndarray:
+        size = config.batch_size
+        batches = [order[i : i + size] for i in range(0, len(order), size)]
+        at = 2**48 * (draw + 1) + step
+        return np.concatenate(
+            [b[permutation(config.seed, "twin", at + i, len(b))] for i, b in enumerate(batches)]
+        )
+
+    moved = replace(dataset, train=pixels(dataset.train), test=pixels(dataset.test))
+    rate = config.learning_rate * (1 + step_error(config.dtype))
+    backend = make(config.replace(learning_rate=rate), moved, device)
+    back = [np.argsort(order).astype(np.int32) for order in orders]
+    trees = {kind: renumber(tree, orders) for kind, tree in start.trees().items()}
+    return Lane(
+        name,
+        backend,
+        backend.load(StateTree(**trees, step=start.step)),
+        shuffle,
+        lambda params: renumber(params, back),
+        moved.test.images,
+    )

@@ -1,0 +1,20 @@
+"""A run: trained, kept on disk so that nothing is lost, read back; many beside each other.
+
+Others use `trainer` (train, resume, load_run), `sweep` and `chains` (many), `run` (Run, Watch),
+`records`, `header` and `metrics` (what a folder holds), `library` (the runs that are there),
+`comparison` (what a sweep says), `opening` (check_same_data) and `checkpoint` (weights_digest).
+"""
+
+OPEN = (
+    "trainer",
+    "sweep",
+    "chains",
+    "run",
+    "records",
+    "header",
+    "metrics",
+    "library",
+    "comparison",
+    "opening",
+    "checkpoint",
+)

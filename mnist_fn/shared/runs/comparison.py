@@ -1,0 +1,139 @@
+"""What a sweep says: mean ± sd over seeds for each combination, and the best λ of each model.
+
+SciPy is imported where it is used: reading a sweep's runs needs none of it.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from mnist_fn.shared.config import Config
+from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.runs.run import Run
+
+MEASURES = ("test_accuracy", "test_loss", "validation_accuracy", "validation_loss")
+CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One combination of model, learning rate and λ over its seeds, after the last epoch."""
+
+    config: Config  # of any of its seeds
+    seeds: tuple[int, ...]
+    values: dict[str, np.ndarray] = field(repr=False)  # measure -> float64 [seeds]
+
+    @property
+    def name(self) -> dict[str, Any]:
+        """What tells it apart, for tables and JSON."""
+        config = self.config
+        return {"model": config.model, "learning_rate": config.learning_rate, "l2": config.l2}
+
+    def mean(self, measure: str) -> float:
+        """Over seeds."""
+        return float(self.values[measure].mean())
+
+    def sd(self, measure: str) -> float:
+        """Over seeds, with n - 1; NaN for a single one."""
+        values = self.values[measure]
+        return float(values.std(ddof=1)) if len(values) > 1 else math.nan
+
+    def interval(self, measure: str) -> tuple[float, float]:
+        """Student's 95 % interval of the mean; NaN for a single seed."""
+        from scipy import stats
+
+        values = self.values[measure]
+        if len(values) < 2:
+            return math.nan, math.nan
+        quantile = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1))
+        half = quantile * self.sd(measure) / math.sqrt(len(values))
+        return self.mean(measure) - half, self.mean(measure) + half
+
+
+@dataclass(frozen=True)
+class Best:
+    """The λ with the best mean among those of one model and learning rate."""
+
+    cell: Cell
+    measure: str
+    l2_interval: tuple[float, float] | None  # smallest and largest λ not told apart from it
+
+
+def cells(runs: Sequence[Run]) -> list[Cell]:
+    """Finished runs by combination, in the order of their first; equal but for the seed."""
+    by_combination: dict[Config, list[Run]] = {}
+    for run in runs:
+        by_combination.setdefault(run.config.replace(seed=0), []).append(run)
+    found = []
+    for together in by_combination.values():
+        ordered = sorted(together, key=lambda run: run.config.seed)
+        measures = [name for name in MEASURES if name in ordered[0].rows[-1]]
+        values = {name: np.array([run.rows[-1][name] for run in ordered]) for name in measures}
+        seeds = tuple(run.config.seed for run in ordered)
+        found.append(Cell(ordered[0].config, seeds, values))
+    return found
+
+
+def check_measure(name: str | None, config: Config) -> str:
+    """The measure to choose λ by: `name`, else accuracy, on the validation split if there is one.
+
+    Raises:
+        InputError: no such measure, or no validation split for it.
+    """
+    if name is None:
+        return "validation_accuracy" if config.validation else "test_accuracy"
+    if name not in MEASURES:
+        raise InputError(f"--by {name[:40]!r}: must be one of {', '.join(MEASURES)}")
+    if name.startswith("validation") and not config.validation:
+        raise InputError(f"--by {name}: there is no validation split; add --validation N")
+    return name
+
+
+def best(found: Sequence[Cell], measure: str) -> list[Best]:
+    """The best λ of each model and learning rate, in the order of their first."""
+    series: dict[Config, list[Cell]] = {}
+    for cell in found:
+        series.setdefault(cell.config.replace(seed=0, l2=0.0), []).append(cell)
+    sign = 1 if measure.endswith("loss") else -1
+    chosen = []
+    for together in series.values():
+        top = min(together, key=lambda cell: sign * cell.mean(measure))
+        chosen.append(Best(top, measure, _l2_interval(top, together, measure)))
+    return chosen
+
+
+def _l2_interval(top: Cell, others: Sequence[Cell], measure: str) -> tuple[float, float] | None:
+    """λ whose difference from the best has a 95 % interval with 0 in it.
+
+    Paired by seed (the same initial weights and batches), Student's t, Bonferroni's correction
+    over the λ compared. None where there is no other λ, or
+    fewer than two seeds are shared.
+    """
+    rest = [cell for cell in others if cell is not top]
+    if not rest:
+        return None
+    kept = [top.config.l2]
+    for cell in rest:
+        shared = sorted(set(cell.seeds) & set(top.seeds))
+        if len(shared) < 2:
+            return None
+        if not _differ(_at(cell, measure, shared) - _at(top, measure, shared), len(rest)):
+            kept.append(cell.config.l2)
+    return min(kept), max(kept)
+
+
+def _at(cell: Cell, measure: str, seeds: Sequence[int]) -> np.ndarray:
+    return cell.values[measure][[cell.seeds.index(seed) for seed in seeds]]
+
+
+def _differ(differences: np.ndarray, comparisons: int) -> bool:
+    from scipy import stats
+
+    error = differences.std(ddof=1) / math.sqrt(len(differences))
+    if error == 0:
+        return bool(differences[0] != 0)
+    quantile = stats.t.ppf(1 - (1 - CONFIDENCE) / 2 / comparisons, len(differences) - 1)
+    return bool(abs(differences.mean()) > quantile * error)

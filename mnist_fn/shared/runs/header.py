@@ -1,0 +1,61 @@
+"""What `run.json` says of a run."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from mnist_fn.shared.config import Config
+from mnist_fn.shared.data.datasets import CLASSES
+from mnist_fn.shared.storage import digest_of
+
+STATUSES = ("unfinished", "finished")
+SECONDS = ("compile", "train", "total")
+_LEG = {"backend": str, "first_epoch": int}
+
+
+@dataclass(frozen=True)
+class Header:
+    """What `run.json` holds besides the schema version."""
+
+    config: Config
+    dataset_sha256: str
+    pixels: int
+    classes: int
+    backend: str  # that computed last
+    device: str  # that it computed on, in words
+    status: str  # one of STATUSES
+    versions: dict[str, str]
+    machine: str
+    legs: list[dict[str, Any]]  # which backend did which epochs: {"backend", "first_epoch"}
+    seconds: dict[str, float]  # compile, train, total, of all legs together
+
+    @property
+    def identity(self) -> str:
+        """Names the experiment whatever its length and backend: any leg of it may go on."""
+        config = self.config.to_dict()
+        del config["epochs"]
+        return digest_of([config, self.dataset_sha256])
+
+
+def well_formed(header: Header) -> bool:
+    """Whether each field is what its annotation says; the config has been checked."""
+    words = (header.dataset_sha256, header.backend, header.device, header.status, header.machine)
+    return (
+        all(type(word) is str for word in words)
+        and header.status in STATUSES
+        and type(header.pixels) is int
+        and 0 < header.pixels < 2**24
+        and type(header.classes) is int
+        and header.classes == CLASSES
+        and _maps_to(str, header.versions)
+        and isinstance(header.legs, list)
+        and all(
+            isinstance(leg, dict) and {k: type(v) for k, v in leg.items()} == _LEG
+            for leg in header.legs
+        )
+        and _maps_to(float, header.seconds)
+        and set(header.seconds) == set(SECONDS)
+    )
+
+
+def _maps_to(kind: type, values: object) -> bool:
+    return isinstance(values, dict) and all(type(value) is kind for value in values.values())

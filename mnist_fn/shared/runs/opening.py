@@ -1,0 +1,147 @@
+"""Opening a run's folder: what is there already, and what goes on from it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mnist_fn.shared.backend import Group
+from mnist_fn.shared.config import Config
+from mnist_fn.shared.data.datasets import Dataset
+from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.runs.loop import Member
+from mnist_fn.shared.runs.metrics import Row
+from mnist_fn.shared.runs.records import Header, RunDirectory, machine, versions
+from mnist_fn.shared.runs.run import Run
+from mnist_fn.shared.state import StateTree
+from mnist_fn.shared.streams import initial_state
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A run to be trained, or finished already, as its folder has it."""
+
+    config: Config
+    directory: RunDirectory | None  # None keeps the run in memory
+    existing: Header | None  # None: nothing is there yet
+    state: StateTree | None  # the last saved; None: the initial one
+    rows: list[Row]
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to train."""
+        return (
+            self.existing is not None
+            and self.existing.status == "finished"
+            and len(self.rows) == self.config.epochs
+        )
+
+    def stored(self) -> Run:
+        """The finished run; InputError if its evaluation is missing or damaged."""
+        if self.directory is None or self.existing is None or self.state is None:
+            raise ValueError("nothing is stored")
+        return stored_run(self.directory, self.existing, self.state, self.rows)
+
+    def start(self, dataset: Dataset) -> StateTree:
+        """The state to go on from."""
+        return self.state or initial_state(self.config, dataset.pixels, dataset.classes)
+
+    def begin(self, dataset: Dataset, group: Group, compile_seconds: float) -> Member:
+        """Write the run's header and make it a member of a job.
+
+        Raises:
+            InputError: the run began with other data, or can't be written.
+        """
+        existing, none = self.existing, {"compile": 0.0, "train": 0.0, "total": 0.0}
+        if existing is not None:
+            check_same_data(existing, dataset)
+        legs = list(existing.legs) if existing else []
+        if not legs or legs[-1]["backend"] != group.name:
+            legs.append({"backend": group.name, "first_epoch": len(self.rows) + 1})
+        seconds = dict(existing.seconds) if existing else none
+        seconds["compile"] += compile_seconds
+        header = Header(
+            config=self.config,
+            dataset_sha256=dataset.sha256,
+            pixels=dataset.pixels,
+            classes=dataset.classes,
+            backend=group.name,
+            device=group.device,
+            status="unfinished",
+            versions=versions(),
+            machine=machine(),
+            legs=legs,
+            seconds=seconds,
+        )
+        if self.directory is not None:
+            if existing is None:
+                self.directory.clear()  # only now that the new run can begin
+            self.directory.write_header(header)
+        return Member(self.config, header, self.directory, self.rows, saved=len(self.rows))
+
+
+def open_run(
+    config: Config, directory: RunDirectory | None, *, force: bool = False, longer: bool = False
+) -> Opened:
+    """Look at what is in a folder; `storage.locked` is the caller's.
+
+    Args:
+        config: what is to be trained there.
+        directory: None keeps the run in memory.
+        force: a run that is there is replaced, as soon as the new one can begin.
+        longer: a run there may differ in its number of epochs.
+
+    Raises:
+        InputError: another run is there, a damaged one, or one with more epochs than asked.
+    """
+    if directory is None or force:
+        return Opened(config, directory, None, None, [])
+    if not directory.exists():
+        if strays := directory.results():
+            raise InputError(
+                f"{strays[0]}: there is no run.json beside it; choose another --out, "
+                "or --force to replace it"
+            )
+        return Opened(config, directory, None, None, [])
+    existing = directory.read_header()
+    if not longer:
+        _check_same(config, existing.config, directory.path)
+    state, rows = directory.read_progress(existing)
+    if len(rows) > config.epochs:
+        raise InputError(
+            f"{directory.path}: has {len(rows)} epochs already, --epochs {config.epochs} asked"
+        )
+    return Opened(config, directory, existing, state, rows)
+
+
+def stored_run(directory: RunDirectory, header: Header, state: StateTree, rows: list[Row]) -> Run:
+    """A finished run as a value; InputError if its evaluation is missing or damaged."""
+    return Run(
+        header.config,
+        header.backend,
+        header.device,
+        rows,
+        state,
+        directory.read_evaluation(state.params),
+        header.seconds,
+        directory.path,
+        trained=False,
+    )
+
+
+def check_same_data(header: Header, dataset: Dataset) -> None:
+    """InputError if a run began with other data than these."""
+    if header.dataset_sha256 != dataset.sha256:
+        raise InputError(
+            f"{dataset.name}: not the data that this run began with (SHA-256 "
+            f"{header.dataset_sha256[:16]} then, {dataset.sha256[:16]} now)"
+        )
+
+
+def _check_same(asked: Config, there: Config, path: Path) -> None:
+    if asked == there:
+        return
+    before, now = there.to_dict(), asked.to_dict()
+    differing = [f"{k} {before[k]} there, {now[k]} asked" for k in now if now[k] != before[k]]
+    raise InputError(
+        f"{path}: holds another run ({'; '.join(differing)}); choose another --out, "
+        "or --force to train anew there"
+    )

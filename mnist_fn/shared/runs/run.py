@@ -1,0 +1,79 @@
+"""A trained run as a value, and how a caller follows one."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mnist_fn.shared.config import Config
+from mnist_fn.shared.data.datasets import Dataset
+from mnist_fn.shared.evaluation import Evaluation
+from mnist_fn.shared.runs import metrics
+from mnist_fn.shared.runs.metrics import Row
+from mnist_fn.shared.state import ParamTree, StateTree
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained model and how it came to be."""
+
+    config: Config
+    backend: str
+    device: str
+    rows: list[Row] = field(repr=False)
+    state: StateTree = field(repr=False)
+    evaluation: Evaluation = field(repr=False)
+    seconds: dict[str, float] = field(repr=False)
+    path: Path | None = None
+    trained: bool = True  # False: it stood finished on disk already
+
+    @property
+    def history(self) -> dict[str, np.ndarray]:
+        """Each figure over the epochs, float64 [epochs]: `run.history["test_loss"]`."""
+        return {name: np.array([row[name] for row in self.rows]) for name in self.rows[0]}
+
+    @property
+    def confusion_matrix(self) -> np.ndarray:
+        """Counts on the test set [classes, classes]; rows are true classes."""
+        return self.evaluation.confusion_matrix
+
+    @property
+    def weights(self) -> ParamTree:
+        """`{"layer1": {"kernel": [in, out], "bias": [out]}, ...}`."""
+        return self.state.params
+
+    @property
+    def final(self) -> Row:
+        """Train and test loss and accuracy after the last epoch."""
+        names = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
+        return {name: self.rows[-1][name] for name in names}
+
+    @property
+    def best(self) -> dict[str, dict[str, float | int]]:
+        """The smallest test loss and the largest test accuracy with their epochs."""
+        return {name: metrics.best(self.rows, name) for name in ("test_loss", "test_accuracy")}
+
+    def summary(self) -> dict[str, Any]:
+        """The document of `mnist-fn train --json`."""
+        return {
+            "run": None if self.path is None else str(self.path),
+            "backend": self.backend,
+            "dataset": self.config.dataset,
+            "device": self.device,
+            "precision": self.config.precision,
+            "epochs": len(self.rows),
+            "final": self.final,
+            "best": self.best,
+            "seconds": self.seconds,
+        }
+
+
+@dataclass(frozen=True)
+class Watch:
+    """How a caller follows and stops a run; the defaults do neither."""
+
+    on_start: Callable[[Config, Dataset, str, int], None] = lambda *_: None
+    on_epoch: Callable[[Row], None] = lambda _: None
+    should_stop: Callable[[], bool] = lambda: False

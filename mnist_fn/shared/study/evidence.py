@@ -1,0 +1,147 @@
+"""Runs as committed evidence: of each only what the study reads, without weights."""
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mnist_fn.shared.config import Config
+from mnist_fn.shared.evaluation import Evaluation
+from mnist_fn.shared.runs.checkpoint import weights_digest
+from mnist_fn.shared.runs.header import Header
+from mnist_fn.shared.runs.library import Records, is_beginning, serves
+from mnist_fn.shared.runs.run import Run
+from mnist_fn.shared.state import StateTree
+from mnist_fn.shared.study.experiments import Experiment
+
+# Whole numbers are shorter: losses in 1e-7 nats, six digits of any that is judged, shares in 1e-6.
+_UNITS = {"loss": 10**7, "accuracy": 10**6}
+Entry = dict[str, Any]  # one run; a file maps `records.slug` to these
+_NOT_KEPT = Evaluation(math.nan, np.zeros(0, np.uint8), np.zeros((10, 10), np.int64))
+
+
+def compact(run: Run, header: Header, experiments: Iterable[Experiment]) -> Entry:
+    """What some experiments read of a run: columns of its epochs, and its end where they do.
+
+    Args:
+        run: finished, with its weights.
+        header: its own.
+        experiments: of the first seed.
+    """
+    experiments, first = list(experiments), run.config.replace(seed=0)
+    values = run.config.to_dict()
+    entry: Entry = {
+        "config": {f.name: values[f.name] for f in fields(Config)
+                   if getattr(run.config, f.name) != f.default},
+        "where": {"machine": header.machine, "device": header.device, "versions": header.versions},
+        "epochs": {name: [round(row[name] * _unit(name)) for row in run.rows]
+                   for name in _columns(first, experiments)},
+    }  # fmt: skip
+    if any(first in experiment.configs and experiment.at_end for experiment in experiments):
+        entry["confusion_matrix"] = run.confusion_matrix.tolist()
+        entry["templates"] = Records([run]).templates.get(run.config)
+        entry["weights"] = weights_digest(run.weights)
+    return entry
+
+
+def _unit(column: str) -> int:
+    return next(unit for measure, unit in _UNITS.items() if measure in column)
+
+
+def _columns(first: Config, experiments: Iterable[Experiment]) -> list[str]:
+    """Those read of this config, or of the beginning of it."""
+    readers = (
+        experiment
+        for experiment in experiments
+        for own in experiment.configs
+        if own == first or is_beginning(own, first)
+    )
+    return sorted({column for experiment in readers for column in experiment.columns})
+
+
+def config_of(entry: Entry) -> Config:
+    """The config of an entry; InputError if it is none."""
+    return Config.from_dict({**Config().to_dict(), **entry["config"]})
+
+
+def restore(entry: Entry, backend: str) -> Run:
+    """The run that an entry keeps: no weights, no predictions, of the metrics what was read."""
+    config = config_of(entry)
+    rows = [
+        {"epoch": epoch, **{name: column[epoch - 1] / _unit(name)
+                            for name, column in entry["epochs"].items()}}
+        for epoch in range(1, config.epochs + 1)
+    ]  # fmt: skip
+    evaluation = _NOT_KEPT
+    if "confusion_matrix" in entry:
+        matrix = np.array(entry["confusion_matrix"], dtype=np.int64)
+        evaluation = Evaluation(math.nan, np.zeros(0, np.uint8), matrix)
+    nothing = StateTree({}, {}, {}, 0)
+    return Run(config, backend, entry["where"]["device"], rows, nothing, evaluation, {})
+
+
+def records(entries: Mapping[str, Entry], backend: str) -> Records:
+    """The runs of a file, to be judged."""
+    found = Records()
+    for entry in entries.values():
+        found.add(restore(entry, backend), entry.get("templates"))
+    return found
+
+
+def merge(entries: Mapping[str, Entry], more: Mapping[str, Entry]) -> dict[str, Entry]:
+    """Both together, what is in both from `more`; nothing twice.
+
+    The epochs of a run whose longer one is there too are left out, and the run with them unless
+    its end is kept.
+    """
+    both = {**entries, **more}
+    configs = {name: config_of(entry) for name, entry in both.items()}
+    kept = {}
+    for name in sorted(both):
+        if any(is_beginning(configs[name], other) for other in configs.values()):
+            if "weights" in both[name]:
+                kept[name] = {**both[name], "epochs": {}}
+        else:
+            kept[name] = both[name]
+    return kept
+
+
+def read(path: Path) -> dict[str, Entry]:
+    """The entries of a file, none if it is not there."""
+    if not path.exists():
+        return {}
+    document = json.loads(path.read_text())
+    where = document["where"]
+    return {name: {**run, "where": where[run["where"]]} for name, run in document["runs"].items()}
+
+
+def write(path: Path, entries: Mapping[str, Entry]) -> None:
+    """A line for each run, so that a diff shows what was added; where they were made once."""
+    where: list[Any] = []
+    lines = []
+    for name, entry in entries.items():
+        if entry["where"] not in where:
+            where.append(entry["where"])
+        short = {**entry, "where": where.index(entry["where"])}
+        lines.append(f"{json.dumps(name)}: {json.dumps(short, separators=(',', ':'))}")
+    runs = ",\n".join(lines)
+    path.write_text(f'{{"where": {json.dumps(where)},\n"runs": {{\n{runs}\n}}}}\n')
+
+
+def runs_for(entries: Mapping[str, Entry], experiment: Experiment) -> dict[str, Entry]:
+    """The entries that an experiment reads, of every seed; none if one of its configs has none."""
+    found: dict[str, Entry] = {}
+    for config in experiment.configs:
+        own = {
+            name: entry
+            for name, entry in entries.items()
+            if serves(config_of(entry), config, experiment.at_end)
+        }
+        if not own:
+            return {}
+        found |= own
+    return found

@@ -1,0 +1,67 @@
+"""The honest protocol: validation chooses, test is read once; and what choosing on test gains."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from mnist_fn.shared.config import Config
+from mnist_fn.shared.runs import metrics
+from mnist_fn.shared.runs.library import Records
+
+MEASURES = ("loss", "accuracy")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """The best run and epoch of a grid by one column, and the test set's figure there."""
+
+    config: Config
+    epoch: int  # the first is 1
+    test: float  # loss in nats, or accuracy 0 to 1
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One seed: chosen on the validation split, and on the test set of the same runs."""
+
+    seed: int
+    measure: str  # one of MEASURES
+    honest: Choice
+    picked: Choice
+
+    @property
+    def optimism(self) -> float:
+        """By how much choosing on the test set looks better; never negative."""
+        return abs(self.picked.test - self.honest.test)
+
+
+def compare(records: Records, grid: Sequence[Config]) -> list[Comparison]:
+    """Each seed whose whole grid is there, by loss and by accuracy.
+
+    Args:
+        records: of one backend.
+        grid: configs of the first seed, with a validation split: all widths, depths and λ.
+    """
+    found = []
+    for seed in records.seeds:
+        own = [config.replace(seed=seed) for config in grid]
+        for measure in MEASURES:
+            honest = _choose(records, own, f"validation_{measure}", measure)
+            picked = _choose(records, own, f"test_{measure}", measure)
+            if honest and picked:
+                found.append(Comparison(seed, measure, honest, picked))
+    return found
+
+
+def _choose(records: Records, grid: Sequence[Config], by: str, measure: str) -> Choice | None:
+    """Of equals the first in the grid, and there the first epoch. None: a run is missing."""
+    chosen: list[tuple[float, Choice]] = []
+    for config in grid:
+        rows = records.rows(config, [by, f"test_{measure}"])
+        if rows is None:
+            return None
+        best = metrics.best(rows, by)
+        epoch = int(best["epoch"])
+        choice = Choice(config, epoch, rows[epoch - 1][f"test_{measure}"])
+        chosen.append((best["value"], choice))
+    value = metrics.BEST[by](value for value, _ in chosen)
+    return next(choice for own, choice in chosen if own == value)

@@ -1,0 +1,170 @@
+"""The numbers that the study published, as data, each with how ours is measured likewise."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from mnist_fn.shared.config import Config
+from mnist_fn.shared.evaluation import row_normalized
+from mnist_fn.shared.runs import metrics
+from mnist_fn.shared.runs.library import Records
+from mnist_fn.shared.study.experiments import Experiment
+from mnist_fn.shared.wording import l2_name
+
+Measure = Callable[[Records, Config], float | None]  # None: that run is not there
+
+# λ: minimum test loss, its epoch, maximum test accuracy, its epoch
+_L2 = {
+    3e-3: ("0.18321", "99", "0.9570", "35"),
+    1e-3: ("0.10213", "65", "0.9756", "80"),
+    3e-4: ("0.06128", "99", "0.9828", "76"),
+    3e-5: ("0.04754", "89", "0.9854", "89"),
+    0.0: ("0.06149", "18", "0.9825", "40"),
+}
+_SELECTION = {  # minimum test loss and its epoch, five seeds; mean; sd
+    "shallow": (
+        (("0.06133", "13"), ("0.06090", "15"), ("0.06338", "15"), ("0.06160", "15"),
+         ("0.06158", "19")),
+        "0.0618", "0.0010",
+    ),
+    "deep": (
+        (("0.06372", "10"), ("0.06802", "10"), ("0.06530", "7"), ("0.06335", "9"),
+         ("0.06034", "7")),
+        "0.0641", "0.0028",
+    ),
+}  # fmt: skip
+_DIAGONAL = (".990", ".989", ".979", ".985", ".987", ".970", ".984", ".984", ".974", ".960")
+_CONFUSIONS = {
+    (9, 4): ".013", (5, 3): ".011", (9, 3): ".008", (9, 7): ".007", (2, 8): ".007",
+    (7, 2): ".007", (5, 6): ".007",
+}  # fmt: skip
+PLATEAU_EPOCHS = 50  # the last of a linear run, whose mean test loss is its plateau
+
+
+@dataclass(frozen=True)
+class Number:
+    """One published number and where ours comes from."""
+
+    experiment: str
+    what: str
+    printed: str  # as published: its last digit says how it was rounded
+    unit: str  # "loss", "accuracy", "epoch" or "share"
+    config: Config  # of the first seed
+    measure: Measure
+    statistic: str = "run"  # or "mean", "sd": of five runs
+
+    @property
+    def value(self) -> float:
+        """The number, epochs counted from 1: the notebook counts from 0."""
+        return float(self.printed) + (1 if self.unit == "epoch" else 0)
+
+    @property
+    def rounding(self) -> float:
+        """Half a unit of the last digit printed."""
+        return 0.5 * 10.0 ** -len(self.printed.partition(".")[2])
+
+    def of_seed(self, records: Records, seed: int) -> float | None:
+        """Ours, measured on one seed's run; None if it is not there."""
+        return self.measure(records, self.config.replace(seed=seed))
+
+
+def numbers(experiments: dict[str, Experiment]) -> list[Number]:
+    """Every published number of these experiments."""
+    makers = {
+        "width-depth": _width_depth,
+        "selection": _selection,
+        "chosen": _chosen,
+        "l2": _l2,
+    }
+    return [
+        number
+        for name, make in makers.items()
+        if name in experiments
+        for number in make(experiments[name].configs)
+    ]
+
+
+def best(column: str, what: str = "value") -> Measure:
+    """The best value of a column over a run's epochs, or the first epoch that had it."""
+
+    def measure(records: Records, config: Config) -> float | None:
+        rows = records.rows(config, [column])
+        return None if rows is None else metrics.best(rows, column)[what]
+
+    return measure
+
+
+def last(column: str, epochs: int = 1) -> Measure:
+    """The mean of a column over a run's last epochs."""
+
+    def measure(records: Records, config: Config) -> float | None:
+        rows = records.rows(config, [column])
+        if rows is None:
+            return None
+        values = [row[column] for row in rows[-epochs:]]
+        return sum(values) / len(values)
+
+    return measure
+
+
+def cell(true: int, predicted: int) -> Measure:
+    """A cell of the row-normalized confusion matrix, after the last epoch."""
+
+    def measure(records: Records, config: Config) -> float | None:
+        run = records.runs.get(config)
+        if run is None:
+            return None
+        return float(row_normalized(run.confusion_matrix)[true, predicted])
+
+    return measure
+
+
+def final_accuracy(records: Records, config: Config) -> float | None:
+    """Test accuracy of a run as its evaluation has it."""
+    run = records.runs.get(config)
+    return None if run is None else run.evaluation.accuracy
+
+
+def _width_depth(configs: tuple[Config, ...]) -> Iterator[Number]:
+    linear = configs[0]
+    what = f"linear: test loss, mean of the last {PLATEAU_EPOCHS} epochs (“about”)"
+    yield Number("width-depth", what, "0.26", "loss", linear, last("test_loss", PLATEAU_EPOCHS))
+
+
+def _selection(configs: tuple[Config, ...]) -> Iterator[Number]:
+    lowest, at = best("test_loss"), best("test_loss", "epoch")
+    for config, (runs, mean, sd) in zip(configs, _SELECTION.values(), strict=True):
+        name = config.model
+        for seed, (loss, epoch) in enumerate(runs, start=1):
+            what = f"{name}, run {seed}: minimum test loss"
+            yield Number("selection", what, loss, "loss", config, lowest)
+            yield Number("selection", f"{name}, run {seed}: at epoch", epoch, "epoch", config, at)
+        for statistic, value in (("mean", mean), ("sd", sd)):
+            what = f"{name}: {statistic} of the five minima"
+            yield Number("selection", what, value, "loss", config, lowest, statistic)
+
+
+def _chosen(configs: tuple[Config, ...]) -> Iterator[Number]:
+    (config,) = configs
+    yield Number("chosen", "test accuracy", "0.9805", "accuracy", config, final_accuracy)
+    for label, share in enumerate(_DIAGONAL):
+        yield Number("chosen", f"{label} → {label}", share, "share", config, cell(label, label))
+    for (true, predicted), share in _CONFUSIONS.items():
+        what = f"{true} → {predicted}"
+        yield Number("chosen", what, share, "share", config, cell(true, predicted))
+
+
+def _l2(configs: tuple[Config, ...]) -> Iterator[Number]:
+    for config in configs:
+        loss, loss_at, accuracy, accuracy_at = _L2[config.l2]
+        for printed, unit, column, what in (
+            (loss, "loss", "test_loss", "minimum test loss"),
+            (loss_at, "epoch", "test_loss", "at epoch"),
+            (accuracy, "accuracy", "test_accuracy", "maximum test accuracy"),
+            (accuracy_at, "epoch", "test_accuracy", "at epoch"),
+        ):
+            measure = best(column, "epoch" if unit == "epoch" else "value")
+            text = f"{l2_name(config.l2)}: {what}"
+            yield Number("l2", text, printed, unit, config, measure)
+        if config.l2 == 0:
+            text = f"{l2_name(0)}: test loss after the last epoch (“about”)"
+            yield Number("l2", text, "0.10", "loss", config, last("test_loss"))

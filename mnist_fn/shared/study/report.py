@@ -1,0 +1,123 @@
+"""A study's JSON document: each published number and claim beside our runs."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from mnist_fn.shared.config import Config
+from mnist_fn.shared.runs.library import Records
+from mnist_fn.shared.study import judging, protocol
+from mnist_fn.shared.study.claims import Claim, claims, find
+from mnist_fn.shared.study.experiments import Experiment
+from mnist_fn.shared.study.published import Number, numbers
+
+SCHEMA = 1
+QUICK_RUN = "QUICK RUN, NOT THE STUDY: one seed and few epochs; its figures mean nothing"
+PROTOCOL = (
+    "Of all widths, depths and λ, each run with examples held out of train, the validation split "
+    "chooses run and epoch for each seed, and the test set is read there. Beside it: the same "
+    "runs and epochs, chosen on the test set as the study did. The optimism is the difference."
+)
+
+
+def document(
+    experiments: dict[str, Experiment],
+    records: Mapping[str, Records],
+    *,
+    warning: str | None,
+    **about: Any,
+) -> dict[str, Any]:
+    """Every published number and claim of some experiments beside our runs, as plain values.
+
+    Args:
+        experiments: those asked for.
+        records: finished runs by backend.
+        warning: why this is not the study, loud; None if it is.
+        about: what else belongs into the document, by key.
+    """
+    honest = experiments.get("honest")
+    return {
+        "schema": SCHEMA,
+        "the_study": warning is None,
+        "warning": warning,
+        **about,
+        "backends": {
+            name: {"runs": len(own.runs), "seeds": own.seeds} for name, own in records.items()
+        },
+        "rule": judging.RULE,
+        "epochs_counted_from": 1,
+        "numbers": [_number(number, records) for number in numbers(experiments)],
+        "claims": [_claim(claim, records) for claim in claims(experiments)],
+        "protocol": PROTOCOL,
+        "honest": {
+            name: [_comparison(c) for c in protocol.compare(own, honest.configs)]
+            for name, own in records.items()
+            if honest is not None
+        },
+    }
+
+
+def _number(number: Number, records: Mapping[str, Records]) -> dict[str, Any]:
+    return {
+        "experiment": number.experiment,
+        "what": number.what,
+        "unit": number.unit,
+        "statistic": number.statistic,
+        "published": number.value,
+        "printed": number.printed,
+        "ours": {name: _verdict(judging.judge(number, own)) for name, own in records.items()},
+    }
+
+
+def _verdict(verdict: judging.Verdict) -> dict[str, Any]:
+    return {
+        "n": verdict.n,
+        "mean": _plain(verdict.mean),
+        "sd": verdict.sd,
+        "interval": None if verdict.interval is None else list(verdict.interval),
+        "verdict": verdict.verdict,
+        "values": list(verdict.values),
+    }
+
+
+def _claim(claim: Claim, records: Mapping[str, Records]) -> dict[str, Any]:
+    ours = {}
+    for name, own in records.items():
+        found = find(claim, own)
+        values = [_plain(value) for value in found.values]
+        ours[name] = {"verdict": found.verdict, "holding": found.holding, "values": values}
+    return {
+        "experiment": claim.experiment,
+        "claim": claim.text,
+        "number": claim.number,
+        "holds_if": claim.rule,
+        "ours": ours,
+    }
+
+
+def _comparison(one: protocol.Comparison) -> dict[str, Any]:
+    sides = {"chosen_on_validation": one.honest, "chosen_on_test": one.picked}
+    return {
+        "seed": one.seed,
+        "measure": one.measure,
+        **{name: {**_run(side.config), "epoch": side.epoch, "test": side.test}
+           for name, side in sides.items()},
+        "optimism": one.optimism,
+    }  # fmt: skip
+
+
+def _run(config: Config) -> dict[str, Any]:
+    return {"hidden": list(config.hidden), "l2": config.l2, "validation": config.validation}
+
+
+def _plain(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def tally(found: Mapping[str, Any]) -> dict[str, dict[str, int]]:
+    """How many published numbers got each verdict, by backend."""
+    counts: dict[str, dict[str, int]] = {name: {} for name in found["backends"]}
+    for one in found["numbers"]:
+        for name, ours in one["ours"].items():
+            counts[name][ours["verdict"]] = counts[name].get(ours["verdict"], 0) + 1
+    return counts

@@ -1,0 +1,135 @@
+"""The tables of a study's document, for the screen and for docs alike."""
+
+import statistics
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mnist_fn.shared.study.protocol import MEASURES
+from mnist_fn.shared.wording import figure, l2_name, shape_name, spread
+
+Table = tuple[list[str], list[list[str]]]  # names of the columns, rows
+
+
+def number_table(found: Mapping[str, Any], experiment: str | None = None) -> Table:
+    """Published numbers beside ours: all, or one experiment's."""
+    backends = list(found["backends"])
+    head = ["experiment", "what", "published"]
+    for name in backends:
+        head += [name, "n", "verdict"]
+    rows = []
+    for one in found["numbers"]:
+        if experiment not in (None, one["experiment"]):
+            continue
+        row = [one["experiment"], one["what"], _published(one)]
+        for name in backends:
+            ours = one["ours"][name]
+            row += [_ours(one, ours), str(ours["n"]), _said(one, ours)]
+        rows.append(row)
+    return head, rows
+
+
+def claim_table(found: Mapping[str, Any], experiment: str | None = None) -> Table:
+    """The study's statements, the number that judges each, and for how many seeds it holds."""
+    backends = list(found["backends"])
+    head = ["experiment", "the study says", "judged by", "holds if"]
+    for name in backends:
+        head += [name, "verdict"]
+    rows = []
+    for one in found["claims"]:
+        if experiment not in (None, one["experiment"]):
+            continue
+        row = [one["experiment"], one["claim"], one["number"], one["holds_if"]]
+        for name in backends:
+            values = [value for value in one["ours"][name]["values"] if value is not None]
+            mean = f"{sum(values) / len(values):.4g}" if values else ""
+            extent = f" ({min(values):.4g} to {max(values):.4g})" if len(values) > 1 else ""
+            row += [mean + extent, one["ours"][name]["verdict"]]
+        rows.append(row)
+    return head, rows
+
+
+def honest_table(found: Mapping[str, Any]) -> Table:
+    """What each choice gives on the test set, and the optimism between them."""
+    head = ["backend", "measure", "seeds", "chosen on validation", "chosen on test", "optimism"]
+    rows = []
+    for backend, comparisons in found["honest"].items():
+        for measure in MEASURES:
+            own = [one for one in comparisons if one["measure"] == measure]
+            if not own:
+                continue
+            sides = [
+                [one[side]["test"] for one in own]
+                for side in ("chosen_on_validation", "chosen_on_test")
+            ]
+            columns = [*sides, [one["optimism"] for one in own]]
+            cells = [_mean_and_sd(values, measure) for values in columns]
+            rows.append([backend, f"test {measure}", str(len(own)), *cells])
+    return head, rows
+
+
+def choice_table(found: Mapping[str, Any]) -> Table:
+    """Which run and epoch each seed chose."""
+    head = ["backend", "seed", "by", "validation chose", "the test set would have"]
+    rows = []
+    for backend, comparisons in found["honest"].items():
+        for one in comparisons:
+            sides = (one["chosen_on_validation"], one["chosen_on_test"])
+            rows.append([backend, str(one["seed"]), one["measure"], *map(_choice, sides)])
+    return head, rows
+
+
+def markdown(table: Table) -> str:
+    """A table in Markdown."""
+    head, rows = table
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def page(found: Mapping[str, Any]) -> str:
+    """The whole document in Markdown: what `study.md` holds."""
+    warning = [f"**{found['warning']}**"] if found["warning"] else []
+    runs = ", ".join(
+        f"{name}: {own['runs']} runs of seeds {', '.join(map(str, own['seeds']))}"
+        for name, own in found["backends"].items()
+    )
+    parts = ["# The study", *warning, f"`{found['command']}`; {found['machine']}; {runs}."]
+    parts += ["## Published numbers", found["rule"], markdown(number_table(found))]
+    if found["claims"]:
+        parts += ["## What it says in words", markdown(claim_table(found))]
+    if any(found["honest"].values()):
+        parts += ["## The honest protocol", found["protocol"]]
+        parts += [markdown(honest_table(found)), markdown(choice_table(found))]
+    return "\n\n".join([*parts, *warning]) + "\n"
+
+
+def _published(one: Mapping[str, Any]) -> str:
+    if one["unit"] == "epoch":
+        return f"{one['published']:.0f}"
+    if one["unit"] == "accuracy":
+        return figure(one["published"], "accuracy")
+    return one["printed"]
+
+
+def _ours(one: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
+    if not ours["n"]:
+        return ""
+    if one["statistic"] == "sd":
+        return figure(ours["sd"], one["unit"])
+    return spread(ours["mean"], ours["sd"], one["unit"])
+
+
+def _said(one: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
+    if ours["verdict"] != "outside":
+        return ours["verdict"]
+    low, high = (figure(end, one["unit"]) for end in ours["interval"])
+    return f"**outside** {low} to {high}"
+
+
+def _mean_and_sd(values: Sequence[float], unit: str) -> str:
+    sd = statistics.stdev(values) if len(values) > 1 else None
+    return spread(statistics.mean(values), sd, unit)
+
+
+def _choice(side: Mapping[str, Any]) -> str:
+    name = shape_name(tuple(side["hidden"]))
+    return f"{name}, {l2_name(side['l2'])}, epoch {side['epoch']}"

@@ -1,0 +1,74 @@
+"""docs/parity.md says what the evidence and the tests say."""
+
+import re
+from pathlib import Path
+
+import make_parity
+import pytest
+
+from tests.support.porting_bugs import BUGS
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_the_page_is_what_the_evidence_makes():
+    text = make_parity.PAGE.read_text()
+    assert make_parity.renew(text, make_parity.sections()) == text
+
+
+def test_a_changed_figure_is_seen():
+    made = make_parity.sections()
+    changed = {**made, "bugs": made["bugs"].replace("inputs", "logits", 1)}
+    assert make_parity.renew(make_parity.PAGE.read_text(), changed) != make_parity.PAGE.read_text()
+
+
+def test_the_figure_is_of_the_evidence():
+    if make_parity.evidence("horizon") is None:
+        pytest.skip("no horizon evidence yet: mnist-fn parity --level horizon --out docs/evidence")
+    assert make_parity.stamp() in make_parity.FIGURE.read_text()
+
+
+def test_every_row_of_the_semantics_table_names_a_test_that_stands():
+    text = make_parity.PAGE.read_text()
+    table = text.partition("| topic |")[2].partition("\n\n")[0].splitlines()[2:]
+    assert len(table) >= 11
+    for row in table:
+        named = re.findall(r"`(test_\w+)\.py::(\w+)`", row.split("|")[-2])
+        assert named, row
+        for file, function in named:
+            (path,) = (ROOT / "tests").rglob(f"{file}.py")
+            assert f"def {function}(" in path.read_text(), function
+
+
+def test_the_readme_counts_the_bugs():
+    assert f" {len(BUGS)} porting" in " ".join((ROOT / "README.md").read_text().split())
+
+
+def evidence(level):
+    document = make_parity.evidence(level)
+    if document is None:
+        pytest.skip(f"no {level} evidence yet: mnist-fn parity --level {level} --out docs/evidence")
+    assert document["backends"] == ["jax", "torch"]
+    assert document["dataset"] == "mnist"
+    return document
+
+
+def test_the_gate_holds():
+    """Three models, three optimizers, 3,000 steps in float64; 300 in float32."""
+    ladders = evidence("full")["ladders"]
+    steps = [(one["precision"], one["steps"]) for one in ladders if one["passed"]]
+    assert sorted(steps) == [("float32", 300)] * 9 + [("float64", 3000)] * 9
+
+
+def test_the_horizon_is_of_a_hundred_epochs_and_its_claims_hold():
+    found = evidence("horizon")["horizon"]
+    assert {one["precision"] for one in found} == {"float64", "float32"}
+    for one in found:
+        assert one["steps"][-1] == 30_000
+        assert (one["claims"][0]["twins"], one["claims"][0]["holds"]) == ("twin", True)
+
+
+def test_the_statistics_are_of_thirty_seeds():
+    found = evidence("statistics")["statistics"]
+    assert {one["model"] for one in found} == {"linear", "shallow", "deep"}
+    assert all((one["tost"]["n"], one["tost"]["margin"]) == (30, 0.10) for one in found)

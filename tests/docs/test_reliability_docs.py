@@ -1,0 +1,50 @@
+"""docs/reliability.md says what the evidence says, and the evidence is as much as was promised."""
+
+import ast
+import copy
+
+import make_reliability
+import pytest
+
+from tests.support.killing import ROOT
+
+BACKENDS = ("jax", "torch")
+
+
+def test_the_page_is_what_the_evidence_says():
+    assert make_reliability.PAGE.read_text() == make_reliability.page(make_reliability.documents())
+
+
+def test_the_comparison_sees_another_number():
+    changed = copy.deepcopy(make_reliability.documents())
+    changed[0]["result"]["runs_differing"] = 1
+    assert "| **1** |" in make_reliability.page(changed)
+    assert make_reliability.PAGE.read_text() != make_reliability.page(changed)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_evidence_is_as_much_as_was_promised(backend):
+    results = {
+        document["check"]: document["result"]
+        for document in make_reliability.documents()
+        if document["backend"] in (backend, None)
+    }
+    assert results["kills"]["kills"] >= 100
+    phases = {"load", "compile", "train", "write", "evaluate"}
+    if backend == "torch":  # which compiles nothing: the phase is over in a millisecond
+        phases.discard("compile")
+    assert set(results["kills"]["by_phase"]) >= phases
+    assert results["hostile"]["inputs"] >= 100_000
+    assert results["memory"]["epochs"] >= 1000
+    assert results["peak"]["peak_mb"] < 1500
+    assert results["parallel"]["processes"] >= 20
+    assert results["reproducible"]["runs"] > results["reproducible"]["under_load"] >= 2
+    lost = ("runs_differing", "handled_wrongly", "differing", "failed")
+    assert all(result.get(name, 0) == 0 for result in results.values() for name in lost)
+
+
+def test_every_test_that_the_page_names_exists():
+    for _, test, _ in make_reliability.IN_THE_SUITE:
+        file, name = test.split("::")
+        tree = ast.parse((ROOT / "tests" / "runs" / f"test_reliability_{file}.py").read_text())
+        assert name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}

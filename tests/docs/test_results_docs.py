@@ -1,0 +1,35 @@
+"""The README's figures are those of the evidence, and the evidence meets the study's goals."""
+
+import copy
+import json
+
+import make_results
+from pages import renew
+
+EVIDENCE = json.loads(make_results.RUNS.read_text())
+
+
+def readme_with(evidence) -> str:
+    return renew(make_results.README.read_text(), make_results.sections(evidence))
+
+
+def test_the_readme_is_what_the_evidence_makes():
+    assert readme_with(EVIDENCE) == make_results.README.read_text()
+
+
+def test_a_changed_figure_is_seen():
+    changed = copy.deepcopy(EVIDENCE)
+    changed["runs"][0]["min_test_loss"] += 0.01
+    assert readme_with(changed) != make_results.README.read_text()
+
+
+def test_every_seed_meets_the_goals():
+    for run in EVIDENCE["runs"]:
+        assert run["epochs"] == 100
+        if run["l2"] == "3e-05":
+            assert run["min_test_loss"] <= 0.052
+            assert run["max_test_accuracy"] >= 0.9835
+        else:
+            assert run["min_test_loss"] <= 0.066
+            assert 10 <= run["epoch"] <= 30
+            assert run["final_test_loss"] > 0.085

@@ -1,0 +1,130 @@
+"""docs/study.md and its figures are what the evidence makes of them."""
+
+import copy
+
+import make_results
+import make_study
+import pytest
+from pages import SECTION, renew
+
+from figures import build
+from mnist_fn.shared.config import Config
+from mnist_fn.shared.runs.header import Header
+from mnist_fn.shared.runs.library import Records, serves
+from mnist_fn.shared.study import evidence, experiments
+from mnist_fn.shared.study import report as study_report
+from tests.support.synthetic import study_runs
+
+EXPERIMENTS = experiments.experiments(Config())
+
+
+def page_of(entries) -> str:
+    return renew(make_study.PAGE.read_text(), make_study.sections(entries))
+
+
+def test_the_page_is_what_the_evidence_makes():
+    assert page_of(make_study.all_evidence()) == make_study.PAGE.read_text()
+
+
+def test_a_changed_number_is_seen():
+    changed = copy.deepcopy(make_study.all_evidence())
+    matrices = (e for e in changed["jax"].values() if "confusion_matrix" in e)
+    entry = next(
+        e for e in matrices if e["config"].get("hidden") != []
+    )  # the linear ones are not shown
+    entry["confusion_matrix"][9][4] += 300
+    assert page_of(changed) != make_study.PAGE.read_text()
+
+
+@pytest.mark.parametrize("backend", make_study.DRAWN)
+def test_each_figure_was_drawn_from_this_evidence(backend):
+    entries = make_study.all_evidence()[backend]
+    shown = [name for name in build.OF_STUDY if make_study.drawn_from(name, entries)]
+    assert shown
+    for name in shown:
+        for theme in make_study.themes(name, backend):
+            file = make_study.figure_file(name, backend, theme)
+            assert make_study.stamp(name, entries).encode() in file.read_bytes(), file.name
+            page = make_study.PAGE if theme == "light" else make_results.README
+            assert file.name in page.read_text()
+
+
+@pytest.mark.parametrize(("backend", "seeds"), [("jax", 5), ("torch", 3)])
+def test_the_evidence_is_as_much_as_was_promised(backend, seeds):
+    """Every run of the six experiments at full length, over so many seeds."""
+    configs = [evidence.config_of(entry) for entry in make_study.all_evidence()[backend].values()]
+    six = [experiment for experiment in EXPERIMENTS.values() if experiment.name != "honest"]
+    for experiment in six:
+        for asked in experiment.configs:
+            own = {there.seed for there in configs if serves(there, asked, experiment.at_end)}
+            assert own >= set(range(seeds)), asked
+
+
+def test_every_published_number_is_judged():
+    found = make_study.document(make_study.all_evidence())
+    for backend, counts in study_report.tally(found).items():
+        assert set(counts) <= {"inside", "outside"}, backend
+
+
+def test_the_prose_has_no_numbers_of_its_own():
+    prose = SECTION.sub("", make_study.PAGE.read_text())
+    digits = [word for word in prose.split() if any(c.isdigit() for c in word)]
+    assert set(digits) <= {"2026)", "L2", "W²"}
+
+
+def header(run) -> Header:
+    leg = [{"backend": "jax", "first_epoch": 1}]
+    return Header(run.config, "0" * 64, 784, 10, "jax", "cpu", "finished", {"jax": "1"},
+                  "a machine", leg, run.seconds)  # fmt: skip
+
+
+def kept(runs):
+    return {str(run.config): evidence.compact(run, header(run), EXPERIMENTS.values())
+            for run in runs}  # fmt: skip
+
+
+def test_evidence_gives_the_verdicts_of_the_runs_it_was_made_from():
+    """A figure of six digits is off by no more than 5e-6 of itself."""
+    runs = study_runs(seeds=(0, 1))
+    records = {
+        "kept": evidence.records(evidence.merge({}, kept(runs)), "jax"),
+        "jax": Records(runs),
+    }
+    found = study_report.document(EXPERIMENTS, records, warning=None)
+    for one in found["numbers"]:
+        ours, full = one["ours"]["kept"], one["ours"]["jax"]
+        assert ours["verdict"] == full["verdict"] in ("inside", "outside"), one["what"]
+        assert ours["values"] == pytest.approx(full["values"], rel=5e-6), one["what"]
+    for one in found["claims"]:
+        assert one["ours"]["kept"]["verdict"] == one["ours"]["jax"]["verdict"], one["claim"]
+    assert found["honest"]["kept"]
+    for ours, full in zip(found["honest"]["kept"], found["honest"]["jax"], strict=True):
+        for side in ("chosen_on_validation", "chosen_on_test"):
+            assert ours[side] == {**full[side], "test": pytest.approx(full[side]["test"], rel=5e-6)}
+
+
+def test_evidence_is_added_piece_by_piece_and_keeps_nothing_twice():
+    runs = study_runs(seeds=(0,))
+    at_once, piece_by_piece = evidence.merge({}, kept(runs)), {}
+    for run in sorted(runs, key=lambda run: run.config.epochs):
+        piece_by_piece = evidence.merge(piece_by_piece, kept([run]))
+    assert piece_by_piece == at_once
+    assert evidence.merge(at_once, kept(runs)) == at_once
+    selection = [str(config) for config in EXPERIMENTS["selection"].configs]
+    assert not set(selection) & set(at_once)  # the longer runs have their epochs
+    (chosen,) = EXPERIMENTS["chosen"].configs
+    assert at_once[str(chosen)]["epochs"] == {}
+    assert sum(at_once[str(chosen)]["confusion_matrix"][0]) == 100
+
+
+def test_evidence_of_five_seeds_is_small_and_reads_back_as_it_was(tmp_path):
+    runs = study_runs(seeds=range(5))
+    entries = evidence.merge({}, kept(runs))
+    evidence.write(tmp_path / "x.json", entries)
+    assert evidence.read(tmp_path / "x.json") == entries
+    assert (tmp_path / "x.json").stat().st_size < 400_000
+    assert evidence.read(tmp_path / "none.json") == {}
+
+
+def test_the_pages_pictures_stay_small():
+    assert sum(path.stat().st_size for path in make_study.PICTURES.iterdir()) < 2e6

@@ -1,0 +1,219 @@
+"""`mnist-fn report`: the page as text, and what can't be made of what is there."""
+
+import base64
+import hashlib
+import json
+import re
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from figures.report import build, drawings, found
+from mnist_fn.shared import backend
+from mnist_fn.shared.config import Config
+from mnist_fn.shared.data import datasets
+from mnist_fn.shared.data.datasets import scale_pixels
+from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.evaluation import forward
+from mnist_fn.shared.runs.records import RunDirectory
+from mnist_fn.shared.runs.trainer import load_run, train
+from tests.support.report_documents import PARITY, write_all
+
+
+def page_of(*folders, data_dir=None) -> str:
+    return build.build(found.find(list(folders)), "mnist-fn report", data_dir)
+
+
+@pytest.fixture
+def undrawn(monkeypatch):
+    """Where the figures are not what is tested: drawing them is most of the time."""
+    monkeypatch.setattr(drawings, "themed", lambda draw, label: label)
+
+
+@pytest.fixture(scope="module")
+def half_done(runs_28, tmp_path_factory):
+    """A folder of runs as a study leaves it when it is stopped: one finished, one not."""
+    folder = tmp_path_factory.mktemp("half-done")
+    for name, run in runs_28.items():
+        shutil.copytree(run, folder / name)
+    directory = RunDirectory(folder / "deep")
+    directory.write_header(replace(directory.read_header(), status="unfinished"))
+    return folder
+
+
+def test_the_command(command, runs_28, prepared_digits, tmp_path):
+    runs = [str(run) for run in runs_28.values()]
+    done = command("report", *runs, "--data-dir", str(prepared_digits), "--json")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    page = tmp_path / "report.html"
+    assert document["bytes"] == page.stat().st_size
+    assert document["runs"] == 2
+    best = max(runs, key=lambda run: load_run(run).final["test_accuracy"])
+    assert document["shown"] == best
+    assert "open it in a browser" in done.stderr
+
+
+def test_it_holds_everything_and_one_script_may_run(runs_28, prepared_digits):
+    page = page_of(*runs_28.values(), data_dir=prepared_digits)
+    addresses = re.findall(r'(?:src|srcset|href)="([^"]*)"', page)
+    assert len(addresses) > 40
+    assert all(one.startswith(("data:", "#")) for one in addresses)
+    scripts = re.findall(r"<script>(.*?)</script>", page, flags=re.DOTALL)
+    assert len(scripts) == 1
+    digest = base64.b64encode(hashlib.sha256(scripts[0].encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in page
+
+
+def test_a_page_of_the_shallow_model_is_small(prepared_digits, tmp_path):
+    """The published model's size, and more mistakes than it makes: one epoch on few digits."""
+    config = Config(dataset="idx", hidden=(512,), epochs=1)
+    train(config, data_dir=prepared_digits, out=tmp_path / "run")
+    assert len(page_of(tmp_path / "run", data_dir=prepared_digits)) < 3_000_000
+
+
+def test_its_network_is_the_backends(runs_28, prepared_digits):
+    dataset = datasets.load("idx", prepared_digits)
+    for path in runs_28.values():
+        run = load_run(path)
+        computer = backend.find("jax")(run.config, dataset, "cpu")
+        there = computer.logits(computer.load(run.state), dataset.test.images)
+        here = forward(run.weights, scale_pixels(dataset.test.images, "float64"))
+        # float32's sums of 784 products against float64's: about √784 eps of the largest
+        assert np.abs(there - here).max() <= 28 * np.finfo(np.float32).eps * np.abs(there).max()
+
+
+def test_a_weight_beyond_float16_leaves_out_the_drawing_alone(undrawn, runs_28, prepared_digits):
+    shown = found.find([runs_28["linear"]])
+    shown.main.weights["layer1"]["bias"][0] = 1e5
+    page = build.build(shown, "mnist-fn report", prepared_digits)
+    assert "a weight is beyond float16" in page
+    assert 'id="pad"' not in page
+    assert 'data-cell="0,0"' in page
+
+
+def test_each_cell_has_its_digits(runs_28, prepared_digits):
+    run = load_run(runs_28["linear"])
+    digits = build._test_digits(run, prepared_digits)
+    cells = digits.in_cells(10)["cells"]
+    labels = datasets.load("idx", prepared_digits).test.labels
+    for true in range(10):
+        for predicted in range(10):
+            count = run.confusion_matrix[true, predicted]
+            there = cells.get(f"{true},{predicted}", [])
+            assert len(there) == (min(count, 20) if true == predicted else count)
+            for _, index, _ in there:
+                assert labels[index] == true
+                assert run.evaluation.predictions[index] == predicted
+    surest = [one["probability"] for one in digits.worst()]
+    assert surest == sorted(surest, reverse=True)
+    assert all(one["true"] != one["predicted"] for one in digits.worst())
+
+
+def test_without_the_dataset_it_says_so_and_shows_the_rest(undrawn, runs_28, monkeypatch):
+    monkeypatch.delenv("MNIST_FN_DATA", raising=False)
+    page = page_of(runs_28["linear"])
+    assert "needs --data-dir with the four IDX files" in page
+    assert "data-cell" not in page
+    assert 'id="pad"' in page
+
+
+def test_images_of_another_size_have_no_drawing(undrawn, tmp_path):
+    train(Config(dataset="digits", hidden=(), epochs=1), out=tmp_path / "run")
+    page = page_of(tmp_path / "run")
+    assert "on images of 64 pixels, a drawing has 784" in page
+    assert 'id="pad"' not in page
+    assert page.count('alt="Template of') == 10
+
+
+def test_a_half_done_study_says_what_is_missing(undrawn, half_done, prepared_digits):
+    page = page_of(half_done, data_dir=prepared_digits)
+    assert "deep: not finished; go on with: mnist-fn train --resume" in page
+    assert "784 → 10" in page
+    for kind, name in (("study", "study.json"), ("parity", "parity-LEVEL.json")):
+        assert f"no {name} in the folders given" in page
+        assert f"<code>mnist-fn {kind}" in page
+
+
+def test_documents_are_shown(undrawn, runs_28, prepared_digits, tmp_path):
+    write_all(tmp_path)
+    page = page_of(runs_28["linear"], tmp_path, data_dir=prepared_digits)
+    for said in (
+        "QUICK RUN, NOT THE STUDY",
+        "no finished jax run of",  # the figures that it has no runs for
+        "Published numbers beside ours",
+        "0.04754",
+        "Ladder: shallow, adam, float64",
+        '<td class="good">passed</td>',
+        '<td class="bad">failed</td>',
+        "step 20,100",
+        "the frameworks part no sooner than the ulp twins, within a factor 3: holds",
+        '<td class="good">equivalent</td>',
+        "JAX epoch over the floor",
+    ):
+        assert said in page
+
+
+def test_what_a_file_says_is_text(undrawn, runs_28, prepared_digits, tmp_path):
+    """A run from somebody else can't put anything of its own on the page."""
+    shutil.copytree(runs_28["linear"], tmp_path / "run")
+    directory = RunDirectory(tmp_path / "run")
+    evil = "</script><script>alert(1)</script><img src=x onerror=alert(1)>"
+    header = directory.read_header()
+    directory.write_header(replace(header, machine=evil, device=evil, backend=evil))
+    write_all(tmp_path)
+    document = {**PARITY["statistics"], "backends": [evil], "machine": evil}
+    (tmp_path / "parity-statistics.json").write_text(json.dumps(document))
+    page = page_of(tmp_path, data_dir=prepared_digits)
+    assert evil not in page
+    assert "<img src=x" not in page
+    assert page.count("<script") == 2
+    assert "&lt;img src=x" in page
+
+
+@pytest.mark.parametrize(
+    ("folders", "said"),
+    [
+        (["nowhere"], "nowhere: no such folder"),
+        (["empty"], "empty: no finished run in it; make one with mnist-fn train"),
+        (["HALF/deep"], "not finished; go on with: mnist-fn train --resume"),
+        (["RUN", "broken"], "broken/study.json: not JSON"),
+        (["RUN", "other"], "other/bench.json: not what mnist-fn bench writes \\(KeyError"),
+        (["RUN", "list"], "list/parity.json: expected a JSON object"),
+    ],
+)
+def test_what_cannot_be_shown_is_one_line(tmp_path, runs_28, half_done, folders, said, monkeypatch):
+    for name, (file, text) in {
+        "empty": ("notes.txt", ""),
+        "broken": ("study.json", "{"),
+        "other": ("bench.json", "{}"),
+        "list": ("parity.json", "[]"),
+    }.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / file).write_text(text)
+    monkeypatch.chdir(tmp_path)
+    names = {"RUN": runs_28["linear"], "HALF/deep": half_done / "deep"}
+    with pytest.raises(InputError, match=said):
+        page_of(*(names.get(one, Path(one)) for one in folders))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["RUN", "--out", "/proc/x.html"], "/proc/x.html: can't be written"),
+        (["RUN", "--data-dir", "nowhere"], "not found in nowhere"),
+        (["nowhere"], "nowhere: no such folder"),
+        ([], "missing argument"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_2(in_process, tmp_path, runs_28, arguments, said):
+    done = in_process("report", *(str(runs_28["linear"]) if a == "RUN" else a for a in arguments),
+                   env={"MNIST_FN_DATA": ""})  # fmt: skip
+    assert done.returncode == 2, done.stderr
+    assert said in done.stderr.lower()
+    assert done.stderr.count("\n") == 1
+    assert done.stdout == ""
+    assert not (tmp_path / "report.html").exists()

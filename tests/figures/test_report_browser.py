@@ -1,0 +1,260 @@
+"""The page in a real browser: no error, no request, what a click and a stroke do."""
+
+import shutil
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw
+
+from figures.report import build, found, network
+from mnist_fn.shared import backend
+from mnist_fn.shared.data import datasets
+from mnist_fn.shared.data.picture import prepare
+from mnist_fn.shared.runs.trainer import load_run
+from mnist_fn.shared.state import StateTree
+from tests.support.browser import CONTRAST, Visit, chromium
+from tests.support.report_documents import write_all
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def report(runs_28, prepared_digits, tmp_path_factory):
+    """The page of two runs with all documents beside them."""
+    folder = tmp_path_factory.mktemp("report")
+    for name, run in runs_28.items():
+        shutil.copytree(run, folder / name)
+    write_all(folder)
+    page = folder / "report.html"
+    page.write_text(build.build(found.find([folder]), "mnist-fn report", prepared_digits))
+    return page
+
+
+@pytest.fixture
+def visit(browser, report):
+    """Open the page; nothing may have gone wrong on it by the end."""
+    opened = []
+
+    def open_page(**more):
+        opened.append(Visit(browser, report, **more))
+        return opened[-1]
+
+    yield open_page
+    for one in opened:
+        assert one.errors == []
+        assert one.outside() == []
+        one.context.close()
+
+
+def test_each_section_is_there_and_nothing_is_asked_for(visit):
+    page = visit().page
+    for name, title in build.SECTIONS:
+        assert page.locator(f"#{name} > h2").inner_text() == title
+        assert len(page.locator(f"#{name}").inner_text()) > len(title) + 20
+    broken = "[...document.images].filter((i) => !i.complete || !i.naturalWidth).length"
+    assert page.evaluate("document.images.length") > 30
+    assert page.evaluate(broken) == 0
+    assert page.evaluate("document.querySelectorAll('[id]').length") == page.evaluate(
+        "new Set([...document.querySelectorAll('[id]')].map((e) => e.id)).size"
+    )
+
+
+def test_the_policy_lets_nothing_out(browser, report):
+    one = Visit(browser, report)
+    said = one.page.evaluate("fetch('http://127.0.0.1:9/').then(() => 'out', () => 'kept in')")
+    assert said == "kept in"
+    assert any("Content Security Policy" in error for error in one.errors)
+    one.context.close()
+
+
+def test_a_click_or_a_key_on_a_cell_shows_its_digits(visit):
+    page = visit().page
+    button = page.locator(".matrix .wrong button").first
+    count = int(button.inner_text())
+    button.click()
+    assert page.locator("#cell .digits li").count() == count
+    true, predicted = button.get_attribute("data-cell").split(",")
+    assert page.locator("#cell h3").inner_text().startswith(f"{true}, read as {predicted}")
+    assert button.get_attribute("aria-pressed") == "true"
+    diagonal = page.locator('[data-cell="0,0"]')
+    diagonal.focus()
+    page.keyboard.press("Enter")
+    assert page.locator("#cell h3").inner_text().startswith("0, read right")
+    assert 0 < page.locator("#cell .digits li").count() <= 20
+
+
+def test_the_digits_of_a_cell_are_those_of_the_test_set(visit, prepared_digits):
+    """The sprite, cut where the page cuts it, against the dataset."""
+    page = visit().page
+    pixels = page.evaluate("""async () => {
+      const { sprite, cells, columns, side } = shown.digits;
+      const image = new Image();
+      image.src = sprite;
+      await image.decode();
+      const paper = new OffscreenCanvas(image.width, image.height)
+        .getContext('2d', { willReadFrequently: true });
+      paper.drawImage(image, 0, 0);
+      return Object.entries(cells).flatMap(([cell, found]) => found.map(([at, index]) => {
+        const [x, y] = [(at % columns) * side, Math.floor(at / columns) * side];
+        const data = paper.getImageData(x, y, side, side).data;
+        return { cell, index, red: [...data].filter((_, i) => i % 4 === 0) };
+      }));
+    }""")
+    test = datasets.load("idx", prepared_digits).test
+    assert len(pixels) > 100
+    for one in pixels:
+        assert one["cell"].split(",")[0] == str(test.labels[one["index"]])
+        assert one["red"] == test.images[one["index"]].ravel().tolist()
+
+
+def test_a_stroke_changes_the_prediction_and_clear_takes_it_back(visit):
+    opened = visit()
+    page = opened.page
+    page.click("#clear")
+    assert set(opened.shares()) == {"–"}
+    opened.draw((0.5, 0.15), (0.5, 0.85))
+    first = opened.shares()
+    assert page.locator("#said").inner_text().startswith("It reads ")
+    opened.draw((0.2, 0.2), (0.8, 0.2), (0.8, 0.8), (0.2, 0.8), (0.2, 0.2))
+    second = opened.shares()
+    assert first != second
+    for shares in (first, second):
+        total = sum(float(share.removesuffix(" %")) for share in shares)
+        assert total == pytest.approx(100, abs=0.5)  # ten numbers rounded to 0.1
+    assert page.locator("#agreement .best").count() == 1
+    page.click("#clear")
+    assert set(opened.shares()) == {"–"}
+
+
+def test_a_finger_draws_too(visit):
+    opened = visit(width=360, has_touch=True, is_mobile=True)
+    opened.page.click("#clear")
+    opened.page.locator("#pad").scroll_into_view_if_needed()
+    opened.page.locator("#pad").tap()
+    assert opened.page.locator("#said").inner_text().startswith("It reads ")
+
+
+def test_a_test_digit_can_be_shown_without_drawing(visit):
+    opened = visit()
+    opened.page.click("#clear")
+    opened.page.locator("#example").focus()
+    opened.page.keyboard.press("Enter")
+    assert opened.page.locator("#said").inner_text().startswith("A test digit, a ")
+
+
+def test_its_logits_are_the_backends(visit, report, prepared_digits):
+    """Both networks, the float16 weights, 100 test images."""
+    page = visit().page
+    shown = found.find([report.parent])
+    dataset = datasets.load("idx", prepared_digits)
+    images = dataset.test.images[:100]
+    code = "([which, images]) => images.map((i) => [...logits(unpack(shown.networks[which]), i)])"
+    flat = images.reshape(100, -1).tolist()
+    for which, run in enumerate((shown.main, shown.linear)):
+        there = np.array(page.evaluate(code, [which, flat]))
+        rounded = {
+            layer: {kind: tensor.astype(np.float32) for kind, tensor in tensors.items()}
+            for layer, tensors in network.halved(run.weights).items()
+        }
+        state = StateTree(rounded, run.state.mu, run.state.nu, run.state.step)
+        computer = backend.find("jax")(run.config, dataset, "cpu")
+        here = computer.logits(computer.load(state), images)
+        # float32's sums of 784 products against float64's: about √784 eps of the largest
+        bound = 28 * np.finfo(np.float32).eps * np.abs(here).max()
+        assert np.abs(there - here).max() <= bound
+        # and the check sees the rounding to float16
+        unrounded = computer.logits(computer.load(run.state), images)
+        assert np.abs(there - unrounded).max() > bound
+
+
+def strokes(seed):
+    """Ink on a pad of 140 x 140: a few random lines with soft edges."""
+    rng = np.random.default_rng(seed)
+    image = Image.new("L", (280, 280))
+    pen = ImageDraw.Draw(image)
+    points = [tuple(point) for point in rng.integers(30, 250, (4, 2)).tolist()]
+    pen.line(points, fill=255, width=int(rng.integers(10, 30)), joint="curve")
+    return np.asarray(image.resize((140, 140), Image.Resampling.BOX))
+
+
+def test_it_prepares_as_predict_does(visit, prepared_digits):
+    """On drawings, and on test digits, which are enlarged: within one of 255 levels, from the
+    rounding of sums in float32 (Pillow's) and float64.
+    """
+    page = visit().page
+    digits = datasets.load("idx", prepared_digits).test.images[:5]
+    enlarged = [np.asarray(Image.fromarray(one).resize((120, 90))) for one in digits]
+    code = "([ink, columns]) => [...prepare(Float64Array.from(ink), columns)]"
+    for grey in (*(strokes(seed) for seed in range(8)), *enlarged, *digits):
+        there = page.evaluate(code, [grey.ravel().tolist(), grey.shape[1]])
+        assert np.abs(np.array(there) - prepare(grey).ravel()).max() <= 1
+
+
+def test_what_is_drawn_is_what_predict_would_see(visit):
+    opened = visit()
+    opened.page.click("#clear")
+    opened.draw((0.3, 0.2), (0.7, 0.2), (0.45, 0.85))
+    red = "(id) => { const c = document.getElementById(id); const d = c.getContext('2d')"
+    red += ".getImageData(0, 0, c.width, c.height).data;"
+    red += "return Array.from({length: d.length / 4}, (_, i) => d[4 * i]); }"
+    pad = np.array(opened.page.evaluate(red, "pad")).reshape(280, 280)
+    seen = np.array(opened.page.evaluate(red, "seen")).reshape(28, 28)
+    assert np.abs(seen - prepare(pad).astype(int)).max() <= 1
+
+
+@pytest.mark.parametrize("width", [360, 768])
+def test_no_horizontal_scroll(visit, width):
+    page = visit(width=width).page
+    page.locator(".matrix .wrong button").first.click()
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    tall = "getComputedStyle(document.querySelector('.matrix button')).minHeight"
+    assert float(page.evaluate(tall).removesuffix("px")) >= 24  # WCAG 2.2's least target
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_contrast(visit, scheme):
+    page = visit(color_scheme=scheme).page
+    page.locator(".matrix .wrong button").first.click()
+    measured = page.evaluate(CONTRAST)
+    assert measured["seen"] > 300
+    assert measured["low"] == []
+    # and the check can fail
+    faint = "color-mix(in srgb, var(--ink) 45%, var(--surface))"
+    page.evaluate(f"document.documentElement.style.setProperty('--soft', '{faint}')")
+    assert page.evaluate(CONTRAST)["low"] != []
+
+
+def test_focus_is_seen(visit):
+    page = visit().page
+    page.keyboard.press("Tab")
+    focused = "getComputedStyle(document.activeElement)"
+    assert page.evaluate("document.activeElement.tagName") == "A"
+    assert page.evaluate(f"{focused}.outlineStyle") == "solid"
+    assert page.evaluate(f"{focused}.outlineWidth") == "3px"
+
+
+def test_without_javascript_all_but_the_interactive_can_be_read(visit):
+    page = visit(java_script_enabled=False).page
+    assert "needs JavaScript" in page.locator("#draw").inner_text()
+    assert page.locator("#draw-panel").is_hidden()
+    assert page.locator(".matrix tbody tr").count() == 10
+    assert page.locator(".mistakes img").first.is_visible()
+    assert page.locator("#curves img").first.is_visible()
+
+
+def test_a_linear_run_alone_is_its_own_template_model(browser, runs_28, prepared_digits, tmp_path):
+    page = tmp_path / "linear.html"
+    shown = found.find([runs_28["linear"]])
+    page.write_text(build.build(shown, "mnist-fn report", prepared_digits))
+    assert load_run(runs_28["linear"]).weights.keys() == {"layer1"}
+    opened = Visit(browser, page)
+    opened.page.click("#clear")
+    opened.draw((0.5, 0.15), (0.5, 0.85))
+    best = opened.page.locator("#agreement .best b").inner_text()
+    assert best == opened.page.locator(".bars .best th").inner_text()
+    assert opened.errors == []
+    opened.context.close()

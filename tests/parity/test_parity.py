@@ -1,0 +1,247 @@
+"""The ladder: that it holds, and that each porting bug is found at its rung."""
+
+import importlib
+import json
+import os
+import re
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+import torch
+
+from cli import proving
+from mnist_fn import Config, InputError
+from mnist_fn.shared import backend as backends
+from mnist_fn.shared.parity.checks import Pair
+from mnist_fn.shared.parity.compare import compare, compare_trees
+from mnist_fn.shared.parity.ladder import RUNGS, climb
+from mnist_fn.shared.parity.levels import OPTIMIZERS, make_plan
+from mnist_fn.shared.parity.trajectory import differing_predictions
+from tests.support.porting_bugs import BUGS
+from torch_ref.weights import from_state_dict
+
+PLUGIN = str(Path(__file__).parents[1] / "support" / "plugin")
+
+
+@pytest.fixture
+def arbiter(monkeypatch):
+    """The NumPy backend, installed as anybody's would be: a folder with an entry point."""
+    monkeypatch.syspath_prepend(PLUGIN)
+    return "numpy"
+
+
+KEPT = {}
+
+
+def kept_jax(config, dataset, device):
+    """The JAX backend, compiled once for all the bugs of the other."""
+    key = config, len(dataset.train)
+    if key not in KEPT:
+        KEPT[key] = backends.find("jax")(config, dataset, device)
+    return KEPT[key]
+
+
+def ladder(data, left="jax", right="torch", names=RUNGS, steps=48, **changes):
+    config = Config(**{"dataset": "digits", "hidden": (16,), "precision": "float64", **changes})
+    pair = Pair(backends.find(left), backends.find(right), config, data)
+    return list(climb(pair, names, steps))
+
+
+def holds(rungs):
+    assert [rung.name for rung in rungs] == list(RUNGS), rungs[-1].to_dict()
+    assert rungs[-1].passed, rungs[-1].to_dict()
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_the_ladder_holds_in_float64_on_digits(digits, optimizer):
+    holds(ladder(digits, hidden=(16, 8), **OPTIMIZERS[optimizer]))
+
+
+@pytest.mark.mnist
+@pytest.mark.parametrize(("hidden", "precision"), [((512,), "float64"), ((64,), "float32")])
+def test_the_ladder_holds_on_mnist(mnist, hidden, precision):
+    """300 steps; all models, and 3,000 steps, are `mnist-fn parity --level full`."""
+    holds(ladder(mnist, dataset="mnist", hidden=hidden, l2=3e-5, precision=precision, steps=300))
+
+
+@pytest.mark.parametrize(
+    ("other", "optimizer"), [*(("torch", name) for name in OPTIMIZERS), ("jax", "adam+l2")]
+)
+def test_the_arbiter_climbs_with_either(digits, arbiter, other, optimizer):
+    """A third backend found by its entry point; independent of both frameworks."""
+    hidden = () if optimizer == "adam" else (16, 8)
+    holds(ladder(digits, arbiter, other, hidden=hidden, **OPTIMIZERS[optimizer]))
+
+
+@pytest.mark.parametrize("bug", BUGS, ids=[bug.name for bug in BUGS])
+def test_a_porting_bug_is_found_at_its_rung(digits, arbiter, monkeypatch, bug):
+    """And the arbiter parts from the one that has it at the same rung: it says who is right."""
+    broken = "torch" if "torch" in bug.place else "jax"
+    made = backends.find("jax") if broken == "jax" else kept_jax
+    for place, change in ((bug.place, bug.change), *bug.changes):
+        monkeypatch.setattr(place, change)
+    config = Config(dataset="digits", hidden=(16, 8), l2=1e-3, precision="float64")
+    for left in (made, backends.find(arbiter)):
+        right = backends.find(broken if left is not made else "torch")
+        *_, last = climb(Pair(left, right, config, digits), steps=48)
+        assert not last.passed, f"{bug.name} was not noticed"
+        assert last.name == bug.rung, last.to_dict()
+
+
+def test_twenty_bugs_or_more_on_every_rung():
+    assert len(BUGS) >= 20
+    assert len({bug.name for bug in BUGS}) == len(BUGS)
+    assert {bug.rung for bug in BUGS} == set(RUNGS)
+
+
+def test_a_failing_trajectory_names_step_tensor_and_index(digits, monkeypatch):
+    (bug,) = (bug for bug in BUGS if bug.rung == "trajectory")
+    monkeypatch.setattr(bug.place, bug.change)
+    config = Config(dataset="digits", hidden=(16, 8), l2=1e-3, precision="float64")
+    *_, last = climb(Pair(kept_jax, backends.find("torch"), config, digits), steps=48)
+    worst = last.worst
+    assert worst.what.startswith("step 41: layer")
+    assert worst.difference.where in worst.what
+    assert worst.difference.left != worst.difference.right
+
+
+def test_a_float32_trajectory_is_held_to_its_twins(digits):
+    """The bound is the twins' own; at a learning rate 1 % off they part 100 times as far."""
+    rungs = ladder(digits, hidden=(), precision="float32")
+    holds(rungs)
+    trajectory = rungs[-2].worst
+    assert trajectory.tolerance < 1e-5
+    off = Pair(
+        backends.find("jax"),
+        lambda c, d, device: backends.find("torch")(c.replace(learning_rate=5.05e-4), d, device),
+        Config(dataset="digits", hidden=(), precision="float32"),
+        digits,
+    )
+    (found,) = climb(off, ("trajectory",), 48)
+    assert not found.passed
+    assert found.worst.difference.absolute > 100 * found.worst.tolerance
+
+
+def test_a_difference_says_where_and_how_large():
+    left = np.array([[1.0, 2.0], [3.0, 4.0]])
+    right = left.copy()
+    right[1, 0] = np.nextafter(3.0, 4)
+    found = compare("w", left, right)
+    assert (found.where, found.ulps) == ("w[1, 0]", 1)
+    assert found.relative == found.absolute / 4
+    assert compare("w", left, left).absolute == 0
+    assert compare("w", left, left.astype(np.float32)).absolute == np.inf
+    right[0, 0] = np.nan
+    assert compare("w", left, right).absolute == np.inf
+    apart = differing_predictions(np.array([1, 2, 3, 4]), np.array([1, 7, 3, 5]))
+    assert (apart.where, apart.left, apart.right) == ("prediction[1]", 2, 7)
+    assert (apart.absolute, apart.relative) == (2, 0.5)
+
+
+def broken(*_):
+    raise ZeroDivisionError("no")
+
+
+@pytest.mark.parametrize(
+    ("place", "change", "rung"),
+    [
+        ("torch_ref.backend.TorchBackend.gradients", broken, "gradients"),
+        ("torch_ref.backend.TorchBackend.load", broken, "inputs"),
+        ("torch_ref.backend.TorchBackend.gradients", lambda *_: {}, "gradients"),
+        ("torch_ref.backend.TorchBackend.logits",
+         lambda *_: np.full((360, 10), np.nan), "inputs"),
+    ],
+)  # fmt: skip
+def test_what_a_broken_backend_gives_is_a_failed_rung_in_words(
+    digits, monkeypatch, capsys, place, change, rung
+):
+    """Errors, missing tensors and NaN make no traceback, and a document that JSON can hold."""
+    monkeypatch.setattr(place, change)
+    plan = make_plan("quick", ["torch", "torch"], ["cpu"], models=["linear"], dataset="digits")
+    document = proving.prove(plan, None, None, 10)
+    assert not document["passed"]
+    assert [ladder["rungs"][-1]["rung"] for ladder in document["ladders"]] == [rung, rung]
+    assert json.loads(json.dumps(document, allow_nan=False)) == document
+    assert f"first parts at {rung}" in capsys.readouterr().err
+
+
+def test_a_float32_training_that_ends_in_nan_does_not_pass(digits, monkeypatch):
+    """Its twin is NaN as well: infinity is within no bound."""
+
+    def nan(state):
+        tree = from_state_dict(state)
+        return {k: {n: np.full_like(v, np.nan) for n, v in layer.items()}
+                for k, layer in tree.items()}  # fmt: skip
+
+    monkeypatch.setattr("torch_ref.backend.from_state_dict", nan)
+    (found,) = ladder(digits, "torch", "torch", ("trajectory",), precision="float32")
+    assert not found.passed
+
+
+def test_a_tensor_that_one_side_lacks_is_a_difference():
+    one, two = {"a": {"kernel": np.ones(2)}}, {"a": {"kernel": np.ones(2), "bias": np.ones(1)}}
+    for left, right in ((one, two), (two, one)):
+        assert max(d.absolute for d in compare_trees(left, right)) == np.inf
+
+
+def test_float32_products_are_float32(small):
+    """What GPUs would round to TF32 by default is asked for in full on both."""
+    jax_backend = importlib.import_module("mnist_fn.backend")
+    model = jax_backend.make_model(Config(), 10, jax_backend.find_devices("cpu")[0])
+    text = str(jax.make_jaxpr(model.init)(jax.random.key(0), np.zeros((1, 64), np.float32)))
+    products = re.findall(r"dot_general\[.*?\]\s", text, re.DOTALL)
+    assert products
+    assert all("HIGHEST" in product for product in products)
+    torch.set_float32_matmul_precision("medium")
+    backends.find("torch")(Config(dataset="digits"), small, "cpu")
+    assert torch.get_float32_matmul_precision() == "highest"
+
+
+def test_the_command_climbs_and_keeps_its_document(command, tmp_path):
+    path = os.pathsep.join([PLUGIN, *filter(None, [os.environ.get("PYTHONPATH")])])
+    done = command(
+        "parity", "--dataset", "digits", "--backends", "jax,numpy", "--precision", "float64",
+        "--model", "linear", "--out", "here", "--json", env={"PYTHONPATH": path},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    assert document["passed"]
+    (one,) = document["ladders"]
+    assert [rung["rung"] for rung in one["rungs"]] == list(RUNGS)
+    assert {"absolute", "relative", "ulps", "tolerance", "reason"} <= set(one["rungs"][1]["worst"])
+    assert len(one["rungs"][3]["checks"]) == 4  # kernel and bias, at the start and at the kink
+    assert json.loads((tmp_path / "here" / "parity-quick.json").read_text())["passed"]
+    for word in ("ulps", "bound", "sums in another order", "trajectory"):
+        assert word in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"names": ["jax", "nix"]}, "no such backend; installed are jax, torch"),
+        ({"names": ["jax"]}, "expected two"),
+        ({"models": ["huge"]}, "--model 'huge': must be one of linear, shallow, deep"),
+        ({"optimizers": ["sgd"]}, "--optimizer 'sgd': must be one of adam, adam+l2, adamw"),
+        ({"precisions": ["bf16"]}, "--precision 'bf16': must be one of float64, float32"),
+        ({"level": "max"}, "--level 'max': must be one of quick, full, horizon, statistics"),
+        ({"devices": ["tpu"]}, "must be one of auto, cpu, gpu"),
+        ({"devices": ["gpu", "cpu", "cpu"]}, "expected one, or two"),
+    ],
+)
+def test_a_plan_refuses_what_it_does_not_know(changes, words):
+    asked = {"level": "quick", "names": ["jax", "torch"], "devices": ["cpu"], **changes}
+    with pytest.raises(InputError, match=re.escape(words)):
+        make_plan(**asked)
+
+
+def test_bad_input_is_one_line(command):
+    done = command("parity", "--dataset", "digits", "--level", "statistics", "--seeds", "1")
+    assert (done.returncode, len(done.stderr.splitlines()), done.stdout) == (2, 1, "")
+    assert "--seeds 1: must be between 2 and 1000" in done.stderr
+
+
+def test_a_backend_without_float32_says_so(digits, arbiter):
+    with pytest.raises(InputError, match="numpy backend has float64 only"):
+        ladder(digits, arbiter, "jax", precision="float32")

@@ -1,0 +1,110 @@
+"""A shorter run is the beginning of a longer one: each epoch is trained once, whatever happens."""
+
+from pathlib import Path
+
+import pytest
+
+from mnist_fn import InputError, Interrupted, Watch, train
+from mnist_fn.shared import backend as backends
+from mnist_fn.shared.runs import chains
+from mnist_fn.shared.runs.records import RunDirectory, slug
+from tests.support.tiny_backend import TINY, Tiny
+
+RESULTS = ("metrics.csv", "checkpoint.safetensors", "evaluation.json")
+
+
+@pytest.fixture
+def tiny(monkeypatch):
+    monkeypatch.setattr(backends, "find", lambda _: Tiny)
+    monkeypatch.setattr(backends, "find_group", lambda _: None)
+
+
+NEEDS = {TINY.replace(epochs=e, seed=s): e == 2 for e in (5, 2, 3) for s in (0, 1)}
+
+
+def run_chain(out: Path, should_stop=lambda _: False, needs=NEEDS):
+    """Train what is needed; the epochs that it took, and the configs that came out."""
+    trained, came = [], []
+    watch = Watch(on_epoch=trained.append, should_stop=lambda: should_stop(len(trained)))
+    try:
+        for config, run in chains.train(
+            chains.targets(needs, out, "jax"), "jax", out, device="cpu", watch=watch
+        ):
+            assert not isinstance(run, InputError)
+            came.append(config)
+    except Interrupted:
+        pass
+    return len(trained), came
+
+
+def contents(out: Path):
+    return {(path.name, file): (path / file).read_bytes()
+            for path in out.iterdir() for file in RESULTS}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """The files of every run trained by itself, from its own start."""
+    out = tmp_path_factory.mktemp("alone")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(backends, "find", lambda _: Tiny)
+        for config in NEEDS:
+            train(config, device="cpu", out=out / slug(config, "jax"))
+    return contents(out)
+
+
+def test_a_chain_trains_each_epoch_once_and_leaves_the_files_of_single_runs(tiny, whole, tmp_path):
+    out = tmp_path / "chain"
+    trained, came = run_chain(out)
+    assert trained == 2 * 5  # 2, 3 and 5 epochs of two seeds
+    assert set(came) == set(NEEDS)
+    assert contents(out) == whole
+    assert run_chain(out) == (0, came)
+
+
+def test_what_is_left_is_what_it_takes(tiny, tmp_path):
+    wanted = chains.targets(NEEDS, tmp_path, "jax")
+    left = chains.epochs_left(wanted, tmp_path, "jax")
+    assert sum(left.values()) == run_chain(tmp_path, needs=NEEDS)[0]
+    assert set(chains.epochs_left(wanted, tmp_path, "jax").values()) == {0}
+
+
+@pytest.mark.parametrize("after", [1, 2, 4, 6, 9])
+def test_a_chain_stopped_anywhere_goes_on_where_it_was(tiny, whole, tmp_path, after):
+    out = tmp_path / "chain"
+    first, _ = run_chain(out, should_stop=lambda trained: trained >= after)
+    second, _ = run_chain(out)
+    assert (first, first + second) == (after, 10)
+    assert contents(out) == whole
+
+
+def test_a_kill_while_a_run_is_extended_leaves_the_longer_one_whole_or_not_at_all(
+    tiny, whole, tmp_path, monkeypatch
+):
+    out, rename = tmp_path / "chain", Path.rename
+    monkeypatch.setattr(Path, "rename", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        run_chain(out)
+    monkeypatch.setattr(Path, "rename", rename)
+    assert not (out / slug(TINY.replace(epochs=3), "jax")).exists()
+    assert run_chain(out)[0] == 2 * 3  # from the two that were there, of 2 epochs
+    assert contents(out) == whole
+
+
+def test_a_longer_run_that_is_there_answers_for_curves_but_not_for_an_end(tiny, tmp_path):
+    out = tmp_path / "runs"
+    long = TINY.replace(epochs=5)
+    train(long, device="cpu", out=out / slug(long, "jax"))
+    trained, came = run_chain(out, needs={TINY.replace(epochs=3): False})
+    assert (trained, came) == (0, [long])
+    trained, came = run_chain(out, needs={TINY.replace(epochs=3): True})
+    assert (trained, came) == (3, [TINY.replace(epochs=3)])
+
+
+def test_a_damaged_shorter_run_is_said_and_not_built_upon(tiny, tmp_path):
+    out, short = tmp_path, TINY.replace(epochs=2)
+    train(short, device="cpu", out=out / slug(short, "jax"))
+    (out / slug(short, "jax") / "metrics.csv").write_text("epoch\n")
+    with pytest.raises(InputError, match=r"metrics\.csv: damaged"):
+        chains.extend(out / slug(short, "jax"), TINY, out / slug(TINY, "jax"))
+    assert not RunDirectory(out / slug(TINY, "jax")).exists()

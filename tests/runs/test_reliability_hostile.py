@@ -1,0 +1,229 @@
+"""Hostile files for every reader, and that this attack can fail; no pickle anywhere."""
+
+import ast
+import copy
+import importlib
+import json
+import os
+import pkgutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mnist_fn import Config, InputError, load_run, train
+from mnist_fn.shared.runs import checkpoint, records, trainer
+from mnist_fn.shared.storage import locked, write_atomically
+from mnist_fn.shared.streams import MAX_PARAMETERS, blank_state, initial_state
+from tests.support.hostile import Hostile
+from tests.support.hostile_files import FILES, sealed
+from tests.support.killing import ROOT
+from tests.support.tiny_backend import TINY, Tiny
+
+EACH = 150  # the evidence run gives each reader 12,000
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trainer.backends, "find", lambda _: Tiny)
+        run = train(TINY, "tiny", out=tmp_path_factory.mktemp("good") / "run").path
+    return Hostile(run, tmp_path_factory.mktemp("scratch"))
+
+
+TARGETS = ("IDX reader", "config reader", *(f"{name} {kind}" for name in FILES
+                                            for kind in ("damaged", "forged")))  # fmt: skip
+
+
+def test_every_reader_is_attacked(hostile):
+    assert sorted(hostile.targets()) == sorted(TARGETS)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_hostile_input_is_refused_or_means_what_it_says(hostile, target):
+    counts = hostile.attack(target, EACH)
+    assert counts["refused"] > EACH / 2
+
+
+def unsealed(path, _):
+    return json.loads(path.read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("target", "weakened"),
+    [
+        ("evaluation.json damaged", (records, "read_sealed", unsealed)),
+        ("checkpoint.safetensors forged", (checkpoint, "all_finite", lambda _: True)),
+        ("run.json forged", (records, "well_formed", lambda _: True)),
+    ],
+)  # fmt: skip
+def test_the_attack_finds_a_reader_that_is_too_trusting(hostile, target, weakened, monkeypatch):
+    monkeypatch.setattr(*weakened)
+    with pytest.raises(Exception) as found:
+        hostile.attack(target, EACH, shrink=False)
+    assert not isinstance(found.value, InputError)
+
+
+def test_a_newer_schema_is_refused_by_name(hostile, tmp_path):
+    for name in ("run.json", "evaluation.json"):
+        for file in FILES:
+            (tmp_path / file).write_bytes(hostile.good[file])
+        document = json.loads(hostile.good[name])
+        (tmp_path / name).write_text(json.dumps({**document, "schema": 2}))
+        with pytest.raises(InputError, match=rf"{name}: schema 2, this version reads 1; use the"):
+            load_run(tmp_path)
+
+
+def test_a_few_digits_cannot_ask_for_much_memory():
+    huge = Config(hidden=(65_536,) * 16)
+    for draw in (initial_state, blank_state):
+        with pytest.raises(InputError, match=rf"at most {MAX_PARAMETERS:,}; use fewer"):
+            draw(huge, 784, 10)
+    large = blank_state(Config(hidden=(65_536,)), 784, 10)
+    kernel = large.params["layer1"]["kernel"]
+    assert kernel.base is not None
+    assert kernel.strides == (0, 0)  # 51 million zeros in the memory of one
+
+
+def test_blank_and_initial_states_have_one_shape():
+    config = Config(hidden=(5, 4), precision="float64")
+    blank, real = blank_state(config, 6, 10), initial_state(config, 6, 10)
+    for layer, tensors in real.params.items():
+        for kind, tensor in tensors.items():
+            same = blank.params[layer][kind]
+            assert (same.shape, same.dtype) == (tensor.shape, tensor.dtype)
+
+
+def test_a_planted_link_is_not_written_through(tmp_path):
+    outside = tmp_path / "outside"
+    outside.write_text("mine")
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / ".writing-run.json").symlink_to(outside)
+    (run / "run.json").symlink_to(outside)
+    write_atomically(run / "run.json", b"new")
+    assert (run / "run.json").read_text() == "new"
+    assert outside.read_text() == "mine"
+    (run / ".lock").symlink_to(tmp_path / "made")
+    with pytest.raises(InputError, match="can't be written"), locked(run):
+        pass
+    assert not (tmp_path / "made").exists()
+
+
+def test_a_pipe_or_a_folder_in_a_files_place_does_not_hang(hostile, tmp_path):
+    for make in (os.mkfifo, os.mkdir):
+        run = tmp_path / make.__name__
+        run.mkdir()
+        for file in FILES[1:]:
+            (run / file).write_bytes(hostile.good[file])
+        make(run / "run.json")
+        with pytest.raises(InputError, match=r"run\.json: no such file"):
+            load_run(run)
+        with locked(run), pytest.raises(InputError, match="can't be written"):
+            (run / ".writing-x").mkdir()  # in the temporary file's place
+            write_atomically(run / "x", b"")
+
+
+def test_an_error_never_carries_an_escape_sequence():
+    assert str(InputError("a \x1b[31mred\nfile \udc80")) == r"a \x1b[31mred file \udc80"
+
+
+UNSAFE = {"pickle", "cPickle", "dill", "cloudpickle", "joblib", "marshal", "shelve"}
+PACKAGES = ("mnist_fn", "torch_ref", "cli", "figures")
+
+
+def unsafe_loads(source: str) -> list[str]:
+    """What in a module could run code from a file: pickle and its kin, and loaders that use it."""
+    found = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found += [a.name for a in node.names if a.name.partition(".")[0] in UNSAFE]
+        elif isinstance(node, ast.ImportFrom):
+            found += [node.module] if (node.module or "").partition(".")[0] in UNSAFE else []
+        elif isinstance(node, ast.Call):
+            call = ast.unparse(node.func)
+            given = {keyword.arg: ast.unparse(keyword.value) for keyword in node.keywords}
+            if call == "torch.load" and given.get("weights_only") != "True":
+                found.append("torch.load without weights_only=True")
+            if given.get("allow_pickle", "False") != "False":
+                found.append(f"{call} with allow_pickle")
+            if call in ("eval", "exec", "torch.jit.load"):
+                found.append(call)
+            if call in ("np.load", "numpy.load") and given.get("allow_pickle") != "False":
+                found.append(call)
+    return found
+
+
+def test_no_module_loads_code_from_a_file():
+    modules = [
+        module.name
+        for package in PACKAGES
+        for module in pkgutil.walk_packages([str(ROOT / package)], package + ".")
+    ]
+    assert len(modules) > 20
+    for name in modules:
+        module = importlib.import_module(name)
+        assert unsafe_loads(Path(module.__file__).read_text()) == [], name
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["import pickle", "from joblib import load", "torch.load(p)", "torch.load(p, weights_only=0)",
+     "np.load(p)", "loaded = f(p, allow_pickle=True)", "eval(x)"],
+)  # fmt: skip
+def test_the_search_for_unsafe_loads_can_find_one(line):
+    assert unsafe_loads(line)
+    assert not unsafe_loads("torch.load(p, weights_only=True)")
+    assert not unsafe_loads("np.load(p, allow_pickle=False)")
+
+
+class Diverging(Tiny):
+    """Goes wrong in epoch 3, in one place."""
+
+    where = "params"
+
+    def train_epoch(self, state, order):
+        state, figures = super().train_epoch(state, order)
+        if state.step == 9:
+            if self.where == "loss":
+                object.__setattr__(figures, "loss_sum", float("nan"))
+            else:
+                # an infinite bias of a class nobody chooses, or a moment: no loss shows it
+                bad = -np.inf if self.where == "params" else np.nan
+                state = copy.deepcopy(state)
+                state.trees()[self.where]["layer1"]["bias"][3] = bad
+        return state, figures
+
+
+@pytest.mark.parametrize("where", ["params", "mu", "nu", "loss"])
+def test_what_is_not_finite_stops_the_run_at_that_epoch(tmp_path, monkeypatch, where):
+    monkeypatch.setattr(trainer.backends, "find", lambda _: Diverging)
+    monkeypatch.setattr(Diverging, "where", where)
+    said = r"in epoch 3 \(steps 7 to 9\) at learning rate 0.0005: try a smaller .* after epoch 2$"
+    with pytest.raises(InputError, match=said):
+        train(TINY, "tiny", out=tmp_path / "r")
+    directory = records.RunDirectory(tmp_path / "r")
+    state, rows = directory.read_progress(directory.read_header())
+    assert len(rows) == 2
+    assert state.step == 6
+
+
+def test_a_model_too_large_is_blamed_on_the_file_that_asks_for_it(hostile, tmp_path):
+    for file in FILES:
+        (tmp_path / file).write_bytes(hostile.good[file])
+    document = json.loads(hostile.good["run.json"])
+    document["config"]["hidden"] = [65_536, 65_536]
+    (tmp_path / "run.json").write_bytes(sealed(document))
+    with pytest.raises(InputError, match=r"run\.json: damaged \(--hidden 65536,65536"):
+        load_run(tmp_path)
+
+
+@pytest.mark.parametrize("field", ["accuracy", "per_class_accuracy", "worst_confusions"])
+def test_a_derived_figure_that_disagrees_is_refused(hostile, tmp_path, field):
+    for file in FILES:
+        (tmp_path / file).write_bytes(hostile.good[file])
+    document = json.loads(hostile.good["evaluation.json"])
+    document[field] = 1.0 if field == "accuracy" else document[field][1:]
+    (tmp_path / "evaluation.json").write_bytes(sealed(document))
+    with pytest.raises(InputError, match=r"evaluation\.json: damaged \(its parts disagree\)"):
+        load_run(tmp_path)

@@ -1,0 +1,108 @@
+"""The experiment's value: the study's defaults, its limits, its JSON."""
+
+import json
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mnist_fn.shared.config import MODELS, Config
+from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.runs.records import slug
+
+
+def test_defaults_are_the_studys_recipe():
+    config = Config()
+    assert (config.hidden, config.l2, config.optimizer) == ((512,), 0.0, "adam")
+    assert (config.learning_rate, config.batch_size, config.epochs) == (5e-4, 200, 100)
+    assert {name: Config(hidden=hidden).model for name, hidden in MODELS.items()} == {
+        name: name for name in MODELS
+    }
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"l2": -1e-5},
+        {"l2": math.nan},
+        {"l2": 10**400},
+        {"learning_rate": 0.0},
+        {"learning_rate": math.inf},
+        {"batch_size": 0},
+        {"epochs": 0},
+        {"epochs": True},
+        {"hidden": (0,)},
+        {"hidden": (512, -1)},
+        {"hidden": [512]},
+        {"hidden": (1,) * 99},
+        {"seed": -1},
+        {"seed": 2**32},
+        {"validation": -1},
+        {"dataset": "cifar"},
+        {"optimizer": "sgd"},
+        {"precision": "float16"},
+        {"weight_decay": 0.1},
+        {"optimizer": "adamw"},
+    ],
+)
+def test_out_of_range_is_refused_by_the_options_name(changes):
+    with pytest.raises(InputError, match="--" + next(iter(changes)).replace("_", "-")):
+        Config(**changes)
+
+
+def test_json_round_trip():
+    config = Config(hidden=(256, 128), l2=3e-5, seed=7, precision="float64")
+    again = Config.from_dict(json.loads(json.dumps(config.to_dict())))
+    assert again == config
+    assert hash(again) == hash(config)
+
+
+ATOMS = st.none() | st.booleans() | st.floats() | st.text(max_size=5) | st.integers()
+KEYS = st.sampled_from([*Config().to_dict(), "x"])
+
+
+@given(
+    st.recursive(
+        ATOMS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=9)
+    )
+)
+def test_from_dict_refuses_anything_else_cleanly(document):
+    with pytest.raises(InputError):
+        Config.from_dict(document)
+
+
+@given(
+    st.fixed_dictionaries(
+        {
+            name: st.just(value) | st.none() | st.floats() | st.integers() | st.text(max_size=4)
+            for name, value in Config().to_dict().items()
+        }
+    )
+)
+def test_from_dict_gives_a_config_or_a_clean_error(document):
+    try:
+        config = Config.from_dict(document)
+    except InputError as error:
+        assert "\n" not in str(error)
+    else:
+        assert Config.from_dict(config.to_dict()) == config
+
+
+def test_slugs_tell_runs_apart():
+    configs = [
+        Config(),
+        Config(l2=3e-5),
+        Config(l2=3e-4),
+        Config(hidden=()),
+        Config(hidden=(512, 256)),
+        Config(hidden=(256, 128)),
+        Config(seed=1),
+        Config(epochs=20),
+        Config(precision="float64"),
+        Config(validation=10_000),
+        Config(optimizer="adamw", weight_decay=0.01),
+    ]
+    names = {slug(config, backend) for config in configs for backend in ("jax", "torch")}
+    assert len(names) == 2 * len(configs)
+    assert slug(Config(l2=3e-5), "jax") == "mnist-shallow-l2=3e-05-seed=0-jax"

@@ -1,0 +1,237 @@
+"""The study: what it trains, how its numbers are judged, and that each verdict can be wrong."""
+
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from mnist_fn import Config, InputError
+from mnist_fn.shared.evaluation import template_summary
+from mnist_fn.shared.runs.library import Records, serves
+from mnist_fn.shared.study import judging, protocol
+from mnist_fn.shared.study import report as study_report
+from mnist_fn.shared.study import tables as study_tables
+from mnist_fn.shared.study.claims import claims, find
+from mnist_fn.shared.study.experiments import FULL, Lengths, choose, experiments, needed
+from mnist_fn.shared.study.published import Number, best, numbers
+from mnist_fn.shared.wording import scientific, spread
+from tests.support.synthetic import study_runs
+
+EXPERIMENTS = experiments(Config())
+RESULTS = ("metrics.csv", "checkpoint.safetensors", "evaluation.json")
+
+
+@pytest.fixture(scope="module")
+def records():
+    return Records(study_runs())
+
+
+# --- what is trained ---
+
+
+def test_each_distinct_run_stands_once():
+    needs = needed(EXPERIMENTS.values(), range(5))
+    asked = [config for one in EXPERIMENTS.values() for config in one.configs]
+    assert len(needs) == 5 * len(set(asked)) < 5 * len(asked)
+    (per_class,) = EXPERIMENTS["per-class"].configs
+    assert per_class in EXPERIMENTS["l2"].configs
+    assert set(EXPERIMENTS["l2"].configs) & set(EXPERIMENTS["width-depth"].configs)
+
+
+def test_the_honest_grid_is_every_width_depth_and_l2_held_out():
+    grid = EXPERIMENTS["honest"].configs
+    assert {config.validation for config in grid} == {10_000}
+    published = EXPERIMENTS["width-depth"].configs + EXPERIMENTS["l2"].configs
+    assert {config.replace(validation=0) for config in grid} == set(published)
+
+
+def test_experiments_are_chosen_by_name_in_the_studys_order():
+    assert [e.name for e in choose("l2, chosen", EXPERIMENTS)] == ["chosen", "l2"]
+    assert len(choose(None, EXPERIMENTS)) == 7
+    for wrong in ("l3", "", "l2,l3"):
+        with pytest.raises(InputError, match="--only"):
+            choose(wrong, EXPERIMENTS)
+
+
+def test_records_cut_a_longer_run_for_a_shorter_one(records):
+    shallow, _ = EXPERIMENTS["selection"].configs
+    rows = records.rows(shallow)
+    alone = Records(
+        run for run in records.runs.values() if run.config == shallow.replace(epochs=100)
+    )
+    assert alone.rows(shallow) == alone.rows(shallow.replace(epochs=100))[:20]
+    assert len(rows) == 20
+    assert alone.rows(shallow.replace(epochs=101)) is None
+    assert serves(shallow.replace(epochs=100, seed=3), shallow, at_end=False)
+    assert not serves(shallow.replace(epochs=100), shallow, at_end=True)
+
+
+# --- published numbers ---
+
+
+def test_what_is_transcribed_agrees_with_itself():
+    """The means and sds that the study printed are those of the minima that it printed."""
+    found = [n for n in numbers(EXPERIMENTS) if n.experiment == "selection" and n.unit == "loss"]
+    for config in EXPERIMENTS["selection"].configs:
+        own = [n for n in found if n.config == config]
+        minima = [n.value for n in own if n.statistic == "run"]
+        (mean,) = [n for n in own if n.statistic == "mean"]
+        (sd,) = [n for n in own if n.statistic == "sd"]
+        assert abs(np.mean(minima) - mean.value) <= mean.rounding
+        # an sd moves by no more than the numbers do, and the minima are rounded too
+        slack = sd.rounding + own[0].rounding
+        assert abs(np.std(minima, ddof=1) - sd.value) <= slack
+    diagonal = [n for n in numbers(EXPERIMENTS) if n.what in {f"{i} → {i}" for i in range(10)}]
+    (accuracy,) = [n for n in numbers(EXPERIMENTS) if n.what == "test accuracy"]
+    assert len(diagonal) == 10
+    # classes are about equally frequent: their mean accuracy is the accuracy to a tenth of a %
+    assert np.mean([n.value for n in diagonal]) == pytest.approx(accuracy.value, abs=1e-3)
+
+
+def test_every_number_and_claim_is_measured_where_its_runs_are(records):
+    for number in numbers(EXPERIMENTS):
+        assert math.isfinite(number.of_seed(records, 0)), number.what
+        assert number.of_seed(Records(), 0) is None, number.what
+    for claim in claims(EXPERIMENTS):
+        assert math.isfinite(claim.of_seed(records, 0)), claim.text
+        assert claim.of_seed(Records(), 0) is None, claim.text
+
+
+def test_a_published_epoch_is_counted_from_one_and_a_number_stands_for_what_rounds_to_it():
+    epoch = Number("l2", "", "89", "epoch", Config(), best("test_loss", "epoch"))
+    assert (epoch.value, epoch.rounding) == (90, 0.5)
+    share = replace(epoch, printed=".013", unit="share")
+    assert (share.value, share.rounding) == (0.013, pytest.approx(0.0005))
+
+
+def number_measured_as(values, printed, statistic="run"):
+    """A number whose measure gives these values, a seed each, and records of as many seeds."""
+    runs = study_runs(seeds=range(len(values)), only=["chosen"])
+    number = Number(
+        "chosen", "", printed, "share", Config(), lambda _, c: values[c.seed], statistic
+    )
+    return number, Records(runs)
+
+
+@pytest.mark.parametrize(
+    ("values", "printed", "verdict"),
+    [
+        # t(0.995, 2) = 9.925: 2 ± 9.925 √(4/3) = 2 ± 11.46
+        ([1.0, 2.0, 3.0], "13.0", "inside"),
+        ([1.0, 2.0, 3.0], "14.0", "outside"),
+        ([0.0134, 0.0134], ".013", "inside"),  # no spread: what rounds to it
+        ([0.0136, 0.0136], ".013", "outside"),
+        ([1.0], "1.0", "not decided"),
+        ([None, None], "1.0", "no runs"),
+        ([None, 1.0, 2.0, 3.0], "13.0", "inside"),
+    ],
+)
+def test_the_verdict_on_a_run(values, printed, verdict):
+    assert judging.judge(*number_measured_as(values, printed)).verdict == verdict
+
+
+@pytest.mark.parametrize("statistic", ["run", "mean", "sd"])
+def test_an_interval_holds_what_it_promises(statistic):
+    """Of 3,000 repetitions 99 % inside; 6 of the binomial's sds, 1.1 %, are room for chance."""
+    rng = np.random.default_rng(0)
+    of = {"run": lambda v: v[0], "mean": np.mean, "sd": lambda v: np.std(v, ddof=1)}[statistic]
+    inside = 0
+    for _ in range(3000):
+        low, high = judging.interval(rng.normal(3.0, 2.0, 5), statistic)
+        inside += low <= of(rng.normal(3.0, 2.0, judging.FIVE)) <= high
+    assert abs(inside / 3000 - judging.LEVEL) < 0.011
+
+
+# --- claims, the honest protocol, the report ---
+
+
+def changed(records, config, column, value):
+    """The records with one column of one config's rows replaced, for every seed."""
+
+    def one(run):
+        if run.config.replace(seed=0) != config:
+            return run
+        return replace(run, rows=[{**row, column: value(row)} for row in run.rows])
+
+    new = Records(map(one, records.runs.values()))
+    new.templates = records.templates
+    return new
+
+
+def test_a_claim_holds_and_stops_to_hold_when_the_curve_changes(records):
+    (turns_up,) = [c for c in claims(EXPERIMENTS) if c.text == "λ = 0 turns up"]
+    (none,) = turns_up.configs
+    assert find(turns_up, records).verdict == "holds in 3 of 3"
+    flat = changed(records, none, "test_loss", lambda row: 0.06)
+    assert find(turns_up, flat).verdict == "holds in 0 of 3"
+    assert find(turns_up, flat).values == (1.0, 1.0, 1.0)
+
+
+def test_templates_in_three_numbers():
+    kernel = np.zeros((28, 28, 10))
+    kernel[14, 14], kernel[0, 0] = 1.0, 3.0  # one lit pixel inside, a stronger one at the corner
+    found = template_summary({"layer1": {"kernel": kernel.reshape(784, 10), "bias": np.zeros(10)}})
+    assert found["border"] == 3.0
+    assert found["size"] == pytest.approx(math.sqrt(10 / 784))
+    # steps: 4 of 1 around the pixel, 2 of 3 at the corner, among 2 · 27 · 28
+    assert found["roughness"] == pytest.approx(math.sqrt(22 / 1512) / found["size"])
+
+
+def held_run(config, validation, test):
+    run = study_runs(seeds=(0,), only=["chosen"])[0]
+    rows = [
+        {"epoch": i, "validation_loss": v, "validation_accuracy": 1 - v, "test_loss": t,
+         "test_accuracy": 1 - t}
+        for i, (v, t) in enumerate(zip(validation, test, strict=True), start=1)
+    ]  # fmt: skip
+    return replace(run, config=config.replace(epochs=len(rows)), rows=rows)
+
+
+def test_validation_chooses_and_the_test_set_is_read_there():
+    a, b = (Config(validation=10, hidden=(width,), epochs=3) for width in (4, 8))
+    held = Records([held_run(a, [0.5, 0.2, 0.3], [0.6, 0.4, 0.1]),
+                    held_run(b, [0.4, 0.4, 0.4], [0.3, 0.3, 0.3])])  # fmt: skip
+    loss, accuracy = protocol.compare(held, [a, b])
+    assert loss.honest == protocol.Choice(a, 2, 0.4)
+    assert loss.picked == protocol.Choice(a, 3, 0.1)
+    assert loss.optimism == pytest.approx(0.3)
+    assert accuracy.honest.epoch == 2
+    assert protocol.compare(held, [a, b.replace(hidden=(9,))]) == []  # a run is missing
+
+
+def test_the_document_and_its_page_say_the_same(records):
+    found = study_report.document(
+        EXPERIMENTS, {"jax": records}, warning=None, command="mnist-fn study", machine="m"
+    )
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
+    page = study_tables.page(found)
+    for one in found["numbers"]:
+        mean, sd = one["ours"]["jax"]["mean"], one["ours"]["jax"]["sd"]
+        shown = spread(mean, sd, one["unit"]) if one["statistic"] != "sd" else f"{sd:.5f}"
+        assert f"| {one['what']} | " in page
+        assert shown in page
+    counts = study_report.tally(found)["jax"]
+    assert sum(counts.values()) == len(found["numbers"])
+    assert page.count("**outside**") == counts["outside"]
+    assert found["the_study"] is True
+    quick = study_report.document(
+        EXPERIMENTS, {}, warning=study_report.QUICK_RUN, command="", machine=""
+    )
+    assert quick["the_study"] is False
+    assert study_tables.page(quick).count("NOT THE STUDY") == 2  # above and below the tables
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(3e-5, "3×10⁻⁵"), (1e-4, "10⁻⁴"), (0.1, "10⁻¹"), (0.0, "0"), (2.5e-3, "2.5×10⁻³"), (1, "10⁰")],
+)
+def test_a_power_of_ten_is_written_as_in_print(value, text):
+    assert scientific(value) == text
+
+
+def test_quick_lengths_are_of_the_same_experiments():
+    short = experiments(Config(), Lengths(1, 1, 1, 2))
+    assert short.keys() == experiments(Config(), FULL).keys()
+    assert max(c.epochs for one in short.values() for c in one.configs) == 2

@@ -1,0 +1,180 @@
+"""Hostile files for every reader, by hypothesis: for the tests and for the evidence run.
+
+Two kinds. *Damaged*: a good file with bytes changed; it must be refused, or mean exactly what it
+meant. *Forged*: content changed and every digest made anew, as somebody who reads this code could
+do; it must be refused, or give a run that can be shown.
+"""
+
+import gzip
+import json
+import struct
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from safetensors.numpy import load
+
+from mnist_fn.shared.config import Config
+from mnist_fn.shared.data.idx import MAX_BYTES, read_idx
+from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.runs import checkpoint, metrics
+from mnist_fn.shared.runs.trainer import load_run
+from mnist_fn.shared.state import all_finite
+from mnist_fn.shared.storage import digest_of
+from tests.support.hostile_files import (
+    EDITS,
+    FILES,
+    VALUES,
+    Files,
+    changed,
+    documents,
+    edited,
+    forged_checkpoint,
+    sealed,
+)
+
+
+def result_of(run: Any) -> str:
+    """All that a run says, as one word; fails if it could not be shown."""
+    assert all_finite(run.state)
+    weights = checkpoint.weights_digest(run.weights)
+    shown = {name: value for name, value in run.summary().items() if name != "run"}
+    json.dumps(shown, allow_nan=False)  # what --json prints is JSON
+    evaluation = [run.evaluation.predictions.tolist(), run.confusion_matrix.tolist()]
+    return digest_of(repr([run.config.to_dict(), shown, run.rows, evaluation, weights]))
+
+
+class Hostile:
+    """Inputs for each reader, made from one good run; counts what became of them."""
+
+    def __init__(self, run: Path, scratch: Path) -> None:
+        self.run, self.scratch = run, scratch
+        self.good = {name: (run / name).read_bytes() for name in FILES}
+        self.meaning = result_of(load_run(run))
+
+    def targets(self) -> dict[str, tuple[st.SearchStrategy, Callable]]:
+        """For each reader: what it is given, and what must hold of it."""
+        found: dict[str, tuple[st.SearchStrategy, Callable]] = {
+            "IDX reader": (self._idx(), self.check_idx),
+            "config reader": (documents(Config().to_dict()) | VALUES, self.check_config),
+        }
+        for name in FILES:
+            damaged = st.builds(edited, st.just(self.good[name]), EDITS)
+            found[f"{name} damaged"] = (
+                damaged.map(lambda b, n=name: Files({n: b})),
+                self.check_damaged,
+            )
+        for name in ("run.json", "evaluation.json"):
+            forged = documents(json.loads(self.good[name])).map(
+                lambda d, n=name: Files({n: sealed(d)})
+            )
+            found[f"{name} forged"] = (forged, self.check_forged)
+        found["checkpoint.safetensors forged"] = (self._checkpoints(), self.check_forged)
+        found["metrics.csv forged"] = (self._tables(), self.check_forged)
+        return found
+
+    def attack(self, target: str, n: int, shrink: bool = True) -> Counter[str]:
+        """Give a reader `n` inputs; raises if one is handled wrongly, the smallest found."""
+        strategy, check = self.targets()[target]
+        counts: Counter[str] = Counter()
+        phases = [Phase.generate, Phase.shrink] if shrink else [Phase.generate]
+
+        @settings(max_examples=n, deadline=None, database=None, derandomize=True, phases=phases,
+                  suppress_health_check=list(HealthCheck))  # fmt: skip
+        @given(strategy)
+        def attacked(value: Any) -> None:
+            counts["refused" if check(value) else "accepted"] += 1
+
+        attacked()
+        return counts
+
+    def check_idx(self, content: bytes) -> bool:
+        path = self.scratch / "file"
+        path.write_bytes(content)
+        if said := _refusal(read_idx, path, 3):
+            assert str(path) in said
+            return True
+        array, _ = read_idx(path, 3)
+        assert 0 < array.size <= MAX_BYTES
+        return False
+
+    def check_config(self, document: Any) -> bool:
+        if _refusal(Config.from_dict, document):
+            return True
+        config = Config.from_dict(document)
+        assert Config.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+        return False
+
+    def check_damaged(self, files: dict[str, bytes]) -> bool:
+        return self._check_run(files, lambda run: result_of(run) == self.meaning)
+
+    def check_forged(self, files: dict[str, bytes]) -> bool:
+        return self._check_run(files, lambda run: len(result_of(run)) == 64)
+
+    def _check_run(self, files: dict[str, bytes], good: Callable[[Any], bool]) -> bool:
+        for name, content in {**self.good, **files}.items():
+            (self.scratch / name).write_bytes(content)
+        if said := _refusal(load_run, self.scratch):
+            assert str(self.scratch) in said
+            return True
+        assert good(load_run(self.scratch)), "a wrong result"
+        return False
+
+    def _idx(self) -> st.SearchStrategy:
+        good = bytes([0, 0, 8, 3]) + struct.pack(">3I", 5, 4, 3) + bytes(range(60))
+        sizes = st.tuples(*[st.integers(0, 9) | st.integers(0, 2**32 - 1)] * 3)
+        claims = st.builds(
+            lambda size, tail: bytes([0, 0, 8, 3]) + struct.pack(">3I", *size) + tail,
+            sizes, st.binary(max_size=80),
+        )  # fmt: skip
+        plain = st.builds(edited, st.just(good), EDITS) | claims | st.binary(max_size=80)
+        zipped = plain.map(lambda content: gzip.compress(content, mtime=0))
+        return plain | zipped | st.builds(edited, st.just(gzip.compress(good, mtime=0)), EDITS)
+
+    def _checkpoints(self) -> st.SearchStrategy:
+        fields = [("schema",), ("epoch",), ("step",), ("run",), ("metrics",), ("other",)]
+        good = self.good["checkpoint.safetensors"]
+        tensor_change = st.tuples(
+            st.sampled_from(sorted(load(good))),
+            st.sampled_from(["nan", "inf", "flat", "float32", "int8", "remove", "params/layer1",
+                             "params/layerx/kernel", "mu/a/b/c", "\x1b[31m", ""]),
+        )  # fmt: skip
+        return st.builds(
+            lambda changes, tensors: Files(
+                {"checkpoint.safetensors": forged_checkpoint(good, changes, tensors, None)}
+            ),
+            st.lists(st.tuples(st.sampled_from(fields), VALUES), max_size=2),
+            st.lists(tensor_change, max_size=2),
+        )
+
+    def _tables(self) -> st.SearchStrategy:
+        rows = metrics.read_csv(self.run / "metrics.csv", 4)
+        change = st.tuples(
+            st.sampled_from([(i, name) for i in (0, 3) for name in rows[0]]),
+            st.floats() | st.integers() | st.text(max_size=4),
+        )
+
+        def forge(changes: list, remove: bool) -> dict[str, bytes]:
+            table = changed(rows, changes, remove)
+            names = list(table[0])
+            lines = [names, *([str(row.get(name, "")) for name in names] for row in table)]
+            csv = "".join(",".join(line) + "\n" for line in lines).encode()
+            good = self.good["checkpoint.safetensors"]
+            checkpoint = forged_checkpoint(good, [], [], csv)
+            return Files({"metrics.csv": csv, "checkpoint.safetensors": checkpoint})
+
+        return st.builds(forge, st.lists(change, min_size=1, max_size=3), st.booleans())
+
+
+def _refusal(read: Callable, *arguments: Any) -> str | None:
+    """What an InputError said, None if there was none; anything else goes through."""
+    try:
+        read(*arguments)
+    except InputError as error:
+        said = str(error)
+        assert said.isprintable(), "more than one plain line"
+        return said
+    return None

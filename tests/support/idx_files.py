@@ -1,0 +1,10 @@
+"""IDX files of one's own."""
+
+import struct
+
+import numpy as np
+
+
+def idx_bytes(array: np.ndarray) -> bytes:
+    header = bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape)
+    return header + array.astype(np.uint8).tobytes()
