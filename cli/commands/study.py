@@ -147,10 +147,9 @@ def _show(found: Mapping[str, Any], out: Path) -> None:
         if rows:
             _print(head, rows)
     console.print(found["rule"], style="dim")
-    for name, counts in study_report.tally(found).items():
-        said = ", ".join(f"{count} {verdict}" for verdict, count in counts.items())
-        if said:
-            console.print(f"{name}, published numbers: {said}")
+    for name in found["backends"]:
+        if found["numbers"]:
+            console.print(f"{name}: {study_report.outcome(found, name)}", soft_wrap=True)
     for line in found["diverged"]:
         console.print(f"diverged: {line}", soft_wrap=True)
     if found["warning"]:

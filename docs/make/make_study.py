@@ -150,13 +150,12 @@ def markdown(tables: list[study_tables.Table]) -> str:
 def summary(found: dict[str, Any], entries: Evidence) -> str:
     """For each backend how its numbers and statements came out, and where its runs were made."""
     lines = []
-    for backend, counts in study_report.tally(found).items():
-        said = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items()))
+    for backend in found["backends"]:
         exceptions = _exceptions(found, backend)
         but = f"; not {', '.join(exceptions)}" if exceptions else ""
         made = {_where(entry["where"], backend) for entry in entries[backend].values()}
         lines.append(
-            f"- **{backend}**: of {sum(counts.values())} published numbers {said}. "
+            f"- **{backend}**: {study_report.outcome(found, backend)}. "
             f"{_holding(found, backend)}{but}. "
             f"{len(entries[backend])} runs kept; {'; '.join(sorted(made))}. "
             f"`mnist-fn study --backend {backend} --seeds n`, n as beside each number."
@@ -167,12 +166,11 @@ def summary(found: dict[str, Any], entries: Evidence) -> str:
 def headline(found: dict[str, Any]) -> str:
     """How the study came out, in a sentence a backend."""
     said = []
-    for backend, counts in study_report.tally(found).items():
-        least = min(one["ours"][backend]["n"] for one in found["numbers"])
+    for backend in found["backends"]:
+        seeds = [one["ours"][backend]["n"] for one in found["numbers"]]
         said.append(
-            f"On {backend} {counts.get('inside', 0)} of {sum(counts.values())} published numbers "
-            f"lie inside our spread (99 %, at least {least} seeds each), and "
-            f"{_holding(found, backend)}."
+            f"On {backend}, {study_report.outcome(found, backend)} "
+            f"({min(seeds)} to {max(seeds)} seeds each). {_holding(found, backend)}."
         )
     return " ".join(said)
 

@@ -106,30 +106,62 @@ def test_a_published_epoch_is_counted_from_one_and_a_number_stands_for_what_roun
     assert (share.value, share.rounding) == (0.013, pytest.approx(0.0005))
 
 
-def number_measured_as(values, printed, statistic="run"):
+def number_measured_as(values, printed, unit="loss", statistic="run"):
     """A number whose measure gives these values, a seed each, and records of as many seeds."""
     runs = study_runs(seeds=range(len(values)), only=["chosen"])
-    number = Number(
-        "chosen", "", printed, "share", Config(), lambda _, c: values[c.seed], statistic
-    )
+    number = Number("chosen", "", printed, unit, Config(), lambda _, c: values[c.seed], statistic)
     return number, Records(runs)
 
 
 @pytest.mark.parametrize(
     ("values", "printed", "verdict"),
     [
-        # t(0.995, 2) = 9.925: 2 ± 9.925 √(4/3) = 2 ± 11.46
-        ([1.0, 2.0, 3.0], "13.0", "inside"),
+        # t(0.995, 2) = 9.925: 1.005 ± 0.005 · 9.925 √(4/3) = 1.005 ± 0.0573
+        ([1.000, 1.005, 1.010], "1.06", "inside"),
+        ([1.000, 1.005, 1.010], "1.07", "outside"),
+        ([1.0, 2.0, 3.0], "13.0", "can't tell"),  # 2 ± 11.46 would take 0 as well
         ([1.0, 2.0, 3.0], "14.0", "outside"),
-        ([0.0134, 0.0134], ".013", "inside"),  # no spread: what rounds to it
-        ([0.0136, 0.0136], ".013", "outside"),
+        ([0.0134, 0.0134], ".013", "can't tell"),  # no spread at all says nothing of it
         ([1.0], "1.0", "not decided"),
         ([None, None], "1.0", "no runs"),
-        ([None, 1.0, 2.0, 3.0], "13.0", "inside"),
+        ([None, 1.000, 1.005, 1.010], "1.06", "inside"),
     ],
 )
 def test_the_verdict_on_a_run(values, printed, verdict):
     assert judging.judge(*number_measured_as(values, printed)).verdict == verdict
+
+
+def test_beside_a_verdict_stands_how_sharp_it_is():
+    found = judging.judge(*number_measured_as([1.000, 1.005, 1.010], "1.02"))
+    assert found.half_width == pytest.approx(0.0573, abs=1e-4)
+    assert found.sds == pytest.approx(3.0)
+    assert found.passes == pytest.approx(0.0573 + 0.015 + 0.005, abs=1e-4)  # downwards, and rounded
+    assert judging.judge(*number_measured_as([1.000, 1.005, 1.010], "1.07")).passes is None
+
+
+@pytest.mark.parametrize(("unit", "end"), [("share", 1.0), ("accuracy", 1.0), ("epoch", 100.0)])
+def test_an_interval_ends_where_its_unit_ends(unit, end):
+    near = [end, end - end / 50, end - end / 25]
+    low, high = judging.judge(*number_measured_as(near, "1", unit)).interval
+    assert low < min(near) < high == end
+    low, high = judging.judge(*number_measured_as([0.01, 0.001, 0.0], ".01", "share")).interval
+    assert (low, high) == (0.0, pytest.approx(high))
+    low, high = judging.judge(*number_measured_as([10, 11, 14], "9", "epoch")).interval
+    assert (low, high) == (1, 36)  # 11.67 ± 23.9, cut and rounded outwards
+
+
+def test_another_rows_number_is_noticed_where_the_rows_differ(records):
+    found = numbers(EXPERIMENTS)
+    noticed, tried = judging.swaps(found, records)
+    assert 0 < noticed < tried == 20 * 4 - 2  # two of the epochs are printed alike
+    assert judging.swaps([n for n in found if not n.kind], records) == (0, 0)
+
+
+def test_a_claims_share_of_seeds_has_an_interval(records):
+    (turns_up,) = [c for c in claims(EXPERIMENTS) if c.text == "λ = 0 turns up"]
+    low, high = find(turns_up, records).share
+    assert (low, high) == (pytest.approx(0.025 ** (1 / 3)), 1.0)  # 3 of 3: Clopper and Pearson
+    assert find(turns_up, Records()).share is None
 
 
 @pytest.mark.parametrize("statistic", ["run", "mean", "sd"])

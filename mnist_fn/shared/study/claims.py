@@ -68,6 +68,16 @@ class Finding:
         """`holds in 5 of 5`, or `no runs`."""
         return f"holds in {self.holding} of {len(self.values)}" if self.values else "no runs"
 
+    @property
+    def share(self) -> tuple[float, float] | None:
+        """Of all seeds, the share for which it holds: 95 %, Clopper and Pearson (1934)."""
+        from scipy import stats
+
+        if not self.values:
+            return None
+        found = stats.binomtest(self.holding, len(self.values)).proportion_ci(0.95)
+        return float(found.low), float(found.high)
+
 
 def find(claim: Claim, records: Records) -> Finding:
     """Judge a claim by the runs of one backend."""

@@ -1,11 +1,11 @@
-"""Does a published number lie inside our spread over seeds?
+"""Does a published number lie inside our spread over seeds, and could it have lain outside?
 
 SciPy is imported where it is used: whoever only names experiments needs none of it.
 """
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -14,14 +14,25 @@ from mnist_fn.shared.study.published import Number
 
 LEVEL = 0.99
 FIVE = 5  # runs behind the study's means and sds
+VERDICTS = ("inside", "outside", "can't tell", "not decided", "no runs")
+# What an error has to be to matter, set before any verdict was taken by it.
+LOSS, ERRORS, RATE, EPOCHS, FACTOR = 0.1, 0.2, 0.5, 0.25, 2.0
 RULE = (
     "A published number of one run is inside if it lies in our 99 % prediction interval for one "
     "new run, mean ± t(0.995, n-1)·sd·√(1 + 1/n) over n seeds; a mean of five runs likewise with "
     "√(1/5 + 1/n); an sd of five runs between sd·√F(0.005; 4, n-1) and sd·√F(0.995; 4, n-1). "
-    "A number stands for all that round to it. At this level one number in a hundred is outside "
-    "by chance. One seed decides nothing. Epochs are counted from 1 here and from 0 by the "
-    "notebook, so 1 is added to a published epoch (the notebook's count is said of the selection "
-    "alone; in the λ table two minima at 99 of 100 epochs tell the same)."
+    "Accuracies and shares are bounded: their interval is taken of arcsin √p and turned back; "
+    "epochs are whole and end with the run: theirs is rounded outwards and cut there. A number "
+    "stands for all that round to it. A number inside says something only where the interval is "
+    f"narrower, to either side of our mean, than an error that matters: {LOSS:.0%} of a loss, "
+    f"{ERRORS:.0%} of an accuracy's errors, {RATE:.0%} of a rate (a confusion's, or of a class's "
+    f"errors), {EPOCHS:.0%} of the run for an epoch, a factor {FACTOR:g} for an sd. Where it is "
+    "wider, or our seeds don't differ at all, the verdict is *can't tell*. Beside each verdict: "
+    "that half-width, how many of our sds the published number is away, and the largest error of "
+    "it that would pass. At this level one number in a hundred is outside by chance. One seed "
+    "decides nothing. Epochs are counted from 1 here and from 0 by the notebook, so 1 is "
+    "added to a published epoch (the notebook's count is said of the selection alone; in the λ "
+    "table two minima at 99 of 100 epochs tell the same)."
 )
 
 
@@ -31,7 +42,9 @@ class Verdict:
 
     values: tuple[float, ...]  # ours, a seed each
     interval: tuple[float, float] | None  # None: fewer than two seeds
-    verdict: str  # "inside", "outside", "not decided" (one seed) or "no runs"
+    verdict: str  # one of VERDICTS
+    passes: float | None = None  # the largest error of the number that would still be inside
+    sds: float | None = None  # how many of our sds it is above our mean; None for an sd
 
     @property
     def n(self) -> int:
@@ -48,19 +61,80 @@ class Verdict:
         """Over seeds, with n - 1; None for fewer than two."""
         return float(np.std(self.values, ddof=1)) if self.n > 1 else None
 
+    @property
+    def half_width(self) -> float | None:
+        """From our mean to the interval's farther end."""
+        if self.interval is None:
+            return None
+        return max(self.interval[1] - self.mean, self.mean - self.interval[0])
+
 
 def judge(number: Number, records: Records) -> Verdict:
     """Compare a published number with the runs of one backend, by RULE."""
-    found = [number.of_seed(records, seed) for seed in records.seeds]
-    values = tuple(value for value in found if value is not None)
+    values = values_of(number, records)
     if len(values) < 2:
         return Verdict(values, None, "not decided" if values else "no runs")
+    low, high = _interval_for(number, values)
+    found = Verdict(values, (low, high), "outside")
+    sd = found.sd or 0.0
+    if sd and number.statistic != "sd":
+        found = replace(found, sds=(number.value - found.mean) / sd)
+    if sd and not low - number.rounding <= number.value <= high + number.rounding:
+        return found
+    passes = max(high - number.value, number.value - low) + number.rounding
+    sharp = sd and _is_sharp(number, found)
+    return replace(found, passes=passes, verdict="inside" if sharp else "can't tell")
+
+
+def values_of(number: Number, records: Records) -> tuple[float, ...]:
+    """Ours, a seed each, where its run is there."""
+    found = [number.of_seed(records, seed) for seed in records.seeds]
+    return tuple(value for value in found if value is not None)
+
+
+def swaps(numbers: Sequence[Number], records: Records) -> tuple[int, int]:
+    """(noticed, tried): each published value in the place of every other of its kind.
+
+    A number of one λ in another's row should be outside there; those printed alike are not tried.
+    """
+    noticed = tried = 0
+    for number in numbers:
+        for other in numbers:
+            alike = other.kind == number.kind and other.kind and other.printed != number.printed
+            if alike and (found := judge(replace(number, printed=other.printed), records)).interval:
+                tried += 1
+                noticed += found.verdict == "outside"
+    return noticed, tried
+
+
+def _is_sharp(number: Number, found: Verdict) -> bool:
+    """Whether a number that is off by what matters would be outside, were ours the true mean."""
+    value, half = number.value, found.half_width
+    if number.statistic == "sd":
+        low, high = found.interval or (0.0, math.inf)
+        return high <= FACTOR * value and low >= value / FACTOR
+    matters = {
+        "loss": LOSS * value,
+        "accuracy": ERRORS * (1 - value),
+        "share": RATE * min(value, 1 - value),
+        "epoch": EPOCHS * number.config.epochs,
+    }
+    return half is not None and half + number.rounding <= matters[number.unit]
+
+
+def _interval_for(number: Number, values: Sequence[float]) -> tuple[float, float]:
+    if number.unit in ("accuracy", "share"):
+        angles = np.arcsin(np.sqrt(values))
+        ends = np.clip(interval(angles, number.statistic), 0, math.pi / 2)
+        low, high = np.sin(ends) ** 2
+        return float(low), float(high)
     low, high = interval(values, number.statistic)
-    inside = low - number.rounding <= number.value <= high + number.rounding
-    return Verdict(values, (low, high), "inside" if inside else "outside")
+    if number.unit == "epoch":
+        return float(max(math.floor(low), 1)), float(min(math.ceil(high), number.config.epochs))
+    return low, high
 
 
-def interval(values: Sequence[float], statistic: str = "run") -> tuple[float, float]:
+def interval(values: Sequence[float] | np.ndarray, statistic: str = "run") -> tuple[float, float]:
     """Where a new run's value lies with LEVEL, or the "mean" or "sd" of FIVE new ones.
 
     Exact for normal values: Hahn and Meeker, Statistical Intervals (1991).

@@ -51,6 +51,7 @@ class Number:
     config: Config  # of the first seed
     measure: Measure
     statistic: str = "run"  # or "mean", "sd": of five runs
+    kind: str = ""  # numbers of one kind are the same measure of different runs
 
     @property
     def value(self) -> float:
@@ -164,7 +165,8 @@ def _l2(configs: tuple[Config, ...]) -> Iterator[Number]:
         ):
             measure = best(column, "epoch" if unit == "epoch" else "value")
             text = f"{l2_name(config.l2)}: {what}"
-            yield Number("l2", text, printed, unit, config, measure)
+            kind = f"{column}, {unit}"
+            yield Number("l2", text, printed, unit, config, measure, kind=kind)
         if config.l2 == 0:
             text = f"{l2_name(0)}: test loss after the last epoch (“about”)"
             yield Number("l2", text, "0.10", "loss", config, last("test_loss"))

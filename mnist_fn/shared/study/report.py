@@ -11,7 +11,7 @@ from mnist_fn.shared.study.claims import Claim, claims, find
 from mnist_fn.shared.study.experiments import Experiment
 from mnist_fn.shared.study.published import Number, numbers
 
-SCHEMA = 1
+SCHEMA = 2
 QUICK_RUN = "QUICK RUN, NOT THE STUDY: one seed and few epochs; its figures mean nothing"
 PROTOCOL = (
     "Of all widths, depths and λ, each run with examples held out of train, the validation split "
@@ -35,7 +35,7 @@ def document(
         warning: why this is not the study, loud; None if it is.
         about: what else belongs into the document, by key.
     """
-    honest = experiments.get("honest")
+    honest, published = experiments.get("honest"), numbers(experiments)
     return {
         "schema": SCHEMA,
         "the_study": warning is None,
@@ -46,7 +46,11 @@ def document(
         },
         "rule": judging.RULE,
         "epochs_counted_from": 1,
-        "numbers": [_number(number, records) for number in numbers(experiments)],
+        "numbers": [_number(number, records) for number in published],
+        "swaps": {
+            name: dict(zip(("noticed", "tried"), judging.swaps(published, own), strict=True))
+            for name, own in records.items()
+        },
         "claims": [_claim(claim, records) for claim in claims(experiments)],
         "protocol": PROTOCOL,
         "honest": {
@@ -75,7 +79,10 @@ def _verdict(verdict: judging.Verdict) -> dict[str, Any]:
         "mean": _plain(verdict.mean),
         "sd": verdict.sd,
         "interval": None if verdict.interval is None else list(verdict.interval),
+        "half_width": verdict.half_width,
         "verdict": verdict.verdict,
+        "sds": verdict.sds,
+        "passes": verdict.passes,
         "values": list(verdict.values),
     }
 
@@ -85,7 +92,12 @@ def _claim(claim: Claim, records: Mapping[str, Records]) -> dict[str, Any]:
     for name, own in records.items():
         found = find(claim, own)
         values = [_plain(value) for value in found.values]
-        ours[name] = {"verdict": found.verdict, "holding": found.holding, "values": values}
+        ours[name] = {
+            "verdict": found.verdict,
+            "holding": found.holding,
+            "share": None if found.share is None else list(found.share),
+            "values": values,
+        }
     return {
         "experiment": claim.experiment,
         "claim": claim.text,
@@ -121,3 +133,19 @@ def tally(found: Mapping[str, Any]) -> dict[str, dict[str, int]]:
         for name, ours in one["ours"].items():
             counts[name][ours["verdict"]] = counts[name].get(ours["verdict"], 0) + 1
     return counts
+
+
+def outcome(found: Mapping[str, Any], backend: str) -> str:
+    """How the published numbers came out on a backend, in a sentence that cannot mislead."""
+    counts = tally(found)[backend]
+    told = counts.get("inside", 0) + counts.get("outside", 0)
+    rest = {v: n for v, n in counts.items() if n and v not in ("inside", "outside")}
+    swapped = found["swaps"][backend]
+    return (
+        f"of {sum(counts.values())} published numbers {counts.get('outside', 0)} are outside our "
+        f"99 % interval and {counts.get('inside', 0)} inside ({(1 - judging.LEVEL) * told:.1f} of "
+        f"these {told} would be outside by chance); "
+        + ", ".join(f"{n} {verdict}" for verdict, n in rest.items())
+        + ("; " if rest else "")
+        + f"another λ's number in a row is noticed in {swapped['noticed']} of {swapped['tried']}"
+    )

@@ -15,7 +15,7 @@ def number_table(found: Mapping[str, Any], experiment: str | None = None) -> Tab
     backends = list(found["backends"])
     head = ["experiment", "what", "published"]
     for name in backends:
-        head += [name, "n", "verdict"]
+        head += [name, "n", "99 %", "sds away", "would pass", "verdict"]
     rows = []
     for one in found["numbers"]:
         if experiment not in (None, one["experiment"]):
@@ -23,7 +23,7 @@ def number_table(found: Mapping[str, Any], experiment: str | None = None) -> Tab
         row = [one["experiment"], one["what"], _published(one)]
         for name in backends:
             ours = one["ours"][name]
-            row += [_ours(one, ours), str(ours["n"]), _said(one, ours)]
+            row += [_ours(one, ours), str(ours["n"]), *_sharpness(one, ours), _said(one, ours)]
         rows.append(row)
     return head, rows
 
@@ -33,7 +33,7 @@ def claim_table(found: Mapping[str, Any], experiment: str | None = None) -> Tabl
     backends = list(found["backends"])
     head = ["experiment", "the study says", "judged by", "holds if"]
     for name in backends:
-        head += [name, "verdict"]
+        head += [name, "verdict", "of all seeds, 95 %"]
     rows = []
     for one in found["claims"]:
         if experiment not in (None, one["experiment"]):
@@ -43,7 +43,9 @@ def claim_table(found: Mapping[str, Any], experiment: str | None = None) -> Tabl
             values = [value for value in one["ours"][name]["values"] if value is not None]
             mean = f"{sum(values) / len(values):.4g}" if values else ""
             extent = f" ({min(values):.4g} to {max(values):.4g})" if len(values) > 1 else ""
-            row += [mean + extent, one["ours"][name]["verdict"]]
+            share = one["ours"][name]["share"]
+            of_all = "" if share is None else "{:.0f} to {:.0f} %".format(*(100 * s for s in share))
+            row += [mean + extent, one["ours"][name]["verdict"], of_all]
         rows.append(row)
     return head, rows
 
@@ -116,6 +118,16 @@ def _ours(one: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
     if one["statistic"] == "sd":
         return figure(ours["sd"], one["unit"])
     return spread(ours["mean"], ours["sd"], one["unit"])
+
+
+def _sharpness(one: Mapping[str, Any], ours: Mapping[str, Any]) -> tuple[str, str, str]:
+    """The interval's half-width, how far the published number is away, the largest error of it
+    that would still have been inside."""
+    passes = figure(ours["passes"], one["unit"])
+    if one["statistic"] == "sd" or ours["interval"] is None:
+        return "", "", passes
+    away = "" if ours["sds"] is None else f"{ours['sds']:+.1f}"
+    return f"± {figure(ours['half_width'], one['unit'])}", away, passes
 
 
 def _said(one: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
