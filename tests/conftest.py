@@ -62,6 +62,18 @@ def mnist(mnist_dir) -> Dataset:
 
 
 @pytest.fixture(scope="session")
+def cases() -> Path:
+    """The folder of public cases beside the checkout; skips and fails as `mnist_dir` does."""
+    folder = Path(os.environ.get("MNIST_FN_CASES") or DOCS.parent.parent / "shared" / "cases")
+    if not folder.is_dir():
+        reason = f"no public cases in {folder}: set MNIST_FN_CASES to their folder"
+        if REQUIRED:
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def digits() -> Dataset:
     return datasets.load("digits")
 

@@ -1,6 +1,7 @@
 """The experiment as one frozen value. Its defaults are the study's recipe."""
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
@@ -8,6 +9,8 @@ from typing import Any
 from mnist_fn.shared.errors import InputError
 
 DATASETS = ("mnist", "fashion-mnist", "kmnist", "digits", "idx")
+ORIENTATIONS = ("auto", "upright", "as-stored")
+INKS = ("auto", "light", "dark")
 OPTIMIZERS = ("adam", "adamw")
 PRECISIONS = ("float32", "float64", "tf32", "bf16")
 MODELS: dict[str, tuple[int, ...]] = {"linear": (), "shallow": (512,), "deep": (512, 256)}
@@ -16,6 +19,10 @@ MAX_SEED = 2**32 - 1
 MAX_WIDTH = 65_536
 MAX_LAYERS = 16
 MAX_EPOCHS = 1_000_000
+_SET_NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,38}[a-z0-9])?")
+# Came later: left out of JSON at their defaults, so that what was written before reads, and a run's
+# identity stays what it was.
+_LATER = {"orientation": "auto", "ink": "auto"}
 
 
 @dataclass(frozen=True)
@@ -29,7 +36,7 @@ class Config:
         InputError: a field is out of its range; the message names the command's option.
     """
 
-    dataset: str = "mnist"  # one of DATASETS
+    dataset: str = "mnist"  # one of DATASETS, or what its files' names begin with
     validation: int = 0  # examples held out of train
     hidden: tuple[int, ...] = (512,)  # widths of the hidden layers; () is the linear model
     l2: float = 0.0  # λ in CE + λ Σ W², weights only, no ½
@@ -40,10 +47,14 @@ class Config:
     epochs: int = 100
     seed: int = 0  # of every draw: initial weights, batch order, validation split
     precision: str = "float32"  # of the arithmetic; one of PRECISIONS
+    orientation: str = "auto"  # "upright" turns transposed pictures on reading; auto: EMNIST's
+    ink: str = "auto"  # "light" on dark or "dark" on light; auto: the pictures' borders tell
 
     def __post_init__(self) -> None:
         _check_types(self)
-        _one_of("dataset", self.dataset, DATASETS)
+        _check_dataset(self.dataset)
+        _one_of("orientation", self.orientation, ORIENTATIONS)
+        _one_of("ink", self.ink, INKS)
         _one_of("optimizer", self.optimizer, OPTIMIZERS)
         _one_of("precision", self.precision, PRECISIONS)
         _in_range("validation", self.validation, 0, 2**31)
@@ -93,7 +104,8 @@ class Config:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; `from_dict` reads them back to an equal Config."""
-        return {**asdict(self), "hidden": list(self.hidden)}
+        values = {**asdict(self), "hidden": list(self.hidden)}
+        return {k: value for k, value in values.items() if k not in _LATER or value != _LATER[k]}
 
     @classmethod
     def from_dict(cls, values: object) -> "Config":
@@ -107,7 +119,7 @@ class Config:
         names = {field.name for field in fields(cls)}
         if unknown := sorted(str(key) for key in set(values) - names):
             raise InputError(f"config: unknown field {', '.join(unknown)[:80]}")
-        if missing := sorted(names - set(values)):
+        if missing := sorted(names - set(values) - set(_LATER)):
             raise InputError(f"config: missing field {', '.join(missing)}")
         hidden = values["hidden"]
         if not isinstance(hidden, list | tuple):
@@ -157,6 +169,14 @@ def _option(name: str) -> str:
 def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
         raise InputError(f"--{name} {value[:40]!r}: must be one of {', '.join(choices)}")
+
+
+def _check_dataset(name: str) -> None:
+    if not _SET_NAME.fullmatch(name):
+        raise InputError(
+            f"--dataset {name[:40]!r}: must be one of {', '.join(DATASETS)}, or what the names of "
+            "the files in --data-dir begin with, such as emnist-letters"
+        )
 
 
 def _in_range(name: str, value: float, low: float, high: float) -> None:

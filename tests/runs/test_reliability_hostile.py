@@ -60,7 +60,7 @@ def unsealed(path, _):
 def test_the_attack_finds_a_reader_that_is_too_trusting(hostile, target, weakened, monkeypatch):
     monkeypatch.setattr(*weakened)
     with pytest.raises(Exception) as found:
-        hostile.attack(target, EACH, shrink=False)
+        hostile.attack(target, 4 * EACH, shrink=False)
     assert not isinstance(found.value, InputError)
 
 

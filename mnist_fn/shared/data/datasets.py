@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.cache import read_through_cache
 from mnist_fn.shared.data.download import fetch
+from mnist_fn.shared.data.form import MNIST, Form
 from mnist_fn.shared.data.sources import SHA256, SHA256_GZ, files_in, find, not_found
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.streams import permutation
@@ -45,7 +46,13 @@ class Dataset:
     test: Split
     sha256: str
     validation: Split | None = None
-    classes: int = CLASSES
+    form: Form = MNIST  # `labels` of the splits are indices of its classes
+    notes: tuple[str, ...] = ()  # what is to be said of the data, once
+
+    @property
+    def classes(self) -> int:
+        """Outputs of the network."""
+        return self.form.classes
 
     @property
     def pixels(self) -> int:
@@ -105,13 +112,7 @@ def load_for(config: Config, data_dir: Path | None = None, download: bool = True
         return dataset
     order = permutation(config.seed, "validation", 0, total)
     held, kept = np.sort(order[: config.validation]), np.sort(order[config.validation :])
-    return Dataset(
-        dataset.name,
-        dataset.train.take(kept),
-        dataset.test,
-        dataset.sha256,
-        validation=dataset.train.take(held),
-    )
+    return replace(dataset, train=dataset.train.take(kept), validation=dataset.train.take(held))
 
 
 def scale_pixels(images: np.ndarray, dtype: str) -> np.ndarray:

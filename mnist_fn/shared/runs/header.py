@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mnist_fn.shared.config import Config
-from mnist_fn.shared.data.datasets import CLASSES
+from mnist_fn.shared.data.form import MNIST, Form
 from mnist_fn.shared.storage import digest_of
 
 STATUSES = ("unfinished", "finished")
@@ -27,6 +27,7 @@ class Header:
     machine: str
     legs: list[dict[str, Any]]  # which backend did which epochs: {"backend", "first_epoch"}
     seconds: dict[str, float]  # compile, train, total, of all legs together
+    form: Form = MNIST  # its classes, and how the pictures stand that it was trained on
 
     @property
     def identity(self) -> str:
@@ -45,7 +46,7 @@ def well_formed(header: Header) -> bool:
         and type(header.pixels) is int
         and 0 < header.pixels < 2**24
         and type(header.classes) is int
-        and header.classes == CLASSES
+        and header.classes == header.form.classes
         and _maps_to(str, header.versions)
         and isinstance(header.legs, list)
         and all(

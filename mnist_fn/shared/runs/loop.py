@@ -173,6 +173,7 @@ class Job:
             test,
             member.header.seconds,
             None if member.directory is None else member.directory.path,
+            form=member.header.form,
         )
 
 

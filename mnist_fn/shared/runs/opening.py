@@ -70,6 +70,7 @@ class Opened:
             machine=machine(),
             legs=legs,
             seconds=seconds,
+            form=dataset.form,
         )
         if self.directory is not None:
             if existing is None:
@@ -124,6 +125,7 @@ def stored_run(directory: RunDirectory, header: Header, state: StateTree, rows: 
         header.seconds,
         directory.path,
         trained=False,
+        form=header.form,
     )
 
 
@@ -140,7 +142,11 @@ def _check_same(asked: Config, there: Config, path: Path) -> None:
     if asked == there:
         return
     before, now = there.to_dict(), asked.to_dict()
-    differing = [f"{k} {before[k]} there, {now[k]} asked" for k in now if now[k] != before[k]]
+    differing = [
+        f"{k} {before.get(k, 'auto')} there, {now.get(k, 'auto')} asked"
+        for k in {**before, **now}
+        if now.get(k) != before.get(k)
+    ]
     raise InputError(
         f"{path}: holds another run ({'; '.join(differing)}); choose another --out, "
         "or --force to train anew there"

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from mnist_fn.shared.config import Config
-from mnist_fn.shared.data.datasets import CLASSES
+from mnist_fn.shared.data.form import MNIST, Form
 from mnist_fn.shared.errors import InputError, damaged
 from mnist_fn.shared.evaluation import Evaluation
 from mnist_fn.shared.runs import metrics
@@ -29,7 +29,7 @@ from mnist_fn.shared.runs.checkpoint import (
 )
 from mnist_fn.shared.runs.header import Header, well_formed
 from mnist_fn.shared.runs.metrics import Row
-from mnist_fn.shared.state import ParamTree, StateTree
+from mnist_fn.shared.state import ParamTree, StateTree, layer_sizes
 from mnist_fn.shared.storage import read_sealed, write_atomically, write_sealed
 from mnist_fn.shared.streams import blank_state, initial_state
 
@@ -83,8 +83,11 @@ class RunDirectory:
             raise InputError(f"{self.path}: no run here (a run is a folder with run.json)")
         document = read_sealed(self.header_file, SCHEMA)
         try:
+            document.setdefault("form", MNIST.to_dict())  # of a run before it was recorded
             values = {field.name: document[field.name] for field in fields(Header)}
-            header = Header(**{**values, "config": Config.from_dict(values["config"])})
+            read = {"config": Config.from_dict(values["config"]),
+                    "form": Form.from_dict(values["form"])}  # fmt: skip
+            header = Header(**{**values, **read})
         except (InputError, KeyError) as error:
             raise damaged(self.header_file, error) from error
         if not well_formed(header):
@@ -99,7 +102,13 @@ class RunDirectory:
         """Write `run.json`; InputError if it can't be."""
         values = {field.name: getattr(header, field.name) for field in fields(Header)}
         write_sealed(
-            self.header_file, {"schema": SCHEMA, **values, "config": header.config.to_dict()}
+            self.header_file,
+            {
+                "schema": SCHEMA,
+                **values,
+                "config": header.config.to_dict(),
+                "form": header.form.to_dict(),
+            },
         )
 
     def read_progress(self, header: Header) -> tuple[StateTree, list[Row]]:
@@ -147,14 +156,15 @@ class RunDirectory:
         if document.get("weights") != weights:
             raise damaged(self.evaluation_file, "of other weights than the checkpoint's")
         try:
-            predictions = np.frombuffer(document["predictions"].encode(), np.uint8) - ord("0")
+            classes = layer_sizes(params)[-1]
+            predictions = _from_text(document["predictions"], classes)
             matrix = np.array(document["confusion_matrix"], dtype=np.int64)
             evaluation = Evaluation(document["loss"], predictions, matrix)
             good = (
                 type(evaluation.loss) is float
-                and matrix.shape == (CLASSES, CLASSES)
+                and matrix.shape == (classes, classes)
                 and 0 <= matrix.min() < matrix.max()
-                and np.array_equal(matrix.sum(axis=0), np.bincount(predictions, minlength=CLASSES))
+                and np.array_equal(matrix.sum(axis=0), np.bincount(predictions, minlength=classes))
                 # what follows from the rest says nothing else
                 and _evaluation_document(evaluation, weights) == document
             )
@@ -176,8 +186,20 @@ def _evaluation_document(evaluation: Evaluation, weights: str) -> dict[str, Any]
         ],
         "confusion_matrix": evaluation.confusion_matrix.tolist(),
         "worst_confusions": [vars(c) for c in evaluation.worst_confusions(10)],
-        "predictions": "".join(map(str, evaluation.predictions)),  # a digit an example
+        "predictions": _to_text(evaluation.predictions, len(evaluation.confusion_matrix)),
     }
+
+
+def _to_text(predictions: np.ndarray, classes: int) -> str:
+    """A digit an example; of more than ten classes two hexadecimal ones."""
+    return predictions.tobytes().hex() if classes > 10 else "".join(map(str, predictions))
+
+
+def _from_text(text: str, classes: int) -> np.ndarray:
+    """What `_to_text` wrote, uint8 [n]; ValueError if it can't be that."""
+    if classes > 10:
+        return np.frombuffer(bytes.fromhex(text), np.uint8)
+    return np.frombuffer(text.encode(), np.uint8) - ord("0")
 
 
 def slug(config: Config, backend: str) -> str:

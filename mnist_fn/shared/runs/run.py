@@ -9,6 +9,7 @@ import numpy as np
 
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset
+from mnist_fn.shared.data.form import MNIST, Form
 from mnist_fn.shared.evaluation import Evaluation
 from mnist_fn.shared.runs import metrics
 from mnist_fn.shared.runs.metrics import Row
@@ -28,6 +29,7 @@ class Run:
     seconds: dict[str, float] = field(repr=False)
     path: Path | None = None
     trained: bool = True  # False: it stood finished on disk already
+    form: Form = field(default=MNIST, repr=False)  # its classes, how its pictures stand
 
     @property
     def history(self) -> dict[str, np.ndarray]:

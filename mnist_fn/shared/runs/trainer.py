@@ -145,7 +145,8 @@ def predict(
         )
     # a backend is made for a dataset: one blank example stands for what is not trained on here
     blank = Split(np.zeros_like(images, shape=(1, *images.shape[1:])), np.zeros(1, np.uint8))
-    dataset = Dataset(saved.header.config.dataset, blank, blank, saved.header.dataset_sha256)
+    header = saved.header
+    dataset = Dataset(header.config.dataset, blank, blank, header.dataset_sha256, form=header.form)
     return saved.backend, saved.logits(dataset, images)
 
 

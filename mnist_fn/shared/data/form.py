@@ -1,0 +1,123 @@
+"""What a dataset's numbers mean: its classes, and how its pictures stand. A run keeps it."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from mnist_fn.shared.config import INKS
+from mnist_fn.shared.errors import InputError
+
+MAX_CLASSES = 256  # a label is a byte
+MAX_NAME = 40  # characters of a class's name
+TEN = tuple(range(10))
+
+
+@dataclass(frozen=True)
+class Form:
+    """The classes, in the order of the logits, and the pictures as the network sees them.
+
+    The defaults are MNIST's, and those of every run written before this was recorded.
+
+    Raises:
+        InputError: no form that a dataset could have.
+    """
+
+    labels: tuple[int, ...] = TEN  # of each class in the files, 0 to 255, ascending
+    names: tuple[str, ...] = tuple(map(str, TEN))  # of each class
+    turned: bool = False  # the files have them transposed; they were turned upright on reading
+    transposed: bool = False  # the network sees them transposed
+    ink: str = "light"  # "light" on dark, "dark" on light, or "unknown"
+    largest: int = 255  # of the pixels in the files; 1 was scaled up to 255
+
+    def __post_init__(self) -> None:
+        _check_types(self)
+        if not 1 <= len(self.labels) <= MAX_CLASSES or len(self.names) != len(self.labels):
+            raise InputError(f"{len(self.names)} names for {len(self.labels)} classes")
+        if list(self.labels) != sorted(set(self.labels) & set(range(MAX_CLASSES))):
+            raise InputError("labels are not ascending from 0 to 255")
+        for name in self.names:
+            check_class_name(name)
+        if len(set(self.names)) < len(self.names):
+            twice = next(name for name in self.names if self.names.count(name) > 1)
+            raise InputError(f"two classes are named {twice}")
+        if self.ink not in (*INKS[1:], "unknown") or self.largest not in (1, 255):
+            raise InputError("its pictures are of no kind that is known")
+
+    @property
+    def classes(self) -> int:
+        """How many there are."""
+        return len(self.labels)
+
+    def pose(self, pictures: np.ndarray) -> np.ndarray:
+        """Pictures as `picture.prepare` gives them, made to stand as this network's own do.
+
+        Args:
+            pictures: uint8 [..., rows, columns], upright, light on black, 0 to 255.
+
+        Raises:
+            InputError: it isn't known whether the network's own are light on dark.
+        """
+        if self.ink == "unknown":
+            raise InputError(
+                "whether this run's pictures are light on dark could not be told from its data; "
+                "train it with --ink light or --ink dark"
+            )
+        if self.largest == 1:
+            pictures = np.where(pictures > 127, 255, 0).astype(np.uint8)
+        if self.ink == "dark":
+            pictures = 255 - pictures
+        return pictures.swapaxes(-1, -2) if self.transposed else pictures
+
+    def as_mnist(self, pictures: np.ndarray) -> np.ndarray:
+        """The network's own pictures, uint8 [..., rows, columns], upright and light on dark."""
+        pictures = 255 - pictures if self.ink == "dark" else pictures
+        return pictures.swapaxes(-1, -2) if self.transposed else pictures
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON; `from_dict` reads them back to an equal Form."""
+        return {**asdict(self), "labels": list(self.labels), "names": list(self.names)}
+
+    @classmethod
+    def from_dict(cls, values: object) -> "Form":
+        """Read what `to_dict` wrote, from a file that nobody need trust.
+
+        Raises:
+            InputError: it is not what `to_dict` writes.
+        """
+        if not isinstance(values, Mapping) or set(values) != {field.name for field in fields(cls)}:
+            raise InputError("form: a field is missing or unknown")
+        if not all(isinstance(values[name], list) for name in ("labels", "names")):
+            raise InputError("form: labels and names must be lists")
+        return cls(**{**values, "labels": tuple(values["labels"]), "names": tuple(values["names"])})
+
+
+def check_class_name(name: str) -> str:
+    """`name` if a class may be called so.
+
+    Raises:
+        InputError: it is empty, too long, or would not print on a line.
+    """
+    if not 0 < len(name) <= MAX_NAME or not name.isprintable() or name != name.strip():
+        raise InputError(
+            f"a class named {name[:MAX_NAME]!r}: 1 to {MAX_NAME} printable characters are read"
+        )
+    return name
+
+
+def _check_types(form: Form) -> None:
+    good = (
+        isinstance(form.labels, tuple)
+        and isinstance(form.names, tuple)
+        and all(type(label) is int for label in form.labels)
+        and all(type(name) is str for name in form.names)
+        and type(form.turned) is type(form.transposed) is bool
+        and type(form.ink) is str
+        and type(form.largest) is int
+    )
+    if not good:
+        raise InputError("form: a field is of another kind than it should be")
+
+
+MNIST = Form()

@@ -1,0 +1,65 @@
+"""What a dataset's numbers mean: classes with names, and how its pictures stand."""
+
+import json
+
+import numpy as np
+import pytest
+
+from mnist_fn.shared.data.form import MNIST, Form
+from mnist_fn.shared.errors import InputError
+
+ABC = {"labels": (3, 7, 200), "names": ("a", "b", "c")}
+PICTURE = np.array([[0, 100], [200, 255]], np.uint8)
+
+
+@pytest.mark.parametrize(
+    ("how", "seen"),
+    [
+        ({}, [[0, 100], [200, 255]]),
+        ({"turned": True}, [[0, 100], [200, 255]]),  # what was turned stands upright
+        ({"transposed": True}, [[0, 200], [100, 255]]),
+        ({"ink": "dark"}, [[255, 155], [55, 0]]),
+        ({"largest": 1}, [[0, 0], [255, 255]]),
+        ({"largest": 1, "ink": "dark", "transposed": True}, [[255, 0], [255, 0]]),
+    ],
+)
+def test_a_picture_is_made_to_stand_as_the_runs_own_do(how, seen):
+    form = Form(**how)
+    assert form.pose(PICTURE).tolist() == seen
+    assert form.pose(PICTURE[None])[0].tolist() == seen
+    if form.largest == 255:
+        assert form.as_mnist(form.pose(PICTURE)).tolist() == PICTURE.tolist()
+
+
+def test_where_the_ink_is_not_known_no_picture_is_made_up():
+    with pytest.raises(InputError, match="--ink light or --ink dark"):
+        Form(ink="unknown").pose(PICTURE)
+
+
+@pytest.mark.parametrize("form", [MNIST, Form(**ABC, turned=True, ink="dark", largest=1)])
+def test_round_trip_through_json(form):
+    assert Form.from_dict(json.loads(json.dumps(form.to_dict()))) == form
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"labels": (3, 7)},
+        {"labels": (7, 3, 200)},
+        {"labels": (3, 3, 200)},
+        {"labels": (3, 7, 256)},
+        {"labels": (), "names": ()},
+        {"names": ("a", "b", "a")},
+        {"names": ("a", "b", "")},
+        {"names": ("a", "b", "\x1b[31m")},
+        {"names": ("a", "b", "c" * 41)},
+        {"names": ("a", "b", 3)},
+        {"labels": (True, 7, 200)},
+        {"ink": "auto"},
+        {"largest": 2},
+        {"turned": 1},
+    ],
+)
+def test_what_no_dataset_could_have_is_refused(bad):
+    with pytest.raises(InputError):
+        Form(**{**ABC, **bad})
