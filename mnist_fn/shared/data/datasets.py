@@ -96,7 +96,15 @@ def load_for(config: Config, data_dir: Path | None = None, download: bool = True
     Raises:
         InputError: as `load`; a validation split or a batch that train can't give.
     """
-    dataset = load(config.dataset, data_dir, download)
+    return hold_out(load(config.dataset, data_dir, download), config)
+
+
+def hold_out(dataset: Dataset, config: Config) -> Dataset:
+    """A whole dataset as a config uses it: its validation split held out of train.
+
+    Raises:
+        InputError: a validation split or a batch that train can't give.
+    """
     total = len(dataset.train)
     if config.validation >= total:
         raise InputError(

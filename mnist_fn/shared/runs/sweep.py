@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mnist_fn.shared import backend as backends
-from mnist_fn.shared.backend import Group, GroupOfOne
+from mnist_fn.shared.backend import Group
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset, load_for
 from mnist_fn.shared.errors import InputError
@@ -16,6 +16,7 @@ from mnist_fn.shared.runs.loop import Job
 from mnist_fn.shared.runs.opening import Opened, open_run
 from mnist_fn.shared.runs.records import RunDirectory, slug
 from mnist_fn.shared.runs.run import Run, Watch
+from mnist_fn.shared.runs.shapes import batched, by_shape, shared_group, single_group
 from mnist_fn.shared.storage import locked
 
 Result = tuple[Config, Run | InputError]  # the error of a run that diverged
@@ -100,17 +101,6 @@ def sweep(
         yield from campaign.train_shape(shape)
 
 
-def by_shape(configs: Sequence[Config]) -> list[list[Config]]:
-    """The configs that one program can train, together; in the order of their first."""
-    shapes: dict[Config, list[Config]] = {}
-    for config in configs:
-        own = {} if config.validation else {"seed": 0}
-        decay = 1.0 if config.optimizer == "adamw" else 0.0
-        key = config.replace(l2=0.0, learning_rate=1.0, weight_decay=decay, **own)
-        shapes.setdefault(key, []).append(config)
-    return list(shapes.values())
-
-
 @dataclass(frozen=True)
 class _Glance:
     """What a first look at a run's folder shows."""
@@ -118,6 +108,13 @@ class _Glance:
     config: Config
     done: int  # epochs
     finished: bool
+
+
+def _equally_far(todo: Sequence[_Glance]) -> Iterator[list[_Glance]]:
+    """Those with equally many epochs done, the furthest first."""
+    by_progress = sorted(todo, key=lambda glance: -glance.done)
+    for _, equal in itertools.groupby(by_progress, key=lambda glance: glance.done):
+        yield list(equal)
 
 
 @dataclass(frozen=True)
@@ -157,20 +154,18 @@ class _Campaign:
         self, todo: Sequence[_Glance], dataset: Dataset
     ) -> Iterator[tuple[Group, list[Config], float]]:
         """Runs that are equally far, as many as the group takes; what compiling them took."""
-        make_group, started = backends.find_group(self.backend), time.perf_counter()
-        if make_group is None:
-            make = backends.find(self.backend)
+        started, device = time.perf_counter(), self.device
+        group = shared_group(self.backend, todo[0].config, dataset, device, len(todo), self.memory)
+        if group is None:
             for glance in todo:
                 started = time.perf_counter()
-                group = GroupOfOne(make(glance.config, dataset, self.device))
+                group = single_group(self.backend, glance.config, dataset, device)
                 yield group, [glance.config], time.perf_counter() - started
             return
-        group = make_group(todo[0].config, dataset, self.device, len(todo), self.memory)
         compiled = (time.perf_counter() - started) / len(todo)
-        by_progress = sorted(todo, key=lambda glance: -glance.done)
-        for _, equal in itertools.groupby(by_progress, key=lambda glance: glance.done):
-            for chunk in _batched([glance.config for glance in equal], group.size):
-                yield group, chunk, compiled
+        for equal in _equally_far(todo):
+            for chunk in batched([glance.config for glance in equal], group.size):
+                yield group, list(chunk), compiled
 
     def _train(
         self, group: Group, chunk: list[Config], dataset: Dataset, compiled: float
@@ -191,8 +186,3 @@ class _Campaign:
 
     def _directory(self, config: Config) -> RunDirectory | None:
         return None if self.out is None else RunDirectory(self.out / slug(config, self.backend))
-
-
-def _batched(items: list[Config], size: int) -> Iterator[list[Config]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
