@@ -26,6 +26,8 @@ RULES = [
     ("mnist_fn.shared.bench.timing", ("torch", "jax")),
     ("torch_ref.bench", ("jax", "flax", "optax")),
     ("mnist_fn.shared.parity.ladder", ("torch", "jax", "scipy", "matplotlib")),
+    ("mnist_fn.shared.parity.causes.update", ("torch", "jax", "scipy", "matplotlib")),
+    ("mnist_fn.shared.parity.causes.forward", ("torch", "jax", "scipy", "matplotlib")),
     ("mnist_fn.shared.parity.horizon", ("torch", "jax", "scipy", "matplotlib")),
     ("mnist_fn.shared.parity.statistics", ("torch", "jax", "scipy", "matplotlib")),
     ("figures.horizon", ("jax", "torch", "cli", "torch_ref")),

@@ -1,0 +1,179 @@
+"""What a cause is, and when one may be claimed."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+Tensors = dict[str, np.ndarray]  # by name, in the order of the network
+
+MARGIN = 1e4  # the next best has to be as many times farther from what was seen
+NEAR_ZERO = 1 / 32  # a residual of 0 counts as this share of rounding, or any margin would hold
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One change to what was declared, and how far it stays from what was seen."""
+
+    text: str  # completes "is reproduced by: ..."
+    residual: float  # the largest difference, absolute
+    units: float  # the largest difference in units of what rounding may do; up to 1 is rounding
+    family: str = ""  # changes of one family are one cause: a number solved for and its rounding
+    solved: int = 0  # how many numbers were solved for
+
+    @property
+    def fits(self) -> bool:
+        """Whether what is left is rounding."""
+        return bool(np.isfinite(self.units)) and self.units <= 1
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What reproduces what was seen; no cause where nothing does, or too much would."""
+
+    of: str  # what was seen: "weights after 6 steps"
+    holds: bool  # what was declared reproduces it: there is nothing to explain
+    causes: tuple[Candidate, ...]  # all that fit; more than one: they can't be told apart here
+    next_best: Candidate | None
+    pattern: str  # what can be said without a cause: which tensors, by what factor, since when
+
+    @property
+    def found(self) -> bool:
+        """Whether a cause is claimed."""
+        return bool(self.causes)
+
+    @property
+    def text(self) -> str:
+        """The cause in words; empty if there is none."""
+        return ", or ".join(cause.text for cause in self.causes)
+
+    @property
+    def sentence(self) -> str:
+        """One plain sentence for a reader."""
+        if self.holds:
+            return f"{self.of}: as declared"
+        if not self.causes:
+            near = ""
+            if self.next_best is not None:
+                near = f"; nearest: {self.next_best.text} ({self.next_best.residual:.0e} left)"
+            return f"{self.of}: no single change explains it: {self.pattern}{near}"
+        then = ""
+        if self.next_best is not None:
+            then = f" (next best: {self.next_best.text}, {self.next_best.residual:.0e})"
+        left = max(cause.residual for cause in self.causes)
+        return f"{self.of}: reproduced to {left:.0e} by: {self.text}{then}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "of": self.of,
+            "holds": self.holds,
+            "causes": [_plain(cause) for cause in self.causes],
+            "next_best": None if self.next_best is None else _plain(self.next_best),
+            "pattern": self.pattern,
+            "sentence": self.sentence,
+        }
+
+
+def _plain(candidate: Candidate) -> dict[str, Any]:
+    residual = candidate.residual
+    finite = residual if np.isfinite(residual) else str(residual)
+    return {"text": candidate.text, "residual": finite}
+
+
+def judge(
+    of: str, declared: Candidate, tried: Iterable[Candidate], pattern: str = ""
+) -> Explanation:
+    """The rule of claiming: all that fit, if whatever else was tried is MARGIN times farther off.
+
+    Args:
+        of: what was seen, in words.
+        declared: what was declared, tried like the rest.
+        tried: changes; of one family only the simplest that fits is named.
+        pattern: what to say where no cause can be claimed.
+    """
+    if declared.fits:
+        return Explanation(of, True, (), None, pattern)
+    fitting: dict[str, Candidate] = {}
+    others = [declared]
+    for one in sorted(tried, key=lambda one: (one.solved, len(one.text), one.units)):
+        family = one.family or one.text
+        if one.fits:
+            fitting.setdefault(family, one)
+        elif not np.isnan(one.units):
+            others.append(one)
+    others = [one for one in others if (one.family or one.text) not in fitting]
+    next_best = min(others, key=lambda one: one.units, default=None)
+    causes = tuple(fitting.values())
+    if causes and next_best is not None:
+        largest = max(NEAR_ZERO, *(cause.units for cause in causes))
+        if next_best.units < MARGIN * largest:
+            nearest = causes[0]
+            pattern = f"{nearest.text} and {next_best.text} can't be told apart; {pattern}"
+            return Explanation(of, False, (), nearest, pattern)
+    return Explanation(of, False, causes, next_best, pattern)
+
+
+def distance(
+    predicted: Sequence[Tensors], seen: Sequence[Tensors], rounding: Sequence[Tensors]
+) -> tuple[float, float]:
+    """(largest absolute difference, largest in units of `rounding`) over all tensors.
+
+    Where `rounding` is infinite an entry says nothing and is left out.
+    """
+    absolute = units = 0.0
+    for p, s, r in zip(predicted, seen, rounding, strict=True):
+        for name in s:
+            if p[name].shape != s[name].shape:
+                return np.inf, np.inf
+            gap = np.abs(p[name] - s[name])
+            gap = np.where(np.isnan(gap), np.inf, gap)[np.isfinite(r[name])]
+            if gap.size:
+                absolute = max(absolute, float(gap.max()))
+                unit = r[name][np.isfinite(r[name])]
+                units = max(units, float((gap / unit).max()))
+    return absolute, units
+
+
+def which(names: Sequence[str], tensors: Tensors) -> str:
+    """A set of tensors in words: everywhere, the biases, layer1, or their names."""
+    chosen = [name for name in tensors if name in set(names)]
+    if len(chosen) == len(tensors):
+        return "everywhere"
+    flat = [name for name in tensors if tensors[name].ndim < 2]
+    kinds = {
+        "on the biases alone" if all("bias" in n for n in flat) else "on the vectors alone": flat,
+        "on the kernels alone": [name for name in tensors if name not in flat],
+    }
+    for text, group in kinds.items():
+        if chosen == group:
+            return text
+    layers = dict.fromkeys(layer_of(name) for name in tensors)
+    for layer in layers:
+        if chosen == [name for name in tensors if layer_of(name) == layer]:
+            return f"on {layer} alone"
+        if chosen == [name for name in tensors if layer_of(name) != layer]:
+            return f"everywhere but on {layer}"
+    if len(chosen) == len(tensors) - 1:
+        (left,) = set(tensors) - set(chosen)
+        return f"everywhere but on {left}"
+    return "on " + " and ".join(chosen) + " alone"
+
+
+def layer_of(name: str) -> str:
+    """What stands before the last `/` or `.` of a tensor's name."""
+    for mark in ("/", "."):
+        if mark in name:
+            return name.rpartition(mark)[0]
+    return name
+
+
+def number(value: float) -> str:
+    """A number as it would be written: 0.00075 as 7.5e-4, and no digits that say nothing."""
+    text = f"{value:.7g}"
+    if "e" in text or (value and abs(value) < 1e-3):
+        mantissa, _, exponent = f"{value:.6e}".partition("e")
+        mantissa = mantissa.rstrip("0").rstrip(".")
+        return f"{mantissa}e{int(exponent)}"
+    return text

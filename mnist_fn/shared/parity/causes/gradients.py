@@ -1,0 +1,264 @@
+"""Name the algebra behind a gradient's difference, tensor by tensor."""
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+
+import numpy as np
+
+from mnist_fn.shared.parity.causes.explanation import (
+    Candidate,
+    Explanation,
+    Tensors,
+    distance,
+    judge,
+    layer_of,
+    number,
+    which,
+)
+from mnist_fn.shared.parity.causes.numbers import mantissa_bits, round_to_bits, simplest
+from mnist_fn.shared.parity.causes.pattern import describe, within
+
+ROUNDING = 450  # eps of a tensor's largest entry: two orders of summing n products
+FORMATS = {24: "float32", 11: "TF32 or float16", 8: "bfloat16"}
+
+
+def explain_gradients(
+    expected: Tensors,
+    seen: Tensors,
+    weights: Tensors,
+    batch: int | None = None,
+    dtype: str = "float64",
+    of: str = "gradients",
+    floor: Tensors | None = None,
+) -> Explanation:
+    """Which change to the expected gradient gives the one that was seen.
+
+    Tried are multiples of the gradient, of the weights and of their sign added to it, clipping by
+    norm and by value, transpositions and reversals, tensors that are exchanged, zeros from a layer
+    on, lower precision.
+
+    Args:
+        expected: the gradient as declared, or another program's.
+        seen: the one to be explained.
+        weights: at which both were taken.
+        batch: examples in the batch, so that a factor can be named after it.
+        dtype: of the arithmetic, which sets what rounding may do.
+        of: what this is, in words.
+        floor: what rounding may do, by tensor, where it is more than ROUNDING eps.
+    """
+    missing = [name for name in expected if name not in seen or seen[name] is None]
+    if missing:
+        none = Candidate("as declared", np.inf, np.inf, "declared")
+        return judge(of, none, (), f"no gradient {which(missing, expected)}")
+    expected, seen, weights = (
+        {name: np.asarray(tree[name], np.float64) for name in expected}
+        for tree in (expected, seen, weights)
+    )
+    eps = float(np.finfo(dtype).eps)
+    unit: Tensors = {}
+    for name, tensor in seen.items():
+        largest = max(np.abs(expected[name]).max(initial=1e-300), _largest(tensor))
+        unit[name] = np.full(tensor.shape, ROUNDING * eps * largest)
+    for name, value in (floor or {}).items():
+        unit[name] = np.maximum(unit[name], value)
+    return _Gradients(expected, seen, weights, unit, batch).explain(of)
+
+
+def _largest(array: np.ndarray) -> float:
+    finite = np.abs(array[np.isfinite(array)])
+    return float(finite.max(initial=0))
+
+
+class _Gradients:
+    def __init__(
+        self, expected: Tensors, seen: Tensors, weights: Tensors, unit: Tensors, batch: int | None
+    ) -> None:
+        self.expected, self.seen, self.weights, self.unit = expected, seen, weights, unit
+        self.batch = batch
+
+    def explain(self, of: str) -> Explanation:
+        declared = self.candidate("as declared", "declared", self.expected)
+        pattern = describe(self.expected, self.seen, self.unit)
+        return judge(of, declared, () if declared.fits else self.tried(), pattern)
+
+    def candidate(self, text: str, family: str, made: Tensors, solved: int = 0) -> Candidate:
+        with np.errstate(all="ignore"):
+            residual, units = distance([made], [self.seen], [self.unit])
+        return Candidate(text, residual, units, family, solved)
+
+    def tried(self) -> Iterator[Candidate]:
+        yield from self.zeros()
+        yield from self.moved()
+        yield from self.exchanged()
+        yield from self.rounded()
+        yield from self.clipped()
+        g, w = self.expected, self.weights
+        sign = {name: np.sign(tensor) for name, tensor in w.items()}
+        ones = {name: np.ones_like(tensor) for name, tensor in w.items()}
+        alone = [
+            self.fitted("factor", {"factor": g}, {}),
+            self.fitted("decay", {"weights": w}, g),
+            self.fitted("l1", {"sign": sign}, g),
+            self.fitted("constant", {"constant": ones}, g),
+        ]
+        yield from alone
+        if not any(one.fits for one in alone):
+            yield self.fitted("factor and decay", {"factor": g, "weights": w}, {})
+        centered = {n: x - x.mean(0, keepdims=True) if x.ndim > 1 else x for n, x in g.items()}
+        yield self.candidate("centered: each column's mean taken off", "centered", centered)
+
+    def fitted(self, family: str, directions: Mapping[str, Tensors], base: Tensors) -> Candidate:
+        """The best multiples of some directions, tensor by tensor, added to `base`."""
+        found: dict[str, dict[str, float]] = {}
+        made = {}
+        for name, seen in self.seen.items():
+            start = base.get(name, np.zeros_like(seen))
+            columns = [tree[name].ravel() for tree in directions.values()]
+            values = _least_squares(columns, (seen - start).ravel())
+            values = self.simplified(name, start, columns, values)
+            found[name] = dict(zip(directions, values, strict=True))
+            made[name] = start + sum(
+                v * c.reshape(seen.shape) for v, c in zip(values, columns, strict=True)
+            )
+        numbers = {tuple(f"{x:.10g}" for x in values.values()) for values in found.values()}
+        solved = len(numbers) * len(directions)
+        return self.candidate(self.named(found), family, made, solved)
+
+    def simplified(
+        self, name: str, start: np.ndarray, columns: list[np.ndarray], values: list[float]
+    ) -> list[float]:
+        """Coefficients with as few digits as fit."""
+        unit, seen = self.unit[name].ravel(), self.seen[name].ravel()
+
+        def fits(chosen: Sequence[float]) -> bool:
+            made = start.ravel() + sum(v * c for v, c in zip(chosen, columns, strict=True))
+            return bool(np.all(np.abs(made - seen) <= unit))
+
+        if not fits(values):
+            return values
+        for i, value in enumerate(values):
+            values[i] = simplest(
+                value, 0.0, lambda x, i=i: fits([*values[:i], x, *values[i + 1 :]])
+            )
+        return values
+
+    def named(self, found: Mapping[str, Mapping[str, float]]) -> str:
+        groups: dict[tuple[tuple[str, float], ...], list[str]] = {}
+        for name, values in found.items():
+            # zero directions say nothing; a factor of 1 is no change
+            changed = {
+                k: float(f"{v:.10g}")
+                for k, v in values.items()
+                if abs(v - (1 if k == "factor" else 0)) > 1e-12 * abs(v)
+            }
+            if changed:
+                groups.setdefault(tuple(changed.items()), []).append(name)
+        if len(groups) > 3:
+            return "another multiple for each tensor"
+        return " and ".join(
+            f"{' and '.join(self.multiple(*one) for one in key)} {which(names, self.seen)}"
+            for key, names in groups.items()
+        ) or "as declared"  # fmt: skip
+
+    def multiple(self, kind: str, value: float) -> str:
+        if kind == "weights":
+            return f"{number(value)} · weights added (a decay, or its penalty's gradient)"
+        if kind == "sign":
+            return f"{number(value)} · sign of the weights added (an L1 penalty)"
+        if kind == "constant":
+            return f"{number(value)} added"
+        if value == 0:
+            return "zero"
+        if self.batch and abs(value / self.batch - 1) < 1e-9:
+            return f"sum for mean over the batch ({self.batch} times as large)"
+        if self.batch and abs(value * self.batch - 1) < 1e-9:
+            return f"divided by the batch size once more (1/{self.batch} as large)"
+        if value == -1:
+            return "the other sign"
+        return f"{number(value)} times as large"
+
+    def zeros(self) -> Iterator[Candidate]:
+        gone = [name for name, tensor in self.seen.items() if not tensor.any()]
+        if gone and len(gone) < len(self.seen):
+            made = {n: np.zeros_like(t) if n in gone else t for n, t in self.expected.items()}
+            names = list(self.seen)
+            above = next((n for n in names[names.index(gone[-1]) + 1 :] if n not in gone), None)
+            begins = gone == names[: len(gone)] and above is not None
+            what = f"no gradient {which(gone, self.seen)}"
+            if begins:
+                what += f": none passes below {layer_of(str(above))}"
+            yield self.candidate(what, "factor", made)
+
+    def moved(self) -> Iterator[Candidate]:
+        """The same numbers in other places of a tensor."""
+        for text, move in _moves():
+            parted = [
+                name for name, tensor in self.seen.items()
+                if not within(self.expected[name], tensor, self.unit[name])
+            ]  # fmt: skip
+            made = {}
+            for name, tensor in self.expected.items():
+                other = move(tensor, self.seen[name].shape) if name in parted else tensor
+                if other is not None and other.shape == self.seen[name].shape:
+                    made[name] = other
+            if len(made) == len(self.seen):
+                yield self.candidate(f"{text} {which(parted, self.seen)}", f"moved {text}", made)
+
+    def exchanged(self) -> Iterator[Candidate]:
+        """Two tensors of one shape, each in the other's place."""
+        for a, b in itertools.combinations(self.seen, 2):
+            if self.seen[a].shape == self.seen[b].shape:
+                made = {**self.expected, a: self.expected[b], b: self.expected[a]}
+                yield self.candidate(f"{a} and {b} exchanged", "exchanged", made)
+
+    def rounded(self) -> Iterator[Candidate]:
+        for bits, name in FORMATS.items():
+            coarse = [n for n, t in self.seen.items() if mantissa_bits(t) <= bits and t.any()]
+            if coarse:
+                made = {n: round_to_bits(t, bits) if n in coarse else t
+                        for n, t in self.expected.items()}  # fmt: skip
+                text = f"rounded to {name} {which(coarse, self.seen)}"
+                yield self.candidate(text, "rounded", made)
+
+    def clipped(self) -> Iterator[Candidate]:
+        norm = float(np.sqrt(sum((g * g).sum() for g in self.expected.values())))
+        seen = float(np.sqrt(sum((g * g).sum() for g in self.seen.values())))
+        if 0 < seen < norm:
+            for slack in (0.0, 1e-6):
+                limit = seen * (norm + slack) / norm
+                limit = simplest(limit, 0.0, lambda x, s=slack: self.fits_norm(x, norm, s))
+                made = {n: g * (limit / (norm + slack)) for n, g in self.expected.items()}
+                text = f"clipped to a global norm of {number(limit)}"
+                yield self.candidate(text, "factor", made, 1)
+        limit = max(float(np.abs(g).max()) for g in self.seen.values())
+        made = {n: np.clip(g, -limit, limit) for n, g in self.expected.items()}
+        yield self.candidate(f"clipped to ±{number(limit)}", "clip", made, 1)
+
+    def fits_norm(self, limit: float, norm: float, slack: float) -> bool:
+        made = {n: g * (limit / (norm + slack)) for n, g in self.expected.items()}
+        return distance([made], [self.seen], [self.unit])[1] <= 1
+
+
+def _least_squares(columns: list[np.ndarray], wanted: np.ndarray) -> list[float]:
+    if not np.all(np.isfinite(wanted)):
+        return [float("nan")] * len(columns)
+    scales = [float(np.abs(c).max(initial=0)) or 1.0 for c in columns]
+    matrix = np.stack([c / s for c, s in zip(columns, scales, strict=True)], axis=1)
+    found = np.linalg.lstsq(matrix, wanted, rcond=None)[0]
+    found = found + np.linalg.lstsq(matrix, wanted - matrix @ found, rcond=None)[0]  # refined
+    return [float(v) / s for v, s in zip(found, scales, strict=True)]
+
+
+def _moves() -> Iterator[tuple[str, Callable[..., np.ndarray | None]]]:
+    def transposed(t: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
+        return t.T if t.ndim == 2 and t.T.shape == shape else None
+
+    def reshaped(t: np.ndarray, shape: tuple[int, ...]) -> np.ndarray | None:
+        return t.T.reshape(shape) if t.ndim >= 2 and t.size == int(np.prod(shape)) else None
+
+    yield "transposed", transposed
+    yield "reshaped, not transposed,", reshaped
+    yield "rows reversed", lambda t, _: t[::-1] if t.ndim else None
+    yield "columns reversed", lambda t, _: t[..., ::-1] if t.ndim else None
+    yield "rows moved by one", lambda t, _: np.roll(t, 1, 0) if t.ndim else None
+    yield "columns moved by one", lambda t, _: np.roll(t, 1, -1) if t.ndim else None

@@ -1,0 +1,76 @@
+"""What can be said of a difference that nothing explains: where it is, and of what shape."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from mnist_fn.shared.parity.causes.explanation import Tensors, number, which
+
+
+def describe(expected: Tensors, seen: Tensors, rounding: Tensors) -> str:
+    """Which tensors part and which hold; for each that parts a constant factor, or whole rows or
+    columns, where there are such.
+
+    `rounding` is what a difference may be, by tensor; infinite where an entry says nothing.
+    """
+    parted = [name for name in seen if not within(expected[name], seen[name], rounding[name])]
+    if not parted:
+        return "all tensors agree"
+    held = "" if len(parted) == len(seen) else " (all others agree)"
+    shapes = [f"{name} {_shape(expected[name], seen[name], rounding[name])}" for name in parted]
+    return f"parts {which(parted, seen)}{held}: " + "; ".join(shapes)
+
+
+def within(expected: np.ndarray, seen: np.ndarray, rounding: np.ndarray) -> bool:
+    """Whether two tensors are equal but for rounding."""
+    if expected.shape != seen.shape:
+        return False
+    gap = np.abs(expected - seen)
+    return bool(np.all((gap <= rounding) | ~np.isfinite(rounding)))
+
+
+def _shape(expected: np.ndarray, seen: np.ndarray, rounding: np.ndarray) -> str:
+    if expected.shape != seen.shape:
+        return f"has the shape {list(seen.shape)} for {list(expected.shape)}"
+    gap = np.abs(seen - expected)
+    largest = float(np.nanmax(gap)) if gap.size else 0.0
+    said = [f"by up to {largest:.1e}"]
+    if not np.all(np.isfinite(seen)):
+        said = [f"is not finite in {int((~np.isfinite(seen)).sum())} of {seen.size} entries"]
+    factor = constant_factor(expected, seen, rounding)
+    if factor is not None:
+        said.append(f"{number(factor)} times as large throughout")
+    apart = (gap > rounding) & np.isfinite(rounding)
+    if seen.ndim >= 2 and apart.any() and not apart.all():
+        for axis, kind in ((tuple(range(seen.ndim - 1)), "column"), (-1, "row")):
+            lines = apart.any(axis=axis)
+            if 0 < lines.sum() <= max(1, lines.size // 2):
+                where = [int(i) for i in np.flatnonzero(lines)[:4]]
+                said.append(f"in {int(lines.sum())} of {lines.size} {kind}s ({where[0]} first)")
+                break
+    elif apart.any() and not apart.all():
+        said.append(f"in {int(apart.sum())} of {apart.size} entries")
+    return ", ".join(said)
+
+
+def constant_factor(expected: np.ndarray, seen: np.ndarray, rounding: np.ndarray) -> float | None:
+    """The one factor between two tensors, None if there is none."""
+    use = np.isfinite(rounding) & (rounding > 0)
+    a, b, unit = expected[use], seen[use], rounding[use]
+    steep = float(((a / unit) ** 2).sum())
+    if not steep or not np.isfinite(steep):
+        return None
+    factor = float((a * b / unit**2).sum()) / steep
+    left = np.abs(b - factor * a) / (unit * max(1.0, abs(factor)))
+    return factor if np.isfinite(factor) and left.max() <= 1 else None
+
+
+def since(parted: Sequence[bool]) -> str:
+    """From which step on, in words."""
+    if all(parted):
+        return "from the first step on"
+    first = list(parted).index(True) + 1
+    if all(parted[first - 1 :]):
+        return f"from step {first} on"
+    steps = ", ".join(str(i + 1) for i, one in enumerate(parted) if one)
+    return f"at step {steps} alone"
