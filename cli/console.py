@@ -1,4 +1,6 @@
-"""What a person sees: stderr, a live line on a terminal, plain text elsewhere."""
+"""What a person sees: what was asked for on stdout; progress and notices on stderr, a live line
+on a terminal, plain text elsewhere.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -18,6 +20,16 @@ from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.state import StateTree
 
 console = Console(stderr=True, highlight=False)
+
+
+class _Answer(Console):
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError  # `main` knows what becomes of it; rich would exit with 1
+
+
+def answer(json: bool = False) -> Console:
+    """Where what was asked for is shown: stdout, or stderr where --json has stdout for itself."""
+    return console if json else _Answer(highlight=False)
 
 
 class _BarView:
@@ -129,7 +141,7 @@ class SweepView(_BarView):
         return replace(run, state=StateTree({}, {}, {}, run.state.step))
 
 
-def show_run(run: Run) -> None:
+def show_run(run: Run, to: Console) -> None:
     """The end of a training: final and best figures, the worst mistakes, where it is."""
     table = Table.grid(padding=(0, 2))
     table.add_row("", Text("loss", justify="right"), Text("accuracy", justify="right"))
@@ -144,19 +156,19 @@ def show_run(run: Run) -> None:
     table.add_row("at epoch", f"{loss['epoch']}", f"{accuracy['epoch']}")
     for column in table.columns[1:]:
         column.justify = "right"
-    _print_table(table)
-    show_confusions(run.evaluation)
+    _print_table(table, to)
+    show_confusions(run.evaluation, to)
     if run.path is not None:
-        console.print(Text(f"run: {run.path}"), soft_wrap=True)
+        to.print(Text(f"run: {run.path}"), soft_wrap=True)
 
 
-def show_confusions(evaluation: Evaluation) -> None:
+def show_confusions(evaluation: Evaluation, to: Console) -> None:
     """The most frequent mistakes on one line: true → predicted."""
     worst = "   ".join(map(str, evaluation.worst_confusions()))
-    console.print(f"worst confusions: {worst or 'none'}")
+    to.print(f"worst confusions: {worst or 'none'}", soft_wrap=True)
 
 
-def show_matrix(matrix: np.ndarray, per_class: Sequence[float]) -> None:
+def show_matrix(matrix: np.ndarray, per_class: Sequence[float], to: Console) -> None:
     """The confusion matrix with each class's accuracy; rows are true classes."""
     table = Table(box=None, padding=(0, 1), pad_edge=False)
     table.add_column("true", justify="right")
@@ -169,10 +181,10 @@ def show_matrix(matrix: np.ndarray, per_class: Sequence[float]) -> None:
             for column, count in enumerate(row)
         ]
         table.add_row(str(label), *cells, f"{per_class[label]:.2%}")
-    _print_table(table)
+    _print_table(table, to)
 
 
-def _print_table(table: Table) -> None:
+def _print_table(table: Table, to: Console) -> None:
     """At its natural width: rich would cut numbers to fit a narrow terminal."""
-    needed = console.measure(table, options=console.options.update(max_width=500)).maximum
-    Console(stderr=True, highlight=False, width=max(needed, console.width)).print(table)
+    needed = to.measure(table, options=to.options.update(max_width=500)).maximum
+    type(to)(stderr=to.stderr, highlight=False, width=max(needed, to.width)).print(table)

@@ -1,6 +1,7 @@
 """The app: its commands, and what becomes of an error."""
 
 import contextlib
+import io
 import os
 import sys
 
@@ -43,6 +44,8 @@ app.add_typer(data.app, name="data")
 def main() -> None:
     """Run the command line: exit 0 well, 1 judged and failed, 2 bad input or environment."""
     try:
+        if isinstance(sys.stdout, io.TextIOWrapper):  # as stderr: what an encoding lacks is escaped
+            sys.stdout.reconfigure(errors="backslashreplace")
         code = app(standalone_mode=False)
         if sys.stdout is not None:
             sys.stdout.flush()  # so that what can't be written is known here

@@ -133,7 +133,8 @@ def command(tmp_path):
         env = {**os.environ, "XDG_CACHE_HOME": str(tmp_path / "cache"), **(env or {})}
         return subprocess.run(
             [sys.executable, "-m", "cli.main", *arguments],
-            capture_output=True,
+            stdout=more.pop("stdout", subprocess.PIPE),
+            stderr=subprocess.PIPE,
             text=True,
             cwd=tmp_path,
             env={name: value for name, value in env.items() if value is not None},

@@ -38,12 +38,12 @@ def path(dataset: Name = "mnist", data_dir: options.DataDir = None) -> None:
 
 
 def _load(dataset: str, data_dir, download: bool) -> None:
-    from cli.console import console
+    from cli.console import answer
     from mnist_fn.shared.data.datasets import load
     from mnist_fn.shared.data.sources import check_name
 
     loaded = load(check_name(dataset), data_dir, download)
-    console.print(
+    answer().print(
         f"{loaded.name}: {len(loaded.train):,} train and {len(loaded.test):,} test images of "
         f"{'x'.join(map(str, loaded.train.images.shape[1:]))}, content as it should be "
         f"(SHA-256 {loaded.sha256[:16]})"

@@ -20,7 +20,7 @@ def command(
     json: options.Json = False,
 ) -> None:
     """Evaluate a run's saved weights on its test set: the whole confusion matrix."""
-    from cli.console import console, show_confusions, show_matrix
+    from cli.console import answer, show_confusions, show_matrix
     from cli.output import print_json
     from mnist_fn.shared.runs.trainer import evaluate_run
 
@@ -40,9 +40,10 @@ def command(
             }
         )
         return
-    console.print(
+    to = answer()
+    to.print(
         f"test loss {result.loss:.5f}, accuracy {result.accuracy:.2%} "
         f"({len(result.predictions):,} examples, computed by {name})"
     )
-    show_matrix(result.confusion_matrix, result.per_class_accuracy.tolist())
-    show_confusions(result)
+    show_matrix(result.confusion_matrix, result.per_class_accuracy.tolist(), to)
+    show_confusions(result, to)

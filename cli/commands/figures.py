@@ -92,14 +92,14 @@ def _draw(
     note: str | None,
     data_dir: Path | None,
 ) -> None:
-    from cli.console import console
+    from cli.console import answer, console
     from figures import build, style
 
     with style.themed(theme):
         for entry, records in found.items():
             figure = build.draw(entry, records, note=note, data_dir=data_dir)
             path = build.save(figure, out / build.file_name(entry, theme, kind))
-            console.print(str(path), soft_wrap=True)
+            answer().print(str(path), soft_wrap=True)
     for error in missing:
         console.print(f"left out: {error}", soft_wrap=True)
 
@@ -107,11 +107,11 @@ def _draw(
 def _list(entries: "list[Entry]") -> None:
     from rich.table import Table
 
-    from cli.console import console
+    from cli.console import answer
 
     table = Table(box=None, pad_edge=False)
     for name in ("figure", "shows", "needs"):
         table.add_column(name, no_wrap=name != "shows", overflow="fold")  # to be copied whole
     for entry in entries:
         table.add_row(entry.name, entry.what, entry.command)
-    console.print(table)
+    answer().print(table)

@@ -24,7 +24,7 @@ def command(
     It shows the run of the highest test accuracy in full, and what study.json, parity-*.json and
     bench*.json in the folders say. Nothing is trained and nothing downloaded.
     """
-    from cli.console import console
+    from cli.console import answer
     from cli.output import print_json
     from figures.report import build, found
     from mnist_fn.shared.storage import write_atomically
@@ -33,7 +33,7 @@ def command(
     page = build.build(shown, options.command_line(), data_dir).encode()
     write_atomically(out, page)
     runs = "1 run" if len(shown.runs) == 1 else f"{len(shown.runs)} runs"
-    console.print(
+    answer(json).print(
         f"{out}: {len(page) / 1e6:.1f} MB, {runs}, in full {shown.main.path}; open it in a browser",
         soft_wrap=True,
         markup=False,

@@ -10,6 +10,8 @@ from cli import options
 from mnist_fn.shared.errors import InputError, Interrupted
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from mnist_fn.shared.config import Config
     from mnist_fn.shared.runs.library import Records
 
@@ -53,6 +55,7 @@ def command(
     Finished runs are not trained again, and the same command goes on where it was stopped. The
     report is written into the runs' folder: study.json and study.md.
     """
+    from cli.console import answer
     from cli.output import print_json
     from mnist_fn.shared.runs.records import machine, versions
     from mnist_fn.shared.storage import write_atomically, write_sealed
@@ -83,7 +86,7 @@ def command(
     )
     write_sealed(out / "study.json", found)
     write_atomically(out / "study.md", study_tables.page(found).encode())
-    _show(found, out)
+    _show(found, out, answer(json))
     if json:
         print_json(found)
     if strict and any("outside" in counts for counts in study_report.tally(found).values()):
@@ -133,8 +136,7 @@ def _train(
     return records, diverged
 
 
-def _show(found: Mapping[str, Any], out: Path) -> None:
-    from cli.console import console
+def _show(found: Mapping[str, Any], out: Path, to: "Console") -> None:
     from mnist_fn.shared.study import report as study_report
     from mnist_fn.shared.study import tables as study_tables
 
@@ -145,24 +147,22 @@ def _show(found: Mapping[str, Any], out: Path) -> None:
     tables += [study_tables.honest_table(found), study_tables.choice_table(found)]
     for head, rows in tables:
         if rows:
-            _print(head, rows)
-    console.print(found["rule"], style="dim")
+            _print(head, rows, to)
+    to.print(found["rule"], style="dim")
     for name in found["backends"]:
         if found["numbers"]:
-            console.print(f"{name}: {study_report.outcome(found, name)}", soft_wrap=True)
+            to.print(f"{name}: {study_report.outcome(found, name)}", soft_wrap=True)
     for line in found["diverged"]:
-        console.print(f"diverged: {line}", soft_wrap=True)
+        to.print(f"diverged: {line}", soft_wrap=True)
     if found["warning"]:
-        console.print(found["warning"], style="bold red", soft_wrap=True)
-    console.print(f"report: {out / 'study.md'}, {out / 'study.json'}", soft_wrap=True)
+        to.print(found["warning"], style="bold red", soft_wrap=True)
+    to.print(f"report: {out / 'study.md'}, {out / 'study.json'}", soft_wrap=True)
 
 
-def _print(head: list[str], rows: list[list[str]]) -> None:
+def _print(head: list[str], rows: list[list[str]], to: "Console") -> None:
     """Words are folded to fit a narrow terminal, numbers stay whole."""
     from rich.table import Table
     from rich.text import Text
-
-    from cli.console import console
 
     table = Table(box=None, pad_edge=False)
     for name in head:
@@ -171,4 +171,4 @@ def _print(head: list[str], rows: list[list[str]]) -> None:
         outside = any("outside" in cell for cell in row)
         cells = [Text(cell.replace("*", ""), style="red" if outside else "") for cell in row]
         table.add_row(*cells)
-    console.print(table)
+    to.print(table)

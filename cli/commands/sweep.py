@@ -10,6 +10,8 @@ from cli import options
 from mnist_fn.shared.errors import InputError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from mnist_fn.shared.runs.comparison import Best, Cell
     from mnist_fn.shared.runs.run import Run
 
@@ -63,6 +65,7 @@ def command(
     Runs of one shape share a program. Each is an ordinary run; finished ones are not trained
     again, and the same command goes on where it was stopped.
     """
+    from cli.console import answer
     from cli.output import print_json
     from cli.training import train_all
     from mnist_fn.shared.runs.comparison import best, cells, check_measure
@@ -93,7 +96,7 @@ def command(
     runs, lost = train_all(configs, backend, out, force, where)
     found = cells(runs)
     chosen = best(found, measure)
-    _show(found, chosen, lost)
+    _show(found, chosen, lost, answer(json))
     drawn = _draw(runs, figure or out / "sweep.png")
     if json:
         print_json(
@@ -110,10 +113,8 @@ def command(
         )
 
 
-def _show(found: "list[Cell]", chosen: "list[Best]", lost: list[str]) -> None:
+def _show(found: "list[Cell]", chosen: "list[Best]", lost: list[str], to: "Console") -> None:
     from rich.table import Table
-
-    from cli.console import console
 
     table = Table(box=None, pad_edge=False)
     for name in ("model", "learning rate", "λ", "seeds"):
@@ -131,11 +132,11 @@ def _show(found: "list[Cell]", chosen: "list[Best]", lost: list[str]) -> None:
             str(len(cell.seeds)),
             *figures,
         )
-    console.print(table)
+    to.print(table)
     for one in chosen:
-        console.print(_sentence(one), soft_wrap=True)
+        to.print(_sentence(one), soft_wrap=True)
     for line in lost:
-        console.print(f"diverged: {line}", soft_wrap=True)
+        to.print(f"diverged: {line}", soft_wrap=True)
 
 
 def _figure(cell: "Cell", measure: str) -> str:

@@ -79,7 +79,7 @@ def _refuse_with_resume(study: dict[str, Any]) -> None:
 
 
 def _run_and_show(json: bool, folder: Path, **arguments: Any) -> None:
-    from cli.console import TrainingView, console, show_run
+    from cli.console import TrainingView, answer, console, show_run
     from cli.output import print_json
     from cli.stopping import stoppable
     from mnist_fn.shared.runs import trainer
@@ -101,6 +101,6 @@ def _run_and_show(json: bool, folder: Path, **arguments: Any) -> None:
             f"--resume {folder} --epochs N takes it further",
             soft_wrap=True,
         )
-    show_run(run)
+    show_run(run, answer(json))
     if json:
         print_json(run.summary())

@@ -27,13 +27,15 @@ def test_train_json_is_the_contracts_document(command):
     assert document["run"] == "runs/digits-8-learning-rate=0.01-epochs=3-seed=0-jax"
 
 
-def test_without_json_stdout_is_empty_and_stderr_plain(command):
+def test_the_result_is_on_stdout_and_the_rest_on_stderr(command):
     done = command(*TRAIN)
     assert done.returncode == 0
-    assert done.stdout == ""
-    assert "\x1b" not in done.stderr
+    assert "\x1b" not in done.stdout + done.stderr
     for said in ("final test", "at epoch", "worst confusions", "run: runs/digits-8"):
-        assert said in done.stderr
+        assert said in done.stdout
+        assert said not in done.stderr
+    assert "3 epochs on" in done.stderr
+    assert "epochs on" not in done.stdout
 
 
 def test_a_finished_run_asked_for_again(command):
@@ -51,7 +53,19 @@ def test_evaluate(command):
     result = json.loads(done.stdout)
     assert result["accuracy"] == run["final"]["test_accuracy"]
     assert sum(map(sum, result["confusion_matrix"])) == 360
-    assert "→9" in command("evaluate", run["run"]).stderr
+    assert "→9" in command("evaluate", run["run"]).stdout
+
+
+def test_a_reader_that_goes_and_an_encoding_that_lacks_a_letter(command):
+    run = json.loads(command(*TRAIN, "--json").stdout)["run"]
+    ascii_only = command("evaluate", run, env={"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"})
+    assert ascii_only.returncode == 0, ascii_only.stderr
+    assert "\\u21929" in ascii_only.stdout
+    read, write = os.pipe()
+    os.close(read)
+    gone = command("evaluate", run, stdout=write)
+    os.close(write)
+    assert (gone.returncode, gone.stderr) == (141, "")
 
 
 NO_NETWORK = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
@@ -119,7 +133,7 @@ def test_real_mnist_from_the_command(command, mnist_dir):
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["final"]["test_accuracy"] > 0.91  # measured: 0.9305
     verified = command("data", "verify", "--data-dir", str(mnist_dir))
-    assert "60,000 train and 10,000 test" in verified.stderr
+    assert "60,000 train and 10,000 test" in verified.stdout
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

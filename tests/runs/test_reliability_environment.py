@@ -94,7 +94,7 @@ def test_locale_c_40_columns_and_no_terminal(command, whole):
     matrix = json.loads((whole / "evaluation.json").read_text())["confusion_matrix"]
     for label, row in enumerate(matrix):  # every number whole, on one line
         assert [str(label), *map(str, row)] in [
-            line.split()[:11] for line in done.stderr.splitlines()
+            line.split()[:11] for line in done.stdout.splitlines()
         ]
 
 
