@@ -156,7 +156,7 @@ def show_run(run: Run, to: Console) -> None:
     table.add_row("at epoch", f"{loss['epoch']}", f"{accuracy['epoch']}")
     for column in table.columns[1:]:
         column.justify = "right"
-    _print_table(table, to)
+    print_table(table, to)
     show_confusions(run.evaluation, to)
     if run.path is not None:
         to.print(Text(f"run: {run.path}"), soft_wrap=True)
@@ -181,10 +181,10 @@ def show_matrix(matrix: np.ndarray, per_class: Sequence[float], to: Console) -> 
             for column, count in enumerate(row)
         ]
         table.add_row(str(label), *cells, f"{per_class[label]:.2%}")
-    _print_table(table, to)
+    print_table(table, to)
 
 
-def _print_table(table: Table, to: Console) -> None:
+def print_table(table: Table, to: Console) -> None:
     """At its natural width: rich would cut numbers to fit a narrow terminal."""
     needed = to.measure(table, options=to.options.update(max_width=500)).maximum
     type(to)(stderr=to.stderr, highlight=False, width=max(needed, to.width)).print(table)

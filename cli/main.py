@@ -15,6 +15,7 @@ from cli.commands import (
     parity,
     predict,
     report,
+    runs,
     study,
     sweep,
     train,
@@ -38,6 +39,7 @@ app.command("bench")(bench.command)
 app.command("evaluate")(evaluate.command)
 app.command("predict")(predict.command)
 app.command("report")(report.command)
+app.command("runs")(runs.command)
 app.add_typer(data.app, name="data")
 
 

@@ -6,6 +6,7 @@ Others use `trainer` (train, resume, load_run), `sweep` and `chains` (many), `ru
 """
 
 OPEN = (
+    "listing",
     "trainer",
     "sweep",
     "chains",

@@ -1,0 +1,53 @@
+"""`mnist-fn runs`."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli import options
+
+
+def command(
+    folder: Annotated[Path, typer.Argument(help="A folder of runs, or a run.")] = Path("runs"),
+    json: options.Json = False,
+) -> None:
+    """List the runs of a folder: what tells them apart, how far each is, the best of each."""
+    from rich.table import Table
+
+    from cli.console import answer, print_table
+    from cli.output import print_json
+    from mnist_fn.shared.errors import InputError
+    from mnist_fn.shared.runs.listing import differing, listed
+
+    found = listed(folder)
+    if json:
+        print_json({"folder": str(folder), "runs": [one.to_dict() for one in found]})
+        return
+    if not found:
+        raise InputError(f"{folder}: no runs in it; `mnist-fn train` makes one")
+    apart = [name for name in differing([one.header.config for one in found]) if name != "epochs"]
+    table = Table(box=None, pad_edge=False)
+    for name in ("run", "backend", *apart, "status", "epochs", "loss", "accuracy", "changed"):
+        left = name in ("run", "backend", "status", "changed")
+        table.add_column(name.replace("_", " "), justify="left" if left else "right")
+    for one in found:
+        config = one.header.config
+        best = one.best or {}
+        table.add_row(
+            one.path.name,
+            one.header.backend,
+            *(_shown(getattr(config, name)) for name in apart),
+            one.header.status,
+            f"{one.epochs}/{config.epochs}",
+            f"{best['test_loss']['value']:.5f}" if best else "",
+            f"{best['test_accuracy']['value']:.2%}" if best else "",
+            f"{one.changed:%Y-%m-%d %H:%M}",
+        )
+    print_table(table, answer())
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, tuple):
+        return "-".join(map(str, value)) or "linear"
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,58 @@
+"""`mnist-fn runs`: what is in a folder."""
+
+import json
+
+import pytest
+
+from mnist_fn import Config, Interrupted, Watch, train
+from mnist_fn.shared import backend as backends
+from mnist_fn.shared.runs.listing import differing, listed
+from tests.support.tiny_backend import TINY, Tiny
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """Two finished runs and one that was stopped."""
+    monkeypatch.setattr(backends, "find", lambda _: Tiny)
+    folder = tmp_path / "runs"
+    for name, l2 in (("a", 0.0), ("b", 3e-5)):
+        train(TINY.replace(l2=l2), backend="tiny", out=folder / name)
+    with pytest.raises(Interrupted):
+        rows = []
+        stop = Watch(on_epoch=rows.append, should_stop=lambda: bool(rows))
+        train(TINY.replace(seed=1), backend="tiny", out=folder / "c", watch=stop)
+    return folder
+
+
+def test_the_runs_of_a_folder(folder, in_process):
+    (folder / "not-a-run").mkdir()
+    done = in_process("runs", "--json")
+    assert done.returncode == 0, done.stderr
+    document = json.loads(done.stdout)
+    found = {one["run"]: one for one in document["runs"]}
+    assert list(found) == ["runs/a", "runs/b", "runs/c"]
+    assert [one["status"] for one in found.values()] == ["finished", "finished", "unfinished"]
+    assert [one["epochs"] for one in found.values()] == [4, 4, 1]
+    assert found["runs/b"]["config"]["l2"] == 3e-5
+    assert 0 < found["runs/a"]["best"]["test_accuracy"]["value"] <= 1
+
+
+def test_the_table_shows_what_differs_and_nothing_else(folder, in_process):
+    done = in_process("runs", "runs", env={"COLUMNS": "60"})
+    head, *rows = done.stdout.splitlines()
+    assert head.split() == [
+        *["run", "backend", "l2", "seed", "status", "epochs", "loss", "accuracy", "changed"]
+    ]
+    assert [row.split()[0] for row in rows] == ["a", "b", "c"]
+    assert "1/4" in rows[2]
+    assert listed(folder / "a")[0].path.name == "a"
+    assert differing([Config(), Config(l2=1.0), Config(hidden=())]) == ["hidden", "l2"]
+
+
+def test_nothing_there_is_one_line(tmp_path, in_process):
+    (tmp_path / "empty").mkdir()
+    for folder, said in (("empty", "no runs in it"), ("nowhere", "no such folder")):
+        done = in_process("runs", folder)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert said in done.stderr
+        assert done.stderr.count("\n") == 1
