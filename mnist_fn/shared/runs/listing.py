@@ -52,7 +52,7 @@ def listed(folder: Path) -> list[Listed]:
 def _one(path: Path, header: Header) -> Listed:
     directory = RunDirectory(path)
     try:
-        rows = metrics.read_csv(directory.metrics_file, header.config.epochs)
+        rows = metrics.read_at_most(directory.metrics_file, header.config.epochs)
     except InputError:  # none yet, or damaged: `evaluate` says which
         rows = []
     best = {name: metrics.best(rows, name) for name in BEST} if rows else None

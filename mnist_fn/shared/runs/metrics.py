@@ -65,6 +65,14 @@ def read_csv(path: Path, epochs: int) -> list[Row]:
     Raises:
         InputError: missing, fewer rows, epochs out of turn, or a value that is no number.
     """
+    rows = read_at_most(path, epochs)
+    if len(rows) < epochs:
+        raise damaged(path, f"{len(rows)} epochs, the checkpoint has {epochs}")
+    return rows
+
+
+def read_at_most(path: Path, epochs: int) -> list[Row]:
+    """As `read_csv`, of an unfinished run those that are there."""
     rows = []
     try:
         with open_plain(path) as file:
@@ -78,8 +86,6 @@ def read_csv(path: Path, epochs: int) -> list[Row]:
                 rows.append({**row, "epoch": number})
     except (ValueError, TypeError, KeyError, AttributeError, csv.Error) as error:
         raise damaged(path, error) from error
-    if len(rows) < epochs:
-        raise damaged(path, f"{len(rows)} epochs, the checkpoint has {epochs}")
     return rows
 
 
