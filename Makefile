@@ -20,6 +20,10 @@ $(VENV)/.tested: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test]'
 	@touch $@
 
+$(VENV)/.tested-all: $(VENV)/.tested
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[test,ray]'
+	@touch $@
+
 install: $(VENV)/.installed
 
 demo: install
@@ -35,7 +39,7 @@ types: $(VENV)/.tested
 test: lint types
 	$(BIN)/python -m pytest -n auto --dist loadfile -m 'not long'
 
-test-all: test
+test-all: $(VENV)/.tested-all test
 	$(BIN)/python -m pytest -n auto --dist loadfile -m long
 
 clean:

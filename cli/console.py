@@ -2,9 +2,9 @@
 on a terminal, plain text elsewhere.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Self
+from typing import Self, TypeVar
 
 import numpy as np
 from rich.console import Console
@@ -16,9 +16,10 @@ from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset
 from mnist_fn.shared.evaluation import Evaluation
 from mnist_fn.shared.runs.metrics import Row
-from mnist_fn.shared.runs.run import Run
+from mnist_fn.shared.runs.run import Place, Run, Watch
 from mnist_fn.shared.state import StateTree
 
+BarT = TypeVar("BarT", bound=Progress)
 console = Console(stderr=True, highlight=False)
 
 
@@ -89,7 +90,12 @@ class SweepView(_BarView):
         self._expected = [dict(each) for each in expected]
         self._epochs = sum(sum(each.values()) for each in expected)
         self._total, self._finished, self._running = sum(map(len, expected)), 0, ""
-        self._bar = Progress(
+        self._bar = self._made(Progress)
+        self._task = self._bar.add_task("", total=self._epochs)
+
+    @staticmethod
+    def _made(kind: type[BarT]) -> BarT:
+        return kind(
             TextColumn("{task.description}"),
             BarColumn(bar_width=None),
             TextColumn("{task.percentage:.0f} %"),
@@ -97,13 +103,22 @@ class SweepView(_BarView):
             console=console,
             disable=not console.is_terminal,
         )
-        self._task = self._bar.add_task("", total=self._epochs)
 
     def on_start(self, config: Config, dataset: Dataset, device: str, done: int) -> None:
         """A run begins; epochs that it has already are no work."""
         self._takes(config, config.epochs - done)
         self._running = f"{config.model} on {device}, epoch {{}} of {config.epochs}"
         self._show(done)
+
+    def on_places(self, places: list[Place]) -> None:
+        """What each worker does; there are none here."""
+
+    def on_lost(self, line: str, epochs: int) -> None:
+        """A worker is lost; there are none here."""
+
+    def watch(self, stop: Callable[[], bool]) -> Watch:
+        """What tells this view, and hears of a stop."""
+        return Watch(self.on_start, self.on_epoch, stop, self.on_places, self.on_lost)
 
     def on_epoch(self, row: Row) -> None:
         """Count an epoch of a run."""
@@ -113,6 +128,10 @@ class SweepView(_BarView):
     def stood(self, run: Run) -> None:
         """Count a run that was finished before."""
         self._takes(run.config, 0)
+        self._finished += 1
+
+    def ended(self) -> None:
+        """Count what is no run."""
         self._finished += 1
 
     def _takes(self, config: Config, epochs: int) -> None:

@@ -3,15 +3,19 @@
 import shlex
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from mnist_fn.shared.config import DATASETS, MODELS, OPTIMIZERS, PRECISIONS, Config
 from mnist_fn.shared.errors import InputError
 
+if TYPE_CHECKING:
+    from mnist_fn.shared.runs.cluster import Staff
+
 _STUDY = "The experiment"
 _WHERE = "Where"
+MAX_WORKERS = 10_000
 
 
 def _option(text: str, *names: str, panel: str = _STUDY, **more: Any) -> Any:
@@ -42,6 +46,15 @@ DataDir = Annotated[
         panel=_WHERE,
     ),
 ]
+Workers = Annotated[
+    int | None,
+    _option("Processes that train, on this machine (needs mnist-fn[ray]).", panel=_WHERE),
+]
+Threads = Annotated[int | None, _option("Of each worker. Default: 1.", panel=_WHERE)]
+Cluster = Annotated[
+    str | None,
+    _option("Workers of a Ray cluster: auto, or the HOST:PORT of its head.", panel=_WHERE),
+]
 Json = Annotated[
     bool,
     typer.Option("--json", help="One JSON document on stdout.", rich_help_panel="Output"),
@@ -51,6 +64,35 @@ Json = Annotated[
 def command_line() -> str:
     """This very command, as it is kept beside what it found."""
     return shlex.join(["mnist-fn", *sys.argv[1:]])
+
+
+def staff(workers: int | None, threads: int | None, cluster: str | None) -> "Staff | None":
+    """The workers that were asked for; None if this process is to train.
+
+    Raises:
+        InputError: a number out of its range, or threads of no worker.
+    """
+    if workers is None and cluster is None:
+        if threads is not None:
+            raise InputError(f"--threads {threads}: of each worker; give --workers too")
+        return None
+    if workers is not None and not 1 <= workers <= MAX_WORKERS:
+        raise InputError(f"--workers {workers}: must be between 1 and {MAX_WORKERS}")
+    if threads is not None and not 1 <= threads <= 1024:
+        raise InputError(f"--threads {threads}: must be between 1 and 1024")
+    if cluster is not None and cluster != "auto" and not _host_and_port(cluster):
+        raise InputError(
+            f"--cluster {cluster[:60]!r}: expected auto, or the head's HOST:PORT, on a machine "
+            "of the cluster"
+        )
+    from mnist_fn.shared.runs.cluster import Staff
+
+    return Staff(workers, threads or 1, cluster)
+
+
+def _host_and_port(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    return bool(host) and "/" not in host and port.isdecimal() and 0 < int(port) < 2**16
 
 
 def hidden_from(model: str | None, hidden: str | None) -> tuple[int, ...] | None:

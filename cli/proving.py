@@ -2,19 +2,22 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import typer
 from rich.table import Table
 from rich.text import Text
 
 from cli import options
 from cli.console import console
+from cli.stopping import stoppable
 from cli.training import train_all
+from cli.workers import crew_of, view_of
 from mnist_fn.shared import backend as backends
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset, load
-from mnist_fn.shared.errors import InputError
-from mnist_fn.shared.parity import levels
+from mnist_fn.shared.errors import InputError, Interrupted
+from mnist_fn.shared.parity import handed, levels
 from mnist_fn.shared.parity.checks import Rung
 from mnist_fn.shared.parity.levels import STATISTICS_EPOCHS, Plan
 from mnist_fn.shared.parity.statistics import compare_runs
@@ -22,8 +25,26 @@ from mnist_fn.shared.runs.records import machine, versions
 from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.storage import write_sealed
 
+if TYPE_CHECKING:
+    from mnist_fn.shared.runs.cluster import Staff
 
-def prove(plan: Plan, data_dir: Path | None, out: Path | None, seeds: int) -> dict[str, Any]:
+
+def staff_for(plan: Plan, staff: "Staff | None") -> "Staff | None":
+    """The workers for a level; InputError if it has nothing to give to them."""
+    if staff is not None and plan.level not in ("statistics", "horizon"):
+        raise InputError(f"{staff.option}: for --level statistics and horizon, not {plan.level}")
+    if staff is not None and plan.level == "horizon" and len(set(plan.devices)) > 1:
+        raise InputError(f"{staff.option}: a horizon's worker has one --device for both sides")
+    return staff
+
+
+def prove(
+    plan: Plan,
+    data_dir: Path | None,
+    out: Path | None,
+    seeds: int,
+    staff: "Staff | None" = None,
+) -> dict[str, Any]:
     """Run a level and show it; the document of all that was measured.
 
     Raises:
@@ -34,10 +55,11 @@ def prove(plan: Plan, data_dir: Path | None, out: Path | None, seeds: int) -> di
     dataset = load(plan.dataset, data_dir)
     devices = _devices(plan, dataset)
     if plan.level == "statistics":
-        found = _statistics(plan, dataset, data_dir, out or Path("runs"), seeds)
+        found = _statistics(plan, dataset, data_dir, out or Path("runs"), seeds, staff)
         passed = all(one["tost"]["verdict"] == "equivalent" for one in found)
     elif plan.level == "horizon":
-        found = _horizons(plan, dataset)
+        found = _horizons(plan, dataset) if staff is None else _handed(plan, data_dir, staff)
+        _show_horizons(found)
         passed = all(one["claims"][0]["holds"] for one in found)  # against all twins
     else:
         found = levels.climb_all(plan, dataset, _show_name, _show_rung)
@@ -124,7 +146,31 @@ def _horizons(plan: Plan, dataset: Dataset) -> list[dict[str, Any]]:
         if epoch % 10 == 0:
             console.print(f"epoch {epoch}/{levels.HORIZON_EPOCHS}", style="dim")
 
-    found = levels.horizons(plan, dataset, on_epoch)
+    return levels.horizons(plan, dataset, on_epoch)
+
+
+def _handed(plan: Plan, data_dir: Path | None, staff: "Staff") -> list[dict[str, Any]]:
+    """The same by workers, in the plan's order."""
+    experiments = list(plan.experiments(epochs=levels.HORIZON_EPOCHS))
+    found: list[dict[str, Any]] = []
+    with stoppable() as stop:
+        try:
+            with (
+                crew_of(staff, plan.dataset, data_dir, plan.devices[0]) as crew,
+                view_of(crew, {config: config.epochs for _, config in experiments}) as view,
+            ):
+                assert crew is not None  # noqa: S101 - there is a staff
+                for name, measured in handed.horizons(plan, crew, view.watch(stop)):
+                    view.ended()
+                    found.append({**name, **measured})
+        except Interrupted as reason:
+            console.print(f"{reason}; the same command begins these anew", soft_wrap=True)
+            raise typer.Exit(stop.exit_code) from None
+    order = [name for name, _ in experiments]
+    return sorted(found, key=lambda one: order.index({name: one[name] for name in order[0]}))
+
+
+def _show_horizons(found: list[dict[str, Any]]) -> None:
     for one in found:
         _show_name({name: one[name] for name in ("model", "optimizer", "precision")})
         table = Table(box=None, pad_edge=False)
@@ -142,7 +188,6 @@ def _horizons(plan: Plan, dataset: Dataset) -> list[dict[str, Any]]:
             console.print(
                 f"no sooner than the {claim['twins']}s, within a factor {one['factor']:g}: {holds}"
             )
-    return found
 
 
 def _when(unit: str, number: int | None) -> str:
@@ -150,7 +195,12 @@ def _when(unit: str, number: int | None) -> str:
 
 
 def _statistics(
-    plan: Plan, dataset: Dataset, data_dir: Path | None, out: Path, seeds: int
+    plan: Plan,
+    dataset: Dataset,
+    data_dir: Path | None,
+    out: Path,
+    seeds: int,
+    staff: "Staff | None",
 ) -> list[dict[str, Any]]:
     sides, names = [], []
     for name, device, precision in zip(
@@ -160,7 +210,7 @@ def _statistics(
         names, own = zip(*side.experiments(epochs=STATISTICS_EPOCHS), strict=True)
         configs = [config.replace(seed=seed) for config in own for seed in range(seeds)]
         folder = out if len(set(plan.devices)) == 1 else out / device
-        sides.append(_trained(configs, name, device, data_dir, folder))
+        sides.append(_trained(configs, name, device, data_dir, folder, staff))
     found = []
     for i, name in enumerate(names):
         left, right = (runs[i * seeds : (i + 1) * seeds] for runs in sides)
@@ -171,10 +221,15 @@ def _statistics(
 
 
 def _trained(
-    configs: list[Config], name: str, device: str, data_dir: Path | None, out: Path
+    configs: list[Config],
+    name: str,
+    device: str,
+    data_dir: Path | None,
+    out: Path,
+    staff: "Staff | None",
 ) -> list[Run]:
     where = {"device": device, "data_dir": data_dir, "memory": None}
-    runs, lost = train_all(configs, name, out, force=False, where=where)
+    runs, lost = train_all(configs, name, out, force=False, where=where, staff=staff)
     if lost:
         raise InputError(f"--backends {name}: {lost[0]}")
     for run in runs:

@@ -45,6 +45,9 @@ def command(
             rich_help_panel="Where",
         ),
     ] = "auto",
+    workers: options.Workers = None,
+    threads: options.Threads = None,
+    cluster: options.Cluster = None,
     out: Annotated[
         Path | None,
         typer.Option(
@@ -81,9 +84,10 @@ def command(
         precisions=options.words(precision),
         dataset=options.resolved(dataset, data_dir),
     )
+    staff = proving.staff_for(plan, options.staff(workers, threads, cluster))
     if out is not None:
         make_folder(out)  # before anything is measured for it
-    document = proving.prove(plan, data_dir, out, seeds)
+    document = proving.prove(plan, data_dir, out, seeds, staff)
     if out is not None:
         proving.write(out, document)
     if json:

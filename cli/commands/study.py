@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from mnist_fn.shared.config import Config
+    from mnist_fn.shared.runs.cluster import Staff
     from mnist_fn.shared.runs.library import Records
 
 BACKENDS = ("jax", "torch")
@@ -41,6 +42,9 @@ def command(
     dataset: options.DatasetName = None,
     data_dir: options.DataDir = None,
     device: options.Device = "auto",
+    workers: options.Workers = None,
+    threads: options.Threads = None,
+    cluster: options.Cluster = None,
     out: Annotated[
         Path | None,
         _option("Folder of the runs. Default: runs, or runs-quick for a quick one."),
@@ -74,7 +78,9 @@ def command(
     needs = experiments.needed(chosen, range(seed, seed + seeds))
     out = out or Path("runs-quick" if quick else "runs")
     names = BACKENDS if backend == "both" else (backend,)
-    records, diverged = _train(needs, names, out, {"device": device, "data_dir": data_dir})
+    where = {"device": device, "data_dir": data_dir}
+    staff = options.staff(workers, threads, cluster)
+    records, diverged = _train(needs, names, out, where, staff)
     found = study_report.document(
         {experiment.name: experiment for experiment in chosen},
         records,
@@ -104,27 +110,35 @@ def _warning(quick: bool, base: "Config") -> str | None:
 
 
 def _train(
-    needs: "Mapping[Config, bool]", backends: tuple[str, ...], out: Path, how: dict[str, Any]
+    needs: "Mapping[Config, bool]",
+    backends: tuple[str, ...],
+    out: Path,
+    where: dict[str, Any],
+    staff: "Staff | None",
 ) -> "tuple[dict[str, Records], list[str]]":
     """Records of each backend, and what was said of runs that diverged."""
-    from cli.console import SweepView, console
+    from cli.console import console
     from cli.stopping import stoppable
-    from mnist_fn.shared.backend import find
+    from cli.workers import crew_of, view_of
+    from mnist_fn.shared.backend import check, find
     from mnist_fn.shared.runs import chains
     from mnist_fn.shared.runs.library import Records
-    from mnist_fn.shared.runs.run import Watch
 
     for name in backends:
-        find(name)
+        check(name) if staff else find(name)
     todo = {name: chains.targets(needs, out, name) for name in backends}
     records, diverged = {name: Records() for name in backends}, []
     with stoppable() as stop:
         try:
             expected = [chains.epochs_left(own, out, name) for name, own in todo.items()]
-            with SweepView(*expected) as view:
-                watch = Watch(view.on_start, view.on_epoch, stop)
+            dataset = next(iter(needs)).dataset
+            with (
+                crew_of(staff, dataset, where["data_dir"], where["device"]) as crew,
+                view_of(crew, *expected) as view,
+            ):
+                how = {**where, "watch": view.watch(stop), "crew": crew}
                 for name, configs in todo.items():
-                    for _, run in chains.train(configs, name, out, watch=watch, **how):
+                    for _, run in chains.train(configs, name, out, **how):
                         if isinstance(run, InputError):
                             diverged.append(str(run))
                             continue
@@ -153,7 +167,7 @@ def _show(found: Mapping[str, Any], out: Path, to: "Console") -> None:
         if found["numbers"]:
             to.print(f"{name}: {study_report.outcome(found, name)}", soft_wrap=True)
     for line in found["diverged"]:
-        to.print(f"diverged: {line}", soft_wrap=True)
+        to.print(f"not finished: {line}", soft_wrap=True)
     if found["warning"]:
         to.print(found["warning"], style="bold red", soft_wrap=True)
     to.print(f"report: {out / 'study.md'}, {out / 'study.json'}", soft_wrap=True)

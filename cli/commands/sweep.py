@@ -45,6 +45,9 @@ def command(
     validation: options.Validation = None,
     data_dir: options.DataDir = None,
     device: options.Device = "auto",
+    workers: options.Workers = None,
+    threads: options.Threads = None,
+    cluster: options.Cluster = None,
     max_memory: Annotated[
         str | None,
         _option("For data and models together, such as 8G. Default: what the device has."),
@@ -93,7 +96,8 @@ def command(
     )
     backend = backend or "jax"
     where = {"device": device, "data_dir": data_dir, "memory": options.size_in_bytes(max_memory)}
-    runs, lost = train_all(configs, backend, out, force, where)
+    staff = options.staff(workers, threads, cluster)
+    runs, lost = train_all(configs, backend, out, force, where, staff)
     found = cells(runs)
     chosen = best(found, measure)
     _show(found, chosen, lost, answer(json))
@@ -136,7 +140,7 @@ def _show(found: "list[Cell]", chosen: "list[Best]", lost: list[str], to: "Conso
     for one in chosen:
         to.print(_sentence(one), soft_wrap=True)
     for line in lost:
-        to.print(f"diverged: {line}", soft_wrap=True)
+        to.print(f"not finished: {line}", soft_wrap=True)
 
 
 def _figure(cell: "Cell", measure: str) -> str:

@@ -176,6 +176,11 @@ def names() -> list[str]:
     return sorted({point.name for point in entry_points(group=GROUP)})
 
 
+def check(name: str) -> None:
+    """InputError if there is no such backend; it is not imported."""
+    _point(name)
+
+
 def find(name: str) -> MakeBackend:
     """The maker of a backend, by its entry point's name.
 

@@ -1,8 +1,9 @@
 """Are two backends the same experiment? The ladder, its levels, twins, the horizon, statistics.
 
 Others use `levels` (what is asked for), `ladder` (climb), `checks` (Pair, Rung), `horizon`,
-`statistics`, and `causes`: why two programs part, for plain tensors of any model
-(`causes.update.explain_update(rule, grads, before, after)` and its like; see that package).
+`statistics`, `handed` (horizons at workers), and `causes`: why two programs part, for plain tensors
+of any model (`causes.update.explain_update(rule, grads, before, after)` and its like; see that
+package).
 """
 
-OPEN = ("levels", "ladder", "checks", "horizon", "statistics", "causes")
+OPEN = ("levels", "ladder", "checks", "horizon", "statistics", "handed", "causes")

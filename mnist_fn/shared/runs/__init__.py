@@ -3,6 +3,7 @@
 Others use `trainer` (train, resume, load_run), `sweep` and `chains` (many), `run` (Run, Watch),
 `records`, `header` and `metrics` (what a folder holds), `library` (the runs that are there),
 `comparison` (what a sweep says), `opening` (check_same_data) and `checkpoint` (weights_digest).
+Runs at workers: `cluster` (Ray, which it alone imports), `crew` (the driver), `mailbox` (a worker).
 """
 
 OPEN = (
@@ -18,4 +19,7 @@ OPEN = (
     "comparison",
     "opening",
     "checkpoint",
+    "cluster",
+    "crew",
+    "mailbox",
 )

@@ -34,7 +34,7 @@ from mnist_fn.shared.storage import read_sealed, write_atomically, write_sealed
 from mnist_fn.shared.streams import blank_state, initial_state
 
 SCHEMA = 1
-_PACKAGES = ("mnist-fn", "numpy", "jax", "jaxlib", "flax", "optax", "torch")
+PACKAGES = ("mnist-fn", "numpy", "jax", "jaxlib", "flax", "optax", "torch")
 
 
 class RunDirectory:
@@ -217,7 +217,7 @@ def slug(config: Config, backend: str) -> str:
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that a result may depend on, none imported."""
     found = {"python": platform.python_version()}
-    for package in _PACKAGES:
+    for package in PACKAGES:
         try:
             found[package] = version(package)
         except PackageNotFoundError:

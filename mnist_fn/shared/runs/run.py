@@ -73,9 +73,25 @@ class Run:
 
 
 @dataclass(frozen=True)
+class Place:
+    """A worker and what it does."""
+
+    where: str  # host and process
+    what: str = ""  # nothing: it waits
+    epoch: int = 0  # that it has done
+    epochs: int = 0  # of all
+
+
+@dataclass(frozen=True)
 class Watch:
-    """How a caller follows and stops a run; the defaults do neither."""
+    """How a caller follows and stops a run; the defaults do neither.
+
+    `on_places` and `on_lost` are of runs that workers train: where each is, and what was lost
+    with a worker, in words and in epochs.
+    """
 
     on_start: Callable[[Config, Dataset, str, int], None] = lambda *_: None
     on_epoch: Callable[[Row], None] = lambda _: None
     should_stop: Callable[[], bool] = lambda: False
+    on_places: Callable[[list[Place]], None] = lambda _: None
+    on_lost: Callable[[str, int], None] = lambda *_: None

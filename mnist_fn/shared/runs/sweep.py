@@ -12,8 +12,10 @@ from mnist_fn.shared.backend import Group
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset, load_for
 from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.runs.crew import Crew
 from mnist_fn.shared.runs.loop import Job
 from mnist_fn.shared.runs.opening import Opened, open_run
+from mnist_fn.shared.runs.received import Received
 from mnist_fn.shared.runs.records import RunDirectory, slug
 from mnist_fn.shared.runs.run import Run, Watch
 from mnist_fn.shared.runs.shapes import batched, by_shape, shared_group, single_group
@@ -62,6 +64,7 @@ def sweep(
     memory: int | None = None,
     force: bool = False,
     watch: Watch | None = None,
+    crew: Crew | None = None,
 ) -> Iterator[Result]:
     """Train every config and yield each run when it is done; finished ones are read.
 
@@ -79,6 +82,8 @@ def sweep(
         memory: bytes that the models and the data may take on all devices together.
         force: train finished runs anew.
         watch: `on_start` and `on_epoch` are called for each run.
+        crew: workers that train; this process then only writes. `device` is theirs, and `out` a
+            folder. A run whose worker was lost too often yields that as its error.
 
     Raises:
         InputError: bad data, device or folder; another run in a run's folder.
@@ -94,9 +99,12 @@ def sweep(
         force,
         watch or Watch(),
     )
-    backends.find(backend)
+    backends.check(backend) if crew else backends.find(backend)
     # all folders are looked at before anything is trained: a damaged one is known now
     shapes = [[campaign.glance(config) for config in shape] for shape in by_shape(configs)]
+    if crew is not None:
+        yield from campaign.hand_out(shapes, crew)
+        return
     for shape in shapes:
         yield from campaign.train_shape(shape)
 
@@ -136,13 +144,33 @@ class _Campaign:
         opened = open_run(config, directory)
         return _Glance(config, len(opened.rows), opened.finished)
 
-    def train_shape(self, shape: Sequence[_Glance]) -> Iterator[Result]:
+    def _stored(self, shape: Sequence[_Glance]) -> Iterator[Result]:
         for glance in shape:
             if glance.finished:
                 yield (
                     glance.config,
                     open_run(glance.config, self._directory(glance.config)).stored(),
                 )
+
+    def hand_out(self, shapes: Sequence[Sequence[_Glance]], crew: Crew) -> Iterator[Result]:
+        """Have all trained by workers, as they come to be free."""
+        works = []
+        for shape in shapes:
+            yield from self._stored(shape)
+            for equal in _equally_far([glance for glance in shape if not glance.finished]):
+                for chunk in batched(equal, crew.models(len(equal))):
+                    works.append(self._work([glance.config for glance in chunk], crew))
+        yield from crew.work(works, self.watch)
+
+    def _work(self, configs: list[Config], crew: Crew) -> Received:
+        if self.out is None:
+            raise ValueError("workers need a folder to write to")
+        runs = [(config, RunDirectory(self.out / slug(config, self.backend))) for config in configs]
+        how = (self.backend, crew.device, self.memory, crew.dataset)
+        return Received(runs, *how, self.watch, self.force)
+
+    def train_shape(self, shape: Sequence[_Glance]) -> Iterator[Result]:
+        yield from self._stored(shape)
         todo = [glance for glance in shape if not glance.finished]
         if not todo:
             return
