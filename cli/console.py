@@ -33,6 +33,17 @@ def answer(json: bool = False) -> Console:
     return console if json else _Answer(highlight=False)
 
 
+_SAID: set[str] = set()
+
+
+def say_once(dataset: Dataset) -> None:
+    """What is to be said of a dataset, once a process however many runs are on it."""
+    for line in dataset.notes:
+        if line not in _SAID:
+            _SAID.add(line)
+            console.print(line, soft_wrap=True, markup=False)
+
+
 class _BarView:
     """What a bar on a terminal is within: it is shown while the block runs."""
 
@@ -61,6 +72,7 @@ class TrainingView(_BarView):
 
     def on_start(self, config: Config, dataset: Dataset, device: str, done: int) -> None:
         """Say what is about to be trained."""
+        say_once(dataset)
         console.print(
             f"{config.model} on {dataset.name}: {len(dataset.train):,} train, "
             f"{len(dataset.test):,} test; {config.epochs} epochs on {device}"
@@ -106,6 +118,7 @@ class SweepView(_BarView):
 
     def on_start(self, config: Config, dataset: Dataset, device: str, done: int) -> None:
         """A run begins; epochs that it has already are no work."""
+        say_once(dataset)
         self._takes(config, config.epochs - done)
         self._running = f"{config.model} on {device}, epoch {{}} of {config.epochs}"
         self._show(done)

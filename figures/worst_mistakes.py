@@ -27,7 +27,7 @@ def plot(
     """
     figure = ax or style.new_figure(3.9)
     run = min(records, key=lambda run: run.config.seed)
-    test = load_for(run.config, data_dir).test
+    test = load_for(run.config, data_dir, form=run.form).test
     wrong = np.flatnonzero(run.evaluation.predictions != test.labels)
     images = test.take(wrong)
     logits = forward(run.weights, scale_pixels(images.images, "float64"))

@@ -7,7 +7,13 @@ import typer
 from cli import options
 
 app = typer.Typer(help="The datasets' files: fetch, verify, path.", no_args_is_help=True)
-Name = Annotated[str, typer.Option("--dataset", help="mnist, fashion-mnist or kmnist.")]
+Name = Annotated[
+    str,
+    typer.Option(
+        "--dataset",
+        help="mnist, fashion-mnist, kmnist, or a set in --data-dir such as emnist-letters.",
+    ),
+]
 
 
 @app.command()
@@ -38,13 +44,15 @@ def path(dataset: Name = "mnist", data_dir: options.DataDir = None) -> None:
 
 
 def _load(dataset: str, data_dir, download: bool) -> None:
-    from cli.console import answer
+    from cli.console import answer, say_once
     from mnist_fn.shared.data.datasets import load
-    from mnist_fn.shared.data.sources import check_name
+    from mnist_fn.shared.data.sources import TORCHVISION, check_name
 
     loaded = load(check_name(dataset), data_dir, download)
+    known = "as it should be" if dataset in TORCHVISION else "read whole"
     answer().print(
         f"{loaded.name}: {len(loaded.train):,} train and {len(loaded.test):,} test images of "
-        f"{'x'.join(map(str, loaded.train.images.shape[1:]))}, content as it should be "
-        f"(SHA-256 {loaded.sha256[:16]})"
+        f"{'x'.join(map(str, loaded.train.images.shape[1:]))}, "
+        f"{loaded.classes} classes, content {known} (SHA-256 {loaded.sha256[:16]})"
     )
+    say_once(loaded)

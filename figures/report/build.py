@@ -116,7 +116,7 @@ def _header(run: Run) -> Any:
 
 def _test_digits(run: Run, data_dir: Path | None) -> Digits | Missing:
     try:
-        dataset = load_for(run.config, data_dir, download=False)
+        dataset = load_for(run.config, data_dir, download=False, form=run.form)
         check_same_data(_header(run), dataset)
     except InputError as error:
         if data_dir is not None:

@@ -83,8 +83,6 @@ def corrupt(kind, folder):
         images.write_bytes(bytes([0, 0, 8, 3]) + struct.pack(">3I", 0, 28, 28))
     elif kind == "sizes":
         labels.write_bytes(idx_bytes(np.zeros(39)))
-    elif kind == "label":
-        labels.write_bytes(idx_bytes(np.full(40, 10)))
     elif kind == "shape":
         images.write_bytes(idx_bytes(np.zeros((40, 5, 6))))
     elif kind == "broken gzip":
@@ -104,7 +102,6 @@ def corrupt(kind, folder):
         ("huge claim", "2147483648 x 28 x 28"),
         ("no images", "0 x 28 x 28"),
         ("sizes", "39 labels for 40 images"),
-        ("label", "label 10, expected 0 to 9"),
         ("shape", "images of 6x6, those of train are 5x6"),
         ("broken gzip", "broken gzip"),
         ("folder", "not found"),

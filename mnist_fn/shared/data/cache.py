@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mnist_fn.shared.data.idx import read_idx
+from mnist_fn.shared.data.arrays import read_array
 from mnist_fn.shared.data.sources import cache_folder
 
 MIN_BYTES = 2**20  # smaller files are read as quickly as found in the cache
@@ -27,15 +27,15 @@ class IdxFile:
 
 
 def read_through_cache(path: Path, dimensions: int) -> IdxFile:
-    """Read an IDX file, from the cache if it is there. Errors as for `idx.read_idx`."""
+    """Read a set's file, from the cache if it is there. Errors as for `arrays.read_array`."""
     folder = cache_folder("data-decompressed")
     if folder is None:
-        return IdxFile(*read_idx(path, dimensions))
+        return IdxFile(*read_array(path, dimensions))
     entry = folder / hashlib.sha256(os.fsencode(path.absolute())).hexdigest()[:32]
     if (cached := _read(entry, path, dimensions)) is not None:
         return cached
     before = _stamp(path) if path.is_file() else None  # before reading: a change meanwhile shows
-    array, digest = read_idx(path, dimensions)
+    array, digest = read_array(path, dimensions)
     if before is not None and array.nbytes >= MIN_BYTES:
         _write(entry, before, array, digest)
     return IdxFile(array, digest)

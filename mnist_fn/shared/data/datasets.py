@@ -11,11 +11,19 @@ from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.cache import read_through_cache
 from mnist_fn.shared.data.download import fetch
 from mnist_fn.shared.data.form import MNIST, Form
-from mnist_fn.shared.data.sources import SHA256, SHA256_GZ, files_in, find, not_found
+from mnist_fn.shared.data.reading import Asked, as_classes, as_pictures, form_of, notes
+from mnist_fn.shared.data.sets import FileSet
+from mnist_fn.shared.data.sources import (
+    SHA256,
+    SHA256_GZ,
+    TORCHVISION,
+    files_in,
+    find,
+    find_set,
+    not_found,
+)
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.streams import permutation
-
-CLASSES = 10
 
 
 @dataclass(frozen=True)
@@ -60,43 +68,60 @@ class Dataset:
         return int(np.prod(self.train.images.shape[1:]))
 
 
-def load(name: str, data_dir: Path | None = None, download: bool = True) -> Dataset:
+def load(
+    name: str, data_dir: Path | None = None, download: bool = True, asked: Asked | None = None
+) -> Dataset:
     """Load a dataset by name; see `find` for where its files are looked for.
 
     Args:
-        name: one of DATASETS.
+        name: one of DATASETS, or what the names of its files begin with.
         data_dir: a folder with the four files; then they are looked for nowhere else.
         download: fetch through torchvision what is not found.
+        asked: what is known of its classes and pictures beforehand.
 
     Raises:
         InputError: not found, not fetched, or its content is not what it should be.
     """
     if name == "digits":
         return _digits()
-    paths = find(name, data_dir)
-    if paths is None and download:
-        paths = files_in(fetch(name), name)
-    if paths is None:
+    files = find_set(name, data_dir)
+    if files is None and download and name in TORCHVISION:
+        files = files_in(fetch(name), name)
+    if files is None:
         raise InputError(not_found(name, data_dir))
-    arrays, digests = [], []
-    for index, path in enumerate(paths):
-        _check_gz(name, index, path)
-        file = read_through_cache(path, dimensions=1 if index % 2 else 3)
-        _check_content(name, index, path, file.digest)
-        arrays.append(file.array)
-        digests.append(file.digest)
-    train, test = Split(arrays[0], arrays[1]), Split(arrays[2], arrays[3])
-    _check_sizes(paths, train, test)
-    return Dataset(name, train, test, hashlib.sha256("".join(digests).encode()).hexdigest())
+    arrays, sha256 = _read(name, files)
+    asked = replace(asked or Asked(), ten=name in TORCHVISION)
+    form = form_of(files, name, arrays[0], arrays[1::2], asked)
+    train, test = (
+        Split(as_pictures(images, form, form.turned), as_classes(labels, form, path))
+        for images, labels, path in zip(arrays[::2], arrays[1::2], files.paths[1::2], strict=True)
+    )
+    if name in TORCHVISION:
+        return Dataset(name, train, test, sha256, form=form)
+    said = notes(form, files.name or name, train.images,
+                 {"training": train.labels, "test": test.labels})  # fmt: skip
+    return Dataset(name, train, test, sha256, form=form, notes=tuple(said))
 
 
-def load_for(config: Config, data_dir: Path | None = None, download: bool = True) -> Dataset:
+def load_for(
+    config: Config,
+    data_dir: Path | None = None,
+    download: bool = True,
+    form: Form | None = None,
+) -> Dataset:
     """The dataset of a config, its validation split held out of train.
+
+    Args:
+        config: names the dataset and how its pictures are read.
+        data_dir: as for `load`.
+        download: as for `load`.
+        form: of the run that goes on with it: its classes are the run's, in its order.
 
     Raises:
         InputError: as `load`; a validation split or a batch that train can't give.
     """
-    return hold_out(load(config.dataset, data_dir, download), config)
+    asked = Asked(config.orientation, config.ink, form)
+    return hold_out(load(config.dataset, data_dir, download, asked), config)
 
 
 def hold_out(dataset: Dataset, config: Config) -> Dataset:
@@ -175,16 +200,31 @@ def _compare(name: str, path: Path, expected: str, found: str) -> None:
         )
 
 
-def _check_sizes(paths: list[Path], train: Split, test: Split) -> None:
-    for path, split in ((paths[1], train), (paths[3], test)):
-        if len(split.images) != len(split.labels):
-            raise InputError(f"{path}: {len(split.labels)} labels for {len(split.images)} images")
-        if (largest := int(split.labels.max())) >= CLASSES:
-            raise InputError(f"{path}: label {largest}, expected 0 to {CLASSES - 1}")
-    if train.images.shape[1:] != test.images.shape[1:]:
+def _read(name: str, files: FileSet) -> tuple[list[np.ndarray], str]:
+    """The raw arrays in the order of PARTS, and the digest of their contents' digests."""
+    arrays, digests = [], []
+    for index, path in enumerate(files.paths):
+        _check_gz(name, index, path)
+        file = read_through_cache(path, dimensions=1 if index % 2 else 3)
+        _check_content(name, index, path, file.digest)
+        arrays.append(file.array)
+        digests.append(file.digest)
+    for index in (1, 3):
+        _check_counts(files.paths[index], arrays[index - 1], arrays[index])
+    _check_shapes(files.paths[2], arrays[0], arrays[2])
+    return arrays, hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def _check_counts(path: Path, images: np.ndarray, labels: np.ndarray) -> None:
+    if len(images) != len(labels):
+        raise InputError(f"{path}: {len(labels)} labels for {len(images)} images")
+
+
+def _check_shapes(path: Path, train: np.ndarray, test: np.ndarray) -> None:
+    if train.shape[1:] != test.shape[1:]:
         raise InputError(
-            f"{paths[2]}: images of {'x'.join(map(str, test.images.shape[1:]))}, "
-            f"those of train are {'x'.join(map(str, train.images.shape[1:]))}"
+            f"{path}: images of {'x'.join(map(str, test.shape[1:]))}, "
+            f"those of train are {'x'.join(map(str, train.shape[1:]))}"
         )
 
 

@@ -3,7 +3,8 @@
 import os
 from pathlib import Path
 
-from mnist_fn.shared.config import DATASETS
+from mnist_fn.shared.config import DATASETS, Config
+from mnist_fn.shared.data.sets import FileSet, listed, sets_in
 from mnist_fn.shared.errors import InputError
 
 FILES = (
@@ -12,6 +13,7 @@ FILES = (
     "t10k-images-idx3-ubyte",
     "t10k-labels-idx1-ubyte",
 )
+_ARCHIVES = {"emnist": "EMNIST", "qmnist": "QMNIST"}  # torchvision's folders of others
 TORCHVISION = {"mnist": "MNIST", "fashion-mnist": "FashionMNIST", "kmnist": "KMNIST"}
 
 # MNIST: of the decompressed files. The two others publish their .gz files' digests only.
@@ -40,13 +42,21 @@ SHA256_GZ = {
 
 
 def find(name: str, data_dir: Path | None = None) -> list[Path] | None:
+    """The paths of `find_set`, images and labels of train, then of test."""
+    found = find_set(name, data_dir)
+    return None if found is None else found.paths
+
+
+def find_set(name: str, data_dir: Path | None = None) -> FileSet | None:
     """The four files of a dataset, or None: in `data_dir` alone if given, else in the folder
     that MNIST_FN_DATA names, then in the user's cache.
 
-    Each may lie flat or in torchvision's layout (`MNIST/raw/`), gzipped or not.
+    Each may lie flat, in torchvision's layout (`MNIST/raw/`) or in a folder of its own name, under
+    any of the names that people have (see `sets`), gzipped or not.
 
     Raises:
-        InputError: `data_dir` is given and the files are not there.
+        InputError: `data_dir` is given and the files are not there, or hold several sets of which
+            `idx` is none.
     """
     if data_dir is not None:
         found = files_in(data_dir, name)
@@ -89,38 +99,70 @@ def cache_folder(name: str) -> Path | None:
     return folder if os.access(folder, os.W_OK) else None
 
 
-def files_in(folder: Path, name: str) -> list[Path] | None:
-    """The four files of a dataset in a folder, None if one is missing."""
-    places = [folder]
-    if name in TORCHVISION:
-        places += [folder / TORCHVISION[name] / "raw", folder / name]
+def files_in(folder: Path, name: str) -> FileSet | None:
+    """The four files of a dataset in a folder, None if one is missing.
+
+    `idx` is the set whose files' names begin with nothing, else the only one that there is.
+
+    Raises:
+        InputError: `idx`, and the folder holds several others.
+    """
+    return next((one for one in _candidates(folder, name) if not one.missing), None)
+
+
+def _candidates(folder: Path, name: str) -> list[FileSet]:
+    """The sets of a folder that a dataset's name may mean, the likeliest first."""
     # Where only the .gz digest is known, the .gz is the file to read.
-    endings = (".gz", "") if name in SHA256_GZ else ("", ".gz")
-    for place in places:
-        found = [
-            next((path for end in endings if (path := place / (file + end)).is_file()), None)
-            for file in FILES
-        ]
-        if all(found):
-            return [path for path in found if path is not None]
-    return None
+    there = sets_in(folder, zipped_first=name in SHA256_GZ)
+    if name == "idx":
+        if "" in there:
+            return [there[""]]
+        whole = [one for one in there.values() if not one.missing]
+        if len(whole) > 1:
+            raise InputError(
+                f"{folder}: holds several sets ({listed(whole)}); choose one with --dataset "
+                f"{whole[0].name}"
+            )
+        return whole or list(there.values())
+    found = [there[name]] if name in there else []
+    if name in TORCHVISION and "" in there:
+        found.insert(0, there[""])
+    archive = TORCHVISION.get(name) or _ARCHIVES.get(name.split("-")[0], name)
+    for place in (folder / archive / "raw", folder / name):
+        inside = sets_in(place, zipped_first=name in SHA256_GZ)
+        found += [inside[own] for own in (name, "") if own in inside]
+    return found
 
 
 def not_found(name: str, data_dir: Path | None) -> str:
     """What to say of files that are not there."""
-    where = data_dir if data_dir is not None else " or ".join(map(str, search_path()))
+    folders = [data_dir] if data_dir is not None else search_path()
+    where = " or ".join(map(str, folders))
+    prefix = "" if name in DATASETS else name + "-"
+    files = ", ".join(prefix + file for file in FILES)
+    there = [one for folder in folders for one in sets_in(folder).values() if one.name != name]
+    for one in (one for folder in folders for one in _candidates(folder, name)):
+        return (
+            f"{name}: not found whole in {one.folder}: its {', '.join(one.missing)} are missing; "
+            "put them there"
+        )
+    if there and data_dir is not None and name != "idx":
+        chosen = there[0].name or "idx"
+        return (
+            f"{name}: not found in {where}, which holds {listed(there)}; choose one with --dataset "
+            f"{chosen}"
+        )
+    if name not in DATASETS and data_dir is None:
+        return (
+            f"--dataset {name}: must be one of {', '.join(DATASETS)}, or what the names of files "
+            f"in --data-dir begin with; {files} are not in {where}"
+        )
     return (
-        f"{name}: not found in {where}; put {', '.join(FILES)} there (.gz or not), "
+        f"{name}: not found in {where}; put {files} there (.gz or not), "
         "or run with --dataset digits, which needs no files"
     )
 
 
 def check_name(name: str) -> str:
-    """`name` if it is a dataset's.
-
-    Raises:
-        InputError: it is not.
-    """
-    if name not in DATASETS:
-        raise InputError(f"--dataset {name[:40]!r}: must be one of {', '.join(DATASETS)}, auto")
-    return name
+    """`name` if a dataset may be called so; InputError if not."""
+    return Config(dataset=name).dataset

@@ -70,7 +70,7 @@ class Opened:
             machine=machine(),
             legs=legs,
             seconds=seconds,
-            form=dataset.form,
+            form=existing.form if existing else dataset.form,
         )
         if self.directory is not None:
             if existing is None:
@@ -135,6 +135,11 @@ def check_same_data(header: Header, dataset: Dataset) -> None:
         raise InputError(
             f"{dataset.name}: not the data that this run began with (SHA-256 "
             f"{header.dataset_sha256[:16]} then, {dataset.sha256[:16]} now)"
+        )
+    if header.form.labels != dataset.form.labels:
+        raise InputError(
+            f"{dataset.name}: {dataset.classes} classes, this run began with "
+            f"{header.classes}; put the names of its classes beside the data as they were"
         )
 
 

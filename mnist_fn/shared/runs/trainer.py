@@ -189,7 +189,8 @@ def _train(
     if opened.finished:
         return opened.stored()
     started = time.perf_counter()
-    dataset = load_for(opened.config, data_dir)
+    form = None if opened.existing is None else opened.existing.form
+    dataset = load_for(opened.config, data_dir, form=form)
     made_at = time.perf_counter()
     group = GroupOfOne(make(opened.config, dataset, device))
     member = opened.begin(dataset, group, time.perf_counter() - made_at)

@@ -1,0 +1,164 @@
+"""What raw arrays of labels and pixels mean, and what there is to say of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from mnist_fn.shared.data.form import MNIST, Form
+from mnist_fn.shared.data.names import find_names
+from mnist_fn.shared.data.sets import FileSet
+from mnist_fn.shared.errors import InputError
+
+TRANSPOSED = "emnist"  # sets by this name ship their pictures transposed
+LABELS = {  # of sets that are known by name, used in these files or not
+    "qmnist": range(10),
+    "emnist-mnist": range(10),
+    "emnist-digits": range(10),
+    "emnist-letters": range(1, 27),
+    "emnist-balanced": range(47),
+    "emnist-bymerge": range(47),
+    "emnist-byclass": range(62),
+    "k49": range(49),
+}
+UNCLEAR = (1 / 3, 2 / 3)  # share of light border pixels that tells nothing of the ink
+_LOOKED_AT = 5000  # pictures, for their borders
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is known of a set beforehand."""
+
+    orientation: str = "auto"  # as in Config
+    ink: str = "auto"  # as in Config
+    form: Form | None = None  # of the run that goes on with it, whose classes hold
+    ten: bool = False  # its classes are the labels 0 to 9, its pictures stand as MNIST's
+
+
+def form_of(files: FileSet, name: str, train: np.ndarray, labels: Sequence[np.ndarray],
+            asked: Asked) -> Form:  # fmt: skip
+    """The form of a set.
+
+    Args:
+        files: where it was found, names beside it.
+        name: of the dataset.
+        train: raw training pictures, uint8 [n, rows, columns].
+        labels: raw labels of each split, uint8 [n].
+        asked: what is known beforehand.
+
+    Raises:
+        InputError: names that don't fit the labels; a single class.
+    """
+    ships_transposed = TRANSPOSED in (files.name[: len(TRANSPOSED)], name[: len(TRANSPOSED)])
+    turned = asked.orientation == "upright" or (ships_transposed and asked.orientation == "auto")
+    if asked.form is not None:
+        return asked.form
+    used = np.flatnonzero(sum(np.bincount(each, minlength=256) for each in labels)).tolist()
+    known = MNIST.labels if asked.ten else LABELS.get(files.name, ())
+    if known and (strange := sorted(set(used) - set(known))):
+        raise InputError(f"{files.paths[1]}: label {strange[0]}, expected {_numbers(known)}")
+    used = sorted({*used, *known})
+    named = find_names(files.folder, (files.name, name), used)
+    names = named or {label: str(label) for label in used}
+    if len(names) < 2:
+        raise InputError(f"{files.paths[1]}: all labels are {used[0]}; there is nothing to tell")
+    ordered = tuple(sorted(names))
+    return Form(
+        ordered,
+        tuple(names[label] for label in ordered),
+        turned=turned,
+        transposed=ships_transposed and not turned,
+        ink="light" if asked.ten else asked.ink if asked.ink != "auto" else ink_of(train),
+        largest=1 if not asked.ten and train.max() == 1 else 255,
+    )
+
+
+def light_border(images: np.ndarray) -> float:
+    """The share of pixels on the borders of uint8 images [n, rows, columns] that are light."""
+    some = images[:_LOOKED_AT]
+    middle = some.max() / 2
+    sides = (some[:, 0], some[:, -1], some[:, 1:-1, 0], some[:, 1:-1, -1])
+    return float(np.concatenate([(side > middle).ravel() for side in sides]).mean())
+
+
+def ink_of(images: np.ndarray) -> str:
+    """`light` on dark, `dark` on light, or `unknown` where the borders don't tell."""
+    share = light_border(images)
+    if share < UNCLEAR[0]:
+        return "light"
+    return "dark" if share > UNCLEAR[1] else "unknown"
+
+
+def as_pictures(images: np.ndarray, form: Form, turned: bool) -> np.ndarray:
+    """Raw pictures as the network sees them."""
+    if form.largest == 1:
+        images = np.minimum(images, 1) * np.uint8(255)
+    return np.ascontiguousarray(images.swapaxes(1, 2)) if turned else images
+
+
+def as_classes(labels: np.ndarray, form: Form, where: object) -> np.ndarray:
+    """Raw labels as indices of the form's classes, uint8 [n].
+
+    Raises:
+        InputError: a label is none of them; `where` is named.
+    """
+    if form.labels == tuple(range(form.classes)) and labels.max() < form.classes:
+        return labels
+    table = np.full(256, 255, np.uint8)
+    known = np.zeros(256, dtype=bool)
+    table[list(form.labels)], known[list(form.labels)] = range(form.classes), True
+    if not known[labels].all():
+        raise InputError(
+            f"{where}: label {int(labels[~known[labels]][0])} is none of the {form.classes} "
+            f"classes, {_numbers(form.labels)}"
+        )
+    return table[labels]
+
+
+def notes(form: Form, name: str, train: np.ndarray, splits: dict[str, np.ndarray]) -> list[str]:
+    """What a person has to know of a set, a line each.
+
+    Args:
+        form: of the set.
+        name: of the set.
+        train: training pictures as the network sees them.
+        splits: class indices by the name of their split.
+    """
+    said = []
+    if form.labels != tuple(range(form.classes)):
+        unused = sorted(set(range(form.labels[-1])) - set(form.labels))
+        said.append(f"{form.classes} classes, labels {_numbers(form.labels)}; not used: "
+                    f"{_numbers(unused)}")  # fmt: skip
+    for split, labels in splits.items():
+        counts = np.bincount(labels, minlength=form.classes)
+        if without := [form.names[i] for i in np.flatnonzero(counts == 0)]:
+            said.append(f"no {split} examples of {', '.join(without)}")
+    if form.turned:
+        said.append("the files have the pictures transposed; they are turned upright "
+                    "(--as-stored leaves them)")  # fmt: skip
+    if form.transposed:
+        said.append("the pictures are left transposed, as the files have them")
+    if form.largest == 1:
+        said.append("the pixels are only 0 and 1; they are scaled up to 0 and 255")
+    if train.min() == train.max():
+        said.append(f"all pixels of the training pictures are {train.min()}")
+    elif form.ink == "dark":
+        said.append("the pictures are dark on light")
+    elif form.ink == "unknown":
+        said.append(
+            f"light on dark or dark on light? {light_border(train):.0%} of the pictures' borders "
+            "are light, which doesn't tell: add --ink light or --ink dark, or other pictures "
+            "can't be predicted"
+        )
+    return [f"{name}: {line}" for line in said]
+
+
+def _numbers(labels: Sequence[int]) -> str:
+    """`1 to 26`, or `0, 3, 5 to 9`."""
+    runs: list[list[int]] = []
+    for label in labels:
+        if runs and label == runs[-1][1] + 1:
+            runs[-1][1] = label
+        else:
+            runs.append([label, label])
+    return ", ".join(str(a) if a == b else f"{a} to {b}" for a, b in runs)
