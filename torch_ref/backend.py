@@ -1,7 +1,5 @@
 """The PyTorch backend: the plain training code of `train.py` behind the shared contract."""
 
-import contextlib
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -13,6 +11,7 @@ from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset, scale_pixels
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.state import ParamTree, StateTree
+from torch_ref.computing import ComputingThread, in_its_thread
 from torch_ref.model import MLP
 from torch_ref.train import make_optimizer, objective, train_epoch
 from torch_ref.weights import from_state_dict, to_state_dict
@@ -43,19 +42,6 @@ def find_device(name: str) -> torch.device:
     return torch.device("cuda" if there and name != "cpu" else "cpu")
 
 
-@contextlib.contextmanager
-def _denormals_flushed() -> Iterator[None]:
-    """Under L2 the weights of dead pixels decay into denormals, which are slow; XLA on the CPU
-    flushes them to zero, so here too. Within it only: it is a setting of the processor, and
-    whatever else runs in the caller's process expects IEEE numbers.
-    """
-    torch.set_flush_denormal(True)
-    try:
-        yield
-    finally:
-        torch.set_flush_denormal(False)
-
-
 class State(NamedTuple):
     """A model and its optimizer; both change in place."""
 
@@ -70,6 +56,7 @@ class TorchBackend:
 
     def __init__(self, config: Config, dataset: Dataset, device: torch.device) -> None:
         self.config = config
+        self.computing = ComputingThread()
         self._device = device
         self.device = "cpu" if device.type == "cpu" else torch.cuda.get_device_name(device)
         self._dtype = getattr(torch, config.dtype)
@@ -80,6 +67,7 @@ class TorchBackend:
         self._labels = self._put(dataset.train.labels.astype(np.int64))
         self._test_on_device = self._put(scale_pixels(self._test, config.dtype))
 
+    @in_its_thread
     def load(self, state: StateTree) -> State:
         """A model and an optimizer with this state."""
         model = MLP(*self._sizes, dtype=self._dtype).to(self._device)
@@ -94,6 +82,7 @@ class TorchBackend:
             }
         return State(model, optimizer)
 
+    @in_its_thread
     def dump(self, state: State) -> StateTree:
         """Copy a state to NumPy."""
         moments = {
@@ -107,14 +96,16 @@ class TorchBackend:
             step=int(moments["layer1.weight"]["step"].item()),
         )
 
+    @in_its_thread
     def train_epoch(self, state: State, order: np.ndarray) -> tuple[State, EpochMetrics]:
         """Run one epoch; the given state is changed in place and returned."""
-        with _denormals_flushed():
-            loss_sum, correct = train_epoch(
-                *state, self._images, self._labels, self._indices(order), self.config.batch_size
-            )
+        batches = self._indices(order).split(self.config.batch_size)
+        loss_sum, correct = train_epoch(
+            *state, self._images, self._labels, self.computing.while_awaited(batches)
+        )
         return state, EpochMetrics(loss_sum, correct, len(order))
 
+    @in_its_thread
     @torch.no_grad()
     def logits(self, state: State, images: np.ndarray) -> np.ndarray:
         """Logits of uint8 images [n, rows, columns]; the test set stays on the device."""
@@ -124,12 +115,14 @@ class TorchBackend:
             there = self._put(scale_pixels(images, self.config.dtype))
         return state.model(there).cpu().numpy()
 
+    @in_its_thread
     def losses(self, state: State, indices: np.ndarray) -> tuple[float, float]:
         """(cross-entropy, objective) of one batch."""
         cross_entropy = self._cross_entropy(state.model, indices)
         total = objective(state.model, cross_entropy, self.config.l2)
         return cross_entropy.item(), total.item()
 
+    @in_its_thread
     def gradients(self, state: State, indices: np.ndarray) -> ParamTree:
         """Gradient of the objective on one batch."""
         total = objective(state.model, self._cross_entropy(state.model, indices), self.config.l2)

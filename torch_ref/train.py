@@ -1,5 +1,7 @@
 """Training as a PyTorch user writes it: modules, an optimizer, an eager loop over batches."""
 
+from collections.abc import Iterable
+
 import torch
 from torch import nn
 
@@ -36,10 +38,9 @@ def train_epoch(
     optimizer: torch.optim.Optimizer,
     images: torch.Tensor,  # (n, pixels), scaled, on the device
     labels: torch.Tensor,  # (n,) int64, on the device
-    order: torch.Tensor,  # (m,) int64, on the device
-    batch_size: int,
+    batches: Iterable[torch.Tensor],  # (m,) int64 each, on the device
 ) -> tuple[float, int]:
-    """One pass in the given order; returns the sums of cross-entropy and of correct predictions.
+    """One pass over batches; returns the sums of cross-entropy and of correct predictions.
 
     Both are taken before each batch's update and stay on the device until the end: an `.item()`
     a step would wait for it.
@@ -47,7 +48,7 @@ def train_epoch(
     criterion = nn.CrossEntropyLoss()
     loss_sum = torch.zeros((), dtype=images.dtype, device=images.device)
     correct = torch.zeros((), dtype=torch.int64, device=images.device)
-    for batch in order.split(batch_size):
+    for batch in batches:
         x, y = images[batch], labels[batch]
         logits = model(x)
         loss = criterion(logits, y)
