@@ -235,7 +235,7 @@ def _digits() -> Dataset:
     images, labels = load_digits(return_X_y=True)
     # 17 grey levels, spread over a byte so that /255 gives [0, 1] as for the others
     images = np.rint(images.reshape(-1, 8, 8) * (255 / 16)).astype(np.uint8)
-    labels = labels.astype(np.uint8)
+    labels = np.asarray(labels, dtype=np.uint8)  # typed as a table where pandas is installed
     test = np.arange(len(labels)) % 5 == 0
     digest = hashlib.sha256(images.tobytes() + labels.tobytes()).hexdigest()
     return Dataset(
