@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import InitVar, asdict, dataclass, fields, replace
 from typing import Any
 
 from mnist_fn.shared.errors import InputError
@@ -49,8 +49,16 @@ class Config:
     precision: str = "float32"  # of the arithmetic; one of PRECISIONS
     orientation: str = "auto"  # "upright" turns transposed pictures on reading; auto: EMNIST's
     ink: str = "auto"  # "light" on dark or "dark" on light; auto: the pictures' borders tell
+    # One of MODELS, in place of `hidden`. What is read of it is the property below.
+    model: InitVar[str | None] = None  # pyright: ignore
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, model: object) -> None:
+        if model is not None and not isinstance(model, property):  # its default: that property
+            if not isinstance(model, str) or model not in MODELS:
+                raise InputError(f"--model {_shown(model)}: must be one of {', '.join(MODELS)}")
+            if self.hidden not in (Config.hidden, MODELS[model]):
+                raise InputError("--model and --hidden: give one of them, they both say the layers")
+            object.__setattr__(self, "hidden", MODELS[model])
         _check_types(self)
         _check_dataset(self.dataset)
         _one_of("orientation", self.orientation, ORIENTATIONS)
@@ -87,7 +95,7 @@ class Config:
             )
 
     @property
-    def model(self) -> str:
+    def model(self) -> str:  # noqa: F811  # pyright: ignore[reportRedeclaration]
         """The model's name (`linear`, `shallow`, `deep`) or its widths (`256-128`)."""
         for name, hidden in MODELS.items():
             if hidden == self.hidden:
@@ -128,7 +136,7 @@ class Config:
 
     def replace(self, **changes: Any) -> "Config":
         """A copy with some fields changed, checked again."""
-        return replace(self, **changes)
+        return replace(self, **{"model": None, **changes})
 
 
 def _check_types(config: Config) -> None:

@@ -109,3 +109,24 @@ def test_slugs_tell_runs_apart():
     names = {slug(config, backend) for config in configs for backend in ("jax", "torch")}
     assert len(names) == 2 * len(configs)
     assert slug(Config(l2=3e-5), "jax") == "mnist-shallow-l2=3e-05-seed=0-jax"
+
+
+def test_a_config_may_name_its_model():
+    assert Config(model="deep") == Config(hidden=(512, 256))
+    assert Config(model="deep").model == "deep"
+    assert Config(model="deep").replace(hidden=(8,)).model == "8"
+    assert Config(l2=1.0).replace(model="linear") == Config(l2=1.0, hidden=())
+    assert Config.from_dict(Config(model="linear").to_dict()) == Config(hidden=())
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"model": "huge"}, "must be one of linear"),
+        ({"model": 3}, "--model 3: must be one of linear"),
+        ({"model": "deep", "hidden": (4,)}, "give one of them"),
+    ],
+)
+def test_a_model_that_is_none_or_two_is_refused(given, said):
+    with pytest.raises(InputError, match=said):
+        Config(**given)

@@ -10,6 +10,7 @@ import numpy as np
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset
 from mnist_fn.shared.data.form import MNIST, Form
+from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.evaluation import Evaluation
 from mnist_fn.shared.runs import metrics
 from mnist_fn.shared.runs.metrics import Row
@@ -56,6 +57,26 @@ class Run:
     def best(self) -> dict[str, dict[str, float | int]]:
         """The smallest test loss and the largest test accuracy with their epochs."""
         return {name: metrics.best(self.rows, name) for name in ("test_loss", "test_accuracy")}
+
+    def to_frame(self) -> Any:
+        """The metrics as a pandas DataFrame, an epoch a row.
+
+        Raises:
+            InputError: pandas is not installed.
+        """
+        try:
+            import pandas as pd
+        except ImportError as error:
+            raise InputError(
+                "to_frame needs pandas: pip install 'mnist-fn[notebook]', or use run.history"
+            ) from error
+        return pd.DataFrame(self.rows).set_index("epoch")
+
+    def _repr_html_(self) -> str:
+        """How a notebook shows it."""
+        from mnist_fn.shared.runs.card import card
+
+        return card(self)
 
     def summary(self) -> dict[str, Any]:
         """The document of `mnist-fn train --json`."""

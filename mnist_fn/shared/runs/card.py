@@ -1,0 +1,77 @@
+"""A run as a notebook shows it: what it is, its figures, curves and confusion matrix, in HTML."""
+
+from collections.abc import Sequence
+from html import escape
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mnist_fn.shared.evaluation import row_normalized
+
+if TYPE_CHECKING:
+    from mnist_fn.shared.runs.run import Run
+
+WIDTH, HEIGHT, CELL = 300, 120, 14  # pixels
+KEY = "loss over epochs, logarithmic: train grey, test blue; true classes are rows"
+CURVES = (("train_loss", "#8c959f"), ("test_loss", "#0072b2"))
+
+
+def card(run: "Run") -> str:
+    """One element of HTML, its pictures inline; nothing is loaded or run."""
+    best, final = run.best, run.final
+    title = f"{run.config.model} on {run.config.dataset}, {run.backend}"
+    rows = [
+        ("final", final["test_loss"], final["test_accuracy"], f"epoch {len(run.rows)}"),
+        ("best", best["test_loss"]["value"], best["test_accuracy"]["value"],
+         f"epochs {best['test_loss']['epoch']} and {best['test_accuracy']['epoch']}"),
+    ]  # fmt: skip
+    lines = "".join(
+        f"<tr><th>{name} test</th><td>{loss:.5f}</td><td>{accuracy:.2%}</td><td>{at}</td></tr>"
+        for name, loss, accuracy, at in rows
+    )
+    where = "" if run.path is None else f"<br><code>{escape(str(run.path))}</code>"
+    about = f"λ = {run.config.l2:g}, seed {run.config.seed}, {run.config.precision}"
+    return (
+        f"<div><b>{escape(title)}</b><br>{escape(about)}{where}"
+        f"<table><tr><th></th><th>loss</th><th>accuracy</th><th></th></tr>{lines}</table>"
+        f"{_curves(run)} {_matrix(run.confusion_matrix)}<br><small>{KEY}</small></div>"
+    )
+
+
+def _curves(run: "Run") -> str:
+    """Train and test loss over epochs, on a logarithmic axis."""
+    drawn = [(name, colour) for name, colour in CURVES if name in run.rows[0]]
+    values = np.log([[max(row[name], 1e-12) for name, _ in drawn] for row in run.rows])
+    low, high = float(values.min()), float(values.max())
+    x = np.linspace(2, WIDTH - 2, len(values))
+    y = 2 + (HEIGHT - 4) * (high - values) / ((high - low) or 1.0)
+    lines = "".join(_line(x, y[:, i], colour) for i, (_, colour) in enumerate(drawn))
+    words = ", ".join(f"{name.replace('_', ' ')} {run.rows[-1][name]:.4f}" for name, _ in drawn)
+    said = f"loss over {len(values)} epochs, at the end {words}"
+    return _svg(WIDTH, HEIGHT, said, lines)
+
+
+def _line(x: Sequence[float] | np.ndarray, y: np.ndarray, colour: str) -> str:
+    points = " ".join(f"{a:.1f},{b:.1f}" for a, b in zip(x, y, strict=True))
+    return f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="1.5"/>'
+
+
+def _matrix(matrix: np.ndarray) -> str:
+    """Rows are true classes; the darker a cell, the larger its share of the row."""
+    shares = np.sqrt(np.nan_to_num(row_normalized(matrix)))  # else mistakes would not be seen
+    cells = "".join(
+        f'<rect x="{column * CELL}" y="{row * CELL}" width="{CELL}" height="{CELL}" '
+        f'fill="#0072b2" fill-opacity="{share:.3f}"><title>{row} → {column}: '
+        f"{matrix[row, column]}</title></rect>"
+        for (row, column), share in np.ndenumerate(shares)
+    )
+    side = CELL * len(matrix)
+    right = np.trace(matrix) / max(matrix.sum(), 1)
+    return _svg(side, side, f"confusion matrix, {right:.2%} on the diagonal", cells)
+
+
+def _svg(width: int, height: int, said: str, content: str) -> str:
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" role="img" '
+        f'aria-label="{escape(said)}">{content}</svg>'
+    )
