@@ -3,8 +3,9 @@
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import InitVar, asdict, dataclass, fields, replace
-from typing import Any
+from dataclasses import asdict, dataclass, fields, replace
+from functools import wraps
+from typing import Any, TypeVar
 
 from mnist_fn.shared.errors import InputError
 
@@ -24,10 +25,33 @@ _SET_NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,38}[a-z0-9])?")
 # identity stays what it was.
 _LATER = {"orientation": "auto", "ink": "auto"}
 
+Made = TypeVar("Made")
 
+
+def _may_name_its_model(cls: type[Made]) -> type[Made]:
+    """`Config(model="deep")` stands for its `hidden`; what is read as `model` is a property."""
+    init = cls.__init__
+
+    @wraps(init)
+    def named(self: Any, *values: Any, model: str | None = None, **more: Any) -> None:
+        if model is not None:
+            if not isinstance(model, str) or model not in MODELS:
+                raise InputError(f"--model {_shown(model)}: must be one of {', '.join(MODELS)}")
+            if more.get("hidden", MODELS[model]) != MODELS[model]:
+                raise InputError("--model and --hidden: give one of them, they both say the layers")
+            more["hidden"] = MODELS[model]
+        init(self, *values, **more)
+
+    setattr(cls, "__init__", named)  # noqa: B010 - a checker takes an assignment for a mistake
+    return cls
+
+
+@_may_name_its_model
 @dataclass(frozen=True)
 class Config:
     """One training run, apart from where it computes. Frozen and hashable.
+
+    `model="deep"`, or another of MODELS, may be given in place of `hidden`.
 
     Two runs with equal configs draw the same initial weights and the same batches
     on every backend; what may differ between them is arithmetic alone.
@@ -49,16 +73,8 @@ class Config:
     precision: str = "float32"  # of the arithmetic; one of PRECISIONS
     orientation: str = "auto"  # "upright" turns transposed pictures on reading; auto: EMNIST's
     ink: str = "auto"  # "light" on dark or "dark" on light; auto: the pictures' borders tell
-    # One of MODELS, in place of `hidden`. What is read of it is the property below.
-    model: InitVar[str | None] = None  # pyright: ignore
 
-    def __post_init__(self, model: object) -> None:
-        if model is not None and not isinstance(model, property):  # its default: that property
-            if not isinstance(model, str) or model not in MODELS:
-                raise InputError(f"--model {_shown(model)}: must be one of {', '.join(MODELS)}")
-            if self.hidden not in (Config.hidden, MODELS[model]):
-                raise InputError("--model and --hidden: give one of them, they both say the layers")
-            object.__setattr__(self, "hidden", MODELS[model])
+    def __post_init__(self) -> None:
         _check_types(self)
         _check_dataset(self.dataset)
         _one_of("orientation", self.orientation, ORIENTATIONS)
@@ -95,7 +111,7 @@ class Config:
             )
 
     @property
-    def model(self) -> str:  # noqa: F811  # pyright: ignore[reportRedeclaration]
+    def model(self) -> str:
         """The model's name (`linear`, `shallow`, `deep`) or its widths (`256-128`)."""
         for name, hidden in MODELS.items():
             if hidden == self.hidden:
@@ -136,7 +152,7 @@ class Config:
 
     def replace(self, **changes: Any) -> "Config":
         """A copy with some fields changed, checked again."""
-        return replace(self, **{"model": None, **changes})
+        return replace(self, **changes)
 
 
 def _check_types(config: Config) -> None:

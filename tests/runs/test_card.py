@@ -19,8 +19,8 @@ def shown():
 
 def test_a_card_is_well_formed_and_escapes_what_it_shows(shown):
     root = ElementTree.fromstring(shown._repr_html_().replace("<br>", "<br/>"))
-    assert root.find("code").text == "runs/<a>&b"
     said = "".join(root.itertext())
+    assert "runs/<a>&b" in said
     for figure in (
         f"{shown.final['test_loss']:.5f}",
         f"{shown.best['test_accuracy']['value']:.2%}",

@@ -2,53 +2,54 @@
 
 from collections.abc import Sequence
 from html import escape
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mnist_fn.shared.evaluation import row_normalized
-
-if TYPE_CHECKING:
-    from mnist_fn.shared.runs.run import Run
+from mnist_fn.shared.runs import metrics
+from mnist_fn.shared.runs.metrics import Row
 
 WIDTH, HEIGHT, CELL = 300, 120, 14  # pixels
 KEY = "loss over epochs, logarithmic: train grey, test blue; true classes are rows"
 CURVES = (("train_loss", "#8c959f"), ("test_loss", "#0072b2"))
 
 
-def card(run: "Run") -> str:
-    """One element of HTML, its pictures inline; nothing is loaded or run."""
-    best, final = run.best, run.final
-    title = f"{run.config.model} on {run.config.dataset}, {run.backend}"
-    rows = [
-        ("final", final["test_loss"], final["test_accuracy"], f"epoch {len(run.rows)}"),
-        ("best", best["test_loss"]["value"], best["test_accuracy"]["value"],
-         f"epochs {best['test_loss']['epoch']} and {best['test_accuracy']['epoch']}"),
-    ]  # fmt: skip
+def card(title: str, about: Sequence[str], rows: Sequence[Row], matrix: np.ndarray) -> str:
+    """One element of HTML, its pictures inline; nothing is loaded or run.
+
+    Args:
+        title: what was trained.
+        about: lines below it.
+        rows: the metrics of each epoch.
+        matrix: counts [classes, classes], rows are true classes.
+    """
+    loss, accuracy = (metrics.best(rows, name) for name in ("test_loss", "test_accuracy"))
+    final, last = rows[-1], f"epoch {len(rows)}"
+    at = f"epochs {loss['epoch']} and {accuracy['epoch']}"
     lines = "".join(
-        f"<tr><th>{name} test</th><td>{loss:.5f}</td><td>{accuracy:.2%}</td><td>{at}</td></tr>"
-        for name, loss, accuracy, at in rows
+        f"<tr><th>{name} test</th><td>{a:.5f}</td><td>{b:.2%}</td><td>{when}</td></tr>"
+        for name, a, b, when in (
+            ("final", final["test_loss"], final["test_accuracy"], last),
+            ("best", loss["value"], accuracy["value"], at),
+        )
     )
-    where = "" if run.path is None else f"<br><code>{escape(str(run.path))}</code>"
-    about = f"λ = {run.config.l2:g}, seed {run.config.seed}, {run.config.precision}"
     return (
-        f"<div><b>{escape(title)}</b><br>{escape(about)}{where}"
+        f"<div><b>{escape(title)}</b>{''.join(f'<br>{escape(line)}' for line in about)}"
         f"<table><tr><th></th><th>loss</th><th>accuracy</th><th></th></tr>{lines}</table>"
-        f"{_curves(run)} {_matrix(run.confusion_matrix)}<br><small>{KEY}</small></div>"
+        f"{_curves(rows)} {_matrix(matrix)}<br><small>{KEY}</small></div>"
     )
 
 
-def _curves(run: "Run") -> str:
+def _curves(rows: Sequence[Row]) -> str:
     """Train and test loss over epochs, on a logarithmic axis."""
-    drawn = [(name, colour) for name, colour in CURVES if name in run.rows[0]]
-    values = np.log([[max(row[name], 1e-12) for name, _ in drawn] for row in run.rows])
+    drawn = [(name, colour) for name, colour in CURVES if name in rows[0]]
+    values = np.log([[max(row[name], 1e-12) for name, _ in drawn] for row in rows])
     low, high = float(values.min()), float(values.max())
     x = np.linspace(2, WIDTH - 2, len(values))
     y = 2 + (HEIGHT - 4) * (high - values) / ((high - low) or 1.0)
     lines = "".join(_line(x, y[:, i], colour) for i, (_, colour) in enumerate(drawn))
-    words = ", ".join(f"{name.replace('_', ' ')} {run.rows[-1][name]:.4f}" for name, _ in drawn)
-    said = f"loss over {len(values)} epochs, at the end {words}"
-    return _svg(WIDTH, HEIGHT, said, lines)
+    words = ", ".join(f"{name.replace('_', ' ')} {rows[-1][name]:.4f}" for name, _ in drawn)
+    return _svg(WIDTH, HEIGHT, f"loss over {len(values)} epochs, at the end {words}", lines)
 
 
 def _line(x: Sequence[float] | np.ndarray, y: np.ndarray, colour: str) -> str:

@@ -76,7 +76,11 @@ class Run:
         """How a notebook shows it."""
         from mnist_fn.shared.runs.card import card
 
-        return card(self)
+        config = self.config
+        about = [f"λ = {config.l2:g}, seed {config.seed}, {config.precision}"]
+        about += [] if self.path is None else [str(self.path)]
+        title = f"{config.model} on {config.dataset}, {self.backend}"
+        return card(title, about, self.rows, self.confusion_matrix)
 
     def summary(self) -> dict[str, Any]:
         """The document of `mnist-fn train --json`."""
