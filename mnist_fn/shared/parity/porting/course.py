@@ -1,0 +1,135 @@
+"""Two trainings from one start on the same batches, step by step, with twins where they are needed."""
+
+import itertools
+from collections.abc import Iterator
+
+import numpy as np
+
+from mnist_fn.shared.parity.checks import TOLERANCE_IN_EPS, Check
+from mnist_fn.shared.parity.compare import compare
+from mnist_fn.shared.parity.porting.averages import Averages
+from mnist_fn.shared.parity.porting.side import Batch, Side, Step, Tensors, Weights, nudged
+from mnist_fn.shared.parity.porting.situation import SUMS, TWIN_FACTOR, TWINS, Situation
+
+KEPT = 6  # steps whose gradients are kept for a diagnosis
+ALONG = "{} eps of the largest weight, which rounding at each step stays below where nothing amplifies it"
+FLOOR_IN_EPS = 4500  # 1e-12 in float64
+
+
+class Course:
+    """The reference's training and the port's, advanced together."""
+
+    def __init__(self, situation: Situation, batches: list[Batch]) -> None:
+        self.situation, self._batches = situation, [situation.batch, *batches[1:]]
+        self.averages = Averages(situation)
+        self.last: Step | None = None  # the reference's, and the one before it
+        self.before: Step | None = None
+        self._kept: list[tuple[Step, Step]] = []
+        self.done = 0
+        self._both = self._start()
+        self._own = self._twins()
+        self._furthest = 0.0
+        self._asked = 0
+
+    def _start(self) -> Iterator[tuple[Step, Step]]:
+        pairing, weights = self.situation.pairing, self.situation.weights
+        ours = pairing.reference.train(weights, self._turns())
+        theirs = pairing.port.train(
+            pairing.partners.there(weights, pairing.like), map(pairing.move, self._turns())
+        )
+        for one, two in zip(ours, theirs, strict=False):
+            back = pairing.partners.back
+            yield (
+                one,
+                Step(back(two.params), back(two.buffers, True), back(two.gradients), two.loss),
+            )
+
+    def _turns(self) -> Iterator[Batch]:
+        return itertools.cycle(self._batches)
+
+    def _advance(self) -> tuple[Step, Step] | None:
+        both = next(self._both, None)
+        if both is None:
+            return None
+        batch = self._batches[self.done % len(self._batches)]
+        self.done += 1
+        if len(self._kept) < KEPT:
+            self._kept.append(both)
+        self.before, self.last = self.last, both[0]
+        self.averages.step(self.done, both[0].buffers, both[1].buffers, batch.examples)
+        return both
+
+    def first(self) -> list[Check]:
+        """The weights after one step."""
+        both = self._advance()
+        return [] if both is None else self._compare(both, TOLERANCE_IN_EPS, SUMS)
+
+    def on_to(self, steps: int) -> list[Check]:
+        """Of each tensor the step at which it came nearest to its bound, or the first out of it."""
+        nearest: dict[str, Check] = {}
+        while self.done < steps:
+            both = self._advance()
+            if both is None:
+                break
+            checks = self._compare(both, FLOOR_IN_EPS, ALONG.format(FLOOR_IN_EPS))
+            if not all(check.passed for check in checks):
+                return checks
+            for name, check in zip(both[0].params, checks, strict=True):
+                if name not in nearest or check.share > nearest[name].share:
+                    nearest[name] = check
+        return list(nearest.values())
+
+    def some(self, steps: int) -> tuple[list[Step], list[Step]]:
+        """The first steps of both, trained on where fewer were taken."""
+        while self.done < steps and self._advance() is not None:
+            pass
+        return [one for one, _ in self._kept], [two for _, two in self._kept]
+
+    def _compare(self, both: tuple[Step, Step], eps: int, reason: str) -> list[Check]:
+        ours, theirs = both
+        checks = []
+        for name, one in ours.params.items():
+            two = theirs.params.get(name, np.zeros(0))
+            two = two.astype(one.dtype) if two.size else two
+            prefix = f"{self.situation.name}: " if self.situation.name else ""
+            what = f"{prefix}step {self.done}: {name}"
+            d = compare(what, one, two)
+            bound = eps * self.situation.eps * max(1e-3, float(abs(one).max(initial=0)))
+            why = reason
+            if not d.absolute <= bound and np.isfinite(d.absolute):
+                own = self._apart()
+                if TWIN_FACTOR * own > bound:
+                    bound, why = TWIN_FACTOR * own, (
+                        f"{TWIN_FACTOR} × the {own:.1e} by which a twin has parted from itself"
+                    )  # fmt: skip
+            checks.append(Check(what, d, bound, "absolute", why))
+        return checks
+
+    def _apart(self) -> float:
+        """The furthest that any weight of a twin has been from what it is a twin of, so far."""
+        while self._asked < self.done:
+            self._furthest = max(self._furthest, next(self._own, 0.0))
+            self._asked += 1
+        return self._furthest
+
+    def _twins(self) -> Iterator[float]:
+        pairing, weights = self.situation.pairing, self.situation.weights
+        side: Side = pairing.reference
+        batches = self._turns
+        if pairing.reversed_twin():
+            side = pairing.port
+            weights = pairing.partners.there(weights, pairing.like)
+            batches = lambda: map(pairing.move, self._turns())  # noqa: E731
+            if getattr(side, "recorded", False):
+                return
+        lanes = [side.train(weights, batches())]
+        for draw in range(TWINS):
+            moved = Weights(nudged(weights.params, draw), weights.buffers, weights.frozen)
+            lanes.append(side.train(moved, batches(), lambda p, i, draw=draw: nudged(p, draw, i)))
+        for own, *twins in zip(*lanes, strict=True):
+            yield max(_furthest(twin.params, own.params) for twin in twins)
+
+
+def _furthest(one: Tensors, two: Tensors) -> float:
+    gaps = [float(abs(one[name] - two[name]).max(initial=0)) for name in two]
+    return max((gap for gap in gaps if np.isfinite(gap)), default=0.0)

@@ -1,0 +1,123 @@
+"""One tensor in two layouts: parameters by axes, images with channels first or last."""
+
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Layout:
+    """From the reference's tensor to the port's: axes in another order, then another shape."""
+
+    axes: tuple[int, ...]
+    shape: tuple[int, ...]  # the port's
+    kept: tuple[int, ...]  # the reference's
+    rows: tuple[int, ...] = ()  # (channels, rows, columns) whose order behind a flattening changes
+
+    def there(self, tensor: np.ndarray) -> np.ndarray:
+        """The reference's as the port has it."""
+        if self.rows:  # the last axis of PyTorch's weight counts flattened channels first
+            split = tensor.reshape(*tensor.shape[:-1], *self.rows)
+            tensor = np.moveaxis(split, tensor.ndim - 1, -1).reshape(tensor.shape)
+        return np.ascontiguousarray(tensor.transpose(self.axes).reshape(self.shape))
+
+    def back(self, tensor: np.ndarray) -> np.ndarray:
+        """The port's as the reference has it."""
+        moved = tuple(self.kept[axis] for axis in self.axes)
+        tensor = tensor.reshape(moved).transpose(np.argsort(self.axes))
+        if self.rows:
+            c, *rest = self.rows
+            split = tensor.reshape(*tensor.shape[:-1], *rest, c)
+            tensor = np.moveaxis(split, -1, tensor.ndim - 1).reshape(tensor.shape)
+        return np.ascontiguousarray(tensor)
+
+    @property
+    def moves(self) -> bool:
+        """Whether axes change places."""
+        return self.axes != tuple(range(len(self.axes)))
+
+
+# PyTorch's kernels are [out, in, …], Flax's […, in, out]
+USUAL = {2: (1, 0), 3: (2, 1, 0), 4: (2, 3, 1, 0), 5: (2, 3, 4, 1, 0)}
+
+
+def layouts(kept: tuple[int, ...], shape: tuple[int, ...], usual: bool) -> list[Layout]:
+    """Every way in which a tensor of one shape may be one of the other, the likeliest first.
+
+    Args:
+        kept: the reference's shape.
+        shape: the port's.
+        usual: whether kernels are [out, in] here and [in, out] there.
+    """
+    if math.prod(kept) != math.prod(shape):
+        return []
+    plain = tuple(range(len(kept)))
+    first = USUAL.get(len(kept), plain) if usual else plain
+    if len(kept) == len(shape):
+        orders = [p for p in itertools.permutations(plain) if _moved(kept, p) == shape]
+        orders.sort(key=lambda p: (p != first, p != plain, p))
+        return [Layout(p, shape, kept) for p in orders[:24]]
+    if len(kept) > 2 or (len(kept) == 2 and 1 in shape):  # heads split, or axes of length 1
+        orders = [first, plain]
+    else:
+        orders = [first, plain]
+    return [
+        Layout(p, shape, kept) for p in dict.fromkeys(orders) if _splits(_moved(kept, p), shape)
+    ]
+
+
+def _moved(shape: tuple[int, ...], order: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(shape[axis] for axis in order)
+
+
+def _splits(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
+    """Whether the longer shape splits axes of the shorter: [16, 16] and [16, 4, 4]."""
+    short, long = sorted((one, other), key=len)
+    at = 0
+    for size in short:
+        product = 1
+        while at < len(long) and (product < size or (product == size and long[at] == 1)):
+            product *= long[at]
+            at += 1
+        if product != size:
+            return False
+    return all(size == 1 for size in long[at:])
+
+
+def channels_last(array: np.ndarray) -> np.ndarray:
+    """[n, c, …] as […, c]."""
+    return np.ascontiguousarray(np.moveaxis(array, 1, -1))
+
+
+def channels_first(array: np.ndarray) -> np.ndarray:
+    """[n, …, c] as [n, c, …]."""
+    return np.ascontiguousarray(np.moveaxis(array, -1, 1))
+
+
+def _ways(array: np.ndarray, shape: tuple[int, ...]) -> Iterator[np.ndarray]:
+    if array.shape == shape:
+        yield array
+    if array.ndim == len(shape) >= 3:
+        for moved in (channels_first(array), channels_last(array), array.swapaxes(0, 1)):
+            if moved.shape == shape:
+                yield moved
+    if array.ndim != len(shape) and array.size == math.prod(shape):
+        if _splits(array.shape, shape):
+            yield array.reshape(shape)
+        if array.ndim > 2 and _splits((moved := channels_first(array)).shape, shape):
+            yield moved.reshape(shape)
+
+
+def aligned(array: np.ndarray, like: np.ndarray) -> np.ndarray:
+    """A port's activation in the reference's layout: of all that fit, the nearest to `like`.
+
+    As it is where none fits, so that a comparison says the shapes.
+    """
+    found = list(_ways(array, like.shape))
+    if len(found) < 2:
+        return found[0] if found else array
+    with np.errstate(all="ignore"):
+        return min(found, key=lambda one: float(np.nan_to_num(abs(one - like), nan=np.inf).max()))

@@ -1,0 +1,209 @@
+"""Which parameter of a port is which of the reference: by name, by shape, by what agrees."""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.parity.porting.layouts import Layout, layouts
+from mnist_fn.shared.parity.porting.side import Tensors, Weights
+
+WORDS = {
+    "kernel": "weight", "scale": "weight", "embedding": "weight", "w": "weight", "gamma": "weight",
+    "b": "bias", "offset": "bias", "beta": "bias",
+    "running_mean": "mean", "running_var": "var", "moving_mean": "mean", "moving_variance": "var",
+}  # fmt: skip
+PREFIXES = ("module", "_orig_mod", "params", "batch_stats")
+SWAPS = 64  # other assignments that are tried where names leave a choice
+
+
+@dataclass(frozen=True)
+class Partner:
+    """A tensor of the reference, its partner in the port, and how the one lies in the other."""
+
+    name: str
+    other: str
+    layout: Layout
+    sure: bool = True  # the names say so, or there is no other
+
+
+@dataclass(frozen=True)
+class Partners:
+    """All of them; `missing` and `left` have none."""
+
+    params: tuple[Partner, ...]
+    buffers: tuple[Partner, ...] = ()
+    missing: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    choices: tuple[tuple[Partner, ...], ...] = field(default=(), repr=False)  # other assignments
+
+    def there(self, weights: Weights, like: Weights) -> Weights:
+        """The reference's weights as the port takes them; what has no partner stays as it is."""
+        params, buffers = dict(like.params), dict(like.buffers)
+        for partner in self.params:
+            params[partner.other] = partner.layout.there(weights.params[partner.name])
+        for partner in self.buffers:
+            buffers[partner.other] = partner.layout.there(weights.buffers[partner.name])
+        return Weights(params, buffers)
+
+    def back(self, tensors: Tensors, buffers: bool = False) -> Tensors:
+        """The port's tensors under the reference's names, in its layout."""
+        chosen = self.buffers if buffers else self.params
+        return {p.name: p.layout.back(tensors[p.other]) for p in chosen if p.other in tensors}
+
+    def modules(self) -> dict[str, str]:
+        """Modules that have all of their parameters in common: reference's name -> port's."""
+        found: dict[str, set[str]] = {}
+        for partner in self.params:
+            found.setdefault(_module(partner.name), set()).add(_module(partner.other))
+        return {one: others.pop() for one, others in found.items() if len(others) == 1}
+
+    def table(self) -> str:
+        """The assignment, a line each."""
+        width = max((len(partner.name) for partner in self.params), default=0)
+        lines = [f"{p.name:{width}}  {p.other}{_how(p.layout)}" for p in self.params]
+        lines += [f"{name:{width}}  ?" for name in self.missing]
+        return "\n".join(lines + [f"{'?':{width}}  {name}" for name in self.left])
+
+
+def _how(layout: Layout) -> str:
+    rows = f", rows reordered from {list(layout.rows)}" if layout.rows else ""
+    return (f"  {list(layout.kept)} as {list(layout.shape)}" if layout.moves or rows else "") + rows
+
+
+def _module(name: str) -> str:
+    return re.split(r"[./](?=[^./]*$)", name)[0] if re.search(r"[./]", name) else ""
+
+
+def parts(name: str) -> tuple[tuple[str, ...], str]:
+    """A name's path in plain words, and its kind: `layers.0.fc1.weight` is (layers 0 fc 1), weight."""
+    *path, kind = re.split(r"[./]", name)
+    words = re.findall(r"[a-z]+|\d+", "/".join(path).replace("_", "/").lower())
+    bare = [part for part in path if part not in PREFIXES]
+    words = re.findall(r"[a-z]+|\d+", "/".join(bare).lower())
+    return tuple(words), WORDS.get(kind, kind)
+
+
+def find_partners(
+    reference: Weights, port: Weights, usual: bool, translate: Mapping[str, Any] | None = None
+) -> Partners:
+    """Partners of every parameter and buffer.
+
+    Args:
+        reference: names and shapes of the one side.
+        port: of the other.
+        usual: kernels are [out, in] in the reference and [in, out] in the port.
+        translate: reference's name -> port's name, or (port's name, axes), or (port's name,
+            "channels last", (channels, rows, columns)) for a dense layer behind a flattening.
+
+    Raises:
+        InputError: `translate` names what isn't there, or shapes that don't fit.
+    """
+    told = _told(reference, port, usual, translate or {})
+    params, missing, left, choices = _match(reference.params, port.params, usual, told)
+    buffers, _, _, _ = _match(reference.buffers, port.buffers, usual, told)
+    return Partners(tuple(params), tuple(buffers), tuple(missing), tuple(left), (), tuple(choices))
+
+
+def _match(
+    ours: Tensors, theirs: Tensors, usual: bool, told: Mapping[str, Partner]
+) -> tuple[list[Partner], list[str], list[str], list[tuple[Partner, ...]]]:
+    taken = {p.other for p in told.values()}
+    fits = {
+        (a, b): found
+        for a, x in ours.items() if a not in told
+        for b, y in theirs.items() if b not in taken
+        and (found := layouts(x.shape, y.shape, usual and _is_kernel(a, b))) and _kinds_fit(a, b)
+    }  # fmt: skip
+    scores = {pair: _likeness(*pair) for pair in fits}
+    order = {name: i for i, name in enumerate(ours)}
+    places = {name: i for i, name in enumerate(theirs)}
+    chosen = dict(told)
+    while scores:
+        best = max(scores.values())
+        # of equal names the first of the one is the first of the other
+        a, b = min((pair for pair, score in scores.items() if score == best),
+                   key=lambda pair: (order[pair[0]], places[pair[1]]))  # fmt: skip
+        rivals = [pair for pair, score in scores.items()
+                  if score == best and (pair[0] == a) != (pair[1] == b)]  # fmt: skip
+        chosen[a] = Partner(a, b, fits[a, b][0], sure=not rivals)
+        scores = {pair: s for pair, s in scores.items() if pair[0] != a and pair[1] != b}
+    found = [chosen[name] for name in ours if name in chosen]
+    used = {partner.other for partner in found}
+    missing = [name for name in ours if name not in chosen]
+    left = [name for name in theirs if name not in used]
+    return found, missing, left, list(_others(found, fits))
+
+
+def _others(found: list[Partner], fits: dict[tuple[str, str], list[Layout]]) -> Iterator[Any]:
+    """Other assignments where there is a choice: axes of one tensor, then two partners swapped."""
+    for i, partner in enumerate(found):
+        for layout in fits.get((partner.name, partner.other), [])[1:6]:
+            yield tuple([*found[:i], replace(partner, layout=layout), *found[i + 1 :]])
+    for i, one in enumerate(found):
+        for j, two in enumerate(found[i + 1 :], start=i + 1):
+            crossed = (one.name, two.other), (two.name, one.other)
+            if (one.sure and two.sure) or not all(pair in fits for pair in crossed):
+                continue
+            swapped = list(found)
+            swapped[i], swapped[j] = (Partner(*pair, fits[pair][0], False) for pair in crossed)
+            yield tuple(swapped)
+
+
+def _is_kernel(a: str, b: str) -> bool:
+    """Flax's `embedding` and `scale` lie as PyTorch's; so does what is called a weight on both."""
+    return re.split(r"[./]", b)[-1] not in ("embedding", "scale", "weight")
+
+
+def _kinds_fit(a: str, b: str) -> bool:
+    one, two = parts(a)[1], parts(b)[1]
+    known = {"weight", "bias", "mean", "var"}
+    return one == two or not (one in known and two in known)
+
+
+def _likeness(a: str, b: str) -> float:
+    """How alike two names are, 0 to 2: the same words in the same order, then the same words."""
+    (one, kind), (two, other) = parts(a), parts(b)
+    if one == two:
+        return 2.0 + (kind == other)
+    common = len(set(one) & set(two))
+    return common / max(1, len(set(one) | set(two))) + 0.5 * (kind == other)
+
+
+def _told(
+    reference: Weights, port: Weights, usual: bool, translate: Mapping[str, Any]
+) -> dict[str, Partner]:
+    told = {}
+    ours = {**reference.params, **reference.buffers}
+    theirs = {**port.params, **port.buffers}
+    for name, value in translate.items():
+        other, *how = (value,) if isinstance(value, str) else value
+        for side, key, there in (("reference", name, ours), ("port", other, theirs)):
+            if key not in there:
+                raise InputError(
+                    f"translate: the {side} has no {str(key)[:60]!r}; it has {_some(there)}"
+                )
+        kept, shape = ours[name].shape, theirs[other].shape
+        fits = layouts(kept, shape, usual and _is_kernel(name, other))
+        rows: tuple[int, ...] = ()
+        if how and how[0] == "channels last":
+            rows = tuple(how[1])
+            if int(np.prod(rows)) != kept[-1]:
+                raise InputError(
+                    f"translate: {name} has {kept[-1]} inputs, not {' × '.join(map(str, rows))}"
+                )
+        elif how:
+            fits = [layout for layout in fits if layout.axes == tuple(how[0])]
+        if not fits:
+            raise InputError(f"translate: {name} {list(kept)} does not fit {other} {list(shape)}")
+        told[name] = Partner(name, other, replace(fits[0], rows=rows))
+    return told
+
+
+def _some(names: Mapping[str, Any]) -> str:
+    listed = list(names)
+    return ", ".join(listed[:8]) + (", …" if len(listed) > 8 else "")

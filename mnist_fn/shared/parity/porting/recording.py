@@ -1,0 +1,181 @@
+"""A side kept in a file: all that the ladder asks of it, for a machine that doesn't have it.
+
+One safetensors file; its header is JSON, its tensors are stored once whatever refers to them, and a
+digest stands over both. What a side is asked for is found by a digest of the weights and the batch
+that it is asked with, so a recording answers what it was asked then and nothing else.
+"""
+
+import hashlib
+import itertools
+import json
+from collections.abc import Callable, Iterator
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from mnist_fn.shared.errors import InputError, damaged
+from mnist_fn.shared.parity.porting import probes
+from mnist_fn.shared.parity.porting.batches import read_batches
+from mnist_fn.shared.parity.porting.packing import NotRecorded, Packed, Unpacked, question
+from mnist_fn.shared.parity.porting.pairing import called, cast
+from mnist_fn.shared.parity.porting.partners import Partners
+from mnist_fn.shared.parity.porting.side import Batch, Change, Nudge, Seen, Side, Step, Weights
+from mnist_fn.shared.parity.porting.situation import Pairing, Situation
+from mnist_fn.shared.parity.porting.why import STEPS, TRIED
+from mnist_fn.shared.storage import check_schema, digest_of, read_bounded, write_atomically
+
+SCHEMA = 1
+_KEY = "mnist_fn_port"
+MAX_BYTES = 2**34
+
+
+def record(
+    side: Side,
+    batches: Any,
+    path: str | Path,
+    *,
+    steps: int = 20,
+    precision: str = "float64",
+    on_size: Callable[[int], None] = lambda _: None,
+) -> int:
+    """Keep in a file all that `check_port` asks of a side.
+
+    Args:
+        side: a side.
+        batches: as for `check_port`, in the layout that the side itself takes.
+        path: of the file, `.safetensors`; what was there is replaced when all is computed.
+        steps: of the trajectory.
+        precision: float64 or float32.
+        on_size: told about how many bytes it will be, once the first pass has shown it.
+
+    Returns:
+        The file's size in bytes.
+
+    Raises:
+        InputError: as `check_port`, or the file can't be written.
+    """
+    read = read_batches(batches, precision)
+    start = cast(called(side, read[0], lambda: side.start(read[0])), precision)
+    packed = Packed(side)
+    pairing = Pairing(packed, packed, Partners(()), start, lambda batch: batch)
+    ordinary = Situation("", pairing, start, read[0])
+    called(side, read[0], lambda: ordinary.left)
+    seen = list(probes.situations(ordinary, read))
+    on_size(packed.bytes * (len(seen) + 2) + (steps + STEPS * len(seen)) * _bytes_of(start))
+    last: Step | None = None
+    if not {"loss", "optimizer"} & side.lacks.keys():
+        *_, last = itertools.islice(packed.train(start, itertools.cycle(read)), steps)
+    weights = start if last is None else Weights(last.params, {**start.buffers, **last.buffers})
+    after = Situation("evaluation", pairing, weights, read[0], train=False)
+    for situation in (ordinary, *seen, after):
+        packed.passed(situation.weights, situation.batch, situation.train, TRIED)
+        if last is not None and situation in seen:
+            turns = itertools.cycle([situation.batch, *read[1:]])
+            list(itertools.islice(packed.train(situation.weights, turns), STEPS))
+    header = {
+        "schema": SCHEMA, "name": side.name, "channels": side.channels, "lacks": side.lacks,
+        "rule": side.rule, "start": packed.weights(start), "precision": precision,
+        "batches": [packed.batch(one) for one in read], **packed.entries,
+    }  # fmt: skip
+    header["digest"] = _digest(header, packed.tensors)
+    data = save(packed.tensors, metadata={_KEY: json.dumps(header, sort_keys=True)})
+    write_atomically(Path(path), data)
+    return len(data)
+
+
+def _bytes_of(weights: Weights) -> int:
+    return sum(p.nbytes for p in weights.params.values())
+
+
+def _digest(header: dict[str, Any], tensors: dict[str, np.ndarray]) -> str:
+    digest = hashlib.sha256(digest_of(header).encode())
+    for name in sorted(tensors):
+        digest.update(f"{name} {tensors[name].dtype.str} {tensors[name].shape}".encode())
+        digest.update(np.ascontiguousarray(tensors[name]).data)
+    return digest.hexdigest()
+
+
+class Recording:
+    """A side out of a file; see `record`. `batches` are those that it was recorded with.
+
+    Raises:
+        InputError: no such file, damaged, of another schema, or not a recording.
+    """
+
+    recorded = True
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = Path(path)
+        data = read_bounded(self._path, MAX_BYTES)
+        header = _header(self._path, data)
+        try:
+            tensors = load(data)
+            digest = header.pop("digest")
+            good = digest == _digest(header, tensors)
+        except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise damaged(self._path, "not readable as safetensors") from error
+        if not good:
+            raise damaged(self._path, "its content does not match its digest")
+        self._kept = Unpacked(header, tensors)
+        self.name = f"{header['name']} (recorded)"
+        self.channels: str = header["channels"]
+        self.lacks: dict[str, str] = dict(header["lacks"])
+        rule = header["rule"]
+        self.rule: dict[str, Any] | None = rule and {
+            key: tuple(value) if isinstance(value, list) else value for key, value in rule.items()
+        }
+        self.precision: str = header["precision"]
+        self.batches = [self._kept.batch(one) for one in header["batches"]]
+
+    def spec(self, batch: Batch) -> Weights:
+        """The weights themselves."""
+        return self.start(batch)
+
+    def start(self, batch: Batch) -> Weights:
+        """The weights that it was recorded with, float64."""
+        return cast(self._kept.start, "float64")
+
+    def observe(
+        self, weights: Weights, batch: Batch, train: bool = True, change: Change | None = None
+    ) -> Seen:
+        """See `Side`; InputError if this was not asked when it was recorded."""
+        found = self._kept.passed(question(weights, batch, train), change)
+        if found is None:
+            raise self._unknown()
+        return found
+
+    def train(
+        self, weights: Weights, batches: Iterator[Batch], nudge: Nudge | None = None
+    ) -> Iterator[Step]:
+        """See `Side`; as many steps as were recorded."""
+        steps = self._kept.course(question(weights, next(iter(batches)), True))
+        if steps is None or nudge is not None:
+            raise self._unknown()
+        yield from steps
+
+    def changes(self, seen: Seen, first: int, last: int) -> list[Change]:
+        """See `Side`: those that were tried when it was recorded."""
+        return [one for one in self._kept.changes(seen) if first <= one.tick <= last]
+
+    def _unknown(self) -> NotRecorded:
+        return NotRecorded(
+            f"{self._path}: was recorded with other weights or batches than it is asked for; give "
+            "the same batches (its own are Recording(…).batches), or record anew"
+        )
+
+
+def _header(path: Path, data: bytes) -> dict[str, Any]:
+    try:  # the format: a little-endian length, then JSON of that length
+        length = int.from_bytes(data[:8], "little")
+        header = json.loads(json.loads(data[8 : 8 + length])["__metadata__"][_KEY])
+        schema = header["schema"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise damaged(path, "not a recording of a port's side") from error
+    if type(schema) is int and schema != SCHEMA:
+        raise InputError(f"{path}: schema {schema}, this version reads {SCHEMA}; record anew")
+    check_schema(path, schema, SCHEMA)
+    return header

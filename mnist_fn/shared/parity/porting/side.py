@@ -1,0 +1,134 @@
+"""What the ladder asks of a side: its weights, what it computes from given ones, how it trains."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+import numpy as np
+
+from mnist_fn.shared.streams import raw
+
+Tensors = dict[str, np.ndarray]  # by the side's own names, in the order of computation
+Nudge = Callable[[Tensors, int], Tensors]
+
+NUDGE_ULPS = 8  # what a sum of some hundred products is off by when taken in another order
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Parameters and buffers (running averages) under a side's own names, in its own layout."""
+
+    params: Tensors
+    buffers: Tensors = field(default_factory=dict)
+    frozen: frozenset[str] = frozenset()  # parameters that are not trained, where a side knows
+
+    def scaled(self, factor: float) -> "Weights":
+        """Each parameter times a factor."""
+        return replace(self, params={name: factor * p for name, p in self.params.items()})
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One batch, as a side takes it."""
+
+    inputs: tuple[np.ndarray, ...]  # what the model is called with, in this order
+    named: dict[str, np.ndarray] = field(default_factory=dict)  # and by keyword
+    targets: Any = None  # handed to the loss: an array, or a tuple or dict of arrays
+
+    @property
+    def examples(self) -> int:
+        """How many examples, by the first input's first axis."""
+        first = (*self.inputs, *self.named.values())[0]
+        return len(first) if first.ndim else 1
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a module: what went in and what came out."""
+
+    module: str
+    kind: str  # the module's class
+    inputs: tuple[np.ndarray, ...]
+    outputs: tuple[np.ndarray, ...]
+    settings: dict[str, Any] = field(default_factory=dict)  # plain values: eps, momentum, …
+    began: int = 0  # in ticks of the side's clock
+    ended: int = 0
+
+
+@dataclass(frozen=True)
+class Seen:
+    """All that one pass through a side shows."""
+
+    outputs: tuple[np.ndarray, ...]
+    calls: list[Call]
+    loss: float | None = None
+    output_gradients: tuple[np.ndarray, ...] = ()  # of the loss, with respect to the outputs
+    gradients: Tensors = field(default_factory=dict)
+    buffers: Tensors = field(default_factory=dict)  # after the pass
+    ticks: tuple[int, int] = (0, 0)  # when the model and when the loss had ended
+
+
+@dataclass(frozen=True)
+class Step:
+    """After one step of training: the gradients it was made of, and what it made."""
+
+    params: Tensors
+    buffers: Tensors
+    gradients: Tensors
+    loss: float
+
+
+@dataclass(frozen=True)
+class Change:
+    """One line of a side's program, said otherwise: what a port may have in its place."""
+
+    site: int
+    text: str  # "norm: ε = 1e-6 in place of 1e-05"
+    key: str  # what the side knows it by
+    tick: int = 0  # when the line is done
+    family: str = ""  # changes of one family that fit are one cause,
+    rank: int = 0  # of which the lowest is named
+
+
+class Side(Protocol):
+    """One of the two programs. It computes in the dtype of the weights that it is given."""
+
+    name: str
+    channels: str  # "first" or "last": where its images have them
+    lacks: dict[str, str]  # what it can't serve, and why: modules, loss, optimizer
+    rule: dict[str, Any] | None  # its optimizer's declared rule, where it can be read
+
+    def spec(self, batch: Batch) -> Weights:
+        """Names and shapes; the values don't count."""
+        ...
+
+    def start(self, batch: Batch) -> Weights:
+        """The weights that it has."""
+        ...
+
+    def observe(
+        self, weights: Weights, batch: Batch, train: bool = True, change: Change | None = None
+    ) -> Seen:
+        """One pass, in training mode with loss and gradients, or in evaluation mode without."""
+        ...
+
+    def train(
+        self, weights: Weights, batches: Iterator[Batch], nudge: Nudge | None = None
+    ) -> Iterator[Step]:
+        """A step for each batch. `nudge` moves the weights after each step, for twins."""
+        ...
+
+    def changes(self, seen: Seen, first: int, last: int) -> list[Change]:
+        """What could stand in its program otherwise, between two ticks; may be none."""
+        ...
+
+
+def nudged(params: Tensors, draw: int, step: int = 0) -> Tensors:
+    """Each weight moved by up to NUDGE_ULPS units in the last place: what a twin starts with."""
+    moved = {}
+    for i, (name, p) in enumerate(params.items()):
+        # a stream of its own for each tensor, step and draw
+        words = raw(draw, "twin", 2**20 * step + i, p.size)
+        ulps = (words % np.uint64(2 * NUDGE_ULPS + 1)).astype(np.int64) - NUDGE_ULPS
+        moved[name] = (p + np.spacing(abs(p)) * ulps.reshape(p.shape)).astype(p.dtype)
+    return moved

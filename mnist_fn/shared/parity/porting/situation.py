@@ -1,0 +1,132 @@
+"""Both sides in one situation: the same weights and batch, what each shows, and twins beside."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import numpy as np
+
+from mnist_fn.shared.parity.checks import TOLERANCE_IN_EPS, Check
+from mnist_fn.shared.parity.compare import compare
+from mnist_fn.shared.parity.porting.partners import Partners
+from mnist_fn.shared.parity.porting.side import Batch, Call, Change, Seen, Side, Weights, nudged
+
+TWIN_FACTOR = 3  # two twins are up to twice as far from one another as each from what they are of
+TWINS = 2
+SUMS = f"sums in another order: {TOLERANCE_IN_EPS} eps of the largest entry"
+CANCEL = f"{SUMS}, here of the largest of its kind, since its own sums cancel"
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """Two sides and how the port's tensors are the reference's."""
+
+    reference: Side
+    port: Side
+    partners: Partners
+    like: Weights  # the port's, for what has no partner
+    move: Callable[[Batch], Batch]  # a batch as the port takes it
+
+    def reversed_twin(self) -> bool:
+        """Whether twins are the port's: a recording can't be asked anew."""
+        return getattr(self.reference, "recorded", False)
+
+
+@dataclass(frozen=True)
+class Situation:
+    """Weights and a batch, in the reference's terms."""
+
+    name: str  # "" for the ordinary start
+    pairing: Pairing
+    weights: Weights
+    batch: Batch
+    train: bool = True
+    # what a sum that cancels is measured by: the same at the ordinary start
+    ordinary: "Situation | None" = field(default=None, repr=False)
+
+    @cached_property
+    def left(self) -> Seen:
+        """What the reference shows."""
+        return self.pairing.reference.observe(self.weights, self.batch, self.train)
+
+    @cached_property
+    def right(self) -> Seen:
+        """What the port shows, its tensors under the reference's names."""
+        return self._port(self.weights)
+
+    def _port(self, weights: Weights) -> Seen:
+        pairing = self.pairing
+        own = pairing.partners.there(weights, pairing.like)
+        seen = pairing.port.observe(own, pairing.move(self.batch), self.train)
+        back = pairing.partners.back
+        return replace(seen, gradients=back(seen.gradients), buffers=back(seen.buffers, True))
+
+    def with_change(self, change: Change, draw: int | None = None) -> Seen:
+        """What the reference shows with one line of it changed, or a twin of that."""
+        weights = self.weights
+        if draw is not None:
+            weights = replace(weights, params=nudged(weights.params, draw))
+        return self.pairing.reference.observe(weights, self.batch, self.train, change)
+
+    @cached_property
+    def twins(self) -> list[tuple[Seen, Seen]]:
+        """(twin, what it is a twin of): the same side from weights a few ulps away."""
+        moved = [
+            replace(self.weights, params=nudged(self.weights.params, draw)) for draw in range(TWINS)
+        ]
+        if self.pairing.reversed_twin():
+            if getattr(self.pairing.port, "recorded", False):
+                return []
+            return [(self._port(weights), self.right) for weights in moved]
+        observe = self.pairing.reference.observe
+        return [(observe(weights, self.batch, self.train), self.left) for weights in moved]
+
+    @property
+    def eps(self) -> float:
+        """Of the dtype that is computed in."""
+        return float(np.finfo(next(iter(self.weights.params.values())).dtype).eps)
+
+    def check(
+        self,
+        what: str,
+        left: np.ndarray,
+        right: np.ndarray,
+        read: Callable[[Seen], np.ndarray | None],
+        least: float = 0.0,
+    ) -> Check:
+        """Two arrays held to the bound on sums; where that fails, to what twins do.
+
+        Args:
+            what: named in the check.
+            left, right: the reference's and the port's, in one layout.
+            read: the same of what a twin shows.
+            least: the bound is of the largest entry, or of this if it is larger.
+        """
+        if left.dtype.kind not in "f" or right.dtype.kind not in "f":
+            left, right = left.astype(np.float64), right.astype(np.float64)
+        elif left.dtype != right.dtype:
+            right = right.astype(left.dtype)
+        named = f"{self.name}: {what}" if self.name else what
+        d = compare(named, left, right)
+        largest = max((float(abs(x).max()) for x in (left, right) if x.size), default=0.0)
+        bound, reason = TOLERANCE_IN_EPS * self.eps * max(largest, least), SUMS
+        if least > largest:
+            reason = CANCEL
+        if not d.absolute <= bound and np.isfinite(d.absolute):
+            own = max((_apart(read(twin), read(of)) for twin, of in self.twins), default=0.0)
+            if TWIN_FACTOR * own > bound:
+                bound = TWIN_FACTOR * own
+                reason = f"{TWIN_FACTOR} × the {own:.1e} by which a twin parts from itself"
+        return Check(named, d, bound, "absolute", reason)
+
+
+def _apart(one: np.ndarray | None, two: np.ndarray | None) -> float:
+    if one is None or two is None or one.shape != two.shape or not one.size:
+        return 0.0
+    gap = float(abs(one.astype(np.float64) - two).max())
+    return gap if np.isfinite(gap) else 0.0
+
+
+def nth(calls: list[Call], module: str) -> list[Call]:
+    """A module's calls, in order."""
+    return sorted((call for call in calls if call.module == module), key=lambda call: call.began)

@@ -1,0 +1,1 @@
+"""What a PyTorch side of a port's ladder is made of; `torch_ref.porting` is the door."""

@@ -1,0 +1,349 @@
+"""Layers and activations as ports have them otherwise: (in words, what to compute)."""
+
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+Arguments = dict[str, Any]
+Found = Iterator[tuple[str, Callable[[], Any]]]
+
+EPSILONS = (1e-3, 1e-5, 1e-6, 1e-7, 1e-8, 1e-12, 0.0)
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "nothing": lambda x: x,
+    "relu": F.relu,
+    "relu6": F.relu6,
+    "gelu by tanh": lambda x: F.gelu(x, approximate="tanh"),
+    "exact gelu": F.gelu,
+    "gelu by x·sigmoid(1.702 x)": lambda x: x * torch.sigmoid(1.702 * x),
+    "silu": F.silu,
+    "leaky relu of slope 0.01": lambda x: F.leaky_relu(x, 0.01),
+    "leaky relu of slope 0.2": lambda x: F.leaky_relu(x, 0.2),
+    "elu": F.elu,
+    "selu": F.selu,
+    "celu": F.celu,
+    "tanh": torch.tanh,
+    "sigmoid": torch.sigmoid,
+    "hard sigmoid": F.hardsigmoid,
+    "hard swish": F.hardswish,
+    "softplus": F.softplus,
+    "softsign": F.softsign,
+    "mish": F.mish,
+    "square of relu": lambda x: F.relu(x).square(),
+    "a relu whose gradient at 0 is 1": lambda x: torch.where(x >= 0, x, torch.zeros_like(x)),
+    "a relu whose gradient at 0 is 1/2": lambda x: (x + x.abs()) / 2 + (x - x.detach()) * 0,
+}
+OWN = {"relu_": "relu", "hardswish": "hard swish", "hardsigmoid": "hard sigmoid"}
+
+
+def _activation(name: str) -> Callable[[Arguments], Found]:
+    def variants(a: Arguments) -> Found:
+        x = a["input"]
+        own = OWN.get(name, name)
+        if name == "gelu":
+            own = "gelu by tanh" if a.get("approximate") == "tanh" else "exact gelu"
+        for other, f in ACTIVATIONS.items():
+            if other != own:
+                yield f"{other} in place of {own}", lambda f=f: f(x)
+
+    return variants
+
+
+def _leaky(a: Arguments) -> Found:
+    x, slope = a["input"], a.get("negative_slope", 0.01)
+    own = f"leaky relu of slope {slope:g}"
+    for other in (0.01, 0.1, 0.2, 0.3):
+        if other != slope:
+            yield f"slope {other:g} in place of {slope:g}", lambda s=other: F.leaky_relu(x, s)
+    for other, f in ACTIVATIONS.items():
+        if other != own and not other.startswith("leaky"):
+            yield f"{other} in place of {own}", lambda f=f: f(x)
+
+
+def _epsilons(norm: Callable[[float], Tensor], own: float, default: str = "") -> Found:
+    for eps in EPSILONS:
+        if eps != own:
+            why = default if eps == 1e-6 else ""
+            yield f"ε = {eps:g} in place of {own:g}{why}", lambda e=eps: norm(e)
+
+
+FLAX_EPSILON = " (Flax's default: write epsilon={:g})"
+
+
+def _layer_norm(a: Arguments) -> Found:
+    x, shape, own = a["input"], a["normalized_shape"], a.get("eps", 1e-5)
+    weight, bias = a.get("weight"), a.get("bias")
+    yield from _epsilons(lambda e: F.layer_norm(x, shape, weight, bias, e), own,
+                         FLAX_EPSILON.format(own))  # fmt: skip
+    yield "no weight, no bias", lambda: F.layer_norm(x, shape, None, None, own)
+    yield "no bias", lambda: F.layer_norm(x, shape, weight, None, own)
+    yield "1 + weight in place of weight", lambda: F.layer_norm(x, shape, 1 + weight, bias, own)
+
+    def written(unbiased: bool = False, outside: bool = False, centered: bool = True) -> Tensor:
+        dims = tuple(range(-len(shape), 0))
+        z = x - x.mean(dims, keepdim=True) if centered else x
+        n = math.prod(shape)
+        v = z.square().sum(dims, keepdim=True) / (n - 1 if unbiased else n)
+        y = z / (v.sqrt() + own) if outside else z / (v + own).sqrt()
+        y = y if weight is None else y * weight
+        return y if bias is None else y + bias
+
+    yield "the unbiased variance", lambda: written(unbiased=True)
+    yield "ε outside of the root", lambda: written(outside=True)
+    yield "the mean is not taken off (RMSNorm)", lambda: written(centered=False)
+
+
+def _rms_norm(a: Arguments) -> Found:
+    x, shape, weight = a["input"], a["normalized_shape"], a.get("weight")
+    own = a.get("eps")
+    own = float(torch.finfo(x.dtype).eps) if own is None else own
+    yield from _epsilons(lambda e: F.rms_norm(x, shape, weight, e), own, FLAX_EPSILON.format(own))
+    single = float(torch.finfo(torch.float32).eps)
+    yield f"ε = {single:.4g} (float32's)", lambda: F.rms_norm(x, shape, weight, single)
+    yield "no weight", lambda: F.rms_norm(x, shape, None, own)
+    if weight is not None:
+        yield "1 + weight in place of weight", lambda: F.rms_norm(x, shape, 1 + weight, own)
+    yield "the mean is taken off (LayerNorm)", lambda: F.layer_norm(x, shape, weight, None, own)
+
+
+def _group_norm(a: Arguments) -> Found:
+    x, groups, own = a["input"], a["num_groups"], a.get("eps", 1e-5)
+    weight, bias = a.get("weight"), a.get("bias")
+    yield from _epsilons(lambda e: F.group_norm(x, groups, weight, bias, e), own,
+                         FLAX_EPSILON.format(own))  # fmt: skip
+    for other in (n for n in range(1, x.shape[1] + 1) if x.shape[1] % n == 0 and n != groups):
+        yield (f"{other} groups in place of {groups}",
+               lambda n=other: F.group_norm(x, n, weight, bias, own))  # fmt: skip
+
+
+def _batch_norm(a: Arguments) -> Found:
+    x, weight, bias = a["input"], a.get("weight"), a.get("bias")
+    mean, var, training = a["running_mean"], a["running_var"], a.get("training", False)
+    own = a.get("eps", 1e-5)
+
+    def norm(eps: float = own, statistics: bool = training) -> Tensor:
+        if statistics:
+            return F.batch_norm(x, None, None, weight, bias, True, 0.0, eps)
+        return F.batch_norm(x, mean.clone(), var.clone(), weight, bias, False, 0.0, eps)
+
+    yield from _epsilons(lambda e: norm(e), own)
+    if mean is not None:
+        now, other = "running averages", "the batch's own statistics"
+        pair = (now, other) if training else (other, now)
+        yield f"{pair[0]} in place of {pair[1]}", lambda: norm(statistics=not training)
+
+
+def _conv(a: Arguments) -> Found:
+    x, weight, bias = a["input"], a["weight"], a.get("bias")
+    stride, padding = a.get("stride", 1), a.get("padding", 0)
+    dilation, groups = a.get("dilation", 1), a.get("groups", 1)
+    conv = (F.conv1d, F.conv2d, F.conv3d)[weight.ndim - 3]
+    kernel, n = weight.shape[2:], weight.ndim - 2
+    strides = (stride,) * n if isinstance(stride, int) else tuple(stride)
+
+    def padded(low: list[int], high: list[int]) -> Tensor:
+        both = [side for pair in zip(reversed(low), reversed(high), strict=True) for side in pair]
+        return conv(F.pad(x, both), weight, bias, stride, 0, dilation, groups)
+
+    same = [max((-(-size // s) - 1) * s + k - size, 0)
+            for size, s, k in zip(x.shape[2:], strides, kernel, strict=True)]  # fmt: skip
+    own = "SAME" if padding == "same" else "no" if padding in (0, "valid", (0,) * n) else padding
+    low = [total // 2 for total in same]
+    high = [total - part for total, part in zip(same, low, strict=True)]
+    yield (f"padding SAME, which is ({low[0]}, {high[0]}) here, in place of {_pair(own)}: "
+           f"write padding={_explicit(own, n)}"), lambda: padded(low, high)  # fmt: skip
+    for before, after in itertools.product(range(max(kernel)), repeat=2):
+        if [before] * n != low or [after] * n != high:
+            yield (f"padding ({before}, {after}) in place of {_pair(own)}",
+                   lambda b=before, e=after: padded([b] * n, [e] * n))  # fmt: skip
+    dims = tuple(range(2, weight.ndim))
+    yield ("the kernel is flipped",
+           lambda: conv(x, weight.flip(dims), bias, stride, padding, dilation, groups))  # fmt: skip
+    if bias is not None:
+        yield "no bias", lambda: conv(x, weight, None, stride, padding, dilation, groups)
+    if len(set(kernel)) == 1 and n == 2:
+        yield ("rows and columns of the kernel are swapped",
+               lambda: conv(x, weight.mT, bias, stride, padding, dilation, groups))  # fmt: skip
+
+
+def _pair(own: Any) -> str:
+    if isinstance(own, tuple) and len(set(own)) == 1:
+        own = own[0]
+    return f"{own} on either side" if isinstance(own, int) else str(own)
+
+
+def _explicit(own: Any, n: int) -> str:
+    if isinstance(own, str):
+        return '"VALID"' if own == "no" else '"SAME"'
+    sides = own if isinstance(own, tuple) else (own,) * n
+    return "[" + ", ".join(f"({side}, {side})" for side in sides) + "]"
+
+
+def _conv_transpose(a: Arguments) -> Found:
+    x, weight, bias = a["input"], a["weight"], a.get("bias")
+    more = [a.get(k, d) for k, d in (("stride", 1), ("padding", 0), ("output_padding", 0),
+                                     ("groups", 1), ("dilation", 1))]  # fmt: skip
+    yield (
+        "the kernel is not flipped (Flax's default: write transpose_kernel=True)",
+        lambda: F.conv_transpose2d(x, weight.flip((2, 3)), bias, *more),
+    )
+    yield "no bias", lambda: F.conv_transpose2d(x, weight, None, *more)
+
+
+def _linear(a: Arguments) -> Found:
+    x, weight, bias = a["input"], a["weight"], a.get("bias")
+    if bias is not None:
+        yield "no bias", lambda: F.linear(x, weight)
+    if weight.shape[0] == weight.shape[1]:
+        yield "the weight is not transposed", lambda: F.linear(x, weight.T, bias)
+    for name, f in ACTIVATIONS.items():
+        if name in ("relu", "exact gelu", "gelu by tanh", "silu", "tanh", "sigmoid"):
+            yield f"{name} after it", lambda f=f: f(F.linear(x, weight, bias))
+
+
+def _embedding(a: Arguments) -> Found:
+    ids, weight = a["input"], a["weight"]
+    root = weight.shape[1] ** 0.5
+    yield "times √d", lambda: root * F.embedding(ids, weight)
+    yield "ids begin at 1", lambda: F.embedding((ids - 1).clamp_min(0), weight)
+    yield "the row of id 0 is 0", lambda: F.embedding(ids, weight) * (ids != 0)[..., None]
+
+
+def _attention(a: Arguments) -> Found:
+    q, k, v, mask = a["query"], a["key"], a["value"], a.get("attn_mask")
+    causal, d, own = a.get("is_causal", False), a["query"].shape[-1], a.get("scale")
+    heads = q.shape[1] if q.ndim == 4 else 1
+
+    def attend(scale: float | None = own, causal: bool = causal, mask: Any = mask) -> Tensor:
+        return F.scaled_dot_product_attention(q, k, v, mask, 0.0, causal, scale=scale)
+
+    now = "√d" if own is None else f"{1 / own:g}"
+    scales = {"d": 1 / d, "1 (not scaled)": 1.0, "√(width of all heads)": (d * heads) ** -0.5,
+              "√d": d**-0.5, "d squared": d**-2.0}  # fmt: skip
+    for name, scale in scales.items():
+        if name != now:
+            yield f"scores divided by {name} in place of {now}", lambda s=scale: attend(s)
+    yield ("not causal" if causal else "causal"), lambda: attend(causal=not causal, mask=None)
+    if mask is not None:
+        yield "no mask", lambda: attend(mask=None)
+        if mask.dtype == torch.bool:
+            yield "the mask is inverted", lambda: attend(mask=~mask)
+    if causal:
+        n, m = q.shape[-2], k.shape[-2]
+        strict = torch.ones(n, m, dtype=torch.bool).tril(-1)
+        large = torch.zeros(n, m, dtype=q.dtype).masked_fill(~strict, -1e9)
+        yield ("the mask hides a token from itself",
+               lambda: attend(causal=False, mask=large))  # fmt: skip
+
+
+def _divided(a: Arguments) -> Found:
+    x, other = a["input"], a["other"]
+    if isinstance(other, int | float) and other not in (0, 1):
+        yield f"not divided by {other:g}", lambda: x
+        yield f"divided by {other * other:g} in place of {other:g}", lambda: x / other**2
+        yield f"multiplied by {other:g}, not divided", lambda: x * other
+
+
+def _multiplied(a: Arguments) -> Found:
+    x, other = a["input"], a["other"]
+    if isinstance(other, int | float) and other not in (0, 1) and isinstance(x, Tensor):
+        yield f"not multiplied by {other:g}", lambda: x
+        yield f"multiplied by {other * other:g} in place of {other:g}", lambda: x * other**2
+        yield f"divided by {other:g}, not multiplied", lambda: x / other
+
+
+def _softmax(a: Arguments) -> Found:
+    x, dim = a["input"], a.get("dim", -1)
+    dims = range(x.ndim)
+    for other in dims:
+        if other != dim % x.ndim:
+            yield f"softmax over axis {other} in place of {dim}", lambda d=other: x.softmax(d)
+    yield "sigmoid in place of softmax", lambda: x.sigmoid()
+
+
+def _max_pool(a: Arguments) -> Found:
+    x, size, stride, padding = a["input"], a["kernel_size"], a.get("stride"), a.get("padding", 0)
+    yield "average in place of maximum", lambda: F.avg_pool2d(x, size, stride, padding)
+    yield from _pooled(x, size, stride or size, padding, F.max_pool2d, -math.inf)
+
+
+def _avg_pool(a: Arguments) -> Found:
+    x, size, stride, padding = a["input"], a["kernel_size"], a.get("stride"), a.get("padding", 0)
+    counted = a.get("count_include_pad", True)
+    words = "counted in the average" if not counted else "not counted in the average"
+    yield (f"padding is {words} (count_include_pad={not counted})",
+           lambda: F.avg_pool2d(x, size, stride, padding, count_include_pad=not counted))  # fmt: skip
+    yield "maximum in place of average", lambda: F.max_pool2d(x, size, stride, padding)
+    yield from _pooled(x, size, stride or size, padding, F.avg_pool2d, 0.0)
+
+
+def _pooled(x: Tensor, size: Any, stride: Any, padding: Any, pool: Any, fill: float) -> Found:
+    sizes = (size,) * 2 if isinstance(size, int) else tuple(size)
+    strides = (stride,) * 2 if isinstance(stride, int) else tuple(stride)
+    total = [max((-(-n // s) - 1) * s + k - n, 0)
+             for n, s, k in zip(x.shape[2:], strides, sizes, strict=True)]  # fmt: skip
+    sides = [side for t in reversed(total) for side in (t // 2, t - t // 2)]
+    yield (f"padding SAME in place of {padding}",
+           lambda: pool(F.pad(x, sides, value=fill), size, stride))  # fmt: skip
+    if padding:
+        yield (f"padding with 0 in place of nothing, {padding} on either side",
+               lambda: pool(F.pad(x, (padding,) * 4), size, stride))  # fmt: skip
+        yield f"no padding in place of {padding}", lambda: pool(x, size, stride)
+    yield (
+        "the last part of a window dropped or kept",
+        lambda: pool(x, size, stride, padding, ceil_mode=True),
+    )
+
+
+def _flattened(a: Arguments) -> Found:
+    """Ports have channels last, so what is flattened after them comes in another order."""
+    x = a["input"]
+    if x.ndim < 3:
+        return
+    shape = list(x.shape[1:])
+    target = a.get("shape")
+    flat = [len(x), -1] if target is None else target
+    if target is None and a.get("start_dim", 0) % x.ndim != 1:
+        return
+    last = x.movedim(1, -1)
+    yield (f"flattened channels last, where PyTorch flattens {shape}: transpose to channels first "
+           "before it is flattened, or reorder the rows of the kernel behind it"
+           ), lambda: last.reshape(flat)  # fmt: skip
+
+
+def _reduced(a: Arguments) -> Found:
+    x, dim = a["input"], a.get("dim")
+    if dim is None:  # of the whole, such as a loss ends with
+        if x.ndim:
+            yield "sum in place of mean over all", lambda: x.sum()
+            yield "half of the mean", lambda: x.mean() / 2
+            yield "summed over the outputs, mean over the batch", lambda: x.sum() / len(x)
+        return
+    if x.ndim < 3:
+        return
+    many = isinstance(dim, int)
+    if many:
+        for other in range(x.ndim):
+            if other != dim % x.ndim and x.mean(other).shape == x.mean(dim).shape:
+                yield f"mean over axis {other} in place of {dim}", lambda d=other: x.mean(d)
+    axes = (dim,) if isinstance(dim, int) else tuple(dim)
+    yield "maximum in place of mean", lambda: x.amax(axes, keepdim=bool(a.get("keepdim")))
+    yield "sum in place of mean", lambda: x.sum(axes, keepdim=bool(a.get("keepdim")))
+
+
+TABLE: dict[str, Callable[[Arguments], Found]] = {
+    **{name: _activation(name) for name in (
+        "relu", "relu_", "relu6", "gelu", "silu", "tanh", "sigmoid", "elu", "selu", "celu",
+        "softplus", "softsign", "mish", "hardswish", "hardsigmoid")},
+    "leaky_relu": _leaky, "layer_norm": _layer_norm, "rms_norm": _rms_norm,
+    "group_norm": _group_norm, "batch_norm": _batch_norm, "conv1d": _conv, "conv2d": _conv,
+    "conv3d": _conv, "conv_transpose2d": _conv_transpose, "linear": _linear,
+    "embedding": _embedding, "scaled_dot_product_attention": _attention, "div": _divided,
+    "true_divide": _divided, "mul": _multiplied, "softmax": _softmax, "max_pool2d": _max_pool,
+    "avg_pool2d": _avg_pool, "flatten": _flattened, "reshape": _flattened, "view": _flattened,
+    "mean": _reduced,
+}  # fmt: skip

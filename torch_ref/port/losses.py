@@ -1,0 +1,111 @@
+"""Losses, and what clips, as ports have them otherwise: (in words, what to compute)."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+Arguments = dict[str, Any]
+Found = Iterator[tuple[str, Callable[[], Any]]]
+
+FLOORS = (1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-12, 1e-15, 1e-16, 1e-20, 1e-30)
+
+
+def _reductions(loss: Callable[[str], Tensor], a: Arguments) -> Found:
+    own = a.get("reduction", "mean")
+    for other in ("mean", "sum"):
+        if other != own:
+            yield f"{other} in place of {own} over the batch", lambda r=other: loss(r)
+
+
+def _cross_entropy(a: Arguments) -> Found:
+    z, y, own = a["input"], a["target"], a.get("reduction", "mean")
+    smoothing, weight = a.get("label_smoothing", 0.0), a.get("weight")
+    ignored = a.get("ignore_index", -100)
+
+    def loss(reduction: str = own, s: float = smoothing, z: Tensor = z, w: Any = weight) -> Tensor:
+        return F.cross_entropy(z, y, w, ignore_index=ignored, reduction=reduction,
+                               label_smoothing=s)  # fmt: skip
+
+    yield from _reductions(loss, a)
+    for other in (0.0, 0.01, 0.05, 0.1, 0.2):
+        if other != smoothing:
+            yield f"label smoothing {other:g} in place of {smoothing:g}", lambda s=other: loss(s=s)
+    yield "softmax twice", lambda: loss(z=z.softmax(1))
+    if weight is not None:
+        yield "no weights of classes", lambda: loss(w=None)
+    if not y.is_floating_point() and (y == ignored).any():
+        yield (f"the mean counts the ignored targets ({ignored}) as well",
+               lambda: loss("sum") / y.numel())  # fmt: skip
+        shown = torch.where(y == ignored, torch.zeros_like(y), y)
+        yield (f"targets {ignored} are not ignored, but taken as class 0",
+               lambda: F.cross_entropy(z, shown, weight, reduction=own))  # fmt: skip
+    if not y.is_floating_point():
+        p = z.softmax(1)
+        q = p.gather(1, y.clamp_min(0)[:, None]).squeeze(1)
+        for floor in FLOORS:
+            yield (f"log(p + {floor:g}) in place of the stable form",
+                   lambda f=floor: _reduce((-(q + f).log()), own))  # fmt: skip
+            yield (f"log(max(p, {floor:g})) in place of the stable form",
+                   lambda f=floor: _reduce(-q.clamp_min(f).log(), own))  # fmt: skip
+        yield "log(p) in place of the stable form", lambda: _reduce(-q.log(), own)
+
+
+def _binary(a: Arguments) -> Found:
+    z, y, own = a["input"], a["target"], a.get("reduction", "mean")
+    yield from _reductions(lambda r: F.binary_cross_entropy_with_logits(z, y, reduction=r), a)
+    p = z.sigmoid()
+
+    def written(low: Callable[[Tensor], Tensor]) -> Tensor:
+        return _reduce(-(y * low(p).log() + (1 - y) * low(1 - p).log()), own)
+
+    for floor in FLOORS:
+        yield (f"log(p + {floor:g}) in place of the stable form",
+               lambda f=floor: written(lambda q: q + f))  # fmt: skip
+        # XLA sums a compiled 1 - p + f so, which near p = 1 is another number
+        yield (f"log(p + {floor:g}) in place of the stable form, 1 - p + {floor:g} summed as "
+               f"(1 + {floor:g}) - p",
+               lambda f=floor: _reduce(-(y * (p + f).log() + (1 - y) * ((1 + f) - p).log()), own)
+               )  # fmt: skip
+        yield (f"log(max(p, {floor:g})) in place of the stable form",
+               lambda f=floor: written(lambda q: q.clamp_min(f)))  # fmt: skip
+        yield (f"p clipped to ({floor:g}, 1 - {floor:g}) before the log",
+               lambda f=floor: written(lambda q: q.clamp(f, 1 - f)))  # fmt: skip
+    yield "log(p) in place of the stable form", lambda: written(lambda q: q)
+    yield ("summed over the outputs, mean over the batch",
+           lambda: F.binary_cross_entropy_with_logits(z, y, reduction="sum") / len(z))  # fmt: skip
+
+
+def _mse(a: Arguments) -> Found:
+    x, y, own = a["input"], a["target"], a.get("reduction", "mean")
+    yield from _reductions(lambda r: F.mse_loss(x, y, reduction=r), a)
+    yield "half of it (optax.l2_loss)", lambda: F.mse_loss(x, y, reduction=own) / 2
+    yield "absolute differences", lambda: F.l1_loss(x, y, reduction=own)
+    yield ("summed over the outputs, mean over the batch",
+           lambda: F.mse_loss(x, y, reduction="sum") / len(x))  # fmt: skip
+
+
+def _reduce(values: Tensor, reduction: str) -> Tensor:
+    return values.sum() if reduction == "sum" else values.mean()
+
+
+def _clamped(a: Arguments) -> Found:
+    x = a["input"]
+    low = a.get("min", a.get("min_val", -1.0 if "max_val" in a else None))
+    high = a.get("max", a.get("max_val"))
+    between = f"{'' if low is None else f'{low:g} ≤ '}x{'' if high is None else f' ≤ {high:g}'}"
+    yield (f"the gradient passes through the clamp ({between}) as if it were not there; "
+           "PyTorch's is 0 outside of its bounds"
+           ), lambda: x + (x.clamp(low, high) - x).detach()  # fmt: skip
+    yield f"no clamp ({between})", lambda: x
+    if isinstance(low, float | int):
+        yield (f"the clamp's gradient at {low:g} itself is 0",
+               lambda: torch.where(x > low, x, torch.full_like(x, low)))  # fmt: skip
+
+
+TABLE: dict[str, Callable[[Arguments], Found]] = {
+    "cross_entropy": _cross_entropy, "binary_cross_entropy_with_logits": _binary,
+    "mse_loss": _mse, "clamp": _clamped, "clip": _clamped, "hardtanh": _clamped,
+}  # fmt: skip

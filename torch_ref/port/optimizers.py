@@ -1,0 +1,87 @@
+"""The rule that an optimizer of PyTorch declares, read from its class and its groups."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+
+def read_rule(
+    optimizer: torch.optim.Optimizer, named: dict[str, torch.nn.Parameter]
+) -> dict[str, Any] | None:
+    """Fields of `causes.rules.Rule`; None for a rule that has no place there.
+
+    Args:
+        optimizer: of the parameters in `named`.
+        named: name -> parameter.
+    """
+    read = READERS.get(type(optimizer))
+    groups = optimizer.param_groups
+    if read is None or not groups:
+        return None
+    first = groups[0]
+    rule = read(first)
+    if rule is None or any(read(_but(group, first)) != rule for group in groups):
+        return None
+    names = {id(p): name for name, p in named.items()}
+    rate, decays = float(first["lr"]), {float(group.get("weight_decay", 0)) for group in groups}
+    rule |= {"learning_rate": rate, "weight_decay": max(decays)}
+    if first.get("maximize"):
+        rule["ascends"] = True
+    if len(decays - {0.0}) > 1:
+        return None  # two decays
+    if len(decays) > 1:
+        rule["decayed"] = tuple(
+            names[id(p)] for group in groups if group["weight_decay"] for p in group["params"]
+        )
+    given = {id(p) for group in groups for p in group["params"]}
+    rates = {names[id(p)]: float(g["lr"]) / rate for g in groups for p in g["params"]}
+    rates |= {name: 0.0 for key, name in names.items() if key not in given}
+    if any(share != 1 for share in rates.values()):
+        rule["rates"] = rates
+    return rule
+
+
+def _but(group: dict[str, Any], first: dict[str, Any]) -> dict[str, Any]:
+    """Groups may differ in rate and decay."""
+    return {**group, "lr": first["lr"], "weight_decay": first.get("weight_decay", 0)}
+
+
+def _sgd(group: dict[str, Any]) -> dict[str, Any] | None:
+    if group["momentum"] == 0:
+        return {"kind": "sgd"}
+    if group["dampening"]:
+        return None
+    return {"kind": "nesterov" if group["nesterov"] else "momentum", "momentum": group["momentum"]}
+
+
+def _adam(group: dict[str, Any]) -> dict[str, Any]:
+    beta1, beta2 = map(float, group["betas"])
+    kind = "adamw" if group.get("decoupled_weight_decay") else "adam"
+    rule = {"kind": kind, "beta1": beta1, "beta2": beta2, "eps": group["eps"]}
+    return {**rule, "amsgrad": "raw"} if group["amsgrad"] else rule
+
+
+def _adamw(group: dict[str, Any]) -> dict[str, Any]:
+    return {**_adam(group), "kind": "adamw"}
+
+
+def _rmsprop(group: dict[str, Any]) -> dict[str, Any] | None:
+    if group["momentum"] or group["centered"]:
+        return None
+    return {"kind": "rmsprop", "momentum": group["alpha"], "eps": group["eps"]}
+
+
+def _adagrad(group: dict[str, Any]) -> dict[str, Any] | None:
+    if group["lr_decay"] or group["initial_accumulator_value"]:
+        return None
+    return {"kind": "adagrad", "eps": group["eps"]}
+
+
+READERS: dict[type, Callable[[dict[str, Any]], dict[str, Any] | None]] = {
+    torch.optim.SGD: _sgd,
+    torch.optim.Adam: _adam,
+    torch.optim.AdamW: _adamw,
+    torch.optim.RMSprop: _rmsprop,
+    torch.optim.Adagrad: _adagrad,
+}
