@@ -13,6 +13,7 @@ from cli.commands import (
     evaluate,
     figures,
     parity,
+    port,
     predict,
     report,
     runs,
@@ -33,6 +34,7 @@ app = typer.Typer(
 app.command("train")(train.command)
 app.command("sweep")(sweep.command)
 app.command("parity")(parity.command)
+app.command("port")(port.command)
 app.command("study")(study.command)
 app.command("figures")(figures.command)
 app.command("bench")(bench.command)

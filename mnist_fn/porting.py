@@ -1,4 +1,4 @@
-"""A JAX program as a side of a port's ladder: Flax modules and plain functions. See docs/porting.md."""
+"""A JAX program as a side of a port's ladder: Flax and plain functions; see docs/porting.md."""
 
 import contextlib
 import inspect
@@ -165,12 +165,17 @@ class JaxSide:
     def _one_step(
         self, params: Any, memory: Any, buffers: Any, inputs: Any, targets: Any
     ) -> tuple[Any, ...]:
-        assert self._optimizer is not None
         objective = jax.value_and_grad(self._objective, has_aux=True)
         (value, (_, buffers, _)), gradients = objective(params, buffers, inputs, targets, True)
         tree, slope = self._nested(params), self._nested(gradients)
-        updates, memory = self._optimizer.update(slope, memory, tree)
+        updates, memory = self._rule_of.update(slope, memory, tree)
         return self._flat(optax.apply_updates(tree, updates)), memory, buffers, gradients, value
+
+    @property
+    def _rule_of(self) -> optax.GradientTransformation:
+        if self._optimizer is None:
+            raise InputError(f"{self.name}: was given no optimizer")
+        return self._optimizer
 
     def _nested(self, params: Tensors) -> Any:
         return self._params.nest(params)
@@ -182,20 +187,19 @@ class JaxSide:
         self, weights: Weights, batches: Iterator[Batch], nudge: Nudge | None = None
     ) -> Iterator[Step]:
         """See `Side`."""
-        assert self._optimizer is not None
         params, buffers = weights.params, weights.buffers
         with self._scope(weights):
-            memory = self._optimizer.init(self._nested(params))
+            memory = self._rule_of.init(self._nested(params))
         for i, batch in enumerate(batches, start=1):
             with self._scope(weights):
                 params, memory, buffers, gradients, value = self._step(
                     params, memory, buffers, (batch.inputs, batch.named), batch.targets
                 )
-                seen = jax.device_get((params, buffers, gradients, value))
+                seen: tuple[Any, ...] = jax.device_get((params, buffers, gradients, value))
             if nudge is not None:
                 params = nudge(seen[0], i)
                 seen = (params, *seen[1:])
-            yield Step(*(dict(part) for part in seen[:3]), float(seen[3]))
+            yield Step(dict(seen[0]), dict(seen[1]), dict(seen[2]), float(seen[3]))
 
     def changes(self, seen: Seen, first: int, last: int) -> list[Change]:
         """None: a traced program is not changed from outside."""
@@ -247,13 +251,13 @@ class FlaxSide(JaxSide):
         self._module, self._variables = module, variables
         arguments = inspect.signature(type(module).__call__).parameters
         self._mode = {key: on for key, on in TRAINING.items() if key in arguments}
-        self._names: tuple[Names, Names] | None = None
 
     def _init(self, batch: Batch) -> Any:
         rngs = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
         mode = {key: not on for key, on in self._mode.items()}
         with listen():
-            return self._module.init(rngs, *batch.inputs, **batch.named, **mode)
+            more: dict[str, Any] = {**batch.named, **mode}
+            return self._module.init(rngs, *batch.inputs, **more)
 
     def spec(self, batch: Batch) -> Weights:
         """Names and shapes, from `module.init` traced and not run."""
@@ -273,32 +277,24 @@ class FlaxSide(JaxSide):
 
     def _named(self, variables: Any) -> Weights:
         params, buffers = split_variables(variables)
-        self._names = Names(params, self.name), Names(buffers, self.name)
-        if not self._names[0].arrays:
+        self._params, self._state = Names(params, self.name), Names(buffers, self.name)
+        if not self._params.arrays:
             raise InputError(f"{self.name}: the model has no parameters; there is nothing to port")
-        return Weights(dict(self._names[0].arrays), dict(self._names[1].arrays))
+        return Weights(dict(self._params.arrays), dict(self._state.arrays))
 
     def _forward(
         self, params: Tensors, buffers: Tensors, batch: Batch, train: bool
     ) -> tuple[Any, Any, list[Heard]]:
-        assert self._names is not None
-        variables = {"params": self._nested(params), **self._names[1].nest(buffers)}
-        mode = {key: on if train else not on for key, on in self._mode.items()}
+        variables = {"params": self._nested(params), **self._state.nest(buffers)}
+        mode: dict[str, Any] = {
+            **batch.named,
+            **{key: on if train else not on for key, on in self._mode.items()},
+        }
         collections = [key for key in variables if key != "params"]
         with listen() as calls:
-            made = self._module.apply(
-                variables, *batch.inputs, **batch.named, **mode, mutable=collections
-            )
+            made = self._module.apply(variables, *batch.inputs, mutable=collections, **mode)
         outputs, state = made  # pyright: ignore[reportGeneralTypeIssues]
-        return outputs, self._names[1].flatten({**variables, **state}, only=collections), calls
-
-    def _nested(self, params: Tensors) -> Any:
-        assert self._names is not None
-        return self._names[0].nest(params)
-
-    def _flat(self, tree: Any) -> Tensors:
-        assert self._names is not None
-        return self._names[0].flatten(tree)
+        return outputs, self._state.flatten({**variables, **state}, only=collections), calls
 
 
 def _arrays(tree: Any) -> tuple[np.ndarray, ...]:

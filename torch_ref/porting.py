@@ -88,7 +88,8 @@ class TorchSide:
         return read_rule(self._made(model), dict(model.named_parameters()))
 
     def _made(self, model: nn.Module) -> torch.optim.Optimizer:
-        assert self._optimizer is not None
+        if self._optimizer is None:
+            raise InputError(f"{self.name}: was given no optimizer")
         by_model = "model" in inspect.signature(self._optimizer).parameters
         made = self._optimizer(model if by_model else list(model.parameters()))
         own = {id(p) for p in model.parameters()}
@@ -141,7 +142,8 @@ class TorchSide:
         return found
 
     def _value(self, outputs: Any, batch: Batch) -> torch.Tensor:
-        assert self._loss is not None
+        if self._loss is None:
+            raise InputError(f"{self.name}: was given no loss")
         for t in tensors_in(outputs):
             if t.requires_grad:
                 t.retain_grad()
@@ -155,7 +157,6 @@ class TorchSide:
         self, weights: Weights, batches: Iterator[Batch], nudge: Nudge | None = None
     ) -> Iterator[Step]:
         """See `Side`."""
-        assert self._loss is not None
         dtype = _dtype(weights)
         model = _load(self._copy(dtype), weights).train()
         optimizer = self._made(model)

@@ -34,7 +34,7 @@ class Heard:
 
 @contextlib.contextmanager
 def listen() -> Iterator[list[Heard]]:
-    """The calls of every module below the root that is called, while the block runs; dropout hands through."""
+    """Every call of a module below the root while the block runs; dropout hands through."""
     calls: list[Heard] = []
 
     def heard(following: Any, args: Any, kwargs: Any, context: Any) -> Any:

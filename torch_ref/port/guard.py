@@ -13,7 +13,7 @@ import torch
 from torch.overrides import TorchFunctionMode
 
 from mnist_fn.shared.errors import InputError
-from mnist_fn.shared.parity.porting.side import Change, Seen
+from mnist_fn.shared.parity.porting.side import Change
 
 DRAWS = {
     "rand", "randn", "randint", "randperm", "rand_like", "randn_like", "randint_like", "normal",

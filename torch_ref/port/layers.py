@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional as fn
 
 Arguments = dict[str, Any]
 Found = Iterator[tuple[str, Callable[[], Any]]]
@@ -15,25 +15,25 @@ Found = Iterator[tuple[str, Callable[[], Any]]]
 EPSILONS = (1e-3, 1e-5, 1e-6, 1e-7, 1e-8, 1e-12, 0.0)
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "nothing": lambda x: x,
-    "relu": F.relu,
-    "relu6": F.relu6,
-    "gelu by tanh": lambda x: F.gelu(x, approximate="tanh"),
-    "exact gelu": F.gelu,
+    "relu": fn.relu,
+    "relu6": fn.relu6,
+    "gelu by tanh": lambda x: fn.gelu(x, approximate="tanh"),
+    "exact gelu": fn.gelu,
     "gelu by x·sigmoid(1.702 x)": lambda x: x * torch.sigmoid(1.702 * x),
-    "silu": F.silu,
-    "leaky relu of slope 0.01": lambda x: F.leaky_relu(x, 0.01),
-    "leaky relu of slope 0.2": lambda x: F.leaky_relu(x, 0.2),
-    "elu": F.elu,
-    "selu": F.selu,
-    "celu": F.celu,
+    "silu": fn.silu,
+    "leaky relu of slope 0.01": lambda x: fn.leaky_relu(x, 0.01),
+    "leaky relu of slope 0.2": lambda x: fn.leaky_relu(x, 0.2),
+    "elu": fn.elu,
+    "selu": fn.selu,
+    "celu": fn.celu,
     "tanh": torch.tanh,
     "sigmoid": torch.sigmoid,
-    "hard sigmoid": F.hardsigmoid,
-    "hard swish": F.hardswish,
-    "softplus": F.softplus,
-    "softsign": F.softsign,
-    "mish": F.mish,
-    "square of relu": lambda x: F.relu(x).square(),
+    "hard sigmoid": fn.hardsigmoid,
+    "hard swish": fn.hardswish,
+    "softplus": fn.softplus,
+    "softsign": fn.softsign,
+    "mish": fn.mish,
+    "square of relu": lambda x: fn.relu(x).square(),
     "a relu whose gradient at 0 is 1": lambda x: torch.where(x >= 0, x, torch.zeros_like(x)),
     "a relu whose gradient at 0 is 1/2": lambda x: (x + x.abs()) / 2 + (x - x.detach()) * 0,
 }
@@ -58,7 +58,7 @@ def _leaky(a: Arguments) -> Found:
     own = f"leaky relu of slope {slope:g}"
     for other in (0.01, 0.1, 0.2, 0.3):
         if other != slope:
-            yield f"slope {other:g} in place of {slope:g}", lambda s=other: F.leaky_relu(x, s)
+            yield f"slope {other:g} in place of {slope:g}", lambda s=other: fn.leaky_relu(x, s)
     for other, f in ACTIVATIONS.items():
         if other != own and not other.startswith("leaky"):
             yield f"{other} in place of {own}", lambda f=f: f(x)
@@ -77,11 +77,15 @@ FLAX_EPSILON = " (Flax's default: write epsilon={:g})"
 def _layer_norm(a: Arguments) -> Found:
     x, shape, own = a["input"], a["normalized_shape"], a.get("eps", 1e-5)
     weight, bias = a.get("weight"), a.get("bias")
-    yield from _epsilons(lambda e: F.layer_norm(x, shape, weight, bias, e), own,
+    yield from _epsilons(lambda e: fn.layer_norm(x, shape, weight, bias, e), own,
                          FLAX_EPSILON.format(own))  # fmt: skip
-    yield "no weight, no bias", lambda: F.layer_norm(x, shape, None, None, own)
-    yield "no bias", lambda: F.layer_norm(x, shape, weight, None, own)
-    yield "1 + weight in place of weight", lambda: F.layer_norm(x, shape, 1 + weight, bias, own)
+    yield "no weight, no bias", lambda: fn.layer_norm(x, shape, None, None, own)
+    yield "no bias", lambda: fn.layer_norm(x, shape, weight, None, own)
+    if weight is not None:
+        yield (
+            "1 + weight in place of weight",
+            lambda: fn.layer_norm(x, shape, 1 + weight, bias, own),
+        )
 
     def written(unbiased: bool = False, outside: bool = False, centered: bool = True) -> Tensor:
         dims = tuple(range(-len(shape), 0))
@@ -101,23 +105,23 @@ def _rms_norm(a: Arguments) -> Found:
     x, shape, weight = a["input"], a["normalized_shape"], a.get("weight")
     own = a.get("eps")
     own = float(torch.finfo(x.dtype).eps) if own is None else own
-    yield from _epsilons(lambda e: F.rms_norm(x, shape, weight, e), own, FLAX_EPSILON.format(own))
+    yield from _epsilons(lambda e: fn.rms_norm(x, shape, weight, e), own, FLAX_EPSILON.format(own))
     single = float(torch.finfo(torch.float32).eps)
-    yield f"ε = {single:.4g} (float32's)", lambda: F.rms_norm(x, shape, weight, single)
-    yield "no weight", lambda: F.rms_norm(x, shape, None, own)
+    yield f"ε = {single:.4g} (float32's)", lambda: fn.rms_norm(x, shape, weight, single)
+    yield "no weight", lambda: fn.rms_norm(x, shape, None, own)
     if weight is not None:
-        yield "1 + weight in place of weight", lambda: F.rms_norm(x, shape, 1 + weight, own)
-    yield "the mean is taken off (LayerNorm)", lambda: F.layer_norm(x, shape, weight, None, own)
+        yield "1 + weight in place of weight", lambda: fn.rms_norm(x, shape, 1 + weight, own)
+    yield "the mean is taken off (LayerNorm)", lambda: fn.layer_norm(x, shape, weight, None, own)
 
 
 def _group_norm(a: Arguments) -> Found:
     x, groups, own = a["input"], a["num_groups"], a.get("eps", 1e-5)
     weight, bias = a.get("weight"), a.get("bias")
-    yield from _epsilons(lambda e: F.group_norm(x, groups, weight, bias, e), own,
+    yield from _epsilons(lambda e: fn.group_norm(x, groups, weight, bias, e), own,
                          FLAX_EPSILON.format(own))  # fmt: skip
     for other in (n for n in range(1, x.shape[1] + 1) if x.shape[1] % n == 0 and n != groups):
         yield (f"{other} groups in place of {groups}",
-               lambda n=other: F.group_norm(x, n, weight, bias, own))  # fmt: skip
+               lambda n=other: fn.group_norm(x, n, weight, bias, own))  # fmt: skip
 
 
 def _batch_norm(a: Arguments) -> Found:
@@ -127,8 +131,8 @@ def _batch_norm(a: Arguments) -> Found:
 
     def norm(eps: float = own, statistics: bool = training) -> Tensor:
         if statistics:
-            return F.batch_norm(x, None, None, weight, bias, True, 0.0, eps)
-        return F.batch_norm(x, mean.clone(), var.clone(), weight, bias, False, 0.0, eps)
+            return fn.batch_norm(x, None, None, weight, bias, True, 0.0, eps)
+        return fn.batch_norm(x, mean.clone(), var.clone(), weight, bias, False, 0.0, eps)
 
     yield from _epsilons(lambda e: norm(e), own)
     if mean is not None:
@@ -141,13 +145,13 @@ def _conv(a: Arguments) -> Found:
     x, weight, bias = a["input"], a["weight"], a.get("bias")
     stride, padding = a.get("stride", 1), a.get("padding", 0)
     dilation, groups = a.get("dilation", 1), a.get("groups", 1)
-    conv = (F.conv1d, F.conv2d, F.conv3d)[weight.ndim - 3]
+    conv = (fn.conv1d, fn.conv2d, fn.conv3d)[weight.ndim - 3]
     kernel, n = weight.shape[2:], weight.ndim - 2
     strides = (stride,) * n if isinstance(stride, int) else tuple(stride)
 
     def padded(low: list[int], high: list[int]) -> Tensor:
         both = [side for pair in zip(reversed(low), reversed(high), strict=True) for side in pair]
-        return conv(F.pad(x, both), weight, bias, stride, 0, dilation, groups)
+        return conv(fn.pad(x, both), weight, bias, stride, 0, dilation, groups)
 
     same = [max((-(-size // s) - 1) * s + k - size, 0)
             for size, s, k in zip(x.shape[2:], strides, kernel, strict=True)]  # fmt: skip
@@ -189,28 +193,28 @@ def _conv_transpose(a: Arguments) -> Found:
                                      ("groups", 1), ("dilation", 1))]  # fmt: skip
     yield (
         "the kernel is not flipped (Flax's default: write transpose_kernel=True)",
-        lambda: F.conv_transpose2d(x, weight.flip((2, 3)), bias, *more),
+        lambda: fn.conv_transpose2d(x, weight.flip((2, 3)), bias, *more),
     )
-    yield "no bias", lambda: F.conv_transpose2d(x, weight, None, *more)
+    yield "no bias", lambda: fn.conv_transpose2d(x, weight, None, *more)
 
 
 def _linear(a: Arguments) -> Found:
     x, weight, bias = a["input"], a["weight"], a.get("bias")
     if bias is not None:
-        yield "no bias", lambda: F.linear(x, weight)
+        yield "no bias", lambda: fn.linear(x, weight)
     if weight.shape[0] == weight.shape[1]:
-        yield "the weight is not transposed", lambda: F.linear(x, weight.T, bias)
+        yield "the weight is not transposed", lambda: fn.linear(x, weight.T, bias)
     for name, f in ACTIVATIONS.items():
         if name in ("relu", "exact gelu", "gelu by tanh", "silu", "tanh", "sigmoid"):
-            yield f"{name} after it", lambda f=f: f(F.linear(x, weight, bias))
+            yield f"{name} after it", lambda f=f: f(fn.linear(x, weight, bias))
 
 
 def _embedding(a: Arguments) -> Found:
     ids, weight = a["input"], a["weight"]
     root = weight.shape[1] ** 0.5
-    yield "times √d", lambda: root * F.embedding(ids, weight)
-    yield "ids begin at 1", lambda: F.embedding((ids - 1).clamp_min(0), weight)
-    yield "the row of id 0 is 0", lambda: F.embedding(ids, weight) * (ids != 0)[..., None]
+    yield "times √d", lambda: root * fn.embedding(ids, weight)
+    yield "ids begin at 1", lambda: fn.embedding((ids - 1).clamp_min(0), weight)
+    yield "the row of id 0 is 0", lambda: fn.embedding(ids, weight) * (ids != 0)[..., None]
 
 
 def _attention(a: Arguments) -> Found:
@@ -219,7 +223,7 @@ def _attention(a: Arguments) -> Found:
     heads = q.shape[1] if q.ndim == 4 else 1
 
     def attend(scale: float | None = own, causal: bool = causal, mask: Any = mask) -> Tensor:
-        return F.scaled_dot_product_attention(q, k, v, mask, 0.0, causal, scale=scale)
+        return fn.scaled_dot_product_attention(q, k, v, mask, 0.0, causal, scale=scale)
 
     now = "√d" if own is None else f"{1 / own:g}"
     scales = {"d": 1 / d, "1 (not scaled)": 1.0, "√(width of all heads)": (d * heads) ** -0.5,
@@ -267,8 +271,8 @@ def _softmax(a: Arguments) -> Found:
 
 def _max_pool(a: Arguments) -> Found:
     x, size, stride, padding = a["input"], a["kernel_size"], a.get("stride"), a.get("padding", 0)
-    yield "average in place of maximum", lambda: F.avg_pool2d(x, size, stride, padding)
-    yield from _pooled(x, size, stride or size, padding, F.max_pool2d, -math.inf)
+    yield "average in place of maximum", lambda: fn.avg_pool2d(x, size, stride, padding)
+    yield from _pooled(x, size, stride or size, padding, fn.max_pool2d, -math.inf)
 
 
 def _avg_pool(a: Arguments) -> Found:
@@ -276,9 +280,10 @@ def _avg_pool(a: Arguments) -> Found:
     counted = a.get("count_include_pad", True)
     words = "counted in the average" if not counted else "not counted in the average"
     yield (f"padding is {words} (count_include_pad={not counted})",
-           lambda: F.avg_pool2d(x, size, stride, padding, count_include_pad=not counted))  # fmt: skip
-    yield "maximum in place of average", lambda: F.max_pool2d(x, size, stride, padding)
-    yield from _pooled(x, size, stride or size, padding, F.avg_pool2d, 0.0)
+           lambda: fn.avg_pool2d(x, size, stride, padding, count_include_pad=not counted)
+           )  # fmt: skip
+    yield "maximum in place of average", lambda: fn.max_pool2d(x, size, stride, padding)
+    yield from _pooled(x, size, stride or size, padding, fn.avg_pool2d, 0.0)
 
 
 def _pooled(x: Tensor, size: Any, stride: Any, padding: Any, pool: Any, fill: float) -> Found:
@@ -288,10 +293,10 @@ def _pooled(x: Tensor, size: Any, stride: Any, padding: Any, pool: Any, fill: fl
              for n, s, k in zip(x.shape[2:], strides, sizes, strict=True)]  # fmt: skip
     sides = [side for t in reversed(total) for side in (t // 2, t - t // 2)]
     yield (f"padding SAME in place of {padding}",
-           lambda: pool(F.pad(x, sides, value=fill), size, stride))  # fmt: skip
+           lambda: pool(fn.pad(x, sides, value=fill), size, stride))  # fmt: skip
     if padding:
         yield (f"padding with 0 in place of nothing, {padding} on either side",
-               lambda: pool(F.pad(x, (padding,) * 4), size, stride))  # fmt: skip
+               lambda: pool(fn.pad(x, (padding,) * 4), size, stride))  # fmt: skip
         yield f"no padding in place of {padding}", lambda: pool(x, size, stride)
     yield (
         "the last part of a window dropped or kept",

@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional as fn
 
 Arguments = dict[str, Any]
 Found = Iterator[tuple[str, Callable[[], Any]]]
@@ -26,7 +26,7 @@ def _cross_entropy(a: Arguments) -> Found:
     ignored = a.get("ignore_index", -100)
 
     def loss(reduction: str = own, s: float = smoothing, z: Tensor = z, w: Any = weight) -> Tensor:
-        return F.cross_entropy(z, y, w, ignore_index=ignored, reduction=reduction,
+        return fn.cross_entropy(z, y, w, ignore_index=ignored, reduction=reduction,
                                label_smoothing=s)  # fmt: skip
 
     yield from _reductions(loss, a)
@@ -41,7 +41,7 @@ def _cross_entropy(a: Arguments) -> Found:
                lambda: loss("sum") / y.numel())  # fmt: skip
         shown = torch.where(y == ignored, torch.zeros_like(y), y)
         yield (f"targets {ignored} are not ignored, but taken as class 0",
-               lambda: F.cross_entropy(z, shown, weight, reduction=own))  # fmt: skip
+               lambda: fn.cross_entropy(z, shown, weight, reduction=own))  # fmt: skip
     if not y.is_floating_point():
         p = z.softmax(1)
         q = p.gather(1, y.clamp_min(0)[:, None]).squeeze(1)
@@ -55,7 +55,7 @@ def _cross_entropy(a: Arguments) -> Found:
 
 def _binary(a: Arguments) -> Found:
     z, y, own = a["input"], a["target"], a.get("reduction", "mean")
-    yield from _reductions(lambda r: F.binary_cross_entropy_with_logits(z, y, reduction=r), a)
+    yield from _reductions(lambda r: fn.binary_cross_entropy_with_logits(z, y, reduction=r), a)
     p = z.sigmoid()
 
     def written(low: Callable[[Tensor], Tensor]) -> Tensor:
@@ -75,16 +75,16 @@ def _binary(a: Arguments) -> Found:
                lambda f=floor: written(lambda q: q.clamp(f, 1 - f)))  # fmt: skip
     yield "log(p) in place of the stable form", lambda: written(lambda q: q)
     yield ("summed over the outputs, mean over the batch",
-           lambda: F.binary_cross_entropy_with_logits(z, y, reduction="sum") / len(z))  # fmt: skip
+           lambda: fn.binary_cross_entropy_with_logits(z, y, reduction="sum") / len(z))  # fmt: skip
 
 
 def _mse(a: Arguments) -> Found:
     x, y, own = a["input"], a["target"], a.get("reduction", "mean")
-    yield from _reductions(lambda r: F.mse_loss(x, y, reduction=r), a)
-    yield "half of it (optax.l2_loss)", lambda: F.mse_loss(x, y, reduction=own) / 2
-    yield "absolute differences", lambda: F.l1_loss(x, y, reduction=own)
+    yield from _reductions(lambda r: fn.mse_loss(x, y, reduction=r), a)
+    yield "half of it (optax.l2_loss)", lambda: fn.mse_loss(x, y, reduction=own) / 2
+    yield "absolute differences", lambda: fn.l1_loss(x, y, reduction=own)
     yield ("summed over the outputs, mean over the batch",
-           lambda: F.mse_loss(x, y, reduction="sum") / len(x))  # fmt: skip
+           lambda: fn.mse_loss(x, y, reduction="sum") / len(x))  # fmt: skip
 
 
 def _reduce(values: Tensor, reduction: str) -> Tensor:

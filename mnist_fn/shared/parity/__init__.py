@@ -3,7 +3,8 @@
 Others use `levels` (what is asked for), `ladder` (climb), `checks` (Pair, Rung), `horizon`,
 `statistics`, `handed` (horizons at workers), and `causes`: why two programs part, for plain tensors
 of any model (`causes.update.explain_update(rule, grads, before, after)` and its like; see that
-package).
+package). `porting` is the same ladder for anyone's model; its doors are `mnist_fn.porting` and
+`torch_ref.porting`.
 """
 
-OPEN = ("levels", "ladder", "checks", "horizon", "statistics", "handed", "causes")
+OPEN = ("levels", "ladder", "checks", "horizon", "statistics", "handed", "causes", "porting")

@@ -46,9 +46,9 @@ class Averages:
             if name not in theirs:
                 continue
             check = self._check(name, ours[name], theirs[name], number, examples)
-            if name not in self.checks or not self.checks[name].share > check.share:
-                if self.checks.get(name) is None or self.checks[name].passed:
-                    self.checks[name] = check
+            old = self.checks.get(name)
+            if old is None or (old.passed and check.share >= old.share):
+                self.checks[name] = check
         self.before = ours, theirs
 
     def _check(self, name: str, a: np.ndarray, b: np.ndarray, step: int, examples: int) -> Check:
@@ -88,7 +88,7 @@ class Averages:
         return float(momentum) if "eps" in call.settings else 1 - float(momentum)
 
     def _factor(self, name: str, examples: int) -> float | None:
-        """By which the reference's new variance is the port's, if they keep it by two conventions."""
+        """By which the reference's new variance is the port's, if two conventions keep them."""
         call = self.call(name)
         if parts(name)[1] != "var" or call is None or self.new_share(name) is None:
             return None

@@ -1,6 +1,5 @@
 """The ladder for anyone's port: two sides and batches in, a verdict out."""
 
-import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -13,7 +12,7 @@ from mnist_fn.shared.parity.porting import probes, why
 from mnist_fn.shared.parity.porting.averages import explain_averages
 from mnist_fn.shared.parity.porting.batches import read_batches
 from mnist_fn.shared.parity.porting.course import Course
-from mnist_fn.shared.parity.porting.packing import NotRecorded
+from mnist_fn.shared.parity.porting.packing import NotRecordedError
 from mnist_fn.shared.parity.porting.side import Batch, Side, Weights
 from mnist_fn.shared.parity.porting.situation import Pairing, Situation
 from mnist_fn.shared.parity.porting.verdict import Unchecked, Verdict
@@ -108,7 +107,7 @@ class _Ladder:
             "modules": ("modules",), "loss": ("loss",), "gradients": ("loss",),
             "step": ("loss", "optimizer"), "trajectory": ("loss", "optimizer"),
         }.get(name, ())  # fmt: skip
-        for need, side in itertools.product(needs, sides):
+        for need, side in ((need, side) for need in needs for side in sides):
             if need in side.lacks:
                 return side.lacks[need]
         if name == "modules" and not self.pairing.partners.modules():
@@ -183,7 +182,7 @@ class _Ladder:
             for checks, explain in self._climb_probe(there):
                 if not all(check.passed for check in checks):
                     return explain()
-        except NotRecorded:  # a recording has not been there
+        except NotRecordedError:  # a recording has not been there
             return explained
         return explained
 

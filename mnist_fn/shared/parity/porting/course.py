@@ -1,4 +1,4 @@
-"""Two trainings from one start on the same batches, step by step, with twins where they are needed."""
+"""Two trainings from one start on the same batches, step by step, and twins where needed."""
 
 import itertools
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from mnist_fn.shared.parity.porting.side import Batch, Side, Step, Tensors, Weig
 from mnist_fn.shared.parity.porting.situation import SUMS, TWIN_FACTOR, TWINS, Situation
 
 KEPT = 6  # steps whose gradients are kept for a diagnosis
-ALONG = "{} eps of the largest weight, which rounding at each step stays below where nothing amplifies it"
+ALONG = "{} eps of the largest weight: rounding stays below it where nothing amplifies"
 FLOOR_IN_EPS = 4500  # 1e-12 in float64
 
 

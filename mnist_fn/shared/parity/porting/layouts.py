@@ -60,13 +60,8 @@ def layouts(kept: tuple[int, ...], shape: tuple[int, ...], usual: bool) -> list[
         orders = [p for p in itertools.permutations(plain) if _moved(kept, p) == shape]
         orders.sort(key=lambda p: (p != first, p != plain, p))
         return [Layout(p, shape, kept) for p in orders[:24]]
-    if len(kept) > 2 or (len(kept) == 2 and 1 in shape):  # heads split, or axes of length 1
-        orders = [first, plain]
-    else:
-        orders = [first, plain]
-    return [
-        Layout(p, shape, kept) for p in dict.fromkeys(orders) if _splits(_moved(kept, p), shape)
-    ]
+    orders = dict.fromkeys([first, plain])  # heads split, or axes of length 1
+    return [Layout(p, shape, kept) for p in orders if _splits(_moved(kept, p), shape)]
 
 
 def _moved(shape: tuple[int, ...], order: tuple[int, ...]) -> tuple[int, ...]:

@@ -26,7 +26,7 @@ WINDOW = 3  # calls behind a change that are kept of it
 UNKNOWN = float(np.float32(-1.2345e-30))  # an entry that was not kept
 
 
-class NotRecorded(InputError):
+class NotRecordedError(InputError):
     """A recording is asked what it was not asked when it was made."""
 
 
@@ -241,7 +241,12 @@ class Unpacked:
         if steps is None:
             return None
         return (
-            Step(*map(self._named, (params, buffers, gradients)), float.fromhex(loss))
+            Step(
+                self._named(params),
+                self._named(buffers),
+                self._named(gradients),
+                float.fromhex(loss),
+            )  # fmt: skip
             for params, buffers, gradients, loss in steps
         )
 

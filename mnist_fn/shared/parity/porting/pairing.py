@@ -12,7 +12,7 @@ from mnist_fn.shared.parity.checks import Check
 from mnist_fn.shared.parity.compare import Difference, compare
 from mnist_fn.shared.parity.porting import layouts
 from mnist_fn.shared.parity.porting.batches import moved
-from mnist_fn.shared.parity.porting.packing import NotRecorded
+from mnist_fn.shared.parity.porting.packing import NotRecordedError
 from mnist_fn.shared.parity.porting.partners import Partners, find_partners, parts
 from mnist_fn.shared.parity.porting.side import Batch, Side, Weights
 from mnist_fn.shared.parity.porting.situation import Pairing, Situation
@@ -144,7 +144,7 @@ def _apart(pairing: Pairing, start: Weights, batch: Batch, dtype: str, errors: l
     try:
         situation = Situation("", pairing, cast(start, dtype), batch)
         found, _ = outputs(situation)
-    except NotRecorded as error:
+    except NotRecordedError as error:
         errors.append(str(error))
         return np.inf
     except InputError:

@@ -17,7 +17,6 @@ WORDS = {
     "running_mean": "mean", "running_var": "var", "moving_mean": "mean", "moving_variance": "var",
 }  # fmt: skip
 PREFIXES = ("module", "_orig_mod", "params", "batch_stats")
-SWAPS = 64  # other assignments that are tried where names leave a choice
 
 
 @dataclass(frozen=True)
@@ -80,9 +79,8 @@ def _module(name: str) -> str:
 
 
 def parts(name: str) -> tuple[tuple[str, ...], str]:
-    """A name's path in plain words, and its kind: `layers.0.fc1.weight` is (layers 0 fc 1), weight."""
+    """A name's path in words, and its kind: `blocks.0.fc1.weight` is (blocks 0 fc 1) weight."""
     *path, kind = re.split(r"[./]", name)
-    words = re.findall(r"[a-z]+|\d+", "/".join(path).replace("_", "/").lower())
     bare = [part for part in path if part not in PREFIXES]
     words = re.findall(r"[a-z]+|\d+", "/".join(bare).lower())
     return tuple(words), WORDS.get(kind, kind)
@@ -143,7 +141,7 @@ def _others(found: list[Partner], fits: dict[tuple[str, str], list[Layout]]) -> 
     """Other assignments where there is a choice: axes of one tensor, then two partners swapped."""
     for i, partner in enumerate(found):
         for layout in fits.get((partner.name, partner.other), [])[1:6]:
-            yield tuple([*found[:i], replace(partner, layout=layout), *found[i + 1 :]])
+            yield (*found[:i], replace(partner, layout=layout), *found[i + 1 :])
     for i, one in enumerate(found):
         for j, two in enumerate(found[i + 1 :], start=i + 1):
             crossed = (one.name, two.other), (two.name, one.other)

@@ -50,8 +50,9 @@ def loss(situation: Situation) -> tuple[list[Check], Callable[[], Explanation | 
         if i < len(right.output_gradients):
             two = aligned(right.output_gradients[i], one)
             least = float(abs(usual.left.output_gradients[i]).max(initial=0))
-            found.append(situation.check("the loss's gradient of the outputs", one, two,
-                                         lambda seen, i=i: seen.output_gradients[i], least))  # fmt: skip
+            what = "the loss's gradient of the outputs"
+            read = lambda seen, i=i: seen.output_gradients[i]  # noqa: E731
+            found.append(situation.check(what, one, two, read, least))
     return found, lambda: why.explain_loss(situation)
 
 
@@ -66,6 +67,6 @@ def gradients(situation: Situation) -> tuple[list[Check], Callable[[], Explanati
         own = float(abs(usual[name]).max(initial=0)) if name in usual else 0.0
         least = own if own > 1e-10 * most else most
         two = right.get(name, np.zeros(0))
-        found.append(situation.check(f"gradient of {name}", one, two,
-                                     lambda seen, name=name: seen.gradients.get(name), least))  # fmt: skip
+        read = lambda seen, name=name: seen.gradients.get(name)  # noqa: E731
+        found.append(situation.check(f"gradient of {name}", one, two, read, least))
     return found, lambda: why.explain_slope(situation)

@@ -9,7 +9,6 @@ import hashlib
 import itertools
 import json
 from collections.abc import Callable, Iterator
-
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ from safetensors.numpy import load, save
 from mnist_fn.shared.errors import InputError, damaged
 from mnist_fn.shared.parity.porting import probes
 from mnist_fn.shared.parity.porting.batches import read_batches
-from mnist_fn.shared.parity.porting.packing import NotRecorded, Packed, Unpacked, question
+from mnist_fn.shared.parity.porting.packing import NotRecordedError, Packed, Unpacked, question
 from mnist_fn.shared.parity.porting.pairing import called, cast
 from mnist_fn.shared.parity.porting.partners import Partners
 from mnist_fn.shared.parity.porting.side import Batch, Change, Nudge, Seen, Side, Step, Weights
@@ -161,8 +160,8 @@ class Recording:
         """See `Side`: those that were tried when it was recorded."""
         return [one for one in self._kept.changes(seen) if first <= one.tick <= last]
 
-    def _unknown(self) -> NotRecorded:
-        return NotRecorded(
+    def _unknown(self) -> NotRecordedError:
+        return NotRecordedError(
             f"{self._path}: was recorded with other weights or batches than it is asked for; give "
             "the same batches (its own are Recording(…).batches), or record anew"
         )

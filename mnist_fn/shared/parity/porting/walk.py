@@ -14,7 +14,7 @@ from mnist_fn.shared.parity.porting.situation import Situation, nth
 
 @dataclass(frozen=True)
 class Fault:
-    """Where two passes part first, and between which ticks of the reference's clock its cause is."""
+    """Where two passes part first, and between which ticks of the reference its cause is."""
 
     where: str
     read: Callable[[Seen], np.ndarray | None]  # the place in what the reference shows

@@ -1,0 +1,108 @@
+"""`mnist-fn port`."""
+
+import runpy
+import sys
+import traceback
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from cli import options
+from mnist_fn.shared.errors import InputError
+
+
+def command(
+    file: Annotated[
+        Path,
+        typer.Argument(
+            help="Python that defines reference, port and batches; steps and translate if wanted.",
+            show_default=False,
+        ),
+    ],
+    precision: Annotated[
+        str, typer.Option(help="float64, in which an error stands out, or float32 beside twins.")
+    ] = "float64",
+    steps: Annotated[
+        int | None,
+        typer.Option(help="Length of the trajectory. Default: 20.", show_default=False),
+    ] = None,
+    record: Annotated[
+        Path | None,
+        typer.Option(
+            help="Keep the reference in this file, for a machine that has not its framework; "
+            "there Recording(FILE) is a side. No port is needed.",
+            show_default=False,
+        ),
+    ] = None,
+    json: options.Json = False,
+) -> None:
+    """Is a port of a model what it was ported from? Rung by rung, and why not. Exit 0 or 1.
+
+    FILE makes two sides, of PyTorch, Flax or plain JAX, or recordings of them; see docs/porting.md.
+    """
+    from cli.console import answer, console
+    from cli.output import print_json
+    from mnist_fn.shared.parity.porting import check, recording
+
+    found = _defined(file, ("reference", "batches") if record else ("reference", "port", "batches"))
+    length = steps if steps is not None else found.get("steps", check.STEPS)
+    if record is not None:
+
+        def on_size(size: int) -> None:
+            console.print(f"{record}: about {size / 1e6:.1f} MB", soft_wrap=True)
+
+        size = recording.record(
+            found["reference"], found["batches"], record, steps=length, precision=precision,
+            on_size=on_size,
+        )  # fmt: skip
+        if json:
+            print_json({"recording": str(record), "bytes": size})
+        else:
+            answer().print(f"recorded: {record}, {size / 1e6:.1f} MB", markup=False, soft_wrap=True)
+        return
+    verdict = check.check_port(
+        found["reference"], found["port"], found["batches"], steps=length, precision=precision,
+        translate=found.get("translate"),
+        on_rung=lambda rung: console.print(rung.name, style="dim"),
+    )  # fmt: skip
+    if json:
+        print_json({**verdict.to_dict(), "command": options.command_line()})
+    else:
+        answer().print(verdict.text, markup=False, soft_wrap=True)
+    raise typer.Exit(0 if verdict.passed else 1)
+
+
+def _defined(file: Path, needed: tuple[str, ...]) -> dict[str, Any]:
+    """What a file defines, run as Python with its own folder to import from.
+
+    Raises:
+        InputError: no such file, what it raises, or a name that is missing.
+    """
+    if not file.is_file():
+        raise InputError(f"{file}: no such file")
+    sys.path.insert(0, str(file.resolve().parent))
+    try:
+        found = runpy.run_path(str(file))
+    except InputError:
+        raise
+    except (Exception, SystemExit) as error:
+        at = [
+            f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(file)
+        ]
+        line = f"line {at[-1]}: " if at else ""
+        first = (str(error).splitlines() or [""])[0]
+        raise InputError(f"{file}: {line}{type(error).__name__}: {first[:200]}") from error
+    finally:
+        sys.path.pop(0)
+    for name in needed:
+        if name not in found:
+            raise InputError(
+                f"{file}: has no {name}; it must define {', '.join(needed[:-1])} and {needed[-1]}"
+            )
+        if name != "batches" and not hasattr(found[name], "observe"):
+            raise InputError(
+                f"{file}: {name} is a {type(found[name]).__name__}, not a side; make it with "
+                "TorchSide, FlaxSide, JaxSide or Recording"
+            )
+    return found
