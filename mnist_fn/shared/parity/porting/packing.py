@@ -246,7 +246,7 @@ class Unpacked:
                 self._named(buffers),
                 self._named(gradients),
                 float.fromhex(loss),
-            )  # fmt: skip
+            )
             for params, buffers, gradients, loss in steps
         )
 
