@@ -18,6 +18,7 @@ from mnist_fn.shared.evaluation import Evaluation
 from mnist_fn.shared.runs.metrics import Row
 from mnist_fn.shared.runs.run import Place, Run, Watch
 from mnist_fn.shared.state import StateTree
+from mnist_fn.shared.wording import as_share
 
 BarT = TypeVar("BarT", bound=Progress)
 console = Console(stderr=True, highlight=False)
@@ -33,6 +34,7 @@ def answer(json: bool = False) -> Console:
     return console if json else _Answer(highlight=False)
 
 
+WIDE = 20  # classes: a matrix of more is wider than a screen
 _SAID: set[str] = set()
 
 
@@ -189,34 +191,50 @@ def show_run(run: Run, to: Console) -> None:
     for column in table.columns[1:]:
         column.justify = "right"
     print_table(table, to)
-    show_confusions(run.evaluation, to)
+    show_confusions(run.evaluation, to, run.form.names)
     if run.path is not None:
         to.print(Text(f"run: {run.path}"), soft_wrap=True)
 
 
-def show_confusions(evaluation: Evaluation, to: Console) -> None:
+def show_confusions(evaluation: Evaluation, to: Console, names: Sequence[str] = ()) -> None:
     """The most frequent mistakes on one line: true → predicted."""
-    worst = "   ".join(map(str, evaluation.worst_confusions()))
-    to.print(f"worst confusions: {worst or 'none'}", soft_wrap=True)
+    worst = "   ".join(one.named(names) for one in evaluation.worst_confusions())
+    to.print(f"worst confusions: {worst or 'none'}", soft_wrap=True, markup=False)
 
 
-def show_matrix(matrix: np.ndarray, per_class: Sequence[float], to: Console) -> None:
-    """The confusion matrix with each class's accuracy; rows are true classes."""
+def show_matrix(evaluation: Evaluation, names: Sequence[str], to: Console) -> None:
+    """The confusion matrix with each class's accuracy; rows are true classes. One of many classes
+    is wider than any screen: then the three worst mistakes of each.
+    """
+    matrix, per_class = evaluation.confusion_matrix, evaluation.per_class_accuracy
+    many = len(matrix) > WIDE
     table = Table(box=None, padding=(0, 1), pad_edge=False)
     table.add_column("true", justify="right")
-    for label in range(len(matrix)):
-        table.add_column(f"→{label}", justify="right")
+    for name in ("examples", "right") if many else names:
+        table.add_column(Text(name if many else f"→{name}"), justify="right")
     table.add_column("accuracy", justify="right")
+    if many:
+        table.add_column("read as")
     for label, row in enumerate(matrix):
+        share = as_share(per_class[label])
+        if many:
+            table.add_row(Text(names[label]), str(row.sum()), str(row[label]), share,
+                          Text(_mistakes(row, label, names)))  # fmt: skip
+            continue
         cells = [
             Text(str(count), style="bold" if column == label else "red" if count else "dim")
             for column, count in enumerate(row)
         ]
-        table.add_row(str(label), *cells, f"{per_class[label]:.2%}")
+        table.add_row(Text(names[label]), *cells, share)
     print_table(table, to)
+
+
+def _mistakes(row: np.ndarray, label: int, names: Sequence[str]) -> str:
+    order = [int(i) for i in np.argsort(-row, kind="stable") if i != label and row[i]]
+    return ", ".join(f"{names[i]} {row[i]}" for i in order[:3])
 
 
 def print_table(table: Table, to: Console) -> None:
     """At its natural width: rich would cut numbers to fit a narrow terminal."""
-    needed = to.measure(table, options=to.options.update(max_width=500)).maximum
+    needed = to.measure(table, options=to.options.update(max_width=2000)).maximum
     type(to)(stderr=to.stderr, highlight=False, width=max(needed, to.width)).print(table)

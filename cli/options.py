@@ -27,7 +27,13 @@ Model = Annotated[
     _option(f"{', '.join(f'{k} {v}' for k, v in MODELS.items())}. Default: shallow."),
 ]
 Hidden = Annotated[str | None, _option("Widths of the hidden layers outright, such as 256,128.")]
-DatasetName = Annotated[str | None, _option(f"{', '.join(DATASETS)} or auto. Default: mnist.")]
+DatasetName = Annotated[
+    str | None,
+    _option(
+        f"{', '.join(DATASETS)}, auto, or a set in --data-dir such as emnist-letters. "
+        "Default: mnist."
+    ),
+]
 Validation = Annotated[int | None, _option("Examples held out of train. Default: 0.")]
 L2 = Annotated[float | None, _option("λ of the penalty λ Σ W² on weights. Default: 0.")]
 Optimizer = Annotated[str | None, _option(f"{' or '.join(OPTIMIZERS)}. Default: adam.")]
@@ -54,6 +60,19 @@ Threads = Annotated[int | None, _option("Of each worker. Default: 1.", panel=_WH
 Cluster = Annotated[
     str | None,
     _option("Workers of a Ray cluster: auto, or the HOST:PORT of its head.", panel=_WHERE),
+]
+Upright = Annotated[
+    bool | None,
+    typer.Option(
+        "--upright/--as-stored",
+        help="Turn transposed pictures on reading, or not. Default: EMNIST's are turned.",
+        rich_help_panel=_STUDY,
+        show_default=False,
+    ),
+]
+Ink = Annotated[
+    str | None,
+    _option("light on dark or dark on light pictures. Default: their borders tell."),
 ]
 Json = Annotated[
     bool,
@@ -124,6 +143,11 @@ def make_config(**given: Any) -> Config:
         InputError: a value out of its range.
     """
     return Config(**{name: value for name, value in given.items() if value is not None})
+
+
+def orientation(upright: bool | None) -> str | None:
+    """What --upright or --as-stored say; None without them."""
+    return None if upright is None else "upright" if upright else "as-stored"
 
 
 def resolved(dataset: str | None, data_dir: Path | None) -> str | None:

@@ -19,17 +19,34 @@ def command(
     device: options.Device = "auto",
     json: options.Json = False,
 ) -> None:
-    """Evaluate a run's saved weights on its test set: the whole confusion matrix."""
-    from cli.console import answer, show_confusions, show_matrix
+    """Evaluate a run's saved weights on its test set: the whole confusion matrix.
+
+    With --data-dir on the test set there, another of the same form or the run's own.
+    """
+    from cli.console import answer, console, show_confusions, show_matrix
     from cli.output import print_json
+    from mnist_fn.shared.runs.records import RunDirectory
     from mnist_fn.shared.runs.trainer import evaluate_run
 
-    name, result = evaluate_run(run, backend=backend, device=device, data_dir=data_dir)
+    others: list[str] = []
+    name, result = evaluate_run(
+        run, backend=backend, device=device, data_dir=data_dir, on_other=others.append
+    )
+    header = RunDirectory(run).read_header()
+    for sha256 in others:
+        console.print(
+            f"{data_dir}: another test set than the run's (SHA-256 {sha256[:16]}, the run's data "
+            f"{header.dataset_sha256[:16]})",
+            soft_wrap=True,
+            markup=False,
+        )
     if json:
         print_json(
             {
                 "run": str(run),
                 "backend": name,
+                "dataset_sha256": (others or [header.dataset_sha256])[0],
+                "class_names": list(header.form.names),
                 "loss": result.loss,
                 "accuracy": result.accuracy,
                 "per_class_accuracy": [
@@ -45,5 +62,5 @@ def command(
         f"test loss {result.loss:.5f}, accuracy {result.accuracy:.2%} "
         f"({len(result.predictions):,} examples, computed by {name})"
     )
-    show_matrix(result.confusion_matrix, result.per_class_accuracy.tolist(), to)
-    show_confusions(result, to)
+    show_matrix(result, header.form.names, to)
+    show_confusions(result, to, header.form.names)

@@ -42,6 +42,8 @@ def command(
     seed: Annotated[int | None, _option("The first seed. Default: 0.")] = None,
     precision: options.Precision = None,
     dataset: options.DatasetName = None,
+    upright: options.Upright = None,
+    ink: options.Ink = None,
     validation: options.Validation = None,
     data_dir: options.DataDir = None,
     device: options.Device = "auto",
@@ -82,6 +84,8 @@ def command(
         seed=seed,
         precision=precision,
         dataset=options.resolved(dataset, data_dir),
+        orientation=options.orientation(upright),
+        ink=ink,
         validation=validation,
     )
     measure = check_measure(by, base)

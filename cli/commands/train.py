@@ -25,6 +25,8 @@ def command(
     seed: options.Seed = None,
     precision: options.Precision = None,
     dataset: options.DatasetName = None,
+    upright: options.Upright = None,
+    ink: options.Ink = None,
     validation: options.Validation = None,
     data_dir: options.DataDir = None,
     device: options.Device = "auto",
@@ -45,6 +47,8 @@ def command(
     """
     study = {
         "dataset": dataset,
+        "orientation": options.orientation(upright),
+        "ink": ink,
         "validation": validation,
         "hidden": options.hidden_from(model, hidden),
         "l2": l2,

@@ -1,6 +1,7 @@
 """The one evaluation of every run on every backend, from logits, in NumPy float64."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,7 +38,12 @@ class Confusion:
     share: float  # of the true class's examples, 0 to 1
 
     def __str__(self) -> str:
-        return f"{self.true} → {self.predicted}: {self.count} ({self.share:.1%})"
+        return self.named()
+
+    def named(self, names: Sequence[str] = ()) -> str:
+        """`4 → 9: 12 (1.2%)`, in the classes' names if they are given."""
+        true, predicted = (names[i] if names else i for i in (self.true, self.predicted))
+        return f"{true} → {predicted}: {self.count} ({self.share:.1%})"
 
 
 @dataclass(frozen=True)

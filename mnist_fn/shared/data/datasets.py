@@ -93,7 +93,7 @@ def load(
     asked = replace(asked or Asked(), ten=name in TORCHVISION)
     form = form_of(files, name, arrays[0], arrays[1::2], asked)
     train, test = (
-        Split(as_pictures(images, form, form.turned), as_classes(labels, form, path))
+        Split(as_pictures(images, form.turned), as_classes(labels, form, path))
         for images, labels, path in zip(arrays[::2], arrays[1::2], files.paths[1::2], strict=True)
     )
     if name in TORCHVISION:
@@ -210,12 +210,13 @@ def _read(name: str, files: FileSet) -> tuple[list[np.ndarray], str]:
         arrays.append(file.array)
         digests.append(file.digest)
     for index in (1, 3):
-        _check_counts(files.paths[index], arrays[index - 1], arrays[index])
+        check_counts(files.paths[index], arrays[index - 1], arrays[index])
     _check_shapes(files.paths[2], arrays[0], arrays[2])
     return arrays, hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
-def _check_counts(path: Path, images: np.ndarray, labels: np.ndarray) -> None:
+def check_counts(path: Path, images: np.ndarray, labels: np.ndarray) -> None:
+    """InputError unless there are as many labels, those of `path`, as images."""
     if len(images) != len(labels):
         raise InputError(f"{path}: {len(labels)} labels for {len(images)} images")
 

@@ -49,10 +49,10 @@ def form_of(files: FileSet, name: str, train: np.ndarray, labels: Sequence[np.nd
     Raises:
         InputError: names that don't fit the labels; a single class.
     """
-    ships_transposed = TRANSPOSED in (files.name[: len(TRANSPOSED)], name[: len(TRANSPOSED)])
-    turned = asked.orientation == "upright" or (ships_transposed and asked.orientation == "auto")
     if asked.form is not None:
         return asked.form
+    stored = ships_transposed(files.name) or ships_transposed(name)
+    turned = asked.orientation == "upright" or (stored and asked.orientation == "auto")
     used = np.flatnonzero(sum(np.bincount(each, minlength=256) for each in labels)).tolist()
     known = MNIST.labels if asked.ten else LABELS.get(files.name, ())
     if known and (strange := sorted(set(used) - set(known))):
@@ -67,10 +67,21 @@ def form_of(files: FileSet, name: str, train: np.ndarray, labels: Sequence[np.nd
         ordered,
         tuple(names[label] for label in ordered),
         turned=turned,
-        transposed=ships_transposed and not turned,
+        transposed=stored and not turned,
         ink="light" if asked.ten else asked.ink if asked.ink != "auto" else ink_of(train),
-        largest=1 if not asked.ten and train.max() == 1 else 255,
+        largest=255 if asked.ten else largest(train),
     )
+
+
+def ships_transposed(name: str) -> bool:
+    """Whether sets whose files' names begin so have their pictures transposed."""
+    return name.startswith(TRANSPOSED)
+
+
+def largest(images: np.ndarray) -> int:
+    """1 where uint8 images hold 0 and 1 alone, else 255."""
+    few = images[:100]
+    return 1 if few.max() <= 1 and images.max() == 1 else 255
 
 
 def light_border(images: np.ndarray) -> float:
@@ -89,9 +100,9 @@ def ink_of(images: np.ndarray) -> str:
     return "dark" if share > UNCLEAR[1] else "unknown"
 
 
-def as_pictures(images: np.ndarray, form: Form, turned: bool) -> np.ndarray:
-    """Raw pictures as the network sees them."""
-    if form.largest == 1:
+def as_pictures(images: np.ndarray, turned: bool) -> np.ndarray:
+    """Raw pictures as the network sees them: from 0 to 255, `turned` or not."""
+    if largest(images) == 1:
         images = np.minimum(images, 1) * np.uint8(255)
     return np.ascontiguousarray(images.swapaxes(1, 2)) if turned else images
 
@@ -140,8 +151,8 @@ def notes(form: Form, name: str, train: np.ndarray, splits: dict[str, np.ndarray
         said.append("the pictures are left transposed, as the files have them")
     if form.largest == 1:
         said.append("the pixels are only 0 and 1; they are scaled up to 0 and 255")
-    if train.min() == train.max():
-        said.append(f"all pixels of the training pictures are {train.min()}")
+    if (train[0] == train[0, 0, 0]).all() and (train == train[0, 0, 0]).all():
+        said.append(f"all pixels of the training pictures are {train[0, 0, 0]}")
     elif form.ink == "dark":
         said.append("the pictures are dark on light")
     elif form.ink == "unknown":

@@ -107,10 +107,10 @@ def files_in(folder: Path, name: str) -> FileSet | None:
     Raises:
         InputError: `idx`, and the folder holds several others.
     """
-    return next((one for one in _candidates(folder, name) if not one.missing), None)
+    return next((one for one in candidates(folder, name) if not one.missing), None)
 
 
-def _candidates(folder: Path, name: str) -> list[FileSet]:
+def candidates(folder: Path, name: str) -> list[FileSet]:
     """The sets of a folder that a dataset's name may mean, the likeliest first."""
     # Where only the .gz digest is known, the .gz is the file to read.
     there = sets_in(folder, zipped_first=name in SHA256_GZ)
@@ -141,7 +141,7 @@ def not_found(name: str, data_dir: Path | None) -> str:
     prefix = "" if name in DATASETS else name + "-"
     files = ", ".join(prefix + file for file in FILES)
     there = [one for folder in folders for one in sets_in(folder).values() if one.name != name]
-    for one in (one for folder in folders for one in _candidates(folder, name)):
+    for one in (one for folder in folders for one in candidates(folder, name)):
         return (
             f"{name}: not found whole in {one.folder}: its {', '.join(one.missing)} are missing; "
             "put them there"

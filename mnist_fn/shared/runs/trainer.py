@@ -1,6 +1,7 @@
 """Training and reading single runs: train, resume, load, evaluate anew, predict."""
 
 import time
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from mnist_fn.shared import backend as backends
 from mnist_fn.shared.backend import GroupOfOne
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset, Split, load_for
+from mnist_fn.shared.data.elsewhere import load_test
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.evaluation import Evaluation, evaluate
 from mnist_fn.shared.runs.header import Header
@@ -107,16 +109,34 @@ def evaluate_run(
     backend: str | None = None,
     device: str = "auto",
     data_dir: Path | str | None = None,
+    on_other: Callable[[str], None] = lambda _: None,
 ) -> tuple[str, Evaluation]:
     """Compute the test evaluation of a run's saved weights anew; returns the backend's name too.
+
+    Args:
+        path: the run's folder.
+        backend: None takes the run's own.
+        device: "auto", "cpu" or "gpu".
+        data_dir: a folder with a test set of the same form; None takes the run's own.
+        on_other: called with the SHA-256 of a test set that is another than the run's.
 
     Raises:
         InputError: no run there, damaged, or nothing trained yet; bad data or device.
     """
     saved = _saved(path, backend, device)
-    dataset = load_for(saved.header.config, None if data_dir is None else Path(data_dir))
-    check_same_data(saved.header, dataset)
-    return saved.backend, evaluate(saved.logits(dataset, dataset.test.images), dataset.test.labels)
+    header = saved.header
+    if data_dir is None:
+        dataset = load_for(header.config, form=header.form)
+        check_same_data(header, dataset)
+        test = dataset.test
+    else:
+        other = load_test(Path(data_dir), header.config.dataset, header.form)
+        test = other.split
+        _check_pixels(str(other.folder), header, test.images)
+        if other.sha256 != header.dataset_sha256:
+            on_other(other.sha256)
+        dataset = _dataset_of(header, test.first(1), test)
+    return saved.backend, evaluate(saved.logits(dataset, test.images), test.labels)
 
 
 @backends.enough_memory()
@@ -137,17 +157,23 @@ def predict(
         InputError: no run there, damaged, or nothing trained yet; images of another size.
     """
     saved = _saved(path, backend, device)
-    pixels = int(np.prod(images.shape[1:]))
-    if pixels != saved.header.pixels:
-        raise InputError(
-            f"{path}: trained on images of {saved.header.pixels} pixels, these have {pixels}; "
-            "give a run on images of that size"
-        )
+    _check_pixels(path, saved.header, images)
     # a backend is made for a dataset: one blank example stands for what is not trained on here
     blank = Split(np.zeros_like(images, shape=(1, *images.shape[1:])), np.zeros(1, np.uint8))
-    header = saved.header
-    dataset = Dataset(header.config.dataset, blank, blank, header.dataset_sha256, form=header.form)
-    return saved.backend, saved.logits(dataset, images)
+    return saved.backend, saved.logits(_dataset_of(saved.header, blank, blank), images)
+
+
+def _check_pixels(where: Path | str, header: Header, images: np.ndarray) -> None:
+    pixels = int(np.prod(images.shape[1:]))
+    if pixels != header.pixels:
+        raise InputError(
+            f"{where}: trained on images of {header.pixels} pixels, these have {pixels}; "
+            "give a run on images of that size"
+        )
+
+
+def _dataset_of(header: Header, train: Split, test: Split) -> Dataset:
+    return Dataset(header.config.dataset, train, test, header.dataset_sha256, form=header.form)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,74 @@
+"""Another test set for a run: any whose classes and pictures are the run's."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+from mnist_fn.shared.data.cache import read_through_cache
+from mnist_fn.shared.data.datasets import Split, check_counts
+from mnist_fn.shared.data.form import Form
+from mnist_fn.shared.data.reading import as_classes, as_pictures, ink_of, ships_transposed
+from mnist_fn.shared.data.sets import PARTS, FileSet, listed, sets_in
+from mnist_fn.shared.data.sources import candidates
+from mnist_fn.shared.errors import InputError
+
+_TEST = PARTS[2:]
+
+
+@dataclass(frozen=True)
+class TestSet:
+    """Test examples from some folder, in a run's classes and as its network sees them."""
+
+    __test__ = False  # no test of pytest's
+
+    split: Split
+    folder: Path
+    sha256: str  # of its four files, or of the two where there is no train
+
+
+def load_test(folder: Path, name: str, form: Form) -> TestSet:
+    """The test set in a folder: that of the run's own name, else the only one.
+
+    Args:
+        folder: its train files may be missing.
+        name: of the run's dataset.
+        form: of the run; labels become its classes, pictures stand as its own.
+
+    Raises:
+        InputError: none there, or several; labels, or ink, that the run does not know.
+    """
+    files = _choose(folder, name)
+    arrays, digests = {}, []
+    for part in (part for part in PARTS if part in files.files):
+        file = read_through_cache(files.files[part], dimensions=1 if part.endswith("labels") else 3)
+        arrays[part] = file.array
+        digests.append(file.digest)
+    images, labels = (arrays[part] for part in _TEST)
+    path = files.files[_TEST[1]]
+    check_counts(path, images, labels)
+    ink = ink_of(images)
+    if "unknown" not in (ink, form.ink) and ink != form.ink:
+        raise InputError(f"{files.files[_TEST[0]]}: its pictures are {_words(ink)}, those of the "
+                         f"run {_words(form.ink)}; give a test set of the same form")  # fmt: skip
+    same_name = files.name == name or not files.name
+    stored = form.turned or form.transposed if same_name else ships_transposed(files.name)
+    pictures = as_pictures(images, turned=stored != form.transposed)
+    sha256 = hashlib.sha256("".join(digests).encode()).hexdigest()
+    return TestSet(Split(pictures, as_classes(labels, form, path)), folder, sha256)
+
+
+def _choose(folder: Path, name: str) -> FileSet:
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder")
+    there = [one for one in sets_in(folder).values() if set(_TEST) <= set(one.files)]
+    known = [] if name == "idx" else candidates(folder, name)
+    own = [one for one in known if set(_TEST) <= set(one.files)]
+    if own or len(there) == 1:
+        return (own or there)[0]
+    if not there:
+        raise InputError(f"{folder}: no test set in it (test images and test labels)")
+    raise InputError(f"{folder}: several test sets, {listed(there)}; give a folder with one")
+
+
+def _words(ink: str) -> str:
+    return "light on dark" if ink == "light" else "dark on light"
