@@ -5,7 +5,7 @@ import fcntl
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -143,32 +143,61 @@ def make_folder(folder: Path) -> None:
 def locked(folder: Path) -> Iterator[None]:
     """Hold a folder for this process alone. The kernel drops the lock with the process.
 
+    Where nothing else comes into the folder, the lock is taken away again, and the folders that
+    were made for it.
+
     Raises:
         InputError: another process holds it, or the folder can't be written.
     """
+    made = [each for each in (folder, *folder.parents) if not each.exists()]
+    lock = folder / ".lock"
     try:
+        before = set() if made else set(folder.iterdir())
         folder.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+        descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
     except OSError as error:
+        _remove_empty(made)
         raise InputError(
             f"{folder}: can't be written ({error.strerror}); choose another place with --out"
         ) from error
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise InputError(
-                f"{folder}: in use by another mnist-fn process; wait for it, "
-                "or choose another place with --out"
-            ) from error
-        except OSError as error:
-            raise InputError(
-                f"{folder}: can't be locked ({error.strerror}); choose a local disk with --out"
-            ) from error
+        _lock(folder, lock, descriptor)
         _remove_leftovers(folder)
-        yield
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):  # it may have been renamed meanwhile
+                if set(folder.iterdir()) - before == {lock}:
+                    lock.unlink()
+                    _remove_empty(made)
     finally:
         os.close(descriptor)
+
+
+def _lock(folder: Path, lock: Path, descriptor: int) -> None:
+    busy = InputError(
+        f"{folder}: in use by another mnist-fn process; wait for it, "
+        "or choose another place with --out"
+    )
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # whoever held it may have taken the folder away since it was opened here
+        held = os.path.lexists(lock) and os.path.samestat(lock.lstat(), os.fstat(descriptor))
+    except BlockingIOError as error:
+        raise busy from error
+    except OSError as error:
+        raise InputError(
+            f"{folder}: can't be locked ({error.strerror}); choose a local disk with --out"
+        ) from error
+    if not held:
+        raise busy
+
+
+def _remove_empty(folders: Sequence[Path]) -> None:
+    """Remove folders, the innermost first, as far as they are empty."""
+    with contextlib.suppress(OSError):
+        for folder in folders:
+            folder.rmdir()
 
 
 def _remove_leftovers(folder: Path) -> None:

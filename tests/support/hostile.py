@@ -135,7 +135,15 @@ class Hostile:
         return plain | zipped | st.builds(edited, st.just(gzip.compress(good, mtime=0)), EDITS)
 
     def _checkpoints(self) -> st.SearchStrategy:
-        fields = [("schema",), ("epoch",), ("step",), ("run",), ("metrics",), ("other",)]
+        fields = [
+            ("schema",),
+            ("epoch",),
+            ("step",),
+            ("run",),
+            ("metrics",),
+            ("backend",),
+            ("other",),
+        ]
         good = self.good["checkpoint.safetensors"]
         tensor_change = st.tuples(
             st.sampled_from(sorted(load(good))),

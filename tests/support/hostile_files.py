@@ -92,10 +92,12 @@ def sealed(document: dict) -> bytes:
     return json.dumps({**document, "digest": digest_of(document)}).encode()
 
 
-def forged_checkpoint(good: bytes, changes: list, tensor_changes: list, csv: bytes | None) -> bytes:
+def forged_checkpoint(
+    good: bytes, changes: list, tensor_changes: list, csv: bytes | None, remove: bool = False
+) -> bytes:
     length = int.from_bytes(good[:8], "little")
     header = json.loads(json.loads(good[8 : 8 + length])["__metadata__"]["mnist_fn"])
-    header = changed(header, changes, remove=False)
+    header = changed(header, changes, remove)
     tensors = load(good)
     for name, change in tensor_changes:
         if (tensor := tensors.pop(name, None)) is None or change == "remove":

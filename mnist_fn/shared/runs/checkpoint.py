@@ -16,7 +16,9 @@ from mnist_fn.shared.storage import check_schema, digest_of, read_bounded, write
 
 SCHEMA = 1
 _HEADER_BYTES = 2**20  # more than the names of the deepest model take
-_FIELDS = {"schema": int, "epoch": int, "step": int, "run": str, "metrics": str, "digest": str}
+_FIELDS = {"schema": int, "epoch": int, "step": int, "run": str, "metrics": str, "backend": str,
+           "digest": str}  # fmt: skip
+_LATER = "backend"  # not in checkpoints written before it was recorded
 _KEY = "mnist_fn"  # the one metadata key: with several, safetensors' order is not fixed
 
 
@@ -28,6 +30,7 @@ class Checkpoint:
     epoch: int  # epochs done
     run: str  # the identity of its run: see records.identity
     metrics: str  # SHA-256 of the metrics rows up to this epoch
+    backend: str  # that did its last epoch; "" in a checkpoint from before it was recorded
 
 
 def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -45,6 +48,7 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "step": checkpoint.state.step,
         "run": checkpoint.run,
         "metrics": checkpoint.metrics,
+        "backend": checkpoint.backend,
     }
     header["digest"] = _digest(header, tensors)
     write_atomically(path, save(tensors, metadata={_KEY: json.dumps(header, sort_keys=True)}))
@@ -78,7 +82,9 @@ def read_checkpoint(path: Path, like: StateTree) -> Checkpoint:
     state = StateTree(trees["params"], trees["mu"], trees["nu"], step=header["step"])
     if not all_finite(state):
         raise damaged(path, "a weight or a moment is not finite")
-    return Checkpoint(state, header["epoch"], header["run"], header["metrics"])
+    return Checkpoint(
+        state, header["epoch"], header["run"], header["metrics"], header.get(_LATER, "")
+    )
 
 
 def weights_digest(params: ParamTree) -> str:
@@ -94,7 +100,7 @@ def _header(path: Path, data: bytes) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise damaged(path, "not a checkpoint of mnist-fn") from error
     check_schema(path, schema, SCHEMA)
-    kinds = {name: type(value) for name, value in header.items()}
+    kinds = {_LATER: str} | {name: type(value) for name, value in header.items()}
     if kinds != _FIELDS or not all(0 <= header[name] < 2**31 for name in ("epoch", "step")):
         raise damaged(path, "a field of its header is missing, unknown or out of range")
     return header

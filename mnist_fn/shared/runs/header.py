@@ -36,6 +36,11 @@ class Header:
         del config["epochs"]
         return digest_of([config, self.dataset_sha256])
 
+    def backend_of(self, epoch: int) -> str:
+        """Which backend did an epoch (the first is 1), as the legs say; "" if none did."""
+        those = (leg["backend"] for leg in reversed(self.legs) if leg["first_epoch"] <= epoch)
+        return next(those, "")
+
 
 def well_formed(header: Header) -> bool:
     """Whether each field is what its annotation says; the config has been checked."""

@@ -126,6 +126,12 @@ class RunDirectory:
         if checkpoint.run != header.identity:
             raise damaged(self.checkpoint_file, "belongs to another run than its run.json")
         done, epochs = checkpoint.epoch, header.config.epochs
+        by = header.backend_of(done)
+        if done and checkpoint.backend not in ("", by):
+            raise damaged(
+                self.checkpoint_file,
+                f"{checkpoint.backend[:20]} did epoch {done}, run.json says {by[:20] or 'none'}",
+            )
         if done > epochs or (header.status == "finished" and done < epochs):
             raise damaged(self.checkpoint_file, f"{done} epochs, run.json says {epochs}")
         rows = metrics.read_csv(self.metrics_file, checkpoint.epoch)
@@ -138,7 +144,7 @@ class RunDirectory:
         write_atomically(self.metrics_file, metrics.to_csv(rows))
         write_checkpoint(
             self.checkpoint_file,
-            Checkpoint(state, len(rows), header.identity, metrics.digest(rows)),
+            Checkpoint(state, len(rows), header.identity, metrics.digest(rows), header.backend),
         )
 
     def write_evaluation(self, evaluation: Evaluation, params: ParamTree) -> None:
