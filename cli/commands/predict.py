@@ -1,5 +1,7 @@
 """`mnist-fn predict`."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +13,39 @@ from mnist_fn.shared.errors import InputError, one_line
 if TYPE_CHECKING:
     import numpy as np
 
-IN_FULL = 3  # images whose every digit gets a bar; of more, the best two digits
+    from mnist_fn.shared.data.picture import Seen
+
+IN_FULL = 3  # digits that get a bar for each class; of more, the best two classes
+BARS = 12  # classes that get one, the likeliest
+
+
+@dataclass(frozen=True)
+class Read:
+    """One digit of an image, read."""
+
+    image: Path
+    place: int  # from the left, 1 is the first
+    of: int  # digits in its image
+    names: tuple[str, ...]  # of the classes
+    probabilities: "np.ndarray"  # [classes]
+    unsure: bool
+
+    @property
+    def order(self) -> list[int]:
+        """The classes, the likeliest first."""
+        return [int(label) for label in (-self.probabilities).argsort(kind="stable")]
+
+    def document(self) -> dict[str, Any]:
+        """As --json has it."""
+        return {
+            "image": str(self.image),
+            "place": self.place,
+            "of": self.of,
+            "digit": self.order[0],
+            "name": self.names[self.order[0]],
+            "unsure": self.unsure,
+            "probabilities": self.probabilities.tolist(),
+        }
 
 
 def command(
@@ -23,54 +57,52 @@ def command(
         str | None,
         typer.Option(help="Compute on this backend. Default: the run's own.", show_default=False),
     ] = None,
+    single: Annotated[
+        bool, typer.Option("--single", help="Take all that is in an image for one digit.")
+    ] = False,
     show: Annotated[
         Path | None,
         typer.Option(
-            help="Write the picture as the model sees it: a .png file, or a folder for several.",
+            help="Write what the model sees, a panel a digit: a .png file; a folder for several.",
             show_default=False,
         ),
     ] = None,
     device: options.Device = "auto",
     json: options.Json = False,
 ) -> None:
-    """Say which digit is in an image, with each digit's probability.
+    """Say which digits are in an image, with each digit's probability.
 
-    Any size and colour, light on dark or dark on light, transparent or not: the digit is cut out,
-    scaled and centred the way MNIST was. What can't be read is said, the rest goes on (exit 2).
+    A photo or a drawing of any size and colour: the digits are found, cut out, scaled and centred
+    the way MNIST was, and read from left to right. What can't be read is said, the rest goes on
+    (exit 2).
     """
-    import numpy as np
-
+    from cli.console import answer
     from cli.output import print_json
-    from mnist_fn.shared.evaluation import log_probabilities
-    from mnist_fn.shared.runs.trainer import predict
 
     files = _files(images)
     if show is not None and show.suffix.lower() == ".png" and len(files) > 1:
         raise InputError(f"--show {show}: one file for {len(files)} images; give a folder")
-    pictures, failed = _read(files)
-    if not pictures:
+    seen, failed = _see(files, single)
+    if not seen:
         raise typer.Exit(2)
-    name, logits = predict(run, np.stack(list(pictures.values())), backend=backend, device=device)
-    found = dict(zip(pictures, np.exp(log_probabilities(logits)), strict=True))
-    if show is not None:
-        _write(pictures, show)
-    _print(found)
+    name, found = _read(run, seen, backend, device)
     if json:
         print_json(
             {
                 "run": str(run),
                 "backend": name,
-                "predictions": [
-                    {
-                        "image": str(path),
-                        "digit": int(probabilities.argmax()),
-                        "probabilities": probabilities.tolist(),
-                    }
-                    for path, probabilities in found.items()
+                "predictions": [one.document() for one in found],
+                "notes": [
+                    {"image": str(path), "note": note}
+                    for path, one in seen.items()
+                    for note in one.notes
                 ],
                 "failed": [{"image": str(path), "error": error} for path, error in failed.items()],
             }
         )
+    _print(found, answer(json))
+    if show is not None:
+        _write({path: one.pictures for path, one in seen.items()}, show)
     if failed:
         raise typer.Exit(2)
 
@@ -91,60 +123,111 @@ def _files(images: list[Path]) -> list[Path]:
     return list(files)
 
 
-def _read(files: list[Path]) -> "tuple[dict[Path, np.ndarray], dict[Path, str]]":
-    """Prepared pictures [28, 28], and what was wrong with the files that gave none."""
+def _see(files: list[Path], single: bool) -> "tuple[dict[Path, Seen], dict[Path, str]]":
+    """The digits in each file, and what was wrong with the files that gave none."""
+    from cli.console import console
     from cli.output import fail
     from mnist_fn.shared.data.picture import read_picture
 
-    pictures, failed = {}, {}
+    seen, failed = {}, {}
     for path in files:
         try:
-            pictures[path] = read_picture(path)
+            seen[path] = read_picture(path, single=single)
         except InputError as error:
             failed[path] = str(error)
             fail(str(error))
-    return pictures, failed
+            continue
+        notes = list(seen[path].notes)
+        if (count := len(seen[path].pictures)) > 1:
+            notes.append(f"{count} digits, read from left to right; --single takes them for one")
+        for note in notes:
+            console.print(f"{one_line(str(path))}: {note}", soft_wrap=True, markup=False)
+    return seen, failed
+
+
+def _read(
+    run: Path, seen: "dict[Path, Seen]", backend: str | None, device: str
+) -> tuple[str, list[Read]]:
+    """The backend's name and every digit of the images, in their order."""
+    import numpy as np
+
+    from mnist_fn.shared.data.picture import UNSURE
+    from mnist_fn.shared.evaluation import log_probabilities
+    from mnist_fn.shared.runs.records import RunDirectory
+    from mnist_fn.shared.runs.trainer import predict
+
+    form = RunDirectory(run).read_header().form
+    pictures = form.pose(np.concatenate([one.pictures for one in seen.values()]))
+    name, logits = predict(run, pictures, backend=backend, device=device)
+    places = [
+        (path, place + 1, len(one.pictures))
+        for path, one in seen.items()
+        for place in range(len(one.pictures))
+    ]
+    return name, [
+        Read(*where, form.names, shares, bool(shares.max() < UNSURE))
+        for where, shares in zip(places, np.exp(log_probabilities(logits)), strict=True)
+    ]
 
 
 def _write(pictures: "dict[Path, np.ndarray]", show: Path) -> None:
     """To the file `show`, or to a folder under each image's name."""
-    from mnist_fn.shared.data.picture import to_png
+    from mnist_fn.shared.data.picture import panels
     from mnist_fn.shared.storage import make_folder, write_atomically
 
     if show.suffix.lower() == ".png":
-        (picture,) = pictures.values()
-        write_atomically(show, to_png(picture))
+        (one,) = pictures.values()
+        write_atomically(show, panels(one))
         return
-    names = [path.stem for path in pictures]
-    if twice := sorted({name for name in names if names.count(name) > 1}):
-        raise InputError(f"--show {show}: two images are named {twice[0]}; show them one by one")
     make_folder(show)
-    for name, picture in zip(names, pictures.values(), strict=True):
-        write_atomically(show / f"{name}.png", to_png(picture))
+    for name, one in zip(_names(list(pictures)), pictures.values(), strict=True):
+        write_atomically(show / f"{name}.png", panels(one))
 
 
-def _print(found: "dict[Path, Any]") -> None:
+def _names(paths: list[Path]) -> Iterator[str]:
+    """A name for each file: its stem if no other has it, else its name, numbered if need be."""
+    stems, names = [path.stem for path in paths], [path.name for path in paths]
+    for i, path in enumerate(paths):
+        if stems.count(path.stem) == 1:
+            yield path.stem
+        else:
+            yield path.name if names.count(path.name) == 1 else f"{path.name}-{i + 1}"
+
+
+def _print(found: list[Read], to: Any) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from cli.console import console
-
-    for path, probabilities in found.items():
-        order = [int(digit) for digit in (-probabilities).argsort(kind="stable")]
-        best, second = ((digit, f"{probabilities[digit]:.1%}") for digit in order[:2])
-        line = (
-            Text(f"{one_line(str(path))}: ")
-            .append(f"{best[0]}", style="bold")
-            .append(f" ({best[1]}")
-        )
-        console.print(line.append(f", then {second[0]} {second[1]})"), soft_wrap=True)
+    for one in found:
+        if one.of > 1 and one.place == 1:
+            row = [each for each in found if each.image == one.image]
+            text = Text(f"{one_line(str(one.image))}: ")
+            text.append(" ".join(each.names[each.order[0]] for each in row), style="bold")
+            to.print(text, soft_wrap=True)
+        to.print(_line(one), soft_wrap=True)
         if len(found) <= IN_FULL:
             table = Table.grid(padding=(0, 1))
-            for digit, share in enumerate(probabilities):
-                style = "bold" if digit == order[0] else "dim"
-                table.add_row(f"  {digit}", _bar(share, style), Text(f"{share:.2%}", style=style))
+            for label in sorted(one.order[:BARS]):
+                share = one.probabilities[label]
+                style = "bold" if label == one.order[0] else "dim"
+                text = Text(f"{share:.2%}", style=style)
+                table.add_row(f"  {one.names[label]}", _bar(share, style), text)
             table.columns[-1].justify = "right"
-            console.print(table)
+            to.print(table)
+
+
+def _line(one: Read) -> Any:
+    from rich.text import Text
+
+    best, *others = (
+        (one.names[label], f"{one.probabilities[label]:.1%}") for label in one.order[:2]
+    )
+    line = Text(f"{one_line(str(one.image))}: " if one.of == 1 else f"  {one.place}. ")
+    line.append(best[0], style="bold").append(f" ({best[1]}")
+    for other in others:
+        line.append(f", then {other[0]} {other[1]}")
+    line.append(")")
+    return line.append(", unsure: it may be no digit at all") if one.unsure else line
 
 
 def _bar(share: float, style: str) -> Any:

@@ -33,7 +33,8 @@ def test_a_folder_on_both_backends_without_the_dataset(command, photos, runs_28)
     assert answer["backend"] == "torch"
     torch_shares = np.array([one["probabilities"] for one in answer["predictions"]])
     name, logits = predict(
-        runs_28["deep"], np.array([read_picture(p) for p in sorted(photos.iterdir())])
+        runs_28["deep"],
+        np.concatenate([read_picture(p).pictures for p in sorted(photos.iterdir())]),
     )
     assert name == "jax"
     assert torch_shares.shape == (12, 10)
@@ -50,11 +51,11 @@ def test_one_image_gets_a_bar_for_each_digit(command, photos, runs_28, tmp_path)
     image = sorted(photos.iterdir())[0]
     done = command("predict", str(runs_28["linear"]), str(image), "--show", "seen.png")
     assert done.returncode == 0, done.stderr
-    assert done.stdout == ""
-    assert len(done.stderr.splitlines()) == 11
-    assert "━" in done.stderr
+    assert done.stderr == ""
+    assert len(done.stdout.splitlines()) == 11
+    assert "━" in done.stdout
     seen = np.asarray(Image.open(tmp_path / "seen.png"))
-    assert np.array_equal(seen, read_picture(image))
+    assert np.array_equal(seen[::8, ::8], read_picture(image).pictures[0])
 
 
 def test_what_cannot_be_read_gets_a_line_and_the_rest_go_on(command, photos, runs_28, tmp_path):
@@ -79,8 +80,6 @@ def test_what_cannot_be_read_gets_a_line_and_the_rest_go_on(command, photos, run
         (["RUN", "PHOTO", "--backend", "tpu"], "no such backend"),
         (["RUN", "PHOTO", "--device", "tpu"], "must be one of auto, cpu, gpu"),
         (["RUN", "PHOTOS", "--show", "one.png"], "one file for 12 images; give a folder"),
-        (["RUN", "PHOTO", "--show", "/proc/x/y.png"], "/proc/x/y.png: can't be written"),
-        (["RUN", "PHOTO", "--show", "/proc/x"], "/proc/x: can't be made"),
         (["RUN"], "missing argument"),
     ],
 )
@@ -97,3 +96,54 @@ def test_bad_input_is_one_line_and_exit_2(in_process, photos, runs_28, tmp_path,
 def test_a_run_on_images_of_another_size_says_so(runs_28):
     with pytest.raises(InputError, match="trained on images of 784 pixels, these have 64"):
         predict(runs_28["linear"], np.zeros((1, 8, 8), np.uint8))
+
+
+@pytest.mark.parametrize("place", ["/proc/x/y.png", "/proc/x"])
+def test_a_picture_that_cannot_be_written_costs_no_prediction(in_process, photos, runs_28, place):
+    done = in_process("predict", str(runs_28["linear"]), str(photos / "00-0.png"), "--show", place)
+    assert done.returncode == 2
+    assert "00-0.png: 0 (" in done.stdout
+    assert f"{place}: can't be" in done.stderr
+    assert done.stderr.count("\n") == 1
+
+
+def test_names_that_clash_and_formats_that_are_not_read(in_process, photos, runs_28, tmp_path):
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    for name in ("two.TIFF", "two.pgm", "one.png"):
+        Image.open(photos / "02-0.png").save(folder / name)
+    (folder / "IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic")
+    (folder / "notes.txt").write_text("no picture")
+    done = in_process("predict", str(runs_28["linear"]), str(folder), "--show", "seen")
+    assert done.returncode == 2
+    assert len([line for line in done.stdout.splitlines() if "(" in line]) == 3
+    assert "IMG_1.HEIC: not an image that is read here" in done.stderr
+    assert "notes.txt" not in done.stderr
+    names = sorted(file.name for file in (tmp_path / "seen").iterdir())
+    assert names == ["one.png", "two.TIFF.png", "two.pgm.png"]
+
+
+def test_it_needs_no_metrics(in_process, photos, runs_28, tmp_path):
+    for name in ("run.json", "checkpoint.safetensors"):
+        (tmp_path / name).write_bytes((runs_28["linear"] / name).read_bytes())
+    done = in_process("predict", str(tmp_path), str(photos / "00-0.png"))
+    assert done.returncode == 0, done.stderr
+
+
+def test_several_digits_are_read_from_left_to_right(in_process, photos, runs_28, tmp_path):
+    both = np.hstack([np.asarray(Image.open(photos / name)) for name in ("01-5.png", "00-0.png")])
+    Image.fromarray(both).save(tmp_path / "both.png")
+    more = ("--show", "seen.png", "--json")
+    done = in_process("predict", str(runs_28["deep"]), "both.png", *more)
+    assert done.returncode == 0
+    assert "both.png: 2 digits, read from left to right" in done.stderr
+    document = json.loads(done.stdout)
+    assert [one["place"] for one in document["predictions"]] == [1, 2]
+    alone = [str(photos / name) for name in ("01-5.png", "00-0.png")]
+    singly = json.loads(in_process("predict", str(runs_28["deep"]), *alone, "--json").stdout)
+    digits = [[one["digit"] for one in which["predictions"]] for which in (document, singly)]
+    assert digits[0] == digits[1]
+    seen = np.asarray(Image.open(tmp_path / "seen.png"))
+    assert seen.shape == (28 * 8, 2 * 28 * 8 + 4)
+    done = in_process("predict", str(runs_28["deep"]), "both.png", "--single", "--json")
+    assert len(json.loads(done.stdout)["predictions"]) == 1

@@ -1,4 +1,4 @@
-"""A picture of a digit prepared the way MNIST was, from any image.
+"""A digit prepared the way MNIST was, from any image; ink.py finds it there.
 
 MNIST (LeCun, Cortes and Burges, yann.lecun.com/exdb/mnist): the digit's bounding box is scaled
 into 20 x 20 keeping its aspect, antialiased, then placed in 28 x 28 with its centre of mass in
@@ -8,11 +8,13 @@ of mass, rounded, is pixel 14 both ways. `figures/report/picture.js` does the sa
 
 import io
 import warnings
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mnist_fn.shared.data.ink import find_digits
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.storage import open_plain
 
@@ -20,62 +22,62 @@ SIDE = 28
 BOX = 20
 CENTRE = 14  # index of the pixel that the centre of mass falls into
 INK = 1 / 32  # of the strongest ink: what is fainter is cut off, not to widen the bounding box
-LEAST_CONTRAST = 16  # of 255: less is a blank page
+LEAST_CONTRAST = 16  # of 255, for a transparent image to be seen on its ground
+UNSURE = 0.9  # of probability: what is read with less is said to be unsure
 LARGEST_SIDE = 1024  # larger images are reduced first: bounded memory, and a phone's noise goes
 # Readers of plain pixels. Others (EPS, for one) would start programs to read a file.
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
+SUFFIXES = (  # of files that are taken from a folder
+    ".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm",
+    # no reader, but not to be passed over in silence
+    ".heic", ".heif", ".avif", ".jp2", ".jxl", ".dng", ".raw", ".svg", ".pdf",
+)  # fmt: skip
 
 
-def read_picture(path: Path) -> np.ndarray:
-    """The digit in an image file, prepared: uint8 [28, 28].
+@dataclass(frozen=True)
+class Seen:
+    """The digits of a picture as a network sees them, from left to right."""
 
-    Raises:
-        InputError: no image, a damaged or too large one, or nothing to see in it.
-    """
-    try:
-        return prepare(read_grey(path))
-    except ValueError as error:
-        raise InputError(f"{path}: {error}; give a picture of one digit") from error
+    pictures: np.ndarray = field(repr=False)  # uint8 [n, 28, 28], light on black
+    notes: list[str]  # what was left out of the picture, and why
 
 
-def prepare(grey: np.ndarray) -> np.ndarray:
-    """The digit in an image as MNIST has it: light on black, uint8 [28, 28].
+def read_picture(path: Path, *, single: bool = False) -> Seen:
+    """The digits in an image file, each prepared.
 
     Args:
-        grey: brightness [rows, columns], 0 to 255; light on dark or dark on light.
+        path: the file.
+        single: all that is found is one digit.
 
     Raises:
-        ValueError: nothing to see: it is all of one brightness.
+        InputError: no image, a damaged or too large one, or nothing like a digit in it.
     """
-    ink = find_ink(grey)
+    grey = read_grey(path)
+    try:
+        found = find_digits(grey, single=single)
+    except ValueError as error:
+        raise InputError(f"{path}: {error}; give a picture of one digit or a few") from error
+    return Seen(np.stack([prepare(ink) for ink in found.inks]), found.notes)
+
+
+def prepare(ink: np.ndarray) -> np.ndarray:
+    """A digit as MNIST has it: light on black, uint8 [28, 28].
+
+    Args:
+        ink: how much of it is where [rows, columns], >= 0, 0 where there is none; of any scale.
+
+    Raises:
+        ValueError: there is none at all.
+    """
+    ink = ink.astype(np.float64)
+    if not ink.any():
+        raise ValueError("nothing to see in it")
     rows, columns = (np.flatnonzero((ink > INK * ink.max()).any(axis=axis)) for axis in (1, 0))
     digit = _scaled(ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
     picture = np.zeros((SIDE, SIDE))
     top, left = (_start(digit.sum(axis=axis)) for axis in (1, 0))
     picture[top : top + digit.shape[0], left : left + digit.shape[1]] = digit
     return np.floor(picture * (255 / picture.max()) + 0.5).astype(np.uint8)
-
-
-def find_ink(grey: np.ndarray) -> np.ndarray:
-    """How far each pixel is from the background towards the ink, float64 [rows, columns], >= 0.
-
-    The border's median is the background. Ink is on the side of it, lighter or darker, with the
-    larger sum of squares: few strong pixels count for more than a shadow over many. What the
-    border itself varies by is taken off as noise; a clean border takes off nothing.
-
-    Raises:
-        ValueError: nothing to see.
-    """
-    grey = grey.astype(np.float64)
-    border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
-    background = np.median(border)
-    lighter, darker = np.maximum(grey - background, 0), np.maximum(background - grey, 0)
-    ink = lighter if (lighter**2).sum() > (darker**2).sum() else darker
-    if ink.max() < LEAST_CONTRAST:
-        raise ValueError("nothing to see in it, it is all of one brightness")
-    noise = 4 * np.quantile(np.abs(border - background), 0.95)
-    return np.maximum(ink - min(noise, ink.max() / 2), 0)
 
 
 def read_grey(path: Path) -> np.ndarray:
@@ -102,7 +104,7 @@ def read_grey(path: Path) -> np.ndarray:
             ) from error
         except Image.UnidentifiedImageError as error:
             raise InputError(
-                f"{path}: not an image that is read here ({', '.join(FORMATS)})"
+                f"{path}: not an image that is read here ({', '.join(FORMATS)}); save it as one"
             ) from error
         except Exception as error:  # Pillow's decoders raise whatever a damaged file leads to
             raise InputError(f"{path}: a damaged image ({str(error)[:80]})") from error
@@ -151,6 +153,16 @@ def _start(mass: np.ndarray) -> int:
     """
     centre = float((mass * np.arange(len(mass))).sum() / mass.sum())
     return min(max(int(np.floor(CENTRE - centre + 0.5)), 0), SIDE - len(mass))
+
+
+def panels(pictures: np.ndarray, enlarged: int = 8) -> bytes:
+    """What a network saw as a greyscale PNG file: uint8 [n, rows, columns] beside each other, each
+    pixel a square, a grey line between two.
+    """
+    large = pictures.repeat(enlarged, axis=1).repeat(enlarged, axis=2)
+    between = np.full((large.shape[1], enlarged // 2), 128, np.uint8)
+    beside = [part for one in large for part in (between, one)][1:]
+    return to_png(np.hstack(beside))
 
 
 def to_png(picture: np.ndarray) -> bytes:

@@ -117,11 +117,21 @@ class RunDirectory:
         Raises:
             InputError: a file is damaged or belongs to another run.
         """
-        sizes = (header.config, header.pixels, header.classes)
+        checkpoint = self.read_state(header)
+        if checkpoint is None:
+            return initial_state(header.config, header.pixels, header.classes), []
+        rows = metrics.read_csv(self.metrics_file, checkpoint.epoch)
+        if metrics.digest(rows) != checkpoint.metrics:
+            raise damaged(self.metrics_file, "not the rows that led to the checkpoint")
+        return checkpoint.state, rows
+
+    def read_state(self, header: Header) -> Checkpoint | None:
+        """The last checkpoint alone, None if there is none yet. Errors as for `read_progress`."""
         if not self.checkpoint_file.exists():
             if header.status == "finished":
                 raise damaged(self.checkpoint_file, "missing from a finished run")
-            return initial_state(*sizes), []
+            return None
+        sizes = (header.config, header.pixels, header.classes)
         checkpoint = read_checkpoint(self.checkpoint_file, like=blank_state(*sizes))
         if checkpoint.run != header.identity:
             raise damaged(self.checkpoint_file, "belongs to another run than its run.json")
@@ -134,10 +144,7 @@ class RunDirectory:
             )
         if done > epochs or (header.status == "finished" and done < epochs):
             raise damaged(self.checkpoint_file, f"{done} epochs, run.json says {epochs}")
-        rows = metrics.read_csv(self.metrics_file, checkpoint.epoch)
-        if metrics.digest(rows) != checkpoint.metrics:
-            raise damaged(self.metrics_file, "not the rows that led to the checkpoint")
-        return checkpoint.state, rows
+        return checkpoint
 
     def write_progress(self, header: Header, state: StateTree, rows: list[Row]) -> None:
         """Save the rows and the state after them; InputError if they can't be written."""

@@ -197,12 +197,12 @@ def _saved(path: Path | str, backend: str | None, device: str) -> _Saved:
     name = backend or header.backend
     make = backends.find(name)
     backends.check_device(device)
-    state, rows = directory.read_progress(header)
-    if not rows:
+    checkpoint = directory.read_state(header)
+    if checkpoint is None or not checkpoint.epoch:
         raise InputError(
             f"{path}: no epoch is saved yet; go on with: mnist-fn train --resume {path}"
         )
-    return _Saved(header, state, name, make, device)
+    return _Saved(header, checkpoint.state, name, make, device)
 
 
 def _train(

@@ -1,0 +1,301 @@
+"""The digits in a picture, each cut out of it as ink: from a phone's photo as from a drawing.
+
+Ink is what paper.py finds, less the lines of lines.py; its connected pieces are weighed by size and
+place, and gathered to digits from left to right.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mnist_fn.shared.data.lines import without_lines
+from mnist_fn.shared.data.paper import ink_of
+
+FAINTEST = 0.08  # share of light missing: what has less is a blank page
+LINE = 0.012  # share of light that a printed line takes at least
+LEFT_OUT = "ink at the picture's edge was left out"
+MOST = 24  # digits in a picture; more pieces than this are a texture, a text or noise
+LEAST = 0.025  # of the picture's longer side: a smaller digit is a speck
+SIZE = 0.45  # of the tallest piece: what is lower is no digit of its own
+NEAR = 0.2  # of the tallest piece: strokes of one digit are no further apart
+SPECK = 0.08  # of the largest piece: what is smaller is dirt
+
+
+@dataclass
+class Piece:
+    """Connected ink: its label, its box (rows and columns, ends excluded), how many pixels."""
+
+    label: int
+    top: int
+    bottom: int
+    left: int
+    right: int
+    area: int
+
+    @property
+    def height(self) -> int:
+        """Rows."""
+        return self.bottom - self.top
+
+    @property
+    def width(self) -> int:
+        """Columns."""
+        return self.right - self.left
+
+    @property
+    def size(self) -> int:
+        """The longer side."""
+        return max(self.height, self.width)
+
+    def holds(self, other: "Piece") -> bool:
+        """Whether the other lies in this one's box."""
+        return (
+            self.top <= other.top
+            and self.left <= other.left
+            and self.bottom >= other.bottom
+            and self.right >= other.right
+        )
+
+
+@dataclass(frozen=True)
+class Digits:
+    """What was found in a picture, from left to right (rows of them from the top)."""
+
+    inks: list[np.ndarray] = field(repr=False)  # float [rows, columns] each, 0 to 1
+    notes: list[str]  # what was left out and why
+
+
+def find_digits(grey: np.ndarray, *, single: bool = False) -> Digits:
+    """Find the digits in a picture.
+
+    Args:
+        grey: brightness [rows, columns], 0 to 255; light on dark or dark on light.
+        single: all that is found is one digit.
+
+    Raises:
+        ValueError: nothing to see, or nothing like a digit; says which.
+    """
+    ink = ink_of(grey)
+    if ink.max() < FAINTEST:
+        raise ValueError("nothing to see in it, it is all of one brightness")
+    notes: list[str] = []
+    bare, lines = without_lines(ink, LINE)
+    # a 1 or two may be taken for lines themselves
+    for kept in (bare, ink) if 0 < lines <= 2 else (bare,):
+        labels, pieces = _pieces(kept, notes)
+        if pieces:
+            groups = [pieces] if single else _gathered(pieces)
+            return Digits([_cut(kept, labels, group) for group in groups], notes)
+    raise ValueError("nothing like a digit in it")
+
+
+def _pieces(ink: np.ndarray, notes: list[str]) -> tuple[np.ndarray, list[Piece]]:
+    """Connected pieces that may be of a digit, largest first; frames and edges are taken off,
+    and the threshold found anew without them.
+    """
+    ink = ink.copy()
+    labels, pieces = _connected(ink)
+    while pieces:
+        away = [piece for piece in pieces if _is_edge(piece, ink.shape)]
+        away = away or _cut_off(pieces, ink.shape)
+        if away:
+            notes[:] = [LEFT_OUT]
+        away += [piece for piece in pieces if piece not in away and _is_frame(piece, pieces)]
+        if not away:
+            break
+        ink[_near(np.isin(labels, [piece.label for piece in away]), 2)] = 0
+        labels, pieces = _connected(ink)
+    pieces = _worth(pieces, ink.shape)
+    if any(any(_touched(piece, ink.shape)) for piece in pieces):
+        notes.append("it reaches the picture's edge and may be cut off")
+    return labels, pieces
+
+
+def _connected(ink: np.ndarray) -> tuple[np.ndarray, list[Piece]]:
+    """Pieces of ink, largest first, and the pixels of each by its label."""
+    from scipy import ndimage
+
+    if ink.max() < FAINTEST:
+        return np.zeros(ink.shape, np.int32), []
+    high = max(_otsu(ink[ink > FAINTEST / 2]), FAINTEST)
+    low = 0.5 * high
+    labels = np.zeros(ink.shape, np.int32)
+    count = int(ndimage.label(ink > low, np.ones((3, 3)), output=labels))  # pyright: ignore
+    strong = np.bincount(labels[ink > high], minlength=count + 1)
+    areas = np.bincount(labels.ravel(), minlength=count + 1)
+    pieces = [
+        Piece(i, rows.start, rows.stop, columns.start, columns.stop, int(areas[i]))
+        for i, (rows, columns) in enumerate(ndimage.find_objects(labels), start=1)
+        if strong[i]
+    ]
+    return labels, sorted(pieces, key=lambda piece: -piece.size)
+
+
+def _otsu(values: np.ndarray) -> float:
+    """The threshold between two kinds of values (Otsu 1979, IEEE Trans. SMC 9:62)."""
+    if not len(values):
+        return 0.0
+    counts, edges = np.histogram(values, 128)
+    middles = (edges[:-1] + edges[1:]) / 2
+    below = np.cumsum(counts)
+    above = below[-1] - below
+    sums = np.cumsum(counts * middles)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        apart = below * above * (sums / below - (sums[-1] - sums) / above) ** 2
+    return float(edges[1:][np.nanargmax(np.nan_to_num(apart))])
+
+
+def _touched(piece: Piece, shape: tuple[int, int]) -> list[bool]:
+    """Which of the picture's sides it reaches: top, bottom, left, right."""
+    height, width = shape
+    return [piece.top <= 1, piece.bottom >= height - 1, piece.left <= 1, piece.right >= width - 1]
+
+
+def _cut_off(pieces: list[Piece], shape: tuple[int, int]) -> list[Piece]:
+    """Large pieces that reach the picture's edge, where there is a large one that does not: a
+    finger, a neighbour.
+    """
+    large = [piece for piece in pieces if piece.size > SIZE * pieces[0].size]
+    there = [piece for piece in large if any(_touched(piece, shape))]
+    return there if len(there) < len(large) else []
+
+
+def _is_edge(piece: Piece, shape: tuple[int, int]) -> bool:
+    """Whether it is a table's or a shadow's edge: it lies along the picture's side."""
+    height, width = shape
+    touched = [
+        piece.top <= 1,
+        piece.bottom >= height - 1,
+        piece.left <= 1,
+        piece.right >= width - 1,
+    ]
+    if sum(touched) >= 3:
+        return True
+    flat = piece.height < 0.2 * piece.width or piece.width < 0.2 * piece.height
+    along = (touched[0] or touched[1]) and piece.width > 0.3 * width
+    upright = (touched[2] or touched[3]) and piece.height > 0.3 * height
+    corner = (touched[0] or touched[1]) and (touched[2] or touched[3])
+    return (flat and (along or upright)) or (corner and (along or upright))
+
+
+def _is_frame(piece: Piece, pieces: list[Piece]) -> bool:
+    """Whether it is drawn around another that is large enough for a digit, and hollow."""
+    hollow = piece.area < 0.3 * piece.height * piece.width
+    return hollow and any(
+        other is not piece and piece.holds(other) and other.size > 0.25 * piece.size
+        for other in pieces
+    )
+
+
+def _worth(pieces: list[Piece], shape: tuple[int, int]) -> list[Piece]:
+    """Without specks, largest first."""
+    least = max(5, LEAST * max(shape))
+    if not pieces or pieces[0].size < least:
+        return []
+    return [piece for piece in pieces if piece.size > SPECK * pieces[0].size]
+
+
+def _gathered(pieces: list[Piece]) -> list[list[Piece]]:
+    """Pieces of one digit together, digits in reading order."""
+    tallest = max(piece.height for piece in pieces)
+    groups = _joined([[piece] for piece in pieces if piece.height > SIZE * tallest], _is_same)
+    small = [[piece] for piece in pieces if piece.height <= SIZE * tallest]
+    strays = []
+    for part in small:
+        nearest = min(groups, key=lambda group: _gap(part, group))
+        if _gap(part, nearest) >= NEAR * tallest:
+            strays.append(part)
+        elif _box(part).width < 1.2 * _box(nearest).width:  # else a line under it
+            nearest += part
+    broken = _joined(strays, lambda one, other: _gap(one, other) < NEAR * tallest)
+    groups += [group for group in broken if _box(group).height > SIZE * tallest]
+    if len(groups) > MOST:
+        raise ValueError(f"{len(groups)} marks in it, more than digits: a text, a pattern or noise")
+    return _in_reading_order(groups)
+
+
+def _joined(
+    groups: list[list[Piece]], belong: Callable[[list[Piece], list[Piece]], bool]
+) -> list[list[Piece]]:
+    """Groups put together until no two of them belong together."""
+    for i, one in enumerate(groups):
+        for other in groups[i + 1 :]:
+            if belong(one, other):
+                rest = [group for group in groups if group is not one and group is not other]
+                return _joined([one + other, *rest], belong)
+    return groups
+
+
+def _is_same(one: list[Piece], other: list[Piece]) -> bool:
+    """Whether they are strokes of one digit: near, and over rather than beside each other."""
+    a, b = _box(one), _box(other)
+    across = min(a.right, b.right) - max(a.left, b.left)
+    down = min(a.bottom, b.bottom) - max(a.top, b.top)
+    return (
+        (
+            across > 0.2 * min(a.width, b.width)
+            and down < 0.5 * min(a.height, b.height)
+            and _gap(one, other) < NEAR * max(a.size, b.size)
+        )
+        or a.holds(b)
+        or b.holds(a)
+    )
+
+
+def _box(group: list[Piece]) -> Piece:
+    return Piece(
+        0,
+        min(piece.top for piece in group),
+        max(piece.bottom for piece in group),
+        min(piece.left for piece in group),
+        max(piece.right for piece in group),
+        sum(piece.area for piece in group),
+    )
+
+
+def _gap(these: list[Piece], those: list[Piece]) -> float:
+    """How far the nearest boxes of two groups are apart."""
+    gaps = []
+    for one in these:
+        for other in those:
+            across = max(one.left, other.left) - min(one.right, other.right)
+            down = max(one.top, other.top) - min(one.bottom, other.bottom)
+            gaps.append(float(np.hypot(max(across, 0), max(down, 0))))
+    return min(gaps)
+
+
+def _in_reading_order(groups: list[list[Piece]]) -> list[list[Piece]]:
+    rows: list[list[list[Piece]]] = []
+    for group in sorted(groups, key=lambda group: _box(group).top):
+        box = _box(group)
+        for row in rows:
+            last = _box(row[-1])
+            if min(box.bottom, last.bottom) - max(box.top, last.top) > 0.4 * min(
+                box.height, last.height
+            ):
+                row.append(group)
+                break
+        else:
+            rows.append([group])
+    return [group for row in rows for group in sorted(row, key=lambda group: _box(group).left)]
+
+
+def _cut(ink: np.ndarray, labels: np.ndarray, group: list[Piece]) -> np.ndarray:
+    """A digit's ink with its soft edges, the strokes at one strength."""
+    box = _box(group)
+    strokes = np.isin(labels, [piece.label for piece in group])
+    reach = max(2, round(0.06 * box.size))
+    digit = np.where(_near(strokes, reach), ink, 0)
+    full = float(np.quantile(digit[strokes], 0.75))
+    rows, columns = (
+        slice(max(0, start - reach), end + reach)
+        for start, end in ((box.top, box.bottom), (box.left, box.right))
+    )
+    return np.minimum(digit[rows, columns] / full, 1)
+
+
+def _near(mask: np.ndarray, reach: int) -> np.ndarray:
+    from scipy import ndimage
+
+    return ndimage.maximum_filter(mask, 2 * reach + 1)

@@ -1,0 +1,97 @@
+"""Printed lines of ruled and squared paper, and of forms: found, and taken out of the ink.
+
+A line is thin, straight, nearly level or upright, and goes through most of the picture. What is
+left where it crosses a stroke is the ink over it, or the stroke above and below it.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+CELLS = 48  # pieces that a picture's width is averaged to: a line is in nearly all of them
+THROUGH = 0.7  # of them that a line must be in
+TILT = 0.09  # rows a column, either way: 5 degrees
+THICK = 0.03  # of the longer side at most
+
+
+def without_lines(ink: np.ndarray, least: float) -> tuple[np.ndarray, int]:
+    """The ink [rows, columns] without lines that are stronger than `least`, and how many it had."""
+    level, lines = _without_level_lines(ink, least)
+    upright, more = _without_level_lines(level.T, least)
+    return np.ascontiguousarray(upright.T), lines + more
+
+
+def _without_level_lines(ink: np.ndarray, least: float) -> tuple[np.ndarray, int]:
+    height, width = ink.shape
+    if width < CELLS or height < 8:
+        return ink, 0
+    cuts = np.linspace(0, width, CELLS + 1).astype(int)
+    cells = np.add.reduceat(ink, cuts[:-1], axis=1) / np.diff(cuts)  # (height, CELLS)
+    centres = (cuts[:-1] + cuts[1:]) / 2 - width / 2
+    left, lines = ink.copy(), 0
+    for row, slope in _lines(cells, centres, least):
+        lines += _take_out(left, cells, cuts, row + np.rint(slope * centres).astype(int))
+    return left, lines
+
+
+def _lines(cells: np.ndarray, centres: np.ndarray, least: float) -> Iterator[tuple[int, float]]:
+    """Row in the middle and slope of each line, the strongest of each place."""
+    height = len(cells)
+    reach = TILT * centres[-1]
+    slopes = np.arange(-reach, reach + 1) / centres[-1]  # a row more at the picture's side
+    # how many cells along each slope have ink, and how much the middle one has
+    through = np.zeros((len(slopes), height), np.float32)
+    strength = np.zeros((len(slopes), height), np.float32)
+    for i, slope in enumerate(slopes):
+        rows = np.arange(height)[:, None] + np.rint(slope * centres).astype(int)
+        inside = (rows >= 0) & (rows < height)
+        along = np.where(inside, cells[np.clip(rows, 0, height - 1), np.arange(CELLS)], np.nan)
+        count = inside.sum(axis=1)
+        through[i] = ((along > least).sum(axis=1) / np.maximum(count, 1)) * (count > CELLS / 2)
+        strength[i] = np.nan_to_num(np.where(inside, along, 0)).sum(axis=1) / np.maximum(count, 1)
+    best = np.where(through >= THROUGH, strength, 0)
+    peaks = best.max(axis=0)
+    near = max(2, int(THICK * max(height, 2 * centres[-1])))
+    while (row := int(peaks.argmax())) >= 0 and peaks[row] > 0:
+        yield row, float(slopes[best[:, row].argmax()])
+        peaks[max(0, row - near // 2) : row + near // 2 + 1] = 0
+
+
+def _take_out(left: np.ndarray, cells: np.ndarray, cuts: np.ndarray, rows: np.ndarray) -> bool:
+    """Take one line out of `left`; `rows` is where it is in each cell. False if it is too thick."""
+    height, width = left.shape
+    half = max(2, int(THICK * max(height, width)) // 2 + 1)
+    offsets = np.arange(-half - 2, half + 3)
+    at = np.clip(rows[:, None] + offsets, 0, height - 1)  # (CELLS, offsets)
+    profile = np.median(cells[at, np.arange(CELLS)[:, None]], axis=0)
+    peak = int(profile.argmax())
+    top, bottom = peak, peak
+    while top > 0 and profile[top - 1] > 0.15 * profile[peak]:
+        top -= 1
+    while bottom < len(profile) - 1 and profile[bottom + 1] > 0.15 * profile[peak]:
+        bottom += 1
+    if bottom - top + 1 > 2 * half:  # no line: a surface
+        return False
+    top, bottom = top - 1, bottom + 1  # it may waver by a row
+    line_of = np.repeat(rows, np.diff(cuts))  # (width,)
+    columns = np.arange(width)
+    thick = bottom - top + 1
+    above = left[np.clip(line_of + offsets[0] + top - 1, 0, height - 1), columns]
+    below = left[np.clip(line_of + offsets[0] + bottom + 1, 0, height - 1), columns]
+    bridge = np.minimum(_widened(above, thick), _widened(below, thick))
+    strongest = profile[max(0, top) : bottom + 1].max()
+    for index in range(top, bottom + 1):
+        row = line_of + offsets[0] + index
+        inside = (row >= 0) & (row < height)
+        here, there = row[inside], columns[inside]
+        line = min(0.95, 1.25 * strongest)
+        over = np.clip((left[here, there] - line) / (1 - line), 0, 1)
+        left[here, there] = np.minimum(left[here, there], np.maximum(over, bridge[inside]))
+    return True
+
+
+def _widened(values: np.ndarray, by: int) -> np.ndarray:
+    """The largest within `by` to either side: a stroke may cross a line aslant."""
+    from scipy import ndimage
+
+    return ndimage.maximum_filter1d(values, 2 * (by // 2) + 1)

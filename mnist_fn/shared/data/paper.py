@@ -1,0 +1,100 @@
+"""How much ink is where on a photographed sheet: uneven light divided out, polarity chosen.
+
+Light is estimated as document binarization does it: a grey closing, which fills what is darker and
+narrower than its window and follows slopes and edges of shadows. (Black top-hat transform: Serra,
+Image Analysis and Mathematical Morphology, 1982.)
+"""
+
+import numpy as np
+
+WINDOW = 0.3  # of the longer side: wider than any stroke of a digit that fills the picture
+SMALL = 100  # pixels of the longer side: no photo, nothing is smoothed
+GRAIN = 1 / 1020  # of full brightness, a quarter of a level: a drawing has less
+MEASURED = 512  # pixels of the longer side, on which polarity is measured
+SCALES = (0.02, 0.04, 0.08, 0.16)  # windows, of the longer side
+DARKEST = 0.06  # of full brightness: shares of less light than this are not to be trusted
+
+
+def ink_of(grey: np.ndarray) -> np.ndarray:
+    """The share of light that is missing where ink is.
+
+    Args:
+        grey: brightness [rows, columns], 0 to 255; light on dark or dark on light.
+
+    Returns:
+        float32 [rows, columns], 0 to 1, what is noise taken off: 0 where paper is.
+    """
+    from scipy import ndimage
+
+    light = grey.astype(np.float32) / 255
+    if is_light_on_dark(light):
+        light = 1 - light
+    side = max(light.shape)
+    smooth = ndimage.gaussian_filter(light, side / 500)
+    if side < SMALL or float(np.median(np.abs(light - smooth))) < GRAIN:
+        smooth = light
+    paper = closed(smooth, int(WINDOW * side))
+    missing = (paper - smooth) / np.maximum(paper, DARKEST)
+    middle = float(np.median(missing))
+    noise = middle + 4 * 1.4826 * float(np.median(np.abs(missing - middle)))
+    return np.clip(missing - noise, 0, 1)
+
+
+def closed(light: np.ndarray, window: int) -> np.ndarray:
+    """Grey closing by a square of an odd side, at least 3: what is darker and narrower is filled.
+
+    The picture goes on beyond its sides, so that a corner in the dark is no ink.
+    """
+    from scipy import ndimage
+
+    window = max(3, window | 1)
+    around = np.pad(light, window // 2, mode="edge")
+    lightest = ndimage.maximum_filter(around, window, mode="nearest")
+    filled = ndimage.minimum_filter(lightest, window, mode="nearest")
+    return filled[window // 2 : -(window // 2), window // 2 : -(window // 2)]
+
+
+def is_light_on_dark(light: np.ndarray) -> bool:
+    """Whether the strokes are lighter than what is around them.
+
+    Ink differs from the paper at large, by a median over most of the picture, and from what lies
+    about it in a narrow window. The inside of a 0 is no lighter than the rest of the paper; a
+    lamp's spot, dark corners and a table's edge are wider than a window. With windows from narrow
+    to wide, the side that is seen by half first is the ink: strokes are thin.
+    """
+    step = -(-max(light.shape) // MEASURED)
+    rows, columns = (n // step * step for n in light.shape)
+    if not rows * columns:
+        return False
+    small = light[:rows, :columns].reshape(rows // step, step, -1, step).mean(axis=(1, 3))
+    at_large = small - _paper_at_large(small)
+    windows = [int(scale * max(small.shape)) for scale in SCALES]
+    darker = [_clear(closed(small, window) - small, -at_large) for window in windows]
+    lighter = [_clear(closed(1 - small, window) - 1 + small, at_large) for window in windows]
+    return _seen_at(lighter, darker) < _seen_at(darker, lighter)
+
+
+def _paper_at_large(light: np.ndarray) -> np.ndarray:
+    """The median within three quarters of the picture, in its size."""
+    from scipy import ndimage
+
+    coarse = light[:: -(-light.shape[0] // 48), :: -(-light.shape[1] // 48)]
+    paper = ndimage.median_filter(coarse, [int(0.75 * n) | 1 for n in coarse.shape], mode="nearest")
+    rows, columns = (np.arange(n) * m // n for n, m in zip(light.shape, paper.shape, strict=True))
+    return paper[np.ix_(rows, columns)]
+
+
+def _seen_at(these: list[float], those: list[float]) -> tuple[int, float]:
+    """The first window that sees half of what the widest does; less than a quarter of what there
+    is on the other side is none. Of two that are seen at once the clearer is less.
+    """
+    for i, seen in enumerate(these):
+        if seen > 0 and seen >= these[-1] / 2 and seen >= max(these[-1], those[-1]) / 4:
+            return i, -seen
+    return len(these), 0.0
+
+
+def _clear(about: np.ndarray, at_large: np.ndarray) -> float:
+    """A sum of cubes, so that few strong pixels count for more than a shadow over many."""
+    clear = np.clip(about - 4 * np.median(about), 0, np.maximum(at_large, 0)).astype(np.float64)
+    return float((clear**3).sum())
