@@ -170,13 +170,18 @@ def _is_edge(piece: Piece, shape: tuple[int, int]) -> bool:
         piece.left <= 1,
         piece.right >= width - 1,
     ]
-    if sum(touched) >= 3:
+    across, down = touched[2] and touched[3], touched[0] and touched[1]
+    if (
+        sum(touched) >= 3
+        or (across and piece.height < 0.2 * width)
+        or (down and piece.width < 0.2 * height)
+    ):
         return True
     flat = piece.height < 0.2 * piece.width or piece.width < 0.2 * piece.height
     along = (touched[0] or touched[1]) and piece.width > 0.3 * width
     upright = (touched[2] or touched[3]) and piece.height > 0.3 * height
     corner = (touched[0] or touched[1]) and (touched[2] or touched[3])
-    return (flat and (along or upright)) or (corner and (along or upright))
+    return (flat or corner) and (along or upright)
 
 
 def _is_frame(piece: Piece, pieces: list[Piece]) -> bool:

@@ -70,7 +70,7 @@ def _take_out(left: np.ndarray, cells: np.ndarray, cuts: np.ndarray, rows: np.nd
         top -= 1
     while bottom < len(profile) - 1 and profile[bottom + 1] > 0.15 * profile[peak]:
         bottom += 1
-    if bottom - top + 1 > 2 * half:  # no line: a surface
+    if top == 0 or bottom == len(profile) - 1 or bottom - top >= 2 * half:  # a surface
         return False
     top, bottom = top - 1, bottom + 1  # it may waver by a row
     line_of = np.repeat(rows, np.diff(cuts))  # (width,)
