@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from mnist_fn import InputError, train
-from mnist_fn.shared.data import download
 from mnist_fn.shared.runs import loop, trainer
 from tests.support.killing import TRAIN, differing, environment, start, uninterrupted
 from tests.support.tiny_backend import TINY, Tiny
@@ -209,20 +208,3 @@ def test_other_errors_are_not_taken_for_memory(monkeypatch):
     monkeypatch.setattr(trainer.backends, "find", lambda _: broken)
     with pytest.raises(RuntimeError, match="a bug"):
         train(TINY, "broken")
-
-
-def test_a_download_that_breaks_off_leaves_nothing_that_looks_whole(monkeypatch, tmp_path):
-    """torchvision takes a raw file for whole once it is there."""
-    from torchvision import datasets
-
-    def broken(root, download):
-        raw = Path(root) / "MNIST" / "raw"
-        raw.mkdir(parents=True)
-        (raw / "train-images-idx3-ubyte").write_bytes(b"half")
-        raise OSError("the line went dead")
-
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(datasets, "MNIST", broken)
-    with pytest.raises(InputError, match="the line went dead"):
-        download.fetch("mnist")
-    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
