@@ -4,12 +4,17 @@ import contextlib
 import io
 import os
 import sys
+import warnings
+from collections.abc import Callable
+from functools import partial
+from typing import Annotated, Any
 
 import typer
 
 from cli.commands import (
     bench,
     data,
+    doctor,
     evaluate,
     figures,
     parity,
@@ -22,15 +27,40 @@ from cli.commands import (
     train,
 )
 from cli.output import fail
+from mnist_fn.shared import faults
 from mnist_fn.shared.errors import InputError
+
+ALLOW = "--allow-known-wrong"
 
 app = typer.Typer(
     name="mnist-fn",
     help="A PyTorch study of MNIST in pure-functional JAX, and proof that the two agree.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
+
+
+def _show_version(asked: bool) -> None:
+    if asked:
+        print(f"mnist-fn {faults.version_of('mnist-fn')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _before(
+    _: Annotated[
+        bool,
+        typer.Option("--version", help="Show it and exit.", callback=_show_version, is_eager=True),
+    ] = False,
+    allow: Annotated[
+        bool,
+        typer.Option(ALLOW, help="Compute on framework versions known to be wrong all the same."),
+    ] = False,
+) -> None:
+    if allow:
+        faults.allow()
+
+
 app.command("train")(train.command)
 app.command("sweep")(sweep.command)
 app.command("parity")(parity.command)
@@ -42,15 +72,18 @@ app.command("evaluate")(evaluate.command)
 app.command("predict")(predict.command)
 app.command("report")(report.command)
 app.command("runs")(runs.command)
+app.command("doctor")(doctor.command)
 app.add_typer(data.app, name="data")
 
 
 def main() -> None:
     """Run the command line: exit 0 well, 1 judged and failed, 2 bad input or environment."""
+    warnings.showwarning = partial(_warn, warnings.showwarning)
+    arguments = sorted(sys.argv[1:], key=lambda word: word != ALLOW)  # it may stand anywhere
     try:
         if isinstance(sys.stdout, io.TextIOWrapper):  # as stderr: what an encoding lacks is escaped
             sys.stdout.reconfigure(errors="backslashreplace")
-        code = app(standalone_mode=False)
+        code = app(arguments, prog_name="mnist-fn", standalone_mode=False)
         if sys.stdout is not None:
             sys.stdout.flush()  # so that what can't be written is known here
     except InputError as error:
@@ -75,6 +108,14 @@ def _explain(error: Exception) -> int:
     if not hasattr(error, "format_message"):
         raise error
     return fail(f"{error.format_message().rstrip('.')}; try --help")  # pyright: ignore
+
+
+def _warn(shown: Callable[..., None], message: Warning | str, *rest: Any, **more: Any) -> None:
+    """A fault of an installed version is for the user, on one line; other warnings as ever."""
+    if isinstance(message, faults.KnownFault):
+        fail(str(message))
+    else:
+        shown(message, *rest, **more)
 
 
 def _drop_stdout() -> None:

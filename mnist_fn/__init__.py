@@ -22,6 +22,8 @@ _HOME = {"Config": "config", "InputError": "errors", "Interrupted": "errors"}  #
 
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return import_module("importlib.metadata").version("mnist-fn")
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(f"mnist_fn.shared.{_HOME.get(name, 'runs.trainer')}"), name)

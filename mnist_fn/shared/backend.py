@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from mnist_fn.shared import faults
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset, Split
 from mnist_fn.shared.errors import InputError
@@ -185,9 +186,12 @@ def find(name: str) -> MakeBackend:
     """The maker of a backend, by its entry point's name.
 
     Raises:
-        InputError: no such backend, or it can't be imported.
+        InputError: no such backend, it can't be imported, or its framework's version is known to
+            compute wrong.
     """
-    return _import(_point(name))
+    point = _point(name)
+    faults.check(name)
+    return _import(point)
 
 
 def find_group(name: str) -> MakeGroup | None:

@@ -19,6 +19,7 @@ BETA1, BETA2, EPS = 0.9, 0.999, 1e-8  # Kingma and Ba (2015), algorithm 1
 
 
 def make(config: Config, dataset: Dataset, device: str) -> "NumpyBackend":
+    """As a backend's entry point would; InputError for a precision or device that it lacks."""
     if config.precision != "float64":
         raise InputError(f"--precision {config.precision}: the numpy backend has float64 only")
     if device == "gpu":
@@ -27,6 +28,8 @@ def make(config: Config, dataset: Dataset, device: str) -> "NumpyBackend":
 
 
 class NumpyBackend:
+    """See `mnist_fn.shared.backend.Backend` for the methods."""
+
     name, device = "numpy", "cpu"
 
     def __init__(self, config: Config, dataset: Dataset) -> None:
@@ -35,15 +38,19 @@ class NumpyBackend:
         self.labels = dataset.train.labels.astype(np.int64)
 
     def load(self, state: StateTree) -> StateTree:
-        return state  # no method below changes one in place
+        """The state itself: no method below changes one in place."""
+        return state
 
     def dump(self, state: StateTree) -> StateTree:
+        """The state itself."""
         return state
 
     def logits(self, state: StateTree, images: np.ndarray) -> np.ndarray:
+        """Logits [n, classes] of uint8 images."""
         return forward(state.params, scale_pixels(images, "float64"))[-1]
 
     def losses(self, state: StateTree, indices: np.ndarray) -> tuple[float, float]:
+        """(cross-entropy, objective) of one batch."""
         logs = log_probabilities(forward(state.params, self.images[indices])[-1])
         ce = -float(logs[np.arange(len(indices)), self.labels[indices]].mean())
         squares = sum(float((layer["kernel"] ** 2).sum()) for layer in state.params.values())
@@ -62,6 +69,7 @@ class NumpyBackend:
         return {name: grads[name] for name in state.params}
 
     def train_epoch(self, state: StateTree, order: np.ndarray) -> tuple[StateTree, EpochMetrics]:
+        """One epoch, step by step."""
         loss, correct = 0.0, 0
         for at in range(0, len(order), self.config.batch_size):
             batch = order[at : at + self.config.batch_size]

@@ -1,0 +1,110 @@
+"""What `mnist-fn doctor` finds: what is here, and whether it computes right."""
+
+import importlib
+import os
+import platform
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mnist_fn.shared import backend as backends
+from mnist_fn.shared import faults
+from mnist_fn.shared.data.sources import TORCHVISION, cache_dir, find
+from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.parity.selfcheck import check_backend
+from mnist_fn.shared.runs.records import machine, versions
+
+SCHEMA = 1
+FRAMEWORKS = {"jax": "mnist_fn.selfcheck", "torch": "torch_ref.selfcheck"}
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+THREADS = ("OMP_NUM_THREADS", "PJRT_NPROC", "XLA_FLAGS", "JAX_PLATFORMS", "CUDA_VISIBLE_DEVICES")
+
+
+def diagnose(say: Callable[[str], None]) -> dict[str, Any]:
+    """Everything, as one document; `passed` is false if something is wrong.
+
+    Args:
+        say: hears of each self-check before it begins.
+    """
+    known = [_fault(fault) for fault in faults.known()]
+    faults.allow()  # it is to be tried, not used
+    started = time.perf_counter()
+    checks = [check for name in backends.names() for check in _checked(name, say)]
+    return {
+        "schema": SCHEMA,
+        "passed": not known and all(check["passed"] for check in checks),
+        "system": {"platform": platform.platform(), "machine": machine()},
+        "versions": versions(),
+        "known_wrong": known,
+        "devices": {name: _devices(module) for name, module in FRAMEWORKS.items()},
+        "threads": _threads(),
+        "caches": _caches(),
+        "data": _data(),
+        "tools": _tools(),
+        "checks": checks,
+        "seconds": round(time.perf_counter() - started, 2),
+    }
+
+
+def _fault(fault: faults.Fault) -> dict[str, Any]:
+    return {"package": fault.package, "version": fault.installed, "what": fault.what,
+            "on_path": fault.on_path, "cure": fault.cure}  # fmt: skip
+
+
+def _checked(name: str, say: Callable[[str], None]) -> list[dict[str, Any]]:
+    """A backend against the arbiter, then its framework's known faults."""
+    say(f"self-check of {name}")
+    found = []
+    try:
+        for rung in check_backend(backends.find(name)):
+            worst = rung.worst
+            text = f"{worst.what}: {worst.difference.relative:.1e} relative"
+            found.append({"backend": name, "check": rung.name, "passed": rung.passed,
+                          "found": text})  # fmt: skip
+    except InputError as error:
+        return [{"backend": name, "check": "made", "passed": False, "found": str(error)}]
+    tried = _jax_faults() if name == "jax" else {}
+    for check, (passed, text) in tried.items():
+        found.append({"backend": name, "check": check, "passed": passed, "found": text})
+    return found
+
+
+def _jax_faults() -> dict[str, tuple[bool, str]]:
+    return importlib.import_module(FRAMEWORKS["jax"]).checks()
+
+
+def _devices(module: str) -> list[str]:
+    try:
+        return importlib.import_module(module).devices()
+    except ImportError as error:
+        return [f"can't be imported ({error})"]
+
+
+def _threads() -> dict[str, Any]:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    asked = {name: os.environ[name] for name in THREADS if name in os.environ}
+    return {"cores": cores, "environment": asked}
+
+
+def _caches() -> dict[str, Any]:
+    """Bytes in each folder of the cache."""
+    folder = cache_dir()
+    sizes = {part.name: _size(part) for part in sorted(folder.glob("*")) if part.is_dir()}
+    return {"folder": str(folder), "switch": os.environ.get("MNIST_FN_CACHE"), "bytes": sizes}
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def _data() -> dict[str, str | None]:
+    """Each dataset's folder, None where its files are not."""
+    found = {name: find(name) for name in TORCHVISION}
+    return {name: str(files[0].parent) if files else None for name, files in found.items()}
+
+
+def _tools() -> dict[str, str | None]:
+    browser = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    return {"chromium": browser, "ray": faults.version_of("ray")}

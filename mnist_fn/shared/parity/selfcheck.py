@@ -1,0 +1,70 @@
+"""Does a backend compute right here, now? A second's worth of the ladder, against the arbiter."""
+
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+
+from mnist_fn.shared.backend import MakeBackend
+from mnist_fn.shared.config import Config
+from mnist_fn.shared.data.datasets import Dataset, Split
+from mnist_fn.shared.parity import arbiter
+from mnist_fn.shared.parity.checks import Check, Pair, Rung, run_rung, sums
+from mnist_fn.shared.parity.compare import compare_trees
+from mnist_fn.shared.parity.ladder import climb
+from mnist_fn.shared.state import ParamTree
+from mnist_fn.shared.streams import initial_state, raw
+
+EXAMPLES = 200  # one batch of the study
+CALLS = 40
+CLASSES = 10
+
+
+def check_backend(make: MakeBackend) -> Iterator[Rung]:
+    """Products with two weights in turn in float32, and one step in float64.
+
+    Raises:
+        InputError: a precision or device that the backend lacks.
+    """
+    yield run_rung("products", partial(_in_turn, make))
+    few = Config(hidden=(16,), l2=3e-5, batch_size=EXAMPLES, precision="float64")
+    yield from climb(Pair(arbiter.make, make, few, noise()), ("step",))
+
+
+def noise() -> Dataset:
+    """A batch of images and labels, the same everywhere."""
+    images = raw(0, "initial_state", 0, EXAMPLES * 784 // 8).view(np.uint8)
+    labels = (raw(1, "initial_state", 0, EXAMPLES) % np.uint64(CLASSES)).astype(np.uint8)
+    split = Split(images.reshape(EXAMPLES, 28, 28), labels)
+    return Dataset("idx", split, split.first(1), sha256="")
+
+
+def _in_turn(make: MakeBackend) -> list[Check]:
+    """Gradients for two weights, called in turn: a stale product would be the other's. Ends at
+    the first that is wrong.
+    """
+    dataset, config = noise(), Config(batch_size=EXAMPLES)
+    pair = Pair(arbiter.make, make, config, dataset)
+    starts = [
+        initial_state(config.replace(seed=seed), dataset.pixels, CLASSES) for seed in range(2)
+    ]
+    judge = arbiter.make(config.replace(precision="float64"), dataset, "cpu")
+    batch = np.arange(EXAMPLES, dtype=np.int32)
+    true = [_narrowed(judge.gradients(start, batch)) for start in starts]
+    backend = make(config, dataset, "cpu")
+    checks: list[Check] = []
+    for call in range(CALLS):
+        turn = call % len(starts)
+        found = backend.gradients(backend.load(starts[turn]), batch)
+        checks = [sums(pair, f"gradient of {d.where}, call {call + 1} of {CALLS}", d)
+                  for d in compare_trees(true[turn], found)]  # fmt: skip
+        if not all(check.passed for check in checks):
+            break
+    return checks
+
+
+def _narrowed(grads: ParamTree) -> ParamTree:
+    return {
+        layer: {kind: tensor.astype(np.float32) for kind, tensor in tensors.items()}
+        for layer, tensors in grads.items()
+    }

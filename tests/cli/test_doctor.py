@@ -1,0 +1,93 @@
+"""`mnist-fn doctor`, and that its self-check sees what is wrong; the version, each way."""
+
+import json
+import subprocess
+import sys
+from importlib.metadata import version
+
+import numpy as np
+import pytest
+
+import mnist_fn
+from mnist_fn import selfcheck
+from mnist_fn.shared import backend as backends
+from mnist_fn.shared import faults
+from mnist_fn.shared.parity.selfcheck import check_backend
+
+
+def test_doctor_says_what_is_here_and_whether_it_is_right(command, tmp_path):
+    done = command("doctor", "--json", env={"MNIST_FN_DATA": str(tmp_path)})
+    found = json.loads(done.stdout)
+    assert done.returncode == (0 if found["passed"] else 1), done.stderr
+    assert found["versions"]["jaxlib"] == version("jaxlib")
+    assert found["data"] == {"mnist": None, "fashion-mnist": None, "kmnist": None}
+    assert "JAX_PLATFORMS is cpu" in " ".join(found["devices"]["jax"])
+    assert found["devices"]["torch"]
+    failed = {check["check"] for check in found["checks"] if not check["passed"]}
+    known = {(fault["package"], fault["version"]) for fault in found["known_wrong"]}
+    rows = {"a vmapped product and its sum"}
+    assert failed == (rows if ("jaxlib", "0.10.2") in known else set())
+    assert {check["backend"] for check in found["checks"]} >= {"jax", "torch"}
+
+
+def test_a_known_wrong_version_is_named_with_the_way_out(in_process, monkeypatch):
+    from cli import diagnosis
+
+    fault = faults.FAULTS[0]
+    monkeypatch.setattr(diagnosis.backends, "names", list)  # nothing is computed
+    monkeypatch.setattr(faults, "version_of", {"jaxlib": "0.8.1"}.get)
+    done = in_process("doctor", env={faults.ALLOW: "0"})
+    assert done.returncode == 1
+    assert f"WRONG jaxlib 0.8.1: {fault.what}. The way out: {fault.cure}" in done.stdout
+    monkeypatch.setattr(faults, "version_of", {"jaxlib": "0.8.2"}.get)
+    assert in_process("doctor", env={faults.ALLOW: "0"}).returncode == 0
+
+
+class Stale:
+    """A backend whose third gradient is the one before, as of jaxlib 0.8.1."""
+
+    def __init__(self, *arguments):
+        self._backend = backends.find("torch")(*arguments)
+        self._kept = []
+
+    def __getattr__(self, name):
+        return getattr(self._backend, name)
+
+    def gradients(self, state, indices):
+        self._kept.append(self._backend.gradients(state, indices))
+        return self._kept[1 if len(self._kept) == 3 else -1]
+
+
+def test_the_self_check_sees_a_stale_product():
+    products, step = check_backend(Stale)
+    assert not products.passed
+    assert "call 3 of" in products.worst.what
+    assert step.passed  # the fault lies elsewhere
+    assert all(rung.passed for rung in check_backend(backends.find("torch")))
+
+
+def test_the_known_faults_are_told_from_right_sums(monkeypatch):
+    assert selfcheck.stale_products() == 0 or version("jaxlib") in ("0.8.0", "0.8.1")
+    expected = 2 if version("jaxlib") == "0.10.2" else 0  # one in each precision
+    assert selfcheck.wrong_rows() == expected
+    monkeypatch.setattr(selfcheck.jnp, "eye", lambda n, dtype: 2 * np.eye(n, dtype=dtype))
+    assert selfcheck.wrong_rows() > 40_000
+    monkeypatch.setattr(selfcheck.jnp, "matmul", lambda x, w: x @ w * 1.001)
+    assert selfcheck.stale_products() == selfcheck.CALLS
+
+
+@pytest.mark.parametrize("asked", [["-m", "cli.main"], ["-m", "mnist_fn"]])
+def test_the_version(asked, tmp_path):
+    done = subprocess.run(
+        [sys.executable, *asked, "--version"], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == f"mnist-fn {mnist_fn.__version__}\n"
+    assert mnist_fn.__version__ == version("mnist-fn")
+
+
+def test_the_shell_completes_commands(in_process):
+    script = in_process("--show-completion", "bash").stdout
+    assert "_MNIST_FN_COMPLETE" in script
+    assert script.endswith("mnist-fn\n")
+    asked = {"_MNIST_FN_COMPLETE": "complete_bash", "COMP_WORDS": "mnist-fn doc", "COMP_CWORD": "1"}
+    assert in_process(env=asked).stdout.split() == ["doctor"]
