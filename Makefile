@@ -3,12 +3,13 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help install demo test test-all lint types clean
+.PHONY: help install demo test test-all test-lowest test-newest lint types clean
 
 help:
 	@echo "make demo      install, train on MNIST (or the embedded digits) and show the result"
 	@echo "make test      install, then lint, types and tests"
 	@echo "make test-all  and the long tests"
+	@echo "make test-lowest, make test-newest  the suite at both ends of what pyproject.toml allows"
 	@echo "make install   make the environment alone, in $(VENV)"
 
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -41,6 +42,9 @@ test: lint types
 
 test-all: $(VENV)/.tested-all test
 	$(BIN)/python -m pytest -n auto --dist loadfile -m long
+
+test-lowest test-newest: $(VENV)/.tested
+	$(BIN)/python docs/make/evidence_bounds.py $(@:test-%=%)
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache
