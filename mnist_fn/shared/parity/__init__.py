@@ -8,4 +8,14 @@ package). `porting` is the same ladder for anyone's model; its doors are `mnist_
 a backend compute right here?
 """
 
-OPEN = ("levels", "ladder", "checks", "horizon", "statistics", "handed", "causes", "porting", "selfcheck")
+OPEN = (
+    "levels",
+    "ladder",
+    "checks",
+    "horizon",
+    "statistics",
+    "handed",
+    "causes",
+    "porting",
+    "selfcheck",
+)
