@@ -6,17 +6,19 @@ import importlib
 import json
 import os
 import pkgutil
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from mnist_fn import Config, InputError, load_run, train
+from mnist_fn.shared.data.npz import read_npz
 from mnist_fn.shared.runs import checkpoint, records, trainer
 from mnist_fn.shared.storage import locked, write_atomically
 from mnist_fn.shared.streams import MAX_PARAMETERS, blank_state, initial_state
 from tests.support.hostile import Hostile
-from tests.support.hostile_files import FILES, sealed
+from tests.support.hostile_files import FILES, sealed, zipped
 from tests.support.killing import ROOT
 from tests.support.tiny_backend import TINY, Tiny
 
@@ -31,7 +33,8 @@ def hostile(tmp_path_factory):
     return Hostile(run, tmp_path_factory.mktemp("scratch"))
 
 
-TARGETS = ("IDX reader", "config reader", *(f"{name} {kind}" for name in FILES
+TARGETS = ("IDX reader", "label reader", "NumPy archive reader", "mapping reader",
+           "class name reader", "config reader", *(f"{name} {kind}" for name in FILES
                                             for kind in ("damaged", "forged")))  # fmt: skip
 
 
@@ -43,6 +46,12 @@ def test_every_reader_is_attacked(hostile):
 def test_hostile_input_is_refused_or_means_what_it_says(hostile, target):
     counts = hostile.attack(target, EACH)
     assert counts["refused"] > EACH / 2
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("target", [name for name in TARGETS if name.endswith("reader")])
+def test_thousands_to_each_reader_of_data(hostile, target):
+    hostile.attack(target, 3000)
 
 
 def unsealed(path, _):
@@ -62,6 +71,24 @@ def test_the_attack_finds_a_reader_that_is_too_trusting(hostile, target, weakene
     with pytest.raises(Exception) as found:
         hostile.attack(target, 4 * EACH, shrink=False)
     assert not isinstance(found.value, InputError)
+
+
+def test_a_zip_bomb_is_not_swallowed(tmp_path):
+    path = tmp_path / "bomb.npz"
+    header = b"{'descr': '|u1', 'fortran_order': False, 'shape': (9, 9, 9), }".ljust(117) + b"\n"
+    array = b"\x93NUMPY\x01\x00\x76\x00" + header + bytes(200 * 2**20)
+    path.write_bytes(zipped(array, "arr_0.npy"))
+    del array
+    many = tmp_path / "many.npz"
+    many.write_bytes(zipped(b"", ".npy", n=30_000))
+    for file, said in ((path, "claims 729 bytes of values, it holds more"),
+                       (many, "list of members is too long")):  # fmt: skip
+        tracemalloc.start()
+        with pytest.raises(InputError, match=said):
+            read_npz(file, 3)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert peak < 10 * 2**20, file
 
 
 def test_a_newer_schema_is_refused_by_name(hostile, tmp_path):

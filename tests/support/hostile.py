@@ -6,6 +6,7 @@ do; it must be refused, or give a run that can be shown.
 """
 
 import gzip
+import io
 import json
 import struct
 from collections import Counter
@@ -13,12 +14,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load
 
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.idx import MAX_BYTES, read_idx
+from mnist_fn.shared.data.names import read_classes, read_mapping
+from mnist_fn.shared.data.npz import read_npz
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.runs import checkpoint, metrics
 from mnist_fn.shared.runs.trainer import load_run
@@ -34,7 +38,9 @@ from tests.support.hostile_files import (
     edited,
     forged_checkpoint,
     sealed,
+    zipped,
 )
+from tests.support.idx_files import idx_int_bytes
 
 
 def result_of(run: Any) -> str:
@@ -59,6 +65,10 @@ class Hostile:
         """For each reader: what it is given, and what must hold of it."""
         found: dict[str, tuple[st.SearchStrategy, Callable]] = {
             "IDX reader": (self._idx(), self.check_idx),
+            "label reader": (self._labels(), self.check_labels),
+            "NumPy archive reader": (self._archives(), self.check_archive),
+            "mapping reader": (self._mappings(), self.check_mapping),
+            "class name reader": (self._class_lists(), self.check_class_list),
             "config reader": (documents(Config().to_dict()) | VALUES, self.check_config),
         }
         for name in FILES:
@@ -101,6 +111,40 @@ class Hostile:
         assert 0 < array.size <= MAX_BYTES
         return False
 
+    def check_labels(self, content: bytes) -> bool:
+        return self._check_array(read_idx, content, 1)
+
+    def check_archive(self, content: bytes) -> bool:
+        return self._check_array(read_npz, content, 3)
+
+    def _check_array(self, read: Callable, content: bytes, dimensions: int) -> bool:
+        path = self.scratch / "file"
+        path.write_bytes(content)
+        if said := _refusal(read, path, dimensions):
+            assert str(path) in said
+            return True
+        array, digest = read(path, dimensions)
+        assert (array.dtype, array.ndim, len(digest)) == (np.uint8, dimensions, 64)
+        assert 0 < array.size <= MAX_BYTES
+        return False
+
+    def check_mapping(self, content: bytes) -> bool:
+        return self._check_names(read_mapping, content)
+
+    def check_class_list(self, content: bytes) -> bool:
+        return self._check_names(read_classes, content, [1, 2, 4])
+
+    def _check_names(self, read: Callable, content: bytes, *more: Any) -> bool:
+        path = self.scratch / "names"
+        path.write_bytes(content)
+        if said := _refusal(read, path, *more):
+            assert str(path) in said
+            return True
+        names = read(path, *more)
+        assert set(names) <= set(range(256))
+        assert all(name.isprintable() and 0 < len(name) <= 40 for name in names.values())
+        return False
+
     def check_config(self, document: Any) -> bool:
         if _refusal(Config.from_dict, document):
             return True
@@ -133,6 +177,45 @@ class Hostile:
         plain = st.builds(edited, st.just(good), EDITS) | claims | st.binary(max_size=80)
         zipped = plain.map(lambda content: gzip.compress(content, mtime=0))
         return plain | zipped | st.builds(edited, st.just(gzip.compress(good, mtime=0)), EDITS)
+
+    def _labels(self) -> st.SearchStrategy:
+        good = idx_int_bytes(np.arange(40).reshape(5, 8))
+        kinds = st.sampled_from([8, 9, 11, 12, 13, 0])
+        sizes = st.lists(st.integers(0, 9) | st.integers(0, 2**32 - 1), max_size=4)
+        claims = st.builds(
+            lambda kind, size, tail: bytes([0, 0, kind, len(size)])
+            + struct.pack(f">{len(size)}I", *size) + tail,
+            kinds, sizes, st.binary(max_size=80),
+        )  # fmt: skip
+        plain = st.builds(edited, st.just(good), EDITS) | claims | st.binary(max_size=80)
+        return plain | plain.map(lambda content: gzip.compress(content, mtime=0))
+
+    def _archives(self) -> st.SearchStrategy:
+        """Damaged archives, and whole ones around damaged or lying arrays."""
+        array = np.arange(60, dtype=np.uint8).reshape(5, 4, 3)
+        npy = io.BytesIO()
+        np.save(npy, array)
+        words = st.sampled_from(["|u1", "<i8", "|O", "|b1", "<f4", "(" * 90, "'", "V9", "\0"])
+        shapes = st.lists(st.integers(-1, 9) | st.integers(0, 2**64), max_size=4).map(tuple)
+        lying = st.builds(_npy, shapes | st.text(max_size=9), words, st.binary(max_size=90))
+        inner = st.builds(edited, st.just(npy.getvalue()), EDITS) | lying | st.binary(max_size=90)
+        names = st.sampled_from(["arr_0.npy", "x.npy", "y.txt"])
+        whole = st.builds(zipped, inner, names, st.booleans())
+        good = [zipped(npy.getvalue(), "arr_0.npy", packed) for packed in (False, True)]
+        return st.builds(edited, st.sampled_from(good), EDITS) | whole | st.binary(max_size=80)
+
+    def _mappings(self) -> st.SearchStrategy:
+        good = b"".join(b"%d %d %d\n" % (i, 64 + i, 96 + i) for i in range(1, 27))
+        numbers = st.lists(st.lists(st.integers(-1, 2**40), max_size=4), max_size=5)
+        lines = numbers.map(lambda rows: "\n".join(" ".join(map(str, r)) for r in rows).encode())
+        return st.builds(edited, st.just(good), EDITS) | lines | st.binary(max_size=80)
+
+    def _class_lists(self) -> st.SearchStrategy:
+        texts = st.lists(st.text(max_size=50), max_size=6).map(
+            lambda lines: "\n".join(lines).encode("utf-8", "surrogatepass")
+        )
+        good = "ant\nbee\ncätfish\n".encode()
+        return st.builds(edited, st.just(good), EDITS) | texts | st.binary(max_size=80)
 
     def _checkpoints(self) -> st.SearchStrategy:
         fields = [
@@ -175,6 +258,12 @@ class Hostile:
             return Files({"metrics.csv": csv, "checkpoint.safetensors": checkpoint})
 
         return st.builds(forge, st.lists(change, min_size=1, max_size=3), st.booleans())
+
+
+def _npy(shape: object, descr: str, values: bytes) -> bytes:
+    """An array whose header says what it likes."""
+    header = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    return b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + values
 
 
 def _refusal(read: Callable, *arguments: Any) -> str | None:

@@ -2,7 +2,9 @@
 
 import copy
 import hashlib
+import io
 import json
+import zipfile
 from typing import Any
 
 import numpy as np
@@ -116,6 +118,15 @@ def forged_checkpoint(
         header["metrics"] = hashlib.sha256(csv).hexdigest()
     header["digest"] = checkpoint._digest(header, tensors)
     return save(tensors, metadata={"mnist_fn": json.dumps(header)})
+
+
+def zipped(content: bytes, name: str, packed: bool = True, n: int = 1) -> bytes:
+    """A zip archive of one member, or of `n` by that name with a number."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", 8 if packed else 0) as archive:
+        for i in range(n):
+            archive.writestr(zipfile.ZipInfo(f"{i}{name}" if n > 1 else name), content, 8 * packed)
+    return file.getvalue()
 
 
 class Files(dict):
