@@ -1,6 +1,7 @@
 """The study's figure 6: test accuracy of each class over epochs."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -8,41 +9,67 @@ from figures import style
 from figures.series import select, stack
 from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.study.claims import LEARNED
-from mnist_fn.shared.study.experiments import BY_CLASS, CHOSEN_L2, SHALLOW
+from mnist_fn.shared.study.experiments import CHOSEN_L2, SHALLOW
 from mnist_fn.shared.wording import l2_name
+
+FEW = 10  # classes: of more the panels are small, and the others a band
 
 
 def plot(records: Sequence[Run], ax: style.Panels | None = None) -> style.Panels:
-    """Draw ten panels, the other classes faint behind each; a dot where it is first learned.
+    """Draw a panel for each class, the others faint behind it; a dot where it is first learned.
 
     Args:
         records: runs of the shallow model with the study's best λ.
-        ax: a figure or subfigure, since one axes can't hold ten panels; None makes a figure.
+        ax: a figure or subfigure, since one axes can't hold the panels; None makes a figure.
     """
-    figure = ax or style.new_figure(4.0)
     runs = select(records, SHALLOW, CHOSEN_L2)
-    values = [100 * stack(runs, column) for column in BY_CLASS]
-    lowest = min(float(one[:, -1].min()) for one in values)  # the first epochs are cut off
-    panels = figure.subplots(2, 5, sharex=True, sharey=True)
+    names = runs[0].form.names
+    many = len(names) > FEW
+    columns = 8 if many else 5
+    rows = -(-len(names) // columns)
+    figure = ax or style.new_figure(1.2 * rows + 0.6 if many else 2.0 * rows)
+    values = [100 * stack(runs, f"test_accuracy_{label}") for label in range(len(names))]
+    ends = [float(one[:, -1].min()) for one in values]  # the first epochs are cut off
+    lowest = float(np.nanmin(ends)) if not np.isnan(ends).all() else 0.0
+    panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    for panel in panels.flat[len(names) :]:
+        panel.set_axis_off()
     (colour,) = style.series_colours(1)
-    for label, panel in enumerate(panels.flat):
-        for other in values:
+    for label, panel in enumerate(panels.flat[: len(names)]):
+        name = names[label]
+        if many:
+            _spread(panel, values)
+        for other in () if many else values:
             few = other.mean(axis=0)[::2]  # a hundred faint curves: every second epoch will do
             panel.plot(range(1, other.shape[1] + 1, 2), few, color=style.faint(), lw=0.6)
         panel.axhline(100 * LEARNED, color=style.ink(), linewidth=0.8, linestyle=":")
         mean = style.band(panel, values[label], colour)
         learned = np.flatnonzero(mean >= 100 * LEARNED)
-        if len(learned):
+        if np.isnan(mean).all():
+            panel.set_title(f"{name}   –", fontsize=9)
+        elif len(learned):
             first = int(learned[0])
             panel.plot(first + 1, mean[first], "o", color=colour, markersize=4.5)
-            panel.set_title(f"{label}   {100 * LEARNED:.0f} % in epoch {first + 1}", fontsize=9)
+            said = f"epoch {first + 1}" if many else f"{100 * LEARNED:.0f} % in epoch {first + 1}"
+            panel.set_title(f"{name}   {said}", fontsize=9)
         else:
-            panel.set_title(f"{label}   never {100 * LEARNED:.0f} %", fontsize=9)
+            said = "never" if many else f"never {100 * LEARNED:.0f} %"
+            panel.set_title(f"{name}   {said}", fontsize=9)
         style.over_epochs(panel, label="")
         panel.set(ylim=(lowest - 4, 100.1))
         panel.grid(visible=False)
     figure.supxlabel("epoch", fontsize=10)
     figure.supylabel("test accuracy [%]", fontsize=10)
     shown = f"{l2_name(CHOSEN_L2)}, {style.over_seeds([len(runs)])}"
-    figure.suptitle(f"Accuracy by class: 512 hidden units, {shown}", fontsize=11)
+    reached = f"; when {100 * LEARNED:.0f} % is reached" if many else ""
+    figure.suptitle(f"Accuracy by class: 512 hidden units, {shown}{reached}", fontsize=11)
     return figure
+
+
+def _spread(panel: Any, values: Sequence[np.ndarray]) -> None:
+    """The other classes as a band from the lowest to the highest: a curve each would be black."""
+    means = np.array([one.mean(axis=0) for one in values])
+    means = means[~np.isnan(means).any(axis=1)]
+    if len(means):
+        epochs = range(1, means.shape[1] + 1)
+        panel.fill_between(epochs, means.min(axis=0), means.max(axis=0), color=style.faint())

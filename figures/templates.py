@@ -12,31 +12,39 @@ from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.study.experiments import LINEAR, TEMPLATE_L2
 from mnist_fn.shared.wording import l2_name
 
+FEW = 12  # classes that have room in one row
+
 
 def plot(records: Sequence[Run], ax: style.Panels | None = None) -> style.Panels:
     """Draw the first seed's templates, a row for each λ, one symmetric scale for all.
 
     Args:
         records: linear runs with their weights.
-        ax: a figure or subfigure, since one axes can't hold thirty pictures; None makes a figure.
+        ax: a figure or subfigure, since one axes can't hold so many pictures; None makes a figure.
     """
-    figure = ax or style.new_figure(2.8)
     runs = [select(records, LINEAR, l2)[0] for l2 in TEMPLATE_L2]
     side = isqrt(runs[0].weights["layer1"]["kernel"].shape[0])
     pictures = np.array([evaluation.templates(run.weights, (side, side)) for run in runs])
     largest = float(np.abs(pictures).max())
-    panels = figure.subplots(*pictures.shape[:2], squeeze=False)
+    names = runs[0].form.names
+    columns = len(names) if len(names) <= FEW else 16
+    lines = -(-len(names) // columns)  # of panels, for each λ
+    figure = ax or style.new_figure(2.8 if lines == 1 else 0.6 * lines * len(runs) + 0.6)
+    panels = figure.subplots(lines * len(runs), columns, squeeze=False)
     look = {"cmap": "RdBu_r", "vmin": -largest, "vmax": largest, "interpolation": "nearest"}
     images = []
     for row, l2 in enumerate(TEMPLATE_L2):
-        for label, panel in enumerate(panels[row]):
+        own = panels[row * lines : (row + 1) * lines].ravel()
+        for panel in own[len(names) :]:
+            panel.set_axis_off()
+        for label, panel in enumerate(own[: len(names)]):
             picture = pictures[row, label]
             images.append(panel.imshow(picture, **look))
             panel.set(xticks=[], yticks=[])
             panel.spines[:].set_visible(False)
-            if row == 0:
-                panel.set_title(str(label))
-        panels[row, 0].set_ylabel(l2_name(l2))
+            if row == 0 or lines > 1:
+                panel.set_title(names[label], **({} if lines == 1 else {"fontsize": 7, "pad": 1}))
+        own[0].set_ylabel(l2_name(l2))
     bar = figure.colorbar(images[0], ax=panels, shrink=0.9, pad=0.015, aspect=30)
     bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
     bar.set_label("weight")

@@ -43,7 +43,8 @@ def plot(
             vmax=255,
             interpolation="nearest",
         )
-        title = f"{one['true']} → {one['predicted']}\n{_percent(one['probability'])}"
+        true, predicted = (run.form.names[int(one[part])] for part in ("true", "predicted"))
+        title = f"{true} → {predicted}\n{_percent(one['probability'])}"
         panel.set_title(title, fontsize=9)
     config = run.config
     figure.suptitle(

@@ -13,6 +13,7 @@ from figures.report import documents, drawings, network, study, templates
 from figures.report.digits import Digits
 from figures.report.found import Found
 from mnist_fn.shared.data.datasets import load_for, scale_pixels
+from mnist_fn.shared.data.form import MNIST
 from mnist_fn.shared.data.picture import SIDE
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.evaluation import forward
@@ -23,6 +24,7 @@ from mnist_fn.shared.state import count_parameters, layer_sizes
 from mnist_fn.shared.study.report import QUICK_RUN
 
 SCRIPTS = ("picture.js", "network.js", "draw.js", "confusion.js")
+MANY = 20  # classes: their bars go in columns, and the matrix scrolls
 TITLES = {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST", "kmnist": "Kuzushiji-MNIST"}
 SECTIONS = (  # each in sections/NAME.html, and its title
     ("draw", "Draw a digit"),
@@ -62,7 +64,15 @@ def build(found: Found, command: str, data_dir: Path | None = None) -> str:
     digits = _test_digits(found.main, data_dir)
     networks = _networks(found)
     script = "\n".join(_text(name) for name in SCRIPTS)
-    shown: dict[str, Any] = {"networks": networks if isinstance(networks, list) else []}
+    form = found.main.form
+    thing = "digit" if form.names == MNIST.names else "picture"
+    shown: dict[str, Any] = {
+        "networks": networks if isinstance(networks, list) else [],
+        "names": form.names,
+        "thing": thing,
+        "form": {"transposed": form.transposed, "dark": form.ink == "dark",
+                 "two": form.largest == 1},
+    }  # fmt: skip
     if isinstance(digits, Digits):
         shown["digits"] = digits.in_cells(len(found.main.confusion_matrix))
     environment = Environment(
@@ -80,6 +90,9 @@ def build(found: Found, command: str, data_dir: Path | None = None) -> str:
         layers=" → ".join(map(str, layer_sizes(found.main.weights))),
         parameters=count_parameters(found.main.weights),
         networks=networks,
+        names=form.names,
+        thing=thing,
+        many=form.classes > MANY,
         digits=digits,
         curves=drawings.curves(found.main),
         by_class=drawings.by_class(found.main),
@@ -88,7 +101,7 @@ def build(found: Found, command: str, data_dir: Path | None = None) -> str:
         study=_study(found),
         horizons=drawings.horizons(found.documents["parity"]),
         command=command,
-        sections=SECTIONS,
+        sections=[(name, title.replace("digit", thing)) for name, title in SECTIONS],
         is_missing=lambda part: isinstance(part, Missing),
         good=documents.GOOD,
         bad=documents.BAD,
@@ -123,13 +136,17 @@ def _test_digits(run: Run, data_dir: Path | None) -> Digits | Missing:
             raise
         return Missing(str(error), f"mnist-fn report {run.path} --data-dir FOLDER")
     logits = forward(run.weights, scale_pixels(dataset.test.images, "float64"))
-    return Digits.of(dataset.test, run.evaluation, logits)
+    return Digits.of(dataset.test, run.evaluation, logits, run.form)
 
 
 def _networks(found: Found) -> list[dict[str, Any]] | Missing:
     """The main run's network, and the linear one if that is another."""
+    if found.main.form.ink == "unknown":
+        return Missing("whether this run's pictures are light on dark is not known",
+                       "mnist-fn train --ink light")  # fmt: skip
     runs = [found.main]
-    if found.linear is not None and found.linear.path != found.main.path:
+    other = found.linear is not None and found.linear.path != found.main.path
+    if found.linear is not None and other and found.linear.form == found.main.form:
         runs.append(found.linear)
     try:
         packed = [network.packed(run) for run in runs]

@@ -16,7 +16,7 @@ function startCells(digits) {
 }
 
 function showCell(panel, digits, button) {
-  const [right, predicted] = button.dataset.cell.split(',');
+  const [right, predicted] = button.dataset.cell.split(',').map((label) => shown.names[label]);
   const found = digits.cells[button.dataset.cell];
   const count = Number(button.textContent);
   const title = document.createElement('h3');
@@ -35,8 +35,8 @@ function digitItem({ sprite, side, columns }, right, predicted, [at, index, prob
   const picture = document.createElement('span');
   const share = document.createElement('small');
   picture.setAttribute('role', 'img');
-  picture.setAttribute('aria-label', `Test digit ${index}: a ${right} read as ${predicted}`);
-  picture.title = `test digit ${index}`;
+  picture.setAttribute('aria-label', `Test ${shown.thing} ${index}: a ${right} read as ${predicted}`);
+  picture.title = `test ${shown.thing} ${index}`;
   picture.style.width = picture.style.height = `${SHOWN}px`;
   picture.style.backgroundImage = `url(${sprite})`;
   picture.style.backgroundSize = `${SHOWN * columns}px`;

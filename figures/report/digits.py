@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from mnist_fn.shared.data.datasets import Split
+from mnist_fn.shared.data.form import MNIST, Form
 from mnist_fn.shared.data.picture import to_png
 from mnist_fn.shared.evaluation import Evaluation, log_probabilities
 
@@ -23,13 +24,16 @@ class Digits:
     split: Split
     predictions: np.ndarray  # uint8 [n]
     probabilities: np.ndarray  # float64 [n], of each prediction
+    form: Form = MNIST  # of the run; pictures are shown upright, light on dark
 
     @classmethod
-    def of(cls, split: Split, evaluation: Evaluation, logits: np.ndarray) -> "Digits":
+    def of(
+        cls, split: Split, evaluation: Evaluation, logits: np.ndarray, form: Form = MNIST
+    ) -> "Digits":
         """From the saved evaluation and the logits [n, classes] of its weights."""
         shares = np.exp(log_probabilities(logits))
         chosen = shares[np.arange(len(split)), evaluation.predictions]
-        return cls(split, evaluation.predictions, chosen)
+        return cls(split, evaluation.predictions, chosen, form)
 
     def of_cell(self, true: int, predicted: int) -> np.ndarray:
         """Indices of the digits to show for a cell: mistakes from the surest, right ones from the
@@ -50,7 +54,7 @@ class Digits:
                 "true": int(self.split.labels[i]),
                 "predicted": int(self.predictions[i]),
                 "probability": float(self.probabilities[i]),
-                "picture": data_uri(to_png(self.split.images[i])),
+                "picture": data_uri(to_png(self.form.as_mnist(self.split.images[i]))),
             }
             for i in wrong[order]
         ]
@@ -69,7 +73,7 @@ class Digits:
                     for place, i in enumerate(found)
                 ]
                 shown += found.tolist()
-        images = self.split.images[shown]
+        images = self.form.as_mnist(self.split.images[shown])
         return {
             "cells": {name: found for name, found in cells.items() if found},
             "side": images.shape[1],

@@ -28,7 +28,7 @@ function startDrawing(networks, digits) {
   }
 
   function classify() {
-    const picture = prepare(ink(paper), pad.width);
+    const picture = pose(prepare(ink(paper), pad.width), shown.form);
     const shares = picture && softmax(logits(main, picture));
     showPicture(picture);
     showBars(shares);
@@ -38,7 +38,7 @@ function startDrawing(networks, digits) {
 
   function say(shares, about) {
     const best = shares.indexOf(Math.max(...shares));
-    said.textContent = `${about}It reads ${best} (${percent(shares[best])}).`;
+    said.textContent = `${about}It reads ${shown.names[best]} (${percent(shares[best])}).`;
   }
 
   function line(from, to) {
@@ -100,7 +100,7 @@ function startDrawing(networks, digits) {
     const from = [(at % digits.columns) * SIDE, Math.floor(at / digits.columns) * SIDE, SIDE, SIDE];
     paper.drawImage(sprite, ...from, 0, 0, pad.width, pad.height);
     isExample = true;
-    say(classify(), `A test digit, a ${label}. `);
+    say(classify(), `A test ${shown.thing}, a ${shown.names[label]}. `);
   };
   document.getElementById('example').addEventListener('click', showExample);
   sprite.onload = showExample;

@@ -16,6 +16,7 @@ from figures import build, style
 from figures.report import documents
 from mnist_fn.shared.runs.run import Run
 
+FEW = 20  # classes: of more the others are a band, not a curve each
 _PICTURE = Markup(
     '<picture><source media="(prefers-color-scheme: dark)" srcset="{dark}">'
     '<img src="{light}" alt="{label}"></picture>'
@@ -75,20 +76,29 @@ def by_class(run: Run) -> list[Markup]:
     shares = np.array([100 * run.history[f"test_accuracy_{label}"] for label in classes])
     return [
         themed(
-            lambda label=label: _class_panel(shares, label),
-            f"Test accuracy of class {label}: {shares[label, -1]:.2f} % after the last epoch",
+            lambda label=label: _class_panel(shares, label, run.form.names[label]),
+            f"Test accuracy of class {run.form.names[label]}: {_share(shares[label, -1])} after "
+            "the last epoch",
         )
         for label in classes
     ]
 
 
-def _class_panel(shares: np.ndarray, label: int) -> Any:
+def _share(percent: float) -> str:
+    return "–" if np.isnan(percent) else f"{percent:.2f} %"
+
+
+def _class_panel(shares: np.ndarray, label: int, name: str) -> Any:
     ax = _axes((2.1, 1.6))
     epochs = range(1, shares.shape[1] + 1)
-    ax.plot(epochs, shares.T, color=style.faint(), linewidth=0.8)
+    if len(shares) > FEW:
+        known = shares[~np.isnan(shares).any(axis=1)]
+        ax.fill_between(epochs, known.min(axis=0), known.max(axis=0), color=style.faint())
+    else:
+        ax.plot(epochs, shares.T, color=style.faint(), linewidth=0.8)
     ax.plot(epochs, shares[label], color=style.series_colours(1)[0])
     ax.set_ylim(float(np.nanmin(shares)) - 1, 100.5)
-    ax.set_title(str(label), loc="left", fontweight="bold")
+    ax.set_title(name if len(name) <= 12 else name[:11] + "…", loc="left", fontweight="bold")
     return ax.figure
 
 

@@ -32,6 +32,16 @@ function prepare(ink, columns) {
   return picture;
 }
 
+/** mnist_fn/shared/data/form.py's `pose`: a prepared picture as the run's own pictures stand. */
+function pose(picture, { transposed, dark, two }) {
+  if (!picture) return null;
+  return picture.map((_, i) => {
+    const value = picture[transposed ? (i % SIDE) * SIDE + Math.floor(i / SIDE) : i];
+    const level = two ? (value > 127 ? 255 : 0) : value;
+    return dark ? 255 - level : level;
+  });
+}
+
 function size(length) {
   return Math.max(1, Math.floor(length + 0.5));
 }
