@@ -16,7 +16,7 @@ from mnist_fn.shared.parity.porting.side import Batch, Change, Nudge, Seen, Step
 from torch_ref.port import sites
 from torch_ref.port.guard import Guard
 from torch_ref.port.listening import Listener, tensors_in
-from torch_ref.port.optimizers import read_rule
+from torch_ref.port.optimizers import SLACK, clip_plainly, clipped_to, read_rule
 
 __all__ = ["TorchSide", "check_port", "record", "Recording"]
 
@@ -61,13 +61,14 @@ class TorchSide:
         self._loss, self._optimizer = loss, optimizer
         self._before_step, self._scheduler = before_step, scheduler
         self._copies: dict[torch.dtype, nn.Module] = {}
+        self._clip: float | None = None  # to which norm `before_step` was seen to clip
         self.lacks: dict[str, str] = {}
         if loss is None:
             self.lacks["loss"] = f"{name} was given no loss"
         if optimizer is None:
             self.lacks["optimizer"] = f"{name} was given no optimizer"
         self._check_parameters()
-        self.rule = None if optimizer is None else self._rule()
+        self._declared = None if optimizer is None else self._rule()
 
     def _check_parameters(self) -> None:
         named = dict(self._model.named_parameters())
@@ -86,6 +87,24 @@ class TorchSide:
     def _rule(self) -> dict[str, Any] | None:
         model = copy.deepcopy(self._model)
         return read_rule(self._made(model), dict(model.named_parameters()))
+
+    @property
+    def rule(self) -> dict[str, Any] | None:
+        """What the optimizer declares, and the clipping that was seen."""
+        if self._declared is None or self._clip is None:
+            return self._declared
+        return {**self._declared, "clip_norm": self._clip, "clip_slack": SLACK}
+
+    def plainly(self) -> tuple["TorchSide", str] | None:
+        """This side with gradients clipped to just the norm, if it clips; what that leaves out."""
+        if self._clip is None:
+            return None
+        other = copy.copy(self)
+        other._before_step = lambda parameters: clip_plainly(parameters, self._clip)
+        return other, (
+            f"clip_grad_norm_ divides by the norm + {SLACK:g}, optax by the norm: with that taken "
+            "out, sums in another order are all that is left"
+        )
 
     def _made(self, model: nn.Module) -> torch.optim.Optimizer:
         if self._optimizer is None:
@@ -169,6 +188,7 @@ class TorchSide:
             gradients = _gradients(model)
             if self._before_step is not None:
                 self._before_step([p for p in model.parameters() if p.requires_grad])
+                self._clip = clipped_to(gradients, _gradients(model)) or self._clip
             optimizer.step()
             if scheduler is not None:
                 scheduler.step()

@@ -65,10 +65,12 @@ def split_variables(variables: Any) -> tuple[Any, dict[str, Any]]:
 
 
 def name_of(path: tuple[Any, ...]) -> str:
-    """`layers/0/kernel`: keys, indices and attributes; a wrapper's `value` says nothing."""
+    """`layers/0/kernel`: keys, indices, attributes; a wrapper's own `value` says nothing."""
+    wrapped = jax.tree_util.GetAttrKey("value"), jax.tree_util.GetAttrKey("raw_value")
+    path = tuple(key for key in path if key not in wrapped)
     parts = [str(getattr(key, "key", getattr(key, "idx", getattr(key, "name", key))))
              for key in path]  # fmt: skip
-    return "/".join(part for part in parts if part not in ("value", "raw_value")) or "value"
+    return "/".join(parts) or "value"
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

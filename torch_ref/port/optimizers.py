@@ -3,7 +3,10 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import torch
+
+SLACK = 1e-6  # that torch.nn.utils.clip_grad_norm_ adds to the norm that it divides by
 
 
 def read_rule(
@@ -40,6 +43,30 @@ def read_rule(
     if any(share != 1 for share in rates.values()):
         rule["rates"] = rates
     return rule
+
+
+def clipped_to(before: dict[str, np.ndarray], after: dict[str, np.ndarray]) -> float | None:
+    """The norm that gradients were clipped to, if that is what was done to them."""
+    norm = _norm(before)
+    share = _norm(after) / norm if norm else 1.0
+    if share >= 1 or any(
+        not np.allclose(after[name], share * g, rtol=1e-6, atol=0) for name, g in before.items()
+    ):
+        return None
+    return float(f"{share * (norm + SLACK):.6g}")
+
+
+def clip_plainly(parameters: list[torch.nn.Parameter], to: float | None) -> None:
+    """Gradients times to / norm, where the norm is larger."""
+    own = [p.grad for p in parameters if p.grad is not None]
+    norm = torch.sqrt(sum((g * g).sum() for g in own))  # pyright: ignore[reportArgumentType]
+    if to is not None and norm > to:
+        for g in own:
+            g.mul_(to / norm)
+
+
+def _norm(gradients: dict[str, np.ndarray]) -> float:
+    return float(np.sqrt(sum(float((g * g).sum()) for g in gradients.values())))
 
 
 def _but(group: dict[str, Any], first: dict[str, Any]) -> dict[str, Any]:

@@ -110,8 +110,8 @@ class _Ladder:
         for need, side in ((need, side) for need in needs for side in sides):
             if need in side.lacks:
                 return side.lacks[need]
-        if name == "modules" and not self.pairing.partners.modules():
-            return "no module has all of its parameters in one of the port's"
+        if name == "modules" and not any(self.pairing.partners.modules()):
+            return "no module below the model has all of its parameters in one of the port's"
         if name == "trajectory" and self.steps == 1:
             return "one step was asked for"
         if name == "buffers":
@@ -156,7 +156,12 @@ class _Ladder:
         return probes.gradients(self.ordinary)
 
     def _step(self) -> Found:
-        return self.course.first(), self._explain_course(self.course)
+        return self._noted(self.course, self.course.first())
+
+    def _noted(self, course: Course, checks: list[Check]) -> Found:
+        if course.note and course.note not in self.notes:
+            self.notes.append(course.note)
+        return checks, self._explain_course(course)
 
     def _explain_course(self, course: Course) -> Callable[[], Explanation | None]:
         return lambda: why.explain_steps(
@@ -164,7 +169,10 @@ class _Ladder:
         )
 
     def _trajectory(self) -> Found:
-        return self.course.on_to(self.steps), self._explain_trajectory
+        found, _ = self._noted(self.course, self.course.on_to(self.steps))
+        if self.course.done < self.steps and all(check.passed for check in found):
+            self.notes.append(f"{self.course.done} steps were compared: no more were recorded")
+        return found, self._explain_trajectory
 
     def _explain_trajectory(self) -> Explanation | None:
         """The rule; where that is as declared, what one pass shows before the step that parts."""
@@ -227,4 +235,4 @@ class _Ladder:
             yield probes.gradients(situation)
         if not self._lacks("step"):
             course = Course(situation, self.batches)
-            yield course.first(), self._explain_course(course)
+            yield self._noted(course, course.first())

@@ -28,11 +28,15 @@ class Layout:
         """The port's as the reference has it."""
         moved = tuple(self.kept[axis] for axis in self.axes)
         tensor = tensor.reshape(moved).transpose(np.argsort(self.axes))
-        if self.rows:
-            c, *rest = self.rows
-            split = tensor.reshape(*tensor.shape[:-1], *rest, c)
-            tensor = np.moveaxis(split, -1, tensor.ndim - 1).reshape(tensor.shape)
-        return np.ascontiguousarray(tensor)
+        return np.ascontiguousarray(self.ordered(tensor))
+
+    def ordered(self, tensor: np.ndarray) -> np.ndarray:
+        """A last axis that was flattened with channels last as it is with channels first."""
+        if not self.rows:
+            return tensor
+        c, *rest = self.rows
+        split = tensor.reshape(*tensor.shape[:-1], *rest, c)
+        return np.moveaxis(split, -1, tensor.ndim - 1).reshape(tensor.shape)
 
     @property
     def moves(self) -> bool:
@@ -44,18 +48,21 @@ class Layout:
 USUAL = {2: (1, 0), 3: (2, 1, 0), 4: (2, 3, 1, 0), 5: (2, 3, 4, 1, 0)}
 
 
-def layouts(kept: tuple[int, ...], shape: tuple[int, ...], usual: bool) -> list[Layout]:
+def layouts(kept: tuple[int, ...], shape: tuple[int, ...], usual: int) -> list[Layout]:
     """Every way in which a tensor of one shape may be one of the other, the likeliest first.
 
     Args:
         kept: the reference's shape.
         shape: the port's.
-        usual: whether kernels are [out, in] here and [in, out] there.
+        usual: 1 where kernels are [out, in] here and [in, out] there, -1 the other way about, 0
+            where they are alike.
     """
     if math.prod(kept) != math.prod(shape):
         return []
     plain = tuple(range(len(kept)))
     first = USUAL.get(len(kept), plain) if usual else plain
+    if usual < 0:
+        first = tuple(map(int, np.argsort(first)))
     if len(kept) == len(shape):
         orders = [p for p in itertools.permutations(plain) if _moved(kept, p) == shape]
         orders.sort(key=lambda p: (p != first, p != plain, p))

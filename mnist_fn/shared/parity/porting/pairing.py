@@ -19,7 +19,7 @@ from mnist_fn.shared.parity.porting.situation import Pairing, Situation
 from mnist_fn.shared.parity.porting.walk import outputs
 
 MOST = 1e3  # a difference of outputs counts no more than that
-SWAPS = 64  # other assignments that are tried where names and shapes leave a choice
+SWAPS = 256  # other assignments that are tried where names and shapes leave a choice
 
 
 def pair(
@@ -32,6 +32,7 @@ def pair(
             and no choice makes the outputs agree.
     """
     start = called(reference, batch, lambda: reference.start(batch))
+    called(reference, batch, lambda: reference.observe(cast(start, dtype), batch))
     tried: list[tuple[float, Pairing, Weights]] = []
     errors: list[str] = []
     for move in _moves(reference, port, batch):
@@ -128,11 +129,9 @@ def _paired(
     translate: Mapping[str, Any] | None,
 ) -> Pairing:  # fmt: skip
     like = port.spec(move(batch))
-    usual = reference.channels != port.channels
-    if usual and reference.channels == "last":  # a JAX reference, a PyTorch port
-        partners = find_partners(start, like, True, translate)
-    else:
-        partners = find_partners(start, like, usual, translate)
+    kernels = {"first": 0, "last": 1}  # PyTorch's are [out, in], JAX's [in, out]
+    usual = kernels[port.channels] - kernels[reference.channels]
+    partners = find_partners(start, like, usual, translate)
     return Pairing(reference, port, partners, like, move)
 
 

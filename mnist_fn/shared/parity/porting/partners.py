@@ -1,5 +1,6 @@
 """Which parameter of a port is which of the reference: by name, by shape, by what agrees."""
 
+import itertools
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -16,6 +17,8 @@ WORDS = {
     "b": "bias", "offset": "bias", "beta": "bias",
     "running_mean": "mean", "running_var": "var", "moving_mean": "mean", "moving_variance": "var",
 }  # fmt: skip
+KINDS = ("weight", "bias", "mean", "var")
+ORDERS = 120  # of modules that fit as well as each other
 PREFIXES = ("module", "_orig_mod", "params", "batch_stats")
 
 
@@ -54,6 +57,13 @@ class Partners:
         chosen = self.buffers if buffers else self.params
         return {p.name: p.layout.back(tensors[p.other]) for p in chosen if p.other in tensors}
 
+    def ordered(self, module: str, array: np.ndarray) -> np.ndarray:
+        """What goes into a module, in the reference's order, where its rows are reordered."""
+        for partner in self.params:
+            if partner.layout.rows and _module(partner.name) == module:
+                return partner.layout.ordered(array)
+        return array
+
     def modules(self) -> dict[str, str]:
         """Modules that have all of their parameters in common: reference's name -> port's."""
         found: dict[str, set[str]] = {}
@@ -82,19 +92,19 @@ def parts(name: str) -> tuple[tuple[str, ...], str]:
     """A name's path in words, and its kind: `blocks.0.fc1.weight` is (blocks 0 fc 1) weight."""
     *path, kind = re.split(r"[./]", name)
     bare = [part for part in path if part not in PREFIXES]
-    words = re.findall(r"[a-z]+|\d+", "/".join(bare).lower())
-    return tuple(words), WORDS.get(kind, kind)
+    return tuple(_words("/".join(bare))), WORDS.get(kind, kind)
 
 
 def find_partners(
-    reference: Weights, port: Weights, usual: bool, translate: Mapping[str, Any] | None = None
+    reference: Weights, port: Weights, usual: int, translate: Mapping[str, Any] | None = None
 ) -> Partners:
     """Partners of every parameter and buffer.
 
     Args:
         reference: names and shapes of the one side.
         port: of the other.
-        usual: kernels are [out, in] in the reference and [in, out] in the port.
+        usual: 1 where kernels are [out, in] in the reference and [in, out] in the port, -1 for the
+            other way about, 0 where both are alike.
         translate: reference's name -> port's name, or (port's name, axes), or (port's name,
             "channels last", (channels, rows, columns)) for a dense layer behind a flattening.
 
@@ -108,16 +118,18 @@ def find_partners(
 
 
 def _match(
-    ours: Tensors, theirs: Tensors, usual: bool, told: Mapping[str, Partner]
+    ours: Tensors, theirs: Tensors, usual: int, told: Mapping[str, Partner]
 ) -> tuple[list[Partner], list[str], list[str], list[tuple[Partner, ...]]]:
     taken = {p.other for p in told.values()}
     fits = {
         (a, b): found
         for a, x in ours.items() if a not in told
         for b, y in theirs.items() if b not in taken
-        and (found := layouts(x.shape, y.shape, usual and _is_kernel(a, b))) and _kinds_fit(a, b)
+        and _kinds_fit(a, b)
+        and (found := layouts(x.shape, y.shape, usual if _is_kernel(a, b) else 0))
     }  # fmt: skip
     scores = {pair: _likeness(*pair) for pair in fits}
+    first = dict(scores)
     order = {name: i for i, name in enumerate(ours)}
     places = {name: i for i, name in enumerate(theirs)}
     chosen = dict(told)
@@ -126,7 +138,7 @@ def _match(
         # of equal names the first of the one is the first of the other
         a, b = min((pair for pair, score in scores.items() if score == best),
                    key=lambda pair: (order[pair[0]], places[pair[1]]))  # fmt: skip
-        rivals = [pair for pair, score in scores.items()
+        rivals = [pair for pair, score in first.items()
                   if score == best and (pair[0] == a) != (pair[1] == b)]  # fmt: skip
         chosen[a] = Partner(a, b, fits[a, b][0], sure=not rivals)
         scores = {pair: s for pair, s in scores.items() if pair[0] != a and pair[1] != b}
@@ -137,43 +149,59 @@ def _match(
     return found, missing, left, list(_others(found, fits))
 
 
-def _others(found: list[Partner], fits: dict[tuple[str, str], list[Layout]]) -> Iterator[Any]:
-    """Other assignments where there is a choice: axes of one tensor, then two partners swapped."""
+def _others(
+    found: list[Partner], fits: dict[tuple[str, str], list[Layout]]
+) -> Iterator[tuple[Partner, ...]]:
+    """Other assignments where there is a choice: a tensor's axes, then modules that fit as well."""
     for i, partner in enumerate(found):
         for layout in fits.get((partner.name, partner.other), [])[1:6]:
             yield (*found[:i], replace(partner, layout=layout), *found[i + 1 :])
-    for i, one in enumerate(found):
-        for j, two in enumerate(found[i + 1 :], start=i + 1):
-            crossed = (one.name, two.other), (two.name, one.other)
-            if (one.sure and two.sure) or not all(pair in fits for pair in crossed):
-                continue
-            swapped = list(found)
-            swapped[i], swapped[j] = (Partner(*pair, fits[pair][0], False) for pair in crossed)
-            yield tuple(swapped)
+    modules: dict[str, list[Partner]] = {}
+    for partner in found:
+        modules.setdefault(_module(partner.name), []).append(partner)
+    kinds: dict[Any, list[str]] = {}
+    for name, own in modules.items():
+        if not all(partner.sure for partner in own):
+            kinds.setdefault(tuple(partner.layout for partner in own), []).append(name)
+    for names in kinds.values():
+        for order in itertools.islice(itertools.permutations(names), 1, ORDERS):
+            moved = {
+                one.name: Partner(one.name, two.other, one.layout, False)
+                for a, b in zip(names, order, strict=True)
+                for one, two in zip(modules[a], modules[b], strict=True)
+            }
+            if all((p.name, p.other) in fits for p in moved.values()):
+                yield tuple(moved.get(partner.name, partner) for partner in found)
 
 
 def _is_kernel(a: str, b: str) -> bool:
     """Flax's `embedding` and `scale` lie as PyTorch's; so does what is called a weight on both."""
-    return re.split(r"[./]", b)[-1] not in ("embedding", "scale", "weight")
+    last = {re.split(r"[./]", name)[-1] for name in (a, b)}
+    return last != {"weight"} and not last & {"embedding", "scale"}
 
 
 def _kinds_fit(a: str, b: str) -> bool:
-    one, two = parts(a)[1], parts(b)[1]
-    known = {"weight", "bias", "mean", "var"}
-    return one == two or not (one in known and two in known)
+    one, two = (next((w for w in _words(parts(n)[1]) if w in KINDS), "") for n in (a, b))
+    return one == two or not (one and two)
 
 
 def _likeness(a: str, b: str) -> float:
-    """How alike two names are, 0 to 2: the same words in the same order, then the same words."""
+    """How alike two names are: 3 for the same words in the same order, else the share of words
+    in common, up to 1, and a half if the last are the same.
+    """
     (one, kind), (two, other) = parts(a), parts(b)
-    if one == two:
-        return 2.0 + (kind == other)
-    common = len(set(one) & set(two))
-    return common / max(1, len(set(one) | set(two))) + 0.5 * (kind == other)
+    if one == two and kind == other:
+        return 3.0
+    ours, theirs = {*one, *_words(kind)}, {*two, *_words(other)}
+    return len(ours & theirs) / max(1, len(ours | theirs)) + 0.5 * (kind == other)
+
+
+def _words(text: str) -> list[str]:
+    return re.findall(r"[a-z]+|\d+", text.lower())
 
 
 def _told(
-    reference: Weights, port: Weights, usual: bool, translate: Mapping[str, Any]
+    reference: Weights, port: Weights, usual: int, translate: Mapping[str, Any]
 ) -> dict[str, Partner]:
     told = {}
     ours = {**reference.params, **reference.buffers}
@@ -186,7 +214,7 @@ def _told(
                     f"translate: the {side} has no {str(key)[:60]!r}; it has {_some(there)}"
                 )
         kept, shape = ours[name].shape, theirs[other].shape
-        fits = layouts(kept, shape, usual and _is_kernel(name, other))
+        fits = layouts(kept, shape, usual if _is_kernel(name, other) else 0)
         rows: tuple[int, ...] = ()
         if how and how[0] == "channels last":
             rows = tuple(how[1])
