@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 BACKENDS = ("jax", "torch")
 MAX_SEEDS = 1000
+TEN = ("mnist", "fashion-mnist", "kmnist", "digits")  # sets of ten classes
 WORDS = ("what", "the study says", "judged by")  # columns that may be folded
 
 
@@ -73,6 +74,7 @@ def command(
     if not 1 <= seeds <= MAX_SEEDS:
         raise InputError(f"--seeds {seeds}: must be between 1 and {MAX_SEEDS}")
     base = options.make_config(dataset=dataset, seed=seed)
+    _check_classes(base, data_dir)
     lengths = experiments.QUICK if quick else experiments.FULL
     chosen = experiments.choose(only, experiments.experiments(base, lengths))
     needs = experiments.needed(chosen, range(seed, seed + seeds))
@@ -97,6 +99,19 @@ def command(
         print_json(found)
     if strict and any("outside" in counts for counts in study_report.tally(found).values()):
         raise typer.Exit(1)
+
+
+def _check_classes(base: "Config", data_dir: Path | None) -> None:
+    """InputError for a set without the ten classes that the experiments read."""
+    from mnist_fn.shared.data.datasets import load_for
+
+    if base.dataset in TEN:
+        return
+    if (classes := load_for(base.replace(batch_size=1), data_dir).classes) != 10:
+        raise InputError(
+            f"--dataset {base.dataset}: it has {classes} classes; the study is MNIST's, its "
+            "experiments and published numbers are of ten digits: use train, sweep and report"
+        )
 
 
 def _warning(quick: bool, base: "Config") -> str | None:

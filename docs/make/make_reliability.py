@@ -33,7 +33,8 @@ not bit for bit.
 
 A digest in a file tells damage from content; it is no signature. Somebody who can write to a
 run's folder can forge a run. Two runs of one experiment on two backends have one identity, so
-that either can resume the other: a `run.json` moved between them is not noticed. `flock` locks
+that either can resume the other; which of them did an epoch is in the checkpoint, and a `run.json`
+moved between them is noticed. `flock` locks
 processes of one machine; on a network disk it is as good as the disk makes it.
 """
 
@@ -54,6 +55,13 @@ IN_THE_SUITE = [
     ("NaN or infinity stops the run at that epoch, the state before it kept",
      "hostile::test_what_is_not_finite_stops_the_run_at_that_epoch",
      "in the loss, a weight and either moment"),
+    ("Bad input leaves nothing behind",
+     "behind::test_training_without_data_leaves_nothing_behind",
+     "a new folder and one that is there"),
+    ("A `run.json` of another run or backend is noticed",
+     "behind::test_a_run_json_of_another_backend_is_noticed", "the same config on two backends"),
+    ("A zip bomb is refused", "hostile::test_a_zip_bomb_is_not_swallowed",
+     "one large member, and 30,000 small ones"),
     ("A newer schema is refused by name", "hostile::test_a_newer_schema_is_refused_by_name",
      "run.json and evaluation.json"),
     ("A planted link is not written through", "hostile::test_a_planted_link_is_not_written_through",
@@ -80,7 +88,7 @@ def kills(r: dict[str, Any]) -> tuple[str, ...]:
 
 
 def hostile(r: dict[str, Any]) -> tuple[str, ...]:
-    return ("A hostile IDX file, config or run file is refused on one line, or means what it "
+    return ("A hostile data file, config or run file is refused on one line, or means what it "
             "says; memory is bounded",
             f"{r['inputs']:,} inputs to {len(r['by_reader'])} readers; at most "
             f"{r['limit_mb']} MB to allocate", nothing(r["handled_wrongly"]))  # fmt: skip

@@ -88,6 +88,13 @@ def test_what_is_unusual_is_said_once(cases, in_process, tmp_path):
     assert (header.config.orientation, header.form.transposed) == ("as-stored", True)
 
 
+def test_the_study_says_why_another_set_is_not_its(cases, in_process):
+    done = in_process("study", "--quick", "--dataset", "emnist-letters",
+                      "--data-dir", str(cases / "idx"))  # fmt: skip
+    assert done.returncode == 2
+    assert "it has 26 classes; the study is MNIST's" in done.stderr
+
+
 def test_a_stranger_who_names_no_set_is_told_which_there_are(cases, in_process):
     done = in_process("train", "--data-dir", str(cases / "idx"))
     assert done.returncode == 2

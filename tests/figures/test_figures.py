@@ -28,7 +28,7 @@ from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.evaluation import evaluate, forward
 from mnist_fn.shared.streams import initial_state
 from mnist_fn.shared.study.experiments import Lengths, experiments
-from tests.support.synthetic import run, study_runs
+from tests.support.synthetic import run, study_runs, with_classes
 
 BASELINE = Path(__file__).parent / "baseline"
 SHORT = Lengths(chosen=2, selection=3, templates=2, full=12)
@@ -72,6 +72,21 @@ def words(name: str, drawn_from=None) -> list[str]:
         figure = build.draw(build.OF_STUDY[name], drawn_from or records(name))
         figure.canvas.draw()
         return [t.get_text() for t in figure.findobj(Text) if t.get_visible() and t.get_text()]
+
+
+NAMES = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
+
+@pytest.mark.parametrize("name", ["confusion", "per-class", "templates"])
+@pytest.mark.parametrize("classes", [4, 26, 62])
+def test_a_figure_of_any_number_of_classes_names_each(name, classes):
+    names = NAMES[-classes:]
+    many = [with_classes(one, names) for one in records(name, seeds=(0, 1))]
+    said = words(name, many)
+    assert set(names) <= {word.split()[0] for word in said}
+    assert not any("nan" in word for word in said)
+    if name == "per-class":
+        assert f"{names[3]}   –" in said  # it has no test examples
 
 
 @pytest.mark.parametrize("name", build.OF_STUDY)

@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw
 from figures.report import build, found, network
 from mnist_fn.shared import backend
 from mnist_fn.shared.data import datasets
+from mnist_fn.shared.data.form import Form
 from mnist_fn.shared.data.picture import prepare
 from mnist_fn.shared.runs.trainer import load_run
 from mnist_fn.shared.state import StateTree
@@ -48,6 +49,22 @@ def visit(browser, report):
         assert one.errors == []
         assert one.outside() == []
         one.context.close()
+
+
+@pytest.mark.parametrize(
+    "how",
+    [{}, {"transposed": True}, {"ink": "dark"}, {"largest": 1},
+     {"transposed": True, "ink": "dark", "largest": 1}],
+)  # fmt: skip
+def test_a_drawing_is_made_to_stand_as_predict_does(visit, digits, how):
+    form, picture = Form(**how), prepare(digits.test.images[0])
+    page_form = {"transposed": form.transposed, "dark": form.ink == "dark",
+                 "two": form.largest == 1}  # fmt: skip
+    posed = visit().page.evaluate(
+        "([p, form]) => Array.from(pose(Uint8Array.from(p), form))",
+        [picture.ravel().tolist(), page_form],
+    )
+    assert posed == form.pose(picture).ravel().tolist()
 
 
 def test_each_section_is_there_and_nothing_is_asked_for(visit):
