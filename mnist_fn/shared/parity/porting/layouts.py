@@ -44,6 +44,9 @@ class Layout:
         return self.axes != tuple(range(len(self.axes)))
 
 
+AGREES = 1e-6  # a layout that is so many times nearer is no chance
+
+
 # PyTorch's kernels are [out, in, …], Flax's […, in, out]
 USUAL = {2: (1, 0), 3: (2, 1, 0), 4: (2, 3, 1, 0), 5: (2, 3, 4, 1, 0)}
 
@@ -99,27 +102,35 @@ def channels_first(array: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(np.moveaxis(array, -1, 1))
 
 
-def _ways(array: np.ndarray, shape: tuple[int, ...]) -> Iterator[np.ndarray]:
-    if array.shape == shape:
-        yield array
-    if array.ndim == len(shape) >= 3:
-        for moved in (channels_first(array), channels_last(array), array.swapaxes(0, 1)):
-            if moved.shape == shape:
-                yield moved
+def _ways(array: np.ndarray, shape: tuple[int, ...], across: int) -> Iterator[np.ndarray]:
+    """What has the shape, the likeliest first."""
+    moved = []
+    if array.ndim >= 3:
+        moved = [channels_first(array), channels_last(array), array.swapaxes(0, 1)]
+        moved = moved[:2][::across] + moved[2:] if across else moved
+    first = [*moved, array] if across and array.ndim >= 4 else [array, *moved]
+    yield from (one for one in first if one.shape == shape)
     if array.ndim != len(shape) and array.size == math.prod(shape):
         if _splits(array.shape, shape):
             yield array.reshape(shape)
-        if array.ndim > 2 and _splits((moved := channels_first(array)).shape, shape):
-            yield moved.reshape(shape)
+        if moved and _splits(moved[0].shape, shape):
+            yield moved[0].reshape(shape)
 
 
-def aligned(array: np.ndarray, like: np.ndarray) -> np.ndarray:
-    """A port's activation in the reference's layout: of all that fit, the nearest to `like`.
+def aligned(array: np.ndarray, like: np.ndarray, across: int = 0) -> np.ndarray:
+    """A port's activation in the reference's layout: of all that fit the one that agrees, else the
+    likeliest. Where none fits, with its channels where the reference's are.
 
-    As it is where none fits, so that a comparison says the shapes.
+    Args:
+        array: the port's.
+        like: the reference's.
+        across: 1 where the reference has channels first and the port last, -1 the other way about.
     """
-    found = list(_ways(array, like.shape))
-    if len(found) < 2:
-        return found[0] if found else array
+    found = list(_ways(array, like.shape, across))
+    if not found:
+        move = {1: channels_first, -1: channels_last}.get(across)
+        return move(array) if move and array.ndim == like.ndim >= 4 else array
     with np.errstate(all="ignore"):
-        return min(found, key=lambda one: float(np.nan_to_num(abs(one - like), nan=np.inf).max()))
+        gaps = [float(np.nan_to_num(abs(one - like), nan=np.inf).max(initial=0)) for one in found]
+    best = int(np.argmin(gaps))
+    return found[best if gaps[best] < AGREES * gaps[0] else 0]

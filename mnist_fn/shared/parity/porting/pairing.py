@@ -16,7 +16,7 @@ from mnist_fn.shared.parity.porting.packing import NotRecordedError
 from mnist_fn.shared.parity.porting.partners import Partners, find_partners, parts
 from mnist_fn.shared.parity.porting.side import Batch, Side, Weights
 from mnist_fn.shared.parity.porting.situation import Pairing, Situation
-from mnist_fn.shared.parity.porting.walk import outputs
+from mnist_fn.shared.parity.porting.walk import outputs, walk
 
 MOST = 1e3  # a difference of outputs counts no more than that
 SWAPS = 256  # other assignments that are tried where names and shapes leave a choice
@@ -129,10 +129,10 @@ def _paired(
     translate: Mapping[str, Any] | None,
 ) -> Pairing:  # fmt: skip
     like = port.spec(move(batch))
-    kernels = {"first": 0, "last": 1}  # PyTorch's are [out, in], JAX's [in, out]
-    usual = kernels[port.channels] - kernels[reference.channels]
-    partners = find_partners(start, like, usual, translate)
-    return Pairing(reference, port, partners, like, move)
+    pairing = Pairing(reference, port, Partners(()), like, move)
+    # where channels are first kernels are [out, in], where they are last [in, out]
+    partners = find_partners(start, like, pairing.across, translate)
+    return replace(pairing, partners=partners)
 
 
 def _apart(pairing: Pairing, start: Weights, batch: Batch, dtype: str, errors: list[str]) -> float:
@@ -181,7 +181,7 @@ def _other_choice(pairing: Pairing, start: Weights, batch: Batch, dtype: str) ->
             ]
             return replace(other, partners=replace(partners, notes=tuple(notes)))
     open_ = [p.name for p in first.params if not p.sure and not _numbered(first, p.name)]
-    if open_:
+    if open_ and _undecided(Situation("", pairing, cast(start, dtype), batch), open_):
         table = "; ".join(first.table().splitlines())
         raise InputError(
             f"which parameter is which can't be told: {', '.join(open_[:6])} fit several of the "
@@ -189,6 +189,16 @@ def _other_choice(pairing: Pairing, start: Weights, batch: Batch, dtype: str) ->
             f"so far: {table}"
         )
     return pairing
+
+
+def _undecided(situation: Situation, names: list[str]) -> bool:
+    """Whether what parts first may be a wrong partner: not if it is another module, or between."""
+    if "modules" in situation.pairing.port.lacks:
+        return True
+    _, fault = walk(situation)
+    return fault is None or (
+        fault.call is not None and any(name.startswith(fault.call.module) for name in names)
+    )
 
 
 def _numbered(partners: Partners, name: str) -> bool:

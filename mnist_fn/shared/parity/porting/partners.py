@@ -129,16 +129,18 @@ def _match(
         and (found := layouts(x.shape, y.shape, usual if _is_kernel(a, b) else 0))
     }  # fmt: skip
     scores = {pair: _likeness(*pair) for pair in fits}
-    first = dict(scores)
+    level = np.inf, dict(scores)
     order = {name: i for i, name in enumerate(ours)}
     places = {name: i for i, name in enumerate(theirs)}
     chosen = dict(told)
     while scores:
         best = max(scores.values())
+        if best < level[0]:  # who is left when it comes to names as alike as these
+            level = best, dict(scores)
         # of equal names the first of the one is the first of the other
         a, b = min((pair for pair, score in scores.items() if score == best),
                    key=lambda pair: (order[pair[0]], places[pair[1]]))  # fmt: skip
-        rivals = [pair for pair, score in first.items()
+        rivals = [pair for pair, score in level[1].items()
                   if score == best and (pair[0] == a) != (pair[1] == b)]  # fmt: skip
         chosen[a] = Partner(a, b, fits[a, b][0], sure=not rivals)
         scores = {pair: s for pair, s in scores.items() if pair[0] != a and pair[1] != b}

@@ -48,7 +48,7 @@ def loss(situation: Situation) -> tuple[list[Check], Callable[[], Explanation | 
     found = [value]
     for i, one in enumerate(left.output_gradients):
         if i < len(right.output_gradients):
-            two = aligned(right.output_gradients[i], one)
+            two = aligned(right.output_gradients[i], one, situation.pairing.across)
             least = float(abs(usual.left.output_gradients[i]).max(initial=0))
             what = "the loss's gradient of the outputs"
             read = lambda seen, i=i: seen.output_gradients[i]  # noqa: E731

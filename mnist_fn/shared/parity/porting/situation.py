@@ -27,6 +27,12 @@ class Pairing:
     like: Weights  # the port's, for what has no partner
     move: Callable[[Batch], Batch]  # a batch as the port takes it
 
+    @property
+    def across(self) -> int:
+        """1 where the reference has channels first and the port last, -1 the other way about."""
+        places = {"first": 0, "last": 1}
+        return places[self.port.channels] - places[self.reference.channels]
+
     def reversed_twin(self) -> bool:
         """Whether twins are the port's: a recording can't be asked anew."""
         return getattr(self.reference, "recorded", False)

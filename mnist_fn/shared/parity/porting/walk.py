@@ -64,7 +64,7 @@ def outputs(situation: Situation) -> tuple[list[Check], Fault | None]:
     checks: list[Check] = []
     for i, one in enumerate(left):
         what = "outputs" if len(left) == 1 else f"outputs[{i}]"
-        two = aligned(right[i], one) if i < len(right) else np.zeros(0)
+        two = aligned(right[i], one, situation.pairing.across) if i < len(right) else np.zeros(0)
 
         def read(seen: Seen, i: int = i) -> np.ndarray | None:
             return seen.outputs[i] if i < len(seen.outputs) else None
@@ -96,7 +96,7 @@ def _compare(
         ("output", call.outputs, other.outputs),
     ):
         for i, one in enumerate(ours[: len(theirs)]):
-            two = aligned(theirs[i], one)
+            two = aligned(theirs[i], one, situation.pairing.across)
             if kind == "input" and two.shape == one.shape:
                 two = situation.pairing.partners.ordered(call.module, two)
             read = _reader(call.module, index, kind, i)

@@ -1,0 +1,18 @@
+"""Each default in which the frameworks differ is found, and named as docs/porting.md has it."""
+
+import pytest
+
+from mnist_fn.porting import check_port
+from tests.support.port_defaults import DEFAULTS
+
+
+@pytest.mark.parametrize("default", DEFAULTS, ids=[one.topic for one in DEFAULTS])
+def test_a_default_is_found_and_named(default):
+    verdict = check_port(*default.sides(), steps=3)
+    if not default.rung:
+        verdict.assert_passed()
+        assert any(default.words in note for note in verdict.notes), verdict.text
+        return
+    assert verdict.failed is not None, verdict.text
+    assert verdict.failed.name == default.rung, verdict.text
+    assert default.words in verdict.cause.text, verdict.text
