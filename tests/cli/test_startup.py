@@ -52,8 +52,10 @@ def kept(tmp_path, ending="npy"):
 
 
 def count_reads(monkeypatch):
-    read, calls = cache.read_idx, []
-    monkeypatch.setattr(cache, "read_idx", lambda path, n: calls.append(path.name) or read(path, n))
+    read, calls = cache.read_array, []
+    monkeypatch.setattr(
+        cache, "read_array", lambda path, n: calls.append(path.name) or read(path, n)
+    )
     return calls
 
 

@@ -7,8 +7,10 @@ each time, which phase it enters: what `killing.py` aims at.
 import math
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from cli.main import main
@@ -49,4 +51,5 @@ if __name__ == "__main__":
     loop.SAVING_SHARE = math.inf
     for name in ("write_header", "write_progress", "write_evaluation"):
         setattr(RunDirectory, name, marked("w", getattr(RunDirectory, name)))
+    sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - the result; the pipe is the marks'
     main()
