@@ -140,18 +140,18 @@ def _show_failures(ladders: list[dict[str, Any]]) -> None:
 
 
 def _horizons(plan: Plan, dataset: Dataset) -> list[dict[str, Any]]:
-    def on_epoch(name: dict[str, str], epoch: int) -> None:
+    def on_epoch(name: dict[str, str], epoch: int, of: int) -> None:
         if epoch == 1:
             _show_name(name)
-        if epoch % 10 == 0:
-            console.print(f"epoch {epoch}/{levels.HORIZON_EPOCHS}", style="dim")
+        if epoch % 10 == 0 or epoch == of:
+            console.print(f"epoch {epoch}/{of}", style="dim")
 
     return levels.horizons(plan, dataset, on_epoch)
 
 
 def _handed(plan: Plan, data_dir: Path | None, staff: "Staff") -> list[dict[str, Any]]:
     """The same by workers, in the plan's order."""
-    experiments = list(plan.experiments(epochs=levels.HORIZON_EPOCHS))
+    experiments = list(plan.horizons())
     found: list[dict[str, Any]] = []
     with stoppable() as stop:
         try:

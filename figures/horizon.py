@@ -8,7 +8,13 @@ from matplotlib.lines import Line2D
 
 from figures import style
 
-KINDS = {"frameworks": 0, "ulp twin": 1, "renumbered twin": 2}  # and their colours' places
+# and their colours' places
+KINDS = {
+    "frameworks": 0,
+    "ulp twin": 1,
+    "renumbered twin": 2,
+    "renumbered twin with β₂ rounded": 3,
+}
 
 
 def plot(records: Sequence[dict[str, Any]], ax: style.Panels | None = None) -> style.Panels:
@@ -39,10 +45,11 @@ def plot(records: Sequence[dict[str, Any]], ax: style.Panels | None = None) -> s
     panels[0].set_ylabel("largest difference of any weight")
     first = records[0]["tracks"][0]["name"]
     names = {"frameworks": first, "ulp twin": "twins: one weight moved by one ulp",
-             "renumbered twin": "twins: sums in another order"}  # fmt: skip
+             "renumbered twin": "twins: sums in another order",
+             "renumbered twin with β₂ rounded": "twins: and with β₂ rounded"}  # fmt: skip
     handles = [Line2D([], [], color=colours[KINDS[kind]], label=name) for kind, name in
                names.items()]  # fmt: skip
-    figure.legend(handles=handles, loc="outside lower center", ncols=3)
+    figure.legend(handles=handles, loc="outside lower center", ncols=2)
     return figure
 
 

@@ -36,6 +36,10 @@ def command(
     seeds: Annotated[
         int, typer.Option(help="Of the statistics; δ is 0.20 points, from 30 seeds on 0.10.")
     ] = 10,
+    epochs: Annotated[
+        int | None,
+        typer.Option(help="Of the horizon. Default: 100 in float64, 10 in float32."),
+    ] = None,
     dataset: options.DatasetName = None,
     data_dir: options.DataDir = None,
     device: Annotated[
@@ -64,7 +68,7 @@ def command(
 
     full: 3,000 steps, every optimizer, ten minutes.
 
-    horizon: 100 epochs beside twins, an hour or two on 2 cores.
+    horizon: beside twins until they part, half an hour or more on 2 cores.
 
     statistics: 20 epochs a seed, paired tests of the test accuracy.
 
@@ -83,6 +87,7 @@ def command(
         optimizers=options.words(optimizer),
         precisions=options.words(precision),
         dataset=options.resolved(dataset, data_dir),
+        epochs=epochs,
     )
     staff = proving.staff_for(plan, options.staff(workers, threads, cluster))
     if out is not None:

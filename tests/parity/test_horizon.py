@@ -34,6 +34,44 @@ def test_every_step_of_the_first_epoch_then_now_and_then(digits):
     assert all(claim["holds"] for claim in found["claims"])
 
 
+def test_around_a_threshold_every_step_is_recorded(digits, monkeypatch):
+    """One event may part all tracks at once: on a grid of 8 steps every factor would be 1. The
+    threshold is one that twins pass in the second epoch; what is trained stays the same."""
+    coarse = horizon.measure(pair(digits), length=3)
+    furthest = [max(track["divergence"][:8]) for track in coarse["tracks"]]
+    monkeypatch.setattr(horizon, "THRESHOLDS", (1.01 * max(furthest), 1e-2))
+    fine = horizon.measure(pair(digits), length=3)
+    assert set(fine["steps"]) >= {*range(1, 9), 16, 24}
+    passed = {track["first_step_above"][0] for track in fine["tracks"]} - {None}
+    assert passed
+    assert min(passed) > 8
+    for step in passed:  # the step before is there too
+        assert step - 1 in fine["steps"]
+    for one, other in zip(coarse["tracks"], fine["tracks"], strict=True):
+        assert one["divergence"][-1] == other["divergence"][-1]
+
+
+def test_a_twin_with_the_frameworks_own_difference_is_judged_apart(digits):
+    """β₂'s rounding, 6.4e-6 of a step of 5e-3, is known and named; the null control has it not."""
+    found = horizon.measure(pair(digits, precision="float32", hidden=()), length=1)
+    assert [claim["twins"] for claim in found["claims"]] == [
+        "twin", "twin with arithmetic's differences alone", "ulp twin", "renumbered twin",
+        "renumbered twin with β₂ rounded",
+    ]  # fmt: skip
+    assert [claim["draws"] for claim in found["claims"]] == [7, 5, 3, 2, 2]
+    first = {track["name"]: track["divergence"][0] for track in found["tracks"]}
+    assert first["torch, renumbered, β₂ rounded"] > 1e-8 > first["torch, renumbered"]
+
+
+def test_how_many_times_as_far_as_the_furthest_twin():
+    """At the step where that is most, until the frameworks have parted."""
+    tracks = [track("frameworks", [1e-12, 3e-9, 2e-2, 1.0], [0])]
+    tracks += [track("ulp twin", [1e-12, 1e-9, 1e-2, 1e-9], [0])]
+    tracks += [track("ulp twin", [2e-12, 0.0, 1e-3, 1e-9], [0])]
+    found = claims(tracks, [1, 2, 3, 4])[0]["furthest"]
+    assert found == {"times": pytest.approx(3), "step": 2, "until": 3}
+
+
 def test_the_claim_fails_for_another_experiment(digits):
     """A learning rate 0.01 % off is no rounding: past the threshold while no twin is."""
 

@@ -8,7 +8,7 @@ from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset
 from mnist_fn.shared.errors import InputError, Interrupted
 from mnist_fn.shared.parity import horizon
-from mnist_fn.shared.parity.levels import HORIZON_EPOCHS, Plan
+from mnist_fn.shared.parity.levels import Plan
 from mnist_fn.shared.runs.crew import Crew
 from mnist_fn.shared.runs.mailbox import Answer, Desk, Letter
 from mnist_fn.shared.runs.run import Place, Watch
@@ -67,7 +67,7 @@ class _Horizon:
         return [(self.name, self._found)] if kept and self._found is not None else []
 
     def place(self, where: str) -> Place:
-        return Place(where, ", ".join(self.name.values()), self._epoch, HORIZON_EPOCHS)
+        return Place(where, ", ".join(self.name.values()), self._epoch, self._task.config.epochs)
 
 
 def horizons(
@@ -75,8 +75,5 @@ def horizons(
 ) -> Iterator[tuple[dict[str, str], dict[str, Any]]]:
     """Each experiment's name and its horizon, as they come; errors as for `Crew.work`."""
     plan = replace(plan, devices=(crew.device, crew.device))
-    works = [
-        _Horizon(plan, name, config, crew.dataset, watch)
-        for name, config in plan.experiments(epochs=HORIZON_EPOCHS)
-    ]
+    works = [_Horizon(plan, name, config, crew.dataset, watch) for name, config in plan.horizons()]
     yield from crew.work(works, watch)

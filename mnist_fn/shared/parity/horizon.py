@@ -2,25 +2,32 @@
 
 Training amplifies rounding until two runs of one experiment are as far apart as two seeds. Two
 frameworks are as equal as arithmetic allows if they part no faster than *twins* do: one backend
-against itself with one weight moved by one ulp, or with its sums in another order and its steps as
-far off as a float32 β₂ makes them.
+against itself with one weight moved by one ulp, or with its sums in another order; and in float32,
+said apart, one with its steps as far off as the frameworks' own difference makes them.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+
 from mnist_fn.shared.parity.checks import Pair
 from mnist_fn.shared.parity.compare import divergence, plain
 from mnist_fn.shared.parity.trajectory import epochs
-from mnist_fn.shared.parity.twins import Lane, renumbered_twin, ulp_twin
+from mnist_fn.shared.parity.twins import Lane, renumbered_twin, step_error, ulp_twin
 
 # In float32 an ulp of a weight is more than the first; there the second tells.
 THRESHOLDS = (1e-9, 1e-2)
 ULP_DRAWS = 3
-STEPS_BETWEEN = 30  # from the second epoch on; in the first every step is recorded
+# From the second epoch on; in the first every step is recorded, and every one of those between in
+# which a track passes a threshold: one event may part all tracks, and its step tells nothing then.
+STEPS_BETWEEN = 30
 # The claim: the frameworks part no more than so many times sooner than the soonest twin.
 FACTOR = 2.0
+NULL = ("ulp twin", "renumbered twin")  # nothing but arithmetic differs
+NAMED = "renumbered twin with β₂ rounded"  # and one known difference of the frameworks
 
 
 @dataclass
@@ -28,7 +35,7 @@ class Track:
     """How far one lane is from another, along the training."""
 
     name: str
-    kind: str  # "frameworks", "ulp twin" or "renumbered twin"
+    kind: str  # "frameworks" or one of NULL and NAMED
     lane: Lane = field(repr=False)
     beside: Lane = field(repr=False)
     divergence: list[float] = field(default_factory=list)  # of the weights, at each recorded step
@@ -69,21 +76,12 @@ def measure(
     Returns:
         Plain values: `steps` (at which was recorded), `tracks` (see Track) and `claims`.
     """
-    tracks = _tracks(pair)
-    lanes = list({id(lane): lane for t in tracks for lane in (t.beside, t.lane)}.values())
-    size = pair.config.batch_size
-    an_epoch = -(-len(pair.dataset.train) // size)
-    steps: list[int] = []
+    found = _Recorder(pair, _tracks(pair))
+    an_epoch = -(-len(pair.dataset.train) // pair.config.batch_size)
     for epoch, (done, order) in enumerate(epochs(pair, length * an_epoch), start=1):
-        chunk = size if epoch == 1 else STEPS_BETWEEN * size
-        for at in range(0, len(order), chunk):
-            part = order[at : at + chunk]
-            for lane in lanes:
-                lane.advance(part, done + at // size)
-            steps.append(done + -(-(at + len(part)) // size))
-            _record_weights(tracks, lanes)
-        _record_predictions(pair, tracks, lanes)
+        found.epoch(order, done, 1 if epoch == 1 else STEPS_BETWEEN)
         on_epoch(epoch)
+    tracks, steps = found.tracks, found.steps
     return {
         "config": pair.config.to_dict(),
         "precision": pair.config.precision,
@@ -96,27 +94,51 @@ def measure(
 
 
 def claims(tracks: list[Track], steps: list[int]) -> list[dict[str, Any]]:
-    """Against all twins together, which is what is judged, and against each kind: did the
-    frameworks part sooner than the soonest, by more than FACTOR?
+    """Did the frameworks part sooner than the soonest twin, by more than FACTOR?
 
-    Parting is the first step above each of THRESHOLDS and the first epoch with another prediction.
-    What never happened to either is `None` and holds.
+    Asked first of all twins together, which is what is judged; then, where some have a difference
+    of the frameworks built in, of those alone that have none; then of each kind. Parting is the
+    first step above each of THRESHOLDS and the first epoch with another prediction. What never
+    happened to either is `None` and holds.
     """
     frameworks, *others = sorted(tracks, key=lambda track: track.kind != "frameworks")
     kinds = {"twin": others}
+    null = [track for track in others if track.kind in NULL]
+    if len(null) < len(others):
+        kinds["twin with arithmetic's differences alone"] = null
     for track in others:
         kinds.setdefault(track.kind, []).append(track)
-    found = []
-    for kind, twins in kinds.items():
-        both = (frameworks, *twins)
-        weights = [_sooner(*(t.first_above(steps, limit) for t in both)) for limit in THRESHOLDS]
-        predictions = _sooner(*(t.first_prediction for t in both))
-        holds = all(time["holds"] for time in (*weights, predictions))
-        found.append(
-            {"twins": kind, "draws": len(twins), "weights": weights, "predictions": predictions,
-             "holds": holds}
-        )  # fmt: skip
-    return found
+    return [_claim(kind, steps, frameworks, twins) for kind, twins in kinds.items()]
+
+
+def _claim(kind: str, steps: list[int], frameworks: Track, twins: list[Track]) -> dict[str, Any]:
+    both = (frameworks, *twins)
+    weights = [_sooner(*(t.first_above(steps, limit) for t in both)) for limit in THRESHOLDS]
+    predictions = _sooner(*(t.first_prediction for t in both))
+    return {
+        "twins": kind,
+        "draws": len(twins),
+        "weights": weights,
+        "predictions": predictions,
+        "furthest": _furthest(steps, frameworks, twins),
+        "holds": all(time["holds"] for time in (*weights, predictions)),
+    }
+
+
+def _furthest(steps: list[int], frameworks: Track, twins: list[Track]) -> dict[str, Any]:
+    """The step at which the frameworks are most times as far apart as the furthest twin, until
+    they have parted. Not judged: it says what a step at which all part together can't.
+    """
+    until = frameworks.first_above(steps, THRESHOLDS[-1]) or steps[-1]
+    there = [
+        (apart / most if most else math.inf, step)
+        for step, apart, *own in zip(
+            steps, frameworks.divergence, *(t.divergence for t in twins), strict=True
+        )
+        if step <= until and apart > 0 and (most := max(own)) >= 0
+    ]
+    times, step = max(there, default=(0.0, 0))
+    return {"times": plain(times), "step": step, "until": until}
 
 
 def _sooner(frameworks: int | None, *twins: int | None) -> dict[str, Any]:
@@ -137,22 +159,63 @@ def _tracks(pair: Pair) -> list[Track]:
     for draw in range(1, ULP_DRAWS + 1):
         twin = ulp_twin("ulp twin", left.backend, start, draw, pair.config.seed)
         tracks.append(Track(f"{left.name}, one ulp ({draw})", "ulp twin", twin, left))
+    error = step_error(pair.config.dtype)
     sides = zip(pair.makers, (left, right), strict=True)
     for draw, ((make, device), lane) in enumerate(sides):
-        twin = renumbered_twin("twin", make, pair.config, pair.dataset, device, start, draw)
-        tracks.append(Track(f"{lane.name}, renumbered", "renumbered twin", twin, lane))
+        for kind, larger in ((NULL[1], 0.0), (NAMED, error)) if error else ((NULL[1], 0.0),):
+            twin = renumbered_twin(
+                kind, make, pair.config, pair.dataset, device, start, draw, larger
+            )
+            name = f"{lane.name}, renumbered" + (", β₂ rounded" if larger else "")
+            tracks.append(Track(name, kind, twin, lane))
     return tracks
 
 
-def _record_weights(tracks: list[Track], lanes: list[Lane]) -> None:
-    params = {id(lane): lane.params() for lane in lanes}
-    for track in tracks:
-        apart = divergence(params[id(track.lane)], params[id(track.beside)])
-        track.divergence.append(apart)
+class _Recorder:
+    """Trains all lanes side by side and writes down how far each track has come."""
 
+    def __init__(self, pair: Pair, tracks: list[Track]) -> None:
+        self._pair, self.tracks = pair, tracks
+        self._lanes = list({id(lane): lane for t in tracks for lane in (t.beside, t.lane)}.values())
+        self.steps: list[int] = []
 
-def _record_predictions(pair: Pair, tracks: list[Track], lanes: list[Lane]) -> None:
-    found = {id(lane): lane.predictions(pair.dataset) for lane in lanes}
-    for track in tracks:
-        differ = found[id(track.lane)] != found[id(track.beside)]
-        track.predictions.append(int(differ.sum()))
+    def epoch(self, order: np.ndarray, done: int, between: int) -> None:
+        """One epoch after `done` steps; the weights are recorded every `between` steps."""
+        size = self._pair.config.batch_size
+        for at in range(0, len(order), between * size):
+            self._advance(order[at : at + between * size], done + at // size)
+        predictions = {id(lane): lane.predictions(self._pair.dataset) for lane in self._lanes}
+        for track in self.tracks:
+            differ = predictions[id(track.lane)] != predictions[id(track.beside)]
+            track.predictions.append(int(differ.sum()))
+
+    def _advance(self, part: np.ndarray, done: int) -> None:
+        """Train on some batches at once; one by one, from where they began, if a threshold is
+        passed in them. It goes on from there, so that what is recorded is what was trained.
+        """
+        size = self._pair.config.batch_size
+        several = len(part) > size
+        before = [lane.dump() for lane in self._lanes] if several else []
+        for lane in self._lanes:
+            lane.advance(part, done)
+        apart = self._apart()
+        if several and self._passes(apart):
+            for lane, state in zip(self._lanes, before, strict=True):
+                lane.state = lane.backend.load(state)
+            for step, at in enumerate(range(0, len(part), size), start=done):
+                self._advance(part[at : at + size], step)
+            return
+        self.steps.append(done - (-len(part) // size))
+        for track, value in zip(self.tracks, apart, strict=True):
+            track.divergence.append(value)
+
+    def _apart(self) -> list[float]:
+        params = {id(lane): lane.params() for lane in self._lanes}
+        return [divergence(params[id(t.lane)], params[id(t.beside)]) for t in self.tracks]
+
+    def _passes(self, apart: list[float]) -> bool:
+        return any(
+            track.first_above(self.steps, limit) is None and not value <= limit
+            for track, value in zip(self.tracks, apart, strict=True)
+            for limit in THRESHOLDS
+        )

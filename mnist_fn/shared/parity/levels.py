@@ -38,7 +38,9 @@ LEVELS = {
     "horizon": Level(("shallow",), ("adam+l2",)),
     "statistics": Level(_ALL, ("adam",), ("float32",)),
 }
-HORIZON_EPOCHS = 100
+# In float64 chaos comes after some 75 epochs; in float32 within the first, and by the fifth all
+# tracks have parted.
+HORIZON_EPOCHS = {"float64": 100, "float32": 10}
 STATISTICS_EPOCHS = 20
 
 
@@ -53,6 +55,7 @@ class Plan:
     optimizers: tuple[str, ...]
     precisions: tuple[str, ...]
     dataset: str
+    epochs: int | None = None  # of a horizon; None is HORIZON_EPOCHS
 
     def experiments(self, **more: Any) -> Iterator[tuple[dict[str, str], Config]]:
         """Each experiment's name and its Config."""
@@ -64,6 +67,11 @@ class Plan:
                 name,
                 Config(dataset=self.dataset, hidden=MODELS[model], precision=precision, **changes),
             )
+
+    def horizons(self) -> Iterator[tuple[dict[str, str], Config]]:
+        """The same, as long as a horizon is."""
+        for name, config in self.experiments():
+            yield name, config.replace(epochs=self.epochs or HORIZON_EPOCHS[config.precision])
 
     def pair(self, config: Config, dataset: Dataset) -> Pair:
         """The two backends on one experiment; InputError if one isn't installed."""
@@ -78,7 +86,7 @@ def make_plan(level: str, names: Sequence[str], devices: Sequence[str], **given:
         level: one of LEVELS.
         names: two backends.
         devices: one for both, or two.
-        given: models, optimizers, precisions, dataset.
+        given: models, optimizers, precisions, dataset; epochs of a horizon.
 
     Raises:
         InputError: an unknown name, or not two backends.
@@ -104,8 +112,15 @@ def make_plan(level: str, names: Sequence[str], devices: Sequence[str], **given:
                 raise InputError(f"--{option} {one[:40]!r}: must be one of {', '.join(known)}")
     if paired and len(chosen["precisions"]) > 2:
         raise InputError("--precision: statistics compare two sides, so give one or two")
+    epochs = given.get("epochs")
+    if epochs is not None and level != "horizon":
+        raise InputError("--epochs: for --level horizon; the other levels have their own length")
+    if epochs is not None and not 1 <= epochs <= 1000:
+        raise InputError(f"--epochs {epochs}: must be between 1 and 1000")
     dataset = given.get("dataset") or "mnist"
-    return Plan(level, (names[0], names[1]), (left, right), dataset=dataset, **chosen)
+    return Plan(
+        level, (names[0], names[1]), (left, right), dataset=dataset, epochs=epochs, **chosen
+    )
 
 
 def climb_all(
@@ -130,14 +145,15 @@ def climb_all(
 
 
 def horizons(
-    plan: Plan, dataset: Dataset, on_epoch: Callable[[dict[str, str], int], None]
+    plan: Plan, dataset: Dataset, on_epoch: Callable[[dict[str, str], int, int], None]
 ) -> list[dict[str, Any]]:
-    """The horizon of each experiment."""
+    """The horizon of each experiment; `on_epoch` is told its name, the epoch, and of how many."""
     found = []
-    for name, config in plan.experiments(epochs=HORIZON_EPOCHS):
-        pair = plan.pair(config, dataset)
+    for name, config in plan.horizons():
         measured = horizon.measure(
-            pair, config.epochs, lambda epoch, name=name: on_epoch(name, epoch)
+            plan.pair(config, dataset),
+            config.epochs,
+            lambda epoch, name=name, of=config.epochs: on_epoch(name, epoch, of),
         )
         found.append({**name, **measured})
     return found

@@ -1,13 +1,14 @@
 """The ladder's upper rungs: the weights along a training, and the predictions at its end."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
 from mnist_fn.shared.backend import Backend
 from mnist_fn.shared.parity.checks import Check, Pair
 from mnist_fn.shared.parity.compare import Difference, compare_trees, divergence
-from mnist_fn.shared.parity.twins import Lane, renumbered_twin
+from mnist_fn.shared.parity.twins import Lane, renumbered_twin, step_error
 from mnist_fn.shared.state import StateTree
 from mnist_fn.shared.streams import batch_order
 
@@ -67,8 +68,9 @@ class Trajectory:
         pair, start = self._pair, self._pair.start
         lanes = [Lane(backend.name, backend, backend.load(start)) for backend in self._backends]
         if self._envelope:
+            one = partial(renumbered_twin, larger=step_error(pair.config.dtype))
             lanes += [
-                renumbered_twin("twin", make, pair.config, pair.dataset, device, start, draw)
+                one("twin", make, pair.config, pair.dataset, device, start, draw)
                 for draw, (make, device) in enumerate(pair.makers)
             ]
         return lanes

@@ -5,8 +5,11 @@ Two kinds, equal in exact arithmetic or nearly so:
 - the *ulp twin* starts with one weight moved by one unit in the last place;
 - the *renumbered twin* is the same experiment with pixels, hidden units and the examples inside
   each batch renumbered. Sums are taken in another order, so it is rounded anew at every step, as
-  another framework is, which one moved weight is not. Its steps are larger by `step_error`, the
-  rounding of Adam's β₂ that frameworks do or leave.
+  another framework is, which one moved weight is not. Nothing else differs: it is the null control.
+
+Where asked, its steps are larger by `step_error` besides: the rounding of Adam's β₂ to float32,
+which one framework does and the other leaves. That is a difference of the frameworks, small and
+named; what it leads to is told by the twin that has it beside the one that has it not.
 """
 
 import math
@@ -87,6 +90,7 @@ def renumbered_twin(
     device: str,
     start: StateTree,
     draw: int,
+    larger: float = 0.0,  # its steps, by this share
 ) -> Lane:
     """A backend of the same kind on the renumbered experiment; see the module."""
     sizes = [dataset.pixels, *config.hidden]
@@ -119,7 +123,7 @@ def renumbered_twin(
         )
 
     moved = replace(dataset, train=pixels(dataset.train), test=pixels(dataset.test))
-    rate = config.learning_rate * (1 + step_error(config.dtype))
+    rate = config.learning_rate * (1 + larger)
     backend = make(config.replace(learning_rate=rate), moved, device)
     back = [np.argsort(order).astype(np.int32) for order in orders]
     trees = {kind: renumber(tree, orders) for kind, tree in start.trees().items()}
