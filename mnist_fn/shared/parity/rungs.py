@@ -7,7 +7,7 @@ import numpy as np
 from mnist_fn.shared.backend import Backend
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset, scale_pixels
-from mnist_fn.shared.parity.checks import TOLERANCE_IN_EPS, Check, Pair, bitwise, sums
+from mnist_fn.shared.parity.checks import Check, Pair, bitwise, sums
 from mnist_fn.shared.parity.compare import compare, compare_trees
 from mnist_fn.shared.state import ParamTree, StateTree, named_tensors, zeros_like
 from mnist_fn.shared.streams import batch_order, initial_state
@@ -174,7 +174,7 @@ def _first_step(pair: Pair, left: StateTree, right: StateTree) -> list[Check]:
         d = replace(compare(where, a[at], b[at]), where=where)
         checks.append(Check(f"first step: {where}", d, float(bound[at]), "absolute",
                             "what Adam's first step, lr·g/(|g| + ε), makes of the gradients' own "
-                            f"difference there, and {TOLERANCE_IN_EPS} eps"))  # fmt: skip
+                            f"difference there, and {pair.tolerance:.1e}"))  # fmt: skip
     return checks
 
 
