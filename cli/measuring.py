@@ -11,11 +11,9 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from mnist_fn.shared.backend import names
 from mnist_fn.shared.bench import timing
-from mnist_fn.shared.bench.timing import Contender, spread, take_turns
+from mnist_fn.shared.bench.timing import Contender, Turns, spread, take_turns
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset
 from mnist_fn.shared.errors import InputError
@@ -55,7 +53,7 @@ class Bench:
             self.left_out[name] = f"{type(error).__name__}: {str(error).splitlines()[0][:120]}"
         return []
 
-    def epochs(self, folder: Path) -> dict[str, list[float]]:
+    def epochs(self, folder: Path) -> Turns:
         """Seconds of every contender's epoch, round by round."""
         config, dataset, device = self.config, self.dataset, self.device
         contenders = []
@@ -98,7 +96,7 @@ class Bench:
             lambda: self._jax.sweeps(self.config, self.dataset, self.device, models),
         )
         self.what.update({one.name: one.what for one in made})
-        return take_turns(made, self.rounds, say=self._say)
+        return take_turns(made, self.rounds, say=self._say).wall
 
     def widths(self) -> list[dict[str, Any]]:
         """Epoch and floor over the width of a shallow model, in turns width by width."""
@@ -110,7 +108,7 @@ class Bench:
                 next(timing.backend_contenders("jax", config, self.dataset, self.device)),
                 next(self._jax.floor(config, self.dataset, self.device)),
             ]
-            times = take_turns(pair, max(3, self.rounds // 2))
+            times = take_turns(pair, max(3, self.rounds // 2)).wall
             epoch, floor = (times[one.name] for one in pair)
             share = timing.ratio(times, pair[0].name, pair[1].name)
             rows.append(
@@ -124,7 +122,7 @@ class Bench:
         repeated = [
             Contender(str(n), "", lambda n=n: [one.run() for _ in range(n)]) for n in EPOCHS
         ]
-        times = take_turns(repeated, max(3, self.rounds // 2))
+        times = take_turns(repeated, max(3, self.rounds // 2)).wall
         return [{"epochs": n, "train": spread(times[str(n)])} for n in EPOCHS]
 
 
@@ -136,7 +134,7 @@ def processes(config: Config, data_dir: Path | None, device: str, say: Say) -> d
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="mnist-fn-bench-") as folder:
         say("mnist-fn --help")
-        found["--help"] = _repeated(["--help"], folder, 7)
+        found["mnist-fn --help"] = _repeated(["--help"], folder, 7)
         for name in names():
             counter = itertools.count()
 
@@ -149,12 +147,31 @@ def processes(config: Config, data_dir: Path | None, device: str, say: Say) -> d
             if cold is None:
                 continue
             warm = [_process(train(), folder) for _ in range(5)]
-            found[f"train --backend {name}"] = {
+            found[f"mnist-fn train --backend {name}"] = {
                 "cold": cold["seconds"],
                 "warm": spread([one["seconds"] for one in warm if one]),
                 "peak_bytes": max(one["peak_bytes"] for one in warm if one),
             }
     return found
+
+
+def budgets(config: Config, data_dir: Path | None, say: Say) -> Iterator[tuple[str, Any]]:
+    """The two commands that have minutes to spend, once each: seconds, or why there are none."""
+    checkout = Path(__file__).resolve().parents[1]
+    ladder = [sys.executable, "-m", "cli.main", "parity", "--dataset", config.dataset]
+    ladder += ["--data-dir", str(data_dir)] if data_dir else []
+    commands = {"mnist-fn parity --level quick": ladder}
+    if (checkout / "Makefile").exists():
+        # in this environment, which has the test's tools or has not
+        tested = ["--old-file", f"{sys.prefix}/.tested", f"VENV={sys.prefix}", "test"]
+        commands["make test"] = ["make", "-C", str(checkout), *tested]
+    for name, command in commands.items():
+        say(name)
+        done = _launch(command, dict(os.environ))
+        if done is None:
+            yield name, "failed"
+        else:
+            yield name, {"warm": spread([done["seconds"]]), "peak_bytes": done["peak_bytes"]}
 
 
 def _repeated(arguments: list[str], folder: str, n: int) -> dict[str, Any]:
@@ -174,9 +191,17 @@ def _process(arguments: list[str], folder: str) -> dict[str, Any] | None:
         "MNIST_FN_DATA": os.environ.get("MNIST_FN_DATA") or _data_folder(),
     }
     environment.pop("JAX_COMPILATION_CACHE_DIR", None)
-    command = [sys.executable, "-c", _LAUNCHER, sys.executable, "-m", "cli.main", *arguments]
+    return _launch([sys.executable, "-m", "cli.main", *arguments], environment)
+
+
+def _launch(command: list[str], environment: dict[str, str]) -> dict[str, Any] | None:
+    """Run a command in a process of its own; None if it fails."""
     done = subprocess.run(  # noqa: S603 - our own command
-        command, env=environment, capture_output=True, text=True, check=False
+        [sys.executable, "-c", _LAUNCHER, *command],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     return json.loads(done.stdout) if done.returncode == 0 else None
 
@@ -198,8 +223,3 @@ def _data_folder() -> str:
     from mnist_fn.shared.data.sources import cache_dir
 
     return str(cache_dir() / "data")
-
-
-def load_average() -> list[float]:
-    """Of the machine, 1, 5 and 15 minutes: how quiet it was."""
-    return [float(np.round(value, 2)) for value in os.getloadavg()]

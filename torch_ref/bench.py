@@ -3,7 +3,9 @@
 import itertools
 import math
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +15,11 @@ from torch import nn
 
 from mnist_fn.shared.bench.timing import Contender
 from mnist_fn.shared.config import Config
-from mnist_fn.shared.data.datasets import Dataset, scale_pixels
+from mnist_fn.shared.data.datasets import Dataset, Split, scale_pixels
 from mnist_fn.shared.data.sources import FILES
 from mnist_fn.shared.streams import batch_order
 
 NOTEBOOK_ROUNDS = 3  # an epoch takes many seconds
-COMPILED_ROUNDS = 5
 
 
 def pick(device: str) -> torch.device:
@@ -56,34 +57,121 @@ def floor(config: Config, dataset: Dataset, device: str) -> Iterator[Contender]:
     yield Contender("torch/products", "its matrix products alone", run)
 
 
+Step = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+
+
 def loops(config: Config, dataset: Dataset, device: str) -> Iterator[Contender]:
-    """Plain PyTorch loops with the data in memory: fused Adam, and torch.compile besides."""
+    """The fastest PyTorch that we know to write, each as an epoch and the plain one with its test
+    evaluation too: data in memory, batches gathered into one buffer, the penalty as Adam's
+    `weight_decay` on the kernels alone, denormals flushed, nothing counted but the loss.
+    """
     where = pick(device)
-    images = torch.from_numpy(scale_pixels(dataset.train.images, config.dtype)).to(where)
-    labels = torch.from_numpy(dataset.train.labels.astype(np.int64)).to(where)
+    # A thread that flushes denormals before it computes has a team of threads that flush.
+    flushing = ThreadPoolExecutor(1, initializer=torch.set_flush_denormal, initargs=(True,))
+    images, labels = _on_device(config, dataset.train, where)
     order = torch.from_numpy(batch_order(0, 1, len(labels)).astype(np.int64)).to(where)
-    for compiled in (False, True):
-        model, optimizer = _model(config, dataset, where)
+    x, y = images[: config.batch_size].clone(), labels[: config.batch_size].clone()
 
-        def loss_of(x: Any, y: Any, model: Any = model) -> Any:
-            return _objective(model, config.l2, x, y)
+    def epoch(step: Step, ragged: Step) -> None:
+        total = torch.zeros((), device=where)
+        for batch in order.split(config.batch_size):
+            n = len(batch)
+            torch.index_select(images, 0, batch, out=x[:n])
+            torch.index_select(labels, 0, batch, out=y[:n])
+            total += (step if n == len(x) else ragged)(x[:n], y[:n])
+        math.isfinite(total.item())  # waits for the device
 
-        mode = "reduce-overhead" if where.type == "cuda" else None  # that is CUDA graphs
-        step = torch.compile(loss_of, mode=mode) if compiled else loss_of
+    def contender(name: str, what: str, step: Step, ragged: Step, rounds: int | None) -> Contender:
+        run = partial(epoch, step, ragged)
+        return Contender(name, what, lambda: flushing.submit(run).result(), rounds)
 
-        def run(step: Any = step, optimizer: Any = optimizer) -> None:
-            total = torch.zeros((), device=where)
-            for batch in order.split(config.batch_size):
-                optimizer.zero_grad()
-                loss = step(images[batch], labels[batch])
-                loss.backward()
-                optimizer.step()
-                total += loss.detach()
-            math.isfinite(total.item())  # waits for the device
+    model, eager = _eager_step(config, dataset, where)
+    yield contender("torch/loop", "the fastest eager loop, fused Adam", eager, eager, None)
+    pixels, _ = _on_device(config, dataset.test, where)
 
-        name = "torch/loop, compiled" if compiled else "torch/loop"
-        what = "in-memory loop, fused Adam" + (", torch.compile" if compiled else "")
-        yield Contender(name, what, run, COMPILED_ROUNDS if compiled else None)
+    def with_test() -> None:
+        epoch(eager, eager)
+        with torch.inference_mode():
+            model(pixels).argmax(1).cpu()
+
+    what = "the same and the test set, inference_mode"
+    yield Contender("torch/loop+test", what, lambda: flushing.submit(with_test).result())
+    whole = functional_step(config, dataset, where)
+    compiled = torch.compile(whole, dynamic=False)
+    what = "the whole step in one torch.compile"
+    yield contender("torch/loop, compiled", what, compiled, whole, None)
+    if where.type == "cuda":
+        _, eager = _eager_step(config, dataset, where, capturable=True)
+        graph = flushing.submit(_graphed, eager, x, y).result()
+        what = "the eager step as one CUDA graph"
+        yield contender("torch/loop, CUDA graph", what, graph, eager, None)
+
+
+def _eager_step(
+    config: Config, dataset: Dataset, where: torch.device, capturable: bool = False
+) -> tuple[nn.Module, Step]:
+    model = _model(config, dataset, where)
+    groups = [
+        {"params": [p for p in model.parameters() if p.ndim == 2], "weight_decay": 2 * config.l2},
+        {"params": [p for p in model.parameters() if p.ndim == 1]},
+    ]
+    adam = torch.optim.Adam(groups, lr=config.learning_rate, fused=True, capturable=capturable)
+
+    def step(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        adam.zero_grad()
+        loss = nn.functional.cross_entropy(model(x), y)
+        loss.backward()
+        adam.step()
+        return loss.detach()
+
+    return model, step
+
+
+def functional_step(config: Config, dataset: Dataset, where: torch.device) -> Step:
+    """A step that `torch.compile` takes as a whole: gradients by torch.func, Adam written out, so
+    that all of it is fused into one pass over weights and moments.
+    """
+    model = _model(config, dataset, where)
+    params = {name: tensor.detach() for name, tensor in model.named_parameters()}
+    mu, nu = ({n: torch.zeros_like(p) for n, p in params.items()} for _ in range(2))
+    count = torch.zeros((), device=where)
+
+    def loss_of(params: Any, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        return nn.functional.cross_entropy(torch.func.functional_call(model, params, (x,)), y)
+
+    @torch.no_grad()
+    def step(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        count.add_(1)
+        grads, loss = torch.func.grad_and_value(loss_of)(params, x, y)
+        first, second = 1 - 0.9**count, 1 - 0.999**count
+        for name, param in params.items():
+            grad = grads[name] + 2 * config.l2 * param if param.ndim == 2 else grads[name]
+            mu[name].lerp_(grad, 0.1)
+            nu[name].mul_(0.999).addcmul_(grad, grad, value=0.001)
+            size = config.learning_rate / first
+            param.sub_(size * mu[name] / ((nu[name] / second).sqrt() + 1e-8))
+        return loss
+
+    return step
+
+
+def _graphed(step: Step, x: torch.Tensor, y: torch.Tensor) -> Step:
+    """A step recorded as a CUDA graph and replayed: it reads x and y where they lie."""
+    side = torch.cuda.Stream()
+    side.wait_stream(torch.cuda.current_stream())
+    with torch.cuda.stream(side):
+        for _ in range(3):  # as PyTorch's notes on CUDA graphs ask for
+            step(x, y)
+    torch.cuda.current_stream().wait_stream(side)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        loss = step(x, y)
+
+    def replay(*_: torch.Tensor) -> torch.Tensor:
+        graph.replay()
+        return loss
+
+    return replay
 
 
 def notebook(config: Config, dataset: Dataset, device: str, folder: Path) -> Iterator[Contender]:
@@ -95,7 +183,8 @@ def notebook(config: Config, dataset: Dataset, device: str, folder: Path) -> Ite
     write_idx_files(dataset, folder / "MNIST" / "raw")
     train = datasets.MNIST(str(folder), train=True, transform=transforms.ToTensor())
     loader = DataLoader(train, batch_size=config.batch_size, shuffle=True)
-    model, optimizer = _model(config, dataset, where, fused=False)
+    model = _model(config, dataset, where)
+    optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
 
     def run() -> None:
         loss_sum = correct = 0.0
@@ -113,20 +202,19 @@ def notebook(config: Config, dataset: Dataset, device: str, folder: Path) -> Ite
     yield Contender("torch/notebook", "DataLoader, ToTensor, .item()", run, NOTEBOOK_ROUNDS)
 
 
-def _model(config: Config, dataset: Dataset, where: torch.device, fused: bool = True) -> Any:
+def _model(config: Config, dataset: Dataset, where: torch.device) -> nn.Module:
     sizes = (dataset.pixels, *config.hidden, dataset.classes)
     layers: list[nn.Module] = []
     for fan_in, fan_out in itertools.pairwise(sizes):
         layers += [nn.Linear(fan_in, fan_out), nn.ReLU()]
-    model = nn.Sequential(*layers[:-1]).to(where, getattr(torch, config.dtype))
-    optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate, fused=fused)
-    return model, optimizer
+    return nn.Sequential(*layers[:-1]).to(where, getattr(torch, config.dtype))
 
 
-def _objective(model: Any, l2: float, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    cross_entropy = nn.functional.cross_entropy(model(x), y)
-    squares = [(p**2).sum() for p in model.parameters() if p.ndim == 2]
-    return cross_entropy + l2 * torch.stack(squares).sum()
+def _on_device(
+    config: Config, split: Split, where: torch.device
+) -> tuple[torch.Tensor, torch.Tensor]:
+    images = torch.from_numpy(scale_pixels(split.images, config.dtype))
+    return images.to(where), torch.from_numpy(split.labels.astype(np.int64)).to(where)
 
 
 def write_idx_files(dataset: Dataset, folder: Path) -> None:

@@ -1,12 +1,15 @@
 """`mnist-fn bench`."""
 
+import os
 import tempfile
+import time
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from cli import options
+from mnist_fn.shared.bench.quiet import WINDOW, Others, limit, refuse_if_busy
 from mnist_fn.shared.errors import InputError
 
 
@@ -38,7 +41,8 @@ def command(
     """Measure an epoch against its arithmetic, PyTorch and the notebook; some minutes.
 
     Contenders take turns, so that what slows the machine slows all; ratios are taken round by
-    round. For numbers that last, nothing else should run.
+    round. --out is written only if other processes leave the machine alone: at the start and
+    while contenders take turns they may use a tenth of its cores.
     """
     from cli.output import print_json
     from mnist_fn.shared.data.datasets import load_for
@@ -55,14 +59,23 @@ def command(
         dataset=dataset,
     )
     loaded = load_for(config, data_dir)
-    document = _measure(config, loaded, data_dir, device, rounds, quick, only, trace)
     if out is not None:
-        from mnist_fn.shared.storage import write_sealed
-
-        write_sealed(out, document)
+        _wait_and_see(out)
+    document = _measure(config, loaded, data_dir, device, rounds, quick, only, trace)
     _show(document)
     if json:
         print_json(document)
+    if out is not None:  # last: what was measured is shown in any case
+        from mnist_fn.shared.storage import write_sealed
+
+        refuse_if_busy(out, document["others"]["cores"], "while contenders took turns")
+        write_sealed(out, document)
+
+
+def _wait_and_see(out: Path) -> None:
+    others = Others()
+    time.sleep(WINDOW)
+    refuse_if_busy(out, others.cores(), f"for {WINDOW:g} s before it began")
 
 
 def _measure(
@@ -87,18 +100,25 @@ def _measure(
 
     where = find_devices(device)[0]
     on_gpu = where.platform == "gpu"
-    load_before = measuring.load_average()
     found: dict[str, Any] = {}
     if not quick:  # first, while this process is small and idle
         found["processes"] = measuring.processes(config, data_dir, device, say)
     names = tuple(options.words(only))
     bench = measuring.Bench(config, dataset, device, rounds, say, names)
+    others = Others()
     with tempfile.TemporaryDirectory(prefix="mnist-fn-bench-") as folder:
-        times = bench.epochs(Path(folder))
+        turns = bench.epochs(Path(folder))
     if not quick:
         sweeps = bench.sweeps(on_gpu)
         found["sweeps"] = {name: timing.spread(values) for name, values in sweeps.items()}
         found["widths"], found["lengths"] = bench.widths(), bench.lengths()
+    cores = others.cores()
+    if not quick and not on_gpu:
+        for name, measured in measuring.budgets(config, data_dir, say):
+            if isinstance(measured, str):
+                bench.left_out[name] = measured
+            else:
+                found["processes"][name] = measured
     if trace is not None:
         from mnist_fn.bench import trace as profile
 
@@ -108,9 +128,9 @@ def _measure(
     if not on_gpu:
         bench.left_out["GPU"] = "no GPU that JAX sees; there: mnist-fn bench --device gpu"
     if quick:
-        bench.left_out["widths, lengths, sweeps, processes"] = "--quick"
+        bench.left_out["widths, lengths, sweeps, processes, make test, parity"] = "--quick"
     return bench_report.document(
-        times,
+        turns,
         config=config.to_dict(),
         examples=len(dataset.train),
         what=bench.what,
@@ -118,7 +138,7 @@ def _measure(
         device=describe(where),
         machine=machine(),
         versions=versions(),
-        load_average={"before": load_before, "after": measuring.load_average()},
+        others={"cores": cores, "of": os.cpu_count(), "limit": limit()},
         command=options.command_line(),
         **found,
     )

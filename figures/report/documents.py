@@ -134,9 +134,9 @@ def _bench(document: Document) -> list[Table]:
     goals = [
         [
             goal["name"],
-            f"{goal['sense']} {goal['goal']:g}",
+            "" if goal["goal"] is None else f"{goal['sense']} {goal['goal']:g}",
             f"{goal['ratio']['median']:.2f}",
-            "met" if goal["met"] else "not met",
+            {True: "met", False: "not met", None: ""}[goal["met"]],
         ]
         for goal in document["goals"]
         if "ratio" in goal

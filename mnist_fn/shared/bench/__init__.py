@@ -1,6 +1,6 @@
 """How long it takes: contenders in turn, their ratios, and what a document of them says.
 
-Others use `timing` (Contender, take_turns, spread) and `report`.
+Others use `timing` (Contender, take_turns, spread), `report` and `quiet`.
 """
 
-OPEN = ("timing", "report")
+OPEN = ("timing", "report", "quiet")

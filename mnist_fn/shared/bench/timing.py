@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -26,30 +26,38 @@ class Contender:
     rounds: int | None = None  # at most so many of them, where one takes long
 
 
+class Turns(NamedTuple):
+    """Seconds of each contender in each round."""
+
+    wall: dict[str, list[float]]
+    cpu: dict[str, list[float]]  # of all the process's threads: what others compute is not in it
+
+
 def take_turns(
     contenders: Sequence[Contender],
     rounds: int,
     warmup: int = 1,
     pause: float = PAUSE,
     say: Callable[[str], None] = lambda _: None,
-) -> dict[str, list[float]]:
+) -> Turns:
     """Seconds of each contender in each round, after `warmup` untimed rounds.
 
     Round after round, each in turn; the order is reversed in every other round, so that none
     always follows the same one.
     """
-    times: dict[str, list[float]] = {contender.name: [] for contender in contenders}
+    turns = Turns(*({contender.name: [] for contender in contenders} for _ in Turns._fields))
     for turn in range(-warmup, rounds):
         say(f"round {turn + 1} of {rounds}" if turn >= 0 else "warming up")
         for contender in contenders[:: 1 if turn % 2 == 0 else -1]:
             if turn >= (contender.rounds or rounds):
                 continue
             time.sleep(pause)
-            started = time.perf_counter()
+            wall, cpu = time.perf_counter(), time.process_time()
             contender.run()
             if turn >= 0:
-                times[contender.name].append(time.perf_counter() - started)
-    return times
+                turns.cpu[contender.name].append(time.process_time() - cpu)
+                turns.wall[contender.name].append(time.perf_counter() - wall)
+    return turns
 
 
 def spread(values: Sequence[float]) -> dict[str, Any]:
@@ -64,10 +72,21 @@ def spread(values: Sequence[float]) -> dict[str, Any]:
     }
 
 
-def ratio(times: dict[str, list[float]], one: str, other: str) -> dict[str, Any]:
-    """`one` over `other`, round by round: what slowed a round slowed both."""
-    pairs = zip(times[one], times[other], strict=False)
-    return spread([a / b for a, b in pairs])
+def ratio(times: dict[str, list[float]], one: str, *others: str) -> dict[str, Any]:
+    """`one` over the sum of others, round by round: what slowed a round slowed all.
+
+    Only rounds that all have: some contenders have fewer.
+    """
+    rounds = zip(times[one], *(times[other] for other in others), strict=False)
+    return spread([a / sum(rest) for a, *rest in rounds])
+
+
+def fastest(times: dict[str, list[float]], names: Sequence[str]) -> str | None:
+    """The one of these that takes the least, in the rounds that all of them have."""
+    there = [name for name in names if times.get(name)]
+    rounds = min((len(times[name]) for name in there), default=0)
+    paired = {name: times[name][:rounds] for name in there}
+    return min(there, key=lambda name: ratio(paired, name, there[0])["median"], default=None)
 
 
 def backend_contenders(

@@ -151,8 +151,8 @@ def bitwise(what: str, differences: list[Difference]) -> list[Check]:
 def sums(pair: Pair, what: str, difference: Difference) -> Check:
     """A check on sums of many products: a share of the tensor's largest entry."""
     return Check(what, difference, pair.tolerance, "relative",
-                 f"sums of {pair.longest_sum} terms in another order: {SUM_FACTOR}·√n eps of the "
-                 "largest entry")  # fmt: skip
+                 f"sums in another order: {SUM_FACTOR}·√{pair.longest_sum} eps of the largest "
+                 "entry")  # fmt: skip
 
 
 def sum_bound(n: int, dtype: str) -> float:

@@ -1,0 +1,58 @@
+"""How busy a machine is besides ourselves: a time taken beside others' work says little."""
+
+import contextlib
+import os
+import time
+
+from mnist_fn.shared.errors import InputError
+
+LIMIT = 0.1  # of the machine's cores
+WINDOW = 5.0  # seconds
+
+
+class Others:
+    """What everything but this process and its children computes, from now on.
+
+    Counted is what the processors did (a virtual machine's stolen time too), less what we and our
+    children used.
+    """
+
+    def __init__(self) -> None:
+        self._started, self._used = time.monotonic(), _used_by_others()
+
+    def cores(self) -> float:
+        """Cores in use by others since then, on average."""
+        used = _used_by_others() - self._used
+        return max(0.0, used / (time.monotonic() - self._started))
+
+
+def limit() -> float:
+    """Cores that others may use where times are taken to be kept."""
+    return LIMIT * (os.cpu_count() or 1)
+
+
+def refuse_if_busy(out: object, cores: float, when: str) -> None:
+    """Whether times may be kept as `out`, with `cores` in use by others `when`.
+
+    Raises:
+        InputError: more than `limit()` are in use.
+    """
+    if cores > limit():
+        raise InputError(
+            f"--out {out}: not written: {when} other processes used {cores:.2f} of "
+            f"{os.cpu_count()} cores (limit {limit():.2f}); measure on a quiet machine"
+        )
+
+
+def _used_by_others() -> float:
+    """CPU seconds since the start of the machine."""
+    import psutil
+
+    idle = {"idle", "iowait", "guest", "guest_nice"}  # a guest's time is in `user` already
+    all_used = psutil.cpu_times()._asdict().items()
+    used = sum(seconds for kind, seconds in all_used if kind not in idle)
+    own = sum(os.times()[:4])  # with the children that have ended
+    for child in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):  # it has ended meanwhile
+            own += sum(child.cpu_times()[:4])
+    return used - own
