@@ -23,10 +23,10 @@ touches less. `--out` is refused if others use more than a tenth of the machine'
 begins or while contenders take turns. Compilation is not in an epoch's time; whole commands are
 below.
 
-There are two floors: the matrix products of the epoch alone, in the faster of the two libraries, and
-these with the least traffic that Adam needs, which is to read weights, both moments and gradients and
-to write the first three. The distance to the second is what could still be had. The contenders with
-something left out (`jax/no ...`) are the profile of what lies between.
+There are two floors: the matrix products of the epoch alone, in the faster of the two libraries,
+and these with the least traffic that Adam needs, which is to read weights, both moments and
+gradients and to write the first three. The distance to the second is what could still be had. The
+contenders with something left out (`jax/no ...`) are the profile of what lies between.
 
 The PyTorch loops are the fastest that we know to write, not what a tutorial has: data in memory,
 each batch gathered into one buffer (`index_select(out=...)`), the penalty as Adam's
@@ -44,10 +44,10 @@ To measure anew, on a machine that does nothing else:
         --precision float32,tf32 --out runs-gpu                        # what TF32 costs
     python docs/make/make_performance.py
 
-What lies above the floor, and what did not help. XLA makes one loop of each of Adam's three results.
-Each of these was measured beside the epoch as it is, in 9 paired rounds of 20,000 examples, in CPU
-seconds on one core of a *busy* machine (AMD EPYC with AVX-512, jax 0.10.2, batch 200, 512 units), so
-a percent or so is noise:
+What lies above the floor, and what did not help. XLA makes one loop of each of Adam's three
+results. Each of these was measured beside the epoch as it is, in 9 paired rounds of 20,000
+examples, in CPU seconds on one core of a *busy* machine (AMD EPYC with AVX-512, jax 0.10.2, batch
+200, 512 units), so a percent or so is noise:
 
 | tried | of the epoch's time | bits |
 |---|---:|---|
@@ -58,10 +58,10 @@ a percent or so is noise:
 | all weights and moments in one flat buffer each | 1.048 | others (2e-6) |
 | (plain gradient descent: without Adam altogether) | 0.919 | |
 
-None is kept. The scan's carry is donated already and updated where it lies. Without gain were before:
-an unrolled scan (2, 4 steps), gathering the epoch's examples at once, updating Adam in blocks that
-fit the cache, XNNPACK, oneDNN and YNNPACK products, XLA's other CPU scheduler. Vectors as wide as
-AVX-512 has do help, and are used.
+None is kept. The scan's carry is donated already and updated where it lies. Without gain were
+before: an unrolled scan (2, 4 steps), gathering the epoch's examples at once, updating Adam in
+blocks that fit the cache, XNNPACK, oneDNN and YNNPACK products, XLA's other CPU scheduler. Vectors
+as wide as AVX-512 has do help, and are used.
 
 Compiled programs and decompressed data are kept in the user's cache folder, which is why a second
 start is faster; `MNIST_FN_CACHE=off` switches that off, and a folder that can't be written is done
