@@ -13,7 +13,7 @@ KINDS = {
     "frameworks": 0,
     "ulp twin": 1,
     "renumbered twin": 2,
-    "renumbered twin with β₂ rounded": 3,
+    "β₂-rounded twin": 3,
 }
 
 
@@ -46,9 +46,10 @@ def plot(records: Sequence[dict[str, Any]], ax: style.Panels | None = None) -> s
     first = records[0]["tracks"][0]["name"]
     names = {"frameworks": first, "ulp twin": "twins: one weight moved by one ulp",
              "renumbered twin": "twins: sums in another order",
-             "renumbered twin with β₂ rounded": "twins: and with β₂ rounded"}  # fmt: skip
-    handles = [Line2D([], [], color=colours[KINDS[kind]], label=name) for kind, name in
-               names.items()]  # fmt: skip
+             "β₂-rounded twin": "twins: that, and β₂ rounded"}  # fmt: skip
+    there = {track["kind"] for record in records for track in record["tracks"]}
+    handles = [Line2D([], [], color=colours[KINDS[kind]], label=name)
+               for kind, name in names.items() if kind in there]  # fmt: skip
     figure.legend(handles=handles, loc="outside lower center", ncols=2)
     return figure
 

@@ -10,6 +10,7 @@ import statistics
 import sys
 from pathlib import Path
 
+import make_parity
 import make_study
 from pages import EVIDENCE, ROOT, renew
 
@@ -67,16 +68,23 @@ def table(evidence: dict) -> str:
     count, found = len(evidence["runs"]) // 2, evidence["versions"]
     lines += [
         "",
-        f"Mean ± sd over {count} seeds, 100 epochs each; {evidence['machine']}; "
+        f"Mean ± sd over {count} seeds, 100 epochs each, which took {_range(evidence)} s a run; "
+        f"{evidence['machine']}; "
         f"jax {found['jax']}, Python {found['python']}. `{evidence['command']}`",
     ]
     return "\n".join(lines)
 
 
+def _range(evidence: dict) -> str:
+    """Seconds of the runs, from the shortest to the longest, and their median."""
+    seconds = [run["seconds"] for run in evidence["runs"]]
+    return f"{min(seconds):.0f} to {max(seconds):.0f} (median {statistics.median(seconds):.0f})"
+
+
 def sections(evidence: dict) -> dict[str, str]:
     """What stands between the README's markers, by name."""
     study = make_study.headline(make_study.document(make_study.all_evidence()))
-    return {"results": table(evidence), "study": study}
+    return {"results": table(evidence), "study": study, "exceptions": make_parity.exceptions()}
 
 
 if __name__ == "__main__":

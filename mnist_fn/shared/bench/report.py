@@ -157,15 +157,21 @@ def scaling_lines(document: dict[str, Any]) -> list[str]:
     lines = ["| width | epoch [s] | floor [s] | ratio |", "|---:|---:|---:|---:|"]
     for row in document.get("widths", []):
         lines.append(
-            f"| {row['width']} | {row['epoch']['median']:.3f} | {row['floor']['median']:.3f} | "
+            f"| {row['width']} | {_ranged(row['epoch'])} | {_ranged(row['floor'])} | "
             f"{row['ratio']['median']:.2f} |"
         )
     lines += ["", "| epochs | seconds | seconds an epoch |", "|---:|---:|---:|"]
     for row in document.get("lengths", []):
-        median = row["train"]["median"]
-        lines.append(f"| {row['epochs']} | {median:.3f} | {median / row['epochs']:.3f} |")
+        each = _ranged(row["train"], row["epochs"])
+        lines.append(f"| {row['epochs']} | {row['train']['median']:.3f} | {each} |")
     lines += ["", "| models at once | seconds an epoch | seconds a model |", "|---:|---:|---:|"]
     for name, one in document.get("sweeps", {}).items():
         models = int(name.rpartition(" ")[2])
-        lines.append(f"| {models} | {one['median']:.3f} | {one['median'] / models:.3f} |")
+        lines.append(f"| {models} | {one['median']:.3f} | {_ranged(one, models)} |")
     return lines
+
+
+def _ranged(one: dict[str, Any], shared: int = 1) -> str:
+    """Median and quartiles of some seconds, divided among so many."""
+    median, low, high = (value / shared for value in (one["median"], *one["quartiles"]))
+    return f"{median:.3f} ({low:.3f} to {high:.3f})"

@@ -27,7 +27,7 @@ STEPS_BETWEEN = 30
 # The claim: the frameworks part no more than so many times sooner than the soonest twin.
 FACTOR = 2.0
 NULL = ("ulp twin", "renumbered twin")  # nothing but arithmetic differs
-NAMED = "renumbered twin with β₂ rounded"  # and one known difference of the frameworks
+NAMED = "β₂-rounded twin"  # and one known difference of the frameworks
 
 
 @dataclass
@@ -105,7 +105,7 @@ def claims(tracks: list[Track], steps: list[int]) -> list[dict[str, Any]]:
     kinds = {"twin": others}
     null = [track for track in others if track.kind in NULL]
     if len(null) < len(others):
-        kinds["twin with arithmetic's differences alone"] = null
+        kinds["null twin"] = null
     for track in others:
         kinds.setdefault(track.kind, []).append(track)
     return [_claim(kind, steps, frameworks, twins) for kind, twins in kinds.items()]
