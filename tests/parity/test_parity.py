@@ -245,3 +245,19 @@ def test_bad_input_is_one_line(command):
 def test_a_backend_without_float32_says_so(digits, arbiter):
     with pytest.raises(InputError, match="numpy backend has float64 only"):
         ladder(digits, arbiter, "jax", precision="float32")
+
+
+@pytest.mark.parametrize(
+    ("level", "epochs", "words"),
+    [("quick", 3, "--epochs: for --level horizon"), ("horizon", 0, "--epochs 0: must be between")],
+)
+def test_epochs_are_the_horizons(level, epochs, words):
+    with pytest.raises(InputError, match=words):
+        make_plan(level, ("jax", "torch"), ("cpu",), epochs=epochs)
+
+
+def test_a_horizon_is_as_long_as_chaos_takes_or_as_is_asked():
+    own = make_plan("horizon", ("jax", "torch"), ("cpu",)).horizons()
+    assert {c.precision: c.epochs for _, c in own} == {"float64": 100, "float32": 10}
+    asked = make_plan("horizon", ("jax", "torch"), ("cpu",), epochs=2).horizons()
+    assert {config.epochs for _, config in asked} == {2}
