@@ -154,7 +154,7 @@ def not_found(name: str, data_dir: Path | None) -> str:
         )
     if name not in DATASETS and data_dir is None:
         return (
-            f"--dataset {name}: must be one of {', '.join(DATASETS)}, or what the names of files "
+            f"--dataset {name!r}: must be one of {', '.join(DATASETS)}, or what the names of files "
             f"in --data-dir begin with; {files} are not in {where}"
         )
     return (
