@@ -5,8 +5,16 @@ import pytest
 from mnist_fn.porting import check_port
 from tests.support.port_defaults import DEFAULTS
 
+QUICK = ("LayerNorm's ε", "SAME of a strided one", "clipping by norm", "squared error")
 
-@pytest.mark.parametrize("default", DEFAULTS, ids=[one.topic for one in DEFAULTS])
+
+@pytest.mark.parametrize(
+    "default",
+    [
+        pytest.param(one, id=one.topic, marks=[] if one.topic in QUICK else [pytest.mark.long])
+        for one in DEFAULTS
+    ],
+)
 def test_a_default_is_found_and_named(default):
     verdict = check_port(*default.sides(), steps=3)
     if not default.rung:

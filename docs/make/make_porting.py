@@ -1,0 +1,169 @@
+"""Write what docs/porting.md has of the ladder itself, and the notebook of the same.
+
+    python docs/make/make_porting.py
+
+The worked example is `FILE`: a CNN, and its port with four mistakes that people make. After each
+verdict one line is mended, as it says. The table of defaults is tests/support/port_defaults.py.
+"""
+
+import json
+import re
+import runpy
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from pages import DOCS, renew
+
+from tests.support.port_defaults import DEFAULTS
+
+PAGE, NOTEBOOK = DOCS / "porting.md", DOCS / "notebooks" / "porting.ipynb"
+
+FILE = """import flax.linen as nn
+import numpy as np
+import optax
+import torch
+
+from mnist_fn.porting import FlaxSide
+from torch_ref.porting import TorchSide
+
+
+class Reference(torch.nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = torch.nn.Conv2d(1, 8, 3, stride=2, padding=1)
+        self.norm = torch.nn.LayerNorm(32)
+        self.inner, self.head = torch.nn.Linear(8 * 7 * 7, 32), torch.nn.Linear(32, 10)
+
+    def forward(self, x):
+        x = torch.relu(self.conv(x)).flatten(1)
+        return self.head(torch.nn.functional.gelu(self.norm(self.inner(x))))
+
+
+class Port(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        x = nn.relu(nn.Conv(8, (3, 3), strides=2, name="conv")(x))
+        x = x.reshape(len(x), -1)
+        x = nn.LayerNorm(name="norm", epsilon=1e-5)(nn.Dense(32, name="inner")(x))
+        return nn.Dense(10, name="head")(nn.gelu(x))
+
+
+def loss(logits, labels):
+    return optax.softmax_cross_entropy_with_integer_labels(logits, labels).mean()
+
+
+torch.manual_seed(0)
+rng = np.random.default_rng(0)
+batches = [(rng.normal(size=(16, 1, 14, 14)), rng.integers(0, 10, 16)) for _ in range(4)]
+reference = TorchSide(
+    Reference(),
+    loss=torch.nn.functional.cross_entropy,
+    optimizer=lambda parameters: torch.optim.Adam(parameters, 1e-3, weight_decay=1e-3),
+)
+port = FlaxSide(Port(), loss=loss, optimizer=optax.adamw(1e-3, weight_decay=1e-3))
+"""
+# what is mended after each verdict: (the line as it is, as it should be)
+MENDED = [
+    ('nn.Conv(8, (3, 3), strides=2, name="conv")',
+     'nn.Conv(8, (3, 3), strides=2, padding=1, name="conv")'),
+    ("x = x.reshape(len(x), -1)", "x = x.transpose(0, 3, 1, 2).reshape(len(x), -1)"),
+    ("nn.gelu(x)", "nn.gelu(x, approximate=False)"),
+    ("optax.adamw(1e-3, weight_decay=1e-3)",
+     "optax.chain(optax.add_decayed_weights(1e-3), optax.adam(1e-3))"),
+]  # fmt: skip
+
+
+def files() -> list[str]:
+    """The example as it is before each verdict; the last is right."""
+    made = [FILE]
+    for wrong, right in MENDED:
+        assert made[-1].count(wrong) == 1, wrong
+        made.append(made[-1].replace(wrong, right))
+    return made
+
+
+def verdicts() -> list[Any]:
+    """The verdict on each."""
+    from mnist_fn.porting import check_port
+
+    found = []
+    with tempfile.TemporaryDirectory() as folder:
+        for text in files():
+            path = Path(folder) / "my_port.py"
+            path.write_text(text)
+            names = runpy.run_path(str(path))
+            found.append(check_port(names["reference"], names["port"], names["batches"]))
+    return found
+
+
+def sections(found: list[Any]) -> dict[str, str]:
+    """What stands between the page's markers."""
+    parts = [f"```python\n{FILE}```\n\n    mnist-fn port my_port.py\n"]
+    for i, verdict in enumerate(found):
+        parts.append(f"```\n{verdict.text}\n```\n")
+        if i < len(MENDED):
+            wrong, right = MENDED[i]
+            parts.append(f"`{wrong}` becomes `{right}`. Then:\n")
+    rows = [
+        "| topic | PyTorch | JAX, Flax, Optax | write | found at |",
+        "| --- | --- | --- | --- | --- |",
+        *(f"| {one.topic} | {one.pytorch} | {one.jax} | {one.write} | {one.rung or 'a note'} |"
+          for one in DEFAULTS),
+    ]  # fmt: skip
+    return {"example": "\n".join(parts).rstrip(), "defaults": "\n".join(rows)}
+
+
+def without_rounding(text: str) -> str:
+    """The text with figures of rounding, which another processor has otherwise, left out."""
+    text = re.sub(r"\d(\.\d+)?e-1[0-9]", "tiny", text)
+    # which of many that are all rounding comes nearest to its bound
+    text = re.sub(r"(ok    .*? allowed), .*?; (\d+ compared)", r"\1; \2", text)
+    text = re.sub(r" \(next best: .*\)", "", text)
+    return re.sub(r"-?\d+\.\d{3,}", "number", text)
+
+
+def notebook() -> Any:
+    """The example as cells: the file, a verdict, and each line mended by the reader's hand."""
+    v4 = nbformat.v4
+    cells = [
+        v4.new_markdown_cell(
+            "# From a wrong port to a right one\n\nA CNN in PyTorch and its port to Flax, with "
+            "four mistakes that people make. Each verdict names the first; the next cell mends it. "
+            "[docs/porting.md](../porting.md) explains what is read here."
+        ),
+        v4.new_code_cell(FILE),
+        v4.new_code_cell(
+            "from mnist_fn.porting import check_port\n\n"
+            "verdict = check_port(reference, port, batches)\nprint(verdict.text)"
+        ),
+    ]
+    before = FILE
+    for text in files()[1:]:
+        changed = _changed(before, text)
+        cells.append(v4.new_markdown_cell(f"Mended as it says: `{changed[0]}`."))
+        cells.append(v4.new_code_cell(
+            f"{changed[1]}\nverdict = check_port(reference, port, batches)\nprint(verdict.text)"
+        ))  # fmt: skip
+        before = text
+    cells.append(v4.new_code_cell("verdict.assert_passed()"))
+    for i, cell in enumerate(cells):
+        cell["id"] = f"cell-{i}"
+    kernel = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
+    return v4.new_notebook(cells=cells, metadata=kernel)
+
+
+def _changed(before: str, after: str) -> tuple[str, str]:
+    """(the line that changed, the class or statement to run again)."""
+    old, new = before.splitlines(), after.splitlines()
+    (line,) = (b for a, b in zip(old, new, strict=True) if a != b)
+    side = next(text for text in reversed(new) if text.startswith("port = "))
+    start, end = new.index("class Port(nn.Module):"), new.index("def loss(logits, labels):")
+    model = "\n".join(new[start:end]).rstrip() + "\n\n\n"
+    return line.strip(), ("" if line == side else model) + side
+
+
+if __name__ == "__main__":
+    PAGE.write_text(renew(PAGE.read_text(), sections(verdicts())))
+    NOTEBOOK.write_text(json.dumps(notebook(), indent=1, ensure_ascii=False) + "\n")

@@ -1,0 +1,48 @@
+"""docs/porting.md says what the ladder says, and its notebook runs."""
+
+import re
+
+import make_porting
+import nbformat
+import pytest
+from nbclient import NotebookClient
+from pages import renew
+
+PAGE = make_porting.PAGE.read_text()
+
+
+def test_the_table_has_a_row_for_each_default():
+    table = make_porting.sections([])["defaults"]
+    assert table in PAGE
+    assert PAGE.count("found at") == 1
+
+
+@pytest.mark.long
+def test_the_worked_example_is_what_the_ladder_says():
+    found = make_porting.verdicts()
+    assert [verdict.passed for verdict in found] == [False] * 4 + [True]
+    made = renew(PAGE, make_porting.sections(found))
+    assert make_porting.without_rounding(made) == make_porting.without_rounding(PAGE)
+    assert make_porting.without_rounding(PAGE.replace("gelu by tanh", "silu")) != (
+        make_porting.without_rounding(PAGE)
+    )
+
+
+def test_the_notebook_is_what_its_script_makes():
+    assert nbformat.read(make_porting.NOTEBOOK, 4) == make_porting.notebook()
+
+
+@pytest.mark.long
+def test_the_notebook_runs(tmp_path):
+    notebook = nbformat.read(make_porting.NOTEBOOK, 4)
+    resources = {"metadata": {"path": str(make_porting.DOCS.parent)}}
+    NotebookClient(notebook, timeout=300, resources=resources).execute()
+    said = [
+        "".join(output.get("text", "") for output in cell.outputs)
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+    ]
+    verdicts = [text for text in said if re.search("parts from|computes what", text)]
+    assert len(verdicts) == 5
+    assert "gelu by tanh" in verdicts[2]
+    assert verdicts[-1].startswith("Flax computes what PyTorch does")
