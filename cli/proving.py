@@ -64,6 +64,7 @@ def prove(
     else:
         found = levels.climb_all(plan, dataset, _show_name, _show_rung)
         passed = all(ladder["passed"] for ladder in found)
+        _show_limits(plan, found)
         _show_failures(found)
     kind = plan.level if plan.level in ("statistics", "horizon") else "ladders"
     return {
@@ -125,18 +126,70 @@ def _show_rung(rung: Rung) -> None:
 
 
 def _show_failures(ladders: list[dict[str, Any]]) -> None:
-    for ladder in ladders:
-        if not ladder["passed"]:
-            rung = ladder["rungs"][-1]
-            worst = rung["worst"]
-            name = ", ".join(ladder[part] for part in ("model", "optimizer", "precision"))
-            console.print(
-                f"\n{name}: first parts at {rung['rung']}: {worst['what']}: "
-                f"{float(worst['left']):.17g} against {float(worst['right']):.17g} "
-                f"({worst['where']})",
-                soft_wrap=True,
-                markup=False,
-            )
+    """The cause of each failure in a sentence, once for all ladders that have it; then numbers."""
+    failed = [ladder for ladder in ladders if not ladder["passed"]]
+    causes: dict[str, list[str]] = {}
+    for ladder in failed:
+        diagnosis = ladder["diagnosis"]
+        said = "; ".join(f"{one['side']}: {_cause(one)}" for one in diagnosis["found"])
+        causes.setdefault(said or diagnosis["sentence"], []).append(_name(ladder))
+    for said, names in causes.items():
+        _say(f"\nWhy: {said} (in {'; '.join(names)})", style="bold")
+    for ladder in failed:
+        for one in ladder["diagnosis"]["found"]:
+            at = f" from {one['from']}" if one["from"] else ""
+            _say(f"\n{_name(ladder)}: {one['side']}{at}: {one['sentence']}")
+        _show_figures(ladder)
+
+
+def _cause(one: dict[str, Any]) -> str:
+    """What a side does, without the numbers that say so."""
+    if one["causes"]:
+        return ", or ".join(cause["text"] for cause in one["causes"])
+    return f"{one['of']} part, and no single change explains it: {one['pattern']}"
+
+
+def _name(ladder: dict[str, Any]) -> str:
+    return ", ".join(ladder[part] for part in ("model", "optimizer", "precision"))
+
+
+def _show_figures(ladder: dict[str, Any]) -> None:
+    """Every check of the failed rung that parts, in the order of the network, and what held."""
+    rung = ladder["rungs"][-1]
+    worst = rung["worst"]
+    _say(
+        f"\n{_name(ladder)}: first parts at {rung['rung']}: {worst['what']}: "
+        f"{float(worst['left']):.17g} against {float(worst['right']):.17g} ({worst['where']})"
+    )
+    parted = [check for check in rung["checks"] if not check["passed"]]
+    for check in parted:
+        figure = float(check[check["measure"]])
+        _say(f"  {figure:.1e} {check['measure']}, bound {float(check['tolerance']):.1e}: "
+             f"{check['what']}")  # fmt: skip
+    held = [check["what"].partition("[")[0] for check in rung["checks"] if check["passed"]]
+    if held:
+        more = f" and {len(held) - 8} more" if len(held) > 8 else ""
+        _say(f"  held: {'; '.join(held[:8])}{more}", style="dim")
+    above = ladder["diagnosis"]["next_rung"]
+    if above:
+        parted = [check["what"] for check in above["checks"] if not check["passed"]]
+        _say(f"  {above['rung']}, the rung above: "
+             + (f"{len(parted)} of {len(above['checks'])} part: {'; '.join(parted[:6])}"
+                if parted else "holds"), style="dim")  # fmt: skip
+
+
+def _show_limits(plan: Plan, ladders: list[dict[str, Any]]) -> None:
+    """What a pass does not say."""
+    if "float64" not in plan.precisions and all(ladder["passed"] for ladder in ladders):
+        _say("float32 alone: gross errors would have been seen, and no others; the tight gate is "
+             "--precision float64")  # fmt: skip
+    missing = [name for name in levels.OPTIMIZERS if name not in plan.optimizers]
+    if missing:
+        _say(f"not climbed: {', '.join(missing)} (--optimizer {','.join(levels.OPTIMIZERS)})")
+
+
+def _say(text: str, style: str = "") -> None:
+    console.print(text, style=style, soft_wrap=True, markup=False)
 
 
 def _horizons(plan: Plan, dataset: Dataset) -> list[dict[str, Any]]:

@@ -41,8 +41,12 @@ def where(document: dict[str, Any]) -> str:
 def bugs() -> str:
     from tests.support.porting_bugs import BUGS
 
-    rows = [[bug.name, "PyTorch" if "torch" in bug.place else "JAX", bug.rung] for bug in BUGS]
-    return markdown((["bug", "injected into", "found at"], rows))
+    rows = [
+        [bug.name, "PyTorch" if "torch" in bug.place else "JAX", bug.rung,
+         bug.named.replace("|", "\\|") or "no name: a pattern"]
+        for bug in BUGS
+    ]  # fmt: skip
+    return markdown((["bug", "injected into", "found at", "named as"], rows))
 
 
 def gate(level: str) -> str:
@@ -51,17 +55,20 @@ def gate(level: str) -> str:
     if document is None:
         return f"*Not measured yet: `mnist-fn parity --level {level} --out docs/evidence`.*"
     rows = []
+    # evidence of before a rung was thought of has no figure of it
+    there = {rung["rung"] for ladder in document["ladders"] for rung in ladder["rungs"]}
+    shown = [name for name in RUNGS[1:-1] if name in there]
     for ladder in document["ladders"]:
         found = {rung["rung"]: rung["worst"] for rung in ladder["rungs"]}
         figures = [f"{float(found[name][found[name]['measure']]):.1e}" if name in found else ""
-                   for name in RUNGS[1:-1]]  # fmt: skip
+                   for name in shown]  # fmt: skip
         end = found.get("predictions")
         rows.append(
             [ladder["model"], ladder["optimizer"], ladder["precision"], f"{ladder['steps']:,}",
              *figures, f"{float(end['absolute']):.0f}" if end else "",
              "holds" if ladder["passed"] else f"parts at {ladder['rungs'][-1]['rung']}"]
         )  # fmt: skip
-    head = ["model", "optimizer", "precision", "steps", *RUNGS[1:-1], "predictions", "verdict"]
+    head = ["model", "optimizer", "precision", "steps", *shown, "predictions", "verdict"]
     return markdown((head, rows)) + "\n\n" + where(document)
 
 

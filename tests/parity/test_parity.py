@@ -16,9 +16,10 @@ from mnist_fn import Config, InputError
 from mnist_fn.shared import backend as backends
 from mnist_fn.shared.parity.checks import Pair
 from mnist_fn.shared.parity.compare import compare, compare_trees
-from mnist_fn.shared.parity.ladder import RUNGS, climb
+from mnist_fn.shared.parity.ladder import RUNGS, climb, why
 from mnist_fn.shared.parity.levels import OPTIMIZERS, make_plan
 from mnist_fn.shared.parity.trajectory import differing_predictions
+from tests.support.harmless_rewrites import REWRITES
 from tests.support.porting_bugs import BUGS
 from torch_ref.weights import from_state_dict
 
@@ -75,29 +76,73 @@ def test_the_arbiter_climbs_with_either(digits, arbiter, other, optimizer):
     holds(ladder(digits, arbiter, other, hidden=hidden, **OPTIMIZERS[optimizer]))
 
 
-@pytest.mark.parametrize("bug", BUGS, ids=[bug.name for bug in BUGS])
-def test_a_porting_bug_is_found_at_its_rung(digits, arbiter, monkeypatch, bug):
-    """And the arbiter parts from the one that has it at the same rung: it says who is right."""
-    broken = "torch" if "torch" in bug.place else "jax"
-    made = backends.find("jax") if broken == "jax" else kept_jax
+def broken_pair(bug, data, monkeypatch, left=None):
+    """The pair with the bug in one backend."""
+    side = "torch" if "torch" in bug.place else "jax"
     for place, change in ((bug.place, bug.change), *bug.changes):
         monkeypatch.setattr(place, change)
-    config = Config(dataset="digits", hidden=(16, 8), l2=1e-3, precision="float64")
-    for left in (made, backends.find(arbiter)):
-        right = backends.find(broken if left is not made else "torch")
-        *_, last = climb(Pair(left, right, config, digits), steps=48)
-        assert not last.passed, f"{bug.name} was not noticed"
-        assert last.name == bug.rung, last.to_dict()
+    made = left or (backends.find("jax") if side == "jax" else kept_jax)
+    return Pair(made, backends.find(side if left else "torch"), bug.config, data)
 
 
-def test_twenty_bugs_or_more_on_every_rung():
-    assert len(BUGS) >= 20
+# one of each rung and kind; all of them are the long test's
+QUICK = (
+    "biases start at 0", "mean/std normalization", "batch order off by one", "temperature 2",
+    "leaky ReLU", "SiLU for ReLU", "label smoothing left on", "λ/2", "ReLU′(0) = 1",
+    "decoupled for coupled decay", "ε = 1e-7", "the biases' learning rate × 1.5",
+    "clipping at norm 0.1", "step count lost on resume",
+)  # fmt: skip
+
+
+def quick_or_long(things, quick):
+    return [
+        pytest.param(one, id=one.name, marks=() if one.name in quick else pytest.mark.long)
+        for one in things
+    ]
+
+
+@pytest.mark.parametrize("bug", quick_or_long(BUGS, QUICK))
+def test_a_porting_bug_is_found_at_its_rung_and_named(digits, monkeypatch, bug):
+    pair = broken_pair(bug, digits, monkeypatch)
+    *_, last = climb(pair, steps=48)
+    assert not last.passed, f"{bug.name} was not noticed"
+    assert last.name == bug.rung, last.to_dict()
+    found = why(pair, last)
+    if bug.named:
+        assert bug.named in found.cause, found.sentence
+    else:
+        assert not found.cause, found.sentence
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("bug", BUGS, ids=[bug.name for bug in BUGS])
+def test_the_arbiter_parts_from_the_broken_one_at_the_same_rung(digits, arbiter, monkeypatch, bug):
+    """It shares no code with either, so it says who is right."""
+    *_, last = climb(broken_pair(bug, digits, monkeypatch, backends.find(arbiter)), steps=48)
+    assert (last.passed, last.name) == (False, bug.rung), last.to_dict()
+
+
+def test_sixty_bugs_or_more_on_every_rung_and_nearly_all_have_a_name():
+    assert len(BUGS) >= 60
     assert len({bug.name for bug in BUGS}) == len(BUGS)
     assert {bug.rung for bug in BUGS} == set(RUNGS)
+    assert sum(not bug.named for bug in BUGS) <= 3
+
+
+QUICK_REWRITES = ("products in two halves", "Adam with its corrections folded")
+
+
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("rewrite", quick_or_long(REWRITES, QUICK_REWRITES))
+def test_a_harmless_rewrite_is_no_alarm(digits, monkeypatch, rewrite, precision):
+    config = Config(dataset="digits", hidden=(16, 8), l2=1e-3, precision=precision)
+    left = backends.find("jax") if rewrite.name.startswith("JAX") else kept_jax
+    monkeypatch.setattr(rewrite.place, rewrite.change)
+    holds(list(climb(Pair(left, backends.find("torch"), config, digits), steps=48)))
 
 
 def test_a_failing_trajectory_names_step_tensor_and_index(digits, monkeypatch):
-    (bug,) = (bug for bug in BUGS if bug.rung == "trajectory")
+    bug = next(bug for bug in BUGS if bug.rung == "trajectory")
     monkeypatch.setattr(bug.place, bug.change)
     config = Config(dataset="digits", hidden=(16, 8), l2=1e-3, precision="float64")
     *_, last = climb(Pair(kept_jax, backends.find("torch"), config, digits), steps=48)
@@ -164,7 +209,11 @@ def test_what_a_broken_backend_gives_is_a_failed_rung_in_words(
     assert not document["passed"]
     assert [ladder["rungs"][-1]["rung"] for ladder in document["ladders"]] == [rung, rung]
     assert json.loads(json.dumps(document, allow_nan=False)) == document
-    assert f"first parts at {rung}" in capsys.readouterr().err
+    shown = capsys.readouterr().err
+    assert f"first parts at {rung}" in shown
+    if change is broken:
+        assert "torch_ref: ZeroDivisionError: no (parity/test_parity.py, line " in shown
+        assert "Traceback" in document["ladders"][0]["rungs"][-1]["traceback"]
 
 
 def test_a_float32_training_that_ends_in_nan_does_not_pass(digits, monkeypatch):

@@ -1,8 +1,10 @@
 """What a rung of the ladder is made of: two backends' figures, compared and judged."""
 
 import math
+import traceback
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,8 +13,9 @@ from mnist_fn.shared.backend import Backend, MakeBackend
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset
 from mnist_fn.shared.errors import InputError
-from mnist_fn.shared.parity.compare import Difference, plain
-from mnist_fn.shared.state import StateTree
+from mnist_fn.shared.parity.compare import Difference, compare, compare_trees, plain
+from mnist_fn.shared.parity.kinks import Kinks
+from mnist_fn.shared.state import ParamTree, StateTree
 from mnist_fn.shared.streams import initial_state
 
 # A sum of n products is off by some √n eps (Higham and Mary, "A New Approach to Probabilistic
@@ -23,6 +26,7 @@ from mnist_fn.shared.streams import initial_state
 SUM_FACTOR = 16
 # The same for sums of 784 terms, where a program's own lengths aren't known: 448.
 TOLERANCE_IN_EPS = SUM_FACTOR * 28
+HERE = Path(__file__).parent
 
 
 @dataclass(frozen=True)
@@ -63,6 +67,7 @@ class Rung:
 
     name: str
     checks: list[Check] = field(repr=False)
+    traceback: str = ""  # of the error that ended it
 
     @property
     def passed(self) -> bool:
@@ -77,13 +82,24 @@ class Rung:
                 return check
         return max(self.checks, key=lambda check: check.share)
 
+    @property
+    def failed(self) -> list[Check]:
+        """All checks that are out of their bounds, in the order of the network."""
+        return [check for check in self.checks if not check.passed]
+
+    @property
+    def held(self) -> list[Check]:
+        """All checks that are within."""
+        return [check for check in self.checks if check.passed]
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {
             "rung": self.name,
             "passed": self.passed,
             "worst": {**self.worst.to_dict(), "reason": self.worst.reason},
-            "checks": [check.to_dict() for check in self.checks],
+            "checks": [{**check.to_dict(), "passed": check.passed} for check in self.checks],
+            **({"traceback": self.traceback} if self.traceback else {}),
         }
 
 
@@ -108,6 +124,14 @@ class Pair:
         return list(zip((self.left, self.right), self.devices, strict=True))
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """What the sides are called before they are made: their makers' modules."""
+        return tuple(
+            getattr(make, "__module__", type(make).__name__).partition(".")[0]
+            for make in (self.left, self.right)
+        )
+
+    @property
     def start(self) -> StateTree:
         """The state that both begin with."""
         return initial_state(self.config, self.dataset.pixels, self.dataset.classes)
@@ -127,22 +151,44 @@ class Pair:
         return max(self.dataset.pixels, *self.config.hidden, self.config.batch_size)
 
 
-def run_rung(name: str, checks: Callable[[], list[Check]]) -> Rung:
+def run_rung(name: str, checks: Callable[[], list[Check]], sides: tuple[str, ...] = ()) -> Rung:
     """A rung from its checks; an error inside a backend, or no check, is a difference without
     bound.
+
+    `sides` are the names of the backends, to say whose error it is.
     """
+    trace = ""
     try:
         found = checks()
         text, reason = "nothing was compared", "there must be something to compare"
     except InputError:
         raise
     except Exception as error:
-        text = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[:160]
+        trace = "".join(traceback.format_exception(error))
+        text = raised(error, sides)
         found, reason = [], "must not raise"
     if not found:
         failed = Difference(text, np.nan, np.nan, np.inf, np.inf, np.inf)
         found = [Check(text, failed, 0.0, "absolute", reason)]
-    return Rung(name, found)
+    return Rung(name, found, trace)
+
+
+def raised(error: BaseException, sides: tuple[str, ...] = ()) -> str:
+    """An error in a line: what, whose, in which file and line."""
+    said = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[:160]
+    steps = list(traceback.extract_tb(error.__traceback__))
+    outside = [step for step in steps if not step.filename.startswith(str(HERE))]
+    if not outside:
+        return said
+    # the deepest line of the backend's own package: its libraries' lines say less
+    library = ("site-packages", "dist-packages", "/lib/python")
+    own = [step for step in outside if not any(part in step.filename for part in library)]
+    last = (own or outside)[-1]
+    path = Path(last.filename)
+    where = f"{path.parent.name}/{path.name}, line {last.lineno}, in {last.name}"
+    theirs = [side for side in sides if any(f"/{side}" in step.filename for step in outside)]
+    whose = f"{theirs[0] if theirs else ' or '.join(dict.fromkeys(sides))}: " if sides else ""
+    return f"{whose}{said} ({where})"
 
 
 def bitwise(what: str, differences: list[Difference]) -> list[Check]:
@@ -160,3 +206,60 @@ def sums(pair: Pair, what: str, difference: Difference) -> Check:
 def sum_bound(n: int, dtype: str) -> float:
     """How far apart two orders of summing n products may be, relative to the largest entry."""
     return SUM_FACTOR * math.sqrt(n) * float(np.finfo(dtype).eps)
+
+
+def trees(
+    pair: Pair,
+    what: str,
+    left: ParamTree,
+    right: ParamTree,
+    prefix: str = "",
+    kinks: Kinks | None = None,
+    times: float = 1.0,
+    reason: str = "",
+) -> list[Check]:
+    """Checks on each named tensor of two trees.
+
+    Args:
+        pair: whose precision sets the bound.
+        what: stands before each tensor's name.
+        left: one side's.
+        right: the other's.
+        prefix: of the names.
+        kinks: units that rounding may switch, with what they do to a gradient.
+        times: multiplies the bound on sums.
+        reason: of that factor.
+    """
+    found = []
+    for d in compare_trees(left, right, prefix):
+        name = d.where.partition("[")[0].removeprefix(prefix)
+        check = sums(pair, f"{what} {d.where}", d)
+        if times != 1:
+            check = replace(check, tolerance=check.tolerance * times,
+                            reason=f"{check.reason}, times {times:.3g}: {reason}")  # fmt: skip
+        if not check.passed and kinks and np.isfinite(d.absolute):
+            layer, _, kind = name.partition("/")
+            a, b = left[layer][kind], right[layer][kind]
+            check = _switched(check, prefix + name, what, a, b, kinks, kinks.allowed[name])
+        found.append(check)
+    return found
+
+
+def _switched(
+    check: Check,
+    name: str,
+    what: str,
+    left: np.ndarray,
+    right: np.ndarray,
+    kinks: Kinks,
+    allowed: np.ndarray,
+) -> Check:
+    """A check in which units at their kinks may do what they can, entry by entry, and no more."""
+    largest = max(float(np.abs(left).max()), float(np.abs(right).max()))
+    bound = check.tolerance * largest + allowed
+    gap = np.abs(left.astype(np.float64) - right)
+    at = np.unravel_index(int((gap / bound).argmax()), gap.shape)
+    where = f"{name}[{', '.join(map(str, at))}]"
+    d = replace(compare(where, left[at], right[at]), where=where)
+    reason = f"{check.reason}, and what {kinks.named} can do"
+    return Check(f"{what} {where}", d, float(bound[at]), "absolute", reason)

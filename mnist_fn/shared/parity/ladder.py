@@ -1,20 +1,23 @@
 """The ladder: two backends in, a verdict per rung out.
 
 Each rung rests on those below it, so the first that fails says where a port goes wrong:
-inputs, logits, loss, gradients, one optimizer step, trajectory, predictions.
+inputs, logits, loss, gradients, one optimizer step, all of these from states that wake what sleeps
+at an ordinary start, trajectory, predictions.
 """
 
 from collections.abc import Callable, Iterator
 from functools import partial
 
 from mnist_fn.shared.backend import Backend
-from mnist_fn.shared.parity import rungs
+from mnist_fn.shared.parity import probes, rungs
 from mnist_fn.shared.parity.checks import Check, Pair, Rung, run_rung
+from mnist_fn.shared.parity.contract import breaches
+from mnist_fn.shared.parity.diagnosis import Diagnosis, diagnose
 from mnist_fn.shared.parity.trajectory import Trajectory
 
-__all__ = ["Check", "Pair", "Rung", "RUNGS", "climb"]
+__all__ = ["Check", "Pair", "Rung", "RUNGS", "climb", "why"]
 
-RUNGS = ("inputs", "logits", "loss", "gradients", "step", "trajectory", "predictions")
+RUNGS = ("inputs", "logits", "loss", "gradients", "step", "probes", "trajectory", "predictions")
 
 
 def climb(pair: Pair, names: tuple[str, ...] = RUNGS, steps: int = 300) -> Iterator[Rung]:
@@ -30,6 +33,30 @@ def climb(pair: Pair, names: tuple[str, ...] = RUNGS, steps: int = 300) -> Itera
     Raises:
         InputError: a backend doesn't have the device or the precision.
     """
+    checked = _checks(pair, steps)
+    for name in names:
+        rung = run_rung(name, partial(checked, name), pair.names)
+        yield rung
+        if not rung.passed:
+            return
+
+
+def why(pair: Pair, failed: Rung) -> Diagnosis:
+    """The cause of a failed rung, and the rung above it, climbed once more for what it shows.
+
+    Raises:
+        InputError: as `climb`.
+    """
+    above = RUNGS[RUNGS.index(failed.name) + 1 :][:1] if failed.name in RUNGS else ()
+    checked = _checks(pair, 0)
+    following = None
+    if above and above[0] not in ("trajectory", "predictions"):
+        following = run_rung(above[0], partial(checked, above[0]), pair.names)
+    return diagnose(pair, failed, following)
+
+
+def _checks(pair: Pair, steps: int) -> Callable[[str], list[Check]]:
+    """What makes a rung's checks, by its name; the backends are made with the first."""
     backends: list[Backend] = []
     start = pair.start
     trained = Trajectory(pair, backends, steps)
@@ -39,6 +66,7 @@ def climb(pair: Pair, names: tuple[str, ...] = RUNGS, steps: int = 300) -> Itera
         "loss": lambda: rungs.loss(pair, backends, start),
         "gradients": lambda: rungs.gradients(pair, backends, start),
         "step": lambda: rungs.step(pair, backends, start),
+        "probes": lambda: probes.rung(pair, backends, start),
         "trajectory": trained.weights,
         "predictions": trained.predictions,
     }
@@ -46,10 +74,8 @@ def climb(pair: Pair, names: tuple[str, ...] = RUNGS, steps: int = 300) -> Itera
     def checked(name: str) -> list[Check]:
         if not backends:
             backends.extend(pair.make())
+            if found := breaches(backends, start):
+                return found
         return checks[name]()
 
-    for name in names:
-        rung = run_rung(name, partial(checked, name))
-        yield rung
-        if not rung.passed:
-            return
+    return checked

@@ -139,8 +139,10 @@ def climb_all(
             on_rung(rung)
             rungs.append(rung)
         passed = len(rungs) == len(ladder.RUNGS) and rungs[-1].passed
-        found = [rung.to_dict() for rung in rungs]
-        ladders.append({**name, "steps": steps, "passed": passed, "rungs": found})
+        found = {**name, "steps": steps, "passed": passed, "rungs": [r.to_dict() for r in rungs]}
+        if not passed:
+            found["diagnosis"] = ladder.why(plan.pair(config, dataset), rungs[-1]).to_dict()
+        ladders.append(found)
     return ladders
 
 

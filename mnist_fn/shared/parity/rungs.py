@@ -7,8 +7,10 @@ import numpy as np
 from mnist_fn.shared.backend import Backend
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset, scale_pixels
-from mnist_fn.shared.parity.checks import Check, Pair, bitwise, sums
+from mnist_fn.shared.parity.checks import Check, Pair, bitwise, sums, trees
 from mnist_fn.shared.parity.compare import compare, compare_trees
+from mnist_fn.shared.parity.kinks import Kinks, near
+from mnist_fn.shared.parity.reference import flat
 from mnist_fn.shared.state import ParamTree, StateTree, named_tensors, zeros_like
 from mnist_fn.shared.streams import batch_order, initial_state
 
@@ -38,7 +40,7 @@ def inputs(pair: Pair, backends: list[Backend], start: StateTree) -> list[Check]
 
 def _pixels(backend: Backend, config: Config, dataset: Dataset) -> list[Check]:
     """A linear model whose kernel has a single 1 for each logit hands the pixels back."""
-    state = _zero_state(config, dataset)
+    state = zero_state(config, dataset)
     middle = (dataset.pixels // 2 + np.arange(dataset.classes)) % dataset.pixels
     state.params["layer1"]["kernel"][middle, np.arange(dataset.classes)] = 1
     read = backend.logits(backend.load(state), dataset.test.images)
@@ -48,7 +50,7 @@ def _pixels(backend: Backend, config: Config, dataset: Dataset) -> list[Check]:
 
 def _labels_in_order(backend: Backend, config: Config, dataset: Dataset) -> list[Check]:
     """A model that always says 0 is right just on the zeros: which examples were trained on?"""
-    zero = _zero_state(config, dataset)
+    zero = zero_state(config, dataset)
     zero.params["layer1"]["bias"][0] = 1
     # as many zeros as others, in turn, so that a shift by one is seen
     labels = dataset.train.labels
@@ -63,7 +65,8 @@ def _labels_in_order(backend: Backend, config: Config, dataset: Dataset) -> list
     return bitwise(backend.name, [compare("examples by order", true, np.array(found, float))])
 
 
-def _zero_state(config: Config, dataset: Dataset) -> StateTree:
+def zero_state(config: Config, dataset: Dataset) -> StateTree:
+    """All weights 0."""
     start = initial_state(config, dataset.pixels, dataset.classes)
     return StateTree(zeros_like(start.params), start.mu, start.nu, 0)
 
@@ -108,15 +111,33 @@ def _compare_losses(pair: Pair, names: tuple[str, ...], seen: list[list[float]])
 
 def gradients(pair: Pair, backends: list[Backend], start: StateTree) -> list[Check]:
     """Of each named tensor, at the start and where a unit's input is exactly 0."""
-    batch = batch_order(pair.config.seed, 1, len(pair.dataset.train))[: pair.config.batch_size]
+    batch = first_batch(pair)
     checks = []
-    for what, state in (("gradient of", start), (f"gradient {KINK} of", _at_kink(start))):
+    for what, state in (("gradient of", start), (f"gradient {KINK} of", at_kink(start))):
         left, right = (backend.gradients(backend.load(state), batch) for backend in backends)
-        checks += [sums(pair, f"{what} {d.where}", d) for d in compare_trees(left, right)]
+        checks += trees(pair, what, left, right, kinks=kinks_of(pair, state, batch))
     return checks
 
 
-def _at_kink(start: StateTree) -> StateTree:
+def first_batch(pair: Pair) -> np.ndarray:
+    """The first epoch's first batch, int32 [n]."""
+    return batch_order(pair.config.seed, 1, len(pair.dataset.train))[: pair.config.batch_size]
+
+
+def kinks_of(pair: Pair, state: StateTree, batch: np.ndarray) -> Kinks:
+    """The units that rounding may switch on this batch."""
+    x, y = examples(pair, batch)
+    return near(flat(state.params), x, y, float(np.finfo(pair.config.dtype).eps))
+
+
+def examples(pair: Pair, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels [n, pixels], scaled in the run's precision but in float64, and labels [n]."""
+    taken = pair.dataset.train.take(batch)
+    x = scale_pixels(taken.images, pair.config.dtype).astype(np.float64)
+    return x, taken.labels.astype(np.int64)
+
+
+def at_kink(start: StateTree) -> StateTree:
     """The first unit of each hidden layer gets no input: its ReLU stands at exactly 0."""
     params = {
         layer: {kind: tensor.copy() for kind, tensor in tensors.items()}
@@ -133,29 +154,50 @@ def step(pair: Pair, backends: list[Backend], start: StateTree) -> list[Check]:
     order = batch_order(pair.config.seed, 1, len(pair.dataset.train))
     size = pair.config.batch_size
     batch, other = order[:size], order[size : 2 * size]
-    middle = _middle(backends[0].gradients(backends[0].load(start), other), start)
+    half_way = middle(backends[0].gradients(backends[0].load(start), other), start)
     ragged = order[: size + size * 3 // 8 + 1]
-    checks = _compare_losses(
+    checks = one_step(pair, backends, start, batch, "first step")
+    checks += one_step(pair, backends, half_way, batch, "step 1001")
+    return checks + _compare_losses(
         pair,
         ("loss of an epoch that ends in a short batch", "its correct predictions"),
         [_reported(backend, start, ragged) for backend in backends],
     )
-    for what, state in (("first step", start), ("step 1001", middle)):
-        left, right = (
-            backend.dump(backend.train_epoch(backend.load(state), batch)[0]) for backend in backends
-        )
-        steps = compare("steps taken", np.asarray(float(left.step)), np.asarray(float(right.step)))
-        checks += bitwise(what, [steps])
-        for kind in ("mu", "nu", "params"):
-            for d in compare_trees(left.trees()[kind], right.trees()[kind], f"{kind}/"):
-                if kind != "params" or state is not start:
-                    checks.append(sums(pair, f"{what}: {d.where}", d))
-        if state is start:
-            checks += _first_step(pair, left, right)
-    return checks
 
 
-def _first_step(pair: Pair, left: StateTree, right: StateTree) -> list[Check]:
+def one_step(
+    pair: Pair,
+    backends: list[Backend],
+    state: StateTree,
+    batch: np.ndarray,
+    what: str,
+    times: float = 1.0,
+    reason: str = "",
+) -> list[Check]:
+    """The count, both moments and the weights after one step from a state."""
+    left, right = (
+        backend.dump(backend.train_epoch(backend.load(state), batch)[0]) for backend in backends
+    )
+    steps = compare("steps taken", np.asarray(float(left.step)), np.asarray(float(right.step)))
+    checks = bitwise(what, [steps])
+    kinks = kinks_of(pair, state, batch)
+    largest = max(float(np.abs(g).max()) for _, g in named_tensors(left.mu)) * 10
+    for kind, slope in (("mu", 0.1), ("nu", 0.002 * largest)):
+        moved = replace(kinks, allowed={n: slope * a for n, a in kinks.allowed.items()})
+        pairs = left.trees()[kind], right.trees()[kind]
+        checks += trees(pair, f"{what}:", *pairs, f"{kind}/", moved, times, reason)
+    if state.step == 0:
+        return checks + _first_step(pair, left, right, what)
+    # m/√v moves by as much as m does, over the smallest √v
+    least = min(float(np.sqrt(nu.min())) for _, nu in named_tensors(left.nu))
+    slope = pair.config.learning_rate * 0.1 / max(least, EPS)
+    moved = replace(kinks, allowed={n: 2 * slope * a for n, a in kinks.allowed.items()})
+    return checks + trees(
+        pair, f"{what}:", left.params, right.params, "params/", moved, times, reason
+    )
+
+
+def _first_step(pair: Pair, left: StateTree, right: StateTree, what: str) -> list[Check]:
     """Weights after Adam's first step, each held to what its own gradients' difference makes.
 
     That step is lr·g/(|g| + ε), whose slope is lr·ε/(|g| + ε)²: where g is no larger than ε,
@@ -172,13 +214,13 @@ def _first_step(pair: Pair, left: StateTree, right: StateTree) -> list[Check]:
         at = np.unravel_index(int(np.nanargmax(apart / bound)), a.shape)
         where = f"params/{name}[{', '.join(map(str, at))}]"
         d = replace(compare(where, a[at], b[at]), where=where)
-        checks.append(Check(f"first step: {where}", d, float(bound[at]), "absolute",
+        checks.append(Check(f"{what}: {where}", d, float(bound[at]), "absolute",
                             "what Adam's first step, lr·g/(|g| + ε), makes of the gradients' own "
                             f"difference there, and {pair.tolerance:.1e}"))  # fmt: skip
     return checks
 
 
-def _middle(grads: ParamTree, start: StateTree) -> StateTree:
+def middle(grads: ParamTree, start: StateTree) -> StateTree:
     """Moments as after many steps, and a step count that the bias correction feels."""
     mu = {k: {n: 0.1 * g for n, g in tensors.items()} for k, tensors in grads.items()}
     nu = {k: {n: g * g + np.asarray(1e-6, g.dtype) for n, g in t.items()} for k, t in grads.items()}

@@ -6,10 +6,11 @@ from functools import partial
 import numpy as np
 
 from mnist_fn.shared.backend import Backend
-from mnist_fn.shared.parity.checks import Check, Pair
+from mnist_fn.shared.parity.causes.pattern import constant_factor
+from mnist_fn.shared.parity.checks import Check, Pair, sums
 from mnist_fn.shared.parity.compare import Difference, compare_trees, divergence
 from mnist_fn.shared.parity.twins import Lane, renumbered_twin, step_error
-from mnist_fn.shared.state import StateTree
+from mnist_fn.shared.state import StateTree, named_tensors
 from mnist_fn.shared.streams import batch_order
 
 FLOAT64_BOUND = 1e-12
@@ -87,6 +88,23 @@ class Trajectory:
             for d in compare_trees(left, right)
         ]
 
+    def _moments(self, step: int) -> list[Check]:
+        """Both moments at the step that parts, with the factor between them where there is one:
+        of clipped gradients m is smaller throughout, and v by its square.
+        """
+        left, right = (lane.dump() for lane in self._lanes[:2])
+        checks = []
+        for kind in ("mu", "nu"):
+            trees = left.trees()[kind], right.trees()[kind]
+            for d, (_, a), (_, b) in zip(
+                compare_trees(*trees, f"{kind}/"), *map(named_tensors, trees), strict=True
+            ):
+                unit = np.full(a.shape, self._pair.tolerance * float(np.abs(a).max() or 1))
+                factor = constant_factor(a.astype(np.float64), b.astype(np.float64), unit)
+                share = f", {factor:.6g} times throughout" if factor and factor != 1 else ""
+                checks.append(sums(self._pair, f"step {step}: {d.where}{share}", d))
+        return checks
+
     @property
     def _one_relu(self) -> float:
         """What one ReLU that rounding turns on or off does to a weight: up to a step, the learning
@@ -104,7 +122,7 @@ class Trajectory:
                 lane.advance(order[at : at + size], step)
             checks = self._compare(step + 1)
             if not all(check.passed for check in checks):
-                return checks
+                return checks + self._moments(step + 1)
         return []  # not when one step at a time; the epoch's own checks stand
 
 

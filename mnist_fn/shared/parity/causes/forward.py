@@ -75,8 +75,6 @@ FAMILIES: list[tuple[str, Callable[[np.ndarray, float], np.ndarray], tuple[float
     ("relu of x − {}", lambda x, t: relu(x - t), (1e-3, 0.1, 1.0), "linear"),
     ("softplus with β = {}", lambda x, b: np.logaddexp(0, b * x) / b, (2.0, 10.0, 20.0), "log"),
     ("swish with β = {}", lambda x, b: x * sigmoid(b * x), (0.5, 1.5, 3.0), "log"),
-    ("celu with α = {}", lambda x, a: np.where(x > 0, x, a * np.expm1(np.minimum(x, 0) / a)),
-     (0.5, 2.0), "log"),
     ("soft capped at {}: c·tanh(x/c)", lambda x, c: c * np.tanh(x / c), (1.0, 10.0, 30.0), "log"),
 ]  # fmt: skip
 PRECISIONS = {24: "float32", 11: "TF32's or float16's bits", 8: "bfloat16"}

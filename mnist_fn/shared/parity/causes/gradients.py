@@ -30,6 +30,8 @@ def explain_gradients(
     dtype: str = "float64",
     of: str = "gradients",
     floor: Tensors | None = None,
+    decay: float = 0.0,
+    also: Mapping[str, Tensors] | None = None,
 ) -> Explanation:
     """Which change to the expected gradient gives the one that was seen.
 
@@ -45,6 +47,8 @@ def explain_gradients(
         dtype: of the arithmetic, which sets what rounding may do.
         of: what this is, in words.
         floor: what rounding may do, by tensor, where it is more than ROUNDING eps.
+        decay: the multiple of the weights that the expected gradient has in it, to be named after.
+        also: other gradients to try, by what they are in words.
     """
     missing = [name for name in expected if name not in seen or seen[name] is None]
     if missing:
@@ -61,7 +65,7 @@ def explain_gradients(
         unit[name] = np.full(tensor.shape, ROUNDING * eps * largest)
     for name, value in (floor or {}).items():
         unit[name] = np.maximum(unit[name], value)
-    return _Gradients(expected, seen, weights, unit, batch).explain(of)
+    return _Gradients(expected, seen, weights, unit, batch, decay, also or {}).explain(of)
 
 
 def _largest(array: np.ndarray) -> float:
@@ -71,10 +75,17 @@ def _largest(array: np.ndarray) -> float:
 
 class _Gradients:
     def __init__(
-        self, expected: Tensors, seen: Tensors, weights: Tensors, unit: Tensors, batch: int | None
+        self,
+        expected: Tensors,
+        seen: Tensors,
+        weights: Tensors,
+        unit: Tensors,
+        batch: int | None,
+        decay: float,
+        also: Mapping[str, Tensors],
     ) -> None:
         self.expected, self.seen, self.weights, self.unit = expected, seen, weights, unit
-        self.batch = batch
+        self.batch, self.decay, self.also = batch, decay, also
 
     def explain(self, of: str) -> Explanation:
         declared = self.candidate("as declared", "declared", self.expected)
@@ -87,6 +98,8 @@ class _Gradients:
         return Candidate(text, residual, units, family, solved)
 
     def tried(self) -> Iterator[Candidate]:
+        for text, made in self.also.items():
+            yield self.candidate(text, text, made)
         yield from self.zeros()
         yield from self.moved()
         yield from self.exchanged()
@@ -103,7 +116,12 @@ class _Gradients:
         ]
         yield from alone
         if not any(one.fits for one in alone):
-            yield self.fitted("factor and decay", {"factor": g, "weights": w}, {})
+            # without its decay, so that either may be wrong alone
+            decay = {n: self.decay if t.ndim > 1 else 0.0 for n, t in w.items()}
+            bare = {n: t - decay[n] * w[n] for n, t in g.items()}
+            base = {n: decay[n] * t for n, t in w.items()}
+            yield self.fitted("factor and decay", {"factor": bare}, base)
+            yield self.fitted("factor and decay", {"factor": bare, "weights": w}, base)
         centered = {n: x - x.mean(0, keepdims=True) if x.ndim > 1 else x for n, x in g.items()}
         yield self.candidate("centered: each column's mean taken off", "centered", centered)
 
@@ -161,6 +179,11 @@ class _Gradients:
         ) or "as declared"  # fmt: skip
 
     def multiple(self, kind: str, value: float) -> str:
+        if kind == "weights" and self.decay and abs(value / self.decay + 1) < 1e-9:
+            return f"the decay {number(self.decay)} · weights is missing"
+        if kind == "weights" and self.decay:
+            share = number(1 + value / self.decay)
+            return f"decay {number(self.decay + value)} · weights, {share} times the declared,"
         if kind == "weights":
             return f"{number(value)} · weights added (a decay, or its penalty's gradient)"
         if kind == "sign":
@@ -168,7 +191,7 @@ class _Gradients:
         if kind == "constant":
             return f"{number(value)} added"
         if value == 0:
-            return "zero"
+            return "no gradient but the decay's" if self.decay else "no gradient"
         if self.batch and abs(value / self.batch - 1) < 1e-9:
             return f"sum for mean over the batch ({self.batch} times as large)"
         if self.batch and abs(value * self.batch - 1) < 1e-9:

@@ -139,10 +139,10 @@ class _Losses:
             lambda z, y: base(z, y).sum() / largest,
         )
         yield self.candidate(
-            "mean over examples and classes", "classes", lambda z, y: base(z, y).mean() / z.shape[1]
+            "mean over examples and classes", "factor", lambda z, y: base(z, y).mean() / z.shape[1]
         )
         yield self.candidate(
-            "in bits, log to base 2", "bits", lambda z, y: base(z, y).mean() / np.log(2)
+            "in bits, log to base 2", "factor", lambda z, y: base(z, y).mean() / np.log(2)
         )
         for name, each in LOSSES.items():
             if name != declared:

@@ -41,7 +41,7 @@ class Rule:
     coupled: Mapping[str, float] = field(default_factory=dict)  # by tensor, beside weight_decay
     pulled: Mapping[str, float] = field(default_factory=dict)  # the same, decoupled
     decay_unscaled: bool = False  # decoupled, not multiplied by the learning rate
-    decay_first: bool = False  # coupled decay is added before the gradients are clipped
+    decay_first: bool = False  # coupled decay is added before gradients are clipped or rounded
     decay_after: bool = False  # decoupled, of the weights that the step has made
     decay_sign: bool = False  # the penalty is λ Σ |W|
     # the gradient
@@ -68,6 +68,7 @@ class Rule:
     centered_square: bool = False  # v from (g - m)²: AdaBelief
     dampened: bool = False  # momentum takes (1 - momentum)·g
     reset: bool = False  # moments and count are new at each step
+    forgets: bool = False  # the moments of before the first step are lost
     frozen_count: bool = False  # the step counter stands still
     moment_bits: int = 53
     ascends: bool = False
@@ -116,8 +117,9 @@ def simulate(
         moments: {"mu": ..., "nu": ...} before the first step; zeros if None.
         step: steps taken before.
     """
+    kept = {} if rule.forgets else moments or {}
     memory = {
-        name: {kind: tree[name].astype(np.float64) for kind, tree in (moments or {}).items()}
+        name: {kind: tree[name].astype(np.float64) for kind, tree in kept.items()}
         for name in before
     }
     total = {name: np.zeros_like(g) for name, g in grads[0].items()}
@@ -146,12 +148,12 @@ def simulate(
 def _prepared(rule: Rule, grads: Tensors, weights: Tensors) -> Tensors:
     """Gradients as the rule takes them: scaled, clipped, with the coupled decay."""
     g = {name: rule.scale * grad for name, grad in grads.items()}
-    if rule.gradient_bits < 53:
-        g = {name: round_to_bits(grad, rule.gradient_bits) for name, grad in g.items()}
     if rule.centered:
         g = {n: x - x.mean(axis=0, keepdims=True) if x.ndim > 1 else x for n, x in g.items()}
     if rule.decay_first:
         g = _decayed(rule, g, weights)
+    if rule.gradient_bits < 53:
+        g = {name: round_to_bits(grad, rule.gradient_bits) for name, grad in g.items()}
     if rule.clip_norm is not None:
         norm = np.sqrt(sum(float((grad * grad).sum()) for grad in g.values()))
         factor = min(1.0, rule.clip_norm / (norm + rule.clip_slack))

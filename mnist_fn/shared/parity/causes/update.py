@@ -154,7 +154,7 @@ class Steps:
 
 
 def _tried(steps: Steps) -> Iterator[Candidate]:
-    for text, family, rule in variants.structures(steps.rule, steps.before):
+    for text, family, rule in variants.structures(steps.rule, steps.step):
         yield steps.candidate(text, family, rule)
     yield from rates(steps, steps.rule)
     yield from schedules(steps)
@@ -257,7 +257,7 @@ def _decay_of(steps: Steps, kind: str, name: str) -> float:
 
 def _pairs(steps: Steps, singles: Sequence[Candidate]) -> Iterator[Candidate]:
     """Two changes at once: a variant of the rule, or another number, and another learning rate."""
-    made: list[tuple[str, str, Rule]] = list(variants.structures(steps.rule, steps.before))
+    made: list[tuple[str, str, Rule]] = list(variants.structures(steps.rule, steps.step))
     for text, family, rule in made:
         for rate in rates(steps, rule):
             if rate.fits:

@@ -29,8 +29,13 @@ class Free:
         return self.text.format(number(value))
 
 
-def structures(rule: Rule, tensors: Tensors) -> Iterator[Structure]:
-    """Each other form of the rule, with the numbers that were declared."""
+def structures(rule: Rule, step: int) -> Iterator[Structure]:
+    """Each other form of the rule, the numbers as declared; `step` were taken before."""
+    if step:
+        lost = rule.but(shift=-step)
+        yield "step count lost: it starts again at 0", "lost count", lost
+        yield "moments lost: they start again at 0", "lost moments", rule.but(forgets=True)
+        yield "moments and step count lost", "lost", lost.but(forgets=True)
     yield (
         "gradients are not zeroed: each step has the sum of all so far",
         "sum",
@@ -77,7 +82,11 @@ def _decays(rule: Rule) -> Iterator[Structure]:
 def _rounded(rule: Rule) -> Iterator[Structure]:
     for bits, name in ((24, "float32"), (11, "float16"), (8, "bfloat16")):
         yield f"weights kept in {name}", f"weights {name}", rule.but(weight_bits=bits)
-        yield f"gradients pass through {name}", f"grads {name}", rule.but(gradient_bits=bits)
+        coarse = rule.but(gradient_bits=bits)
+        yield f"gradients pass through {name}", f"grads {name}", coarse
+        if rule.weight_decay and not rule.is_decoupled:
+            text = f"gradients, the decay's with them, pass through {name}"
+            yield text, f"grads {name}", coarse.but(decay_first=True)
         yield f"moments kept in {name}", f"moments {name}", rule.but(moment_bits=bits)
 
 
