@@ -1,0 +1,95 @@
+"""What somebody meets who writes a backend from the docs alone."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from cli import proving
+from mnist_fn import Config
+from mnist_fn.shared import backend as backends
+from mnist_fn.shared.parity.checks import Pair
+from mnist_fn.shared.parity.ladder import RUNGS, climb, why
+from mnist_fn.shared.parity.levels import OPTIMIZERS, make_plan
+
+PAGE = Path(__file__).parents[2] / "docs" / "parity.md"
+
+
+@pytest.fixture(scope="module")
+def skeleton():
+    """The page's own code."""
+    if not PAGE.exists():
+        pytest.skip("a source distribution has no docs/")
+    text = PAGE.read_text().partition("<!-- skeleton -->")[2]
+    return re.search(r"```python\n(.*?)```", text, re.DOTALL)[1]
+
+
+def made(code, change=("", "")):
+    """The maker of the page's backend, one line of it changed."""
+    assert change[0] in code
+    module = {"__name__": "mine"}
+    exec(compile(code.replace(*change), "mine.py", "exec"), module)
+    return module["make"]
+
+
+def pair(make, data, optimizer="adam+l2", hidden=(16,)):
+    config = Config(dataset="digits", hidden=hidden, precision="float64", **OPTIMIZERS[optimizer])
+    return Pair(backends.find("torch"), make, config, data)
+
+
+@pytest.mark.parametrize("optimizer", ["adam+l2", "adamw"])
+def test_the_pages_skeleton_climbs_as_it_stands(digits, skeleton, optimizer):
+    assert len(skeleton.splitlines()) < 100
+    rungs = list(climb(pair(made(skeleton), digits, optimizer), steps=12))
+    assert [rung.name for rung in rungs] == list(RUNGS), rungs[-1].to_dict()
+    assert rungs[-1].passed
+
+
+@pytest.mark.parametrize(
+    ("change", "rung", "words"),
+    [
+        (("def gradients(self", "def gradient(self"), "inputs", "mine: no method gradients"),
+        (("        return state\n\n    def dump", "        return StateTree(*({k.replace('layer', "
+          "'Dense_'): v for k, v in t.items()} for t in state.trees().values()), state.step)"
+          "\n\n    def dump"), "inputs",
+         "mine: no layer1, layer2 in params; found Dense_1, Dense_2"),
+        (("mu / first", "mu"), "step", "mine: no bias correction of the first moment"),
+        (("+ 1e-8)", "+ 1e-6)"), "step", "mine: ε = 1e-6 in place of 1e-8"),
+        (("(values[i] > 0)", "(values[i] >= 0)"), "gradients",
+         "mine: ReLU's gradient passes everywhere"),
+        (("2 * self.config.l2", "self.config.l2"), "gradients", "0.5 times the declared"),
+    ],
+)  # fmt: skip
+def test_a_mistake_is_said_in_a_sentence(digits, skeleton, change, rung, words):
+    asked = pair(made(skeleton, change), digits)
+    *_, last = climb(asked, steps=12)
+    assert (last.passed, last.name) == (False, rung)
+    found = why(asked, last)
+    said = "; ".join(f"{one.side}: {one.explanation.text}" for one in found.found)
+    assert words in (said or found.sentence), found.sentence
+
+
+def test_the_command_says_the_cause_before_the_numbers(digits, skeleton, monkeypatch, capsys):
+    monkeypatch.setattr(backends, "find", lambda name, find=backends.find: (
+        made(skeleton, ("+ 1e-8)", "+ 1e-7)")) if name == "mine" else find(name)))  # fmt: skip
+    plan = make_plan("quick", ["torch", "mine"], ["cpu"], models=["linear"],
+                     precisions=["float64"], dataset="digits")  # fmt: skip
+    document = proving.prove(plan, None, None, 10)
+    shown = capsys.readouterr()
+    text = shown.out + shown.err
+    cause = "Why: mine: ε = 1e-7 in place of 1e-8 (in linear, adam+l2, float64)"
+    assert cause in text
+    assert text.index(cause) < text.index("first parts at step")
+    assert "held: first step steps taken" in text
+    assert "not climbed: adam, adamw" in text
+    (ladder,) = document["ladders"]
+    assert ladder["diagnosis"]["cause"] == "ε = 1e-7 in place of 1e-8"
+    assert ladder["diagnosis"]["next_rung"]["rung"] == "probes"
+
+
+def test_a_pass_in_float32_says_what_it_did_not_see(digits, capsys):
+    plan = make_plan("quick", ["torch", "torch"], ["cpu"], models=["linear"],
+                     precisions=["float32"], dataset="digits")  # fmt: skip
+    assert proving.prove(plan, None, None, 10)["passed"]
+    shown = capsys.readouterr()
+    assert "float32 alone: gross errors would have been seen" in shown.out + shown.err
