@@ -24,3 +24,11 @@ def test_a_default_is_found_and_named(default):
     assert verdict.failed is not None, verdict.text
     assert verdict.failed.name == default.rung, verdict.text
     assert default.words in verdict.cause.text, verdict.text
+
+
+def test_the_kept_variance_is_told_apart_from_either_side():
+    (default,) = (one for one in DEFAULTS if one.topic == "BatchNorm's kept variance")
+    reference, port, batches = default.sides()
+    verdict = check_port(port, reference, batches, steps=3)
+    verdict.assert_passed()
+    assert any(default.words in note for note in verdict.notes), verdict.text

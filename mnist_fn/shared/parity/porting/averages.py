@@ -5,6 +5,7 @@ v ← (1 − m)·v + m·s²·n/(n − 1). Flax's is the share that is kept, and 
 v ← k·v + (1 − k)·s². No argument of either changes what it does with n.
 """
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -75,8 +76,7 @@ class Averages:
 
     def call(self, name: str) -> Call | None:
         """The reference's call of the module that keeps a buffer."""
-        calls = nth(self.situation.left.calls, name.rpartition(".")[0].rpartition("/")[0] or
-                    name.rpartition("." if "." in name else "/")[0])  # fmt: skip
+        calls = nth(self.situation.left.calls, _keeper(name))
         return calls[0] if calls else None
 
     def new_share(self, name: str) -> float | None:
@@ -104,15 +104,20 @@ class Averages:
         return n / (n - 1) if here else (n - 1) / n
 
 
+def _keeper(name: str) -> str:
+    """The module of a buffer: norm.running_mean, batch_stats/norm/mean."""
+    return re.split(r"[./](?=[^./]*$)", name)[0].removeprefix("batch_stats/")
+
+
 def explain_averages(averages: Averages) -> Explanation | None:
     """Why the first buffer that parts does: another momentum, or not kept at all."""
     failed = [name for name, check in averages.checks.items() if not check.passed]
     if not failed or averages.first is None:
         return None
-    module = failed[0].rpartition("." if "." in failed[0] else "/")[0]
+    module = _keeper(failed[0])
     ours, theirs = averages.first
     start = averages.situation.weights.buffers
-    names = [name for name in ours if name.startswith(module) and name in theirs]
+    names = [name for name in ours if _keeper(name) == module and name in theirs]
     share = averages.new_share(failed[0])
     if share is None:
         return None
