@@ -22,6 +22,9 @@ def command(
     data_dir: options.DataDir = None,
     device: options.Device = "auto",
     rounds: Annotated[int, typer.Option(help="Timed turns of each contender.")] = 9,
+    what: Annotated[
+        str, typer.Option(help="epochs, or workers: one a core (needs mnist-fn[ray]).")
+    ] = "epochs",
     quick: Annotated[
         bool, typer.Option("--quick", help="Epochs alone: no widths, lengths, sweeps, processes.")
     ] = False,
@@ -58,6 +61,11 @@ def command(
         precision=precision,
         dataset=dataset,
     )
+    if what not in ("epochs", "workers"):
+        raise InputError(f"--what {what[:40]!r}: must be epochs or workers")
+    if what == "workers":
+        _workers(config, data_dir, rounds, out, json)
+        return
     loaded = load_for(config, data_dir)
     if out is not None:
         _wait_and_see(out)
@@ -76,6 +84,35 @@ def _wait_and_see(out: Path) -> None:
     others = Others()
     time.sleep(WINDOW)
     refuse_if_busy(out, others.cores(), f"for {WINDOW:g} s before it began")
+
+
+def _workers(config: Any, data_dir: Path | None, rounds: int, out: Path | None, json: bool) -> None:
+    import os
+
+    from cli import measuring_workers
+    from cli.console import console
+    from cli.output import print_json
+    from mnist_fn.shared.runs.records import machine, versions
+    from mnist_fn.shared.storage import write_sealed
+
+    load_before = list(os.getloadavg())
+    found = measuring_workers.measure(
+        config, data_dir, rounds, lambda line: console.print(line, style="dim")
+    )
+    document = {
+        **found,
+        "command": options.command_line(),
+        "machine": machine(),
+        "versions": versions(),
+        "load_average": {"before": load_before, "after": list(os.getloadavg())},
+    }
+    if out is not None:
+        write_sealed(out, document)
+    if json:
+        print_json(document)
+        return
+    for line in measuring_workers.lines(document):
+        print(line)
 
 
 def _measure(

@@ -13,6 +13,7 @@ import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -162,7 +163,7 @@ def _joined(staff: Staff) -> Iterator[Any]:
         **QUIET,
         "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # there, and so here, it is the loopback address
         "RAY_AUTH_MODE": "token",
-        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+        "RAY_AUTH_TOKEN": _token(),
     }
     how = {
         "address": "local",
@@ -200,6 +201,12 @@ def _running(staff: Staff, how: dict[str, Any]) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+@cache
+def _token() -> str:
+    """One for this process: Ray reads it once."""
+    return secrets.token_hex(32)
 
 
 def _remove_leftovers() -> None:

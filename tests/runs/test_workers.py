@@ -1,0 +1,176 @@
+"""Workers on a real Ray: what is refused, what a stop leaves, who may in, the same study."""
+
+import json
+import os
+import signal
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from mnist_fn import InputError
+from mnist_fn.shared.data.datasets import load
+from mnist_fn.shared.runs import cluster as ray_cluster
+from mnist_fn.shared.runs import nodes
+from mnist_fn.shared.runs.cluster import Staff
+from mnist_fn.shared.runs.records import RunDirectory
+from tests.support import clusters
+
+pytestmark = [pytest.mark.long, pytest.mark.filterwarnings("ignore")]  # Ray's own, by the dozen
+SWEEP = ("sweep", "--dataset", "digits", "--hidden", "16", "--seeds", "2")
+LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
+
+
+@pytest.fixture(scope="module")
+def cluster():
+    """The head takes no worker: each test adds its node."""
+    with clusters.cluster_of(0) as made:
+        yield made
+
+
+def pretended(folder: Path, code: str) -> dict[str, str]:
+    """The environment of a node that runs `code` in each of its processes first."""
+    (folder / "sitecustomize.py").write_text(code)
+    return {"PYTHONPATH": os.pathsep.join([str(folder), os.environ["PYTHONPATH"]])}
+
+
+def another(folder: Path, package: str) -> str:
+    info = folder / f"{package.replace('-', '_')}-0.0.1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {package}\nVersion: 0.0.1\n")
+    return ""
+
+
+NOT_THERE = """
+import importlib.util
+find = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *rest: None if name == "mnist_fn" else find(name, *rest)
+"""
+DAMAGED = """
+import ray
+get = ray.get
+def damaging(refs, **more):
+    found = get(refs, **more)
+    if hasattr(found, "sha256"):
+        found.train.__dict__.update(images=found.train.images + 1)
+    return found
+ray.get = damaging
+"""
+
+
+@pytest.mark.parametrize(
+    ("make", "differs"),
+    [
+        (lambda folder: another(folder, "jax"), r"jax 0\.0\.1 there, .* here"),
+        (lambda folder: another(folder, "torch"), r"torch 0\.0\.1 there, .* here"),
+        (lambda folder: another(folder, "mnist-fn"), r"mnist-fn 0\.0\.1 there, .* here"),
+        (lambda _: "import platform; platform.python_version = lambda: '3.9.1'",
+         r"python 3\.9\.1 there, .* here"),
+        (lambda _: NOT_THERE, r"mnist-fn none there, .* here"),
+        (lambda _: DAMAGED, r"has other data than digits here \(SHA-256 begins"),
+    ],
+    ids=["jax", "torch", "another-version", "python", "no-package", "data"],
+)  # fmt: skip
+def test_a_node_that_differs_is_refused_before_anything_is_trained(
+    cluster, tmp_path, make, differs
+):
+    node = cluster.add_node(num_cpus=1, env_vars=pretended(tmp_path, make(tmp_path)))
+    try:
+        with (
+            pytest.raises(InputError, match=rf"--cluster .*: node .* {differs}"),
+            ray_cluster.crew(Staff(None, 1, cluster.address), load("digits"), "cpu"),
+        ):
+            pytest.fail("it was let in")
+    finally:
+        cluster.remove_node(node)
+
+
+def test_refusals_are_one_line_and_leave_nothing(command):
+    said = command(*SWEEP, "--cluster", "127.0.0.1:1", "--out", "r")
+    assert (said.returncode, said.stdout, said.stderr.count("\n")) == (2, "", 1), said.stderr
+    assert "--cluster 127.0.0.1:1: can't be joined" in said.stderr
+
+
+def test_a_divergence_ends_that_run_alone(command):
+    clusters.ray_or_skip()
+    done = command(
+        "sweep", "--dataset", "digits", "--hidden", "9,9,9,9,9,9,9,9", "--epochs", "3",
+        "--learning-rate", "1e6,5e-4", "--workers", "2", "--json", "--out", "r",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert len(found["runs"]) == 1 and "no longer finite" in found["diverged"][0]
+
+
+def test_a_run_whose_worker_is_lost_thrice_is_given_up_and_the_next_trained(tmp_path):
+    out, log = tmp_path / "r", tmp_path / "log"
+    clusters.ray_or_skip()
+    driver = clusters.begin(log, *SWEEP, "--epochs", "100000", "--workers", "1", "--out", str(out))
+    header = out / "digits-16-epochs=100000-seed=0-jax" / "run.json"
+    for time in (1, 2, 3):
+        killed_at = header.stat().st_mtime_ns if header.exists() else 0
+        if time > 1:  # the next worker has begun once it has written the header anew
+            clusters.until(lambda at=killed_at: header.stat().st_mtime_ns > at, 120)
+        clusters.until(header.exists, 120)
+        (pid,) = clusters.workers_under(driver.pid)
+        clusters.kill(pid)
+        clusters.until(lambda time=time: log.read_text().count("is lost") == time, 120)
+    second = out / "digits-16-epochs=100000-seed=1-jax"
+    clusters.until((second / "run.json").exists, 120)
+    os.killpg(driver.pid, signal.SIGINT)
+    driver.communicate(timeout=120)
+    assert driver.returncode == 130
+    assert "given up" in log.read_text() and "Traceback" not in log.read_text()
+
+
+def test_ctrl_c_saves_ends_all_and_only_loopback_was_open(tmp_path):
+    clusters.ray_or_skip()
+    out, log = tmp_path / "r", tmp_path / "log"
+    driver = clusters.begin(
+        log, *SWEEP, "--epochs", "200000", "--workers", "2", "--json", "--out", str(out)
+    )
+    clusters.until(lambda: len(list(out.glob("*/run.json"))) == 2, 120)
+    started = clusters.descendants(driver.pid)
+    assert len(clusters.workers_under(driver.pid)) == 2
+    addresses = clusters.listening([driver.pid, *started])
+    assert addresses and addresses <= LOOPBACK
+    clusters.until(lambda: rows_saved(out, at_least=0), 60)
+    os.killpg(driver.pid, signal.SIGINT)  # as a terminal does: to all
+    written, _ = driver.communicate(timeout=120)
+    said = log.read_text()
+    assert (driver.returncode, written) == (130, ""), said
+    assert "stopped with 2 of 2 runs to be finished; the same command goes on" in said
+    assert "Traceback" not in said
+    assert rows_saved(out, at_least=1)
+    clusters.until(lambda: not set(started) & set(clusters.processes()), 30)
+    assert not list(Path("/tmp").glob(f"mnist-fn-ray-{driver.pid}-*"))
+
+
+def rows_saved(out: Path, at_least: int) -> bool:
+    directories = [RunDirectory(run) for run in out.iterdir() if (run / "run.json").exists()]
+    return all(len(d.read_progress(d.read_header())[1]) >= at_least for d in directories)
+
+
+def test_our_ray_dies_with_a_killed_command(tmp_path):
+    clusters.ray_or_skip()
+    out = tmp_path / "r"
+    driver = clusters.begin(
+        tmp_path / "log", *SWEEP, "--epochs", "200000", "--workers", "1", "--out", str(out)
+    )
+    clusters.until(lambda: list(out.glob("*/run.json")), 120)
+    started = clusters.descendants(driver.pid)
+    clusters.kill(driver.pid)
+    driver.communicate()
+    # the workers at once; two agents of Ray's look for their parent no more than now and then
+    clusters.until(lambda: not clusters.alive(started, "_Station"), 30)
+    clusters.until(lambda: not clusters.alive(started, ""), 180)
+
+
+def test_differences_are_said_once_and_damage_changes_the_digest(digits):
+    here = nodes.facts()
+    assert nodes.differences(here, dict(here)) == ""
+    assert nodes.differences(here, {**here, "mnist-fn": "9", "mnist-fn source": "other"}) == (
+        f"mnist-fn 9 there, {here['mnist-fn']} here"
+    )
+    damaged = replace(digits, train=replace(digits.train, labels=digits.train.labels ^ 1))
+    assert nodes.content_digest(damaged) != nodes.content_digest(digits)
