@@ -3,13 +3,14 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help install demo test test-all test-lowest test-newest lint types clean
+.PHONY: help install demo test test-all test-lowest test-newest gpu-evidence lint types clean
 
 help:
 	@echo "make demo      install, train on MNIST (or the embedded digits) and show the result"
 	@echo "make test      install, then lint, types and tests"
 	@echo "make test-all  and the long tests"
 	@echo "make test-lowest, make test-newest  the suite at both ends of what pyproject.toml allows"
+	@echo "make gpu-evidence  measure on a GPU what the pages leave open, in docs/evidence/gpu-*.json"
 	@echo "make install   make the environment alone, in $(VENV)"
 
 $(VENV)/.installed: pyproject.toml constraints.txt
@@ -29,6 +30,9 @@ install: $(VENV)/.installed
 
 demo: install
 	$(BIN)/mnist-fn train --dataset auto --epochs 10 --l2 3e-5
+
+gpu-evidence: $(VENV)/.tested
+	$(BIN)/python docs/make/evidence_gpu.py
 
 lint: $(VENV)/.tested
 	$(BIN)/ruff check .
