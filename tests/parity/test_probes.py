@@ -1,0 +1,131 @@
+"""The probes wake both sides of every branch that either backend has."""
+
+from collections import defaultdict
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from mnist_fn import Config
+from mnist_fn.backend import make_model
+from mnist_fn.shared import backend as backends
+from mnist_fn.shared.parity import probes, stages
+from mnist_fn.shared.parity.checks import Pair
+from mnist_fn.shared.parity.rungs import examples, first_batch
+from mnist_fn.training import make_loss
+
+CONFIG = Config(dataset="digits", hidden=(16, 8), l2=1e-3, precision="float64")
+# of a jaxpr: what goes one way or another by its numbers
+BRANCHES = ("max", "min", "clamp", "select_n", "cond", "sign", "abs", "reduce_max", "argmax")
+# the largest of some, and sign and size of a sum of exponentials in log-sum-exp's derivative
+EVERYWHERE_ALIKE = ("reduce_max", "argmax", "sign", "abs")
+
+
+def of_probes(data):
+    pair = Pair(backends.find("torch"), backends.find("torch"), CONFIG, data)
+    start, batch = pair.start, first_batch(pair)
+    grads = stages.reference_gradients(pair, start, batch)
+    return pair, [probes.Probe("start", start, batch), *stages.kinked(pair),
+                  *probes.probes(pair, start, grads)]  # fmt: skip
+
+
+def walk(jaxpr, consts, arguments, taken, path=""):
+    """Evaluate a jaxpr and note which sides its branches take, by their place in it."""
+    known = dict(zip(jaxpr.constvars, consts, strict=True))
+    known |= dict(zip(jaxpr.invars, arguments, strict=True))
+    for i, eqn in enumerate(jaxpr.eqns):
+        values = [v.val if hasattr(v, "val") else known[v] for v in eqn.invars]
+        name, at = eqn.primitive.name, f"{path}{i} {eqn.primitive.name}"
+        inner = eqn.params.get("jaxpr") or eqn.params.get("call_jaxpr")
+        if inner is not None and name in ("pjit", "jit", "closed_call", "custom_jvp_call"):
+            closed = inner if hasattr(inner, "consts") else jax.extend.core.ClosedJaxpr(inner, ())
+            made = walk(closed.jaxpr, closed.consts, values, taken, f"{at}/")
+        else:
+            made = eqn.primitive.bind(*values, **eqn.params)
+            made = made if eqn.primitive.multiple_results else [made]
+        if name in ("max", "min"):
+            a, b = np.broadcast_arrays(*map(np.asarray, values))
+            if np.isfinite(a).all() and np.isfinite(b).all():  # -inf is where a maximum begins
+                taken[at] |= {("<", ">")[int(side)] for side in np.unique((a > b)[a != b])}
+        elif name == "select_n":
+            taken[at] |= set(np.unique(np.asarray(values[0])).tolist())
+        elif name in BRANCHES and name not in EVERYWHERE_ALIKE:
+            raise AssertionError(f"{at}: a branch that this test does not know how to look at")
+        known.update(zip(eqn.outvars, made, strict=True))
+    return [v.val if hasattr(v, "val") else known[v] for v in jaxpr.outvars]
+
+
+def test_every_branch_of_jax_is_taken_on_both_sides(digits):
+    pair, found = of_probes(digits)
+    taken = defaultdict(set)
+    with jax.enable_x64(True):
+        loss = make_loss(make_model(CONFIG, 10, jax.devices("cpu")[0]))
+        graph = None
+        for probe in found:
+            x, y = examples(pair, probe.batch)
+            given = (
+                probe.state.params,
+                jnp.asarray(x),
+                jnp.asarray(y, jnp.int32),
+                jnp.asarray(1e-3),
+            )
+            graph = graph or jax.make_jaxpr(jax.grad(loss, has_aux=True))(*given)
+            walk(graph.jaxpr, graph.consts, jax.tree.leaves(given), taken)
+    relus = {at: sides for at, sides in taken.items() if at.endswith(" max") and sides}
+    assert len(relus) >= 2, taken  # a ReLU for each hidden layer
+    assert all(sides == {"<", ">"} for sides in relus.values()), taken
+    # an index that is out of its bounds wraps: the one branch that no right call takes
+    chosen = [at for at, sides in taken.items() if "select_n" in at and sides == {True, False}]
+    assert chosen, taken
+
+
+class Sides(TorchDispatchMode):
+    """Which sides torch's own branches take."""
+
+    def __init__(self):
+        super().__init__()
+        self.taken = defaultdict(set)
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func.__name__.partition(".")[0]
+        if name == "relu":
+            self.taken[name, args[0].shape[1]] |= set(args[0].sign().unique().tolist())
+        elif name == "threshold_backward":
+            self.taken[name, args[1].shape[1]] |= set((args[1] > 0).unique().tolist())
+        elif name in ("clamp", "clamp_min", "where", "maximum", "minimum", "hardtanh"):
+            raise AssertionError(f"{name}: a branch that this test does not know how to look at")
+        return func(*args, **(kwargs or {}))
+
+
+def test_every_branch_of_torch_is_taken_on_both_sides(digits):
+    _, found = of_probes(digits)
+    sides = Sides()
+    backend = backends.find("torch")(CONFIG, digits, "cpu")
+    inside = type(backend).gradients.__wrapped__  # in this thread, where the mode is
+    for probe in found:
+        state = backend.load(probe.state)
+        with torch.enable_grad(), sides:
+            inside(backend, state, probe.batch)
+    assert {key for key in sides.taken if key[0] == "relu"} == {("relu", 16), ("relu", 8)}
+    for (name, _), taken in sides.taken.items():
+        assert taken == ({-1.0, 0.0, 1.0} if name == "relu" else {True, False})
+
+
+def test_gradients_are_beyond_epsilon_on_both_sides_and_beyond_usual_norms(digits):
+    pair, found = of_probes(digits)
+    norms, smallest = [], []
+    for probe in found:
+        grads = stages.reference_gradients(pair, probe.state, probe.batch)
+        every = np.concatenate([t.ravel() for layer in grads.values() for t in layer.values()])
+        norms.append(float(np.sqrt((every**2).sum())))
+        tensors = [np.abs(t).max() for layer in grads.values() for t in layer.values()]
+        smallest += [float(size) for size in tensors if size]
+    assert min(smallest) < 1e-8 < max(smallest)  # Adam's ε, whole tensors on either side
+    assert min(norms) < 0.1
+    assert max(norms) > 100  # whatever norm gradients are usually clipped to
+    columns = [np.linalg.norm(layer["kernel"], axis=0).max() for probe in found
+               for layer in probe.state.params.values()]  # fmt: skip
+    assert max(columns) > 100
+    assert {probe.state.step for probe in found} == {0, 10_000, 1_000_000}
