@@ -46,6 +46,11 @@ def say_once(dataset: Dataset) -> None:
             console.print(line, soft_wrap=True, markup=False)
 
 
+def say_notice(text: str) -> None:
+    """A notice of a run, in a line."""
+    console.print(f"note: {text}", soft_wrap=True)
+
+
 class _BarView:
     """What a bar on a terminal is within: it is shown while the block runs."""
 
@@ -133,7 +138,7 @@ class SweepView(_BarView):
 
     def watch(self, stop: Callable[[], bool]) -> Watch:
         """What tells this view, and hears of a stop."""
-        return Watch(self.on_start, self.on_epoch, stop, self.on_places, self.on_lost)
+        return Watch(self.on_start, self.on_epoch, stop, self.on_places, self.on_lost, say_notice)
 
     def on_epoch(self, row: Row) -> None:
         """Count an epoch of a run."""

@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -18,6 +19,7 @@ from mnist_fn.shared.backend import EpochMetrics
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset, Split, scale_pixels
 from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.runs.computed import cores
 from mnist_fn.shared.state import ParamTree, StateTree
 from mnist_fn.training import Data, Hyper, State, apply, make_loss, make_train_epoch
 
@@ -50,6 +52,17 @@ def find_devices(name: str) -> list[Any]:
 def describe(device: Any) -> str:
     """A device in words, as it is recorded."""
     return "cpu" if device.platform == "cpu" else device.device_kind
+
+
+def threads_of(device: Any) -> int | None:
+    """Threads of XLA's products on the CPU; None on an accelerator.
+
+    PJRT_NPROC says how many; else there is one for each core that the process may use.
+    """
+    if device.platform != "cpu":
+        return None
+    asked = os.environ.get("PJRT_NPROC", "")
+    return int(asked) if asked.isdecimal() and int(asked) else cores()
 
 
 def make_model(config: Config, classes: int, device: Any) -> MLP:
@@ -122,7 +135,7 @@ class JaxBackend:
     ) -> None:
         self.config = config
         self._device = device
-        self.device = describe(device)
+        self.device, self.threads = describe(device), threads_of(device)
         self._dtype = jnp.dtype(config.dtype)
         self._test = dataset.test.images
         model = make_model(config, dataset.classes, device)

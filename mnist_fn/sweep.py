@@ -16,7 +16,7 @@ import optax
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from mnist_fn.backend import describe, make_model, place, scope, to_numpy
+from mnist_fn.backend import describe, make_model, place, scope, threads_of, to_numpy
 from mnist_fn.compiling import compile_for, use_compilation_cache
 from mnist_fn.shared.backend import EpochMetrics
 from mnist_fn.shared.config import Config
@@ -60,6 +60,7 @@ class JaxGroup:
         """
         self.config = config
         self._device = devices[0]
+        self.threads = threads_of(devices[0])
         self.device = describe(devices[0]) + (f" x {len(devices)}" if len(devices) > 1 else "")
         self.size = each * len(devices)
         self._there = (

@@ -58,6 +58,7 @@ class TorchBackend:
         self.config = config
         self.computing = ComputingThread()
         self._device = device
+        self.threads = self.computing.threads if device.type == "cpu" else None
         self.device = "cpu" if device.type == "cpu" else torch.cuda.get_device_name(device)
         self._dtype = getattr(torch, config.dtype)
         self._test = dataset.test.images

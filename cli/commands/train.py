@@ -83,7 +83,7 @@ def _refuse_with_resume(study: dict[str, Any]) -> None:
 
 
 def _run_and_show(json: bool, folder: Path, **arguments: Any) -> None:
-    from cli.console import TrainingView, answer, console, show_run
+    from cli.console import TrainingView, answer, console, say_notice, show_run
     from cli.output import print_json
     from cli.stopping import stoppable
     from mnist_fn.shared.runs import trainer
@@ -91,7 +91,7 @@ def _run_and_show(json: bool, folder: Path, **arguments: Any) -> None:
     with stoppable() as stop:
         try:
             with TrainingView() as view:
-                watch = trainer.Watch(view.on_start, view.on_epoch, stop)
+                watch = trainer.Watch(view.on_start, view.on_epoch, stop, on_notice=say_notice)
                 if "config" in arguments:
                     run = trainer.train(**arguments, out=folder, watch=watch)
                 else:

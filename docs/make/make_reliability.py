@@ -21,13 +21,16 @@ they disagree. What is trusted and what is not: [SECURITY.md](../SECURITY.md).
 """
 
 BETWEEN_MACHINES = """\
-## Between machines
+## What a seed promises
 
 The draws (initial weights, batch order, validation split) are the same bits everywhere: pinned
-by digests in `tests/shared/test_streams.py`. Weights and metrics are the same bytes on one machine
-with the same versions and number of cores, on the CPU. On another processor, device or version the
-order of a sum may differ, and training amplifies that: there the results agree within tolerance,
-not bit for bit.
+by digests in `tests/shared/test_streams.py`. Weights and metrics are the same bytes on the same
+machine with the same versions and the same number of threads: a product that two threads share is
+summed in another order than by one, and from the second epoch on the bytes differ, on both
+backends. What computed is in `run.json` (`computed`: cores that the process could use, threads of
+the backend's arithmetic, the processor's vector level); a run that goes on under another count says
+so. Whatever else differs, processor, device or version, a seed promises the distribution and not
+the bit: training amplifies the last digits.
 
 ## What is not promised
 

@@ -14,6 +14,9 @@ import make_parity
 import make_study
 from pages import EVIDENCE, ROOT, renew
 
+from mnist_fn.shared.runs.computed import UNKNOWN, Computed
+from mnist_fn.shared.runs.records import RunDirectory
+
 RUNS = EVIDENCE / "main-job-jax.json"
 README = ROOT / "README.md"
 # The study's figure 5; "about 0.10" is its reading of the curve. Its epochs count from 0, here 1 is
@@ -26,15 +29,20 @@ PUBLISHED = {
 
 
 def evidence_from(lines: list[str]) -> dict:
-    """The figures of each run, from the documents of `mnist-fn train --json`."""
-    from mnist_fn.shared.runs.records import machine, versions
-
+    """The figures of each run, from the documents of `mnist-fn train --json`; where they were
+    made, from the runs themselves: all on one machine, by one version."""
     runs = [json.loads(line) for line in lines]
+    headers = [RunDirectory(Path(run["run"])).read_header() for run in runs]
+    where = [
+        {"versions": h.versions, "machine": h.machine, "computed": h.computed.to_dict()}
+        for h in headers
+    ]
+    if any(one != where[0] for one in where):
+        raise SystemExit("these runs were not made alike: other versions, machines or threads")
     return {
         "command": "for s in 0 1 2 3 4; do for l in 3e-5 0; do "
         "mnist-fn train --backend jax --l2 $l --seed $s --json; done; done",
-        "versions": versions(),
-        "machine": machine(),
+        **where[0],
         "runs": [
             {
                 "l2": "3e-05" if "l2=3e-05" in run["run"] else "0",
@@ -65,11 +73,12 @@ def table(evidence: dict) -> str:
             values = [run[name] * factor for run in runs]
             shown = form.format(statistics.mean(values), statistics.stdev(values))
             lines.append(f"| {l2} | {title} | {shown} | {published.get(name, '')} |")
+    computed = Computed.from_dict(evidence.get("computed", UNKNOWN.to_dict()))
     count, found = len(evidence["runs"]) // 2, evidence["versions"]
     lines += [
         "",
         f"Mean ± sd over {count} seeds, 100 epochs each, which took {_range(evidence)} s a run; "
-        f"{evidence['machine']}; "
+        f"{evidence['machine']}, {computed}; "
         f"jax {found['jax']}, Python {found['python']}. `{evidence['command']}`",
     ]
     return "\n".join(lines)

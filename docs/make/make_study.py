@@ -102,7 +102,9 @@ def drawn_from(name: str, entries: dict[str, evidence.Entry]) -> dict[str, evide
 
 def stamp(name: str, entries: dict[str, evidence.Entry]) -> str:
     """What a figure was drawn from, in its metadata."""
-    return f"{name} {digest_of(drawn_from(name, entries))}"
+    drawn = drawn_from(name, entries)
+    seen = {run: {k: v for k, v in e.items() if k != "where"} for run, e in drawn.items()}
+    return f"{name} {digest_of(seen)}"
 
 
 def document(found: Evidence) -> dict[str, Any]:
@@ -153,7 +155,7 @@ def summary(found: dict[str, Any], entries: Evidence) -> str:
     for backend in found["backends"]:
         exceptions = _exceptions(found, backend)
         but = f"; not {', '.join(exceptions)}" if exceptions else ""
-        made = {_where(entry["where"], backend) for entry in entries[backend].values()}
+        made = {_where(entry, backend) for entry in entries[backend].values()}
         lines.append(
             f"- **{backend}**: {study_report.outcome(found, backend)}. "
             f"{_holding(found, backend)}{but}. "
@@ -190,10 +192,10 @@ def _exceptions(found: dict[str, Any], backend: str) -> list[str]:
     ]
 
 
-def _where(where: dict[str, Any], backend: str) -> str:
-    versions = where["versions"]
+def _where(entry: evidence.Entry, backend: str) -> str:
+    where, versions = entry["where"], entry["where"]["versions"]
     used = ", ".join(f"{name} {versions[name]}" for name in (backend, "python"))
-    return f"{where['machine']}, on {where['device']}, {used}"
+    return f"{evidence.place(entry)}, on {where['device']}, {used}"
 
 
 if __name__ == "__main__":

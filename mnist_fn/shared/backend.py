@@ -49,6 +49,7 @@ class Backend(Protocol):
 
     name: str
     device: str  # what it computes on, in words: "cpu", "NVIDIA H200"
+    # threads: int, of its arithmetic on a CPU; a backend that lacks it is recorded as unknown
 
     def load(self, state: StateTree) -> Any:
         """The backend's own state from the shared one; `state` is not kept or changed."""
@@ -148,6 +149,7 @@ class GroupOfOne:
 
     def __init__(self, backend: Backend) -> None:
         self.name, self.device = backend.name, backend.device
+        self.threads: int | None = getattr(backend, "threads", None)
         self._backend = backend
 
     def load(self, configs: Sequence[Config], states: Sequence[StateTree]) -> Any:

@@ -2,9 +2,16 @@
 
 import copy
 import json
+from dataclasses import replace
 
 import make_results
+import pytest
 from pages import renew
+
+from mnist_fn import train
+from mnist_fn.shared import backend as backends
+from mnist_fn.shared.runs.records import RunDirectory
+from tests.support.tiny_backend import TINY, Tiny
 
 EVIDENCE = json.loads(make_results.RUNS.read_text())
 
@@ -33,3 +40,19 @@ def test_every_seed_meets_the_goals():
             assert run["min_test_loss"] <= 0.066
             assert 10 <= run["epoch"] <= 30
             assert run["final_test_loss"] > 0.085
+
+
+def test_where_it_was_made_comes_from_the_runs_and_runs_made_otherwise_are_refused(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(backends, "find", lambda _: Tiny)
+    documents = []
+    for seed in (0, 1):
+        run = train(TINY.replace(seed=seed), "tiny", out=tmp_path / str(seed))
+        header = replace(RunDirectory(run.path).read_header(), machine="a machine of theirs")
+        RunDirectory(run.path).write_header(header)
+        documents.append(json.dumps(run.summary()))
+    assert make_results.evidence_from(documents)["machine"] == "a machine of theirs"
+    RunDirectory(run.path).write_header(replace(header, machine="another"))
+    with pytest.raises(SystemExit, match="not made alike"):
+        make_results.evidence_from(documents)

@@ -9,6 +9,7 @@ from pages import SECTION, renew
 
 from figures import build
 from mnist_fn.shared.config import Config
+from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.runs.header import Header
 from mnist_fn.shared.runs.library import Records, serves
 from mnist_fn.shared.study import evidence, experiments, judging
@@ -128,3 +129,13 @@ def test_evidence_of_five_seeds_is_small_and_reads_back_as_it_was(tmp_path):
 
 def test_the_pages_pictures_stay_small():
     assert sum(path.stat().st_size for path in make_study.PICTURES.iterdir()) < 2e6
+
+
+def test_two_runs_of_one_name_that_differ_are_never_mixed():
+    (name, entry), *_ = make_study.all_evidence()["jax"].items()
+    where = {**entry["where"], "computed": {"cores": 2, "threads": 2, "vectors": ""}}
+    alike = {name: {**entry, "where": where}}
+    assert evidence.merge({name: entry}, alike) == alike
+    other = {name: {**entry, "where": where, "weights": "others"}}
+    with pytest.raises(InputError, match=r"1 thread; this one is of .*2 threads and differs"):
+        evidence.merge({name: entry}, other)

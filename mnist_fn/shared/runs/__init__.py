@@ -7,6 +7,7 @@ Runs at workers: `cluster` (Ray, which it alone imports), `crew` (the driver), `
 """
 
 OPEN = (
+    "computed",
     "listing",
     "trainer",
     "sweep",

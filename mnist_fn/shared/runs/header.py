@@ -5,6 +5,7 @@ from typing import Any
 
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.form import MNIST, Form
+from mnist_fn.shared.runs.computed import UNKNOWN, Computed
 from mnist_fn.shared.storage import digest_of
 
 STATUSES = ("unfinished", "finished")
@@ -28,6 +29,7 @@ class Header:
     legs: list[dict[str, Any]]  # which backend did which epochs: {"backend", "first_epoch"}
     seconds: dict[str, float]  # compile, train, total, of all legs together
     form: Form = MNIST  # its classes, and how the pictures stand that it was trained on
+    computed: Computed = UNKNOWN  # what computed last
 
     @property
     def identity(self) -> str:

@@ -35,6 +35,7 @@ class Member:
     directory: RunDirectory | None
     rows: list[Row]
     saved: int = 0  # epochs on disk
+    notice: str = ""  # to be said before it goes on
     error: InputError | None = None  # why it ended early: its loss is no longer finite
 
 
@@ -67,6 +68,8 @@ class Job:
         self._good = list(starts)
         for member in self.members:
             self.watch.on_start(member.config, self.dataset, self.group.device, done)
+            if member.notice:
+                self.watch.on_notice(member.notice)
         begun = self._saved_at = time.perf_counter()
         with _Orders(self.members, len(self.dataset.train), epochs) as orders:
             for epoch in range(done + 1, epochs + 1):

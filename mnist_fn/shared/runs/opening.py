@@ -7,6 +7,7 @@ from mnist_fn.shared.backend import Group
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset
 from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.runs.computed import here
 from mnist_fn.shared.runs.loop import Member
 from mnist_fn.shared.runs.metrics import Row
 from mnist_fn.shared.runs.records import Header, RunDirectory, machine, versions
@@ -71,12 +72,26 @@ class Opened:
             legs=legs,
             seconds=seconds,
             form=existing.form if existing else dataset.form,
+            computed=here(getattr(group, "threads", None)),
         )
         if self.directory is not None:
             if existing is None:
                 self.directory.clear()  # only now that the new run can begin
             self.directory.write_header(header)
-        return Member(self.config, header, self.directory, self.rows, saved=len(self.rows))
+        notice = _otherwise(existing, header, len(self.rows))
+        return Member(self.config, header, self.directory, self.rows, len(self.rows), notice)
+
+
+def _otherwise(before: Header | None, now: Header, done: int) -> str:
+    """What is said where a run goes on computed otherwise than it began; "" where it does not."""
+    if before is None or not done or before.backend != now.backend:
+        return ""
+    if before.computed == now.computed or before.computed.threads is None:
+        return ""
+    return (
+        f"the first {done} epochs were computed with {before.computed}, the others with "
+        f"{now.computed}: the result is not to the bit that of one of them alone"
+    )
 
 
 def open_run(

@@ -27,6 +27,7 @@ from mnist_fn.shared.runs.checkpoint import (
     weights_digest,
     write_checkpoint,
 )
+from mnist_fn.shared.runs.computed import UNKNOWN, Computed, cores, vectors
 from mnist_fn.shared.runs.header import Header, well_formed
 from mnist_fn.shared.runs.metrics import Row
 from mnist_fn.shared.state import ParamTree, StateTree, layer_sizes
@@ -83,10 +84,12 @@ class RunDirectory:
             raise InputError(f"{self.path}: no run here (a run is a folder with run.json)")
         document = read_sealed(self.header_file, SCHEMA)
         try:
-            document.setdefault("form", MNIST.to_dict())  # of a run before it was recorded
+            document.setdefault("form", MNIST.to_dict())  # of a run before these were recorded
+            document.setdefault("computed", UNKNOWN.to_dict())
             values = {field.name: document[field.name] for field in fields(Header)}
             read = {"config": Config.from_dict(values["config"]),
-                    "form": Form.from_dict(values["form"])}  # fmt: skip
+                    "form": Form.from_dict(values["form"]),
+                    "computed": Computed.from_dict(values["computed"])}  # fmt: skip
             header = Header(**{**values, **read})
         except (InputError, KeyError) as error:
             raise damaged(self.header_file, error) from error
@@ -108,6 +111,7 @@ class RunDirectory:
                 **values,
                 "config": header.config.to_dict(),
                 "form": header.form.to_dict(),
+                "computed": header.computed.to_dict(),
             },
         )
 
@@ -221,10 +225,14 @@ def slug(config: Config, backend: str) -> str:
     for field in fields(Config):
         value = getattr(config, field.name)
         if field.name not in ("dataset", "hidden", "seed") and value != field.default:
-            parts.append(
-                f"{field.name}={value:g}" if isinstance(value, float) else f"{field.name}={value}"
-            )
+            parts.append(f"{field.name}={_exact(value)}")
     return "-".join([*parts, f"seed={config.seed}", backend]).replace("_", "-")
+
+
+def _exact(value: Any) -> str:
+    """A value in a name: `3e-05`; all digits where six would name another number."""
+    short = f"{value:g}" if isinstance(value, float) else str(value)
+    return repr(value) if isinstance(value, float) and float(short) != value else short
 
 
 def versions() -> dict[str, str]:
@@ -239,7 +247,7 @@ def versions() -> dict[str, str]:
 
 
 def machine() -> str:
-    """The processor and its cores, in words."""
+    """The processor, the cores of it that this process may use and its vector level, in words."""
     model = platform.processor() or platform.machine()
     if sys.platform == "linux":
         with contextlib.suppress(OSError):  # a sandbox may hide it
@@ -247,4 +255,6 @@ def machine() -> str:
                 if line.startswith("model name"):
                     model = line.partition(":")[2].strip()
                     break
-    return f"{model}, {os.cpu_count()} cores"
+    there, ours = os.cpu_count(), cores()
+    used = f"{ours} cores" if ours == there else f"{ours} of {there} cores"
+    return ", ".join(part for part in (model, used, vectors()) if part)

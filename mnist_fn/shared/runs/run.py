@@ -120,3 +120,4 @@ class Watch:
     should_stop: Callable[[], bool] = lambda: False
     on_places: Callable[[list[Place]], None] = lambda _: None
     on_lost: Callable[[str, int], None] = lambda *_: None
+    on_notice: Callable[[str], None] = lambda _: None

@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 
 from mnist_fn.shared.config import Config
+from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.evaluation import Evaluation
 from mnist_fn.shared.runs.checkpoint import weights_digest
+from mnist_fn.shared.runs.computed import UNKNOWN, Computed
 from mnist_fn.shared.runs.header import Header
 from mnist_fn.shared.runs.library import Records, is_beginning, serves
 from mnist_fn.shared.runs.run import Run
@@ -37,7 +39,8 @@ def compact(run: Run, header: Header, experiments: Iterable[Experiment]) -> Entr
     entry: Entry = {
         "config": {f.name: values[f.name] for f in fields(Config)
                    if getattr(run.config, f.name) != f.default},
-        "where": {"machine": header.machine, "device": header.device, "versions": header.versions},
+        "where": {"machine": header.machine, "device": header.device, "versions": header.versions,
+                  "computed": header.computed.to_dict()},
         "epochs": {name: [round(row[name] * _unit(name)) for row in run.rows]
                    for name in _columns(first, experiments)},
     }  # fmt: skip
@@ -98,6 +101,13 @@ def merge(entries: Mapping[str, Entry], more: Mapping[str, Entry]) -> dict[str, 
     The epochs of a run whose longer one is there too are left out, and the run with them unless
     its end is kept.
     """
+    for name in set(entries) & set(more):
+        ours, theirs = entries[name], more[name]
+        if ours["where"] != theirs["where"] and ours != {**theirs, "where": ours["where"]}:
+            raise InputError(
+                f"{name}: the evidence has this run already, of {place(ours)}; this one is of "
+                f"{place(theirs)} and differs: take one of them"
+            )
     both = {**entries, **more}
     configs = {name: config_of(entry) for name, entry in both.items()}
     kept = {}
@@ -108,6 +118,13 @@ def merge(entries: Mapping[str, Entry], more: Mapping[str, Entry]) -> dict[str, 
         else:
             kept[name] = both[name]
     return kept
+
+
+def place(entry: Entry) -> str:
+    """Where a run was made and by what."""
+    where = entry["where"]
+    computed = Computed.from_dict(where.get("computed", UNKNOWN.to_dict()))
+    return f"{where['machine']}, {computed}"
 
 
 def read(path: Path) -> dict[str, Entry]:

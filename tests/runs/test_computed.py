@@ -1,0 +1,95 @@
+"""What computed a run is in its record, and a run that goes on otherwise says so."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+
+from mnist_fn import Config, InputError, Watch, resume, train
+from mnist_fn.shared import backend as backends
+from mnist_fn.shared.runs.computed import UNKNOWN, Computed, here
+from mnist_fn.shared.runs.records import RunDirectory, slug
+from mnist_fn.shared.storage import read_sealed, write_sealed
+from tests.support.tiny_backend import TINY, Tiny
+
+SCRIPT = """
+import json, sys
+from mnist_fn import Config, train
+from mnist_fn.shared.runs.records import RunDirectory
+train(Config(dataset="digits", hidden=(), epochs=1), sys.argv[1], out=sys.argv[2], device="cpu")
+print(json.dumps(RunDirectory(__import__("pathlib").Path(sys.argv[2])).read_header().computed.to_dict()))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity on this system")
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_the_record_says_the_cores_and_threads_that_were_there(backend, tmp_path):
+    """One core of several: the processor's count would be another."""
+    core = min(os.sched_getaffinity(0))
+    without = {k: v for k, v in os.environ.items() if k not in ("OMP_NUM_THREADS", "PJRT_NPROC")}
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, backend, str(tmp_path / "run")], env=without, text=True,
+        preexec_fn=lambda: os.sched_setaffinity(0, {core}), capture_output=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["cores"], found["threads"]) == (1, 1)
+    assert found["vectors"] == here(None).vectors
+
+
+class Threaded(Tiny):
+    threads = 2
+
+
+@pytest.fixture
+def run(tmp_path, monkeypatch):
+    monkeypatch.setattr(backends, "find", lambda _: Threaded)
+    train(TINY, "tiny", out=tmp_path / "run")
+    return tmp_path / "run"
+
+
+@pytest.mark.parametrize(("threads", "said"), [(2, 0), (1, 1)])
+def test_going_on_with_other_threads_is_said(run, monkeypatch, threads, said):
+    monkeypatch.setattr(Threaded, "threads", threads)
+    notices = []
+    resume(run, epochs=6, watch=Watch(on_notice=notices.append))
+    assert len(notices) == said
+    assert all("first 4 epochs were computed with 2 threads" in one for one in notices)
+    assert RunDirectory(run).read_header().computed.threads == threads
+
+
+def test_a_run_from_before_it_was_recorded_still_opens(run):
+    document = read_sealed(run / "run.json", 1)
+    del document["computed"]
+    write_sealed(run / "run.json", document)
+    assert RunDirectory(run).read_header().computed == UNKNOWN
+    notices = []
+    resume(run, epochs=6, watch=Watch(on_notice=notices.append))
+    assert notices == []
+
+
+@pytest.mark.parametrize("harm", [{"threads": -1}, {"cores": "2"}, {"vectors": None}, {"more": 1}])
+def test_a_damaged_record_is_refused(run, harm):
+    document = read_sealed(run / "run.json", 1)
+    document["computed"] |= harm
+    write_sealed(run / "run.json", document)
+    with pytest.raises(InputError, match="damaged"):
+        RunDirectory(run).read_header()
+
+
+def test_it_is_said_in_words():
+    assert str(Computed(1, 1, "AVX2")) == "1 thread, AVX2"
+    assert str(replace(UNKNOWN, threads=2)) == "2 threads"
+    assert str(UNKNOWN) == "threads unknown"
+
+
+def test_numbers_in_names_are_exact():
+    """1.0000001e-4 and 1.0000002e-4 had one folder."""
+    near = [Config(l2=1.0000001e-4), Config(l2=1.0000002e-4), Config(l2=1e-4)]
+    names = [slug(config, "jax") for config in near]
+    assert len(set(names)) == 3
+    assert names[2] == "mnist-shallow-l2=0.0001-seed=0-jax"
+    assert slug(Config(l2=3e-5), "jax") == "mnist-shallow-l2=3e-05-seed=0-jax"
