@@ -28,9 +28,9 @@ PYTHON = "3.12"
 
 
 def bounds() -> list[str]:
-    """What pyproject.toml asks for, tests included."""
+    """What pyproject.toml asks for."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    return [*project["dependencies"], *project["optional-dependencies"]["test"]]
+    return project["dependencies"]
 
 
 def digest() -> str:

@@ -1,0 +1,102 @@
+"""Which JAX and which PyTorch compute the same: the ladder in an environment of each, by uv.
+
+    python docs/make/evidence_versions.py --jax 0.8.0,0.12.0.1 --torch 2.15.0
+    python docs/make/evidence_versions.py --jax 0.8.1 --torch 2.15.0 --repeats 5
+
+Each pair writes docs/evidence/versions-jax-J-torch-T.json. Every ladder is climbed twice: as XLA
+decides, and with XNNPACK's products, which XLA itself chooses on some processors alone.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import tomllib
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from evidence_bounds import PYTHON, interpreter
+from pages import EVIDENCE, ROOT
+
+from mnist_fn.shared.runs.records import machine
+
+XNNPACK = "--xla_cpu_experimental_xnn_graph_fusion_mode=XNN_GRAPH_FUSION_MODE_BYPASS_COST_MODEL"
+FLAGS = {"as XLA decides": "", "XNNPACK": XNNPACK}
+LADDER = ("parity", "--dataset", "digits", "--model", "linear,shallow", "--json")
+OURS = ("jax", "jaxlib", "torch", "torchvision")
+
+
+def make_environment(python: Path, jax: str, torch: str) -> None:
+    """Install the project beside these versions, whatever its own bounds say of them."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    rest = [one for one in project["dependencies"] if not one.startswith(OURS)]
+    uv = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", python]
+    pins = [f"jax=={jax}", f"jaxlib=={jax}", f"torch=={torch}", "torchvision"]
+    subprocess.run([*uv, *rest, *pins], check=True)
+    subprocess.run([*uv, "--no-deps", "-e", ROOT], check=True)
+
+
+def ask(python: Path, arguments: tuple[str, ...], flags: str = "") -> tuple[dict[str, Any], str]:
+    """What a command of that environment says with --json, and the end of its stderr."""
+    environment = {**os.environ, "JAX_PLATFORMS": "cpu", "MNIST_FN_CACHE": "off",
+                   "XLA_FLAGS": flags}  # fmt: skip
+    done = subprocess.run(
+        [python, "-m", "mnist_fn", "--allow-known-wrong", *arguments],
+        capture_output=True, text=True, check=False, env=environment, cwd=python.parents[1])  # fmt: skip
+    return (json.loads(done.stdout) if done.stdout else {}), done.stderr[-300:]
+
+
+def climb(python: Path, flags: str) -> dict[str, Any]:
+    """Each ladder's verdict: passed, or the rung and the tensor at which it parts."""
+    document, said = ask(python, LADDER, flags)
+    if not document:
+        return {"error": said}
+    found = {}
+    for one in document["ladders"]:
+        last = one["rungs"][-1]
+        parted = None if one["passed"] else {"rung": last["rung"], "what": last["worst"]["what"]}
+        found[f"{one['model']}, {one['precision']}"] = parted
+    return found
+
+
+def measure(python: Path, repeats: int) -> dict[str, Any]:
+    """The ladders and the self-check, `repeats` times."""
+    doctors = [ask(python, ("doctor", "--json"))[0] for _ in range(repeats)]
+    return {
+        "versions": doctors[0]["versions"],
+        "known_wrong": doctors[0]["known_wrong"],
+        "ladders": {name: [climb(python, flag) for _ in range(repeats)]
+                    for name, flag in FLAGS.items()},
+        "checks": [{f"{c['backend']}, {c['check']}": {k: c[k] for k in ("passed", "found")}
+                    for c in doctor["checks"]} for doctor in doctors],
+    }  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--jax", required=True)
+    parser.add_argument("--torch", required=True)
+    parser.add_argument("--repeats", type=int, default=1)
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:  # one for all: little changes from pair to pair
+        subprocess.run([sys.executable, "-m", "uv", "venv", "--quiet", "--python", interpreter(),
+                        folder], check=True)  # fmt: skip
+        python = Path(folder) / "bin" / "python"
+        for torch, jax in product(given.torch.split(","), given.jax.split(",")):
+            make_environment(python, jax, torch)
+            document = {
+                "command": "python docs/make/evidence_versions.py --jax "
+                f"{jax} --torch {torch} --repeats {given.repeats}",
+                "jax": jax, "torch": torch, "python": PYTHON, "n": given.repeats,
+                "machine": machine(), **measure(python, given.repeats),
+            }  # fmt: skip
+            out = EVIDENCE / f"versions-jax-{jax}-torch-{torch}.json"
+            out.write_text(json.dumps(document, indent=2) + "\n")
+            print(out.relative_to(ROOT), flush=True)
+
+
+if __name__ == "__main__":
+    main()
