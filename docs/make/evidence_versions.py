@@ -42,10 +42,10 @@ def make_environment(python: Path, jax: str, torch: str) -> None:
 def ask(python: Path, arguments: tuple[str, ...], flags: str = "") -> tuple[dict[str, Any], str]:
     """What a command of that environment says with --json, and the end of its stderr."""
     environment = {**os.environ, "JAX_PLATFORMS": "cpu", "MNIST_FN_CACHE": "off",
-                   "XLA_FLAGS": flags}  # fmt: skip
-    done = subprocess.run(
-        [python, "-m", "mnist_fn", "--allow-known-wrong", *arguments],
-        capture_output=True, text=True, check=False, env=environment, cwd=python.parents[1])  # fmt: skip
+                   "OMP_NUM_THREADS": "1", "XLA_FLAGS": flags}  # fmt: skip
+    command = [python, "-m", "mnist_fn", "--allow-known-wrong", *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment,
+                          cwd=python.parents[1])  # fmt: skip
     return (json.loads(done.stdout) if done.stdout else {}), done.stderr[-300:]
 
 
