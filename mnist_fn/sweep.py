@@ -16,7 +16,7 @@ import optax
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from mnist_fn.backend import describe, make_model, place, scope, threads_of, to_numpy
+from mnist_fn.backend import describe, make_model, place, scaled, scope, threads_of, to_numpy
 from mnist_fn.compiling import compile_for, use_compilation_cache
 from mnist_fn.shared.backend import EpochMetrics
 from mnist_fn.shared.config import Config
@@ -72,25 +72,29 @@ class JaxGroup:
         self._scope = partial(scope, config, devices[0])
         self._splits: dict[int, tuple[Split, jax.Array, jax.Array]] = {}
         model = make_model(config, dataset.classes, devices[0])
-        over = partial(_over_models, mesh, each)
+        self._over = over = partial(_over_models, mesh, each)
+        self._programs: dict[int, jax.stages.Compiled] = {}  # by the length of the orders
+        self._start = initial_state(config, dataset.pixels, dataset.classes)  # for its shapes
         use_compilation_cache()
         with self._scope():
             self._data = Data(*self._place(dataset.train))
             epoch = over(make_train_epoch(model, config.batch_size), (True, True, False, True))
-            self._epoch = self._compile_epoch(epoch, len(dataset.train), dataset)
+            self._epoch = jax.jit(epoch, donate_argnums=0)
+            self._program(len(dataset.train))
             self._logits = jax.jit(over(partial(apply, model), (True, False)))
             self._judge = jax.jit(over(partial(_judge, model), (True, False, False)))
 
-    def _compile_epoch(
-        self, epoch: Callable[..., Any], n: int, dataset: Dataset
-    ) -> jax.stages.Compiled:
-        start = initial_state(self.config, dataset.pixels, dataset.classes)
-        like = jax.tree.map(lambda array: self._like(array.shape, array.dtype), _stack([start]))
-        hyper = Hyper(*(cast(Any, self._like((1,), self._dtype)) for _ in Hyper._fields))
-        lowered = jax.jit(epoch, donate_argnums=0).lower(
-            like, self._like((1, n), np.int32), self._data, hyper
-        )
-        return compile_for(lowered, self._device)
+    def _program(self, n: int) -> jax.stages.Compiled:
+        """The compiled epoch of every model over n examples."""
+        if n not in self._programs:
+            like = jax.tree.map(
+                lambda array: self._like(array.shape, array.dtype), _stack([self._start])
+            )
+            hyper = Hyper(*(cast(Any, self._like((1,), self._dtype)) for _ in Hyper._fields))
+            orders = self._like((1, n), np.int32)
+            lowered = self._epoch.lower(like, orders, self._data, hyper)
+            self._programs[n] = compile_for(lowered, self._device)
+        return self._programs[n]
 
     def _like(self, shape: tuple[int, ...], dtype: Any) -> jax.ShapeDtypeStruct:
         return jax.ShapeDtypeStruct((self.size, *shape[1:]), dtype, sharding=self._split)
@@ -126,7 +130,8 @@ class JaxGroup:
         stacked = np.stack([*orders, *[orders[-1]] * (self.size - len(orders))])
         with self._scope():
             order = jax.device_put(stacked, self._split)
-            after, sums = self._epoch(state.state, order, self._data, state.hyper)
+            program = self._program(stacked.shape[1])
+            after, sums = program(state.state, order, self._data, state.hyper)
             loss, correct = jax.device_get((sums.loss, sums.correct))
         metrics = [
             EpochMetrics(float(loss[i]), int(correct[i]), stacked.shape[1])
@@ -153,6 +158,27 @@ class JaxGroup:
             )
             for i in range(state.models)
         ]
+
+    def logits(self, state: Loaded, images: np.ndarray) -> np.ndarray:
+        """Every model's logits [size, n, classes] of uint8 images [n, rows, columns]."""
+        with self._scope():
+            there = scaled(images, self._dtype, self._whole)
+            return np.asarray(self._logits(state.state.params, there))
+
+    def over_models(self, loss: Callable[..., Any]) -> Callable[..., Any]:
+        """`loss(params, images, labels, l2)`, compiled for every model on the same batch."""
+        mapped = jax.jit(self._over(loss, (True, False, False, True)))
+
+        def scoped(*arguments: Any) -> Any:
+            with self._scope():
+                return mapped(*arguments)
+
+        return scoped
+
+    def batch(self, indices: np.ndarray) -> tuple[jax.Array, jax.Array]:
+        """Scaled images and labels of these training examples."""
+        with self._scope():
+            return self._data.images[indices], self._data.labels[indices]
 
     def _kept(self, split: Split) -> tuple[jax.Array, jax.Array]:
         if id(split) not in self._splits:  # the split is kept too, so its id stays its own
