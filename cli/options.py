@@ -54,7 +54,7 @@ DataDir = Annotated[
 ]
 Workers = Annotated[
     int | None,
-    _option("Processes that train, on this machine (needs mnist-fn[ray]).", panel=_WHERE),
+    _option("Processes that train, on this machine (needs the extra `ray`).", panel=_WHERE),
 ]
 Threads = Annotated[int | None, _option("Of each worker. Default: 1.", panel=_WHERE)]
 Cluster = Annotated[

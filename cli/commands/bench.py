@@ -23,7 +23,7 @@ def command(
     device: options.Device = "auto",
     rounds: Annotated[int, typer.Option(help="Timed turns of each contender.")] = 9,
     what: Annotated[
-        str, typer.Option(help="epochs, or workers: one a core (needs mnist-fn[ray]).")
+        str, typer.Option(help="epochs, or workers: one a core (needs the extra `ray`).")
     ] = "epochs",
     quick: Annotated[
         bool, typer.Option("--quick", help="Epochs alone: no widths, lengths, sweeps, processes.")

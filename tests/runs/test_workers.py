@@ -166,6 +166,26 @@ def test_our_ray_dies_with_a_killed_command(tmp_path):
     clusters.until(lambda: not clusters.alive(started, ""), 180)
 
 
+def numbers(out: Path):
+    found = json.loads((out / "study.json").read_text())
+    for name in ("command", "digest", "machine"):
+        del found[name]
+    return found
+
+
+def test_the_study_on_a_cluster_has_the_numbers_of_one_worker(tmp_path):
+    study = ("study", "--quick", "--dataset", "digits", "--only", "l2", "--backend", "both")
+    with clusters.cluster_of(1, 1) as made:
+        ways = {"two": ("--cluster", made.address, "--workers", "2"), "one": ("--workers", "1")}
+        for name, how in ways.items():
+            log, out = tmp_path / f"{name}.log", tmp_path / name
+            done = clusters.begin(log, *study, *how, "--out", str(out))
+            done.communicate(timeout=200)
+            assert done.returncode == 0, log.read_text()
+    assert numbers(tmp_path / "two") == numbers(tmp_path / "one")
+    assert set(numbers(tmp_path / "one")["backends"]) == {"jax", "torch"}
+
+
 def test_differences_are_said_once_and_damage_changes_the_digest(digits):
     here = nodes.facts()
     assert nodes.differences(here, dict(here)) == ""

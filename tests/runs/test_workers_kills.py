@@ -1,0 +1,133 @@
+"""Workers, a node and a driver killed at random moments: the files are as if nothing had been."""
+
+import re
+import time
+
+import numpy as np
+import pytest
+
+from tests.support import clusters
+from tests.support.killing import RESULTS
+
+pytestmark = [pytest.mark.long, pytest.mark.filterwarnings("ignore")]  # Ray's own, by the dozen
+EPOCHS = {"jax": "3000", "torch": "700"}
+KILLS = 10
+
+
+def sweep_of(backend, out, *more):
+    return ("sweep", "--dataset", "digits", "--hidden", "64", "--seeds", "4", "--epochs",
+            EPOCHS[backend], "--backend", backend, "--out", str(out), *more)  # fmt: skip
+
+
+def contents(folder):
+    return {
+        (run.name, file): (run / file).read_bytes()
+        for run in sorted(folder.iterdir()) for file in RESULTS if (run / file).exists()
+    }  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory):
+    """The files of each backend's runs, trained by one process of one thread without Ray."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    commands = [
+        clusters.begin(folder / f"{backend}.log", *sweep_of(backend, folder / backend),
+                       PJRT_NPROC="1", OMP_NUM_THREADS="1")
+        for backend in EPOCHS
+    ]  # fmt: skip
+    for command in commands:
+        command.communicate(timeout=400)
+        assert command.returncode == 0
+    return {backend: contents(folder / backend) for backend in EPOCHS}
+
+
+def test_kills_change_no_byte(undisturbed, tmp_path):
+    """Two commands on one cluster of two nodes; what is killed, and when, is drawn."""
+    with clusters.cluster_of(2, 2) as cluster:
+        campaign = Campaign(cluster, tmp_path)
+        while campaign.events:
+            whole = campaign.trained()
+            for backend in EPOCHS:
+                assert contents(whole / backend) == undisturbed[backend]
+    said = campaign.said()
+    assert campaign.done.count("worker") == KILLS
+    assert {"node", "driver"} < set(campaign.done)
+    went_on = [int(epoch) for epoch in re.findall(r"goes on with \S+ from epoch (\d+)", said)]
+    print("went on from epochs", went_on, "; rounds", campaign.rounds)
+    assert any(went_on), said  # not always from the start
+    assert "Traceback" not in said
+    assert not re.search(r"\(raylet\)|core_worker|ray::", said)  # Ray's own chatter
+
+
+class Campaign:
+    """Sweeps of both backends side by side, again and again until all kills are done."""
+
+    def __init__(self, cluster, folder):
+        self.cluster, self.folder, self.rounds = cluster, folder, 0
+        self.rng = np.random.default_rng(17)
+        self.events = ["worker"] * KILLS
+        self.events.insert(3, "node")
+        self.events.insert(7, "driver")
+        self.done = []
+
+    def start(self, backend):
+        where = ("--cluster", self.cluster.address, "--workers", "2")
+        out = self.folder / str(self.rounds) / backend
+        return clusters.begin(self.folder / f"{backend}.log", *sweep_of(backend, out, *where))
+
+    def said(self):
+        return "".join((self.folder / f"{backend}.log").read_text() for backend in EPOCHS)
+
+    def workers(self):
+        return clusters.workers_under(*clusters.raylets(self.cluster))
+
+    def trained(self):
+        """The folder of a round that is done, whatever was killed in it."""
+        self.rounds += 1
+        self.drivers = {backend: self.start(backend) for backend in EPOCHS}
+        while any(driver.poll() is None for driver in self.drivers.values()):
+            time.sleep(self.rng.uniform(0.2, 2.0))
+            if self.events and self.strike(self.events[0]):
+                self.done.append(self.events.pop(0))
+        for backend in EPOCHS:
+            self.finish(backend)
+        return self.folder / str(self.rounds)
+
+    def saved(self):
+        """Whether a run that is not finished was saved in the last second."""
+        return any(
+            time.time() - file.stat().st_mtime < 1
+            and '"unfinished"' in (file.parent / "run.json").read_text()
+            for file in (self.folder / str(self.rounds)).glob("*/*/checkpoint.safetensors")
+        )
+
+    def strike(self, event):
+        """Whether there was something to kill."""
+        if event == "worker":
+            there = self.workers()
+            if len(self.done) % 2 and not self.saved():
+                return False  # every other time in a run that has sent a state
+            if there:
+                clusters.kill(int(self.rng.choice(there)))
+            return bool(there)
+        if event == "node":
+            (node,) = self.cluster.worker_nodes
+            self.cluster.remove_node(node, allow_graceful=False)
+            self.cluster.add_node(num_cpus=2, object_store_memory=150 * 2**20)
+            return True
+        running = [name for name, driver in self.drivers.items() if driver.poll() is None]
+        if running:
+            self.drivers[running[0]].kill()
+            self.drivers[running[0]].wait(30)
+            self.drivers[running[0]] = self.start(running[0])
+        return bool(running)
+
+    def finish(self, backend):
+        """A run whose worker was lost three times is given up; the same command goes on."""
+        while True:
+            self.drivers[backend].communicate(timeout=400)
+            assert self.drivers[backend].returncode == 0, self.said()
+            runs = list((self.folder / str(self.rounds) / backend).glob("*/run.json"))
+            if len(runs) == 4 and all('"finished"' in run.read_text() for run in runs):
+                return
+            self.drivers[backend] = self.start(backend)
