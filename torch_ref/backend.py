@@ -107,7 +107,7 @@ class TorchBackend:
         return state, EpochMetrics(loss_sum, correct, len(order))
 
     @in_its_thread
-    @torch.no_grad()
+    @torch.inference_mode()
     def logits(self, state: State, images: np.ndarray) -> np.ndarray:
         """Logits of uint8 images [n, rows, columns]; the test set stays on the device."""
         if images is self._test:

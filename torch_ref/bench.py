@@ -4,7 +4,6 @@ import itertools
 import math
 import struct
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset, Split, scale_pixels
 from mnist_fn.shared.data.sources import FILES
 from mnist_fn.shared.streams import batch_order
+from torch_ref.computing import ComputingThread
 
 NOTEBOOK_ROUNDS = 3  # an epoch takes many seconds
 
@@ -66,8 +66,7 @@ def loops(config: Config, dataset: Dataset, device: str) -> Iterator[Contender]:
     `weight_decay` on the kernels alone, denormals flushed, nothing counted but the loss.
     """
     where = pick(device)
-    # A thread that flushes denormals before it computes has a team of threads that flush.
-    flushing = ThreadPoolExecutor(1, initializer=torch.set_flush_denormal, initargs=(True,))
+    computing = ComputingThread()
     images, labels = _on_device(config, dataset.train, where)
     order = torch.from_numpy(batch_order(0, 1, len(labels)).astype(np.int64)).to(where)
     x, y = images[: config.batch_size].clone(), labels[: config.batch_size].clone()
@@ -83,7 +82,7 @@ def loops(config: Config, dataset: Dataset, device: str) -> Iterator[Contender]:
 
     def contender(name: str, what: str, step: Step, ragged: Step, rounds: int | None) -> Contender:
         run = partial(epoch, step, ragged)
-        return Contender(name, what, lambda: flushing.submit(run).result(), rounds)
+        return Contender(name, what, lambda: computing.run(run), rounds)
 
     model, eager = _eager_step(config, dataset, where)
     yield contender("torch/loop", "the fastest eager loop, fused Adam", eager, eager, None)
@@ -95,14 +94,14 @@ def loops(config: Config, dataset: Dataset, device: str) -> Iterator[Contender]:
             model(pixels).argmax(1).cpu()
 
     what = "the same and the test set, inference_mode"
-    yield Contender("torch/loop+test", what, lambda: flushing.submit(with_test).result())
+    yield Contender("torch/loop+test", what, lambda: computing.run(with_test))
     whole = functional_step(config, dataset, where)
     compiled = torch.compile(whole, dynamic=False)
     what = "the whole step in one torch.compile"
     yield contender("torch/loop, compiled", what, compiled, whole, None)
     if where.type == "cuda":
         _, eager = _eager_step(config, dataset, where, capturable=True)
-        graph = flushing.submit(_graphed, eager, x, y).result()
+        graph = computing.run(_graphed, eager, x, y)
         what = "the eager step as one CUDA graph"
         yield contender("torch/loop, CUDA graph", what, graph, eager, None)
 

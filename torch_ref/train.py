@@ -49,7 +49,7 @@ def train_epoch(
     loss_sum = torch.zeros((), dtype=images.dtype, device=images.device)
     correct = torch.zeros((), dtype=torch.int64, device=images.device)
     for batch in batches:
-        x, y = images[batch], labels[batch]
+        x, y = images.index_select(0, batch), labels.index_select(0, batch)
         logits = model(x)
         loss = criterion(logits, y)
         optimizer.zero_grad()
