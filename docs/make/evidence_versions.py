@@ -3,8 +3,9 @@
     python docs/make/evidence_versions.py --jax 0.8.0,0.12.0.1 --torch 2.15.0
     python docs/make/evidence_versions.py --jax 0.8.1 --torch 2.15.0 --repeats 5
 
-Each pair writes docs/evidence/versions-jax-J-torch-T.json. Every ladder is climbed twice: as XLA
-decides, and with XNNPACK's products, which XLA itself chooses on some processors alone.
+Each pair writes docs/evidence/versions-jax-J-torch-T.json. The ladders are climbed as XLA decides,
+and the study's shallow one with XNNPACK's products, which XLA itself chooses on some processors alone.
+Real MNIST is needed (MNIST_FN_DATA).
 """
 
 import argparse
@@ -24,8 +25,10 @@ from pages import EVIDENCE, ROOT
 from mnist_fn.shared.runs.records import machine
 
 XNNPACK = "--xla_cpu_experimental_xnn_graph_fusion_mode=XNN_GRAPH_FUSION_MODE_BYPASS_COST_MODEL"
-FLAGS = {"as XLA decides": "", "XNNPACK": XNNPACK}
-LADDER = ("parity", "--dataset", "digits", "--model", "linear,shallow", "--json")
+LADDERS = {  # name: XLA_FLAGS, and what is compared
+    "as XLA decides": ("", ("--dataset", "digits", "--model", "linear,shallow")),
+    "XNNPACK": (XNNPACK, ("--model", "shallow", "--precision", "float32")),
+}
 OURS = ("jax", "jaxlib", "torch", "torchvision")
 
 
@@ -35,7 +38,8 @@ def make_environment(python: Path, jax: str, torch: str) -> None:
     rest = [one for one in project["dependencies"] if not one.startswith(OURS)]
     uv = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", python]
     pins = [f"jax=={jax}", f"jaxlib=={jax}", f"torch=={torch}", "torchvision"]
-    subprocess.run([*uv, *rest, *pins], check=True)
+    newest = ["--upgrade-package", "flax", "--upgrade-package", "optax"]  # that this jax can have
+    subprocess.run([*uv, *newest, *rest, *pins], check=True)
     subprocess.run([*uv, "--no-deps", "-e", ROOT], check=True)
 
 
@@ -49,9 +53,9 @@ def ask(python: Path, arguments: tuple[str, ...], flags: str = "") -> tuple[dict
     return (json.loads(done.stdout) if done.stdout else {}), done.stderr[-300:]
 
 
-def climb(python: Path, flags: str) -> dict[str, Any]:
-    """Each ladder's verdict: passed, or the rung and the tensor at which it parts."""
-    document, said = ask(python, LADDER, flags)
+def climb(python: Path, flags: str, compared: tuple[str, ...]) -> dict[str, Any]:
+    """Each ladder's verdict: None if it holds, or the rung and the tensor at which it parts."""
+    document, said = ask(python, ("parity", *compared, "--json"), flags)
     if not document:
         return {"error": said}
     found = {}
@@ -68,8 +72,8 @@ def measure(python: Path, repeats: int) -> dict[str, Any]:
     return {
         "versions": doctors[0]["versions"],
         "known_wrong": doctors[0]["known_wrong"],
-        "ladders": {name: [climb(python, flag) for _ in range(repeats)]
-                    for name, flag in FLAGS.items()},
+        "ladders": {name: [climb(python, *asked) for _ in range(repeats)]
+                    for name, asked in LADDERS.items()},
         "checks": [{f"{c['backend']}, {c['check']}": {k: c[k] for k in ("passed", "found")}
                     for c in doctor["checks"]} for doctor in doctors],
     }  # fmt: skip
