@@ -3,9 +3,9 @@
     python docs/make/evidence_versions.py --jax 0.8.0,0.12.0.1 --torch 2.15.0
     python docs/make/evidence_versions.py --jax 0.8.1 --torch 2.15.0 --repeats 5
 
-Each pair writes docs/evidence/versions-jax-J-torch-T.json. The ladders are climbed as XLA decides,
-and the study's shallow one with XNNPACK's products, which XLA itself chooses on some processors alone.
-Real MNIST is needed (MNIST_FN_DATA).
+Each pair writes docs/evidence/versions-jax-J-torch-T.json. The ladders are climbed as XLA decides;
+the study's shallow one with XNNPACK's products as well, which XLA itself takes on some processors
+alone. Real MNIST is needed (MNIST_FN_DATA).
 """
 
 import argparse

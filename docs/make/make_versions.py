@@ -1,0 +1,103 @@
+"""Write docs/versions.md from docs/evidence/versions-*.json and bounds-*.json.
+
+python docs/make/evidence_versions.py --jax 0.8.1,0.12.0.1 --torch 2.15.0
+python docs/make/make_versions.py
+"""
+
+import json
+from typing import Any
+
+from pages import DOCS, EVIDENCE
+
+from mnist_fn.shared.faults import FAULTS
+
+PAGE = DOCS / "versions.md"
+HEAD = """# Which JAX and which PyTorch compute the same
+
+<!-- `python docs/make/make_versions.py` makes this from docs/evidence; do not edit. -->
+
+Each row is an environment of its own, made by uv on Python 3.12: the ladder between JAX and PyTorch
+(`mnist-fn parity --level quick`), and `mnist-fn doctor`'s self-check. *As XLA decides*: linear and
+shallow on the embedded digits, in float64 and float32. *XNNPACK*: the shallow model on MNIST in
+float32, with the option below that asks XLA for XNNPACK's products on any processor; by itself it
+takes them on those that its cost model knows. PyTorch had one thread. *Self-check*: what
+`mnist-fn doctor` found wrong.
+"""
+STALE = """## The smallest program for jaxlib 0.8.0 and 0.8.1
+
+XNNPACK packs the weights of a product, and XLA kept what it had packed by the weights' address.
+Other weights at the same address then gave the product of the ones before:
+
+```python
+import jax, jax.numpy as jnp, numpy as np
+
+x, room = np.ones((200, 784), "f"), np.empty(784 * 512 * 4 + 64, np.uint8)
+start = -room.ctypes.data % 64  # where XLA reads an array without copying it
+w = room[start : start + 784 * 512 * 4].view("f").reshape(784, 512)
+product = jax.jit(jnp.matmul).lower(x, w).compile(compiler_options={
+    "xla_cpu_experimental_xnn_graph_fusion_mode": "XNN_GRAPH_FUSION_MODE_BYPASS_COST_MODEL"})
+for value in range(3):
+    w[...] = value
+    print(product(x, jax.device_put(w))[0, 0], "is", 784 * value)
+```
+
+`XLA_FLAGS=--xla_cpu_use_xnnpack=false` is a way round. jaxlib 0.10.2's fault, jax-ml/jax issue
+39103, is `wrong_rows` in `mnist_fn/selfcheck.py`.
+"""
+
+
+def documents() -> list[dict[str, Any]]:
+    """The evidence, in order of versions."""
+    found = [json.loads(path.read_text()) for path in EVIDENCE.glob("versions-*.json")]
+    return sorted(found, key=lambda d: (_numbers(d["torch"]), _numbers(d["jax"])))
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(part) for part in version.split(".")]
+
+
+def verdict(climbs: list[dict[str, Any]]) -> str:
+    """`holds`, or how often and where a ladder parts."""
+    parted = [
+        f"{name}: {where['rung']} ({where['what']})" if isinstance(where, dict) else str(where)
+        for climb in climbs
+        for name, where in climb.items()
+        if where is not None
+    ]
+    if not parted:
+        return "holds" + (f", {len(climbs)} times" if len(climbs) > 1 else "")
+    wrong = sum(any(where is not None for where in climb.values()) for climb in climbs)
+    return f"**parts** {wrong} of {len(climbs)}: {parted[0]}"
+
+
+def failed(checks: list[dict[str, Any]]) -> str:
+    """What the self-check found wrong, and how often."""
+    counts: dict[str, list[str]] = {}
+    for run in checks:
+        for name, check in run.items():
+            if not check["passed"]:
+                counts.setdefault(name, []).append(check["found"])
+    return "; ".join(f"**{name}** {len(found)} of {len(checks)} times: {found[0]}"
+                     for name, found in counts.items()) or "nothing"  # fmt: skip
+
+
+def page(evidence: list[dict[str, Any]]) -> str:
+    """The page as text."""
+    lines = [HEAD, "| jax, jaxlib | torch | as XLA decides | XNNPACK | self-check |",
+             "|---|---|---|---|---|"]  # fmt: skip
+    for one in evidence:
+        ladders = [verdict(climbs) for climbs in one["ladders"].values()]
+        cells = [one["jax"], one["torch"], *ladders, failed(one["checks"])]
+        lines.append(f"| {' | '.join(cells)} |")
+    lines += ["", "## Known to be wrong", "", "| version | what | in mnist-fn |", "|---|---|---|"]
+    for fault in FAULTS:
+        becomes = "refused; `--allow-known-wrong` goes on" if fault.on_path else "a warning"
+        lines.append(f"| {fault.package} {', '.join(fault.versions)} | {fault.what} | {becomes} |")
+    machines = ", ".join(sorted({one["machine"] for one in evidence}))
+    commands = [f"- `{one['command']}` (n = {one['n']})" for one in evidence]
+    return "\n".join([*lines, "", STALE, f"## To try it again\n\nMeasured on {machines}.\n",
+                      *commands]) + "\n"  # fmt: skip
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page(documents()))
