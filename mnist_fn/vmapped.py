@@ -42,7 +42,7 @@ class VmappedBackend:
         other = config.replace(l2=config.l2 + 1e-3, learning_rate=2 * config.learning_rate)
         self._configs = [other, config, other]
         self._group = JaxGroup(config, dataset, [device], MODELS)
-        self.device = self._group.device
+        self.device, self.threads = self._group.device, self._group.threads
         loss = make_loss(make_model(config, dataset.classes, device))
         self._losses = self._group.over_models(loss)
         self._gradients = self._group.over_models(jax.grad(loss, has_aux=True))
