@@ -34,8 +34,9 @@ import jax, jax.numpy as jnp, numpy as np
 x, room = np.ones((200, 784), "f"), np.empty(784 * 512 * 4 + 64, np.uint8)
 start = -room.ctypes.data % 64  # where XLA reads an array without copying it
 w = room[start : start + 784 * 512 * 4].view("f").reshape(784, 512)
-product = jax.jit(jnp.matmul).lower(x, w).compile(compiler_options={
-    "xla_cpu_experimental_xnn_graph_fusion_mode": "XNN_GRAPH_FUSION_MODE_BYPASS_COST_MODEL"})
+option = "xla_cpu_experimental_xnn_graph_fusion_mode"
+xnnpack = {option: "XNN_GRAPH_FUSION_MODE_BYPASS_COST_MODEL"}
+product = jax.jit(jnp.matmul).lower(x, w).compile(compiler_options=xnnpack)
 for value in range(3):
     w[...] = value
     print(product(x, jax.device_put(w))[0, 0], "is", 784 * value)
