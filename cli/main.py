@@ -16,7 +16,9 @@ from cli.commands import (
     data,
     doctor,
     evaluate,
+    exporting,
     figures,
+    importing,
     parity,
     port,
     predict,
@@ -71,6 +73,8 @@ app.command("bench")(bench.command)
 app.command("evaluate")(evaluate.command)
 app.command("predict")(predict.command)
 app.command("report")(report.command)
+app.command("import")(importing.command)
+app.command("export")(exporting.command)
 app.command("runs")(runs.command)
 app.command("doctor")(doctor.command)
 app.add_typer(data.app, name="data")

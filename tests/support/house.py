@@ -25,6 +25,7 @@ ROOMS = {
     "parity": {"runs", "backend", "data", "floor"},
     "study": {"runs", "backend", "data", "floor"},
     "bench": {"backend", "data", "floor"},
+    "exchange": {"runs", "backend", "data", "floor"},
 }
 
 Edges = dict[str, set[str]]

@@ -1,6 +1,6 @@
 """What `run.json` says of a run."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from mnist_fn.shared.config import Config
@@ -30,6 +30,8 @@ class Header:
     seconds: dict[str, float]  # compile, train, total, of all legs together
     form: Form = MNIST  # its classes, and how the pictures stand that it was trained on
     computed: Computed = UNKNOWN  # what computed last
+    # where its weights came from, if not from here: {"file", "sha256", "pixels"}
+    imported: dict[str, str] = field(default_factory=dict)
 
     @property
     def identity(self) -> str:
@@ -62,6 +64,7 @@ def well_formed(header: Header) -> bool:
         )
         and _maps_to(float, header.seconds)
         and set(header.seconds) == set(SECONDS)
+        and _maps_to(str, header.imported)
     )
 
 

@@ -73,6 +73,7 @@ class Opened:
             seconds=seconds,
             form=existing.form if existing else dataset.form,
             computed=here(getattr(group, "threads", None)),
+            imported=existing.imported if existing else {},
         )
         if self.directory is not None:
             if existing is None:

@@ -86,6 +86,7 @@ class RunDirectory:
         try:
             document.setdefault("form", MNIST.to_dict())  # of a run before these were recorded
             document.setdefault("computed", UNKNOWN.to_dict())
+            document.setdefault("imported", {})
             values = {field.name: document[field.name] for field in fields(Header)}
             read = {"config": Config.from_dict(values["config"]),
                     "form": Form.from_dict(values["form"]),
@@ -153,10 +154,9 @@ class RunDirectory:
     def write_progress(self, header: Header, state: StateTree, rows: list[Row]) -> None:
         """Save the rows and the state after them; InputError if they can't be written."""
         write_atomically(self.metrics_file, metrics.to_csv(rows))
-        write_checkpoint(
-            self.checkpoint_file,
-            Checkpoint(state, len(rows), header.identity, metrics.digest(rows), header.backend),
-        )
+        done, digest = len(rows), metrics.digest(rows)
+        by = header.backend_of(done) or header.backend
+        write_checkpoint(self.checkpoint_file, Checkpoint(state, done, header.identity, digest, by))
 
     def write_evaluation(self, evaluation: Evaluation, params: ParamTree) -> None:
         """Write `evaluation.json`; InputError if it can't be."""

@@ -1,0 +1,56 @@
+"""`mnist-fn export`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from cli import options
+from mnist_fn.shared.errors import InputError
+
+KINDS = ("torch", "onnx", "tensorboard")
+
+
+def command(
+    run: Annotated[Path, typer.Argument(help="A finished run's folder.")],
+    to: Annotated[
+        str, typer.Option(help="torch (a state dict), onnx or tensorboard (the curves).")
+    ],
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Default: <the run's name>.pt or .onnx; the folder tensorboard/<its name>.",
+            show_default=False,
+        ),
+    ] = None,
+    json: options.Json = False,
+) -> None:
+    """Write a run's weights or curves for other programs.
+
+    Its weights are in checkpoint.safetensors and its curves in metrics.csv already.
+    """
+    from cli.console import answer
+    from cli.output import print_json
+    from mnist_fn.shared.runs.trainer import load_run
+
+    if to not in KINDS:
+        raise InputError(f"--to {to[:40]!r}: must be one of {', '.join(KINDS)}")
+    loaded = load_run(run)
+    name = run.resolve().name
+    if to == "torch":
+        from torch_ref.exchange import write_pt
+
+        made = out or Path(f"{name}.pt")
+        write_pt(loaded.weights, made)
+    elif to == "onnx":
+        from mnist_fn.shared.exchange.to_onnx import write_onnx
+
+        made = out or Path(f"{name}.onnx")
+        write_onnx(loaded, made)
+    else:
+        from mnist_fn.shared.exchange.to_tensorboard import write_events
+
+        made = write_events(loaded, out or Path("tensorboard") / name)
+    answer(json).print(f"{made}: {made.stat().st_size:,} bytes", soft_wrap=True, markup=False)
+    if json:
+        print_json({"run": str(run), "to": to, "file": str(made)})

@@ -1,0 +1,70 @@
+"""`mnist-fn import`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from cli import options
+from mnist_fn.shared.errors import InputError
+
+if TYPE_CHECKING:
+    from mnist_fn.shared.exchange.importing import Source
+
+
+def command(
+    file: Annotated[Path, typer.Argument(help="A .pt, .pth or .safetensors file.")],
+    out: Annotated[
+        Path | None, typer.Option(help="The run's folder. Default: runs/<the file's name>.")
+    ] = None,
+    pixels: Annotated[
+        str | None,
+        typer.Option(
+            help="How pixels were scaled where it was trained: 0-1, mean-std (0.1307 and 0.3081) "
+            "or MEAN,STD. Nothing is assumed.",
+            show_default=False,
+        ),
+    ] = None,
+    dataset: options.DatasetName = None,
+    data_dir: options.DataDir = None,
+    backend: Annotated[str, typer.Option(help="Evaluate on this backend.")] = "jax",
+    device: options.Device = "auto",
+    json: options.Json = False,
+) -> None:
+    """Make a run of an MLP's weights that were trained elsewhere, under any names.
+
+    Order and transposition come from the shapes; what is ambiguous is refused. The run can be
+    evaluated, predicted with, reported and gone on with, as any other.
+    """
+    from cli.console import answer, console, show_run
+    from cli.output import print_json
+    from mnist_fn.shared.exchange.importing import import_run
+    from mnist_fn.shared.exchange.scaling import read_scaling
+
+    scaling = read_scaling(pixels)
+    folder = out or Path("runs") / file.stem
+    where = {"data_dir": data_dir, "backend": backend, "device": device}
+    name = options.resolved(dataset, data_dir) or "mnist"
+    run = import_run(_source(file), folder, scaling, dataset=name, **where)
+    console.print(
+        "its one epoch is the import: what --resume goes on from has Adam's moments at 0",
+        soft_wrap=True,
+    )
+    show_run(run, answer(json))
+    if json:
+        print_json(run.summary())
+
+
+def _source(file: Path) -> "Source":
+    from mnist_fn.shared.exchange.from_safetensors import read_tensors
+    from mnist_fn.shared.exchange.importing import Source
+
+    if file.suffix.lower() == ".safetensors":
+        tensors, digest = read_tensors(file)
+    elif file.suffix.lower() in (".pt", ".pth"):
+        from torch_ref.exchange import read_pt
+
+        tensors, digest = read_pt(file)
+    else:
+        raise InputError(f"{file}: weights are read from .pt, .pth and .safetensors")
+    return Source(file, digest, tensors)

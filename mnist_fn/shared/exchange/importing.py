@@ -1,0 +1,129 @@
+"""A run from weights that were trained elsewhere."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from mnist_fn.shared import backend as backends
+from mnist_fn.shared.backend import EpochMetrics
+from mnist_fn.shared.config import Config
+from mnist_fn.shared.data.datasets import Dataset, load
+from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.evaluation import evaluate
+from mnist_fn.shared.exchange.layers import mlp_of
+from mnist_fn.shared.exchange.scaling import Scaling, folded
+from mnist_fn.shared.runs import metrics
+from mnist_fn.shared.runs.header import Header
+from mnist_fn.shared.runs.records import RunDirectory, machine, versions
+from mnist_fn.shared.runs.run import Run
+from mnist_fn.shared.runs.trainer import load_run
+from mnist_fn.shared.state import ParamTree, StateTree, all_finite, layer_sizes, zeros_like
+from mnist_fn.shared.storage import locked
+from mnist_fn.shared.streams import blank_state
+
+ELSEWHERE = "import"  # in a run's legs, in a backend's place
+
+
+@dataclass(frozen=True)
+class Source:
+    """Weights as a file has them."""
+
+    path: Path
+    sha256: str
+    tensors: Mapping[str, np.ndarray]
+
+
+@backends.enough_memory()
+def import_run(
+    source: Source,
+    out: Path,
+    scaling: Scaling,
+    *,
+    dataset: str = "mnist",
+    data_dir: Path | None = None,
+    backend: str = "jax",
+    device: str = "auto",
+) -> Run:
+    """Make a finished run of one epoch out of weights: its figures are theirs, on the dataset.
+
+    Adam's moments and its steps are 0: what goes on from it begins anew with those.
+
+    Args:
+        source: the weights.
+        out: the run's folder; none may be there.
+        scaling: of the pixels where they were trained; folded into the first layer.
+        dataset: what they were trained for, with its files in `data_dir` or the usual places.
+        data_dir: see `datasets.load`.
+        backend: that evaluates them.
+        device: "auto", "cpu" or "gpu".
+
+    Raises:
+        InputError: no MLP from this dataset's pixels to its classes, a weight that is not finite;
+            a run in `out`; bad data, backend or device.
+    """
+    started = time.perf_counter()
+    make = backends.find(backend)
+    backends.check_device(device)
+    directory = RunDirectory(out)
+    if directory.exists() or directory.results():
+        raise InputError(f"{out}: holds a run already; choose another --out")
+    data = load(dataset, data_dir)
+    params = _params(source, data, scaling)
+    config = Config(
+        dataset=dataset,
+        hidden=layer_sizes(params)[1:-1],
+        epochs=1,
+        precision=str(params["layer1"]["kernel"].dtype),
+        batch_size=min(Config().batch_size, len(data.train)),
+    )
+    blank_state(config, data.pixels, data.classes)  # within the size of any model that is made
+    state = StateTree(params, zeros_like(params), zeros_like(params), step=0)
+    computer = make(config, data, device)
+    loaded = computer.load(state)
+    test = evaluate(computer.logits(loaded, data.test.images), data.test.labels)
+    train = evaluate(computer.logits(loaded, data.train.images), data.train.labels)
+    n = len(data.train)
+    correct = int(np.trace(train.confusion_matrix))
+    row = metrics.make_row(1, EpochMetrics(train.loss * n, correct, n), test, None)
+    header = Header(
+        config=config,
+        dataset_sha256=data.sha256,
+        pixels=data.pixels,
+        classes=data.classes,
+        backend=computer.name,
+        device=computer.device,
+        status="finished",
+        versions=versions(),
+        machine=machine(),
+        legs=[{"backend": ELSEWHERE, "first_epoch": 1}],
+        seconds={"compile": 0.0, "train": 0.0, "total": time.perf_counter() - started},
+        form=data.form,
+        imported={"file": source.path.name, "sha256": source.sha256, "pixels": str(scaling)},
+    )
+    with locked(out):
+        directory.write_progress(header, state, [row])
+        directory.write_evaluation(test, params)
+        directory.write_header(header)
+    return load_run(out)
+
+
+def _params(source: Source, data: Dataset, scaling: Scaling) -> ParamTree:
+    wrong = [name for name, tensor in source.tensors.items() if tensor.dtype.kind != "f"]
+    if wrong or not source.tensors:
+        what = f"{wrong[0][:60]} holds no floating-point numbers" if wrong else "no tensors in it"
+        raise InputError(f"{source.path}: {what}; give an MLP's state dict")
+    double = any(tensor.dtype == np.float64 for tensor in source.tensors.values())
+    dtype = np.float64 if double else np.float32
+    params = mlp_of(source.tensors, data.pixels, data.classes, str(source.path))
+    params = {
+        layer: {kind: tensor.astype(dtype) for kind, tensor in tensors.items()}
+        for layer, tensors in params.items()
+    }
+    with np.errstate(over="ignore", invalid="ignore"):
+        params = folded(params, scaling)
+    if not all_finite(StateTree(params, {}, {}, 0)):
+        raise InputError(f"{source.path}: a weight is not finite")
+    return params

@@ -1,0 +1,71 @@
+"""A run as an ONNX model: what any runtime needs to read a picture, and nothing of this project."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.runs.run import Run
+from mnist_fn.shared.storage import write_atomically
+
+OPSET = 17  # of 2022: read by every runtime since
+IR_VERSION = 8
+INPUT, OUTPUT = "pixels", "logits"
+
+
+def write_onnx(run: Run, path: Path) -> None:
+    """Write `pixels` [n, inputs] → `logits` [n, classes], in the run's float32 or float64.
+
+    Its metadata say the classes' names in the order of the logits, and how pixels are made.
+
+    Raises:
+        InputError: the package onnx is not there, or the file can't be written.
+    """
+    try:
+        import onnx
+        from onnx import helper, numpy_helper
+    except ImportError as error:
+        raise InputError(
+            "--to onnx: needs the package onnx; pip install 'mnist-fn[onnx]'"
+        ) from error
+
+    layers = list(run.weights.items())
+    kind = helper.np_dtype_to_tensor_dtype(np.dtype(run.config.dtype))
+    nodes, constants, before = [], [], INPUT
+    for number, (name, tensors) in enumerate(layers, start=1):
+        last = number == len(layers)
+        out = OUTPUT if last else f"{name}.sum"
+        inputs = [before, f"{name}.kernel", f"{name}.bias"]
+        nodes.append(helper.make_node("Gemm", inputs, [out], name))
+        constants += [
+            numpy_helper.from_array(np.ascontiguousarray(tensor), f"{name}.{what}")
+            for what, tensor in tensors.items()
+        ]
+        if not last:
+            before = f"{name}.relu"
+            nodes.append(helper.make_node("Relu", [out], [before], before))
+    inputs, classes = layers[0][1]["kernel"].shape[0], layers[-1][1]["bias"].shape[0]
+    graph = helper.make_graph(
+        nodes,
+        "mnist-fn",
+        [helper.make_tensor_value_info(INPUT, kind, ["n", inputs])],
+        [helper.make_tensor_value_info(OUTPUT, kind, ["n", classes])],
+        constants,
+    )
+    opsets = [helper.make_opsetid("", OPSET)]
+    model = helper.make_model(graph, producer_name="mnist-fn", opset_imports=opsets)
+    model.ir_version = IR_VERSION
+    helper.set_model_props(model, _metadata(run))
+    onnx.checker.check_model(model, full_check=True)
+    write_atomically(path, model.SerializeToString(deterministic=True))
+
+
+def _metadata(run: Run) -> dict[str, str]:
+    return {
+        "classes": json.dumps(list(run.form.names)),
+        "pixels": "a picture's rows one after another, each pixel (0 to 255) divided by 255",
+        "ink": run.form.ink,
+        "transposed": json.dumps(run.form.transposed),
+        "dataset": run.config.dataset,
+    }

@@ -1,0 +1,242 @@
+"""Weights from elsewhere made runs, under every name that people have; hostile files refused."""
+
+import io
+import os
+import pickle
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.numpy import save_file
+from torch import nn
+
+from mnist_fn.shared.data.datasets import scale_pixels
+from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.exchange.layers import mlp_of
+from mnist_fn.shared.exchange.scaling import Scaling, folded, read_scaling
+from mnist_fn.shared.runs.trainer import evaluate_run, load_run, resume
+from torch_ref.exchange import read_pt
+
+
+@pytest.fixture(scope="module")
+def model() -> nn.Sequential:
+    """Two hidden layers of one width: their shapes alone leave a choice."""
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(64, 32), nn.ReLU(), nn.Linear(32, 32), nn.ReLU(), nn.Linear(32, 10)
+    )
+
+
+def renamed(model: nn.Module, *names: str) -> dict[str, torch.Tensor]:
+    state = list(model.state_dict().values())
+    kinds = ("weight", "bias")
+    return {f"{names[i // 2]}.{kinds[i % 2]}": tensor for i, tensor in enumerate(state)}
+
+
+def checkpoints(model: nn.Module) -> dict[str, object]:
+    """The same weights as people keep them."""
+    plain, fc = model.state_dict(), renamed(model, "fc1", "fc2", "fc3")
+    optimizer = torch.optim.Adam(model.parameters())
+    return {
+        "nn.Sequential": plain,
+        "fc": fc,
+        "in another order": dict(reversed(fc.items())),
+        "DDP": {f"module.{name}": tensor for name, tensor in plain.items()},
+        "compiled": {f"_orig_mod.{name}": tensor for name, tensor in fc.items()},
+        "both": {f"_orig_mod.module.net.{name}": tensor for name, tensor in plain.items()},
+        "in model": {"model": fc, "optimizer": optimizer.state_dict(), "epoch": 7, "loss": 0.1},
+        "in state_dict": {"state_dict": plain, "optim": optimizer.state_dict()},
+        "deeper": {"checkpoint": {"net": {f"module.{k}": v for k, v in fc.items()}}, "args": {}},
+        "parameters": {name: nn.Parameter(tensor) for name, tensor in fc.items()},
+    }
+
+
+KINDS = (
+    "nn.Sequential", "fc", "in another order", "DDP", "compiled", "both", "in model",
+    "in state_dict", "deeper", "parameters",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_name_gives_the_same_network(model, tmp_path, kind):
+    assert set(checkpoints(model)) == set(KINDS)
+    torch.save(checkpoints(model)[kind], tmp_path / "x.pt")
+    tree = mlp_of(read_pt(tmp_path / "x.pt")[0], 64, 10, "x.pt")
+    assert list(tree) == ["layer1", "layer2", "layer3"]
+    linear = [layer for layer in model if isinstance(layer, nn.Linear)]
+    for tensors, layer in zip(tree.values(), linear, strict=True):
+        assert np.array_equal(tensors["kernel"], layer.weight.detach().numpy().T)
+        assert np.array_equal(tensors["bias"], layer.bias.detach().numpy())
+
+
+def arrays(*shapes: tuple[int, ...], names: str = "abc", kind: str = "weight", bias: bool = True):
+    made = {}
+    for name, (out, inputs) in zip(names, shapes, strict=True):
+        made[f"{name}.{kind}"] = np.full((out, inputs), 0.5, np.float32)
+        if bias:
+            made[f"{name}.bias"] = np.zeros(max(0, out), np.float32)
+    return made
+
+
+def test_order_and_transposition_come_from_the_shapes():
+    tree = mlp_of(arrays((10, 5), (7, 64), (5, 7)), 64, 10, "x")
+    assert [layer["kernel"].shape for layer in tree.values()] == [(64, 7), (7, 5), (5, 10)]
+    flax = mlp_of(arrays((64, 10), names="a", kind="kernel", bias=False), 64, 10, "x")
+    assert flax["layer1"]["kernel"].shape == (64, 10)
+    assert not flax["layer1"]["bias"].any()
+
+
+@pytest.mark.parametrize(
+    ("tensors", "said"),
+    [
+        (arrays((32, 64), (32, 32), (32, 32), (10, 32), names="abcd"), "more than one order"),
+        (arrays((10, 65), names="a"), "do not lead from 64 pixels to 10 classes: a.weight"),
+        (arrays((47, 64), names="a"), "do not lead from 64 pixels to 10 classes"),
+        ({"conv.weight": np.zeros((8, 1, 3, 3), np.float32)}, "is no weight or bias of a linear"),
+        ({**arrays((10, 64), names="a"), "bn.running_mean": np.zeros(9)}, "bn.running_mean"),
+        ({"a.bias": np.zeros(10)}, "has a bias and no weight"),
+        ({}, "0 layers"),
+    ],
+)
+def test_what_is_no_mlp_or_ambiguous_is_refused(tensors, said):
+    with pytest.raises(InputError, match=said):
+        mlp_of(tensors, 64, 10, "x.pt")
+
+
+def test_scaling_is_folded_exactly():
+    rng = np.random.default_rng(0)
+    tree = {"layer1": {"kernel": rng.normal(size=(64, 10)), "bias": rng.normal(size=10)}}
+    pixels = rng.random((50, 64))
+    scaling = read_scaling("mean-std")
+    there = (pixels - 0.1307) / 0.3081 @ tree["layer1"]["kernel"] + tree["layer1"]["bias"]
+    new = folded(tree, scaling)["layer1"]
+    # float64's rounding of sums of 64 products of up to 10
+    assert np.abs(pixels @ new["kernel"] + new["bias"] - there).max() < 1e-12
+    assert folded(tree, read_scaling("0-1")) is tree
+    assert read_scaling("0.5,0.5") == Scaling(0.5, 0.5)
+    for bad in (None, "", "0-255", "1", "0.5,0", "nan,1", "0.5,-1"):
+        with pytest.raises(InputError, match="--pixels"):
+            read_scaling(bad)
+
+
+def imported(in_process, model, tmp_path, *more):
+    torch.save({"model": model.state_dict()}, tmp_path / "elsewhere.pt")
+    done = in_process("import", "elsewhere.pt", "--out", "run", "--dataset", "digits", *more)
+    assert done.returncode == 0, done.stderr
+    assert "Adam's moments at 0" in done.stderr
+    return tmp_path / "run"
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_an_imported_run_is_a_run(in_process, model, tmp_path, digits, backend):
+    run = imported(in_process, model, tmp_path, "--pixels", "0.5,0.25", "--backend", backend)
+    images = scale_pixels(digits.test.images, "float32")
+    with torch.no_grad():
+        there = model(torch.from_numpy((images - 0.5) / 0.25)).numpy().argmax(axis=1)
+    loaded = load_run(run)
+    assert loaded.evaluation.predictions.tolist() == there.tolist()
+    assert evaluate_run(run, backend="jax")[1].accuracy == loaded.evaluation.accuracy
+    assert loaded.state.step == 0
+    assert not any(moment.any() for layer in loaded.state.mu.values() for moment in layer.values())
+    longer = resume(run, epochs=3, backend=backend)
+    assert [row["epoch"] for row in longer.rows] == [1, 2, 3]
+    assert longer.rows[0] == loaded.rows[0]
+    assert longer.final["train_loss"] < loaded.final["train_loss"]
+    assert longer.state.step == 2 * -(-len(digits.train) // 200)
+    done = in_process("report", "run", "--out", "new/report.html")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "new" / "report.html").exists()
+
+
+def test_a_round_trip_is_exact(in_process, model, tmp_path):
+    run = imported(in_process, model, tmp_path, "--pixels", "0-1")
+    done = in_process("export", "run", "--to", "torch")
+    assert done.returncode == 0, done.stderr
+    state = torch.load(tmp_path / "run.pt", weights_only=True)
+    for mine, theirs in zip(state.values(), model.state_dict().values(), strict=True):
+        assert torch.equal(mine, theirs)
+    save_file({k: v.numpy() for k, v in state.items()}, tmp_path / "again.safetensors")
+    more = ("--dataset", "digits", "--pixels", "0-1", "--json")
+    done = in_process("import", "again.safetensors", *more)
+    assert done.returncode == 0, done.stderr
+    again = load_run(tmp_path / "runs" / "again")
+    assert again.evaluation.predictions.tolist() == load_run(run).evaluation.predictions.tolist()
+
+
+class Bomb:
+    def __reduce__(self):
+        return (os.system, ("touch /tmp/mnist-fn-was-executed",))
+
+
+def zipped(compress: bool) -> bytes:
+    file = io.BytesIO()
+    kind = zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED
+    with zipfile.ZipFile(file, "w", kind) as archive:
+        archive.writestr("x/data.pkl", b"\0" * 10_000_000)
+    return file.getvalue()
+
+
+def saved(value: object) -> bytes:
+    file = io.BytesIO()
+    torch.save(value, file)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (pickle.dumps(Bomb()), "not a file of torch.save"),
+        (saved({"model": Bomb()}), "without running code"),
+        (saved(nn.Linear(64, 10)), "without running code"),
+        (zipped(True), "its content is compressed"),
+        (zipped(False), "without running code"),
+        (b"", "not a file of torch.save"),
+        (saved({"a.weight": torch.zeros(1).expand(40_000, 40_000)}), "too many"),
+        (saved({"a": {"w.weight": torch.zeros(2, 2)}, "ema": {"w.weight": torch.zeros(2, 2)}}),
+         "one state dict is expected, there are a, ema"),
+        (saved({"epoch": 3}), "there are none"),
+        (saved({"w.weight": torch.zeros(2, 2, dtype=torch.int64)}), "no plain tensor"),
+        (saved({"w.weight": torch.zeros(2, 2).to_sparse()}), "no plain tensor"),
+    ],
+)  # fmt: skip
+def test_a_hostile_file_is_refused_and_not_executed(tmp_path, content, said):
+    path = tmp_path / "x.pt"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=said):
+        read_pt(path)
+    assert not Path("/tmp/mnist-fn-was-executed").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["x.pt", "--out", "r"], "--pixels: say how pixels were scaled"),
+        (["x.h5", "--pixels", "0-1"], "weights are read from .pt, .pth and .safetensors"),
+        (["x.pt", "--pixels", "0-1"], "x.pt: no such file"),
+        (["nan.safetensors", "--pixels", "0-1"], "nan.safetensors: a weight is not finite"),
+        (["int.safetensors", "--pixels", "0-1"], "holds no floating-point numbers"),
+        (["cut.safetensors", "--pixels", "0-1"], "not readable as safetensors"),
+    ],
+)
+def test_bad_input_leaves_nothing_behind(in_process, tmp_path, arguments, said):
+    weights = np.full((10, 64), np.nan, np.float32)
+    save_file({"a.weight": weights}, tmp_path / "nan.safetensors")
+    save_file({"a.weight": np.ones((10, 64), np.int32)}, tmp_path / "int.safetensors")
+    whole = (tmp_path / "nan.safetensors").read_bytes()
+    (tmp_path / "cut.safetensors").write_bytes(whole[:50])
+    done = in_process("import", *arguments, "--dataset", "digits")
+    assert done.returncode == 2
+    assert said in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (tmp_path / "runs").exists()
+    assert not (tmp_path / "r").exists()
+
+
+def test_a_run_that_is_there_is_kept(in_process, model, tmp_path):
+    imported(in_process, model, tmp_path, "--pixels", "0-1")
+    more = ("--out", "run", "--dataset", "digits", "--pixels", "0-1")
+    done = in_process("import", "elsewhere.pt", *more)
+    assert done.returncode == 2
+    assert "run: holds a run already" in done.stderr

@@ -1,0 +1,126 @@
+"""State dicts in PyTorch's own files, read and written; nothing in one is ever executed."""
+
+import hashlib
+import io
+import warnings
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.state import ParamTree
+from mnist_fn.shared.storage import read_bounded, write_atomically
+from mnist_fn.shared.streams import MAX_PARAMETERS
+from torch_ref.weights import to_state_dict
+
+MAX_BYTES = 2**30
+MAX_ENTRIES = 10_000  # of a checkpoint, all that is nested in it counted
+DEEPEST = 4  # a state dict lies no deeper in a checkpoint
+OPTIMIZER = ("optim", "sched", "scaler")  # what a part of a checkpoint is called that is no model
+
+
+def read_pt(path: Path) -> tuple[dict[str, np.ndarray], str]:
+    """The model's tensors by name in a `.pt` or `.pth` file, and the file's SHA-256.
+
+    They may lie in a checkpoint's `model`, `state_dict` or whatever it is called, beside an
+    optimizer's and plain numbers.
+
+    Raises:
+        InputError: missing, too large, no state dict, one that would run code, or several.
+    """
+    data = read_bounded(path, MAX_BYTES)
+    _check_zip(path, data)
+    try:
+        with warnings.catch_warnings(action="ignore"):  # what is not plain is refused below
+            loaded = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+    except MemoryError as error:
+        raise InputError(f"{path}: asks for more memory than there is") from error
+    except Exception as error:  # an adversary's pickle can raise anything in torch's reader
+        raise InputError(
+            f"{path}: not a state dict that can be read without running code "
+            f"({_first_line(error)}); save it with torch.save(model.state_dict(), ...)"
+        ) from error
+    found = _state_dicts(path, loaded)
+    if len(found) != 1:
+        which = ", ".join(found) or "none"
+        raise InputError(
+            f"{path}: one state dict is expected, there are {which[:200]}; save that one alone"
+        )
+    ((_, state),) = found.items()
+    arrays = {name: _array(path, name, tensor) for name, tensor in state.items()}
+    return arrays, hashlib.sha256(data).hexdigest()
+
+
+def write_pt(params: ParamTree, path: Path) -> None:
+    """Write `layer1.weight` [out, in], `layer1.bias`, ... for `load_state_dict(torch.load(...))`.
+
+    Raises:
+        InputError: it can't be written.
+    """
+    file = io.BytesIO()
+    torch.save(to_state_dict(params), file)
+    write_atomically(path, file.getvalue())
+
+
+def _check_zip(path: Path, data: bytes) -> None:
+    """What torch.save writes is stored as it is: something compressed may be a bomb."""
+    try:
+        with zipfile.ZipFile(io.BytesIO(data)) as archive:
+            entries = archive.infolist()
+    except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError, EOFError) as error:
+        raise InputError(
+            f"{path}: not a file of torch.save (since PyTorch 1.6 a zip archive); save it anew"
+        ) from error
+    stored = all(entry.compress_type == zipfile.ZIP_STORED for entry in entries)
+    if not stored or sum(entry.file_size for entry in entries) > len(data):
+        raise InputError(
+            f"{path}: its content is compressed, as torch.save never does; save it anew"
+        )
+
+
+def _state_dicts(path: Path, loaded: Any) -> dict[str, Mapping[str, torch.Tensor]]:
+    """Every mapping of names to tensors in what was loaded, by where it lies."""
+    found: dict[str, Mapping[str, torch.Tensor]] = {}
+    left = MAX_ENTRIES
+
+    def look(value: Any, here: str, depth: int) -> None:
+        nonlocal left
+        if not isinstance(value, Mapping) or depth > DEEPEST:
+            return
+        left -= len(value)
+        if left < 0:
+            raise InputError(f"{path}: more than {MAX_ENTRIES} entries; save the state dict alone")
+        tensors = {
+            name: tensor
+            for name, tensor in value.items()
+            if isinstance(name, str) and isinstance(tensor, torch.Tensor)
+        }
+        if any(tensor.ndim > 1 for tensor in tensors.values()):
+            found[here or "the file's own"] = tensors
+        for name, inner in value.items():
+            if not str(name).lower().startswith(OPTIMIZER):
+                look(inner, f"{here}.{name}" if here else str(name)[:40], depth + 1)
+
+    look(loaded, "", 0)
+    return found
+
+
+def _array(path: Path, name: str, tensor: torch.Tensor) -> np.ndarray:
+    plain = tensor.layout == torch.strided and tensor.device.type == "cpu"
+    if not plain or tensor.is_quantized or not tensor.dtype.is_floating_point:
+        raise InputError(
+            f"{path}: {name[:60]} is no plain tensor of floating-point numbers "
+            f"({tensor.dtype!s}, {tensor.layout!s}); only MLPs are imported"
+        )
+    if tensor.numel() > MAX_PARAMETERS:  # a small file may claim a large one, by strides of 0
+        raise InputError(f"{path}: {name[:60]} has {tensor.numel():,} numbers, too many")
+    dtype = tensor.dtype if tensor.dtype in (torch.float32, torch.float64) else torch.float32
+    return tensor.detach().to(dtype).contiguous().numpy().copy()
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:100]
