@@ -14,7 +14,7 @@ from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.state import StateTree
 from mnist_fn.sweep import JaxGroup
 
-MEMORY_SHARE = 0.8  # of an accelerator's memory, for everything
+MEMORY_SHARE = 0.8  # of what is free on an accelerator, for everything
 
 
 def make_group(
@@ -32,7 +32,7 @@ def make_group(
     devices = find_devices(device)
     on_cpu = devices[0].platform == "cpu"
     if memory is None and not on_cpu:
-        memory = _free(devices[0]) * len(devices)
+        memory = free_bytes(devices[0]) * len(devices)
     each = 1 if on_cpu else -(-models // len(devices))
     if memory is not None:
         each = min(each, models_in(config, dataset, memory // len(devices)))
@@ -88,6 +88,8 @@ def _data_bytes(config: Config, dataset: Dataset) -> int:
     return np.dtype(config.dtype).itemsize * examples * dataset.pixels
 
 
-def _free(device: Any) -> int:
+def free_bytes(device: Any) -> int:
+    """Bytes that may be taken of what nobody holds; of 8 GiB where the device does not say."""
     stats = device.memory_stats() or {}
-    return int(MEMORY_SHARE * stats.get("bytes_limit", 2**33))
+    free = stats.get("bytes_limit", 2**33) - stats.get("bytes_in_use", 0)
+    return int(MEMORY_SHARE * free)

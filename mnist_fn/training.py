@@ -50,6 +50,11 @@ def penalty(params: Params) -> jax.Array:
     return sum((jnp.sum(layer["kernel"] ** 2) for layer in params.values()), jnp.zeros(()))
 
 
+def kernels(params: Params) -> dict[str, dict[str, bool]]:
+    """Which of the tensors decay: the kernels, not the biases."""
+    return {layer: {name: name == "kernel" for name in own} for layer, own in params.items()}
+
+
 def apply(model: nn.Module, params: Params, images: jax.Array) -> jax.Array:
     """Logits (n, classes) of scaled images (n, pixels)."""
     return cast(jax.Array, model.apply({"params": params}, images))
@@ -92,15 +97,12 @@ def make_train_step(model: nn.Module) -> Callable[..., tuple[State, Sums]]:
             state.params, images, labels, hyper.l2
         )
         updates, adam_state = adam.update(grads, state.adam)
-        params = jax.tree_util.tree_map_with_path(
-            lambda path, param, update: (
-                param
-                - hyper.learning_rate
-                * (update + (hyper.weight_decay * param if path[-1].key == "kernel" else 0))
-            ),
-            state.params,
-            updates,
+        rest = optax.chain(
+            optax.add_decayed_weights(hyper.weight_decay, mask=kernels),
+            optax.scale_by_learning_rate(hyper.learning_rate),
         )
+        updates, _ = rest.update(updates, rest.init(state.params), state.params)
+        params = cast(Params, optax.apply_updates(state.params, updates))
         return State(params, cast(optax.ScaleByAdamState, adam_state)), Sums(
             cross_entropy * len(indices), correct
         )

@@ -205,11 +205,20 @@ def _check_dataset(name: str) -> None:
 
 def _in_range(name: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
-        raise InputError(f"--{name} {_shown(value)}: must be between {low:g} and {high:g}")
+        raise InputError(
+            f"--{name} {_shown(value)}: must be between {_bound(low)} and {_bound(high)}"
+        )
+
+
+def _bound(value: float) -> str:
+    """`4,294,967,295`, `1e+06`: a whole number has all its digits."""
+    return f"{value:,}" if isinstance(value, int) else f"{value:g}"
 
 
 def _shown(value: object) -> str:
     try:
+        if type(value) is int and abs(value) < 2**64:
+            return str(value)
         if isinstance(value, int | float) and not isinstance(value, bool):
             return f"{value:g}"
         return repr(value)[:40]

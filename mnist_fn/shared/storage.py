@@ -15,7 +15,7 @@ MAX_JSON_BYTES = 2**24
 _TEMPORARY = ".writing-"
 
 
-def write_atomically(path: Path, data: bytes) -> None:
+def write_atomically(path: Path, data: bytes | memoryview) -> None:
     """Replace `path` by `data`, whole or not at all, also if the machine stops.
 
     Raises:
@@ -27,9 +27,9 @@ def write_atomically(path: Path, data: bytes) -> None:
         with temporary.open("xb") as file:  # "x" follows no link that somebody put there
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            _flush(file.fileno())
         temporary.replace(path)
-        _flush_folder(path.parent)
+        flush_folder(path.parent)
     except OSError as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
@@ -39,13 +39,29 @@ def write_atomically(path: Path, data: bytes) -> None:
         ) from error
 
 
-def _flush_folder(folder: Path) -> None:
-    """Make a rename last: the folder is a file of its own."""
+def flush_folder(folder: Path) -> None:
+    """Make what was renamed or made in a folder last: the folder is a file of its own."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(descriptor)
+        _flush(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _flush(descriptor: int) -> None:
+    """Down to the disk itself; on macOS fsync alone stops at the disk's own cache."""
+    os.fsync(descriptor)
+    if hasattr(fcntl, "F_FULLFSYNC"):
+        with contextlib.suppress(OSError):  # a network disk need not know it
+            fcntl.fcntl(descriptor, fcntl.F_FULLFSYNC)
+
+
+def _make(folder: Path) -> None:
+    """Make a folder and those above it that are not there yet, so that they last."""
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    for made in reversed(missing):
+        flush_folder(made.parent)
 
 
 @contextlib.contextmanager
@@ -132,7 +148,7 @@ def make_folder(folder: Path) -> None:
         InputError: it can't be made.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        _make(folder)
     except OSError as error:
         raise InputError(
             f"{folder}: can't be made ({error.strerror}); choose another place"
@@ -153,7 +169,7 @@ def locked(folder: Path) -> Iterator[None]:
     lock = folder / ".lock"
     try:
         before = set() if made else set(folder.iterdir())
-        folder.mkdir(parents=True, exist_ok=True)
+        _make(folder)
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
     except OSError as error:
         _remove_empty(made)

@@ -2,8 +2,10 @@
 
 import gzip
 import json
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -131,6 +133,48 @@ def test_a_change_of_the_file_or_of_the_copy_is_seen(cached, tmp_path, monkeypat
         note.write_text(damage)
         datasets.load("idx", cached)
         assert sources.FILES[0] + ".gz" in calls
+
+
+def test_a_copy_changed_in_place_under_its_old_time_is_not_believed(cached, tmp_path, monkeypatch):
+    first = datasets.load("idx", cached)
+    (copy,) = kept(tmp_path)
+    before = copy.stat()
+    with copy.open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        last = file.read(1)[0]
+        file.seek(-1, os.SEEK_END)
+        file.write(bytes([last ^ 1]))
+    os.utime(copy, ns=(before.st_atime_ns, before.st_mtime_ns))
+    calls = count_reads(monkeypatch)
+    again = datasets.load("idx", cached)
+    assert sources.FILES[0] + ".gz" in calls
+    assert np.array_equal(again.train.images, first.train.images)
+
+
+def test_a_file_changed_in_place_under_its_old_time_is_read_again(cached, monkeypatch):
+    """The time of a change of the file's own entry can't be set."""
+    datasets.load("idx", cached)
+    path = cached / (sources.FILES[0] + ".gz")
+    before = path.stat()
+    with path.open("r+b") as file:
+        file.write(path.read_bytes())
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    calls = count_reads(monkeypatch)
+    datasets.load("idx", cached)
+    assert path.name in calls
+
+
+def test_what_is_kept_is_flushed_before_it_has_its_name(cached, tmp_path, monkeypatch):
+    flushed, replaced, fsync, replace = set(), [], os.fsync, Path.replace
+    monkeypatch.setattr(
+        os, "fsync", lambda there: (flushed.add(os.fstat(there).st_ino), fsync(there))
+    )
+    monkeypatch.setattr(
+        Path, "replace", lambda a, b: (replaced.append(a.stat().st_ino), replace(a, b))
+    )
+    datasets.load("idx", cached)
+    assert len(replaced) == len(kept(tmp_path)) + len(kept(tmp_path, "json")) == 2
+    assert set(replaced) <= flushed
 
 
 def test_writing_into_the_array_changes_no_file(cached, tmp_path):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from mnist_fn import Config, InputError, Interrupted, Watch, load_run, train
-from mnist_fn.capacity import OneAtATime, make_group, model_bytes
+from mnist_fn.capacity import MEMORY_SHARE, OneAtATime, free_bytes, make_group, model_bytes
 from mnist_fn.shared import backend as backends
 from mnist_fn.shared.data.datasets import load
 from mnist_fn.shared.runs.records import slug
@@ -298,3 +298,16 @@ def test_bad_input_is_one_line_and_exit_2(in_process, tmp_path, arguments, said)
     assert said in done.stderr
     assert done.stderr.count("\n") == 1
     assert not list(tmp_path.glob("runs/*/evaluation.json"))
+
+
+@pytest.mark.parametrize(
+    ("stats", "free"),
+    [({"bytes_limit": 1000, "bytes_in_use": 600}, 400), ({"bytes_limit": 1000}, 1000),
+     (None, 2**33)],
+)  # fmt: skip
+def test_a_sweep_takes_of_what_is_free_not_of_what_others_hold(stats, free):
+    class Device:
+        def memory_stats(self):
+            return stats
+
+    assert free_bytes(Device()) == int(MEMORY_SHARE * free)

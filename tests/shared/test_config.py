@@ -130,3 +130,10 @@ def test_a_config_may_name_its_model():
 def test_a_model_that_is_none_or_two_is_refused(given, said):
     with pytest.raises(InputError, match=said):
         Config(**given)
+
+
+def test_bounds_and_whole_numbers_are_written_out():
+    with pytest.raises(InputError, match="--seed 4294967296: must be between 0 and 4,294,967,295"):
+        Config(seed=2**32)
+    with pytest.raises(InputError, match=r"--l2 2e\+06: must be between 0 and 1e\+06"):
+        Config(l2=2e6)

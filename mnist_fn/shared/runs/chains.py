@@ -10,7 +10,7 @@ from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.runs.library import headers, is_beginning
 from mnist_fn.shared.runs.records import RunDirectory, slug
 from mnist_fn.shared.runs.sweep import Result, sweep
-from mnist_fn.shared.storage import locked
+from mnist_fn.shared.storage import flush_folder, locked
 
 
 def targets(needs: Mapping[Config, bool], out: Path, backend: str) -> list[Config]:
@@ -93,6 +93,7 @@ def extend(short: Path, config: Config, long: Path) -> None:
         copy.write_header(header)
         try:
             temporary.rename(long)
+            flush_folder(long.parent)
         except OSError as error:
             raise InputError(f"{long}: can't be written ({error.strerror})") from error
 
