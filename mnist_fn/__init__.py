@@ -8,6 +8,7 @@ Importing this imports nothing else: each name is fetched when it is first used,
 framework when a run needs it.
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,10 @@ if TYPE_CHECKING:
     from mnist_fn.shared.config import Config
     from mnist_fn.shared.errors import InputError, Interrupted
     from mnist_fn.shared.runs.trainer import Run, Watch, load_run, resume, train
+
+# Read by jaxlib when it is imported. Before 0.10.2 it takes a program from its own cache for one of
+# another processor and says so in ten lines at each start; what really fails raises all the same.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 __all__ = ["Config", "InputError", "Interrupted", "Run", "Watch", "load_run", "resume", "train"]
 

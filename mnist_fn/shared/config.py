@@ -151,7 +151,9 @@ class Config:
         return cls(**{**values, "hidden": tuple(hidden)})
 
     def replace(self, **changes: Any) -> "Config":
-        """A copy with some fields changed, checked again."""
+        """A copy with some fields changed, checked again; `model` for its `hidden` here too."""
+        if "model" in changes:
+            changes["hidden"] = Config(model=changes.pop("model")).hidden
         return replace(self, **changes)
 
 

@@ -144,5 +144,5 @@ def test_strict_exits_1_where_a_published_number_is_outside(tmp_path, monkeypatc
     with pytest.raises(typer.Exit) as ended:
         cli_study.command(**arguments, strict=True)
     assert ended.value.exit_code == 1
-    assert "outside" in capsys.readouterr().err
+    assert "outside" in capsys.readouterr().out
     assert "**outside**" in (tmp_path / "study.md").read_text()

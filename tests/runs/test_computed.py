@@ -16,7 +16,8 @@ from mnist_fn.shared.storage import read_sealed, write_sealed
 from tests.support.tiny_backend import TINY, Tiny
 
 SCRIPT = """
-import json, sys
+import json, os, sys
+os.sched_setaffinity(0, {int(sys.argv[3])})
 from mnist_fn import Config, train
 from mnist_fn.shared.runs.records import RunDirectory
 train(Config(dataset="digits", hidden=(), epochs=1), sys.argv[1], out=sys.argv[2], device="cpu")
@@ -31,8 +32,8 @@ def test_the_record_says_the_cores_and_threads_that_were_there(backend, tmp_path
     core = min(os.sched_getaffinity(0))
     without = {k: v for k, v in os.environ.items() if k not in ("OMP_NUM_THREADS", "PJRT_NPROC")}
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, backend, str(tmp_path / "run")], env=without, text=True,
-        preexec_fn=lambda: os.sched_setaffinity(0, {core}), capture_output=True, check=False,
+        [sys.executable, "-c", SCRIPT, backend, str(tmp_path / "run"), str(core)], env=without,
+        text=True, capture_output=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)

@@ -37,6 +37,13 @@ def fetch(name: str) -> Path:
     pooch.get_logger().setLevel(logging.WARNING)
     digests = SHA256_GZ.get(name, _MNIST_GZ)
     try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(
+            f"{folder}: can't be written ({error.strerror}); name another place with --data-dir "
+            "or MNIST_FN_DATA, or run with --dataset digits"
+        ) from error
+    try:
         for file, digest in zip(FILES, digests, strict=True):
             pooch.retrieve(
                 f"{MIRRORS[name]}{file}.gz",
@@ -44,11 +51,6 @@ def fetch(name: str) -> Path:
                 fname=f"{file}.gz",
                 path=folder / TORCHVISION[name] / "raw",
             )
-    except PermissionError as error:
-        raise InputError(
-            f"{folder}: can't be written ({error.strerror}); name another place with --data-dir "
-            "or MNIST_FN_DATA, or run with --dataset digits"
-        ) from error
     except (OSError, ValueError, RequestException) as error:
         reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
         raise InputError(
