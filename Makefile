@@ -3,12 +3,13 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help install demo test test-all test-lowest test-newest gpu-evidence lint types clean
+.PHONY: help install demo test test-all test-exhaustive test-lowest test-newest gpu-evidence lint types clean
 
 help:
 	@echo "make demo      install, train on MNIST (or the embedded digits) and show the result"
 	@echo "make test      install, then lint, types and tests"
 	@echo "make test-all  and the long tests"
+	@echo "make test-exhaustive  every porting bug and every harmless rewrite on the whole ladder"
 	@echo "make test-lowest, make test-newest  the suite at both ends of what pyproject.toml allows"
 	@echo "make gpu-evidence  measure on a GPU what the pages leave open, in docs/evidence/gpu-*.json"
 	@echo "make install   make the environment alone, in $(VENV)"
@@ -42,10 +43,13 @@ types: $(VENV)/.tested
 	$(BIN)/basedpyright
 
 test: lint types
-	$(BIN)/python -m pytest -n auto --dist loadfile -m 'not long'
+	$(BIN)/python -m pytest -n auto --dist loadfile -m 'not long and not exhaustive'
 
 test-all: $(VENV)/.tested-all test
 	$(BIN)/python -m pytest -n auto --dist loadfile -m long
+
+test-exhaustive: $(VENV)/.tested
+	$(BIN)/python -m pytest -n auto -m exhaustive
 
 test-lowest test-newest: $(VENV)/.tested
 	$(BIN)/python docs/make/evidence_bounds.py $(@:test-%=%)

@@ -96,7 +96,7 @@ QUICK = (
 
 def quick_or_long(things, quick):
     return [
-        pytest.param(one, id=one.name, marks=() if one.name in quick else pytest.mark.long)
+        pytest.param(one, id=one.name, marks=() if one.name in quick else pytest.mark.exhaustive)
         for one in things
     ]
 
@@ -114,7 +114,7 @@ def test_a_porting_bug_is_found_at_its_rung_and_named(digits, monkeypatch, bug):
         assert not found.cause, found.sentence
 
 
-@pytest.mark.long
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("bug", BUGS, ids=[bug.name for bug in BUGS])
 def test_the_arbiter_parts_from_the_broken_one_at_the_same_rung(digits, arbiter, monkeypatch, bug):
     """It shares no code with either, so it says who is right."""
