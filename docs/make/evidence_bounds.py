@@ -64,7 +64,8 @@ def versions(python: Path) -> dict[str, str]:
 
 def run_suite(python: Path, report: Path) -> dict[str, int]:
     """Counts of the suite, the long tests left out; CalledProcessError if one fails."""
-    tests = [python, "-m", "pytest", "-n", "auto", "--dist", "loadfile", "-m", "not long and not exhaustive",
+    tests = [python, "-m", "pytest", "-n", "auto", "--dist", "loadfile",
+             "-m", "not long and not exhaustive",
              "--deselect", "tests/docs/test_versions_docs.py", f"--junitxml={report}"]  # fmt: skip
     path = f"{python.parent}{os.pathsep}{os.environ['PATH']}"
     subprocess.run(tests, check=True, cwd=ROOT, env={**os.environ, "PATH": path})
