@@ -16,7 +16,7 @@ from mnist_fn.shared.runs.cluster import Staff
 from mnist_fn.shared.runs.records import RunDirectory
 from tests.support import clusters
 
-pytestmark = [pytest.mark.long, pytest.mark.filterwarnings("ignore")]  # Ray's own, by the dozen
+pytestmark = [pytest.mark.cluster, pytest.mark.filterwarnings("ignore")]  # Ray's own, by the dozen
 SWEEP = ("sweep", "--dataset", "digits", "--hidden", "16", "--seeds", "2")
 LOOPBACK = {"0100007F", "0000000000000000FFFF00000100007F", "00000000000000000000000001000000"}
 

@@ -9,7 +9,7 @@ import pytest
 from tests.support import clusters
 from tests.support.killing import RESULTS
 
-pytestmark = [pytest.mark.long, pytest.mark.filterwarnings("ignore")]  # Ray's own, by the dozen
+pytestmark = [pytest.mark.cluster, pytest.mark.filterwarnings("ignore")]  # Ray's own, by the dozen
 EPOCHS = {"jax": "3000", "torch": "700"}
 KILLS = 10
 
