@@ -153,7 +153,7 @@ class Config:
     def replace(self, **changes: Any) -> "Config":
         """A copy with some fields changed, checked again; `model` for its `hidden` here too."""
         if "model" in changes:
-            changes["hidden"] = Config(**{"model": changes.pop("model")}).hidden
+            changes["hidden"] = MODELS[changes.pop("model")]
         return replace(self, **changes)
 
 
