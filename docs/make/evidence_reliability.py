@@ -28,7 +28,6 @@ from mnist_fn.shared.runs import loop, trainer
 from mnist_fn.shared.runs.records import machine, versions
 from tests.support.hostile import Hostile
 from tests.support.killing import (
-    ROOT,
     TRAIN,
     campaign,
     differing,
@@ -194,7 +193,7 @@ def main() -> None:
     out = EVIDENCE / f"{name}.json"
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(document, indent=2) + "\n")
-    print(out.relative_to(ROOT), json.dumps(result))
+    print(out.name, json.dumps(result))
     if lost := LOST[given.check](result):
         sys.exit(f"LOST: {lost}")
 

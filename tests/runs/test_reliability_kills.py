@@ -37,7 +37,7 @@ BACKENDS = ("jax", "torch")
 
 @pytest.mark.parametrize(("backend", "kills"), [("jax", 2), ("torch", 1)])
 def test_killed_runs_resume_to_the_same_bytes(tmp_path, backend, kills):
-    """The evidence run has more kills a backend."""
+    """The evidence run has 110 kills a backend."""
     counts = campaign(tmp_path, backend, kills, seed=4)
     assert counts["kills"] == kills
     assert counts["runs_finished_and_compared"] >= 1
