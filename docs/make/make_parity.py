@@ -5,6 +5,7 @@
 The evidence is what `mnist-fn parity --level LEVEL --out docs/evidence` keeps.
 """
 
+import json
 from typing import Any
 
 from pages import DOCS, EVIDENCE, PICTURES, renew
@@ -19,6 +20,7 @@ OLD_HORIZON = """float64's part was recorded on a grid of 30 steps, before every
 threshold was.
 
 """
+SHARPNESS = EVIDENCE / "parity-sharpness.json"
 PAGE, FIGURE = DOCS / "parity.md", PICTURES / "parity-horizon.svg"
 
 
@@ -166,11 +168,30 @@ def statistics() -> str:
     return "\n\n".join([markdown((head, rows)), markdown((then, second)), where(document)])
 
 
+def sharpness() -> str:
+    """The smallest error of each kind that each lane finds."""
+    document = json.loads(SHARPNESS.read_text())
+    rows = []
+    for kind, lanes in document["found"].items():
+        cells = []
+        for precision in ("float64", "float32"):
+            one = lanes[precision]
+            none = ["not even twice its value", ""]
+            cells += none if one["smallest"] is None else [f"{one['smallest']:.0e}", one["rung"]]
+        rows.append([kind, *cells])
+    head = ["what is off", "float64 finds", "at", "float32 finds", "at"]
+    versions = document["versions"]
+    used = ", ".join(f"{name} {versions[name]}" for name in ("jax", "torch", "python"))
+    made = f"`{document['command']}`; {document['machine']}; {used}."
+    return f"{markdown((head, rows))}\n\n{made}"
+
+
 def sections() -> dict[str, str]:
     """What stands between the page's markers, by name."""
     return {
         "bugs": bugs(),
         "gate": gate("full"),
+        "sharpness": sharpness(),
         "horizon": horizon(),
         "statistics": statistics(),
     }

@@ -1,8 +1,10 @@
 """docs/parity.md says what the evidence and the tests say."""
 
+import json
 import re
 from pathlib import Path
 
+import evidence_sharpness
 import make_parity
 import pytest
 
@@ -97,3 +99,31 @@ def test_the_statistics_are_of_thirty_seeds():
     found = evidence("statistics")["statistics"]
     assert {one["model"] for one in found} == {"linear", "shallow", "deep"}
     assert all((one["tost"]["n"], one["tost"]["margin"]) == (30, 0.10) for one in found)
+
+
+FOUND = json.loads(make_parity.SHARPNESS.read_text())["found"]
+
+
+def test_each_lane_was_tried_on_each_kind_of_error():
+    assert set(FOUND) == set(evidence_sharpness.KINDS)
+    for lanes in FOUND.values():
+        assert lanes["float64"]["smallest"] < 1e-8
+        assert lanes["float64"]["smallest"] < lanes["float32"]["smallest"]
+
+
+def seen(kind, size, precision):
+    return evidence_sharpness.rung_that_sees(kind, size, precision)
+
+
+def test_float32_finds_a_learning_rate_that_is_off_by_as_much_as_the_page_says():
+    one = FOUND["learning rate"]["float32"]
+    assert seen("learning rate", one["smallest"], "float32") == one["rung"]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("precision", ["float64", "float32"])
+@pytest.mark.parametrize("kind", evidence_sharpness.KINDS)
+def test_a_lane_finds_what_the_page_says_and_not_a_tenth_of_it(kind, precision):
+    one = FOUND[kind][precision]
+    assert seen(kind, one["smallest"], precision) == one["rung"]
+    assert seen(kind, one["smallest"] / 10, precision) is None

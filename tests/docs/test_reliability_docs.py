@@ -2,11 +2,14 @@
 
 import ast
 import copy
+import sys
 
+import evidence_reliability
 import make_reliability
 import pytest
 
 from tests.support.killing import ROOT
+from tests.support.losses import LOST
 
 BACKENDS = ("jax", "torch")
 
@@ -17,9 +20,24 @@ def test_the_page_is_what_the_evidence_says():
 
 def test_the_comparison_sees_another_number():
     changed = copy.deepcopy(make_reliability.documents())
-    changed[0]["result"]["runs_differing"] = 1
+    changed[0]["result"]["wrong_after_kill"] = 1
     assert "| **1** |" in make_reliability.page(changed)
     assert make_reliability.PAGE.read_text() != make_reliability.page(changed)
+
+
+@pytest.mark.parametrize("lost", [0, 3])
+def test_a_loss_is_written_down_and_ends_the_run_with_1(tmp_path, monkeypatch, lost):
+    result = {"processes": 5, "failed": 1 if lost else 0, "differing": 2 if lost else 0}
+    monkeypatch.setattr(evidence_reliability, "EVIDENCE", tmp_path)
+    monkeypatch.setitem(evidence_reliability.CHECKS, "parallel", lambda *_: result)
+    monkeypatch.setattr(sys, "argv", ["x", "parallel", "--backend", "jax", "--n", "5"])
+    if lost:
+        with pytest.raises(SystemExit, match="LOST: 3"):
+            evidence_reliability.main()
+    else:
+        evidence_reliability.main()
+    page = make_reliability.page(make_reliability.documents(tmp_path))
+    assert f"| {make_reliability.shown(lost)} |" in page
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -39,8 +57,9 @@ def test_the_evidence_is_as_much_as_was_promised(backend):
     assert results["peak"]["peak_mb"] < 1500
     assert results["parallel"]["processes"] >= 20
     assert results["reproducible"]["runs"] > results["reproducible"]["under_load"] >= 2
-    lost = ("runs_differing", "handled_wrongly", "differing", "failed")
-    assert all(result.get(name, 0) == 0 for result in results.values() for name in lost)
+    assert {check: LOST[check](result) for check, result in results.items()} == dict.fromkeys(
+        LOST, 0
+    )
 
 
 def test_every_test_that_the_page_names_exists():

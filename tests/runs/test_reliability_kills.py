@@ -10,6 +10,7 @@ import signal
 import stat
 import subprocess
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -19,7 +20,16 @@ from mnist_fn.shared.runs import loop, trainer
 from mnist_fn.shared.runs.checkpoint import weights_digest
 from mnist_fn.shared.runs.records import RunDirectory
 from mnist_fn.shared.streams import batch_order, initial_state
-from tests.support.killing import RESULTS, campaign, differing, signal_in_phase, start
+from tests.support import killing
+from tests.support.killing import (
+    CONFIG,
+    RESULTS,
+    campaign,
+    differing,
+    signal_in_phase,
+    start,
+)
+from tests.support.losses import KILLS, LOST
 from tests.support.tiny_backend import TINY, Tiny
 
 BACKENDS = ("jax", "torch")
@@ -28,7 +38,55 @@ BACKENDS = ("jax", "torch")
 @pytest.mark.parametrize(("backend", "kills"), [("jax", 2), ("torch", 1)])
 def test_killed_runs_resume_to_the_same_bytes(tmp_path, backend, kills):
     """The evidence run has 110 kills a backend."""
-    assert campaign(tmp_path, backend, kills, seed=4)["kills"] == kills
+    counts = campaign(tmp_path, backend, kills, seed=4)
+    assert counts["kills"] == kills
+    assert counts["runs_finished_and_compared"] >= 1
+    assert LOST["kills"](counts) == 0
+
+
+def damage(run, how):
+    """What a program with a mistake might leave of a run after a kill."""
+    directory = RunDirectory(run)
+    header = directory.read_header()
+    state, rows = directory.read_progress(header)
+    if how == "torn":
+        with directory.checkpoint_file.open("r+b") as file:
+            file.truncate(100)
+    elif how == "no run left":
+        shutil.rmtree(run)
+    elif how == "another weight":  # and every digest made anew: the metrics are the same
+        state.params["layer1"]["kernel"][3, 4] += 1e-7
+        directory.write_progress(header, state, rows)
+    elif how == "another moment":
+        state.nu["layer2"]["bias"][0] *= 1.5
+        directory.write_progress(header, state, rows)
+
+
+@pytest.mark.parametrize(
+    ("how", "counted"),
+    [("torn", {"epochs_lost": 2, "wrong_after_kill": 1}), ("no run left", {"epochs_lost": 2}),
+     ("another weight", {"wrong_after_kill": 1}), ("another moment", {"wrong_after_kill": 1})],
+)  # fmt: skip
+def test_a_loss_is_counted(tmp_path, monkeypatch, how, counted):
+    """A run of two processes that are killed after two epochs, the second with a loss."""
+    train(CONFIG.replace(epochs=2), "jax", device="cpu", out=tmp_path / "two")
+    train(CONFIG, "jax", device="cpu", out=tmp_path / "whole")
+    begun = []
+
+    def run_and_kill(_, *arguments, **__):
+        run, killed = Path(arguments[-1]), len(begun) < 2
+        begun.append(run)
+        shutil.copytree(tmp_path / ("two" if killed else "whole"), run, dirs_exist_ok=True)
+        if len(begun) == 2:
+            damage(run, how)
+        return SimpleNamespace(returncode=-signal.SIGKILL if killed else 0)
+
+    monkeypatch.setattr(killing, "start", run_and_kill)
+    monkeypatch.setattr(killing, "signal_in_phase", lambda *_: ("t", ""))
+    monkeypatch.setattr(killing, "uninterrupted", lambda *_: tmp_path / "whole")
+    counts = campaign(tmp_path / "c", "jax", 2, seed=0)
+    assert {name: counts[name] for name in KILLS if counts[name]} == counted
+    assert LOST["kills"](counts) == sum(counted.values())
 
 
 def test_the_comparison_can_fail(tmp_path):
