@@ -22,7 +22,7 @@ STATE = {
     "0.weight": torch.ones(8, 64), "0.bias": torch.ones(8),
     "2.weight": torch.ones(10, 8), "2.bias": torch.ones(10),
 }  # fmt: skip
-SHAPES = st.lists(st.integers(0, 65), max_size=4).map(tuple)
+SHAPES = st.lists(st.integers(0, 65), max_size=3).map(tuple)
 NAMES = st.sampled_from(["0.weight", "0.bias", "2.weight", "w", "", ".weight", "\x1b[31m.bias",
                          "module.0.weight", "a/kernel", "0.0.0.weight"])  # fmt: skip
 
@@ -64,7 +64,18 @@ STRATEGIES = {
     )
     | st.binary(max_size=200),
 }
+ROOM = 2**24  # bytes, whatever the file: modules that torch imports when it first needs them
 READERS = {".pt": read_pt, ".safetensors": read_tensors}
+
+
+def memory(peak: bool = False) -> int:
+    """Bytes that Python has, or had at most since this was asked for; 0 if nothing is traced."""
+    if not tracemalloc.is_tracing():
+        return 0
+    now, most = tracemalloc.get_traced_memory()
+    if not peak:
+        tracemalloc.reset_peak()
+    return most if peak else now
 
 
 def attack(suffix: str, folder, n: int) -> dict[str, int]:
@@ -75,13 +86,16 @@ def attack(suffix: str, folder, n: int) -> dict[str, int]:
     @given(STRATEGIES[suffix])
     def attacked(content: bytes) -> None:
         path.write_bytes(content)
+        before = memory()
         try:
             tree = mlp_of(READERS[suffix](path)[0], 64, 10, str(path))
         except InputError as error:
             assert str(error).isprintable()
             assert str(path) in str(error)
+            assert memory(peak=True) - before < 8 * len(content) + ROOM
             counts["refused"] += 1
             return
+        assert memory(peak=True) - before < 8 * len(content) + ROOM
         assert tree["layer1"]["kernel"].shape[0] == 64
         assert sum(one.size for layer in tree.values() for one in layer.values()) <= MAX_PARAMETERS
         counts["accepted"] += 1
@@ -100,9 +114,9 @@ def test_hostile_weights_are_refused_or_an_mlp(tmp_path, suffix):
 @pytest.mark.parametrize("suffix", READERS)
 def test_thousands_of_hostile_weights(tmp_path, suffix):
     tracemalloc.start()
-    counts = attack(suffix, tmp_path, 5000)
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
+    try:
+        counts = attack(suffix, tmp_path, 5000)
+    finally:
+        tracemalloc.stop()
     assert counts["refused"] > 1000
     assert counts["accepted"] > 0
-    assert peak < 256 * 2**20
