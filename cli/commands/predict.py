@@ -227,7 +227,7 @@ def _line(one: Read) -> Any:
     for other in others:
         line.append(f", then {other[0]} {other[1]}")
     line.append(")")
-    return line.append(", unsure: it may be no digit at all") if one.unsure else line
+    return line.append(", unsure: it may be none of these") if one.unsure else line
 
 
 def _bar(share: float, style: str) -> Any:

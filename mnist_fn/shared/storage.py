@@ -87,7 +87,8 @@ def read_bounded(path: Path, limit: int) -> bytes:
         InputError: missing, not a plain file, unreadable or too long.
     """
     with open_plain(path) as file:
-        data = file.read(limit + 1)
+        size = os.fstat(file.fileno()).st_size  # read(n) takes memory for n at once
+        data = file.read(min(size, limit) + 1)
     if len(data) > limit:
         raise damaged(path, f"longer than the {limit} bytes that are read of it")
     return data

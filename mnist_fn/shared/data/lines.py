@@ -10,6 +10,7 @@ import numpy as np
 
 CELLS = 48  # pieces that a picture's width is averaged to: a line is in nearly all of them
 THROUGH = 0.7  # of them that a line must be in
+CORNER = 0.9  # of the cells up to the picture's side, for a line that leaves it at a corner
 TILT = 0.09  # rows a column, either way: 5 degrees
 THICK = 0.03  # of the longer side at most
 
@@ -39,21 +40,25 @@ def _lines(cells: np.ndarray, centres: np.ndarray, least: float) -> Iterator[tup
     height = len(cells)
     reach = TILT * centres[-1]
     slopes = np.arange(-reach, reach + 1) / centres[-1]  # a row more at the picture's side
-    # how many cells along each slope have ink, and how much the middle one has
-    through = np.zeros((len(slopes), height), np.float32)
-    strength = np.zeros((len(slopes), height), np.float32)
+    # which share of the cells along each slope has ink, and how much all of them have
+    beyond = int(reach)  # one that leaves at a corner may meet the middle column outside
+    middle = np.arange(-beyond, height + beyond)
+    through = np.zeros((len(slopes), len(middle)), np.float32)
+    strength = np.zeros_like(through)
     for i, slope in enumerate(slopes):
-        rows = np.arange(height)[:, None] + np.rint(slope * centres).astype(int)
+        rows = middle[:, None] + np.rint(slope * centres).astype(int)
         inside = (rows >= 0) & (rows < height)
         along = np.where(inside, cells[np.clip(rows, 0, height - 1), np.arange(CELLS)], np.nan)
         count = inside.sum(axis=1)
-        through[i] = ((along > least).sum(axis=1) / np.maximum(count, 1)) * (count > CELLS / 2)
+        share = (along > least).sum(axis=1) / np.maximum(count, 1)
+        # one that leaves at a corner is in few cells, but in all of them up to the picture's side
+        through[i] = share * ((count > CELLS / 2) | ((count > CELLS / 10) & (share > CORNER)))
         strength[i] = np.nan_to_num(np.where(inside, along, 0)).sum(axis=1) / np.maximum(count, 1)
     best = np.where(through >= THROUGH, strength, 0)
     peaks = best.max(axis=0)
     near = max(2, int(THICK * max(height, 2 * centres[-1])))
     while (row := int(peaks.argmax())) >= 0 and peaks[row] > 0:
-        yield row, float(slopes[best[:, row].argmax()])
+        yield int(middle[row]), float(slopes[best[:, row].argmax()])
         peaks[max(0, row - near // 2) : row + near // 2 + 1] = 0
 
 
@@ -63,7 +68,8 @@ def _take_out(left: np.ndarray, cells: np.ndarray, cuts: np.ndarray, rows: np.nd
     half = max(2, int(THICK * max(height, width)) // 2 + 1)
     offsets = np.arange(-half - 2, half + 3)
     at = np.clip(rows[:, None] + offsets, 0, height - 1)  # (CELLS, offsets)
-    profile = np.median(cells[at, np.arange(CELLS)[:, None]], axis=0)
+    inside = (rows >= 0) & (rows < height)
+    profile = np.median(cells[at, np.arange(CELLS)[:, None]][inside], axis=0)
     peak = int(profile.argmax())
     top, bottom = peak, peak
     while top > 0 and profile[top - 1] > 0.15 * profile[peak]:

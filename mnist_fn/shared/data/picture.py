@@ -23,7 +23,7 @@ BOX = 20
 CENTRE = 14  # index of the pixel that the centre of mass falls into
 INK = 1 / 32  # of the strongest ink: what is fainter is cut off, not to widen the bounding box
 LEAST_CONTRAST = 16  # of 255, for a transparent image to be seen on its ground
-UNSURE = 0.9  # of probability: what is read with less is said to be unsure
+UNSURE = 0.95  # of probability: what is read with less is said to be unsure
 LARGEST_SIDE = 1024  # larger images are reduced first: bounded memory, and a phone's noise goes
 # Readers of plain pixels. Others (EPS, for one) would start programs to read a file.
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")

@@ -1,0 +1,21 @@
+"""docs/predict.md says what the evidence says, and the limit is the one that was measured."""
+
+import copy
+
+import make_predict
+
+from mnist_fn.shared.data.picture import UNSURE
+from tests.support.photos import KINDS
+
+
+def test_the_page_is_what_the_evidence_says():
+    assert make_predict.PAGE.read_text() == make_predict.page()
+
+
+def test_the_evidence_has_every_kind_and_the_limit():
+    found = make_predict.document()
+    assert list(found["kinds"]) == list(KINDS)
+    assert found["unsure"]["limit"] == UNSURE
+    changed = copy.deepcopy(found)
+    changed["kinds"]["pencil"]["right"] -= 1
+    assert make_predict.kinds(changed) != make_predict.kinds(found)
