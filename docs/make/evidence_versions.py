@@ -29,6 +29,7 @@ LADDERS = {  # name: XLA_FLAGS, and what is compared
     "as XLA decides": ("", ("--dataset", "digits", "--model", "linear,shallow")),
     "XNNPACK": (XNNPACK, ("--model", "shallow", "--precision", "float32")),
 }
+LIMIT = 240  # seconds; XNNPACK's option is XLA's own tests', and a compilation with it may hang
 OURS = ("jax", "jaxlib", "torch", "torchvision")
 
 
@@ -48,8 +49,11 @@ def ask(python: Path, arguments: tuple[str, ...], flags: str = "") -> tuple[dict
     environment = {**os.environ, "JAX_PLATFORMS": "cpu", "MNIST_FN_CACHE": "off",
                    "OMP_NUM_THREADS": "1", "XLA_FLAGS": flags}  # fmt: skip
     command = [python, "-m", "mnist_fn", "--allow-known-wrong", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment,
-                          cwd=python.parents[1])  # fmt: skip
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False,
+                              env=environment, cwd=python.parents[1], timeout=LIMIT)  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return {}, f"no answer in {LIMIT} s"
     return (json.loads(done.stdout) if done.stdout else {}), done.stderr[-300:]
 
 
