@@ -8,6 +8,7 @@ import typer
 from cli.console import console
 from cli.stopping import stoppable
 from cli.workers import crew_of, view_of
+from mnist_fn.shared.backend import check
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.errors import InputError, Interrupted
 from mnist_fn.shared.runs.run import Run
@@ -34,6 +35,7 @@ def train_all(
     """
     runs: dict[Config, Run] = {}
     lost: list[str] = []
+    check(backend)  # before workers are started
     with stoppable() as stop:
         try:
             with (

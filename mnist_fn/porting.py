@@ -13,6 +13,7 @@ from flax.errors import InvalidRngError
 
 from mnist_fn.port.listening import Heard, listen
 from mnist_fn.port.trees import Names, split_variables
+from mnist_fn.shared import faults
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.parity.porting.check import check_port
 from mnist_fn.shared.parity.porting.recording import Recording, record
@@ -54,7 +55,7 @@ class JaxSide:
         channels: "last" or "first", where images have them.
 
     Raises:
-        InputError: no parameters, or some in half precision.
+        InputError: no parameters, or some in half precision; a JAX known to compute wrong.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class JaxSide:
         self.lacks["modules"] = f"{name} is a plain function, which shows no modules"
 
     def _set_up(self, name: str, channels: str, loss: Loss | None, optimizer: Any) -> None:
+        faults.check("jax")
         if channels not in ("first", "last"):
             raise InputError(f"{name}: channels={channels!r}: must be first or last")
         if optimizer is not None and not hasattr(optimizer, "update"):

@@ -48,6 +48,7 @@ def command(
     while contenders take turns they may use a tenth of its cores.
     """
     from cli.output import print_json
+    from mnist_fn.shared.backend import check, names
     from mnist_fn.shared.data.datasets import load_for
 
     if not 1 <= rounds <= 1000:
@@ -63,6 +64,8 @@ def command(
     )
     if what not in ("epochs", "workers"):
         raise InputError(f"--what {what[:40]!r}: must be epochs or workers")
+    for name in names():  # what it measures without a backend is of the same frameworks
+        check(name)
     if what == "workers":
         _workers(config, data_dir, rounds, out, json)
         return

@@ -180,8 +180,8 @@ def names() -> list[str]:
 
 
 def check(name: str) -> None:
-    """InputError if there is no such backend; it is not imported."""
-    _point(name)
+    """InputError if `find` has no such backend or refuses it; it is not imported."""
+    _checked(name)
 
 
 def find(name: str) -> MakeBackend:
@@ -191,9 +191,7 @@ def find(name: str) -> MakeBackend:
         InputError: no such backend, it can't be imported, or its framework's version is known to
             compute wrong.
     """
-    point = _point(name)
-    faults.check(name)
-    return _import(point)
+    return _import(_checked(name))
 
 
 def find_group(name: str) -> MakeGroup | None:
@@ -213,6 +211,12 @@ def find_group(name: str) -> MakeGroup | None:
             f'{name} = "{point.module}:make_group"'
         )
     return None
+
+
+def _checked(name: str) -> EntryPoint:
+    point = _point(name)
+    faults.check(name)
+    return point
 
 
 def _point(name: str) -> EntryPoint:

@@ -84,8 +84,8 @@ def allow() -> None:
 
 @cache  # said once
 def check(backend: str) -> None:
-    """Refuse a backend on a version that computes its results wrong; of a fault that lies
-    elsewhere warn, once.
+    """Refuse a backend, or what else computes with its framework, on a version that computes its
+    results wrong; of a fault that lies elsewhere warn, once.
 
     Raises:
         InputError: such a version is installed, and nobody allowed it.
@@ -97,6 +97,5 @@ def check(backend: str) -> None:
             warnings.warn(f"{fault}; to be rid of it: {fault.cure}", KnownFault, stacklevel=3)
         elif os.environ.get(ALLOW) != "1":
             raise InputError(
-                f"--backend {backend}: {fault}; {fault.cure}, or go on all the same with "
-                f"--allow-known-wrong ({ALLOW}=1)"
+                f"{fault}; {fault.cure}, or go on all the same with --allow-known-wrong ({ALLOW}=1)"
             )

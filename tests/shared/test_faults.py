@@ -2,7 +2,9 @@
 
 import warnings
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from mnist_fn.shared import backend as backends
 from mnist_fn.shared import faults
@@ -65,6 +67,44 @@ def test_the_command_refuses_on_one_line_and_goes_on_if_told_to(in_process, inst
     for place in (0, len(TRAIN)):  # before the command or behind it
         words = [*TRAIN[:place], "--allow-known-wrong", *TRAIN[place:]]
         assert in_process(*words, env={faults.ALLOW: "0"}).returncode == 0
+
+
+PORT = """
+import jax.numpy as jnp
+from mnist_fn.porting import JaxSide
+reference = port = JaxSide(jnp.dot, jnp.ones((2, 2)))
+batches = [(jnp.ones((1, 2)), jnp.ones((1, 2)))]
+"""
+SMALL = ("--dataset", "digits", "--hidden", "", "--out", "made")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("sweep", *SMALL, "--epochs", "1", "--seeds", "2"),
+        ("sweep", *SMALL, "--epochs", "1", "--seeds", "2", "--workers", "2"),
+        ("study", "--quick", "--dataset", "digits", "--out", "made"),
+        ("parity", "--dataset", "digits"),
+        ("bench", "--dataset", "digits", "--hidden", "4", "--rounds", "1", "--quick"),
+        ("bench", "--dataset", "digits", "--hidden", "4", "--rounds", "1", "--what", "workers"),
+        ("port", "port.py"),
+        ("evaluate", "run"),
+        ("import", "weights.safetensors", "--pixels", "0-1", "--dataset", "digits"),
+    ],
+    ids=lambda words: " ".join(words[:1] + words[-1:]),
+)  # fmt: skip
+def test_every_command_that_computes_refuses(in_process, installed, runs_28, tmp_path, words):
+    """Before it computes, and leaves nothing."""
+    (tmp_path / "port.py").write_text(PORT)
+    (tmp_path / "run").symlink_to(runs_28["linear"])
+    save_file({"a.weight": np.ones((10, 64), np.float32)}, tmp_path / "weights.safetensors")
+    there = sorted(path.name for path in tmp_path.iterdir())
+    installed("0.8.1")
+    done = in_process(*words, env={faults.ALLOW: "0"})
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1), done.stderr
+    assert "jaxlib 0.8.1 is known to compute wrong" in done.stderr
+    assert "go on all the same with --allow-known-wrong" in done.stderr
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name != "cache") == there
 
 
 @pytest.mark.filterwarnings("default")
