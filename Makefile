@@ -57,6 +57,7 @@ test-exhaustive: $(VENV)/.tested
 
 test-lowest test-newest: $(VENV)/.tested
 	$(BIN)/python docs/make/evidence_bounds.py $(@:test-%=%)
+	$(BIN)/python docs/make/make_versions.py
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .ruff_cache

@@ -4,12 +4,14 @@
     make test-newest     # the newest
 
 Each writes docs/evidence/bounds-END.json, or fails and writes nothing. A test is red where
-pyproject.toml has other bounds than the evidence: then both are to be run again.
+pyproject.toml has other bounds or constraints.txt other pins of them than the evidence: then both
+are to be run again. `python docs/make/evidence_bounds.py stale` names those, one a line.
 """
 
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -25,17 +27,44 @@ from mnist_fn.shared.runs.records import machine
 
 ENDS = {"lowest": "lowest-direct", "newest": "highest"}
 PYTHON = "3.12"
+TOOLS = ("test", "docs")  # extras of those who work on the project
+ITSELF = "tests/docs/test_versions_docs.py::test_the_ends_are_of_the_bounds_that_we_have"
 
 
-def bounds() -> list[str]:
-    """What pyproject.toml asks for."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    return project["dependencies"]
+def bounds(pyproject: str, constraints: str) -> list[str]:
+    """What is asked for at run time, in whichever extra, and its pins; sorted."""
+    project = tomllib.loads(pyproject)["project"]
+    extras = project["optional-dependencies"]
+    lists = [project["dependencies"], *(extras[name] for name in extras if name not in TOOLS)]
+    asked = {one for some in lists for one in some if _name(one) != project["name"]}
+    names = {_name(one) for one in asked}
+    lines = [line.partition("#")[0].strip() for line in constraints.splitlines()]
+    return sorted(asked | {line for line in lines if line and _name(line) in names})
+
+
+def _name(requirement: str) -> str:
+    """The package's name as registries compare it."""
+    found = re.match(r"[\w.-]+", requirement)
+    return re.sub(r"[-_.]+", "-", found[0] if found else "").lower()
 
 
 def digest() -> str:
     """SHA-256 of the bounds, hexadecimal: what the evidence is evidence of."""
-    return hashlib.sha256("\n".join(sorted(bounds())).encode()).hexdigest()
+    here = ((ROOT / name).read_text() for name in ("pyproject.toml", "constraints.txt"))
+    return hashlib.sha256("\n".join(bounds(*here)).encode()).hexdigest()
+
+
+def evidence(end: str) -> Path:
+    """Where an end's result is kept."""
+    return EVIDENCE / f"bounds-{end}.json"
+
+
+def stale() -> list[str]:
+    """The ends whose result is of other bounds than these, or missing."""
+    there = {end: evidence(end) for end in ENDS if evidence(end).exists()}
+    return [end for end in ENDS
+            if end not in there
+            or json.loads(there[end].read_text())["bounds_sha256"] != digest()]  # fmt: skip
 
 
 def interpreter() -> str:
@@ -64,17 +93,21 @@ def versions(python: Path) -> dict[str, str]:
 
 def run_suite(python: Path, report: Path) -> dict[str, int]:
     """Counts of the suite, the long tests left out; CalledProcessError if one fails."""
-    tests = [python, "-m", "pytest", "-n", "auto", "--dist", "loadfile",
+    suite = [python, "-m", "pytest", "-n", "auto", "--dist", "loadfile",
              "-m", "not long and not exhaustive and not cluster",
-             "--deselect", "tests/docs/test_versions_docs.py", f"--junitxml={report}"]  # fmt: skip
+             "--deselect", ITSELF, f"--junitxml={report}"]  # fmt: skip
     path = f"{python.parent}{os.pathsep}{os.environ['PATH']}"
-    subprocess.run(tests, check=True, cwd=ROOT, env={**os.environ, "PATH": path})
-    suite = ElementTree.parse(report).getroot()[0]
-    return {name: int(suite.attrib[name]) for name in ("tests", "skipped", "failures", "errors")}
+    subprocess.run(suite, check=True, cwd=ROOT, env={**os.environ, "PATH": path})
+    counts = ElementTree.parse(report).getroot()[0].attrib
+    tests, skipped = int(counts["tests"]), int(counts["skipped"])
+    return {"passed": tests - skipped, "skipped": skipped}
 
 
 def main() -> None:
     (end,) = sys.argv[1:]
+    if end == "stale":
+        print(*stale(), sep="\n")
+        return
     began = time.time()
     with tempfile.TemporaryDirectory() as folder:
         python = make_environment(Path(folder) / "env", end)
@@ -89,7 +122,7 @@ def main() -> None:
         "minutes": round((time.time() - began) / 60, 1),
         "machine": machine(),
     }
-    out = EVIDENCE / f"bounds-{end}.json"
+    out = evidence(end)
     out.write_text(json.dumps(document, indent=2) + "\n")
     print(out.relative_to(ROOT), json.dumps(counts))
 

@@ -1,12 +1,16 @@
 """Write docs/versions.md from docs/evidence/versions-*.json and bounds-*.json.
 
 python docs/make/evidence_versions.py --jax 0.8.1,0.12.0.1 --torch 2.15.0
+make test-lowest test-newest
 python docs/make/make_versions.py
 """
 
 import json
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
+from evidence_bounds import ENDS, evidence
 from pages import DOCS, EVIDENCE
 
 from mnist_fn.shared.faults import FAULTS
@@ -23,6 +27,14 @@ float32, with the option below that asks XLA for XNNPACK's products on any proce
 takes them on those that its cost model knows. PyTorch had one thread. *Self-check*: what
 `mnist-fn doctor` found wrong.
 """
+ENDS_HEAD = """## What we say we run on
+
+`pyproject.toml` has the bounds; here `make test`'s suite at both ends of them, each in an
+environment of its own by uv. What lies between is the first table's. CI runs both again when bounds
+or pins have changed.
+"""
+NAMED = ("jax", "jaxlib", "flax", "optax", "torch", "numpy", "scipy", "typer")
+WRONG_HEAD = "| version | what | in mnist-fn |\n|---|---|---|"
 STALE = """## The smallest program for jaxlib 0.8.0 and 0.8.1
 
 XNNPACK packs the weights of a product, and XLA kept what it had packed by the weights' address.
@@ -82,20 +94,32 @@ def failed(checks: list[dict[str, Any]]) -> str:
                      for name, found in counts.items()) or "nothing"  # fmt: skip
 
 
-def page(evidence: list[dict[str, Any]]) -> str:
+def ends() -> Iterator[str]:
+    """A table of the suite at both ends of the bounds."""
+    yield from (ENDS_HEAD, f"| | Python | {' | '.join(NAMED)} | passed | skipped |")
+    yield "|" + "---|" * (len(NAMED) + 4)
+    for path in filter(Path.exists, map(evidence, ENDS)):
+        one = json.loads(path.read_text())
+        there = [one["versions"][name] for name in NAMED]
+        counts = [str(one["result"][name]) for name in ("passed", "skipped")]
+        yield f"| `{one['command']}` | {' | '.join([one['python'], *there, *counts])} |"
+    yield ""
+
+
+def page(tried: list[dict[str, Any]]) -> str:
     """The page as text."""
     lines = [HEAD, "| jax, jaxlib | torch | as XLA decides | XNNPACK | self-check |",
              "|---|---|---|---|---|"]  # fmt: skip
-    for one in evidence:
+    for one in tried:
         ladders = [verdict(climbs) for climbs in one["ladders"].values()]
         cells = [one["jax"], one["torch"], *ladders, failed(one["checks"])]
         lines.append(f"| {' | '.join(cells)} |")
-    lines += ["", "## Known to be wrong", "", "| version | what | in mnist-fn |", "|---|---|---|"]
+    lines += ["", *ends(), "## Known to be wrong", "", WRONG_HEAD]
     for fault in FAULTS:
         becomes = "refused; `--allow-known-wrong` goes on" if fault.on_path else "a warning"
         lines.append(f"| {fault.package} {', '.join(fault.versions)} | {fault.what} | {becomes} |")
-    machines = ", ".join(sorted({one["machine"] for one in evidence}))
-    commands = [f"- `{one['command']}` (n = {one['n']})" for one in evidence]
+    machines = ", ".join(sorted({one["machine"] for one in tried}))
+    commands = [f"- `{one['command']}` (n = {one['n']})" for one in tried]
     return "\n".join([*lines, "", STALE, f"## To try it again\n\nMeasured on {machines}.\n",
                       *commands]) + "\n"  # fmt: skip
 

@@ -2,7 +2,9 @@
 
 import copy
 
+import evidence_bounds
 import make_versions
+import pytest
 
 from mnist_fn.shared.faults import FAULTS
 
@@ -23,3 +25,36 @@ def test_what_is_wrong_in_the_evidence_is_known_and_nothing_else():
     for one in make_versions.documents():
         wrong = any(not check["passed"] for run in one["checks"] for check in run.values())
         assert wrong == (one["jax"] in known), one["command"]
+
+
+PYPROJECT = """[project]
+name = "mnist-fn"
+dependencies = ["jax>=0.8.2", "torch>=2.8"]
+[project.optional-dependencies]
+all = ["mnist-fn[ray]"]
+ray = ["ray>=2.60"]
+test = ["pytest>=8"]
+"""
+PINS = """# exact
+jax==0.10.1; python_version < "3.12"
+pytest==9.2.0
+"""
+
+
+@pytest.mark.parametrize(
+    ("pyproject", "pins", "same"),
+    [
+        (PYPROJECT.replace("jax>=0.8.2", "jax>=0.8.3"), PINS, False),
+        (PYPROJECT.replace("ray>=2.60", "ray>=2.61"), PINS, False),
+        (PYPROJECT, PINS.replace("0.10.1", "0.10.0"), False),
+        (PYPROJECT, PINS + "Torch==2.15.0\n", False),
+        (PYPROJECT.replace(', "torch>=2.8"]', "]") + 'torch = ["torch>=2.8"]', PINS, True),
+        (PYPROJECT.replace("pytest>=8", "pytest>=9"), PINS.replace("9.2.0", "9.2.1"), True),
+        (PYPROJECT, PINS + "mkdocs==2.0\n", True),
+    ],
+)
+def test_the_bounds_are_what_a_user_gets_wherever_it_stands(pyproject, pins, same):
+    found = evidence_bounds.bounds(PYPROJECT, PINS)
+    assert (evidence_bounds.bounds(pyproject, pins) == found) == same
+    assert found == ['jax==0.10.1; python_version < "3.12"', "jax>=0.8.2", "ray>=2.60",
+                     "torch>=2.8"]  # fmt: skip
