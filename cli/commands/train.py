@@ -64,12 +64,12 @@ def command(
         _refuse_with_resume({**study, "out": out, "force": force or None})
         _run_and_show(json, resume, backend=backend, epochs=epochs, **where)
         return
-    from mnist_fn.shared.runs.records import slug
+    from mnist_fn.shared.runs.folders import own_folders
 
     study["dataset"] = options.resolved(dataset, data_dir)
     config = options.make_config(**study, epochs=epochs)
     backend = backend or "jax"
-    folder = out or Path("runs") / slug(config, backend)
+    folder = out or own_folders([config], backend, Path("runs"))[config]
     _run_and_show(json, folder, config=config, backend=backend, force=force, **where)
 
 

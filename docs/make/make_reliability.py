@@ -46,37 +46,46 @@ processes of one machine; on a network disk it is as good as the disk makes it.
 # Promises that every run of the test suite tries: (what, the tests, how it is tried).
 IN_THE_SUITE = [
     ("A kill at each single operation that changes the disk leaves a run that resumes to the "
-     "same bytes", "kills::test_a_fault_at_any_write_leaves_a_run_that_resumes",
+     "same bytes", "reliability_kills::test_a_fault_at_any_write_leaves_a_run_that_resumes",
      "at every flush, rename and removal, with a torn file"),
     ("A full or read-only disk: one line, exit 2, the last good state intact and resumable",
-     "environment::test_a_full_disk_then_a_read_only_one_then_room",
+     "reliability_environment::test_a_full_disk_then_a_read_only_one_then_room",
      "a real small disk, and an error at every write"),
     ("`--force` keeps the old run until the new one can begin",
-     "kills::test_a_kill_while_force_replaces_a_run", "a kill at every operation"),
+     "reliability_kills::test_a_kill_while_force_replaces_a_run", "a kill at every operation"),
     ("Ctrl-C and SIGTERM end with a checkpoint, exit 130 and 143",
-     "kills::test_a_signal_before_the_first_epoch", "while loading, compiling and training"),
+     "reliability_kills::test_a_signal_before_the_first_epoch",
+     "while loading, compiling and training"),
     ("One folder, one process; a dead one holds nothing",
-     "kills::test_two_processes_and_one_folder", "real processes, the first killed"),
+     "reliability_kills::test_two_processes_and_one_folder", "real processes, the first killed"),
+    ("Every run of a sweep or a study has a folder of its own, or nothing is begun",
+     "folders::test_a_list_in_which_a_run_has_no_folder_of_its_own_is_refused_whole",
+     "a run given twice, two of one name, a name too long"),
     ("NaN or infinity stops the run at that epoch, the state before it kept",
-     "hostile::test_what_is_not_finite_stops_the_run_at_that_epoch",
+     "reliability_hostile::test_what_is_not_finite_stops_the_run_at_that_epoch",
      "in the loss, a weight and either moment"),
     ("Bad input leaves nothing behind",
-     "behind::test_training_without_data_leaves_nothing_behind",
+     "reliability_behind::test_training_without_data_leaves_nothing_behind",
      "a new folder and one that is there"),
     ("A `run.json` of another run or backend is noticed",
-     "behind::test_a_run_json_of_another_backend_is_noticed", "the same config on two backends"),
-    ("A zip bomb is refused", "hostile::test_a_zip_bomb_is_not_swallowed",
+     "reliability_behind::test_a_run_json_of_another_backend_is_noticed",
+     "the same config on two backends"),
+    ("A zip bomb is refused", "reliability_hostile::test_a_zip_bomb_is_not_swallowed",
      "one large member, and 30,000 small ones"),
-    ("A newer schema is refused by name", "hostile::test_a_newer_schema_is_refused_by_name",
+    ("A newer schema is refused by name",
+     "reliability_hostile::test_a_newer_schema_is_refused_by_name",
      "run.json and evaluation.json"),
-    ("A planted link is not written through", "hostile::test_a_planted_link_is_not_written_through",
+    ("A planted link is not written through",
+     "reliability_hostile::test_a_planted_link_is_not_written_through",
      "the file, the temporary file, the lock"),
     ("No pickle, no `torch.load` without `weights_only`, no `eval`",
-     "hostile::test_no_module_loads_code_from_a_file", "every module, imported and read"),
+     "reliability_hostile::test_no_module_loads_code_from_a_file",
+     "every module, imported and read"),
     ("No GPU, a broken driver, no memory: one line that says what to do",
-     "environment::test_no_memory_left_is_one_line", "a real limit on memory; drivers simulated"),
+     "reliability_environment::test_no_memory_left_is_one_line",
+     "a real limit on memory; drivers simulated"),
     ("Locale C, 40 columns, no terminal: every number whole",
-     "environment::test_locale_c_40_columns_and_no_terminal", "a real process"),
+     "reliability_environment::test_locale_c_40_columns_and_no_terminal", "a real process"),
 ]  # fmt: skip
 
 
@@ -144,7 +153,7 @@ def page(evidence: list[dict[str, Any]]) -> str:
               "| promised | tried | test |", "|---|---|---|"]  # fmt: skip
     for promise, test, tried in IN_THE_SUITE:
         file, name = test.split("::")
-        lines.append(f"| {promise} | {tried} | `tests/runs/test_reliability_{file}.py::{name}` |")
+        lines.append(f"| {promise} | {tried} | `tests/runs/test_{file}.py::{name}` |")
     lines += ["", BETWEEN_MACHINES, "## To try it again", ""]
     lines += [f"- `{document['command']}` ({where(document)})" for document in evidence]
     return "\n".join(lines) + "\n"

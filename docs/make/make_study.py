@@ -16,8 +16,8 @@ from pages import DOCS, EVIDENCE, PICTURES, renew
 
 from figures import build, style
 from mnist_fn.shared.config import Config
+from mnist_fn.shared.runs.folders import slug
 from mnist_fn.shared.runs.library import headers
-from mnist_fn.shared.runs.records import slug
 from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.runs.trainer import load_run
 from mnist_fn.shared.storage import digest_of

@@ -65,5 +65,5 @@ def test_the_evidence_is_as_much_as_was_promised(backend):
 def test_every_test_that_the_page_names_exists():
     for _, test, _ in make_reliability.IN_THE_SUITE:
         file, name = test.split("::")
-        tree = ast.parse((ROOT / "tests" / "runs" / f"test_reliability_{file}.py").read_text())
+        tree = ast.parse((ROOT / "tests" / "runs" / f"test_{file}.py").read_text())
         assert name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}

@@ -277,6 +277,8 @@ def test_the_command_climbs_and_keeps_its_document(command, tmp_path):
         ({"level": "max"}, "--level 'max': must be one of quick, full, horizon, statistics"),
         ({"devices": ["tpu"]}, "must be one of auto, cpu, gpu"),
         ({"devices": ["gpu", "cpu", "cpu"]}, "expected one, or two"),
+        ({"models": ["deep", "deep"]}, "--model deep,deep: a value is given twice"),
+        ({"level": "statistics", "names": ["jax", "jax"]}, "both sides would be the same runs"),
     ],
 )
 def test_a_plan_refuses_what_it_does_not_know(changes, words):

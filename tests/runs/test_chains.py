@@ -7,7 +7,8 @@ import pytest
 from mnist_fn import InputError, Interrupted, Watch, train
 from mnist_fn.shared import backend as backends
 from mnist_fn.shared.runs import chains
-from mnist_fn.shared.runs.records import RunDirectory, slug
+from mnist_fn.shared.runs.folders import slug
+from mnist_fn.shared.runs.records import RunDirectory
 from tests.support.tiny_backend import TINY, Tiny
 
 RESULTS = ("metrics.csv", "checkpoint.safetensors", "evaluation.json")

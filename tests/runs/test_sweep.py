@@ -12,7 +12,7 @@ from mnist_fn import Config, InputError, Interrupted, Watch, load_run, train
 from mnist_fn.capacity import MEMORY_SHARE, OneAtATime, free_bytes, make_group, model_bytes
 from mnist_fn.shared import backend as backends
 from mnist_fn.shared.data.datasets import load
-from mnist_fn.shared.runs.records import slug
+from mnist_fn.shared.runs.folders import slug
 from mnist_fn.shared.runs.sweep import by_shape, grid, sweep
 from mnist_fn.shared.state import named_tensors
 from mnist_fn.sweep import JaxGroup

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from mnist_fn.shared.config import MODELS, Config
 from mnist_fn.shared.errors import InputError
-from mnist_fn.shared.runs.records import slug
 
 
 def test_defaults_are_the_studys_recipe():
@@ -90,25 +89,6 @@ def test_from_dict_gives_a_config_or_a_clean_error(document):
         assert "\n" not in str(error)
     else:
         assert Config.from_dict(config.to_dict()) == config
-
-
-def test_slugs_tell_runs_apart():
-    configs = [
-        Config(),
-        Config(l2=3e-5),
-        Config(l2=3e-4),
-        Config(hidden=()),
-        Config(hidden=(512, 256)),
-        Config(hidden=(256, 128)),
-        Config(seed=1),
-        Config(epochs=20),
-        Config(precision="float64"),
-        Config(validation=10_000),
-        Config(optimizer="adamw", weight_decay=0.01),
-    ]
-    names = {slug(config, backend) for config in configs for backend in ("jax", "torch")}
-    assert len(names) == 2 * len(configs)
-    assert slug(Config(l2=3e-5), "jax") == "mnist-shallow-l2=3e-05-seed=0-jax"
 
 
 def test_a_config_may_name_its_model():

@@ -106,12 +106,19 @@ def make_plan(level: str, names: Sequence[str], devices: Sequence[str], **given:
     chosen: dict[str, Any] = {}
     for axis, known in choices.items():
         chosen[axis] = tuple(given.get(axis) or getattr(LEVELS[level], axis))
+        option = axis.removesuffix("s")
         for one in chosen[axis]:
             if one not in known:
-                option = axis.removesuffix("s")
                 raise InputError(f"--{option} {one[:40]!r}: must be one of {', '.join(known)}")
+        if len(set(chosen[axis])) < len(chosen[axis]) and not (paired and axis == "precisions"):
+            raise InputError(f"--{option} {','.join(chosen[axis])[:40]}: a value is given twice")
     if paired and len(chosen["precisions"]) > 2:
         raise InputError("--precision: statistics compare two sides, so give one or two")
+    if paired and all(len(set(of)) == 1 for of in (names, (left, right), chosen["precisions"])):
+        raise InputError(
+            f"--backends {','.join(names)}: both sides would be the same runs; statistics compare "
+            "two backends, two --precision or two --device"
+        )
     epochs = given.get("epochs")
     if epochs is not None and level != "horizon":
         raise InputError("--epochs: for --level horizon; the other levels have their own length")

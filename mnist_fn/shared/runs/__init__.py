@@ -2,7 +2,8 @@
 
 Others use `trainer` (train, resume, load_run), `sweep` and `chains` (many), `run` (Run, Watch),
 `records`, `header` and `metrics` (what a folder holds), `library` (the runs that are there),
-`comparison` (what a sweep says), `opening` (check_same_data) and `checkpoint` (weights_digest).
+`comparison` (what a sweep says), `folders` (what runs' folders are called), `opening`
+(check_same_data) and `checkpoint` (weights_digest).
 Runs at workers: `cluster` (Ray, which it alone imports), `crew` (the driver), `mailbox` (a worker).
 """
 
@@ -18,6 +19,7 @@ OPEN = (
     "metrics",
     "library",
     "comparison",
+    "folders",
     "opening",
     "checkpoint",
     "cluster",

@@ -7,8 +7,9 @@ from typing import Any
 
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.runs.folders import own_folders, slug
 from mnist_fn.shared.runs.library import headers, is_beginning
-from mnist_fn.shared.runs.records import RunDirectory, slug
+from mnist_fn.shared.runs.records import RunDirectory
 from mnist_fn.shared.runs.sweep import Result, sweep
 from mnist_fn.shared.storage import flush_folder, locked
 
@@ -21,9 +22,13 @@ def targets(needs: Mapping[Config, bool], out: Path, backend: str) -> list[Confi
 
     Args:
         needs: each run, and whether its end is read, as `study.needed` says.
-        out: folder of the runs, named by `records.slug`.
+        out: folder of the runs, named by `folders.slug`.
         backend: that computes them.
+
+    Raises:
+        InputError: as `folders.own_folders`.
     """
+    own_folders(needs, backend, out)
     finished = _finished(out, backend)
     chosen: dict[Config, None] = {}
     for config, at_end in needs.items():

@@ -8,6 +8,7 @@ from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.runs.computed import here
+from mnist_fn.shared.runs.folders import differing
 from mnist_fn.shared.runs.loop import Member
 from mnist_fn.shared.runs.metrics import Row
 from mnist_fn.shared.runs.records import Header, RunDirectory, machine, versions
@@ -162,13 +163,10 @@ def check_same_data(header: Header, dataset: Dataset) -> None:
 def _check_same(asked: Config, there: Config, path: Path) -> None:
     if asked == there:
         return
-    before, now = there.to_dict(), asked.to_dict()
-    differing = [
-        f"{k} {before.get(k, 'auto')} there, {now.get(k, 'auto')} asked"
-        for k in {**before, **now}
-        if now.get(k) != before.get(k)
+    unlike = [
+        f"{name} {before} there, {now} asked" for name, before, now in differing(there, asked)
     ]
     raise InputError(
-        f"{path}: holds another run ({'; '.join(differing)}); choose another --out, "
+        f"{path}: holds another run ({'; '.join(unlike)}); choose another --out, "
         "or --force to train anew there"
     )

@@ -219,22 +219,6 @@ def _from_text(text: str, classes: int) -> np.ndarray:
     return np.frombuffer(text.encode(), np.uint8) - ord("0")
 
 
-def slug(config: Config, backend: str) -> str:
-    """A folder name that tells runs apart: what differs from the study's recipe, seed, backend."""
-    parts = [config.dataset, config.model]
-    for field in fields(Config):
-        value = getattr(config, field.name)
-        if field.name not in ("dataset", "hidden", "seed") and value != field.default:
-            parts.append(f"{field.name}={_exact(value)}")
-    return "-".join([*parts, f"seed={config.seed}", backend]).replace("_", "-")
-
-
-def _exact(value: Any) -> str:
-    """A value in a name: `3e-05`; all digits where six would name another number."""
-    short = f"{value:g}" if isinstance(value, float) else str(value)
-    return repr(value) if isinstance(value, float) and float(short) != value else short
-
-
 def versions() -> dict[str, str]:
     """Versions of Python and of the packages that a result may depend on, none imported."""
     found = {"python": platform.python_version()}

@@ -13,10 +13,11 @@ from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset, load_for
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.runs.crew import Crew
+from mnist_fn.shared.runs.folders import own_folders
 from mnist_fn.shared.runs.loop import Job
 from mnist_fn.shared.runs.opening import Opened, open_run
 from mnist_fn.shared.runs.received import Received
-from mnist_fn.shared.runs.records import RunDirectory, slug
+from mnist_fn.shared.runs.records import RunDirectory
 from mnist_fn.shared.runs.run import Run, Watch
 from mnist_fn.shared.runs.shapes import batched, by_shape, shared_group, single_group
 from mnist_fn.shared.storage import locked
@@ -78,7 +79,7 @@ def sweep(
         backend: one without groups trains them one by one.
         device: "auto", "cpu" or "gpu".
         data_dir: as for `train`.
-        out: a folder for each run is made in it, named by `records.slug`. None keeps nothing.
+        out: a folder for each run is made in it, named by `folders.slug`. None keeps nothing.
         memory: bytes that the models and the data may take on all devices together.
         force: train finished runs anew.
         watch: `on_start` and `on_epoch` are called for each run.
@@ -86,7 +87,7 @@ def sweep(
             folder. A run whose worker was lost too often yields that as its error.
 
     Raises:
-        InputError: bad data, device or folder; another run in a run's folder.
+        InputError: bad data, device or folder; another run in a run's folder, or two of these.
         Interrupted: `watch.should_stop` asked for it; the same call goes on from there.
     """
     backends.check_device(device)
@@ -94,7 +95,7 @@ def sweep(
         backend,
         device,
         None if data_dir is None else Path(data_dir),
-        None if out is None else Path(out),
+        None if out is None else own_folders(configs, backend, Path(out)),
         memory,
         force,
         watch or Watch(),
@@ -132,7 +133,7 @@ class _Campaign:
     backend: str
     device: str
     data_dir: Path | None
-    out: Path | None
+    folders: dict[Config, Path] | None  # None keeps nothing
     memory: int | None
     force: bool
     watch: Watch
@@ -163,9 +164,9 @@ class _Campaign:
         yield from crew.work(works, self.watch)
 
     def _work(self, configs: list[Config], crew: Crew) -> Received:
-        if self.out is None:
+        if self.folders is None:
             raise ValueError("workers need a folder to write to")
-        runs = [(config, RunDirectory(self.out / slug(config, self.backend))) for config in configs]
+        runs = [(config, RunDirectory(self.folders[config])) for config in configs]
         how = (self.backend, crew.device, self.memory, crew.dataset)
         return Received(runs, *how, self.watch, self.force)
 
@@ -213,4 +214,4 @@ class _Campaign:
         return open_run(config, directory, force=self.force)
 
     def _directory(self, config: Config) -> RunDirectory | None:
-        return None if self.out is None else RunDirectory(self.out / slug(config, self.backend))
+        return None if self.folders is None else RunDirectory(self.folders[config])
