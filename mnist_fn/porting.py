@@ -2,11 +2,12 @@
 
 import contextlib
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import flax.linen as nn
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 from flax.errors import InvalidRngError
@@ -15,6 +16,7 @@ from mnist_fn.port.listening import Heard, listen
 from mnist_fn.port.trees import Names, split_variables
 from mnist_fn.shared import faults
 from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.parity.causes.rules import KINDS, Rule
 from mnist_fn.shared.parity.porting.check import check_port
 from mnist_fn.shared.parity.porting.recording import Recording, record
 from mnist_fn.shared.parity.porting.side import (
@@ -31,6 +33,7 @@ from mnist_fn.shared.parity.porting.side import (
 __all__ = ["FlaxSide", "JaxSide", "check_port", "record", "Recording"]
 
 Loss = Callable[..., jax.Array]
+Penalty = Callable[[Any], jax.Array]  # of the parameters, nested as the model has them
 # Keyword arguments by which Flax modules are told whether they train, and what each is when they do
 TRAINING = {
     "train": True, "training": True, "is_training": True,
@@ -51,11 +54,17 @@ class JaxSide:
         state: a pytree of running averages, or None.
         loss: (outputs, targets) -> scalar. Without it nothing above the outputs is compared.
         optimizer: an `optax.GradientTransformation`, clipping and schedule in it.
+        penalty: params -> scalar that training adds to the loss, such as λ Σ W². Loss and
+            gradients are compared without it, so the other side may have it as a decay.
+        rule: what the optimizer is, as fields of `causes.rules.Rule` such as {"kind": "adamw",
+            "learning_rate": 1e-3, "weight_decay": 0.01}: optax doesn't say, and a reference's rule
+            is what the cause of a step is told by. λ Σ W² is a coupled decay of 2λ.
         name: what the verdict calls this side.
         channels: "last" or "first", where images have them.
 
     Raises:
-        InputError: no parameters, or some in half precision; a JAX known to compute wrong.
+        InputError: no parameters, or some in half precision; a rule with other fields; a JAX known
+            to compute wrong.
     """
 
     def __init__(
@@ -66,17 +75,22 @@ class JaxSide:
         state: Any = None,
         loss: Loss | None = None,
         optimizer: optax.GradientTransformation | None = None,
+        penalty: Penalty | None = None,
+        rule: Mapping[str, Any] | None = None,
         name: str = "JAX",
         channels: str = "last",
     ) -> None:
-        self._set_up(name, channels, loss, optimizer)
+        self._set_up(name, channels, loss, optimizer, penalty, rule)
         self._apply, self._stateful = apply, state is not None
         self._params, self._state = Names(params, name), Names({} if state is None else state, name)
         if not self._params.arrays:
             raise InputError(f"{name}: the model has no parameters; there is nothing to port")
         self.lacks["modules"] = f"{name} is a plain function, which shows no modules"
 
-    def _set_up(self, name: str, channels: str, loss: Loss | None, optimizer: Any) -> None:
+    def _set_up(
+        self, name: str, channels: str, loss: Loss | None, optimizer: Any,
+        penalty: Penalty | None, rule: Mapping[str, Any] | None,
+    ) -> None:  # fmt: skip
         faults.check("jax")
         if channels not in ("first", "last"):
             raise InputError(f"{name}: channels={channels!r}: must be first or last")
@@ -85,8 +99,9 @@ class JaxSide:
                 f"{name}: optimizer is a {type(optimizer).__name__}; give an optax one, such as "
                 "optax.sgd(0.1)"
             )
-        self.name, self.channels, self.rule = name, channels, None
-        self._loss, self._optimizer = loss, optimizer
+        self.name, self.channels = name, channels
+        self.rule = None if rule is None else _checked(rule, name)
+        self._loss, self._optimizer, self._penalty = loss, optimizer, penalty
         self.lacks: dict[str, str] = {}
         if loss is None:
             self.lacks["loss"] = f"{name} was given no loss"
@@ -170,6 +185,8 @@ class JaxSide:
         objective = jax.value_and_grad(self._objective, has_aux=True)
         (value, (_, buffers, _)), gradients = objective(params, buffers, inputs, targets, True)
         tree, slope = self._nested(params), self._nested(gradients)
+        if self._penalty is not None:
+            slope = jax.tree.map(jnp.add, slope, jax.grad(self._penalty)(tree))
         updates, memory = self._rule_of.update(slope, memory, tree)
         return self._flat(optax.apply_updates(tree, updates)), memory, buffers, gradients, value
 
@@ -228,7 +245,7 @@ class FlaxSide(JaxSide):
         module: any `flax.linen.Module`, with or without running averages. An argument of its call
             named train, training, is_training, deterministic or use_running_average is set.
         variables: what `module.init` gave, for a side whose own weights are the start.
-        loss, optimizer, name, channels: see `JaxSide`.
+        loss, optimizer, penalty, rule, name, channels: see `JaxSide`.
 
     Raises:
         InputError: see `JaxSide`.
@@ -241,6 +258,8 @@ class FlaxSide(JaxSide):
         variables: Any = None,
         loss: Loss | None = None,
         optimizer: optax.GradientTransformation | None = None,
+        penalty: Penalty | None = None,
+        rule: Mapping[str, Any] | None = None,
         name: str = "Flax",
         channels: str = "last",
     ) -> None:
@@ -249,7 +268,7 @@ class FlaxSide(JaxSide):
                 f"{name}: module is a {type(module).__name__}, not a flax.linen.Module; give plain "
                 "functions and NNX to JaxSide"
             )
-        self._set_up(name, channels, loss, optimizer)
+        self._set_up(name, channels, loss, optimizer, penalty, rule)
         self._module, self._variables = module, variables
         arguments = inspect.signature(type(module).__call__).parameters
         self._mode = {key: on for key, on in TRAINING.items() if key in arguments}
@@ -297,6 +316,16 @@ class FlaxSide(JaxSide):
             made = self._module.apply(variables, *batch.inputs, mutable=collections, **mode)
         outputs, state = made  # pyright: ignore[reportGeneralTypeIssues]
         return outputs, self._state.flatten({**variables, **state}, only=collections), calls
+
+
+def _checked(rule: Mapping[str, Any], side: str) -> dict[str, Any]:
+    try:
+        kind = Rule(**rule).kind
+    except TypeError as error:
+        raise InputError(f"{side}: rule: {error}; its fields are those of Rule") from error
+    if kind not in KINDS:
+        raise InputError(f"{side}: rule: kind {kind!r}: must be one of {', '.join(KINDS)}")
+    return dict(rule)
 
 
 def _arrays(tree: Any) -> tuple[np.ndarray, ...]:

@@ -78,15 +78,30 @@ def make_loss(model: nn.Module) -> Callable[..., tuple[jax.Array, tuple[jax.Arra
     return loss
 
 
+def scale_by_moments() -> optax.GradientTransformation:
+    """Adam's direction, with the constants of Kingma and Ba (2015), algorithm 1."""
+    return optax.scale_by_adam(b1=0.9, b2=0.999, eps=1e-8)
+
+
+def decay_and_rate(
+    learning_rate: jax.Array | float, weight_decay: jax.Array | float
+) -> optax.GradientTransformation:
+    """What follows the moments: AdamW's decay of the kernels, and the learning rate. No state."""
+    return optax.chain(
+        optax.add_decayed_weights(weight_decay, mask=kernels),
+        optax.scale_by_learning_rate(learning_rate),
+    )
+
+
 def make_train_step(model: nn.Module) -> Callable[..., tuple[State, Sums]]:
     """One step of Adam on one batch: `train_step(state, indices, data, hyper)`.
 
     The penalty's gradient 2λW goes into Adam's moments (it is not AdamW); `weight_decay` is
     AdamW's, decoupled: θ ← θ − lr·(m̂/(√v̂ + ε) + decay·θ), for kernels alone.
-    Adam: Kingma and Ba (2015), algorithm 1; AdamW: Loshchilov and Hutter (2019).
+    AdamW: Loshchilov and Hutter (2019).
     """
     loss = make_loss(model)
-    adam = optax.scale_by_adam(b1=0.9, b2=0.999, eps=1e-8)
+    adam = scale_by_moments()
 
     def train_step(
         state: State, indices: jax.Array, data: Data, hyper: Hyper
@@ -97,10 +112,7 @@ def make_train_step(model: nn.Module) -> Callable[..., tuple[State, Sums]]:
             state.params, images, labels, hyper.l2
         )
         updates, adam_state = adam.update(grads, state.adam)
-        rest = optax.chain(
-            optax.add_decayed_weights(hyper.weight_decay, mask=kernels),
-            optax.scale_by_learning_rate(hyper.learning_rate),
-        )
+        rest = decay_and_rate(hyper.learning_rate, hyper.weight_decay)
         updates, _ = rest.update(updates, rest.init(state.params), state.params)
         params = cast(Params, optax.apply_updates(state.params, updates))
         return State(params, cast(optax.ScaleByAdamState, adam_state)), Sums(

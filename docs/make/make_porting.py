@@ -64,6 +64,45 @@ reference = TorchSide(
 )
 port = FlaxSide(Port(), loss=loss, optimizer=optax.adamw(1e-3, weight_decay=1e-3))
 """
+# This project's own two models: tests/parity/test_port_own.py runs it on the embedded digits.
+OWN = """import numpy as np
+import optax
+import torch
+
+from mnist_fn import Config
+from mnist_fn.model import MLP
+from mnist_fn.porting import FlaxSide
+from mnist_fn.shared.data.datasets import load, scale_pixels
+from mnist_fn.shared.streams import batch_order, initial_state
+from mnist_fn.training import decay_and_rate, penalty, scale_by_moments
+from torch_ref import model as reference_model
+from torch_ref.porting import TorchSide
+from torch_ref.train import make_optimizer
+from torch_ref.weights import to_state_dict
+
+config, data = Config(hidden=(64, 32), l2=3e-5, precision="float64"), load("mnist")
+order = batch_order(config.seed, 1, len(data.train))[: 20 * config.batch_size]
+batches = [
+    (scale_pixels(data.train.images[batch], "float64"), data.train.labels[batch].astype(np.int64))
+    for batch in order.reshape(20, -1)
+]
+start = initial_state(config, data.pixels, data.classes).params
+module = reference_model.MLP(data.pixels, config.hidden, data.classes, torch.float64)
+module.load_state_dict(to_state_dict(start))
+reference = TorchSide(
+    module,
+    loss=torch.nn.functional.cross_entropy,
+    optimizer=lambda model: make_optimizer(model, config),  # groups: Adam's weight_decay is 2λ
+)
+port = FlaxSide(
+    MLP(config.hidden, data.classes, np.float64),
+    loss=lambda z, y: optax.softmax_cross_entropy_with_integer_labels(z, y).mean(),
+    penalty=lambda params: config.l2 * penalty(params),  # λ Σ W², in the loss
+    optimizer=optax.chain(
+        scale_by_moments(), decay_and_rate(config.learning_rate, config.weight_decay)
+    ),
+)
+"""
 # what is mended after each verdict: (the line as it is, as it should be)
 MENDED = [
     ('nn.Conv(8, (3, 3), strides=2, name="conv")',
@@ -112,7 +151,8 @@ def sections(found: list[Any]) -> dict[str, str]:
         *(f"| {one.topic} | {one.pytorch} | {one.jax} | {one.write} | {one.rung or 'a note'} |"
           for one in DEFAULTS),
     ]  # fmt: skip
-    return {"example": "\n".join(parts).rstrip(), "defaults": "\n".join(rows)}
+    own = f"```python\n{OWN}```"
+    return {"example": "\n".join(parts).rstrip(), "defaults": "\n".join(rows), "own": own}
 
 
 def without_rounding(text: str) -> str:

@@ -3,10 +3,16 @@
 import make_parity
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 from mnist_fn import Config
-from mnist_fn.shared.parity.checks import SUM_FACTOR, Pair, sum_bound
+from mnist_fn.shared.parity.bounds import SUM_FACTOR, sum_bound
+from mnist_fn.shared.parity.checks import Pair
+from mnist_fn.shared.parity.porting.lengths import Lengths
+from mnist_fn.shared.parity.porting.side import Batch
 from mnist_fn.shared.parity.trajectory import FLOAT64_BOUND, FLOAT64_REASON
+from torch_ref.porting import TorchSide
 
 STATED = 0.53  # times √n eps: sums one after another
 
@@ -61,3 +67,24 @@ def test_the_evidence_is_as_far_below_the_bounds_as_is_said():
     assert f"the {max(weights):.1e} that" in FLOAT64_REASON
     assert f"makes up to {max(weights):.1e} in" in page
     assert 15 <= FLOAT64_BOUND / max(weights) < 16
+
+
+def test_a_ports_longest_sums_are_read_from_its_modules():
+    """What docs/porting.md says: 4,608 terms behind a convolution of 3 x 3 x 512, 64 before it."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(64, 512, 1), nn.Conv2d(512, 4, 3), nn.BatchNorm2d(4),
+                          nn.Flatten(), nn.LayerNorm(16), nn.Linear(16, 3))  # fmt: skip
+    side, batch = TorchSide(model), Batch((np.ones((5, 64, 4, 4)),))
+    weights = side.start(batch)
+    seen = side.observe(weights, batch)
+    lengths = Lengths(seen, weights, batch, "first")
+    first, second, *_ = (call.ended for call in seen.calls)
+    assert [lengths.upto(tick) for tick in (0, first, second)] == [1, 64, 4608]
+    assert (lengths.outputs, lengths.all) == (4608, 4608)
+    assert lengths._forward(seen.calls[2]) == 5 * 2 * 2  # BatchNorm: the batch's positions
+    assert lengths._forward(seen.calls[4]) == 16
+    backward = Lengths(seen, weights, batch, "last")  # kernels read as [.., in, out]
+    assert backward.outputs > 4608
+    page = (make_parity.PAGE.parent / "porting.md").read_text()
+    for terms in (4608, 64):
+        assert f"{sum_bound(terms, 'float64'):.1e}" in page

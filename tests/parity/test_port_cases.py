@@ -13,7 +13,7 @@ DISPUTES = {
                                               "[6, 4, 4]"),
     "padding of a strided convolution": ("modules", "stem: padding SAME, which is (2, 3) here, in "
                                                     "place of 3 on either side"),
-    "LayerNorm's epsilon": ("modules", "norm: ε = 1e-06 in place of 1e-05"),
+    "LayerNorm's epsilon": ("modules", "norm: ε = 1e-6 in place of 1e-5"),
     "GELU by tanh": ("modules", "gelu by tanh in place of exact gelu"),
     "BatchNorm's momentum": ("buffers", "norm: running averages keep 0.99 of what they were in "
                                         "place of 0.9"),

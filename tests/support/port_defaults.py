@@ -115,13 +115,13 @@ IGNORED = np.array([0, 1, -100, 2, -100, 0, 1, 2, 0, 1, 2, 0])
 
 DEFAULTS = [
     Default("LayerNorm's ε", "1e-5", "1e-6", "`nn.LayerNorm(epsilon=1e-5)`", "modules",
-            "ε = 1e-06 in place of 1e-05",
+            "ε = 1e-6 in place of 1e-5",
             between(lambda: nn.LayerNorm(8), lambda x, _: fnn.LayerNorm(name="norm")(x))),
     Default("GroupNorm's ε", "1e-5", "1e-6", "`nn.GroupNorm(4, epsilon=1e-5)`", "modules",
-            "ε = 1e-06 in place of 1e-05",
+            "ε = 1e-6 in place of 1e-5",
             between(lambda: nn.GroupNorm(4, 8), lambda x, _: fnn.GroupNorm(4, name="norm")(x))),
     Default("RMSNorm's ε", "the dtype's eps, 1.2e-7 in float32", "1e-6",
-            "`eps=1e-6` in PyTorch", "modules", "ε = 1e-06",
+            "`eps=1e-6` in PyTorch", "modules", "ε = 1e-6",
             between(lambda: nn.RMSNorm(8), lambda x, _: fnn.RMSNorm(name="norm")(x))),
     Default("BatchNorm's momentum", "0.1, the share that is new", "0.99, the share that is kept",
             "`nn.BatchNorm(momentum=0.9)`", "buffers", "running averages keep 0.99",

@@ -69,6 +69,8 @@ class PlainAdam(torch.optim.Adam):
         state, g = self.state[p], p.grad if self.decoupled else p.grad + decay * p
         if self.single_grads:
             g = g.float().double()
+        if not state:  # not loaded by a backend
+            state.update(step=0, exp_avg=torch.zeros_like(p), exp_avg_sq=torch.zeros_like(p))
         state["step"] += 1
         t = float(state["step"]) + self.ahead
         if self.resets:

@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as fn
 
+from mnist_fn.shared.parity.causes.explanation import number
+
 Arguments = dict[str, Any]
 Found = Iterator[tuple[str, Callable[[], Any]]]
 
@@ -21,8 +23,8 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "exact gelu": fn.gelu,
     "gelu by x·sigmoid(1.702 x)": lambda x: x * torch.sigmoid(1.702 * x),
     "silu": fn.silu,
-    "leaky relu of slope 0.01": lambda x: fn.leaky_relu(x, 0.01),
-    "leaky relu of slope 0.2": lambda x: fn.leaky_relu(x, 0.2),
+    "leaky relu with slope 0.01": lambda x: fn.leaky_relu(x, 0.01),
+    "leaky relu with slope 0.2": lambda x: fn.leaky_relu(x, 0.2),
     "elu": fn.elu,
     "selu": fn.selu,
     "celu": fn.celu,
@@ -55,7 +57,7 @@ def _activation(name: str) -> Callable[[Arguments], Found]:
 
 def _leaky(a: Arguments) -> Found:
     x, slope = a["input"], a.get("negative_slope", 0.01)
-    own = f"leaky relu of slope {slope:g}"
+    own = f"leaky relu with slope {slope:g}"
     for other in (0.01, 0.1, 0.2, 0.3):
         if other != slope:
             yield f"slope {other:g} in place of {slope:g}", lambda s=other: fn.leaky_relu(x, s)
@@ -68,17 +70,17 @@ def _epsilons(norm: Callable[[float], Tensor], own: float, default: str = "") ->
     for eps in EPSILONS:
         if eps != own:
             why = default if eps == 1e-6 else ""
-            yield f"ε = {eps:g} in place of {own:g}{why}", lambda e=eps: norm(e)
+            yield f"ε = {number(eps)} in place of {number(own)}{why}", lambda e=eps: norm(e)
 
 
-FLAX_EPSILON = " (Flax's default: write epsilon={:g})"
+FLAX_EPSILON = " (Flax's default: write epsilon={})"
 
 
 def _layer_norm(a: Arguments) -> Found:
     x, shape, own = a["input"], a["normalized_shape"], a.get("eps", 1e-5)
     weight, bias = a.get("weight"), a.get("bias")
     yield from _epsilons(lambda e: fn.layer_norm(x, shape, weight, bias, e), own,
-                         FLAX_EPSILON.format(own))  # fmt: skip
+                         FLAX_EPSILON.format(number(own)))  # fmt: skip
     yield "no weight, no bias", lambda: fn.layer_norm(x, shape, None, None, own)
     yield "no bias", lambda: fn.layer_norm(x, shape, weight, None, own)
     if weight is not None:
@@ -105,7 +107,9 @@ def _rms_norm(a: Arguments) -> Found:
     x, shape, weight = a["input"], a["normalized_shape"], a.get("weight")
     own = a.get("eps")
     own = float(torch.finfo(x.dtype).eps) if own is None else own
-    yield from _epsilons(lambda e: fn.rms_norm(x, shape, weight, e), own, FLAX_EPSILON.format(own))
+    yield from _epsilons(
+        lambda e: fn.rms_norm(x, shape, weight, e), own, FLAX_EPSILON.format(number(own))
+    )
     single = float(torch.finfo(torch.float32).eps)
     yield f"ε = {single:.4g} (float32's)", lambda: fn.rms_norm(x, shape, weight, single)
     yield "no weight", lambda: fn.rms_norm(x, shape, None, own)
@@ -118,27 +122,26 @@ def _group_norm(a: Arguments) -> Found:
     x, groups, own = a["input"], a["num_groups"], a.get("eps", 1e-5)
     weight, bias = a.get("weight"), a.get("bias")
     yield from _epsilons(lambda e: fn.group_norm(x, groups, weight, bias, e), own,
-                         FLAX_EPSILON.format(own))  # fmt: skip
+                         FLAX_EPSILON.format(number(own)))  # fmt: skip
     for other in (n for n in range(1, x.shape[1] + 1) if x.shape[1] % n == 0 and n != groups):
         yield (f"{other} groups in place of {groups}",
                lambda n=other: fn.group_norm(x, n, weight, bias, own))  # fmt: skip
 
 
-def _batch_norm(a: Arguments) -> Found:
+def batch_normed(a: Arguments, eps: float, statistics: bool) -> Tensor:
+    """With another ε, of the batch's statistics or the running ones, which stay as they are."""
     x, weight, bias = a["input"], a.get("weight"), a.get("bias")
-    mean, var, training = a["running_mean"], a["running_var"], a.get("training", False)
-    own = a.get("eps", 1e-5)
+    mean, var = (None, None) if statistics else (a["running_mean"], a["running_var"])
+    return fn.batch_norm(x, mean, var, weight, bias, statistics, 0.0, eps)
 
-    def norm(eps: float = own, statistics: bool = training) -> Tensor:
-        if statistics:
-            return fn.batch_norm(x, None, None, weight, bias, True, 0.0, eps)
-        return fn.batch_norm(x, mean.clone(), var.clone(), weight, bias, False, 0.0, eps)
 
-    yield from _epsilons(lambda e: norm(e), own)
-    if mean is not None:
+def _batch_norm(a: Arguments) -> Found:
+    training, own = a.get("training", False), a.get("eps", 1e-5)
+    yield from _epsilons(lambda e: batch_normed(a, e, training), own)
+    if a["running_mean"] is not None:
         now, other = "running averages", "the batch's own statistics"
         pair = (now, other) if training else (other, now)
-        yield f"{pair[0]} in place of {pair[1]}", lambda: norm(statistics=not training)
+        yield f"{pair[0]} in place of {pair[1]}", lambda: batch_normed(a, own, not training)
 
 
 def _conv(a: Arguments) -> Found:
@@ -225,7 +228,7 @@ def _attention(a: Arguments) -> Found:
     def attend(scale: float | None = own, causal: bool = causal, mask: Any = mask) -> Tensor:
         return fn.scaled_dot_product_attention(q, k, v, mask, 0.0, causal, scale=scale)
 
-    now = "√d" if own is None else f"{1 / own:g}"
+    now = divisor(a)
     scales = {"d": 1 / d, "1 (not scaled)": 1.0, "√(width of all heads)": (d * heads) ** -0.5,
               "√d": d**-0.5, "d squared": d**-2.0}  # fmt: skip
     for name, scale in scales.items():
@@ -242,6 +245,11 @@ def _attention(a: Arguments) -> Found:
         large = torch.zeros(n, m, dtype=q.dtype).masked_fill(~strict, -1e9)
         yield ("the mask hides a token from itself",
                lambda: attend(causal=False, mask=large))  # fmt: skip
+
+
+def divisor(a: Arguments) -> str:
+    """What an attention's scores are divided by, in words."""
+    return "√d" if a.get("scale") is None else f"{1 / a['scale']:g}"
 
 
 def _divided(a: Arguments) -> Found:

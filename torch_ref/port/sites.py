@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from mnist_fn.shared.parity.porting.side import Change
-from torch_ref.port import layers, losses
+from torch_ref.port import layers, losses, numbers
 from torch_ref.port.guard import Site
 
 Arguments = dict[str, Any]
@@ -81,10 +81,12 @@ def changes(sites: list[Site], first: int, last: int) -> list[Change]:
         if first <= site.tick <= last and site.function in TABLE:
             where = site.within or "between the modules"
             arguments = bound(site.function, site.args, site.kwargs)
+            family = "scale" if site.function in numbers.SCALING else ""
             found += [
-                Change(site.index, f"{where}: {text}", text, site.tick, *_family(site, text))
-                for text, _ in _tried(site.function, arguments)
-            ]
+                Change(site.index, f"{where}: {text}", text, site.tick, family, starts=starts,
+                       scale=scale, declared=declared)
+                for text, _, starts, scale, declared in _free(site.function, arguments)
+            ]  # fmt: skip
     return found
 
 
@@ -100,12 +102,23 @@ def variant(change: Change) -> Callable[..., Any]:
 
     def otherwise(func: Any, *args: Any, **kwargs: Any) -> Any:
         function = func.__name__
+        if change.starts:
+            for text, do, *_ in _free(function, bound(function, args, kwargs)):
+                if text == change.key:
+                    return do(change.value)
         for text, do in _tried(function, bound(function, args, kwargs)):
             if text == change.key:
                 return do()
         return func(*args, **kwargs)
 
     return otherwise
+
+
+def _free(function: str, arguments: Arguments) -> Iterator[numbers.Number]:
+    try:
+        yield from numbers.TABLE.get(function, lambda _: iter(()))(arguments)
+    except (KeyError, TypeError, AttributeError):  # called in a way that the table doesn't know
+        return
 
 
 def _tried(function: str, arguments: Arguments) -> Iterator[tuple[str, Callable[[], Any]]]:

@@ -1,6 +1,5 @@
 """What a rung of the ladder is made of: two backends' figures, compared and judged."""
 
-import math
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -13,19 +12,12 @@ from mnist_fn.shared.backend import Backend, MakeBackend
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset
 from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.parity.bounds import sum_bound, sums_reason
 from mnist_fn.shared.parity.compare import Difference, compare, compare_trees, plain
 from mnist_fn.shared.parity.kinks import Kinks
 from mnist_fn.shared.state import ParamTree, StateTree
 from mnist_fn.shared.streams import initial_state
 
-# A sum of n products is off by some √n eps (Higham and Mary, "A New Approach to Probabilistic
-# Rounding Error Analysis", 2019, with 2·n·u as the limit that nothing passes). Sums taken one after
-# another, the worst order in use, are off by 0.53·√n eps of the largest entry at most, from n = 200
-# to 20,000 (tests/parity/test_bounds.py); the bound is 30 times that. The rest is for cancellation
-# and for rounding that passes through several layers: real ladders stay 50 times below it.
-SUM_FACTOR = 16
-# The same for sums of 784 terms, where a program's own lengths aren't known: 448.
-TOLERANCE_IN_EPS = SUM_FACTOR * 28
 HERE = Path(__file__).parent
 
 
@@ -198,14 +190,7 @@ def bitwise(what: str, differences: list[Difference]) -> list[Check]:
 
 def sums(pair: Pair, what: str, difference: Difference) -> Check:
     """A check on sums of many products: a share of the tensor's largest entry."""
-    return Check(what, difference, pair.tolerance, "relative",
-                 f"sums in another order: {SUM_FACTOR}·√{pair.longest_sum} eps of the largest "
-                 "entry")  # fmt: skip
-
-
-def sum_bound(n: int, dtype: str) -> float:
-    """How far apart two orders of summing n products may be, relative to the largest entry."""
-    return SUM_FACTOR * math.sqrt(n) * float(np.finfo(dtype).eps)
+    return Check(what, difference, pair.tolerance, "relative", sums_reason(pair.longest_sum))
 
 
 def trees(

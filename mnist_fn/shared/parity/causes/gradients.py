@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
+from mnist_fn.shared.parity.bounds import USUAL_TERMS, sum_bound
 from mnist_fn.shared.parity.causes.explanation import (
     Candidate,
     Explanation,
@@ -18,7 +19,6 @@ from mnist_fn.shared.parity.causes.explanation import (
 from mnist_fn.shared.parity.causes.numbers import mantissa_bits, round_to_bits, simplest
 from mnist_fn.shared.parity.causes.pattern import describe, within
 
-ROUNDING = 450  # eps of a tensor's largest entry: two orders of summing n products
 FORMATS = {24: "float32", 11: "TF32 or float16", 8: "bfloat16"}
 
 
@@ -46,7 +46,7 @@ def explain_gradients(
         batch: examples in the batch, so that a factor can be named after it.
         dtype: of the arithmetic, which sets what rounding may do.
         of: what this is, in words.
-        floor: what rounding may do, by tensor, where it is more than ROUNDING eps.
+        floor: what rounding may do, by tensor, where it is more than that of 784 terms.
         decay: the multiple of the weights that the expected gradient has in it, to be named after.
         also: other gradients to try, by what they are in words.
     """
@@ -58,11 +58,10 @@ def explain_gradients(
         {name: np.asarray(tree[name], np.float64) for name in expected}
         for tree in (expected, seen, weights)
     )
-    eps = float(np.finfo(dtype).eps)
     unit: Tensors = {}
     for name, tensor in seen.items():
         largest = max(np.abs(expected[name]).max(initial=1e-300), _largest(tensor))
-        unit[name] = np.full(tensor.shape, ROUNDING * eps * largest)
+        unit[name] = np.full(tensor.shape, sum_bound(USUAL_TERMS, dtype) * largest)
     for name, value in (floor or {}).items():
         unit[name] = np.maximum(unit[name], value)
     return _Gradients(expected, seen, weights, unit, batch, decay, also or {}).explain(of)

@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
+from mnist_fn.shared.parity.bounds import USUAL_TERMS, sum_bound
 from mnist_fn.shared.parity.causes.explanation import Candidate, Explanation, judge, number
 from mnist_fn.shared.parity.causes.numbers import simplest, solve
 
 Batch = tuple[np.ndarray, np.ndarray]  # logits [n, classes], labels [n]
-ROUNDING = 450
 
 
 def explain_loss(
@@ -95,11 +95,9 @@ class _Losses:
     ) -> None:
         self.batches, self.seen = batches, seen
         self.added = np.zeros(len(seen)) if added is None else np.asarray(added, np.float64)
-        eps = float(np.finfo(dtype).eps)
         # logits may be large where a loss is small: that is where its rounding comes from
         size = np.array([np.abs(z).max(initial=1) for z, _ in batches]) + np.abs(self.added)
-        self.eps = ROUNDING * eps
-        self.unit = self.eps * np.maximum(np.abs(seen), 0.01 * size)
+        self.unit = sum_bound(USUAL_TERMS, dtype) * np.maximum(np.abs(seen), 0.01 * size)
 
     def values(self, one: Callable[[np.ndarray, np.ndarray], float]) -> np.ndarray:
         with np.errstate(all="ignore"):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mnist_fn.shared.parity.bounds import USUAL_TERMS, sum_bound
 from mnist_fn.shared.parity.causes.explanation import (
     Candidate,
     Explanation,
@@ -15,8 +16,6 @@ from mnist_fn.shared.parity.causes.explanation import (
 )
 from mnist_fn.shared.parity.causes.numbers import simplest, solve
 from mnist_fn.shared.parity.causes.pattern import describe
-
-ROUNDING = 450  # eps of a tensor's largest entry: two orders of summing n products
 
 
 @dataclass(frozen=True)
@@ -58,35 +57,49 @@ def explain_variants(
         forms: other ways.
         numbers: ways with a number that is solved for.
         dtype: of the arithmetic, which sets what rounding may do.
-        floor: what rounding may do, by tensor, where it is more than ROUNDING eps.
+        floor: what rounding may do, by tensor, where it is more than that of 784 terms.
     """
     seen, declared = (
         {name: np.asarray(tree[name], np.float64) for name in seen} for tree in (seen, declared)
     )
-    search = _Search(seen, declared, dtype, floor or {})
+    search = Search(seen, declared, dtype, floor or {})
     true = search.candidate("as declared", "declared", declared)
     tried = () if true.fits else search.tried(forms, numbers)
     return judge(of, true, tried, describe(declared, seen, search.unit))
 
 
-class _Search:
-    def __init__(self, seen: Tensors, declared: Tensors, dtype: str, floor: Tensors) -> None:
-        self.seen = seen
-        eps = float(np.finfo(dtype).eps)
-        self.unit: Tensors = {}
+class Search:
+    """What was seen, and how near something computed otherwise comes to it.
+
+    Args:
+        seen, declared, dtype, floor: see `explain_variants`.
+        terms: of the sums that these are made of: see `bounds.sum_bound`.
+    """
+
+    def __init__(
+        self,
+        seen: Tensors,
+        declared: Tensors,
+        dtype: str,
+        floor: Tensors,
+        terms: int = USUAL_TERMS,
+    ) -> None:
+        self.seen, self.unit = seen, dict[str, np.ndarray]()
         for name, tensor in seen.items():
             finite = np.abs(tensor[np.isfinite(tensor)])
             largest = max(finite.max(initial=1e-300), np.abs(declared[name]).max(initial=0))
-            unit = np.full(tensor.shape, ROUNDING * eps * largest)
+            unit = np.full(tensor.shape, sum_bound(terms, dtype) * largest)
             self.unit[name] = np.maximum(unit, floor[name]) if name in floor else unit
 
     def candidate(self, text: str, family: str, made: Tensors | None, solved: int = 0) -> Candidate:
+        """How far it stays from what was seen."""
         if made is None:
             return Candidate(text, np.inf, np.inf, family, solved)
         with np.errstate(all="ignore"):
             return Candidate(text, *distance([made], [self.seen], [self.unit]), family, solved)
 
     def tried(self, forms: Iterable[Form], numbers: Iterable[Number]) -> Iterator[Candidate]:
+        """Each form, and where none fits each number."""
         with np.errstate(all="ignore"):
             exact = [self.candidate(form.text, form.family, form.made()) for form in forms]
             yield from exact
@@ -96,16 +109,18 @@ class _Search:
                     yield self.solved(free)
 
     def solved(self, free: Number) -> Candidate:
+        """With its number solved for, and written with as few digits as fit."""
+
         def candidate(x: float) -> Candidate:
             text = free.text.format(number(x))
             return self.candidate(text, free.family or free.text, free.made(x), 1)
 
-        value = solve(lambda x: self.residual(free.made(x)), free.starts, free.scale)
+        value = solve(lambda x: self._residual(free.made(x)), free.starts, free.scale)
         if candidate(value).fits:
             value = simplest(value, free.declared, lambda x: candidate(x).fits)
         return candidate(value)
 
-    def residual(self, made: Tensors | None) -> np.ndarray:
+    def _residual(self, made: Tensors | None) -> np.ndarray:
         if made is None or any(made[n].shape != t.shape for n, t in self.seen.items()):
             return np.array([np.inf])
         return np.concatenate(

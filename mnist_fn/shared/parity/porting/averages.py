@@ -11,12 +11,13 @@ from typing import Any
 
 import numpy as np
 
+from mnist_fn.shared.parity.bounds import sum_bound, sums_reason
 from mnist_fn.shared.parity.causes.explanation import Candidate, Explanation, judge, number
-from mnist_fn.shared.parity.checks import TOLERANCE_IN_EPS, Check
+from mnist_fn.shared.parity.checks import Check
 from mnist_fn.shared.parity.compare import compare
 from mnist_fn.shared.parity.porting.partners import parts
 from mnist_fn.shared.parity.porting.side import Call, Tensors
-from mnist_fn.shared.parity.porting.situation import SUMS, Situation, nth
+from mnist_fn.shared.parity.porting.situation import Situation, nth
 
 BIASED = (
     "PyTorch keeps the unbiased variance, Flax the biased one, which no argument changes: with "
@@ -55,8 +56,9 @@ class Averages:
     def _check(self, name: str, a: np.ndarray, b: np.ndarray, step: int, examples: int) -> Check:
         what = f"{name} after step {step}"
         largest = max(float(abs(a).max(initial=0)), float(abs(b).max(initial=0)))
-        bound = TOLERANCE_IN_EPS * self.situation.eps * largest * max(1.0, step**0.5)
-        plain = Check(what, compare(what, a, b), bound, "absolute", SUMS)
+        terms = self.situation.lengths.all
+        bound = sum_bound(terms, self.situation.dtype) * largest * max(1.0, step**0.5)
+        plain = Check(what, compare(what, a, b), bound, "absolute", sums_reason(terms))
         factor = self._factor(name, examples)
         if factor is None:
             return plain
@@ -153,6 +155,7 @@ def _left(names: list[str], start: Any, ours: Any, theirs: Any, share: float, ot
         new = (ours[name] - (1 - share) * start[name]) / share / factor
         predicted = (1 - other) * start[name] + other * new
         gap = float(abs(predicted - theirs[name]).max())
-        bound = TOLERANCE_IN_EPS * averages.situation.eps * float(abs(new).max())
+        situation = averages.situation
+        bound = sum_bound(situation.lengths.all, situation.dtype) * float(abs(new).max())
         residual, units = max(residual, gap), max(units, gap / bound if bound else gap)
     return residual, units

@@ -24,7 +24,8 @@ RUNGS = ("parameters", "modules", "outputs", "loss", "gradients", "step", "probe
 STEPS = 20
 NO_AVERAGES = "there are no running averages"
 
-Found = tuple[list[Check], Callable[[], Explanation | None]]
+Explain = Callable[[], Explanation | None]
+Found = tuple[list[Check], Explain]
 
 
 def check_port(
@@ -89,11 +90,11 @@ class _Ladder:
         self.ordinary = Situation("", self.pairing, self.start, self.batches[0])
         self.course = Course(self.ordinary, self.batches)
 
-    def climb(self, name: str) -> tuple[Rung | Unchecked, Callable[[], Explanation | None]]:
+    def climb(self, name: str) -> tuple[Rung | Unchecked, Explain]:
         lacks = self._lacks(name)
         if lacks:
             return Unchecked(name, lacks, lacks == NO_AVERAGES), lambda: None
-        explain: list[Callable[[], Explanation | None]] = [lambda: None]
+        explain: list[Explain] = [lambda: None]
 
         def checks() -> list[Check]:
             found, explain[0] = getattr(self, f"_{name}")()
@@ -163,7 +164,7 @@ class _Ladder:
             self.notes.append(course.note)
         return checks, self._explain_course(course)
 
-    def _explain_course(self, course: Course) -> Callable[[], Explanation | None]:
+    def _explain_course(self, course: Course) -> Explain:
         return lambda: why.explain_steps(
             self.pairing.reference.rule, course.situation.weights, *course.some(why.STEPS)
         )
@@ -214,17 +215,37 @@ class _Ladder:
 
     def _probes(self) -> Found:
         found: list[Check] = []
-        for situation in probes.situations(self.ordinary, self.batches):
+        parted: list[Explain] = []
+        coming = probes.situations(self.ordinary, self.batches)
+        for checks, explain in self._climb_probes(coming):
+            found += checks
+            if not all(check.passed for check in checks):
+                parted.append(explain)
+                break
+        return found, lambda: self._best(parted[0], coming) if parted else None
+
+    def _best(self, explain: Explain, coming: Iterator[Situation]) -> Explanation | None:
+        """The cause at the first probe that parts; where it is too faint there to be told from
+        another, at the first of those to come that shows it.
+        """
+        first = explain()
+        if first is not None and first.found:
+            return first
+        for checks, other in self._climb_probes(coming):
+            if not all(check.passed for check in checks):
+                closer = other()
+                if closer is not None and closer.found:
+                    return closer
+        return first
+
+    def _climb_probes(self, coming: Iterator[Situation]) -> Iterator[Found]:
+        for situation in coming:
             if not probes.finite(situation.left):
                 self.notes.append(
                     f"{situation.name}: not checked, the reference is not finite there"
                 )
                 continue
-            for checks, explain in self._climb_probe(situation):
-                found += checks
-                if not all(check.passed for check in checks):
-                    return found, explain
-        return found, lambda: None
+            yield from self._climb_probe(situation)
 
     def _climb_probe(self, situation: Situation) -> Iterator[Found]:
         if not self._lacks("modules"):

@@ -6,15 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 
-from mnist_fn.shared.parity.checks import TOLERANCE_IN_EPS, Check
+from mnist_fn.shared.parity.bounds import sum_bound, sums_reason
+from mnist_fn.shared.parity.checks import Check
 from mnist_fn.shared.parity.compare import compare
 from mnist_fn.shared.parity.porting.averages import Averages
 from mnist_fn.shared.parity.porting.side import Batch, Side, Step, Tensors, Weights, nudged
-from mnist_fn.shared.parity.porting.situation import SUMS, TWIN_FACTOR, TWINS, Situation
+from mnist_fn.shared.parity.porting.situation import TWIN_FACTOR, TWINS, Situation
 
 KEPT = 6  # steps whose gradients are kept for a diagnosis
-ALONG = "{} eps of the largest weight: rounding stays below it where nothing amplifies"
-FLOOR_IN_EPS = 4500  # 1e-12 in float64
+ALONG = 10  # times what one step's rounding may be: it stays below where nothing amplifies
 
 
 class Course:
@@ -67,7 +67,7 @@ class Course:
         both = self._advance()
         if both is None:
             return []
-        return self._plainly(self._compare(both, TOLERANCE_IN_EPS, SUMS), "first")
+        return self._plainly(self._compare(both, 1), "first")
 
     def on_to(self, steps: int) -> list[Check]:
         """Of each tensor the step at which it came nearest to its bound, or the first out of it."""
@@ -76,7 +76,7 @@ class Course:
             both = self._advance()
             if both is None:
                 break
-            checks = self._compare(both, FLOOR_IN_EPS, ALONG.format(FLOOR_IN_EPS))
+            checks = self._compare(both, ALONG)
             if not all(check.passed for check in checks):
                 return self._plainly(checks, "on_to", steps)
             for name, check in zip(both[0].params, checks, strict=True):
@@ -111,16 +111,18 @@ class Course:
             pass
         return [one for one, _ in self._kept], [two for _, two in self._kept]
 
-    def _compare(self, both: tuple[Step, Step], eps: int, reason: str) -> list[Check]:
+    def _compare(self, both: tuple[Step, Step], times: int) -> list[Check]:
         ours, theirs = both
-        checks = []
+        terms, checks = self.situation.lengths.all, []
+        share = times * sum_bound(terms, self.situation.dtype)
+        reason = sums_reason(terms) + (f", times {times} along a training" if times > 1 else "")
         for name, one in ours.params.items():
             two = theirs.params.get(name, np.zeros(0))
             two = two.astype(one.dtype) if two.size else two
             prefix = f"{self.situation.name}: " if self.situation.name else ""
             what = f"{prefix}step {self.done}: {name}"
             d = compare(what, one, two)
-            bound = eps * self.situation.eps * max(1e-3, float(abs(one).max(initial=0)))
+            bound = share * max(1e-3, float(abs(one).max(initial=0)))
             why = reason
             if not d.absolute <= bound and np.isfinite(d.absolute):
                 own = self._apart()

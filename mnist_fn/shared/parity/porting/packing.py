@@ -93,7 +93,8 @@ class Packed:
         seen = self.observe(weights, batch, train)
         entry = self.entries["passes"][question(weights, batch, train)]
         entry["changes"] = []
-        for change in self._side.changes(seen, 0, seen.ticks[1])[:most]:
+        fixed = [c for c in self._side.changes(seen, 0, seen.ticks[1]) if not c.starts]
+        for change in fixed[:most]:
             try:
                 other = self._side.observe(weights, batch, train, change)
             except Exception:  # noqa: S112 - a change that can't be computed here is none

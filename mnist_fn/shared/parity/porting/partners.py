@@ -60,7 +60,7 @@ class Partners:
     def ordered(self, module: str, array: np.ndarray) -> np.ndarray:
         """What goes into a module, in the reference's order, where its rows are reordered."""
         for partner in self.params:
-            if partner.layout.rows and _module(partner.name) == module:
+            if partner.layout.rows and module_of(partner.name) == module:
                 return partner.layout.ordered(array)
         return array
 
@@ -68,7 +68,7 @@ class Partners:
         """Modules that have all of their parameters in common: reference's name -> port's."""
         found: dict[str, set[str]] = {}
         for partner in self.params:
-            found.setdefault(_module(partner.name), set()).add(_module(partner.other))
+            found.setdefault(module_of(partner.name), set()).add(module_of(partner.other))
         return {one: others.pop() for one, others in found.items() if len(others) == 1}
 
     def table(self) -> str:
@@ -84,7 +84,8 @@ def _how(layout: Layout) -> str:
     return (f"  {list(layout.kept)} as {list(layout.shape)}" if layout.moves or rows else "") + rows
 
 
-def _module(name: str) -> str:
+def module_of(name: str) -> str:
+    """What stands before a parameter's own name; "" for the model's own."""
     return re.split(r"[./](?=[^./]*$)", name)[0] if re.search(r"[./]", name) else ""
 
 
@@ -160,7 +161,7 @@ def _others(
             yield (*found[:i], replace(partner, layout=layout), *found[i + 1 :])
     modules: dict[str, list[Partner]] = {}
     for partner in found:
-        modules.setdefault(_module(partner.name), []).append(partner)
+        modules.setdefault(module_of(partner.name), []).append(partner)
     kinds: dict[Any, list[str]] = {}
     for name, own in modules.items():
         if not all(partner.sure for partner in own):

@@ -43,7 +43,8 @@ def loss(situation: Situation) -> tuple[list[Check], Callable[[], Explanation | 
     dtype = left.outputs[0].dtype if left.outputs[0].dtype.kind == "f" else np.float64
     value = situation.check(
         "loss", np.asarray(left.loss, dtype), np.asarray(right.loss, dtype),
-        lambda seen: np.asarray(seen.loss, dtype), abs(usual.left.loss or 0.0),
+        lambda seen: np.asarray(seen.loss, dtype), situation.lengths.loss,
+        abs(usual.left.loss or 0.0),
     )  # fmt: skip
     found = [value]
     for i, one in enumerate(left.output_gradients):
@@ -52,7 +53,7 @@ def loss(situation: Situation) -> tuple[list[Check], Callable[[], Explanation | 
             least = float(abs(usual.left.output_gradients[i]).max(initial=0))
             what = "the loss's gradient of the outputs"
             read = lambda seen, i=i: seen.output_gradients[i]  # noqa: E731
-            found.append(situation.check(what, one, two, read, least))
+            found.append(situation.check(what, one, two, read, situation.lengths.loss, least))
     return found, lambda: why.explain_loss(situation)
 
 
@@ -68,5 +69,6 @@ def gradients(situation: Situation) -> tuple[list[Check], Callable[[], Explanati
         least = own if own > 1e-10 * most else most
         two = right.get(name, np.zeros(0))
         read = lambda seen, name=name: seen.gradients.get(name)  # noqa: E731
-        found.append(situation.check(f"gradient of {name}", one, two, read, least))
+        terms = situation.lengths.all
+        found.append(situation.check(f"gradient of {name}", one, two, read, terms, least))
     return found, lambda: why.explain_slope(situation)

@@ -24,7 +24,8 @@ from mnist_fn.shared.parity.porting.pairing import called, cast
 from mnist_fn.shared.parity.porting.partners import Partners
 from mnist_fn.shared.parity.porting.side import Batch, Change, Nudge, Seen, Side, Step, Weights
 from mnist_fn.shared.parity.porting.situation import Pairing, Situation
-from mnist_fn.shared.parity.porting.why import STEPS, TRIED
+from mnist_fn.shared.parity.porting.trying import TRIED
+from mnist_fn.shared.parity.porting.why import STEPS
 from mnist_fn.shared.storage import check_schema, digest_of, read_bounded, write_atomically
 
 SCHEMA = 1

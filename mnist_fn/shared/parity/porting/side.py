@@ -88,6 +88,15 @@ class Change:
     tick: int = 0  # when the line is done
     family: str = ""  # changes of one family that fit are one cause,
     rank: int = 0  # of which the lowest is named
+    # a number of the line that is solved for, {} in the text
+    starts: tuple[float, ...] = ()  # where to begin; empty: there is none
+    scale: str = "log"  # one of causes.numbers.SCALES
+    declared: float = 0.0
+    value: float = 0.0
+
+    def at(self, value: float) -> "Change":
+        """With the number at a value."""
+        return replace(self, value=value)
 
 
 class Side(Protocol):

@@ -6,15 +6,16 @@ from functools import cached_property
 
 import numpy as np
 
-from mnist_fn.shared.parity.checks import TOLERANCE_IN_EPS, Check
+from mnist_fn.shared.parity.bounds import sum_bound, sums_reason
+from mnist_fn.shared.parity.checks import Check
 from mnist_fn.shared.parity.compare import compare
+from mnist_fn.shared.parity.porting.lengths import Lengths
 from mnist_fn.shared.parity.porting.partners import Partners
 from mnist_fn.shared.parity.porting.side import Batch, Call, Change, Seen, Side, Weights, nudged
 
 TWIN_FACTOR = 3  # two twins are up to twice as far from one another as each from what they are of
 TWINS = 2
-SUMS = f"sums in another order: {TOLERANCE_IN_EPS} eps of the largest entry"
-CANCEL = f"{SUMS}, here of the largest of its kind, since its own sums cancel"
+CANCEL = ", here of the largest of its kind, since its own sums cancel"
 
 
 @dataclass(frozen=True)
@@ -87,10 +88,16 @@ class Situation:
         observe = self.pairing.reference.observe
         return [(observe(weights, self.batch, self.train), self.left) for weights in moved]
 
+    @cached_property
+    def lengths(self) -> Lengths:
+        """How many terms the reference's sums have."""
+        channels = self.pairing.reference.channels
+        return Lengths(self.left, self.weights, self.batch, channels)
+
     @property
-    def eps(self) -> float:
-        """Of the dtype that is computed in."""
-        return float(np.finfo(next(iter(self.weights.params.values())).dtype).eps)
+    def dtype(self) -> str:
+        """That is computed in."""
+        return str(next(iter(self.weights.params.values())).dtype)
 
     def check(
         self,
@@ -98,6 +105,7 @@ class Situation:
         left: np.ndarray,
         right: np.ndarray,
         read: Callable[[Seen], np.ndarray | None],
+        terms: int,
         least: float = 0.0,
     ) -> Check:
         """Two arrays held to the bound on sums; where that fails, to what twins do.
@@ -106,6 +114,7 @@ class Situation:
             what: named in the check.
             left, right: the reference's and the port's, in one layout.
             read: the same of what a twin shows.
+            terms: of the longest sum on the way there.
             least: the bound is of the largest entry, or of this if it is larger.
         """
         if left.dtype.kind not in "f" or right.dtype.kind not in "f":
@@ -115,9 +124,9 @@ class Situation:
         named = f"{self.name}: {what}" if self.name else what
         d = compare(named, left, right)
         largest = max((float(abs(x).max()) for x in (left, right) if x.size), default=0.0)
-        bound, reason = TOLERANCE_IN_EPS * self.eps * max(largest, least), SUMS
+        bound, reason = sum_bound(terms, self.dtype) * max(largest, least), sums_reason(terms)
         if least > largest:
-            reason = CANCEL
+            reason += CANCEL
         if not d.absolute <= bound and np.isfinite(d.absolute):
             own = max((_apart(read(twin), read(of)) for twin, of in self.twins), default=0.0)
             if TWIN_FACTOR * own > bound:

@@ -1,7 +1,7 @@
 """The modules in the reference's order of computation, to the first that differs."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -24,6 +24,7 @@ class Fault:
     inside: tuple[tuple[int, int], ...] = ()  # ticks of calls that agree: no cause is there
     call: Call | None = None  # the module at fault, where it is one
     other: Call | None = None  # its partner
+    terms: int = 1  # of the longest sum on the way there
 
 
 def walk(situation: Situation) -> tuple[list[Check], Fault | None]:
@@ -69,13 +70,14 @@ def outputs(situation: Situation) -> tuple[list[Check], Fault | None]:
         def read(seen: Seen, i: int = i) -> np.ndarray | None:
             return seen.outputs[i] if i < len(seen.outputs) else None
 
-        checks.append(situation.check(what, one, two, read))
+        terms = situation.lengths.outputs
+        checks.append(situation.check(what, one, two, read, terms))
         if not checks[-1].passed:
             inside = tuple(
                 (c.began, c.ended) for c in situation.left.calls if _agrees(situation, c)
             )
             end = situation.left.ticks[0]
-            return checks, Fault("the outputs", read, two, 0, end, inside)
+            return checks, Fault("the outputs", read, two, 0, end, inside, terms=terms)
     return checks, None
 
 
@@ -100,20 +102,21 @@ def _compare(
             if kind == "input" and two.shape == one.shape:
                 two = situation.pairing.partners.ordered(call.module, two)
             read = _reader(call.module, index, kind, i)
-            check = situation.check(f"{kind} of {call.module}{again}", one, two, read)
+            at = call.began if kind == "input" else call.ended
+            terms = situation.lengths.upto(at)
+            check = situation.check(f"{kind} of {call.module}{again}", one, two, read, terms)
             checks.append(check)
             if not check.passed:
-                at = call.began if kind == "input" else call.ended
                 whose = call if kind == "output" else None
                 return checks, Fault(f"{kind} of {call.module}{again}", read, two, 0, at,
-                                     call=whose, other=other if whose else None)  # fmt: skip
+                                     call=whose, other=other if whose else None,
+                                     terms=terms)  # fmt: skip
     return checks, None
 
 
 def _framed(fault: Fault, call: Call, agreed: list[tuple[int, int]]) -> Fault:
     first = call.began if fault.call is not None else 0
-    return Fault(fault.where, fault.read, fault.seen, first, fault.last, tuple(agreed), fault.call,
-                 fault.other)  # fmt: skip
+    return replace(fault, first=first, inside=tuple(agreed))
 
 
 def _reader(module: str, index: int, kind: str, i: int) -> Callable[[Seen], np.ndarray | None]:

@@ -1,28 +1,21 @@
 """The cause of a failed rung, looked for where it parts first."""
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 
-from mnist_fn.shared.errors import InputError
-from mnist_fn.shared.parity.causes.explanation import Candidate, Explanation, judge
+from mnist_fn.shared.parity.causes.explanation import Explanation
 from mnist_fn.shared.parity.causes.gradients import explain_gradients
 from mnist_fn.shared.parity.causes.rules import Rule
 from mnist_fn.shared.parity.causes.update import explain_update
-from mnist_fn.shared.parity.checks import TOLERANCE_IN_EPS
 from mnist_fn.shared.parity.porting.layouts import aligned
-from mnist_fn.shared.parity.porting.packing import UNKNOWN
-from mnist_fn.shared.parity.porting.side import Change, Seen, Step, Weights
-from mnist_fn.shared.parity.porting.situation import TWINS, Situation
+from mnist_fn.shared.parity.porting.plainly import explain_between, explain_classes
+from mnist_fn.shared.parity.porting.side import Seen, Step, Tensors, Weights
+from mnist_fn.shared.parity.porting.situation import Situation
+from mnist_fn.shared.parity.porting.trying import Place
 from mnist_fn.shared.parity.porting.walk import Fault
 
-TRIED = 400  # changes of a program, each a pass through it
-NEAR = 12  # of them looked at once more, where none fits
-TWIN_ROUNDING = 16  # times what a twin of a changed program does; two draws show some of it
 STEPS = 6  # of an update that is to be told from others
-
-Read = Callable[[Seen], np.ndarray | None]
 
 
 def explain_fault(situation: Situation, fault: Fault) -> Explanation:
@@ -36,7 +29,21 @@ def explain_fault(situation: Situation, fault: Fault) -> Explanation:
     pattern = _pattern(fault.read(situation.left), fault.seen)
     if fault.call is not None:
         pattern = f"{fault.call.kind} parts though its inputs agree: {pattern}"
-    return _tried(situation, fault.where, changes, fault.read, fault.seen, pattern)
+
+    def read(seen: Seen) -> Tensors | None:
+        found = fault.read(seen)
+        return None if found is None else {"": found}
+
+    place = Place(situation, fault.where, read, {"": fault.seen}, fault.terms)
+    return _or_plainly(place.explain(changes, pattern), lambda: explain_between(situation, fault))
+
+
+def _or_plainly(explained: Explanation, other: Callable[[], Explanation | None]) -> Explanation:
+    """What was found, else what the plain tables find; the pattern is the first's."""
+    if explained.found or explained.holds:
+        return explained
+    found = other()
+    return explained if found is None or not found.found else found
 
 
 def explain_loss(situation: Situation) -> Explanation:
@@ -44,9 +51,12 @@ def explain_loss(situation: Situation) -> Explanation:
     ends = situation.left.ticks
     changes = situation.pairing.reference.changes(situation.left, *ends)
     seen = _value_and_slope(situation.right, situation.left)
-    return _tried(situation, "loss and its gradient of the outputs", changes,
-                  lambda s: _value_and_slope(s, s), seen,
-                  _ratio(situation.left.loss, situation.right.loss))  # fmt: skip
+    place = Place(
+        situation, "loss and its gradient of the outputs",
+        lambda s: _value_and_slope(s, s), seen, situation.lengths.loss,
+    )  # fmt: skip
+    explained = place.explain(changes, _ratio(situation.left.loss, situation.right.loss))
+    return _or_plainly(explained, lambda: explain_classes(situation))
 
 
 def explain_slope(situation: Situation) -> Explanation:
@@ -54,9 +64,9 @@ def explain_slope(situation: Situation) -> Explanation:
     ends = situation.left.ticks
     names = list(situation.left.gradients)
 
-    def read(seen: Seen) -> np.ndarray:
-        parts = [seen.gradients[name].ravel() for name in names if name in seen.gradients]
-        return np.concatenate([*parts, np.atleast_1d(seen.loss or 0.0)])
+    def read(seen: Seen) -> Tensors:
+        own = {name: seen.gradients[name] for name in names if name in seen.gradients}
+        return {**own, "the loss": np.atleast_1d(seen.loss or 0.0)}
 
     changes = situation.pairing.reference.changes(situation.left, 0, ends[1])
     seen = read(situation.right)
@@ -64,9 +74,10 @@ def explain_slope(situation: Situation) -> Explanation:
     own = {name: situation.right.gradients[name] for name in names}
     algebra = explain_gradients(
         expected, own, situation.weights.params, situation.batch.examples,
-        str(seen.dtype), f"{situation.name or 'start'}: gradients",
+        situation.dtype, f"{situation.name or 'start'}: gradients",
     )  # fmt: skip
-    tried = _tried(situation, "gradients", changes, read, seen, algebra.pattern)
+    place = Place(situation, "gradients", read, seen, situation.lengths.all)
+    tried = place.explain(changes, algebra.pattern)
     return tried if tried.found or not algebra.found else algebra
 
 
@@ -87,81 +98,14 @@ def explain_steps(
     )
 
 
-def _tried(
-    situation: Situation, of: str, changes: Iterable[Change], read: Read, seen: np.ndarray,
-    pattern: str,
-) -> Explanation:  # fmt: skip
-    """Each change tried; where none fits as it is, the near ones once more beside twins of theirs,
-    since what a port does may round worse than what is declared.
-    """
-    declared = _candidate("as declared", read(situation.left), seen, situation.eps)
-    near: list[tuple[Change, Candidate]] = []
-    for change in list(changes)[:TRIED]:
-        got = _read(situation, change, read)
-        one = _candidate(change.text, got, seen, situation.eps, change)
-        if one.units < declared.units:
-            near.append((change, one))
-    if not any(one.fits for _, one in near):
-        near.sort(key=lambda pair: pair[1].units)
-        near = [
-            (change, _beside_twins(situation, change, one, read, seen) if i < NEAR else one)
-            for i, (change, one) in enumerate(near)
-        ]
-    return judge(of, declared, [one for _, one in near], pattern)
-
-
-def _read(situation: Situation, change: Change, read: Read, draw: int | None = None) -> Any:
-    try:
-        return read(situation.with_change(change, draw))
-    except InputError:
-        raise
-    except Exception:  # a change that can't be computed here is none
-        return None
-
-
-def _beside_twins(
-    situation: Situation, change: Change, plain: Candidate, read: Read, seen: np.ndarray
-) -> Candidate:
-    """The candidate with each entry held to what the changed program's own rounding does there."""
-    got = _read(situation, change, read)
-    twins = [_read(situation, change, read, draw) for draw in range(TWINS)]
-    if got is None or any(twin is None for twin in twins):
-        return plain
-    own = TWIN_ROUNDING * np.max([np.abs(twin - got) for twin in twins], axis=0)
-    return _candidate(change.text, got, seen, situation.eps, change, own)
-
-
-def _candidate(
-    text: str,
-    got: np.ndarray | None,
-    seen: np.ndarray,
-    eps: float,
-    change: Change | None = None,
-    rounding: np.ndarray | float = 0.0,
-) -> Candidate:
-    """How far `got` is from `seen`, absolute and in units of the bound on sums and `rounding`."""
-    if got is None or got.shape != seen.shape:
-        return Candidate(text, np.inf, np.inf)
-    a, b = got.astype(np.float64), seen.astype(np.float64)
-    gap = np.abs(a - b)
-    if not (a != UNKNOWN).any():  # a recording kept nothing of this place
-        return Candidate(text, np.inf, np.inf)
-    same = (np.isnan(a) & np.isnan(b)) | (a == b) | (a == UNKNOWN)  # infinities of one sign agree
-    gap = np.where(same, 0.0, np.where(np.isfinite(gap), gap, np.inf))
-    finite = np.abs(b[np.isfinite(b)])
-    largest = float(finite.max(initial=0.0)) or 1.0
-    bound = TOLERANCE_IN_EPS * eps * largest + np.nan_to_num(rounding, nan=np.inf)
-    units = float((gap / bound).max(initial=0.0))
-    family, rank = ("", 0) if change is None else (change.family, change.rank)
-    return Candidate(text, float(gap.max(initial=0.0)), units, family, rank)
-
-
-def _value_and_slope(seen: Seen, like: Seen) -> np.ndarray:
-    parts = [
-        aligned(g, one).ravel()
-        for g, one in zip(seen.output_gradients, like.output_gradients, strict=False)
-    ]
-    return np.concatenate([np.atleast_1d(np.float64(seen.loss or 0.0)), *parts])
+def _value_and_slope(seen: Seen, like: Seen) -> Tensors:
+    slopes = {
+        f"slope {i}": aligned(g, one)
+        for i, (g, one) in enumerate(
+            zip(seen.output_gradients, like.output_gradients, strict=False)
+        )
+    }
+    return {"loss": np.atleast_1d(np.float64(seen.loss or 0.0)), **slopes}
 
 
 def _ratio(ours: float | None, theirs: float | None) -> str:
