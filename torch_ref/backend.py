@@ -63,7 +63,6 @@ class TorchBackend:
         self._dtype = getattr(torch, config.dtype)
         self._test = dataset.test.images
         self._sizes = (dataset.pixels, config.hidden, dataset.classes)
-        torch.set_float32_matmul_precision("highest")  # float32 means float32: no TF32
         self._images = self._put(scale_pixels(dataset.train.images, config.dtype))
         self._labels = self._put(dataset.train.labels.astype(np.int64))
         self._test_on_device = self._put(scale_pixels(self._test, config.dtype))

@@ -1,4 +1,5 @@
-"""A thread of its own for a backend's arithmetic, so that denormals are flushed there alone.
+"""A thread of its own for a backend's arithmetic: denormals are flushed there alone, and float32 is
+float32 while it computes. Nothing of either is left in the caller's process.
 
 Flushing is a state of each thread. OpenMP makes a team of threads for the thread that first asks
 for one; they take its state over, keep it, and end with it. So a thread that flushes before it
@@ -7,11 +8,62 @@ arithmetic changes.
 """
 
 import functools
+import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import torch
+
+
+class _FullFloat32:
+    """Products in float32 while any thread is in here; after the last, the caller's setting again.
+
+    TF32 and bfloat16 are allowed or not for the whole process, not for a thread. So it is the first
+    that comes in who keeps what was set, and the last who puts it back.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._inside = 0
+        self._before: Callable[[], None] = lambda: None
+
+    def __enter__(self) -> None:
+        with self._lock:
+            if not self._inside:
+                self._before = _setting()
+                torch.set_float32_matmul_precision("highest")
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                self._before()
+
+
+def _setting() -> Callable[[], None]:
+    """What puts back the precision of float32 products that is set now.
+
+    It has an old name for all and, from PyTorch 2.9 on, one for each library; the old one raises
+    where only the new were set.
+    """
+    try:
+        old = torch.get_float32_matmul_precision()
+    except RuntimeError:
+        old = "highest"
+    libraries = [torch.backends.cuda.matmul, getattr(torch.backends.mkldnn, "matmul", None)]
+    new = [(one, one.fp32_precision) for one in libraries if hasattr(one, "fp32_precision")]
+
+    def put_back() -> None:
+        torch.set_float32_matmul_precision(old)
+        for one, precision in new:
+            one.fp32_precision = precision
+
+    return put_back
+
+
+_full_float32 = _FullFloat32()
 
 
 class ComputingThread:
@@ -36,7 +88,8 @@ class ComputingThread:
 
     def _call(self, function: Callable[..., Any], arguments: tuple[Any, ...]) -> Any:
         self._abandoned = False
-        return function(*arguments)
+        with _full_float32:
+            return function(*arguments)
 
     def while_awaited(self, batches: Iterable[Any]) -> Iterator[Any]:
         """The batches, until the waiting caller is interrupted: then none is begun any more."""

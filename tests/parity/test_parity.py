@@ -243,9 +243,12 @@ def test_float32_products_are_float32(small):
     products = re.findall(r"dot_general\[.*?\]\s", text, re.DOTALL)
     assert products
     assert all("HIGHEST" in product for product in products)
-    torch.set_float32_matmul_precision("medium")
-    backends.find("torch")(Config(dataset="digits"), small, "cpu")
-    assert torch.get_float32_matmul_precision() == "highest"
+    computing = backends.find("torch")(Config(dataset="digits"), small, "cpu").computing
+    try:
+        torch.set_float32_matmul_precision("medium")
+        assert computing.run(torch.get_float32_matmul_precision) == "highest"
+    finally:
+        torch.set_float32_matmul_precision("highest")
 
 
 def test_the_command_climbs_and_keeps_its_document(command, tmp_path):
