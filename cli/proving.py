@@ -43,6 +43,7 @@ def prove(
     data_dir: Path | None,
     out: Path | None,
     seeds: int,
+    seed: int = 0,
     staff: "Staff | None" = None,
 ) -> dict[str, Any]:
     """Run a level and show it; the document of all that was measured.
@@ -55,7 +56,9 @@ def prove(
     dataset = load(plan.dataset, data_dir)
     devices = _devices(plan, dataset)
     if plan.level == "statistics":
-        found = _statistics(plan, dataset, data_dir, out or Path("runs"), seeds, staff)
+        found = _statistics(
+            plan, dataset, data_dir, out or Path("runs"), range(seed, seed + seeds), staff
+        )
         passed = all(one["tost"]["verdict"] == "equivalent" for one in found)
     elif plan.level == "horizon":
         found = _horizons(plan, dataset) if staff is None else _handed(plan, data_dir, staff)
@@ -252,7 +255,7 @@ def _statistics(
     dataset: Dataset,
     data_dir: Path | None,
     out: Path,
-    seeds: int,
+    seeds: range,
     staff: "Staff | None",
 ) -> list[dict[str, Any]]:
     sides, names = [], []
@@ -261,12 +264,12 @@ def _statistics(
     ):
         side = replace(plan, precisions=(precision,))
         names, own = zip(*side.experiments(epochs=STATISTICS_EPOCHS), strict=True)
-        configs = [config.replace(seed=seed) for config in own for seed in range(seeds)]
+        configs = [config.replace(seed=seed) for config in own for seed in seeds]
         folder = out if len(set(plan.devices)) == 1 else out / device
         sides.append(_trained(configs, name, device, data_dir, folder, staff))
     found = []
     for i, name in enumerate(names):
-        left, right = (runs[i * seeds : (i + 1) * seeds] for runs in sides)
+        left, right = (runs[i * len(seeds) : (i + 1) * len(seeds)] for runs in sides)
         name["precision"] = " and ".join(dict.fromkeys(plan.precisions))
         found.append({**name, **compare_runs(left, right, dataset.test.labels)})
     _show_statistics(found)

@@ -36,6 +36,7 @@ def command(
     seeds: Annotated[
         int, typer.Option(help="Of the statistics; δ is 0.20 points, from 30 seeds on 0.10.")
     ] = 10,
+    seed: Annotated[int, typer.Option(help="The first of the statistics.")] = 0,
     epochs: Annotated[
         int | None,
         typer.Option(help="Of the horizon. Default: 100 in float64, 10 in float32."),
@@ -92,7 +93,7 @@ def command(
     staff = proving.staff_for(plan, options.staff(workers, threads, cluster))
     if out is not None:
         make_folder(out)  # before anything is measured for it
-    document = proving.prove(plan, data_dir, out, seeds, staff)
+    document = proving.prove(plan, data_dir, out, seeds, seed, staff)
     if out is not None:
         proving.write(out, document)
     if json:

@@ -130,7 +130,7 @@ def exceptions() -> str:
             for claim in one["claims"]
             if not claim["holds"]
         ]
-    for one in (evidence("statistics") or {}).get("statistics", ()):
+    for one in latest_statistics():
         test = one["tost"]
         if test["verdict"] != "equivalent":
             found.append(
@@ -140,10 +140,42 @@ def exceptions() -> str:
     return f"Not shown: {'; '.join(found)}." if found else "All that is asked there holds."
 
 
+def latest_statistics() -> list[dict[str, Any]]:
+    """Each model's last experiment: a planned one in place of the one that it was planned from."""
+    documents = [evidence("statistics"), accuracy_document("verdict")]
+    return list({one["model"]: one for d in documents if d for one in d["statistics"]}.values())
+
+
+def accuracy_document(what: str) -> dict[str, Any] | None:
+    path = EVIDENCE / f"accuracy-{what}.json"
+    return read_sealed(path, SCHEMA) if path.exists() else None
+
+
+def accuracy() -> str:
+    """The deep model's accuracy: its plan, and what came out of it."""
+    plan, document = accuracy_document("plan"), accuracy_document("verdict")
+    if plan is None:
+        return "*Not planned yet.*"
+    seeds = plan["seeds"]
+    said = (
+        f"Planned: {plan['question']} {plan['test']}, δ = {plan['margin']:.2f} points; "
+        f"n = {plan['n']} pairs, for a power of {plan['power']:.3f} at the sd seen before "
+        f"({plan['sd']:.3f}); fresh seeds, {seeds[0]} to {seeds[-1]}; one look. "
+        f"`{plan['command']} FOLDER`."
+    )
+    if document is None:
+        return f"{said}\n\n*The runs are not made yet.*"
+    return f"{said}\n\n{statistics_of(document)}"
+
+
 def statistics() -> str:
     document = evidence("statistics")
     if document is None:
         return "*Not measured yet: `mnist-fn parity --level statistics --seeds 30`.*"
+    return statistics_of(document)
+
+
+def statistics_of(document: dict[str, Any]) -> str:
     rows, second = [], []
     for one in document["statistics"]:
         t, churn = one["tost"], one["churn"]
@@ -194,6 +226,7 @@ def sections() -> dict[str, str]:
         "sharpness": sharpness(),
         "horizon": horizon(),
         "statistics": statistics(),
+        "accuracy": accuracy(),
     }
 
 

@@ -4,10 +4,12 @@ import json
 import re
 from pathlib import Path
 
+import evidence_accuracy
 import evidence_sharpness
 import make_parity
 import pytest
 
+from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.parity.levels import HORIZON_EPOCHS
 from tests.support.porting_bugs import BUGS
 
@@ -127,3 +129,22 @@ def test_a_lane_finds_what_the_page_says_and_not_a_tenth_of_it(kind, precision):
     one = FOUND[kind][precision]
     assert seen(kind, one["smallest"], precision) == one["rung"]
     assert seen(kind, one["smallest"] / 10, precision) is None
+
+
+def test_an_accuracys_verdict_is_of_the_planned_runs_alone():
+    plan = make_parity.accuracy_document("plan")
+    assert plan is not None
+    again = evidence_accuracy.make_plan()
+    assert {name: plan[name] for name in again} == again
+    first = make_parity.evidence("statistics")["statistics"][0]["seeds"]
+    assert not set(first) & set(plan["seeds"])
+    one = {
+        "model": plan["model"],
+        "seeds": plan["seeds"],
+        "precision": "float32",
+        "tost": {"margin": plan["margin"]},
+    }
+    assert evidence_accuracy.verdict_of({"statistics": [one]}, plan)
+    for change in ({"seeds": plan["seeds"][:-1]}, {"model": "shallow"}, {"seeds": first}):
+        with pytest.raises(InputError, match="other runs were planned"):
+            evidence_accuracy.verdict_of({"statistics": [{**one, **change}]}, plan)

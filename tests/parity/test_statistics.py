@@ -5,7 +5,22 @@ import pytest
 from scipy import stats
 
 from mnist_fn import Config, InputError, train
-from mnist_fn.shared.parity.statistics import compare_runs, disagreement, tost
+from mnist_fn.shared.parity.statistics import (
+    compare_runs,
+    disagreement,
+    pairs_needed,
+    power_of,
+    tost,
+)
+
+
+def test_the_pairs_a_plan_asks_for_have_its_power_and_one_less_has_not():
+    n = pairs_needed(0.2, 0.10, 0.95)
+    assert power_of(n - 1, 0.2, 0.10) < 0.95 <= power_of(n, 0.2, 0.10)
+    drawn = np.random.default_rng(0).normal(0, 0.2, (4000, n))
+    low, high = stats.ttest_1samp(drawn, 0, axis=1).confidence_interval(0.90)
+    shown = np.mean((low > -0.10) & (high < 0.10))
+    assert shown == pytest.approx(0.95, abs=0.02)  # 5 sd of 4,000 draws
 
 
 def test_tost_is_two_one_sided_t_tests():

@@ -71,11 +71,24 @@ def tost(differences: Sequence[float], margin: float) -> Equivalence:
     else:
         p = max(stats.t.sf((mean + margin) / error, df), stats.t.cdf((mean - margin) / error, df))
         p_difference = 2 * stats.t.sf(abs(mean) / error, df)
-        power = max(0.0, 2 * stats.nct.sf(critical, df, margin / error) - 1)
+        power = power_of(n, sd, margin)
     verdict = "equivalent" if p < ALPHA else "different" if p_difference < ALPHA else "not decided"
     return Equivalence(
         n, mean, sd, interval, margin, float(p), float(p_difference), float(power), verdict
     )
+
+
+def power_of(n: int, sd: float, margin: float) -> float:
+    """The chance that `tost` of n pairs says `equivalent` if they don't differ, at least."""
+    from scipy import stats
+
+    critical = stats.t.ppf(1 - ALPHA, n - 1)
+    return max(0.0, float(2 * stats.nct.sf(critical, n - 1, margin * math.sqrt(n) / sd) - 1))
+
+
+def pairs_needed(sd: float, margin: float, power: float) -> int:
+    """The fewest pairs that have this power, where their differences have this sd (> 0)."""
+    return next(n for n in itertools.count(2) if power_of(n, sd, margin) >= power)
 
 
 def disagreement(left: np.ndarray, right: np.ndarray, labels: np.ndarray) -> Disagreement:
