@@ -12,7 +12,7 @@ from typing import Any
 from mnist_fn.shared import backend as backends
 from mnist_fn.shared import faults
 from mnist_fn.shared.data.sources import TORCHVISION, cache_dir, find
-from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.errors import InputError, MissingExtraError
 from mnist_fn.shared.parity.selfcheck import check_backend
 from mnist_fn.shared.runs.records import machine, versions
 
@@ -63,6 +63,8 @@ def _checked(name: str, say: Callable[[str], None]) -> list[dict[str, Any]]:
             text = f"{worst.what}: {worst.difference.relative:.1e} relative"
             found.append({"backend": name, "check": rung.name, "passed": rung.passed,
                           "found": text})  # fmt: skip
+    except MissingExtraError:  # nothing is wrong with what is not here; the devices say so
+        return []
     except InputError as error:
         return [{"backend": name, "check": "made", "passed": False, "found": str(error)}]
     tried = _jax_faults() if name == "jax" else {}
@@ -78,6 +80,8 @@ def _jax_faults() -> dict[str, tuple[bool, str]]:
 def _devices(module: str) -> list[str]:
     try:
         return importlib.import_module(module).devices()
+    except MissingExtraError as error:
+        return [f"not here ({error})"]
     except ImportError as error:
         return [f"can't be imported ({error})"]
 

@@ -29,6 +29,7 @@ from cli.commands import (
     train,
 )
 from cli.output import fail
+from cli.suggesting import meant, usage
 from mnist_fn.shared import faults
 from mnist_fn.shared.errors import InputError
 
@@ -63,21 +64,22 @@ def _before(
         faults.allow()
 
 
-app.command("train")(train.command)
-app.command("sweep")(sweep.command)
-app.command("parity")(parity.command)
-app.command("port")(port.command)
-app.command("study")(study.command)
-app.command("figures")(figures.command)
-app.command("bench")(bench.command)
-app.command("evaluate")(evaluate.command)
-app.command("predict")(predict.command)
-app.command("report")(report.command)
-app.command("import")(importing.command)
-app.command("export")(exporting.command)
-app.command("runs")(runs.command)
-app.command("doctor")(doctor.command)
-app.add_typer(data.app, name="data")
+PANELS = {
+    "Train": {"train": train, "sweep": sweep, "study": study},
+    "Judge": {
+        "parity": parity,
+        "port": port,
+        "evaluate": evaluate,
+        "bench": bench,
+        "doctor": doctor,
+    },
+    "Look": {"predict": predict, "report": report, "figures": figures, "runs": runs},
+    "Files": {"import": importing, "export": exporting},
+}
+for panel, commands in PANELS.items():
+    for name, module in commands.items():
+        app.command(name, rich_help_panel=panel)(module.command)
+app.add_typer(data.app, name="data", rich_help_panel="Files")
 
 
 def main() -> None:
@@ -91,7 +93,7 @@ def main() -> None:
         if sys.stdout is not None:
             sys.stdout.flush()  # so that what can't be written is known here
     except InputError as error:
-        code = fail(str(error))
+        code = fail(meant(str(error)))
     except KeyboardInterrupt:
         code = fail("interrupted", 130)
     except BrokenPipeError:  # the reader of our stdout has gone, as `| head` does
@@ -111,7 +113,9 @@ def _explain(error: Exception) -> int:
         return fail("interrupted", 130)
     if not hasattr(error, "format_message"):
         raise error
-    return fail(f"{error.format_message().rstrip('.')}; try --help")  # pyright: ignore
+    if type(error).__name__ == "NoArgsIsHelpError":  # the help has been shown
+        return 2
+    return fail(usage(error))
 
 
 def _warn(shown: Callable[..., None], message: Warning | str, *rest: Any, **more: Any) -> None:

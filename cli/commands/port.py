@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from cli import options
-from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.errors import EXTRAS, InputError, missing
 
 
 def command(
@@ -92,6 +92,8 @@ def _defined(file: Path, needed: tuple[str, ...]) -> dict[str, Any]:
         ]
         line = f"line {at[-1]}: " if at else ""
         first = (str(error).splitlines() or [""])[0]
+        if isinstance(error, ModuleNotFoundError) and error.name in EXTRAS:
+            raise missing(f"{file}: {line}it", error.name, error) from error
         raise InputError(f"{file}: {line}{type(error).__name__}: {first[:200]}") from error
     finally:
         sys.path.pop(0)

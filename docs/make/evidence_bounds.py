@@ -79,7 +79,7 @@ def make_environment(folder: Path, end: str) -> Path:
     python = folder / "bin" / "python"
     subprocess.run([*uv, "venv", "--quiet", "--python", interpreter(), folder], check=True)
     subprocess.run([*uv, "pip", "install", "--quiet", "--python", python, "--resolution",
-                    ENDS[end], "-e", f"{ROOT}[test]"], check=True)  # fmt: skip
+                    ENDS[end], "-e", f"{ROOT}[all,test]"], check=True)  # fmt: skip
     return python
 
 

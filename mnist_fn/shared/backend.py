@@ -12,7 +12,7 @@ import numpy as np
 from mnist_fn.shared import faults
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset, Split
-from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.errors import InputError, MissingExtraError
 from mnist_fn.shared.evaluation import Evaluation, evaluate
 from mnist_fn.shared.state import ParamTree, StateTree
 
@@ -230,6 +230,8 @@ def _point(name: str) -> EntryPoint:
 def _import(point: EntryPoint) -> Any:
     try:
         return point.load()
+    except MissingExtraError as error:
+        raise MissingExtraError(f"--backend {point.name}: {error}") from error
     except (ImportError, AttributeError) as error:
         raise InputError(f"--backend {point.name}: can't be loaded ({error})") from error
 

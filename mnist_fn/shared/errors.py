@@ -8,6 +8,28 @@ class InputError(Exception):
         super().__init__(one_line(message))
 
 
+# A package that is not always there, and the extra of mnist-fn that brings it.
+EXTRAS = {
+    "torch": "torch",
+    "torchvision": "torch",
+    "onnx": "onnx",
+    "tensorboard": "tensorboard",
+    "ray": "ray",
+    "pandas": "notebook",
+}
+
+
+class MissingExtraError(InputError, ImportError):
+    """A package of an extra is not installed: an ImportError too, for who imports in Python."""
+
+
+def missing(who: str, package: str, why: ImportError) -> MissingExtraError:
+    """The error for one of EXTRAS that `who` needs and can't import; raise it."""
+    return MissingExtraError(
+        f"{who} needs {package} ({why}); pip install 'mnist-fn[{EXTRAS[package]}]'"
+    )
+
+
 def one_line(message: str) -> str:
     """The message on one line. What does not print is escaped: it may quote a hostile file,
     and an escape sequence would reach the terminal.

@@ -76,7 +76,7 @@ def load(
     Args:
         name: one of DATASETS, or what the names of its files begin with.
         data_dir: a folder with the four files; then they are looked for nowhere else.
-        download: fetch through torchvision what is not found.
+        download: fetch what is not found.
         asked: what is known of its classes and pictures beforehand.
 
     Raises:

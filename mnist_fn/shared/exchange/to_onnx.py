@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.errors import missing
 from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.storage import write_atomically
 
@@ -20,15 +20,13 @@ def write_onnx(run: Run, path: Path) -> None:
     Its metadata say the classes' names in the order of the logits, and how pixels are made.
 
     Raises:
-        InputError: the package onnx is not there, or the file can't be written.
+        InputError: the extra onnx is not there, or the file can't be written.
     """
     try:
         import onnx
         from onnx import helper, numpy_helper
     except ImportError as error:
-        raise InputError(
-            "--to onnx: needs the package onnx; pip install 'mnist-fn[onnx]'"
-        ) from error
+        raise missing("--to onnx", "onnx", error) from error
 
     layers = list(run.weights.items())
     kind = helper.np_dtype_to_tensor_dtype(np.dtype(run.config.dtype))

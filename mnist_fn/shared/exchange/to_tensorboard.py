@@ -3,7 +3,7 @@
 import io
 from pathlib import Path
 
-from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.errors import missing
 from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.storage import make_folder, write_atomically
 
@@ -17,16 +17,14 @@ def write_events(run: Run, folder: Path) -> Path:
     not kept: each event has that of the run's end.
 
     Raises:
-        InputError: the package tensorboard is not there, or the file can't be written.
+        InputError: the extra tensorboard is not there, or the file can't be written.
     """
     try:
         from tensorboard.compat.proto.event_pb2 import Event  # pyright: ignore
         from tensorboard.compat.proto.summary_pb2 import Summary  # pyright: ignore
         from tensorboard.summary.writer.record_writer import RecordWriter
     except ImportError as error:
-        raise InputError(
-            "--to tensorboard: needs the package tensorboard; pip install 'mnist-fn[tensorboard]'"
-        ) from error
+        raise missing("--to tensorboard", "tensorboard", error) from error
     if run.path is None:
         raise ValueError("a run in memory has no files")
     ended = (run.path / "metrics.csv").stat().st_mtime

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from mnist_fn.shared.data.datasets import Dataset
-from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.errors import InputError, missing
 from mnist_fn.shared.runs import nodes
 from mnist_fn.shared.runs.crew import Crew, WorkerLost
 from mnist_fn.shared.runs.mailbox import Task, Worker
@@ -185,9 +185,7 @@ def _running(staff: Staff, how: dict[str, Any]) -> Iterator[Any]:
         import ray  # pyright: ignore[reportMissingImports] - an extra
         import ray._private.worker  # pyright: ignore[reportMissingImports]
     except ImportError as error:
-        raise InputError(
-            f"{staff.option}: Ray is not here ({error}); pip install 'mnist-fn[ray]'"
-        ) from error
+        raise missing(staff.option, "ray", error) from error
     # What nodes report goes to stdout, whatever is asked of Ray's log: that is for the result.
     ray._private.worker.print_to_stdstream = lambda *_, **__: None
     try:

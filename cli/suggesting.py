@@ -1,0 +1,34 @@
+"""Did you mean: what stands near a word that was mistyped."""
+
+import re
+from typing import Any
+
+# "'shalow': must be one of linear, shallow, deep, or …"; of backends the installed ones are named
+_CHOICES = re.compile(r"'(?P<word>[^']*)'.*?(?:must be (?:one )?of|installed are) (?P<known>[^;]+)")
+
+
+def meant(message: str) -> str:
+    """An error's message, with the nearest of the choices that it names, if one is near."""
+    found = _CHOICES.search(message)
+    if found is None:
+        return message
+    known = [re.sub(r"\W*$", "", word) for word in re.split(r", (?:or )?", found["known"])]
+    near = nearest(found["word"], known)
+    return f"{message}; did you mean {near}?" if near else message
+
+
+def usage(error: Any) -> str:
+    """What click says of a command or an option that is not there, in our words."""
+    text = error.format_message().rstrip(".")
+    if near := getattr(error, "possibilities", None):
+        text = f"{error.message}; did you mean {' or '.join(sorted(near))}?"
+    text = text[:1].lower() + text[1:].replace(". Did you mean", "; did you mean")
+    return text if text.endswith("?") else f"{text}; try --help"
+
+
+def nearest(word: str, known: list[str]) -> str | None:
+    """The one of `known` that is most like the word, None if none is much like it."""
+    import difflib
+
+    lower = {one.lower(): one for one in known}
+    return next((lower[one] for one in difflib.get_close_matches(word.lower(), lower, 1)), None)
