@@ -3,13 +3,12 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help install demo test test-all test-cluster test-exhaustive test-lowest test-newest gpu-evidence lint types clean
+.PHONY: help install demo test test-all test-exhaustive test-lowest test-newest gpu-evidence lint types clean
 
 help:
 	@echo "make demo      install, train on MNIST (or the embedded digits) and show the result"
 	@echo "make test      install, then lint, types and tests"
-	@echo "make test-all  and the long tests"
-	@echo "make test-cluster  workers on a real Ray of two nodes, killed"
+	@echo "make test-all  and the long tests, and workers on a real Ray of two nodes, killed"
 	@echo "make test-exhaustive  every porting bug and every harmless rewrite on the whole ladder"
 	@echo "make test-lowest, make test-newest  the suite at both ends of what pyproject.toml allows"
 	@echo "make gpu-evidence  measure on a GPU what the pages leave open, in docs/evidence/gpu-*.json"
@@ -48,9 +47,7 @@ test: lint types
 
 test-all: $(VENV)/.tested-all test
 	$(BIN)/python -m pytest -n auto --dist loadfile -m long
-
-test-cluster: $(VENV)/.tested-all
-	$(BIN)/python -m pytest tests/runs/test_workers.py && $(BIN)/python -m pytest tests/runs/test_workers_kills.py
+	$(BIN)/python -m pytest -m cluster
 
 test-exhaustive: $(VENV)/.tested
 	$(BIN)/python -m pytest -n auto -m exhaustive

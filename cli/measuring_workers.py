@@ -11,12 +11,17 @@ from typing import Any
 
 import numpy as np
 
-from mnist_fn.shared.backend import names
+from mnist_fn.shared.bench.quiet import used_by_others
 from mnist_fn.shared.bench.timing import ratio, spread
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.errors import InputError
 
+SCHEMA = 1
 EPOCHS = 10
+# Seconds before each turn in which others are looked at: while it runs Ray's processes, which do
+# not stay our children, could not be told from them.
+PAUSE = 2.0
+BACKENDS = ("jax", "torch")
 
 
 def measure(
@@ -26,6 +31,8 @@ def measure(
 
     Each worker trains one run, all at the same time. A run's own seconds of training, as it records
     them, are what is counted, so the rate is the workers' times EPOCHS over their mean.
+
+    Between turns it is seen how many cores others use: `others`, the mean.
 
     Raises:
         InputError: a sweep fails.
@@ -37,19 +44,27 @@ def measure(
         f"1 process, {cores} threads": (1, ()),
     }
     found: dict[str, Any] = {}
-    for backend in names():
+    others: list[float] = []
+    for backend in BACKENDS:
         rates: dict[str, list[float]] = {way: [] for way in ways}
         for turn in range(rounds):
             say(f"{backend}: round {turn + 1} of {rounds}")
             for way in list(ways)[:: 1 if turn % 2 == 0 else -1]:
                 runs, options = ways[way]
+                others.append(used_by_others(PAUSE))
                 rates[way].append(_rate(config, backend, data_dir, runs, options))
         many, one, threads = ways
         found[backend] = {
             "epochs_per_second": {way: spread(values) for way, values in rates.items()},
             "ratios": {f"{many} / {other}": ratio(rates, many, other) for other in (one, threads)},
         }
-    return {"what": "workers", "config": config.to_dict(), "epochs": EPOCHS, "backends": found}
+    return {
+        "what": "workers",
+        "config": config.to_dict(),
+        "epochs": EPOCHS,
+        "backends": found,
+        "others": float(np.mean(others)),
+    }
 
 
 def lines(document: dict[str, Any]) -> Iterator[str]:

@@ -285,9 +285,10 @@ def _trained(
     staff: "Staff | None",
 ) -> list[Run]:
     where = {"device": device, "data_dir": data_dir, "memory": None}
-    runs, lost = train_all(configs, name, out, force=False, where=where, staff=staff)
-    if lost:
-        raise InputError(f"--backends {name}: {lost[0]}")
+    how: dict[str, Any] = {"force": False, "where": where, "staff": staff}
+    runs, unfinished = train_all(configs, name, out, **how, keep=lambda run: run)
+    if unfinished.all:
+        raise InputError(f"--backends {name}: {unfinished.all[0]}")
     for run in runs:
         if device != "auto" and (run.device == "cpu") != (device == "cpu"):
             raise InputError(f"{run.path}: was trained on {run.device}; choose another --out")

@@ -37,9 +37,9 @@ def crew_of(
     from mnist_fn.shared.runs import cluster
 
     with cluster.crew(staff, load(dataset, data_dir), device) as crew:
-        threads = f"{staff.threads} thread" + "s" * (staff.threads > 1)
         where = "this machine" if staff.address is None else f"the cluster {staff.address}"
-        console.print(f"{crew.size} workers of {threads} on {where}", soft_wrap=True)
+        staffed = f"{_count(crew.size, 'worker')} of {_count(staff.threads, 'thread')}"
+        console.print(f"{staffed} on {where}", soft_wrap=True)
         yield crew
 
 
@@ -97,32 +97,56 @@ class WorkersView(SweepView):
             self._bar.update(self._task, description=self._counts(len(busy)))
         elif now >= self._line_due:
             self._line_due = now + LINE_SECONDS
-            shown = "; ".join(f"{p.what} {p.epoch}/{p.epochs} at {p.where}" for p in busy[:4])
+            shown = "; ".join(f"{p.what} {_epochs(p)} at {_worker(p)}" for p in busy[:4])
             more = f"; and {len(busy) - 4} more" if len(busy) > 4 else ""
             console.print(f"{self._counts(len(busy))}{self._left()}: {shown}{more}", soft_wrap=True)
 
     def _counts(self, busy: int) -> str:
-        return (
-            f"{self._finished}/{self._total} runs, {busy} workers busy, {self._rate():.3g} epochs/s"
-        )
+        rate = self._rate()
+        shown = f"{rate:.3g}" if rate < 1000 else f"{rate:,.0f}"  # never 1e+03
+        at_work = f"{_count(busy, 'worker')} busy, {shown} epochs/s"
+        return f"{self._finished}/{self._total} runs, {at_work}"
 
     def _left(self) -> str:
-        task = self._bar.tasks[0]
         rate = self._rate()
-        return f", {(self._epochs - task.completed) / rate / 60:.0f} min left" if rate else ""
+        if not rate:
+            return ""
+        minutes = (self._epochs - self._bar.tasks[0].completed) / rate / 60
+        if minutes >= 120:
+            return f", {minutes / 60:.1f} h left"
+        return f", {minutes:.0f} min left" if minutes >= 1 else ", under 1 min left"
 
     def _rate(self) -> float:
         (begun, before), (now, trained) = self._since[0], self._since[-1]
         return (trained - before) / (now - begun) if now > begun else 0.0
 
 
+def _count(number: int, name: str) -> str:
+    return f"{number} {name}" + "s" * (number != 1)
+
+
+def _worker(place: Place) -> str:
+    """Host and process, a long host by its beginning."""
+    host, _, process = place.where.rpartition("/")
+    return f"{host.partition('.')[0][:20]}/{process}"
+
+
+def _epochs(place: Place) -> str:
+    return f"{place.epoch}/{place.epochs}"
+
+
 def _table(busy: list[Place]) -> Table:
-    table = Table(box=None, pad_edge=False)
-    for name in ("worker", "run", "epoch"):
-        table.add_column(name, no_wrap=True, justify="right" if name == "epoch" else "left")
+    """A line for each worker; of a long run's name the end, which tells it apart."""
     rows = max(1, console.height - 6)
-    for place in busy[:rows]:
-        table.add_row(place.where, place.what, f"{place.epoch}/{place.epochs}")
+    shown = busy[:rows]
+    table = Table(box=None, pad_edge=False)
+    for name in ("worker", "epoch", "run"):
+        table.add_column(name, no_wrap=True, justify="right" if name == "epoch" else "left")
+    taken = sum(max((len(of(p)) for p in shown), default=0) for of in (_worker, _epochs))
+    room = max(10, console.width - taken - 4)  # two columns' gaps of two
+    for place in shown:
+        what = place.what if len(place.what) <= room else "…" + place.what[1 - room :]
+        table.add_row(_worker(place), _epochs(place), what)
     if len(busy) > rows:
         table.add_row(f"and {len(busy) - rows} more", "", "")
     return table

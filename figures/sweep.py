@@ -1,6 +1,6 @@
 """A sweep: a measure over λ, mean and sd over seeds, a line for each model and learning rate."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +9,12 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 
 from figures import style
 from figures.build import save as save_figure
-from mnist_fn.shared.runs.comparison import Cell, cells
+from mnist_fn.shared.runs.comparison import Cell, cells, ended
 from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.wording import scientific
 
 
-def plot(records: Sequence[Run], ax: Any = None, measure: str = "test_accuracy") -> Any:
+def plot(records: Iterable[Run], ax: Any = None, measure: str = "test_accuracy") -> Any:
     """Draw finished runs, as `load_run` reads them.
 
     Args:
@@ -25,9 +25,13 @@ def plot(records: Sequence[Run], ax: Any = None, measure: str = "test_accuracy")
     Returns:
         The axes.
     """
+    return draw(cells(map(ended, records)), ax, measure)
+
+
+def draw(found: Sequence[Cell], ax: Any = None, measure: str = "test_accuracy") -> Any:
+    """As `plot`, of what `comparison.cells` made of the runs."""
     if ax is None:
         ax = style.new_axes(3.4, width=5)
-    found = cells(records)
     # a λ of 0 has its place left of the others on a logarithmic axis
     positive = sorted({cell.config.l2 for cell in found if cell.config.l2 > 0})
     threshold = positive[0] if positive else 1.0
@@ -51,14 +55,14 @@ def plot(records: Sequence[Run], ax: Any = None, measure: str = "test_accuracy")
     return ax
 
 
-def save(records: Sequence[Run], path: Path) -> Path:
+def save(found: Sequence[Cell], path: Path) -> Path:
     """Draw to a file whose ending says the format.
 
     Raises:
         InputError: the file can't be written.
     """
     with style.themed():
-        return save_figure(plot(records).figure, path)
+        return save_figure(draw(found).figure, path)
 
 
 def _series(found: Sequence[Cell]) -> dict[str, list[Cell]]:

@@ -2,14 +2,13 @@
 
 import os
 import tempfile
-import time
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from cli import options
-from mnist_fn.shared.bench.quiet import WINDOW, Others, limit, refuse_if_busy
+from mnist_fn.shared.bench.quiet import WINDOW, Others, limit, refuse_if_busy, used_by_others
 from mnist_fn.shared.errors import InputError
 
 
@@ -84,38 +83,37 @@ def command(
 
 
 def _wait_and_see(out: Path) -> None:
-    others = Others()
-    time.sleep(WINDOW)
-    refuse_if_busy(out, others.cores(), f"for {WINDOW:g} s before it began")
+    refuse_if_busy(out, used_by_others(WINDOW), f"for {WINDOW:g} s before it began")
 
 
 def _workers(config: Any, data_dir: Path | None, rounds: int, out: Path | None, json: bool) -> None:
-    import os
-
     from cli import measuring_workers
     from cli.console import console
     from cli.output import print_json
     from mnist_fn.shared.runs.records import machine, versions
     from mnist_fn.shared.storage import write_sealed
 
-    load_before = list(os.getloadavg())
+    if out is not None:
+        _wait_and_see(out)
     found = measuring_workers.measure(
         config, data_dir, rounds, lambda line: console.print(line, style="dim")
     )
+    cores = found.pop("others")
     document = {
+        "schema": measuring_workers.SCHEMA,
         **found,
         "command": options.command_line(),
         "machine": machine(),
         "versions": versions(),
-        "load_average": {"before": load_before, "after": list(os.getloadavg())},
+        "others": {"cores": cores, "of": os.cpu_count(), "limit": limit()},
     }
-    if out is not None:
-        write_sealed(out, document)
+    for line in measuring_workers.lines(document):
+        console.print(line, soft_wrap=True, markup=False) if json else print(line)
     if json:
         print_json(document)
-        return
-    for line in measuring_workers.lines(document):
-        print(line)
+    if out is not None:  # last: what was measured is shown in any case
+        refuse_if_busy(out, cores, "between the contenders' turns")
+        write_sealed(out, document)
 
 
 def _measure(

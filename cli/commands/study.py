@@ -1,6 +1,7 @@
 """`mnist-fn study`."""
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,6 +13,7 @@ from mnist_fn.shared.errors import InputError, Interrupted
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from cli.training import Unfinished
     from mnist_fn.shared.config import Config
     from mnist_fn.shared.runs.cluster import Staff
     from mnist_fn.shared.runs.library import Records
@@ -82,7 +84,7 @@ def command(
     names = BACKENDS if backend == "both" else (backend,)
     where = {"device": device, "data_dir": data_dir}
     staff = options.staff(workers, threads, cluster)
-    records, diverged = _train(needs, names, out, where, staff)
+    records, unfinished = _train(needs, names, out, where, staff)
     found = study_report.document(
         {experiment.name: experiment for experiment in chosen},
         records,
@@ -90,7 +92,7 @@ def command(
         command=options.command_line(),
         machine=machine(),
         versions=versions(),
-        diverged=diverged,
+        **asdict(unfinished),
     )
     write_sealed(out / "study.json", found)
     write_atomically(out / "study.md", study_tables.page(found).encode())
@@ -130,10 +132,11 @@ def _train(
     out: Path,
     where: dict[str, Any],
     staff: "Staff | None",
-) -> "tuple[dict[str, Records], list[str]]":
-    """Records of each backend, and what was said of runs that diverged."""
+) -> "tuple[dict[str, Records], Unfinished]":
+    """Records of each backend, and what is said of runs that did not come to their end."""
     from cli.console import console
     from cli.stopping import stoppable
+    from cli.training import Unfinished
     from cli.workers import crew_of, view_of
     from mnist_fn.shared.backend import check, find
     from mnist_fn.shared.runs import chains
@@ -142,7 +145,7 @@ def _train(
     for name in backends:
         check(name) if staff else find(name)
     todo = {name: chains.targets(needs, out, name) for name in backends}
-    records, diverged = {name: Records() for name in backends}, []
+    records, unfinished = {name: Records() for name in backends}, Unfinished()
     with stoppable() as stop:
         try:
             expected = [chains.epochs_left(own, out, name) for name, own in todo.items()]
@@ -155,14 +158,14 @@ def _train(
                 for name, configs in todo.items():
                     for _, run in chains.train(configs, name, out, **how):
                         if isinstance(run, InputError):
-                            diverged.append(str(run))
+                            unfinished.add(run)
                             continue
                         records[name].add(run)
                         view.done(run) if run.trained else view.stood(run)
         except Interrupted as reason:
             console.print(f"{reason}; the same command goes on from there", soft_wrap=True)
             raise typer.Exit(stop.exit_code) from None
-    return records, diverged
+    return records, unfinished
 
 
 def _show(found: Mapping[str, Any], out: Path, to: "Console") -> None:
@@ -181,7 +184,7 @@ def _show(found: Mapping[str, Any], out: Path, to: "Console") -> None:
     for name in found["backends"]:
         if found["numbers"]:
             to.print(f"{name}: {study_report.outcome(found, name)}", soft_wrap=True)
-    for line in found["diverged"]:
+    for line in [*found["diverged"], *found["given_up"]]:
         to.print(f"not finished: {line}", soft_wrap=True)
     if found["warning"]:
         to.print(found["warning"], style="bold red", soft_wrap=True)

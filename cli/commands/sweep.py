@@ -1,6 +1,7 @@
 """`mnist-fn sweep`."""
 
 import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from mnist_fn.shared.runs.comparison import Best, Cell
-    from mnist_fn.shared.runs.run import Run
 
 
 def _option(text: str, **more: Any) -> Any:
@@ -73,7 +73,7 @@ def command(
     from cli.console import answer
     from cli.output import print_json
     from cli.training import train_all
-    from mnist_fn.shared.runs.comparison import best, cells, check_measure
+    from mnist_fn.shared.runs.comparison import best, cells, check_measure, ended
     from mnist_fn.shared.runs.sweep import grid
 
     base = options.make_config(
@@ -101,16 +101,16 @@ def command(
     backend = backend or "jax"
     where = {"device": device, "data_dir": data_dir, "memory": options.size_in_bytes(max_memory)}
     staff = options.staff(workers, threads, cluster)
-    runs, lost = train_all(configs, backend, out, force, where, staff)
+    runs, unfinished = train_all(configs, backend, out, force, where, staff, keep=ended)
     found = cells(runs)
     chosen = best(found, measure)
-    _show(found, chosen, lost, answer(json))
-    drawn = _draw(runs, figure or out / "sweep.png")
+    _show(found, chosen, unfinished.all, answer(json))
+    drawn = _draw(found, figure or out / "sweep.png")
     if json:
         print_json(
             {
                 "runs": [str(run.path) for run in runs],
-                "diverged": lost,
+                **asdict(unfinished),
                 "backend": backend,
                 "epochs": base.epochs,
                 "by": measure,
@@ -194,7 +194,7 @@ def _number(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 
-def _draw(runs: "list[Run]", path: Path) -> Path:
+def _draw(found: "list[Cell]", path: Path) -> Path:
     from figures import sweep
 
-    return sweep.save(runs, path)
+    return sweep.save(found, path)

@@ -26,6 +26,7 @@ from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import load, scale_pixels
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.evaluation import evaluate, forward
+from mnist_fn.shared.runs.comparison import cells, ended
 from mnist_fn.shared.streams import initial_state
 from mnist_fn.shared.study.experiments import Lengths, experiments
 from tests.support.synthetic import run, study_runs, with_classes
@@ -262,7 +263,8 @@ def test_a_missing_record_is_said(tmp_path):
 def test_a_figure_that_cant_be_written_is_one_line(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="can't be made"):
-        sweep.save(study_runs((0,), SHORT, only=["l2"]), tmp_path / "file" / "sweep.png")
+        found = cells(map(ended, study_runs((0,), SHORT, only=["l2"])))
+        sweep.save(found, tmp_path / "file" / "sweep.png")
 
 
 if __name__ == "__main__":

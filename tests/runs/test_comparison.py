@@ -6,7 +6,8 @@ from scipy import stats
 
 from figures import sweep as figure
 from mnist_fn.shared.config import Config
-from mnist_fn.shared.runs.comparison import best, cells
+from mnist_fn.shared.runs import comparison
+from mnist_fn.shared.runs.comparison import best
 from mnist_fn.shared.runs.run import Run
 
 
@@ -24,6 +25,10 @@ def runs(accuracies, **changes):
         )
         for seed, accuracy in enumerate(accuracies)
     ]
+
+
+def cells(found):
+    return comparison.cells(map(comparison.ended, found))
 
 
 NEAR = [0.97, 0.98, 0.96, 0.97]

@@ -16,6 +16,7 @@ import pytest
 
 from tests.support.killing import environment
 
+TOKEN = secrets.token_hex(32)  # of every cluster here: Ray reads it once for a process
 HASTY = Path(__file__).parent / "hasty"
 REQUIRED = os.environ.get("MNIST_FN_REQUIRE_RAY") == "1"
 # A death is noticed within two seconds, as docs/cluster.md has it.
@@ -44,7 +45,7 @@ def ray_or_skip() -> Any:
 def cluster_of(*cpus: int) -> Iterator[Any]:
     """A `ray.cluster_utils.Cluster`, the first node its head; only who knows its token is heard."""
     ray = ray_or_skip()
-    known = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": secrets.token_hex(32),
+    known = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN,
              "RAY_USAGE_STATS_ENABLED": "0",
              "PYTHONPATH": os.pathsep.join([str(HASTY), environment()["PYTHONPATH"]])}  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:

@@ -26,6 +26,13 @@ class Others:
         return max(0.0, used / (time.monotonic() - self._started))
 
 
+def used_by_others(seconds: float) -> float:
+    """Cores that others use while we wait so long."""
+    others = Others()
+    time.sleep(seconds)
+    return others.cores()
+
+
 def limit() -> float:
     """Cores that others may use where times are taken to be kept."""
     return LIMIT * (os.cpu_count() or 1)

@@ -9,6 +9,7 @@ import os
 import secrets
 import shutil
 import signal
+import socket
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -24,11 +25,14 @@ from mnist_fn.shared.runs.crew import Crew, WorkerLost
 from mnist_fn.shared.runs.mailbox import Task, Worker
 
 ANSWER_WITHIN = 120  # seconds for a node to say what it has: a first start may be slow
+KNOCK_SECONDS = 5.0  # for an address to answer at all; Ray itself would try for minutes
 OBJECTS_BYTES = 400 * 2**20  # shared memory of our own Ray: the data, and states on their way
 # Ray's sockets lie in its folder, and a socket's path has to be short: not TMPDIR.
 FOLDERS, PREFIX = Path("/tmp"), "mnist-fn-ray"  # noqa: S108
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is told to anybody
+    "RAY_BACKEND_LOG_LEVEL": "fatal",  # on stderr
+    "RAY_gcs_server_port_wait_time_s": "1",  # one try, not 20, at what answers and is no Ray
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
 # Read before a library is imported: JAX's, then those of the products in PyTorch and NumPy.
@@ -73,7 +77,7 @@ def crew(staff: Staff, dataset: Dataset, device: str = "auto") -> Iterator[Crew]
             raise InputError(f"{staff.option}: no node has {needs} for a worker; add one")
         data = ray.put(dataset)
         _check(ray, staff.option, there, data, dataset)
-        hands = _Hands(ray, data, device, staff.threads)
+        hands = _Hands(ray, staff, data, device, _expected(dataset))
         yield Crew(hands, dataset, staff.workers or sum(room.values()))
 
 
@@ -84,14 +88,24 @@ def _room(node: dict[str, Any], device: str, threads: int) -> int:
     return min(room, int(has.get("GPU", 0))) if device == "gpu" else room
 
 
+def _expected(dataset: Dataset) -> dict[str, str]:
+    """What every worker has to have."""
+    return {**nodes.facts(), "data": nodes.content_digest(dataset)}
+
+
+@dataclass(frozen=True)
+class _Introduction:
+    where: str  # host and process
+    differing: str  # from what is expected: its node may have come after the others were checked
+
+
 class _Station(Worker):
     """A worker as Ray starts it."""
 
-    def where(self) -> str:
-        """Host and process."""
-        import socket
-
-        return f"{socket.gethostname()}/{os.getpid()}"
+    def introduce(self, expected: dict[str, str]) -> _Introduction:
+        """Say where it is, and in what it differs."""
+        differing = nodes.differences(expected, _expected(self._desk.whole))
+        return _Introduction(f"{socket.gethostname()}/{os.getpid()}", differing)
 
 
 @dataclass
@@ -99,22 +113,23 @@ class _Hands:
     """See `crew.Hands`."""
 
     ray: Any
+    staff: Staff
     data: Any  # the dataset in Ray's store
     device: str
-    threads: int
+    expected: dict[str, str]
 
     def hire(self) -> tuple[Any, Any]:
-        variables: dict[str, str] = dict.fromkeys(THREADS, str(self.threads))
+        variables: dict[str, str] = dict.fromkeys(THREADS, str(self.staff.threads))
         if self.device == "cpu":
             variables["JAX_PLATFORMS"] = "cpu"
         options = {
-            "num_cpus": self.threads,
+            "num_cpus": self.staff.threads,
             "num_gpus": int(self.device == "gpu"),
             "max_restarts": 0,  # what it did is at the driver: another goes on from there
             "runtime_env": {"env_vars": variables},
         }
         worker = self.ray.remote(_Station).options(**options).remote(self.data)
-        return worker, worker.where.remote()
+        return worker, worker.introduce.remote(self.expected)
 
     def ask(self, worker: Any, task: Task | None, stop: bool) -> Any:
         return worker.turn.remote(task, stop)
@@ -129,11 +144,19 @@ class _Hands:
 
     def answer(self, call: Any) -> Any:
         try:
-            return self.ray.get(call)
+            found = self.ray.get(call)
         except self.ray.exceptions.RayTaskError as error:  # of our own code
             raise RuntimeError(str(error)) from error
         except self.ray.exceptions.RayError as error:
             raise WorkerLost(_reason(str(error))) from error
+        if not isinstance(found, _Introduction):
+            return found
+        if found.differing:
+            raise InputError(
+                f"{self.staff.option}: {found.where} differs: {found.differing}; install the same "
+                "there as here, or take its node away; what is done stays"
+            )
+        return found.where
 
     def dismiss(self, worker: Any) -> None:
         self.ray.kill(worker)
@@ -191,6 +214,8 @@ def _running(staff: Staff, how: dict[str, Any]) -> Iterator[Any]:
     try:
         with _handlers_kept():
             try:
+                if staff.address is not None:
+                    _knock(staff.address)
                 ray.init(log_to_driver=False, logging_level=logging.CRITICAL, **how)
             except (RuntimeError, ValueError, OSError) as error:  # ConnectionError is the last
                 raise InputError(
@@ -199,6 +224,15 @@ def _running(staff: Staff, how: dict[str, Any]) -> Iterator[Any]:
         yield ray
     finally:
         ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Raise OSError if nothing listens there."""
+    from ray._private import services  # pyright: ignore[reportMissingImports]
+
+    host, _, port = services.canonicalize_bootstrap_address_or_die(address).rpartition(":")
+    with socket.create_connection((host, int(port)), timeout=KNOCK_SECONDS):
+        pass
 
 
 @cache

@@ -4,8 +4,9 @@ SciPy is imported where it is used: reading a sweep's runs needs none of it.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,21 @@ from mnist_fn.shared.runs.run import Run
 
 MEASURES = ("test_accuracy", "test_loss", "validation_accuracy", "validation_loss")
 CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Ended:
+    """What is compared of a finished run: thousands of these stay in memory, not of their runs."""
+
+    config: Config
+    path: Path | None
+    values: dict[str, float]  # measure -> after the last epoch
+
+
+def ended(run: Run) -> Ended:
+    """The figures of a run that are compared."""
+    last = run.rows[-1]
+    return Ended(run.config, run.path, {name: last[name] for name in MEASURES if name in last})
 
 
 @dataclass(frozen=True)
@@ -62,16 +78,16 @@ class Best:
     l2_interval: tuple[float, float] | None  # smallest and largest λ not told apart from it
 
 
-def cells(runs: Sequence[Run]) -> list[Cell]:
-    """Finished runs by combination, in the order of their first; equal but for the seed."""
-    by_combination: dict[Config, list[Run]] = {}
+def cells(runs: Iterable[Ended]) -> list[Cell]:
+    """Runs by combination, in the order of their first; equal but for the seed."""
+    by_combination: dict[Config, list[Ended]] = {}
     for run in runs:
         by_combination.setdefault(run.config.replace(seed=0), []).append(run)
     found = []
     for together in by_combination.values():
         ordered = sorted(together, key=lambda run: run.config.seed)
-        measures = [name for name in MEASURES if name in ordered[0].rows[-1]]
-        values = {name: np.array([run.rows[-1][name] for run in ordered]) for name in measures}
+        measures = ordered[0].values
+        values = {name: np.array([run.values[name] for run in ordered]) for name in measures}
         seeds = tuple(run.config.seed for run in ordered)
         found.append(Cell(ordered[0].config, seeds, values))
     return found

@@ -4,6 +4,8 @@ A worker that is lost loses what it had not sent; its work goes to another from 
 knows how workers are reached: `cluster` does.
 """
 
+import math
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -15,10 +17,16 @@ from mnist_fn.shared.runs.mailbox import Answer, Task
 from mnist_fn.shared.runs.run import Place, Watch
 
 LOSSES = 3  # of its worker, and a run is given up: it may be what kills them
+LONELY_SECONDS = 30.0  # without any worker, before it is said
+SILENT_SECONDS = 120.0  # a worker answers twice a second, but an import may keep it from that
 
 
 class WorkerLost(Exception):  # noqa: N818 - it is dealt with, no error
     """A worker or its node is gone; says why in a few words."""
+
+
+class GivenUp(InputError):  # noqa: N818 - as WorkerLost
+    """A run's workers were lost LOSSES times: the run is left where it is."""
 
 
 class Hands(Protocol):
@@ -75,10 +83,17 @@ class Work(Protocol):
 class _Seat:
     worker: Any
     call: Any  # not answered yet; None: it waits for work
+    asked: float = field(default_factory=time.monotonic)
     where: str = ""  # "": it is on its way
     work: Work | None = None
     task: Task | None = None
     rested: bool = False  # had nothing to do: it may have been lost since, and not by its work
+
+    @property
+    def silent(self) -> bool:
+        """Whether it does not answer any more, though its connection stands."""
+        asked = self.call is not None and bool(self.where)
+        return asked and time.monotonic() - self.asked > SILENT_SECONDS
 
 
 @dataclass
@@ -109,6 +124,7 @@ class Crew:
             InputError: a worker refuses its task, or none can be had.
         """
         todo, left = deque(works), len(works)
+        lonely_at = time.monotonic() + LONELY_SECONDS
         try:
             while left:
                 stop = watch.should_stop()
@@ -116,12 +132,18 @@ class Crew:
                     raise Interrupted(f"stopped with {left} of {len(works)} runs to be finished")
                 if not stop:
                     self._hand_out(todo)
-                for seat in self._answered(stop):
+                for seat, there in self._answered(stop):
                     work = seat.work
-                    ended = self._listen(seat, todo, watch)
+                    ended = self._listen(seat, there, todo, watch)
                     if work is not None and ended is not None:
                         left -= 1
                         yield from ended
+                if time.monotonic() > lonely_at and not any(seat.where for seat in self._seats):
+                    lonely_at = math.inf
+                    watch.on_notice(
+                        f"no worker has come for {LONELY_SECONDS:.0f} s: where they are asked for "
+                        "there is no room; they are waited for"
+                    )
                 watch.on_places([_place(seat) for seat in self._seats if seat.where])
         finally:
             self._break_off()
@@ -135,19 +157,26 @@ class Crew:
                 work = todo.popleft()
                 seat.task, seat.work = work.begin(), work
 
-    def _answered(self, stop: bool) -> list[_Seat]:
+    def _answered(self, stop: bool) -> list[tuple[_Seat, bool]]:
+        """Those that have answered, and with False those that should have long ago."""
         for seat in self._seats:
             seat.rested = seat.rested or (bool(seat.where) and seat.work is None)
             if seat.work is not None and seat.call is None:
                 seat.call, seat.task = self.hands.ask(seat.worker, seat.task, stop), None
+                seat.asked = time.monotonic()
         calls = {id(seat.call): seat for seat in self._seats if seat.call is not None}
         there = self.hands.answered([seat.call for seat in calls.values()], 0.5)
-        return [calls[id(call)] for call in there]
+        answered = [(calls.pop(id(call)), True) for call in there]
+        return answered + [(seat, False) for seat in calls.values() if seat.silent]
 
-    def _listen(self, seat: _Seat, todo: deque[Work], watch: Watch) -> list[Any] | None:
+    def _listen(
+        self, seat: _Seat, there: bool, todo: deque[Work], watch: Watch
+    ) -> list[Any] | None:
         """Act on an answer; the results of work that has ended, else None."""
         call, seat.call = seat.call, None
         try:
+            if not there:
+                raise WorkerLost(f"it has not answered for {SILENT_SECONDS:.0f} s")
             answer = self.hands.answer(call)
         except WorkerLost as lost:
             return self._lose(seat, str(lost), todo, watch)

@@ -34,7 +34,7 @@ class Letter:
     """What one run, by its place in the task, has to say; the driver acts on them in order."""
 
     run: int
-    kind: str  # clear, header, progress, evaluation, failed; result of a task that is no run
+    kind: str  # clear, header, notice, progress, evaluation, failed; result of what is no run
     content: Any = None
 
 
@@ -176,6 +176,9 @@ class Training:
             for run, (path, opened) in batch
         ]
         members = [run.begin(dataset, group, compiled) for run in mailed]
+        for (run, _), member in zip(batch, members, strict=True):
+            if member.notice:
+                mailbox.put(Letter(run, "notice", member.notice))
         starts = [run.start(dataset) for run in mailed]
         watch = Watch(should_stop=lambda: mailbox.stop)
         ended = Job(group, dataset, members, watch, started).run(starts)

@@ -8,6 +8,7 @@ from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.evaluation import Evaluation
+from mnist_fn.shared.runs.crew import GivenUp
 from mnist_fn.shared.runs.header import Header
 from mnist_fn.shared.runs.mailbox import Answer, Letter, Training
 from mnist_fn.shared.runs.metrics import Row
@@ -108,7 +109,11 @@ class Received:
             for row in rows:
                 self._watch.on_epoch(row)
         for letter in answer.letters:
-            self._there[letter.run].act(letter)
+            run = self._there[letter.run]
+            if letter.kind == "notice":
+                self._watch.on_notice(f"{run.directory.path}: {letter.content}")
+            else:
+                run.act(letter)
         for run in self._there:
             if run.failed:
                 self._ended[run.config] = InputError(run.failed)
@@ -124,7 +129,7 @@ class Received:
         if not given_up:
             return f"{reason}: another goes on with {names}", epochs
         for run in going:
-            self._ended[run.config] = InputError(
+            self._ended[run.config] = GivenUp(
                 f"{run.directory.path}: its worker was lost again and again, the last: {reason}; "
                 f"the same command goes on after epoch {run.saved}"
             )
