@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 from dataclasses import replace
 from pathlib import Path
 
@@ -26,6 +27,25 @@ def cluster():
     """The head takes no worker: each test adds its node."""
     with clusters.cluster_of(0) as made:
         yield made
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory):
+    """The processes of a command's own Ray, once the command was killed."""
+    clusters.ray_or_skip()
+    folder = tmp_path_factory.mktemp("killed")
+    out = ("--epochs", "200000", "--workers", "1", "--out", str(folder / "r"))
+    driver = clusters.begin(folder / "log", *SWEEP, *out)
+    clusters.until(lambda: list((folder / "r").glob("*/run.json")), 120)
+    started = clusters.descendants(driver.pid)
+    clusters.kill(driver.pid)
+    driver.communicate()
+    return started
+
+
+def test_the_workers_of_a_killed_command_die_at_once(killed):
+    assert any("_Station" in said for said in killed.values())
+    clusters.until(lambda: not clusters.alive(killed, "_Station"), 30)
 
 
 def pretended(folder: Path, code: str) -> dict[str, str]:
@@ -151,19 +171,24 @@ def rows_saved(out: Path, at_least: int) -> bool:
     return all(len(d.read_progress(d.read_header())[1]) >= at_least for d in directories)
 
 
-def test_our_ray_dies_with_a_killed_command(tmp_path):
+def test_nodes_of_ray_start_train_a_sweep(tmp_path):
+    """The commands of docs/cluster.md, two nodes on this machine."""
     clusters.ray_or_skip()
-    out = tmp_path / "r"
-    driver = clusters.begin(
-        tmp_path / "log", *SWEEP, "--epochs", "200000", "--workers", "1", "--out", str(out)
-    )
-    clusters.until(lambda: list(out.glob("*/run.json")), 120)
-    started = clusters.descendants(driver.pid)
-    clusters.kill(driver.pid)
-    driver.communicate()
-    # the workers at once; two agents of Ray's look for their parent no more than now and then
-    clusters.until(lambda: not clusters.alive(started, "_Station"), 30)
-    clusters.until(lambda: not clusters.alive(started, ""), 180)
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    address, log = f"127.0.0.1:{port}", tmp_path / "log"
+    head = ("--head", f"--port={port}", f"--system-config={json.dumps(clusters.HEALTH)}")
+    with (
+        clusters.ray_start(tmp_path / "head", *head, "--include-dashboard=false"),
+        clusters.ray_start(tmp_path / "second", f"--address={address}"),
+    ):
+        token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": clusters.TOKEN}
+        out = ("--epochs", "2", "--json", "--out", str(tmp_path / "r"))
+        command = clusters.begin(log, *SWEEP, *out, "--cluster", address, **token)
+        written, _ = command.communicate(timeout=100)
+    assert command.returncode == 0, log.read_text()
+    assert len(json.loads(written)["runs"]) == 2
+    assert f"2 workers of 1 thread on the cluster {address}" in log.read_text()
 
 
 def numbers(out: Path):
@@ -194,3 +219,8 @@ def test_differences_are_said_once_and_damage_changes_the_digest(digits):
     )
     damaged = replace(digits, train=replace(digits.train, labels=digits.train.labels ^ 1))
     assert nodes.content_digest(damaged) != nodes.content_digest(digits)
+
+
+def test_nothing_is_left_of_a_killed_command(killed):
+    """Last: two agents of Ray's look for their parent no more than now and then."""
+    clusters.until(lambda: not clusters.alive(killed, ""), 180)

@@ -63,6 +63,25 @@ def cluster_of(*cpus: int) -> Iterator[Any]:
             cluster.shutdown()
 
 
+@contextlib.contextmanager
+def ray_start(log: Path, *arguments: str) -> Iterator[None]:
+    """A node that `ray start` starts, with one CPU and the token of the clusters here."""
+    how = ("start", "--block", "--num-cpus=1", "--object-store-memory=100000000", *arguments)
+    known = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN, "RAY_USAGE_STATS_ENABLED": "0"}
+    with log.open("wb") as said:
+        node = subprocess.Popen(
+            [sys.executable, "-m", "ray.scripts.scripts", *how], stdout=said,
+            stderr=subprocess.STDOUT, env=environment(**known), start_new_session=True,
+        )  # fmt: skip
+    try:
+        until(lambda: "Ray runtime started" in log.read_text() or node.poll() is not None)
+        assert node.poll() is None, log.read_text()
+        yield
+    finally:
+        node.terminate()  # it ends what it started
+        node.wait(30)
+
+
 def _status(pid: int, name: str) -> str:
     with contextlib.suppress(OSError):
         for line in Path(f"/proc/{pid}/status").read_text().splitlines():
