@@ -14,8 +14,9 @@ from mnist_fn.shared import backend as backends
 from mnist_fn.shared.data.datasets import Dataset
 from mnist_fn.shared.runs import crew as driver
 from mnist_fn.shared.runs.crew import Crew
+from mnist_fn.shared.runs.folders import slug
 from mnist_fn.shared.runs.mailbox import Task, Worker
-from mnist_fn.shared.runs.records import RunDirectory, slug
+from mnist_fn.shared.runs.records import RunDirectory
 from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.runs.sweep import sweep
 from tests.support.tiny_backend import TINY, Tiny
