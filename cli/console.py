@@ -83,7 +83,8 @@ class TrainingView(_BarView):
         console.print(
             f"{config.model} on {dataset.name}: {len(dataset.train):,} train, "
             f"{len(dataset.test):,} test; {config.epochs} epochs on {device}"
-            + (f", going on after epoch {done}" if done else "")
+            + (f", going on after epoch {done}" if done else ""),
+            soft_wrap=True,
         )
         self._task = self._bar.add_task("compiling", total=config.epochs, completed=done)
 

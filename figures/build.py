@@ -18,7 +18,7 @@ from mnist_fn.shared.parity.levels import SCHEMA
 from mnist_fn.shared.runs.library import Records, headers, serves
 from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.runs.trainer import load_run
-from mnist_fn.shared.storage import make_folder, read_sealed, write_atomically
+from mnist_fn.shared.storage import made_folder, read_sealed, write_atomically
 from mnist_fn.shared.study.experiments import Experiment
 
 FORMATS = ("png", "svg", "pdf")
@@ -156,8 +156,8 @@ def save(figure: Any, path: Path, about: Mapping[str, str] | None = None) -> Pat
     written = data.getvalue()
     if kind == "svg":
         written = compact(written.decode()).encode()
-    make_folder(path.parent)
-    write_atomically(path, written)
+    with made_folder(path.parent):
+        write_atomically(path, written)
     return path
 
 

@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from figures import style
-from mnist_fn.shared.data.form import MNIST
 from mnist_fn.shared.evaluation import row_normalized
 from mnist_fn.shared.runs.run import Run
 
@@ -40,7 +39,7 @@ def plot(records: Sequence[Run], ax: Any = None) -> Any:
         # ".013"; a cell that would round to nothing gets a dot
         text = f"{share:.3f}".lstrip("0") if share >= 0.0005 else "–" if absent[true] else "·"
         ax.text(predicted, true, text, ha="center", va="center", color=colour, fontsize=9)
-    what = "digit" if names == MNIST.names else "class"
+    what = records[0].form.kind
     ax.set(xticks=range(classes), yticks=range(classes), xlabel="predicted", ylabel=f"true {what}")
     long = max(map(len, names)) > 3
     ax.set_xticklabels(names, rotation=90 if long else 0)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.exchange.source import Source
 from mnist_fn.shared.state import ParamTree
 from mnist_fn.shared.storage import read_bounded, write_atomically
 from mnist_fn.shared.streams import MAX_PARAMETERS
@@ -23,8 +24,8 @@ DEEPEST = 4  # a state dict lies no deeper in a checkpoint
 OPTIMIZER = ("optim", "sched", "scaler")  # what a part of a checkpoint is called that is no model
 
 
-def read_pt(path: Path) -> tuple[dict[str, np.ndarray], str]:
-    """The model's tensors by name in a `.pt` or `.pth` file, and the file's SHA-256.
+def read_pt(path: Path) -> Source:
+    """The model's tensors by name in a `.pt` or `.pth` file, narrow ones as float32.
 
     They may lie in a checkpoint's `model`, `state_dict` or whatever it is called, beside an
     optimizer's and plain numbers.
@@ -52,7 +53,9 @@ def read_pt(path: Path) -> tuple[dict[str, np.ndarray], str]:
         )
     ((_, state),) = found.items()
     arrays = {name: _array(path, name, tensor) for name, tensor in state.items()}
-    return arrays, hashlib.sha256(data).hexdigest()
+    kinds = {str(tensor.dtype).removeprefix("torch.") for tensor in state.values()}
+    widened = frozenset(kinds - {"float32", "float64"})
+    return Source(path, hashlib.sha256(data).hexdigest(), arrays, widened)
 
 
 def write_pt(params: ParamTree, path: Path) -> None:

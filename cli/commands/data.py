@@ -53,6 +53,7 @@ def _load(dataset: str, data_dir, download: bool) -> None:
     answer().print(
         f"{loaded.name}: {len(loaded.train):,} train and {len(loaded.test):,} test images of "
         f"{'x'.join(map(str, loaded.train.images.shape[1:]))}, "
-        f"{loaded.classes} classes, content {known} (SHA-256 {loaded.sha256[:16]})"
+        f"{loaded.classes} classes, content {known} (SHA-256 {loaded.sha256[:16]})",
+        soft_wrap=True,
     )
     say_once(loaded)

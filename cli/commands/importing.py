@@ -9,7 +9,7 @@ from cli import options
 from mnist_fn.shared.errors import InputError
 
 if TYPE_CHECKING:
-    from mnist_fn.shared.exchange.importing import Source
+    from mnist_fn.shared.exchange.source import Source
 
 
 def command(
@@ -45,9 +45,13 @@ def command(
     folder = out or Path("runs") / file.stem
     where = {"data_dir": data_dir, "backend": backend, "device": device}
     name = options.resolved(dataset, data_dir) or "mnist"
-    run = import_run(_source(file), folder, scaling, dataset=name, **where)
+    source = _source(file)
+    run = import_run(source, folder, scaling, dataset=name, **where)
+    if source.widened:
+        kinds = " and ".join(sorted(source.widened))
+        console.print(f"its {kinds} weights are float32 now, exactly", soft_wrap=True)
     console.print(
-        "its one epoch is the import: what --resume goes on from has Adam's moments at 0",
+        "its one epoch is the import; train --resume goes on from it with Adam's moments at 0",
         soft_wrap=True,
     )
     show_run(run, answer(json))
@@ -56,15 +60,12 @@ def command(
 
 
 def _source(file: Path) -> "Source":
-    from mnist_fn.shared.exchange.from_safetensors import read_tensors
-    from mnist_fn.shared.exchange.importing import Source
-
     if file.suffix.lower() == ".safetensors":
-        tensors, digest = read_tensors(file)
-    elif file.suffix.lower() in (".pt", ".pth"):
+        from mnist_fn.shared.exchange.from_safetensors import read_tensors
+
+        return read_tensors(file)
+    if file.suffix.lower() in (".pt", ".pth"):
         from torch_ref.exchange import read_pt
 
-        tensors, digest = read_pt(file)
-    else:
-        raise InputError(f"{file}: weights are read from .pt, .pth and .safetensors")
-    return Source(file, digest, tensors)
+        return read_pt(file)
+    raise InputError(f"{file}: weights are read from .pt, .pth and .safetensors")

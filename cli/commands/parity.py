@@ -1,5 +1,6 @@
 """`mnist-fn parity`."""
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Annotated
 
@@ -78,7 +79,7 @@ def command(
     from cli import proving
     from cli.output import print_json
     from mnist_fn.shared.parity.levels import make_plan
-    from mnist_fn.shared.storage import make_folder
+    from mnist_fn.shared.storage import made_folder
 
     plan = make_plan(
         level,
@@ -91,11 +92,11 @@ def command(
         epochs=epochs,
     )
     staff = proving.staff_for(plan, options.staff(workers, threads, cluster))
-    if out is not None:
-        make_folder(out)  # before anything is measured for it
-    document = proving.prove(plan, data_dir, out, seeds, seed, staff)
-    if out is not None:
-        proving.write(out, document)
+    # its place is made before anything is measured for it
+    with made_folder(out) if out is not None else nullcontext():
+        document = proving.prove(plan, data_dir, out, seeds, seed, staff)
+        if out is not None:
+            proving.write(out, document)
     if json:
         print_json(document)
     raise typer.Exit(0 if document["passed"] else 1)

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli import options
+from mnist_fn.shared.config import INKS
 from mnist_fn.shared.errors import InputError, one_line
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from mnist_fn.shared.data.form import Form
     from mnist_fn.shared.data.picture import Seen
 
 IN_FULL = 3  # digits that get a bar for each class; of more, the best two classes
@@ -60,6 +62,10 @@ def command(
     single: Annotated[
         bool, typer.Option("--single", help="Take all that is in an image for one digit.")
     ] = False,
+    ink: Annotated[
+        str,
+        typer.Option(help="Whether it is dark or light on its ground. auto: each picture tells."),
+    ] = "auto",
     show: Annotated[
         Path | None,
         typer.Option(
@@ -78,14 +84,19 @@ def command(
     """
     from cli.console import answer
     from cli.output import print_json
+    from mnist_fn.shared.runs.records import RunDirectory
 
     files = _files(images)
     if show is not None and show.suffix.lower() == ".png" and len(files) > 1:
         raise InputError(f"--show {show}: one file for {len(files)} images; give a folder")
-    seen, failed = _see(files, single)
+    form = RunDirectory(run).read_header().form
+    if ink not in INKS:
+        raise InputError(f"--ink {ink[:40]!r}: must be one of {', '.join(INKS)}")
+    how = {"single": single, "ink": ink}
+    seen, failed = _see(files, how, form.thing)
     if not seen:
         raise typer.Exit(2)
-    name, found = _read(run, seen, backend, device)
+    name, found = _read(run, form, seen, backend, device)
     if json:
         print_json(
             {
@@ -123,7 +134,9 @@ def _files(images: list[Path]) -> list[Path]:
     return list(files)
 
 
-def _see(files: list[Path], single: bool) -> "tuple[dict[Path, Seen], dict[Path, str]]":
+def _see(
+    files: list[Path], how: dict[str, Any], thing: str
+) -> "tuple[dict[Path, Seen], dict[Path, str]]":
     """The digits in each file, and what was wrong with the files that gave none."""
     from cli.console import console
     from cli.output import fail
@@ -132,31 +145,29 @@ def _see(files: list[Path], single: bool) -> "tuple[dict[Path, Seen], dict[Path,
     seen, failed = {}, {}
     for path in files:
         try:
-            seen[path] = read_picture(path, single=single)
+            seen[path] = read_picture(path, **how)
         except InputError as error:
             failed[path] = str(error)
             fail(str(error))
             continue
         notes = list(seen[path].notes)
         if (count := len(seen[path].pictures)) > 1:
-            notes.append(f"{count} digits, read from left to right; --single takes them for one")
+            notes.append(f"{count} {thing}s, read from left to right; --single takes them for one")
         for note in notes:
             console.print(f"{one_line(str(path))}: {note}", soft_wrap=True, markup=False)
     return seen, failed
 
 
 def _read(
-    run: Path, seen: "dict[Path, Seen]", backend: str | None, device: str
+    run: Path, form: "Form", seen: "dict[Path, Seen]", backend: str | None, device: str
 ) -> tuple[str, list[Read]]:
     """The backend's name and every digit of the images, in their order."""
     import numpy as np
 
     from mnist_fn.shared.data.picture import UNSURE
     from mnist_fn.shared.evaluation import log_probabilities
-    from mnist_fn.shared.runs.records import RunDirectory
     from mnist_fn.shared.runs.trainer import predict
 
-    form = RunDirectory(run).read_header().form
     pictures = form.pose(np.concatenate([one.pictures for one in seen.values()]))
     name, logits = predict(run, pictures, backend=backend, device=device)
     places = [
@@ -173,15 +184,13 @@ def _read(
 def _write(pictures: "dict[Path, np.ndarray]", show: Path) -> None:
     """To the file `show`, or to a folder under each image's name."""
     from mnist_fn.shared.data.picture import panels
-    from mnist_fn.shared.storage import make_folder, write_atomically
+    from mnist_fn.shared.storage import made_folder, write_atomically
 
-    if show.suffix.lower() == ".png":
-        (one,) = pictures.values()
-        write_atomically(show, panels(one))
-        return
-    make_folder(show)
-    for name, one in zip(_names(list(pictures)), pictures.values(), strict=True):
-        write_atomically(show / f"{name}.png", panels(one))
+    alone = show.suffix.lower() == ".png"
+    names = [show] if alone else [show / f"{name}.png" for name in _names(list(pictures))]
+    with made_folder(show.parent if alone else show):
+        for name, one in zip(names, pictures.values(), strict=True):
+            write_atomically(name, panels(one))
 
 
 def _names(paths: list[Path]) -> Iterator[str]:
@@ -219,6 +228,8 @@ def _print(found: list[Read], to: Any) -> None:
 def _line(one: Read) -> Any:
     from rich.text import Text
 
+    from mnist_fn.shared.data.picture import DOUBT
+
     best, *others = (
         (one.names[label], f"{one.probabilities[label]:.1%}") for label in one.order[:2]
     )
@@ -227,7 +238,7 @@ def _line(one: Read) -> Any:
     for other in others:
         line.append(f", then {other[0]} {other[1]}")
     line.append(")")
-    return line.append(", unsure: it may be none of these") if one.unsure else line
+    return line.append(f", {DOUBT}") if one.unsure else line
 
 
 def _bar(share: float, style: str) -> Any:

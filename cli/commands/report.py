@@ -27,12 +27,12 @@ def command(
     from cli.console import answer
     from cli.output import print_json
     from figures.report import build, found
-    from mnist_fn.shared.storage import make_folder, write_atomically
+    from mnist_fn.shared.storage import made_folder, write_atomically
 
     shown = found.find(folders)
     page = build.build(shown, options.command_line(), data_dir).encode()
-    make_folder(out.parent)
-    write_atomically(out, page)
+    with made_folder(out.parent):
+        write_atomically(out, page)
     runs = "1 run" if len(shown.runs) == 1 else f"{len(shown.runs)} runs"
     answer(json).print(
         f"{out}: {len(page) / 1e6:.1f} MB, {runs}, in full {shown.main.path}; open it in a browser",

@@ -102,7 +102,7 @@ def kills(r: Result) -> tuple[str, str]:
 
 
 def hostile(r: Result) -> tuple[str, str]:
-    return ("A hostile data file, config or run file is refused on one line, or means what it "
+    return ("A hostile data, weights, config or run file is refused on one line, or means what it "
             "says; memory is bounded",
             f"{r['inputs']:,} inputs to {len(r['by_reader'])} readers; at most "
             f"{r['limit_mb']} MB to allocate")  # fmt: skip

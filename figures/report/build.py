@@ -13,8 +13,7 @@ from figures.report import documents, drawings, network, study, templates
 from figures.report.digits import Digits
 from figures.report.found import Found
 from mnist_fn.shared.data.datasets import load_for, scale_pixels
-from mnist_fn.shared.data.form import MNIST
-from mnist_fn.shared.data.picture import SIDE
+from mnist_fn.shared.data.picture import DOUBT, SIDE, UNSURE
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.evaluation import forward
 from mnist_fn.shared.runs.opening import check_same_data
@@ -65,11 +64,13 @@ def build(found: Found, command: str, data_dir: Path | None = None) -> str:
     networks = _networks(found)
     script = "\n".join(_text(name) for name in SCRIPTS)
     form = found.main.form
-    thing = "digit" if form.names == MNIST.names else "picture"
+    thing = form.thing
     shown: dict[str, Any] = {
         "networks": networks if isinstance(networks, list) else [],
         "names": form.names,
         "thing": thing,
+        "unsure": UNSURE,
+        "doubt": DOUBT,
         "form": {"transposed": form.transposed, "dark": form.ink == "dark",
                  "two": form.largest == 1},
     }  # fmt: skip
@@ -92,6 +93,8 @@ def build(found: Found, command: str, data_dir: Path | None = None) -> str:
         networks=networks,
         names=form.names,
         thing=thing,
+        kind=form.kind,
+        kinds="classes" if form.kind == "class" else f"{form.kind}s",
         many=form.classes > MANY,
         digits=digits,
         curves=drawings.curves(found.main),

@@ -35,7 +35,7 @@ function digitItem({ sprite, side, columns }, right, predicted, [at, index, prob
   const picture = document.createElement('span');
   const share = document.createElement('small');
   picture.setAttribute('role', 'img');
-  picture.setAttribute('aria-label', `Test ${shown.thing} ${index}: a ${right} read as ${predicted}`);
+  picture.setAttribute('aria-label', `Test ${shown.thing} ${index}: ${right} read as ${predicted}`);
   picture.title = `test ${shown.thing} ${index}`;
   picture.style.width = picture.style.height = `${SHOWN}px`;
   picture.style.backgroundImage = `url(${sprite})`;

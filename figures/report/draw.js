@@ -23,7 +23,7 @@ function startDrawing(networks, digits) {
     paper.fillStyle = '#000';
     paper.fillRect(0, 0, pad.width, pad.height);
     isExample = false;
-    said.textContent = 'Draw a digit.';
+    said.textContent = `Draw a ${shown.thing}.`;
     classify();
   }
 
@@ -34,11 +34,6 @@ function startDrawing(networks, digits) {
     showBars(shares);
     if (linear) showAgreement(linear, picture);
     return shares;
-  }
-
-  function say(shares, about) {
-    const best = shares.indexOf(Math.max(...shares));
-    said.textContent = `${about}It reads ${shown.names[best]} (${percent(shares[best])}).`;
   }
 
   function line(from, to) {
@@ -80,7 +75,7 @@ function startDrawing(networks, digits) {
     before = now;
   });
   const lift = () => {
-    if (before) say(classify(), '');
+    if (before) said.textContent = reading(classify());
     before = null;
   };
   pad.addEventListener('pointerup', lift);
@@ -100,11 +95,18 @@ function startDrawing(networks, digits) {
     const from = [(at % digits.columns) * SIDE, Math.floor(at / digits.columns) * SIDE, SIDE, SIDE];
     paper.drawImage(sprite, ...from, 0, 0, pad.width, pad.height);
     isExample = true;
-    say(classify(), `A test ${shown.thing}, a ${shown.names[label]}. `);
+    said.textContent = `A test ${shown.thing}: ${shown.names[label]}. ${reading(classify())}`;
   };
   document.getElementById('example').addEventListener('click', showExample);
   sprite.onload = showExample;
   sprite.src = digits.sprite;
+}
+
+/** What is read, in the words of `mnist-fn predict`: below the measured limit it is unsure. */
+function reading(shares) {
+  const best = shares.indexOf(Math.max(...shares));
+  const doubt = shares[best] < shown.unsure ? `, ${shown.doubt}` : '';
+  return `It reads ${shown.names[best]} (${percent(shares[best])})${doubt}.`;
 }
 
 /** The canvas is black where nothing is drawn, so its red is the ink. */

@@ -58,10 +58,15 @@ def _flush(descriptor: int) -> None:
 
 def _make(folder: Path) -> None:
     """Make a folder and those above it that are not there yet, so that they last."""
-    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    missing = _missing(folder)
     folder.mkdir(parents=True, exist_ok=True)
     for made in reversed(missing):
         flush_folder(made.parent)
+
+
+def _missing(folder: Path) -> list[Path]:
+    """A folder and those above it that are not there, the innermost first."""
+    return [each for each in (folder, *folder.parents) if not os.path.lexists(each)]
 
 
 @contextlib.contextmanager
@@ -88,9 +93,9 @@ def read_bounded(path: Path, limit: int) -> bytes:
     """
     with open_plain(path) as file:
         size = os.fstat(file.fileno()).st_size  # read(n) takes memory for n at once
-        data = file.read(min(size, limit) + 1)
-    if len(data) > limit:
-        raise damaged(path, f"longer than the {limit} bytes that are read of it")
+        data = file.read(size + 1) if size <= limit else b""
+    if max(size, len(data)) > limit:
+        raise InputError(f"{path}: larger than the {limit:,} bytes that are read of such a file")
     return data
 
 
@@ -142,18 +147,27 @@ def check_schema(path: Path, found: object, reads: int) -> None:
         )
 
 
-def make_folder(folder: Path) -> None:
-    """Make a folder and those above it, where they are not there yet.
+@contextlib.contextmanager
+def made_folder(folder: Path) -> Iterator[None]:
+    """A folder and those above it, made where they are not there yet, for what is written within.
+
+    Folders that were made in vain, in which nothing lies at the end, are taken away again.
 
     Raises:
         InputError: it can't be made.
     """
+    made = _missing(folder)
     try:
         _make(folder)
     except OSError as error:
+        _remove_empty(made)
         raise InputError(
             f"{folder}: can't be made ({error.strerror}); choose another place"
         ) from error
+    try:
+        yield
+    finally:
+        _remove_empty(made)
 
 
 @contextlib.contextmanager
@@ -166,7 +180,7 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
         InputError: another process holds it, or the folder can't be written.
     """
-    made = [each for each in (folder, *folder.parents) if not each.exists()]
+    made = _missing(folder)
     lock = folder / ".lock"
     try:
         before = set() if made else set(folder.iterdir())
@@ -212,8 +226,8 @@ def _lock(folder: Path, lock: Path, descriptor: int) -> None:
 
 def _remove_empty(folders: Sequence[Path]) -> None:
     """Remove folders, the innermost first, as far as they are empty."""
-    with contextlib.suppress(OSError):
-        for folder in folders:
+    for folder in folders:
+        with contextlib.suppress(OSError):  # not empty, or it could not be made itself
             folder.rmdir()
 
 

@@ -76,6 +76,7 @@ def test_what_cannot_be_read_gets_a_line_and_the_rest_go_on(command, photos, run
     ("arguments", "said"),
     [
         (["nowhere", "PHOTO"], "nowhere: no run here"),
+        (["RUN", "PHOTO", "--ink", "blue"], "must be one of auto, light, dark"),
         (["RUN", "empty"], "no images in this folder"),
         (["RUN", "PHOTO", "--backend", "tpu"], "no such backend"),
         (["RUN", "PHOTO", "--device", "tpu"], "must be one of auto, cpu, gpu"),
@@ -103,7 +104,7 @@ def test_a_picture_that_cannot_be_written_costs_no_prediction(in_process, photos
     done = in_process("predict", str(runs_28["linear"]), str(photos / "00-0.png"), "--show", place)
     assert done.returncode == 2
     assert "00-0.png: 0 (" in done.stdout
-    assert f"{place}: can't be" in done.stderr
+    assert f"{place.removesuffix('/y.png')}: can't be made" in done.stderr
     assert done.stderr.count("\n") == 1
 
 
@@ -147,3 +148,19 @@ def test_several_digits_are_read_from_left_to_right(in_process, photos, runs_28,
     assert seen.shape == (28 * 8, 2 * 28 * 8 + 4)
     done = in_process("predict", str(runs_28["deep"]), "both.png", "--single", "--json")
     assert len(json.loads(done.stdout)["predictions"]) == 1
+
+
+def test_ink_can_be_said_where_the_picture_does_not_tell(in_process, runs_28, tmp_path):
+    """A dark ring and its light inside: both are strokes, and either may be the ink."""
+    y, x = np.mgrid[:200, :200]
+    grey = np.where(abs(np.hypot(y - 100, (x - 100) * 1.4) - 70) < 12, 40, 215).astype(np.uint8)
+    Image.fromarray(grey).save(tmp_path / "ring.png")
+    Image.fromarray(255 - grey).save(tmp_path / "inverse.png")
+    seen = {}
+    for file, ink in (("ring.png", "dark"), ("ring.png", "light"), ("inverse.png", "light")):
+        more = ("--ink", ink, "--show", f"{ink}-{file}", "--single")
+        done = in_process("predict", str(runs_28["linear"]), file, *more)
+        assert done.returncode == 0, done.stderr
+        seen[ink, file] = np.asarray(Image.open(tmp_path / f"{ink}-{file}"))
+    assert np.array_equal(seen["dark", "ring.png"], seen["light", "inverse.png"])
+    assert not np.array_equal(seen["dark", "ring.png"], seen["light", "ring.png"])

@@ -57,5 +57,11 @@ def test_a_file_that_is_not_the_published_one_leaves_nothing_that_looks_whole(se
     with pytest.raises(InputError, match=r"the download failed .* put train-images"):
         download.fetch("kmnist")
     assert sources.find("kmnist") is None
-    cached = list((server.parent / "cache").rglob("*"))
-    assert not [path for path in cached if path.is_file()]
+    assert not (server.parent / "cache").exists()
+
+
+def test_a_cache_that_cannot_be_made_is_one_line(server, monkeypatch):
+    (server.parent / "file").write_text("")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(server.parent / "file"))
+    with pytest.raises(InputError, match=r"file/.*: can't be made \(Not a directory\)"):
+        download.fetch("kmnist")

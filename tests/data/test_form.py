@@ -63,3 +63,19 @@ def test_round_trip_through_json(form):
 def test_what_no_dataset_could_have_is_refused(bad):
     with pytest.raises(InputError):
         Form(**{**ABC, **bad})
+
+
+@pytest.mark.parametrize(
+    ("names", "thing", "kind"),
+    [
+        ("0123456789", "digit", "digit"),
+        ("012", "picture", "class"),  # three numbers may stand for anything
+        ("ABC", "letter", "letter"),
+        ("あいう", "letter", "letter"),
+        ("0Aa", "character", "character"),
+        (("cat", "dog"), "picture", "class"),
+    ],
+)
+def test_what_is_on_a_picture_has_a_word(names, thing, kind):
+    form = Form(labels=tuple(range(len(names))), names=tuple(names))
+    assert (form.thing, form.kind) == (thing, kind)

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.numpy import save_file
+from safetensors.torch import save_file as save_torch
 from torch import nn
 
 from mnist_fn.shared.data.datasets import scale_pixels
@@ -63,7 +64,7 @@ KINDS = (
 def test_every_name_gives_the_same_network(model, tmp_path, kind):
     assert set(checkpoints(model)) == set(KINDS)
     torch.save(checkpoints(model)[kind], tmp_path / "x.pt")
-    tree = mlp_of(read_pt(tmp_path / "x.pt")[0], 64, 10, "x.pt")
+    tree = mlp_of(read_pt(tmp_path / "x.pt").tensors, 64, 10, "x.pt")
     assert list(tree) == ["layer1", "layer2", "layer3"]
     linear = [layer for layer in model if isinstance(layer, nn.Linear)]
     for tensors, layer in zip(tree.values(), linear, strict=True):
@@ -234,6 +235,23 @@ def test_bad_input_leaves_nothing_behind(in_process, tmp_path, arguments, said):
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "runs").exists()
     assert not (tmp_path / "r").exists()
+
+
+@pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])
+@pytest.mark.parametrize("suffix", [".safetensors", ".pt"])
+def test_narrow_weights_are_widened_exactly_and_it_is_said(in_process, tmp_path, kind, suffix):
+    values = torch.arange(640).reshape(10, 64) / 7 * torch.logspace(-4, 2, 64)
+    there = {"a.weight": values.to(kind), "a.bias": torch.tensor([-0.0, 1e-7] * 5).to(kind)}
+    file = tmp_path / f"narrow{suffix}"
+    (torch.save if suffix == ".pt" else save_torch)(there, file)
+    done = in_process("import", file.name, "--dataset", "digits", "--pixels", "0-1")
+    assert done.returncode == 0, done.stderr
+    assert f"its {str(kind).removeprefix('torch.')} weights are float32 now, exactly" in done.stderr
+    layer = load_run(tmp_path / "runs" / "narrow").weights["layer1"]
+    assert layer["kernel"].dtype == np.float32
+    assert torch.equal(torch.from_numpy(layer["kernel"].T.copy()).to(kind), there["a.weight"])
+    assert torch.equal(torch.from_numpy(layer["kernel"].T.copy()), there["a.weight"].float())
+    assert layer["bias"].tobytes() == there["a.bias"].float().numpy().tobytes()
 
 
 def test_a_run_that_is_there_is_kept(in_process, model, tmp_path):

@@ -1,16 +1,20 @@
 """The page in a real browser: no error, no request, what a click and a stroke do."""
 
+import re
 import shutil
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
+from cli.commands.predict import Read, _line
 from figures.report import build, found, network
 from mnist_fn.shared import backend
 from mnist_fn.shared.data import datasets
-from mnist_fn.shared.data.form import Form
-from mnist_fn.shared.data.picture import prepare
+from mnist_fn.shared.data.form import MNIST, Form
+from mnist_fn.shared.data.picture import DOUBT, UNSURE, prepare
 from mnist_fn.shared.runs.trainer import load_run
 from mnist_fn.shared.state import StateTree
 from tests.support.browser import CONTRAST, Visit, chromium
@@ -48,6 +52,27 @@ def visit(browser, report):
     for one in opened:
         assert one.errors == []
         assert one.outside() == []
+        one.context.close()
+
+
+@pytest.fixture
+def visit_named(browser, runs_28, prepared_digits, tmp_path):
+    """Open the page of a run whose classes have other names."""
+    opened = []
+
+    def open_page(names):
+        shown = found.find([runs_28["linear"]])
+        main = replace(shown.main, form=Form(names=names))
+        shown = replace(shown, main=main, linear=main)
+        page = tmp_path / "report.html"
+        page.write_text(build.build(shown, "mnist-fn report", prepared_digits))
+        opened.append(Visit(browser, page))
+        opened[-1].page.locator("#said", has_text="A test").wait_for()
+        return opened[-1]
+
+    yield open_page
+    for one in opened:
+        assert one.errors == []
         one.context.close()
 
 
@@ -160,7 +185,51 @@ def test_a_test_digit_can_be_shown_without_drawing(visit):
     opened.page.click("#clear")
     opened.page.locator("#example").focus()
     opened.page.keyboard.press("Enter")
-    assert opened.page.locator("#said").inner_text().startswith("A test digit, a ")
+    assert opened.page.locator("#said").inner_text().startswith("A test digit: ")
+
+
+@pytest.mark.parametrize("highest", [UNSURE - 1e-3, UNSURE, 0.5, 1.0])
+def test_it_is_unsure_where_predict_is(visit, highest):
+    """The same limit, the same words, from one place."""
+    shares = np.full(10, (1 - highest) / 9)
+    shares[3] = highest
+    one = Read(Path("x"), 1, 1, MNIST.names, shares, bool(highest < UNSURE))
+    page = visit().page
+    assert page.evaluate("shown.unsure") == UNSURE
+    said = page.evaluate("(shares) => reading(shares)", shares.tolist())
+    assert said.endswith(f", {DOUBT}.") == one.unsure == (f", {DOUBT}" in _line(one).plain)
+    assert said.startswith(f"It reads 3 ({100 * highest:.1f} %)")
+
+
+def test_a_drawing_is_called_unsure(visit):
+    opened = visit()
+    opened.page.click("#clear")
+    opened.draw((0.2, 0.2), (0.8, 0.2), (0.8, 0.8), (0.2, 0.8), (0.2, 0.2), (0.8, 0.8))
+    highest = max(float(share.removesuffix(" %")) for share in opened.shares())
+    assert highest < 100 * UNSURE - 1
+    assert opened.page.locator("#said").inner_text().endswith(f", {DOUBT}.")
+
+
+@pytest.mark.parametrize(
+    ("names", "thing", "kinds"),
+    [
+        (MNIST.names, "digit", "digits"),
+        (tuple("ABCDEFGHIJ"), "letter", "letters"),
+        (tuple("0123ABCDef"), "character", "characters"),
+        (tuple(f"kind {i}" for i in range(10)), "picture", "classes"),
+    ],
+)
+def test_the_page_calls_things_by_their_name(visit_named, names, thing, kinds):
+    page = visit_named(names).page
+    assert page.locator("#draw h2").inner_text() == f"Draw a {thing}"
+    assert page.locator("#said").inner_text().startswith(f"A test {thing}: ")
+    words = page.evaluate(
+        "document.body.innerText + document.body.outerHTML.replace(/<script[^]*/, '')"
+    )
+    assert f"Rows are true {kinds}, columns" in page.locator("#confusion p").first.inner_text()
+    for other in {"digit", "letter", "character", "picture"} - {thing, "picture"}:
+        assert not re.search(rf"\b{other}s?\b", words), other
+    assert not re.search(r"\ba [AEFHI]\b", words)
 
 
 def test_its_logits_are_the_backends(visit, report, prepared_digits):

@@ -22,7 +22,7 @@ from tests.support.hostile_files import FILES, sealed, zipped
 from tests.support.killing import ROOT
 from tests.support.tiny_backend import TINY, Tiny
 
-EACH = 150  # the evidence run gives each reader 12,000
+EACH = 150  # the evidence run gives each reader thousands
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,8 @@ def hostile(tmp_path_factory):
 
 
 TARGETS = ("IDX reader", "label reader", "NumPy archive reader", "mapping reader",
-           "class name reader", "config reader", *(f"{name} {kind}" for name in FILES
+           "class name reader", "state dict reader", "safetensors reader", "config reader",
+           *(f"{name} {kind}" for name in FILES
                                             for kind in ("damaged", "forged")))  # fmt: skip
 
 

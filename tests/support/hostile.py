@@ -24,10 +24,12 @@ from mnist_fn.shared.data.idx import MAX_BYTES, read_idx
 from mnist_fn.shared.data.names import read_classes, read_mapping
 from mnist_fn.shared.data.npz import read_npz
 from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.exchange.layers import mlp_of
 from mnist_fn.shared.runs import checkpoint, metrics
 from mnist_fn.shared.runs.trainer import load_run
-from mnist_fn.shared.state import all_finite
+from mnist_fn.shared.state import ParamTree, all_finite
 from mnist_fn.shared.storage import digest_of
+from mnist_fn.shared.streams import MAX_PARAMETERS
 from tests.support.hostile_files import (
     EDITS,
     FILES,
@@ -40,6 +42,7 @@ from tests.support.hostile_files import (
     sealed,
     zipped,
 )
+from tests.support.hostile_weights import READERS, STRATEGIES
 from tests.support.idx_files import idx_int_bytes
 
 
@@ -69,6 +72,8 @@ class Hostile:
             "NumPy archive reader": (self._archives(), self.check_archive),
             "mapping reader": (self._mappings(), self.check_mapping),
             "class name reader": (self._class_lists(), self.check_class_list),
+            "state dict reader": (STRATEGIES[".pt"], self.check_state_dict),
+            "safetensors reader": (STRATEGIES[".safetensors"], self.check_safetensors),
             "config reader": (documents(Config().to_dict()) | VALUES, self.check_config),
         }
         for name in FILES:
@@ -143,6 +148,29 @@ class Hostile:
         names = read(path, *more)
         assert set(names) <= set(range(256))
         assert all(name.isprintable() and 0 < len(name) <= 40 for name in names.values())
+        return False
+
+    def check_state_dict(self, content: bytes) -> bool:
+        return self._check_weights(".pt", content)
+
+    def check_safetensors(self, content: bytes) -> bool:
+        return self._check_weights(".safetensors", content)
+
+    def _check_weights(self, suffix: str, content: bytes) -> bool:
+        """Refused, or an MLP of finite size."""
+        path = self.scratch / f"weights{suffix}"
+        path.write_bytes(content)
+        trees: list[ParamTree] = []
+
+        def read() -> None:
+            trees.append(mlp_of(READERS[suffix](path).tensors, 64, 10, str(path)))
+
+        if said := _refusal(read):
+            assert str(path) in said
+            return True
+        (tree,) = trees
+        assert tree["layer1"]["kernel"].shape[0] == 64
+        assert sum(one.size for layer in tree.values() for one in layer.values()) <= MAX_PARAMETERS
         return False
 
     def check_config(self, document: Any) -> bool:

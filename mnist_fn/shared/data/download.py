@@ -5,6 +5,7 @@ from pathlib import Path
 
 from mnist_fn.shared.data.sources import FILES, SHA256_GZ, TORCHVISION, cache_dir
 from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.storage import made_folder
 
 # The places that torchvision takes them from.
 MIRRORS = {
@@ -34,23 +35,14 @@ def fetch(name: str) -> Path:
     from requests import RequestException
 
     folder = cache_dir() / "data"
+    place = folder / TORCHVISION[name] / "raw"
     pooch.get_logger().setLevel(logging.WARNING)
     digests = SHA256_GZ.get(name, _MNIST_GZ)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(
-            f"{folder}: can't be written ({error.strerror}); name another place with --data-dir "
-            "or MNIST_FN_DATA, or run with --dataset digits"
-        ) from error
-    try:
-        for file, digest in zip(FILES, digests, strict=True):
-            pooch.retrieve(
-                f"{MIRRORS[name]}{file}.gz",
-                known_hash=f"sha256:{digest}",
-                fname=f"{file}.gz",
-                path=folder / TORCHVISION[name] / "raw",
-            )
+        with made_folder(place):
+            for file, digest in zip(FILES, digests, strict=True):
+                address = f"{MIRRORS[name]}{file}.gz"
+                pooch.retrieve(address, f"sha256:{digest}", f"{file}.gz", path=place)
     except (OSError, ValueError, RequestException) as error:
         reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
         raise InputError(

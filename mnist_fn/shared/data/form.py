@@ -50,6 +50,20 @@ class Form:
         """How many there are."""
         return len(self.labels)
 
+    @property
+    def thing(self) -> str:
+        """What a picture shows, in a word: a digit, letter, character, or picture of whatever."""
+        if self.names == tuple(map(str, TEN)):
+            return "digit"
+        if any(len(name) > 1 for name in self.names) or all(map(str.isdecimal, self.names)):
+            return "picture"
+        return "letter" if all(map(str.isalpha, self.names)) else "character"
+
+    @property
+    def kind(self) -> str:
+        """What a class is called: the thing itself, or a class of pictures."""
+        return "class" if self.thing == "picture" else self.thing
+
     def pose(self, pictures: np.ndarray) -> np.ndarray:
         """Pictures as `picture.prepare` gives them, made to stand as this network's own do.
 

@@ -66,17 +66,18 @@ class Digits:
     notes: list[str]  # what was left out and why
 
 
-def find_digits(grey: np.ndarray, *, single: bool = False) -> Digits:
+def find_digits(grey: np.ndarray, *, single: bool = False, polarity: str = "auto") -> Digits:
     """Find the digits in a picture.
 
     Args:
         grey: brightness [rows, columns], 0 to 255; light on dark or dark on light.
         single: all that is found is one digit.
+        polarity: see `paper.ink_of`.
 
     Raises:
         ValueError: nothing to see, or nothing like a digit; says which.
     """
-    ink = ink_of(grey)
+    ink = ink_of(grey, polarity)
     if ink.max() < FAINTEST:
         raise ValueError("nothing to see in it, it is all of one brightness")
     notes: list[str] = []

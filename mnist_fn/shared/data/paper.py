@@ -15,11 +15,12 @@ SCALES = (0.02, 0.04, 0.08, 0.16)  # windows, of the longer side
 DARKEST = 0.06  # of full brightness: shares of less light than this are not to be trusted
 
 
-def ink_of(grey: np.ndarray) -> np.ndarray:
+def ink_of(grey: np.ndarray, polarity: str = "auto") -> np.ndarray:
     """The share of light that is missing where ink is.
 
     Args:
         grey: brightness [rows, columns], 0 to 255; light on dark or dark on light.
+        polarity: whether ink is "light" or "dark"; "auto" tells it from the picture.
 
     Returns:
         float32 [rows, columns], 0 to 1, what is noise taken off: 0 where paper is.
@@ -27,7 +28,7 @@ def ink_of(grey: np.ndarray) -> np.ndarray:
     from scipy import ndimage
 
     light = grey.astype(np.float32) / 255
-    if is_light_on_dark(light):
+    if polarity == "light" or (polarity == "auto" and is_light_on_dark(light)):
         light = 1 - light
     side = max(light.shape)
     smooth = ndimage.gaussian_filter(light, side / 500)

@@ -24,6 +24,7 @@ CENTRE = 14  # index of the pixel that the centre of mass falls into
 INK = 1 / 32  # of the strongest ink: what is fainter is cut off, not to widen the bounding box
 LEAST_CONTRAST = 16  # of 255, for a transparent image to be seen on its ground
 UNSURE = 0.95  # of probability: what is read with less is said to be unsure
+DOUBT = "unsure: it may be none of these"  # how that is said
 LARGEST_SIDE = 1024  # larger images are reduced first: bounded memory, and a phone's noise goes
 # Readers of plain pixels. Others (EPS, for one) would start programs to read a file.
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
@@ -42,22 +43,23 @@ class Seen:
     notes: list[str]  # what was left out of the picture, and why
 
 
-def read_picture(path: Path, *, single: bool = False) -> Seen:
+def read_picture(path: Path, *, single: bool = False, ink: str = "auto") -> Seen:
     """The digits in an image file, each prepared.
 
     Args:
         path: the file.
         single: all that is found is one digit.
+        ink: whether it is "light" or "dark" on its ground; "auto" tells it from the picture.
 
     Raises:
         InputError: no image, a damaged or too large one, or nothing like a digit in it.
     """
     grey = read_grey(path)
     try:
-        found = find_digits(grey, single=single)
+        found = find_digits(grey, single=single, polarity=ink)
     except ValueError as error:
         raise InputError(f"{path}: {error}; give a picture of one digit or a few") from error
-    return Seen(np.stack([prepare(ink) for ink in found.inks]), found.notes)
+    return Seen(np.stack([prepare(digit) for digit in found.inks]), found.notes)
 
 
 def prepare(ink: np.ndarray) -> np.ndarray:

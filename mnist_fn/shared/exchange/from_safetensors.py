@@ -1,29 +1,49 @@
 """Tensors out of a safetensors file, which holds nothing else."""
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load
+from safetensors import SafetensorError, deserialize
 
 from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.exchange.source import Source
 from mnist_fn.shared.storage import read_bounded
 
 MAX_BYTES = 2**30
+READ = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}  # NumPy's types of the bytes
+NARROW = {"F16": "float16", "BF16": "bfloat16"}
 
 
-def read_tensors(path: Path) -> tuple[dict[str, np.ndarray], str]:
-    """Arrays by name, and the file's SHA-256.
+def read_tensors(path: Path) -> Source:
+    """The arrays in a file, float16 and bfloat16 as float32.
 
     Raises:
-        InputError: missing, longer than MAX_BYTES, not safetensors, or of a type that NumPy lacks.
+        InputError: missing, longer than MAX_BYTES, not safetensors, or of a type that is not in
+            READ.
     """
     data = read_bounded(path, MAX_BYTES)
     try:
-        return load(data), hashlib.sha256(data).hexdigest()
-    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise InputError(
-            f"{path}: not readable as safetensors of float16, float32 or float64 "
-            f"({str(error)[:80]})"
-        ) from error
+        found = deserialize(data)
+    except (SafetensorError, ValueError, TypeError) as error:
+        raise InputError(f"{path}: not readable as safetensors ({str(error)[:80]})") from error
+    for name, tensor in found:
+        if tensor["dtype"] not in READ:
+            raise InputError(
+                f"{path}: {name[:60]} holds no floating-point numbers that are read "
+                f"({str(tensor['dtype'])[:20]}); give an MLP's state dict"
+            )
+    widened = {NARROW[tensor["dtype"]] for _, tensor in found if tensor["dtype"] in NARROW}
+    tensors = {name: _array(tensor) for name, tensor in found}
+    return Source(path, hashlib.sha256(data).hexdigest(), tensors, frozenset(widened))
+
+
+def _array(tensor: Mapping[str, Any]) -> np.ndarray:
+    """Its numbers; a bfloat16 is the upper half of a float32."""
+    kind = tensor["dtype"]
+    values = np.frombuffer(tensor["data"], READ[kind]).reshape(tensor["shape"])
+    if kind == "BF16":
+        return (values.astype("<u4") << 16).view("<f4")
+    return values.astype(np.float32) if kind in NARROW else values

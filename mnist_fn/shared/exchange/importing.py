@@ -1,8 +1,6 @@
 """A run from weights that were trained elsewhere."""
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +13,7 @@ from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.evaluation import evaluate
 from mnist_fn.shared.exchange.layers import mlp_of
 from mnist_fn.shared.exchange.scaling import Scaling, folded
+from mnist_fn.shared.exchange.source import Source
 from mnist_fn.shared.runs import metrics
 from mnist_fn.shared.runs.header import Header
 from mnist_fn.shared.runs.records import RunDirectory, machine, versions
@@ -25,15 +24,6 @@ from mnist_fn.shared.storage import locked
 from mnist_fn.shared.streams import blank_state
 
 ELSEWHERE = "import"  # in a run's legs, in a backend's place
-
-
-@dataclass(frozen=True)
-class Source:
-    """Weights as a file has them."""
-
-    path: Path
-    sha256: str
-    tensors: Mapping[str, np.ndarray]
 
 
 @backends.enough_memory()

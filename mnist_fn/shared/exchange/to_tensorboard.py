@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mnist_fn.shared.errors import missing
 from mnist_fn.shared.runs.run import Run
-from mnist_fn.shared.storage import make_folder, write_atomically
+from mnist_fn.shared.storage import made_folder, write_atomically
 
 VERSION = "brain.Event:2"  # of the format, as its first event says it
 
@@ -39,9 +39,9 @@ def write_events(run: Run, folder: Path) -> Path:
         ]
         event = Event(wall_time=ended, step=int(row["epoch"]), summary=Summary(value=values))
         records.write(event.SerializeToString())
-    make_folder(folder)
     path = folder / f"events.out.tfevents.{int(ended)}.{run.path.name}"
-    write_atomically(path, file.getvalue())
+    with made_folder(folder):
+        write_atomically(path, file.getvalue())
     return path
 
 
