@@ -45,6 +45,7 @@ def diagnose(say: Callable[[str], None]) -> dict[str, Any]:
         "tools": _tools(),
         "checks": checks,
         "seconds": round(time.perf_counter() - started, 2),
+        "cpu_seconds": round(time.process_time(), 2),  # of the whole process, imports included
     }
 
 

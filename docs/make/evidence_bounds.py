@@ -48,10 +48,14 @@ def _name(requirement: str) -> str:
     return re.sub(r"[-_.]+", "-", found[0] if found else "").lower()
 
 
+def here() -> list[str]:
+    """The bounds as they are."""
+    return bounds(*((ROOT / name).read_text() for name in ("pyproject.toml", "constraints.txt")))
+
+
 def digest() -> str:
     """SHA-256 of the bounds, hexadecimal: what the evidence is evidence of."""
-    here = ((ROOT / name).read_text() for name in ("pyproject.toml", "constraints.txt"))
-    return hashlib.sha256("\n".join(bounds(*here)).encode()).hexdigest()
+    return hashlib.sha256("\n".join(here()).encode()).hexdigest()
 
 
 def evidence(end: str) -> Path:

@@ -1,7 +1,7 @@
 """Which JAX and which PyTorch compute the same: the ladder in an environment of each, by uv.
 
     python docs/make/evidence_versions.py --jax 0.8.0,0.12.0.1 --torch 2.15.0
-    python docs/make/evidence_versions.py --jax 0.8.1 --torch 2.15.0 --repeats 5
+    python docs/make/evidence_versions.py --jax 0.8.1 --torch 2.15.0 --repeats 3 --self-checks 10
 
 Each pair writes docs/evidence/versions-jax-J-torch-T.json. The ladders are climbed as XLA decides;
 the study's shallow one with XNNPACK's products as well, which XLA itself takes on some processors
@@ -30,7 +30,7 @@ LADDERS = {  # name: XLA_FLAGS, and what is compared
     "XNNPACK": (XNNPACK, ("--model", "shallow", "--precision", "float32")),
 }
 LIMIT = 600  # seconds; XNNPACK's option is XLA's own tests', and a compilation with it may hang
-OURS = ("jax", "jaxlib", "torch", "torchvision")
+OURS = ("flax", "jax", "jaxlib", "torch", "torchvision")
 
 
 def make_environment(python: Path, jax: str, torch: str) -> None:
@@ -40,7 +40,7 @@ def make_environment(python: Path, jax: str, torch: str) -> None:
     uv = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", python]
     pins = [f"jax=={jax}", f"jaxlib=={jax}", f"torch=={torch}", "torchvision"]
     newest = ["--upgrade-package", "flax", "--upgrade-package", "optax"]  # that this jax can have
-    subprocess.run([*uv, *newest, *rest, *pins], check=True)
+    subprocess.run([*uv, *newest, "flax", *rest, *pins], check=True)
     subprocess.run([*uv, "--no-deps", "-e", ROOT], check=True)
 
 
@@ -70,12 +70,13 @@ def climb(python: Path, flags: str, compared: tuple[str, ...]) -> dict[str, Any]
     return found
 
 
-def measure(python: Path, repeats: int) -> dict[str, Any]:
-    """The ladders and the self-check, `repeats` times."""
-    doctors = [ask(python, ("doctor", "--json"))[0] for _ in range(repeats)]
+def measure(python: Path, repeats: int, self_checks: int) -> dict[str, Any]:
+    """The ladders and the self-check, each so many times."""
+    doctors = [ask(python, ("doctor", "--json"))[0] for _ in range(self_checks)]
     return {
         "versions": doctors[0]["versions"],
         "known_wrong": doctors[0]["known_wrong"],
+        "self_check_cpu_seconds": [doctor["cpu_seconds"] for doctor in doctors],
         "ladders": {name: [climb(python, *asked) for _ in range(repeats)]
                     for name, asked in LADDERS.items()},
         "checks": [{f"{c['backend']}, {c['check']}": {k: c[k] for k in ("passed", "found")}
@@ -88,6 +89,7 @@ def main() -> None:
     parser.add_argument("--jax", required=True)
     parser.add_argument("--torch", required=True)
     parser.add_argument("--repeats", type=int, default=1)
+    parser.add_argument("--self-checks", type=int, default=1)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:  # one for all: little changes from pair to pair
         subprocess.run([sys.executable, "-m", "uv", "venv", "--quiet", "--python", interpreter(),
@@ -97,9 +99,10 @@ def main() -> None:
             make_environment(python, jax, torch)
             document = {
                 "command": "python docs/make/evidence_versions.py --jax "
-                f"{jax} --torch {torch} --repeats {given.repeats}",
+                f"{jax} --torch {torch} --repeats {given.repeats} "
+                f"--self-checks {given.self_checks}",
                 "jax": jax, "torch": torch, "python": PYTHON, "n": given.repeats,
-                "machine": machine(), **measure(python, given.repeats),
+                "machine": machine(), **measure(python, given.repeats, given.self_checks),
             }  # fmt: skip
             out = EVIDENCE / f"versions-jax-{jax}-torch-{torch}.json"
             out.write_text(json.dumps(document, indent=2) + "\n")

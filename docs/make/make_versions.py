@@ -8,6 +8,7 @@ python docs/make/make_versions.py
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from evidence_bounds import ENDS, evidence
@@ -26,6 +27,10 @@ shallow on the embedded digits, in float64 and float32. *XNNPACK*: the shallow m
 float32, with the option below that asks XLA for XNNPACK's products on any processor; by itself it
 takes them on those that its cost model knows. PyTorch had one thread. *Self-check*: what
 `mnist-fn doctor` found wrong.
+"""
+BOUNDS = """JAX 0.8 and 0.9 lie below the bounds of `pyproject.toml`, which begin with 0.10:
+Flax up to 0.12.6 stops with JAX 0.11 and newer (it asks `jax.core` for `get_opaque_trace_state`),
+which pip does not know; Flax 0.12.7 wants JAX 0.10.
 """
 ENDS_HEAD = """## What we say we run on
 
@@ -94,11 +99,26 @@ def failed(checks: list[dict[str, Any]]) -> str:
                      for name, found in counts.items()) or "nothing"  # fmt: skip
 
 
+def cost(tried: list[dict[str, Any]]) -> str:
+    """What the self-check takes."""
+    seconds = sorted(taken for one in tried for taken in one.get("self_check_cpu_seconds", []))
+    if not seconds:
+        return ""
+    return (
+        f"`mnist-fn doctor` took {seconds[0]:.1f} to {seconds[-1]:.1f} s of processor time (median "
+        f"{median(seconds):.1f}, n = {len(seconds)}),\nwith nothing compiled before and PyTorch on "
+        "one thread, on a machine that computed other things too.\n"
+    )
+
+
 def ends() -> Iterator[str]:
     """A table of the suite at both ends of the bounds."""
+    kept = list(filter(Path.exists, map(evidence, ENDS)))
+    if not kept:
+        return
     yield from (ENDS_HEAD, f"| | Python | {' | '.join(NAMED)} | passed | skipped |")
     yield "|" + "---|" * (len(NAMED) + 4)
-    for path in filter(Path.exists, map(evidence, ENDS)):
+    for path in kept:
         one = json.loads(path.read_text())
         there = [one["versions"][name] for name in NAMED]
         counts = [str(one["result"][name]) for name in ("passed", "skipped")]
@@ -114,12 +134,13 @@ def page(tried: list[dict[str, Any]]) -> str:
         ladders = [verdict(climbs) for climbs in one["ladders"].values()]
         cells = [one["jax"], one["torch"], *ladders, failed(one["checks"])]
         lines.append(f"| {' | '.join(cells)} |")
-    lines += ["", *ends(), "## Known to be wrong", "", WRONG_HEAD]
+    lines += ["", cost(tried), BOUNDS, *ends(), "## Known to be wrong", "", WRONG_HEAD]
     for fault in FAULTS:
         becomes = "refused; `--allow-known-wrong` goes on" if fault.on_path else "a warning"
         lines.append(f"| {fault.package} {', '.join(fault.versions)} | {fault.what} | {becomes} |")
-    machines = ", ".join(sorted({one["machine"] for one in tried}))
-    commands = [f"- `{one['command']}` (n = {one['n']})" for one in tried]
+    machines = "; ".join(sorted({one["machine"] for one in tried}))
+    commands = [f"- `{one['command']}` (ladders n = {one['n']}, self-check n = "
+                f"{len(one['checks'])})" for one in tried]  # fmt: skip
     return "\n".join([*lines, "", STALE, f"## To try it again\n\nMeasured on {machines}.\n",
                       *commands]) + "\n"  # fmt: skip
 

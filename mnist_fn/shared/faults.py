@@ -13,7 +13,7 @@ from mnist_fn.shared.errors import InputError
 
 ALLOW = "MNIST_FN_ALLOW_KNOWN_WRONG"  # the environment's word for --allow-known-wrong
 
-CURE = "pip install 'jax>=0.8.2,!=0.10.2'"
+CURE = "pip install 'jax>=0.10,!=0.10.2' 'flax>=0.12.7'"  # an older flax stops with JAX 0.11
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ import copy
 import evidence_bounds
 import make_versions
 import pytest
+from packaging.requirements import Requirement
 
 from mnist_fn.shared.faults import FAULTS
 
@@ -25,6 +26,16 @@ def test_what_is_wrong_in_the_evidence_is_known_and_nothing_else():
     for one in make_versions.documents():
         wrong = any(not check["passed"] for run in one["checks"] for check in run.values())
         assert wrong == (one["jax"] in known), one["command"]
+
+
+def test_no_bound_and_no_pin_lets_a_known_wrong_version_in():
+    here = evidence_bounds.here()
+    for line in here:
+        asked = Requirement(line)
+        for fault in FAULTS:
+            wrong = asked.specifier.filter(fault.versions) if asked.name == fault.package else ()
+            assert not list(wrong), line
+    assert {fault.package for fault in FAULTS} <= {Requirement(line).name for line in here}
 
 
 PYPROJECT = """[project]

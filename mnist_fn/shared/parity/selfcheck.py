@@ -16,7 +16,7 @@ from mnist_fn.shared.state import ParamTree
 from mnist_fn.shared.streams import initial_state, raw
 
 EXAMPLES = 200  # one batch of the study
-CALLS = 40
+CALLS = 10
 CLASSES = 10
 
 
