@@ -191,8 +191,8 @@ def test_nodes_of_ray_start_train_a_sweep(tmp_path):
     assert f"2 workers of 1 thread on the cluster {address}" in log.read_text()
 
 
-def numbers(out: Path):
-    found = json.loads((out / "study.json").read_text())
+def numbers(file: Path):
+    found = json.loads(file.read_text())
     for name in ("command", "digest", "machine"):
         del found[name]
     return found
@@ -207,8 +207,24 @@ def test_the_study_on_a_cluster_has_the_numbers_of_one_worker(tmp_path):
             done = clusters.begin(log, *study, *how, "--out", str(out))
             done.communicate(timeout=200)
             assert done.returncode == 0, log.read_text()
-    assert numbers(tmp_path / "two") == numbers(tmp_path / "one")
-    assert set(numbers(tmp_path / "one")["backends"]) == {"jax", "torch"}
+    found = numbers(tmp_path / "one" / "study.json")
+    assert numbers(tmp_path / "two" / "study.json") == found
+    assert set(found["backends"]) == {"jax", "torch"}
+
+
+def test_a_horizon_at_workers_is_that_of_one_process(tmp_path):
+    clusters.ray_or_skip()
+    what = ("parity", "--level", "horizon", "--epochs", "2", "--precision", "float64")
+    what += ("--dataset", "digits", "--model", "linear,shallow")
+    ways = {"two": {}, "one": {"PJRT_NPROC": "1", "OMP_NUM_THREADS": "1"}}
+    for name, threads in ways.items():
+        how, log = () if threads else ("--workers", "2"), tmp_path / f"{name}.log"
+        done = clusters.begin(log, *what, *how, "--out", str(tmp_path / name), **threads)
+        done.communicate(timeout=200)
+        assert done.returncode == 0, log.read_text()
+    found = numbers(tmp_path / "one" / "parity-horizon.json")
+    assert numbers(tmp_path / "two" / "parity-horizon.json") == found
+    assert len(found["horizon"]) == 2
 
 
 def test_differences_are_said_once_and_damage_changes_the_digest(digits):

@@ -31,7 +31,6 @@ OBJECTS_BYTES = 400 * 2**20  # shared memory of our own Ray: the data, and state
 FOLDERS, PREFIX = Path("/tmp"), "mnist-fn-ray"  # noqa: S108
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is told to anybody
-    "RAY_BACKEND_LOG_LEVEL": "fatal",  # on stderr
     "RAY_gcs_server_port_wait_time_s": "1",  # one try, not 20, at what answers and is no Ray
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
 }
