@@ -1,0 +1,81 @@
+"""Write the figures of docs/cluster.md from docs/evidence/cluster.json.
+
+python docs/make/evidence_cluster.py --runs 5000 --epochs 20000 --seconds 30
+python docs/make/make_cluster.py
+"""
+
+from typing import Any
+
+import evidence_cluster
+from pages import DOCS, renew
+
+from mnist_fn.shared.storage import read_sealed
+
+PAGE = DOCS / "cluster.md"
+
+
+def reach(evidence: dict[str, Any]) -> str:
+    """How far one driver reaches: what was measured, and what follows from it."""
+    runs, epochs, crowds = (evidence[name] for name in ("runs", "epochs", "crowds"))
+    (first, _), *_, (last, resident) = runs["resident_mb_after_runs"]
+    per_second, state = runs["runs_per_second"], crowds[-1]["state_bytes"] / 1e6
+    lines = [
+        "| load | taken | CPU of the driver |",
+        "|---|---|---|",
+        f"| {runs['runs']:,} runs of {runs['epochs_each']} epochs, two workers | "
+        f"{per_second:.0f} runs/s | {1e3 * runs['cpu_seconds'] / runs['runs']:.1f} ms a run |",
+        f"| two runs of {epochs['epochs'] // 2:,} epochs, as fast as two workers train | "
+        f"{epochs['epochs_per_second']:,} epochs/s, {epochs['bytes_per_epoch']:,} bytes each | "
+        f"{1e6 * epochs['cpu_seconds'] / epochs['epochs']:.0f} µs an epoch |",
+    ]
+    lines += [
+        f"| {one['workers']} workers at the study's pace | {one['epochs']:,} of "
+        f"{one['epochs_asked']:,} epochs | {share(one):.1%} of a core |"
+        for one in crowds
+    ]
+    each = share(crowds[-1]) / crowds[-1]["workers"]
+    megabytes = state / evidence_cluster.CHECKPOINT_SECONDS
+    served = int(0.5 / each)
+    lines += [
+        "",
+        f"Memory of the driver between run {first:,} and run {last:,}: "
+        f"{runs['growth_mb']:+.1f} MB, to {resident:.0f} MB: "
+        f"{1e3 * runs['growth_mb'] / (last - first):.1f} kB a run, what is compared of it; its "
+        "curves and weights are on disk.",
+        "",
+        "The study's pace is an epoch a second and, every "
+        f"{evidence_cluster.CHECKPOINT_SECONDS:g} s, a state of {state:.1f} MB: "
+        " the workers of the crowds wait where they would train, all else is real. Each takes "
+        f"{each:.2%} of the driver's core, so that on paper one driver serves some "
+        f"{round_down(served)} workers with half of its core, if its disk takes the "
+        f"{megabytes * round_down(served):.0f} MB/s of their states. What comes next needs "
+        "nothing new: several commands on one cluster, each with a part of the runs (`--seed`, "
+        "`--only`, a part of a grid) and its own `--workers`, since runs share nothing.",
+        "",
+        f"`{evidence['command']}`; {evidence['machine']}, beside others' work (load average "
+        f"{evidence['load_average']:g}), which lowers what rests on the clock and hardly raises "
+        "CPU seconds; "
+        + ", ".join(f"{name} {evidence['versions'][name]}" for name in ("python", "jax", "ray")),
+    ]
+    return "\n".join(lines)
+
+
+def share(crowd: dict[str, Any]) -> float:
+    """Of a core, that the driver used."""
+    return crowd["cpu_seconds"] / crowd["wall_seconds"]
+
+
+def round_down(count: int) -> int:
+    """To one figure: it is an extrapolation."""
+    unit = 10 ** (len(str(count)) - 1)
+    return count // unit * unit
+
+
+def text() -> str:
+    """What docs/cluster.md should say."""
+    evidence = read_sealed(evidence_cluster.OUT, evidence_cluster.SCHEMA)
+    return renew(PAGE.read_text(), {"reach": reach(evidence)})
+
+
+if __name__ == "__main__":
+    PAGE.write_text(text())
