@@ -12,7 +12,7 @@ import psutil
 import pytest
 import torch
 
-from cli import measuring
+from cli import measuring, measuring_workers
 from cli.commands import bench as bench_command
 from figures import bench as figure
 from mnist_fn import bench
@@ -241,6 +241,30 @@ def test_a_busy_machine_writes_no_evidence(in_process, others, tmp_path, cores, 
     assert said.replace("0.0 s", "0 s") in done.stderr
     assert done.stderr.count("\n") == 1 or "jax/train" in done.stderr
     assert not (tmp_path / "bench.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("cores", "said"),
+    [((0.2, *[0.2] * 6), ""),
+     ((0.21,), "0 s before it began other processes used 0.21 of 2 cores"),
+     ((0.0, *[0.0, 0.6] * 3), "between the contenders' turns other processes used 0.30 of 2")],
+)  # fmt: skip
+def test_workers_are_not_measured_for_evidence_on_a_busy_machine(
+    in_process, others, monkeypatch, tmp_path, cores, said
+):
+    """Looked at before each of the six turns: two backends, three ways."""
+    others(*cores)
+    monkeypatch.setattr(measuring_workers, "PAUSE", 0.0)
+    monkeypatch.setattr(measuring_workers, "_rate", lambda config, *_: 2.0)
+    done = in_process("bench", "--what", "workers", "--rounds", "1", "--out", "workers.json")
+    written = tmp_path / "workers.json"
+    assert (done.returncode, written.exists()) == ((2, False) if said else (0, True)), done.stderr
+    assert said in done.stderr
+    if len(cores) > 1:  # what was measured is shown in any case
+        assert "jax, 2 workers, a thread each: 2 epochs/s (n = 1)" in done.stdout
+    if not said:
+        document = read_sealed(written, measuring_workers.SCHEMA)
+        assert document["others"] == {"cores": pytest.approx(0.2), "of": 2, "limit": 0.2}
 
 
 def test_others_are_what_is_neither_idle_nor_ours(monkeypatch):
