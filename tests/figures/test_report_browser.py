@@ -12,12 +12,14 @@ from PIL import Image, ImageDraw
 from cli.commands.predict import Read, _line
 from figures.report import build, found, network
 from mnist_fn.shared import backend
-from mnist_fn.shared.data import datasets
+from mnist_fn.shared.config import Config
+from mnist_fn.shared.data import datasets, sources
 from mnist_fn.shared.data.form import MNIST, Form
 from mnist_fn.shared.data.picture import DOUBT, UNSURE, prepare
-from mnist_fn.shared.runs.trainer import load_run
+from mnist_fn.shared.runs.trainer import load_run, train
 from mnist_fn.shared.state import StateTree
 from tests.support.browser import CONTRAST, Visit, chromium
+from tests.support.idx_files import idx_bytes
 from tests.support.report_documents import write_all
 
 
@@ -299,6 +301,38 @@ def test_no_horizontal_scroll(visit, width):
     assert page.evaluate("document.documentElement.scrollWidth") <= width
     tall = "getComputedStyle(document.querySelector('.matrix button')).minHeight"
     assert float(page.evaluate(tall).removesuffix("px")) >= 24  # WCAG 2.2's least target
+
+
+@pytest.fixture(scope="module")
+def of_many_classes(digits, tmp_path_factory):
+    """The page of a run on 62 classes, and a linear one."""
+    folder = tmp_path_factory.mktemp("many")
+    splits = []
+    for split in (digits.train, digits.test):
+        splits += [split.images, np.arange(len(split.images)) % 62]
+    for file, array in zip(sources.FILES, splits, strict=True):
+        (folder / file).write_bytes(idx_bytes(array))
+    config = Config(dataset="idx", hidden=(), epochs=1)
+    train(config, data_dir=folder, out=folder / "run")
+    page = folder / "report.html"
+    page.write_text(build.build(found.find([folder / "run"]), "mnist-fn report", folder))
+    return page
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_the_matrix_of_many_classes_scrolls_in_its_place(browser, of_many_classes, width):
+    one = Visit(browser, of_many_classes, width=width)
+    page = one.page
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    assert page.locator(".matrix tbody tr").count() == 62
+    place = page.locator(".confusion .wide")
+    place.evaluate("(e) => { e.scrollLeft = e.scrollWidth }")
+    assert place.evaluate("(e) => e.scrollLeft") > 300
+    # the rows' names stay in sight
+    left = place.bounding_box()["x"]
+    assert page.locator(".matrix tbody th").first.bounding_box()["x"] == pytest.approx(left, abs=1)
+    assert one.errors == []
+    one.context.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
