@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 
-.PHONY: help install demo test test-all test-exhaustive test-lowest test-newest gpu-evidence lint types clean
+.PHONY: help install demo test test-all test-exhaustive test-lowest test-newest gpu-evidence docs lint types clean
 
 help:
 	@echo "make demo      install, train on MNIST (or the embedded digits) and show the result"
@@ -11,6 +11,7 @@ help:
 	@echo "make test-all  and the long tests, and workers on a real Ray of two nodes, killed"
 	@echo "make test-exhaustive  every porting bug and every harmless rewrite on the whole ladder"
 	@echo "make test-lowest, make test-newest  the suite at both ends of what pyproject.toml allows"
+	@echo "make docs      the docs site, in build/docs"
 	@echo "make gpu-evidence  measure on a GPU what the pages leave open, in docs/evidence/gpu-*.json"
 	@echo "make install   make the environment alone, in $(VENV)"
 
@@ -24,7 +25,7 @@ $(VENV)/.tested: $(VENV)/.installed
 	@touch $@
 
 $(VENV)/.tested-all: $(VENV)/.tested
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,test,ray]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,test,ray,docs]'
 	@touch $@
 
 install: $(VENV)/.installed
@@ -34,6 +35,10 @@ demo: install
 
 gpu-evidence: $(VENV)/.tested
 	$(BIN)/python docs/make/evidence_gpu.py
+
+docs: $(VENV)/.tested-all
+	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
+	@echo "build/docs/index.html"
 
 lint: $(VENV)/.tested
 	$(BIN)/ruff check .

@@ -48,8 +48,8 @@ class JaxSide:
     `hk.transform`'s `apply`, `nnx.split` and `merge`.
 
     Args:
-        apply: (params, *inputs) -> outputs; with `state`, (params, state, *inputs, train=bool) ->
-            (outputs, new state).
+        apply: `(params, *inputs) -> outputs`; with `state`,
+            `(params, state, *inputs, train=bool) -> (outputs, new state)`.
         params: a pytree. Its floating-point leaves are the parameters.
         state: a pytree of running averages, or None.
         loss: (outputs, targets) -> scalar. Without it nothing above the outputs is compared.

@@ -18,7 +18,7 @@ from mnist_fn.shared.data.form import MNIST, Form
 from mnist_fn.shared.data.picture import DOUBT, UNSURE, prepare
 from mnist_fn.shared.runs.trainer import load_run, train
 from mnist_fn.shared.state import StateTree
-from tests.support.browser import CONTRAST, Visit, chromium
+from tests.support.browser import AXE, CONTRAST, Visit, chromium
 from tests.support.idx_files import idx_bytes
 from tests.support.report_documents import write_all
 
@@ -346,6 +346,62 @@ def test_contrast(visit, scheme):
     faint = "color-mix(in srgb, var(--ink) 45%, var(--surface))"
     page.evaluate(f"document.documentElement.style.setProperty('--soft', '{faint}')")
     assert page.evaluate(CONTRAST)["low"] != []
+
+
+@pytest.fixture(scope="module")
+def reports(report, runs_28, prepared_digits, tmp_path_factory):
+    """The page of one run with all documents, and of 60 runs."""
+    folder = tmp_path_factory.mktemp("sixty")
+    for number in range(60):
+        shutil.copytree(runs_28["linear"], folder / f"run-{number}")
+    page = folder / "report.html"
+    page.write_text(build.build(found.find([folder]), "mnist-fn report", prepared_digits))
+    return {1: report, 60: page}
+
+
+@pytest.mark.parametrize("runs", [1, 60])
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing(browser, reports, runs, scheme):
+    for width in (1280, 360):
+        opened = Visit(browser, reports[runs], width=width, color_scheme=scheme)
+        assert violations(opened.page) == []
+        opened.page.locator(".matrix .wrong button").first.click()
+        assert violations(opened.page) == []
+        opened.context.close()
+
+
+def violations(page):
+    return [one["id"] for one in AXE.run(page).response["violations"]]
+
+
+def test_axe_sees_a_plot_without_a_name_and_a_faint_word(browser, report):
+    opened = Visit(browser, report)
+    opened.page.evaluate("document.querySelector('#curves img').removeAttribute('alt')")
+    opened.page.evaluate("document.querySelector('h1').style.color = '#aaa'")
+    assert {"image-alt", "color-contrast"} <= set(violations(opened.page))
+    opened.context.close()
+
+
+def test_every_plot_says_what_it_shows(visit):
+    page = visit().page
+    for section in ("curves", "classes"):
+        names = page.locator(f"#{section} img").evaluate_all("all => all.map((i) => i.alt)")
+        assert names
+        assert all(re.search(r"\d", name) and len(name) > 30 for name in names), names
+        assert len(set(names)) == len(names)
+
+
+def test_the_keyboard_alone_reaches_all_that_can_be_used(visit):
+    page = visit().page
+    usable = """() => [...document.querySelectorAll('a[href], button, input, select, summary,
+      [tabindex="0"]')].filter((e) => e.checkVisibility() && !e.disabled).length"""
+    reached = "() => { const e = document.activeElement; const n = e.seen || 0; e.seen = 1; "
+    reached += "return n || e === document.body ? 0 : 1; }"
+    count = 0
+    for _ in range(page.evaluate(usable)):
+        page.keyboard.press("Tab")
+        count += page.evaluate(reached)
+    assert count == page.evaluate(usable)
 
 
 def test_focus_is_seen(visit):

@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 
+AXE = Axe()  # .run(page).response["violations"]: what it finds against WCAG
 NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome")
 REQUIRED = os.environ.get("MNIST_FN_REQUIRE_BROWSER") == "1"
 
