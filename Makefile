@@ -28,6 +28,10 @@ $(VENV)/.tested-all: $(VENV)/.tested
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,test,ray,docs]'
 	@touch $@
 
+$(VENV)/.docs: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,docs]'
+	@touch $@
+
 install: $(VENV)/.installed
 
 demo: install
@@ -36,7 +40,7 @@ demo: install
 gpu-evidence: $(VENV)/.tested
 	$(BIN)/python docs/make/evidence_gpu.py
 
-docs: $(VENV)/.tested-all
+docs: $(VENV)/.docs
 	$(BIN)/python -m sphinx -W --keep-going -q -b html docs build/docs
 	@echo "build/docs/index.html"
 
