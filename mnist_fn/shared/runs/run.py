@@ -44,7 +44,7 @@ class Run:
 
     @property
     def weights(self) -> ParamTree:
-        """`{"layer1": {"kernel": [in, out], "bias": [out]}, ...}`."""
+        """By layer, from `layer1` on, its `kernel` [in, out] and its `bias` [out]."""
         return self.state.params
 
     @property
