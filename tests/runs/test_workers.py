@@ -4,17 +4,19 @@ import json
 import os
 import signal
 import socket
+import threading
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from mnist_fn import InputError
+from mnist_fn import Config, InputError, Watch
 from mnist_fn.shared.data.datasets import load
 from mnist_fn.shared.runs import cluster as ray_cluster
 from mnist_fn.shared.runs import nodes
 from mnist_fn.shared.runs.cluster import Staff
 from mnist_fn.shared.runs.records import RunDirectory
+from mnist_fn.shared.runs.sweep import sweep
 from tests.support import clusters
 
 pytestmark = [pytest.mark.cluster, pytest.mark.filterwarnings("ignore")]  # Ray's own, by the dozen
@@ -103,6 +105,32 @@ def test_a_node_that_differs_is_refused_before_anything_is_trained(
             pytest.fail("it was let in")
     finally:
         cluster.remove_node(node)
+
+
+def test_a_node_that_comes_late_and_differs_is_refused_and_what_is_done_stays(cluster, tmp_path):
+    """Two workers are asked for, and there is room for one until it comes."""
+    added = [cluster.add_node(num_cpus=1)]
+    began = threading.Event()
+    watch = Watch(on_epoch=lambda _: began.set())
+    configs = [Config(dataset="digits", hidden=(16,), epochs=10**5, seed=seed) for seed in (0, 1)]
+
+    def join():
+        began.wait(60)
+        there = pretended(tmp_path, another(tmp_path, "jax"))
+        added.append(cluster.add_node(num_cpus=1, env_vars=there))
+
+    joining = threading.Thread(target=join)
+    try:
+        with ray_cluster.crew(Staff(2, 1, cluster.address), load("digits"), "cpu") as crew:
+            joining.start()
+            with pytest.raises(InputError, match=r"differs: jax 0\.0\.1 there, .* here"):
+                list(sweep(configs, out=tmp_path / "r", crew=crew, watch=watch))
+    finally:
+        joining.join()
+        for node in added:
+            cluster.remove_node(node)
+    (run,) = (tmp_path / "r").iterdir()
+    assert RunDirectory(run).read_header().config == configs[0]
 
 
 def test_refusals_are_one_line_and_leave_nothing(command):
