@@ -30,12 +30,12 @@ def reach(evidence: dict[str, Any]) -> str:
     ]
     lines += [
         f"| {one['workers']} workers at the study's pace | {one['epochs']:,} of "
-        f"{one['epochs_asked']:,} epochs | {share(one):.1%} of a core |"
+        f"{one['epochs_asked']:,} epochs | {100 * share(one):.1f} % of a core |"
         for one in crowds
     ]
     each = share(crowds[-1]) / crowds[-1]["workers"]
-    megabytes = state / evidence_cluster.CHECKPOINT_SECONDS
-    served = int(0.5 / each)
+    most, megabytes = crowds[-1]["workers"], state / evidence_cluster.CHECKPOINT_SECONDS
+    served = int(0.5 / each) // 10 * 10  # an extrapolation
     lines += [
         "",
         f"Memory of the driver between run {first:,} and run {last:,}: "
@@ -45,16 +45,16 @@ def reach(evidence: dict[str, Any]) -> str:
         "",
         "The study's pace is an epoch a second and, every "
         f"{evidence_cluster.CHECKPOINT_SECONDS:g} s, a state of {state:.1f} MB: "
-        " the workers of the crowds wait where they would train, all else is real. Each takes "
-        f"{each:.2%} of the driver's core, so that on paper one driver serves some "
-        f"{round_down(served)} workers with half of its core, if its disk takes the "
-        f"{megabytes * round_down(served):.0f} MB/s of their states. What comes next needs "
-        "nothing new: several commands on one cluster, each with a part of the runs (`--seed`, "
-        "`--only`, a part of a grid) and its own `--workers`, since runs share nothing.",
+        "the workers of the crowds wait where they would train, all else is real. Each takes "
+        f"{100 * each:.2f} % of the driver's core, so that on paper one driver serves some "
+        f"{served} workers with half of its core, if its disk takes the "
+        f"{megabytes * served:.0f} MB/s of their states; more than {most} were not "
+        "tried. What comes next needs nothing new: several commands on one cluster, each with a "
+        "part of the runs (`--seed`, a part of a grid), its own `--workers` and `--out`, since "
+        "runs share nothing.",
         "",
         f"`{evidence['command']}`; {evidence['machine']}, beside others' work (load average "
-        f"{evidence['load_average']:g}), which lowers what rests on the clock and hardly raises "
-        "CPU seconds; "
+        f"{evidence['load_average']:g}), so a quiet machine takes more for less; "
         + ", ".join(f"{name} {evidence['versions'][name]}" for name in ("python", "jax", "ray")),
     ]
     return "\n".join(lines)
@@ -63,12 +63,6 @@ def reach(evidence: dict[str, Any]) -> str:
 def share(crowd: dict[str, Any]) -> float:
     """Of a core, that the driver used."""
     return crowd["cpu_seconds"] / crowd["wall_seconds"]
-
-
-def round_down(count: int) -> int:
-    """To one figure: it is an extrapolation."""
-    unit = 10 ** (len(str(count)) - 1)
-    return count // unit * unit
 
 
 def text() -> str:
