@@ -66,7 +66,7 @@ def command(
 ) -> None:
     """Prove that two backends are the same experiment, or say where they part. Exit 0 or 1.
 
-    quick: seven rungs with 300 steps, a minute.
+    quick: eight rungs with 300 steps, a minute.
 
     full: 3,000 steps, every optimizer, ten minutes.
 

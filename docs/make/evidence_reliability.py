@@ -25,7 +25,7 @@ from pages import EVIDENCE
 
 from mnist_fn import Config, Watch, train
 from mnist_fn.shared.runs import loop, trainer
-from mnist_fn.shared.runs.records import machine, versions
+from mnist_fn.shared.runs.records import RunDirectory, machine, versions
 from tests.support.hostile import Hostile
 from tests.support.killing import (
     TRAIN,
@@ -146,6 +146,12 @@ def command(*arguments: str) -> None:
                    env=environment(), check=True, stderr=subprocess.DEVNULL)  # fmt: skip
 
 
+def threads_of(folder: Path, backend: str | None) -> list[int | None]:
+    """Of the backend's arithmetic, as its runs have it: one number if all had as many."""
+    headers = [RunDirectory(file.parent).read_header() for file in folder.rglob("run.json")]
+    return sorted({h.computed.threads for h in headers if h.backend == backend}, key=str)
+
+
 def resident_mb() -> float:
     return _pages(1) / 2**20
 
@@ -180,6 +186,7 @@ def main() -> None:
         parser.error("--backend jax or torch: for every check but hostile, which needs none")
     with tempfile.TemporaryDirectory() as folder:
         result = CHECKS[given.check](Path(folder), given.backend, given.n)
+        threads = threads_of(Path(folder), given.backend)
     document = {
         "check": given.check,
         "backend": given.backend,
@@ -188,6 +195,7 @@ def main() -> None:
         "result": result,
         "versions": versions(),
         "machine": machine(),
+        "threads": threads,
     }
     name = "-".join(filter(None, ["reliability", given.check, given.backend]))
     out = EVIDENCE / f"{name}.json"

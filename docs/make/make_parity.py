@@ -11,6 +11,7 @@ from typing import Any
 from pages import DOCS, EVIDENCE, PICTURES, renew
 
 from figures import build, style
+from mnist_fn.shared.parity.horizon import STEPS_BETWEEN
 from mnist_fn.shared.parity.ladder import RUNGS
 from mnist_fn.shared.parity.levels import SCHEMA
 from mnist_fn.shared.storage import digest_of, read_sealed
@@ -69,14 +70,17 @@ def gate(level: str) -> str:
              "holds" if ladder["passed"] else f"parts at {ladder['rungs'][-1]['rung']}"]
         )  # fmt: skip
     head = ["model", "optimizer", "precision", "steps", *shown, "predictions", "verdict"]
-    return markdown((head, rows)) + "\n\n" + where(document)
+    made = [markdown((head, rows)), where(document)]
+    if missing := [name for name in RUNGS if name not in there]:
+        made.append(f"Made before the ladder had {', '.join(missing)}: not climbed there.")
+    return "\n\n".join(made)
 
 
 def horizon() -> str:
     document = evidence("horizon")
     if document is None:
         return "*Not measured yet: `mnist-fn parity --level horizon --out docs/evidence`.*"
-    rows, claims = [], []
+    rows, claims, courses = [], [], []
     for one in document["horizon"]:
         for track in one["tracks"]:
             epoch = track["first_epoch_with_another_prediction"]
@@ -87,6 +91,7 @@ def horizon() -> str:
                  f"{float(track['divergence'][-1]):.0e}", str(track["predictions"][-1])]
             )  # fmt: skip
         claims += [claim_line(one, claim) for claim in one["claims"]]
+        courses += [text for text in (event(one), parting(one)) if text]
     limits = document["horizon"][0]["thresholds"]
     head = ["precision", "epochs", "pair"]
     head += [f"first step with a weight {limit:g} apart" for limit in limits]
@@ -94,8 +99,51 @@ def horizon() -> str:
     picture = f"![How far two frameworks and their twins are apart](pictures/{FIGURE.name})"
     finer = all("furthest" in claim for one in document["horizon"] for claim in one["claims"])
     old = "" if finer else OLD_HORIZON
-    parts = [picture, old + markdown((head, rows)), "\n".join(claims), where(document)]
+    said = ["\n".join(claims), "\n".join(courses), where(document)]
+    parts = [picture, old + markdown((head, rows)), *said]
     return "\n\n".join(parts)
+
+
+def event(one: dict[str, Any]) -> str:
+    """The stretch of a training in which all tracks pass the first threshold, and how they do."""
+    steps, limit = one["steps"], one["thresholds"][0]
+    passed = [track["first_step_above"][0] for track in one["tracks"]]
+    if None in passed or min(passed) <= STEPS_BETWEEN:
+        return ""  # it says nothing: an ulp is more, as in float32
+    last = next(step for step in steps if step >= max(passed))
+    first = max(step for step in steps if step <= min(passed) - STEPS_BETWEEN)
+    before, after = (
+        [float(track["divergence"][steps.index(at)]) for track in one["tracks"]]
+        for at in (first, last)
+    )
+    growths = [now / then for now, then in zip(after, before, strict=True)]
+    frameworks, *twins = before  # as `measure` has them
+    return (
+        f"- {one['precision']}: from step {first:,} to {last:,} all tracks pass {limit:g}, each "
+        f"{min(growths):.0f} to {max(growths):.0f} times as far apart as before. As that begins "
+        f"the frameworks are {frameworks:.1e} apart, the twins {_span(twins, '.1e')}."
+    )
+
+
+def parting(one: dict[str, Any]) -> str:
+    """When each kind of track passes the last threshold."""
+    kinds: dict[str, list[int | None]] = {}
+    for track in one["tracks"]:
+        kinds.setdefault(track["kind"], []).append(track["first_step_above"][-1])
+    times = [
+        f"the {kind}{'s' * (kind != 'frameworks')} "
+        + ("never" if None in found else _span([s for s in found if s], ",d"))
+        for kind, found in kinds.items()
+    ]
+    return (
+        f"- {one['precision']}: the first step with a weight {one['thresholds'][-1]:g} apart: "
+        f"{', '.join(times)}."
+    )
+
+
+def _span(values: list[Any], form: str) -> str:
+    low, high = (format(value, form) for value in (min(values), max(values)))
+    return low if low == high else f"{low} to {high}"
 
 
 def claim_line(one: dict[str, Any], claim: dict[str, Any]) -> str:

@@ -47,7 +47,8 @@ To measure anew, on a machine that does nothing else:
 What lies above the floor, and what did not help. XLA makes one loop of each of Adam's three
 results. Each of these was measured beside the epoch as it is, in 9 paired rounds of 20,000
 examples, in CPU seconds on one core of a *busy* machine (AMD EPYC with AVX-512, jax 0.10.2, batch
-200, 512 units), so a percent or so is noise:
+200, 512 units), so a percent or so is noise. By hand: no command makes these again, and
+nothing that this section says is in the evidence:
 
 | tried | of the epoch's time | bits |
 |---|---:|---|

@@ -43,6 +43,10 @@ moved between them is noticed. `flock` locks
 processes of one machine; on a network disk it is as good as the disk makes it.
 """
 
+EARLIER = """\
+Where no threads are said, the check was made before they were recorded, by earlier code than this.
+"""
+
 # Promises that every run of the test suite tries: (what, the tests, how it is tried).
 IN_THE_SUITE = [
     ("A kill at each single operation that changes the disk leaves a run that resumes to the "
@@ -156,6 +160,8 @@ def page(evidence: list[dict[str, Any]]) -> str:
         lines.append(f"| {promise} | {tried} | `tests/runs/test_{file}.py::{name}` |")
     lines += ["", BETWEEN_MACHINES, "## To try it again", ""]
     lines += [f"- `{document['command']}` ({where(document)})" for document in evidence]
+    if any("threads" not in document for document in evidence):
+        lines += ["", EARLIER]
     return "\n".join(lines) + "\n"
 
 
@@ -163,7 +169,8 @@ def where(document: dict[str, Any]) -> str:
     versions = document["versions"]
     names = {"jax": ("jax",), "torch": ("torch",)}.get(document["backend"], ("numpy",))
     used = [f"{name} {versions[name]}" for name in ("python", *names)]
-    return f"{document['machine']}; {', '.join(used)}"
+    threads = [f"{n} thread{'s' * (n > 1)}" for n in document.get("threads", []) if n]
+    return "; ".join([document["machine"], *threads, ", ".join(used)])
 
 
 if __name__ == "__main__":

@@ -126,6 +126,20 @@ def ends() -> Iterator[str]:
     yield ""
 
 
+def made_beside_wrong() -> Iterator[str]:
+    """Which evidence of the other pages is of an environment with a version that is wrong."""
+    others = [path for path in sorted(EVIDENCE.glob("*.json")) if "versions-" not in path.name]
+    for fault in FAULTS:
+        for version in fault.versions:
+            stamp = f'"{fault.package}": "{version}"'
+            if made := [f"`{path.stem}`" for path in others if stamp in path.read_text()]:
+                wrong = "**may be wrong**" if fault.on_path else "computes nothing of that kind"
+                yield (
+                    f"Evidence of an environment with {fault.package} {version}, which {wrong}, "
+                    f"not renewed since: {', '.join(made)}."
+                )
+
+
 def page(tried: list[dict[str, Any]]) -> str:
     """The page as text."""
     lines = [HEAD, "| jax, jaxlib | torch | as XLA decides | XNNPACK | self-check |",
@@ -138,6 +152,7 @@ def page(tried: list[dict[str, Any]]) -> str:
     for fault in FAULTS:
         becomes = "refused; `--allow-known-wrong` goes on" if fault.on_path else "a warning"
         lines.append(f"| {fault.package} {', '.join(fault.versions)} | {fault.what} | {becomes} |")
+    lines += ["", *made_beside_wrong()]
     machines = "; ".join(sorted({one["machine"] for one in tried}))
     commands = [f"- `{one['command']}` (ladders n = {one['n']}, self-check n = "
                 f"{len(one['checks'])})" for one in tried]  # fmt: skip

@@ -10,7 +10,10 @@ import make_parity
 import pytest
 
 from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.parity.horizon import NULL
 from mnist_fn.shared.parity.levels import HORIZON_EPOCHS
+from tests.parity.test_parity import QUICK, QUICK_REWRITES
+from tests.support.harmless_rewrites import REWRITES
 from tests.support.porting_bugs import BUGS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -45,8 +48,57 @@ def test_every_row_of_the_semantics_table_names_a_test_that_stands():
             assert f"def {function}(" in path.read_text(), function
 
 
-def test_the_readme_counts_the_bugs():
-    assert f" {len(BUGS)} porting" in " ".join((ROOT / "README.md").read_text().split())
+def test_the_pages_count_the_bugs():
+    readme, page = (" ".join((ROOT / file).read_text().split()) for file in
+                    ("README.md", "docs/parity.md"))  # fmt: skip
+    assert f" {len(BUGS)} porting" in readme
+    assert f"({len(QUICK)} by `make test`" in readme
+    assert f"takes {len(QUICK)} bugs and {len(QUICK_REWRITES)} rewrites" in page
+    assert f"And {len(REWRITES)} rewrites that" in page
+
+
+STEPS = [300, 330, 340, 341, 342, 343, 360]
+
+
+def track(kind, *divergence):
+    pairs = list(zip(STEPS, divergence, strict=True))
+    first = [next((at for at, apart in pairs if apart > limit), None) for limit in (1e-9, 1e-2)]
+    return {"kind": kind, "divergence": divergence, "first_step_above": first}
+
+
+def test_an_event_is_told_by_the_stretch_in_which_all_pass():
+    tracks = [
+        track("frameworks", 1e-10, 2e-10, 3e-10, 3e-9, 4e-9, 8e-9, 1),
+        track("ulp twin", 1e-10, 1e-10, 1e-10, 1e-10, 2e-9, 4e-9, 1e-9),
+        track("ulp twin", 1e-10, 4e-10, 1e-10, 1e-10, 1e-10, 8e-9, 1),
+    ]
+    one = {"precision": "float64", "thresholds": [1e-9, 1e-2], "steps": STEPS, "tracks": tracks}
+    said = make_parity.event(one)  # from the last before 341 - 30 on
+    assert "from step 300 to 343 all tracks pass 1e-09, each 40 to 80 times" in said
+    assert "the frameworks are 1.0e-10 apart, the twins 1.0e-10." in said
+    assert make_parity.parting(one) == (
+        "- float64: the first step with a weight 0.01 apart: the frameworks 360, the ulp twins "
+        "never."
+    )
+    early = [{**tracks[0], "first_step_above": [1, None]}, *tracks[1:]]
+    assert not make_parity.event({**one, "tracks": early})
+
+
+def test_what_is_said_in_words_of_the_horizon_is_so():
+    """One event in float64; in float32 a renumbered twin alone is soon enough, and a β₂-rounded one
+    is as far at every step."""
+    found = {one["precision"]: one for one in evidence("horizon")["horizon"]}
+    wide, narrow = found["float64"], found["float32"]
+    assert make_parity.event(wide)
+    passed = [track["first_step_above"][0] for track in wide["tracks"]]
+    assert max(passed) - min(passed) <= 30
+    frameworks, *twins = narrow["tracks"]
+    soon = [twin["kind"] for twin in twins
+            if twin["first_step_above"][-1] <= 2 * frameworks["first_step_above"][-1]]  # fmt: skip
+    assert [kind for kind in soon if kind in NULL] == ["renumbered twin"]
+    furthest = {claim["twins"]: claim["furthest"]["times"] for claim in narrow["claims"]}
+    assert float(furthest["β₂-rounded twin"]) < 1.1
+    assert float(furthest["null twin"]) > 10
 
 
 def evidence(level):

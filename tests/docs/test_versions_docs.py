@@ -69,3 +69,13 @@ def test_the_bounds_are_what_a_user_gets_wherever_it_stands(pyproject, pins, sam
     assert (evidence_bounds.bounds(pyproject, pins) == found) == same
     assert found == ['jax==0.10.1; python_version < "3.12"', "jax>=0.8.2", "ray>=2.60",
                      "torch>=2.8"]  # fmt: skip
+
+
+def test_evidence_of_a_wrong_version_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(make_versions, "EVIDENCE", tmp_path)
+    assert not list(make_versions.made_beside_wrong())
+    for name, version in (("one", "0.8.1"), ("two", "0.10.1"), ("versions-x", "0.10.2")):
+        (tmp_path / f"{name}.json").write_text(f'{{"jaxlib": "{version}"}}')
+    (said,) = make_versions.made_beside_wrong()
+    assert "jaxlib 0.8.1, which **may be wrong**" in said
+    assert "`one`." in said
