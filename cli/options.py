@@ -3,19 +3,15 @@
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
-from mnist_fn.shared.config import DATASETS, MODELS, OPTIMIZERS, PRECISIONS, Config
+from mnist_fn.shared.config import DATASETS, MODELS, OPTIMIZERS, PRECISIONS, Config, hidden_of
 from mnist_fn.shared.errors import InputError
-
-if TYPE_CHECKING:
-    from mnist_fn.shared.runs.cluster import Staff
 
 _STUDY = "The experiment"
 _WHERE = "Where"
-MAX_WORKERS = 10_000
 
 
 def _option(text: str, *names: str, panel: str = _STUDY, **more: Any) -> Any:
@@ -85,35 +81,6 @@ def command_line() -> str:
     return shlex.join(["mnist-fn", *sys.argv[1:]])
 
 
-def staff(workers: int | None, threads: int | None, cluster: str | None) -> "Staff | None":
-    """The workers that were asked for; None if this process is to train.
-
-    Raises:
-        InputError: a number out of its range, or threads of no worker.
-    """
-    if workers is None and cluster is None:
-        if threads is not None:
-            raise InputError(f"--threads {threads}: of each worker; give --workers too")
-        return None
-    if workers is not None and not 1 <= workers <= MAX_WORKERS:
-        raise InputError(f"--workers {workers}: must be between 1 and {MAX_WORKERS}")
-    if threads is not None and not 1 <= threads <= 1024:
-        raise InputError(f"--threads {threads}: must be between 1 and 1024")
-    if cluster is not None and cluster != "auto" and not _host_and_port(cluster):
-        raise InputError(
-            f"--cluster {cluster[:60]!r}: expected auto, or the head's HOST:PORT, on a machine "
-            "of the cluster"
-        )
-    from mnist_fn.shared.runs.cluster import Staff
-
-    return Staff(workers, threads or 1, cluster)
-
-
-def _host_and_port(address: str) -> bool:
-    host, _, port = address.rpartition(":")
-    return bool(host) and "/" not in host and port.isdecimal() and 0 < int(port) < 2**16
-
-
 def hidden_from(model: str | None, hidden: str | None) -> tuple[int, ...] | None:
     """Layer widths from --model or --hidden, None if neither is given.
 
@@ -129,11 +96,7 @@ def hidden_from(model: str | None, hidden: str | None) -> tuple[int, ...] | None
             raise InputError(
                 f"--hidden {hidden[:40]!r}: expected widths such as 512 or 256,128"
             ) from error
-    if model is None:
-        return None
-    if model not in MODELS:
-        raise InputError(f"--model {model[:40]!r}: must be one of {', '.join(MODELS)}")
-    return MODELS[model]
+    return None if model is None else hidden_of(model)
 
 
 def make_config(**given: Any) -> Config:
@@ -190,25 +153,3 @@ def shapes(model: str | None, hidden: list[str] | None) -> list[tuple[int, ...]]
     found = [hidden_from(name, None) for name in words(model)]
     found += [hidden_from(None, widths) for widths in hidden or ()]
     return [shape for shape in found if shape is not None]
-
-
-def size_in_bytes(text: str | None) -> int | None:
-    """Bytes from text such as 500M or 8G (powers of 1000); None stays None.
-
-    Raises:
-        InputError: not understood, or not above 0.
-    """
-    if text is None:
-        return None
-    units = {"K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
-    number = text.strip().upper().removesuffix("B")
-    unit = units.get(number[-1:], 1)
-    try:
-        size = float(number[:-1] if unit > 1 else number) * unit
-        if not 1 <= size < 2**63:
-            raise ValueError
-    except ValueError as error:
-        raise InputError(
-            f"--max-memory {text[:40]!r}: expected a size such as 500M or 8G"
-        ) from error
-    return int(size)

@@ -6,13 +6,14 @@ import sys
 from typing import Any
 
 from mnist_fn.shared.errors import one_line
+from mnist_fn.shared.wording import in_shell
 
 
 def fail(message: str, code: int = 2) -> int:
     """Print one line on stderr, if there is one, and return the exit code."""
     if sys.stderr is not None:  # else print would take stdout
         with contextlib.suppress(OSError):
-            print(f"mnist-fn: {one_line(message)}", file=sys.stderr)
+            print(f"mnist-fn: {one_line(in_shell(message))}", file=sys.stderr)
     return code
 
 

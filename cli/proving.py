@@ -1,35 +1,33 @@
 """What `mnist-fn parity` runs and shows at each level."""
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import typer
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from cli import options
-from cli.console import console
-from cli.stopping import stoppable
-from cli.training import train_all
-from cli.workers import crew_of, view_of
+from cli.console import answer, console
+from cli.training import shown
 from mnist_fn.shared import backend as backends
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset, load
-from mnist_fn.shared.errors import InputError, Interrupted
+from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.parity import handed, levels
 from mnist_fn.shared.parity.checks import Rung
 from mnist_fn.shared.parity.levels import STATISTICS_EPOCHS, Plan
 from mnist_fn.shared.parity.statistics import compare_runs
+from mnist_fn.shared.runs.many import crew_of, train_all
 from mnist_fn.shared.runs.records import machine, versions
 from mnist_fn.shared.runs.run import Run
+from mnist_fn.shared.runs.staff import Staff
 from mnist_fn.shared.storage import write_sealed
 
-if TYPE_CHECKING:
-    from mnist_fn.shared.runs.cluster import Staff
 
-
-def staff_for(plan: Plan, staff: "Staff | None") -> "Staff | None":
+def staff_for(plan: Plan, staff: Staff | None) -> Staff | None:
     """The workers for a level; InputError if it has nothing to give to them."""
     if staff is not None and plan.level not in ("statistics", "horizon"):
         raise InputError(f"{staff.option}: for --level statistics and horizon, not {plan.level}")
@@ -44,31 +42,43 @@ def prove(
     out: Path | None,
     seeds: int,
     seed: int = 0,
-    staff: "Staff | None" = None,
+    staff: Staff | None = None,
+    to: Console | None = None,
 ) -> dict[str, Any]:
     """Run a level and show it; the document of all that was measured.
+
+    Args:
+        plan: what is compared.
+        data_dir: folder of the dataset's files.
+        out: folder of the statistics' runs; None is runs/.
+        seeds: of the statistics.
+        seed: the first of them.
+        staff: workers, if any.
+        to: where the result is shown; None is stdout.
 
     Raises:
         InputError: bad data or device, a precision that a backend lacks.
     """
     if not 2 <= seeds <= 1000:
         raise InputError(f"--seeds {seeds}: must be between 2 and 1000")
+    to = to or answer()
     dataset = load(plan.dataset, data_dir)
     devices = _devices(plan, dataset)
     if plan.level == "statistics":
         found = _statistics(
             plan, dataset, data_dir, out or Path("runs"), range(seed, seed + seeds), staff
         )
+        _show_statistics(found, to)
         passed = all(one["tost"]["verdict"] == "equivalent" for one in found)
     elif plan.level == "horizon":
         found = _horizons(plan, dataset) if staff is None else _handed(plan, data_dir, staff)
-        _show_horizons(found)
+        _show_horizons(found, to)
         passed = all(one["claims"][0]["holds"] for one in found)  # against all twins
     else:
-        found = levels.climb_all(plan, dataset, _show_name, _show_rung)
+        found = levels.climb_all(plan, dataset, partial(_show_name, to), partial(_show_rung, to))
         passed = all(ladder["passed"] for ladder in found)
-        _show_limits(plan, found)
-        _show_failures(found)
+        _show_limits(plan, found, to)
+        _show_failures(found, to)
     kind = plan.level if plan.level in ("statistics", "horizon") else "ladders"
     return {
         "schema": levels.SCHEMA,
@@ -108,11 +118,11 @@ def _devices(plan: Plan, dataset: Dataset) -> list[str]:
     return found
 
 
-def _show_name(name: dict[str, str]) -> None:
-    console.print(Text("\n" + ", ".join(name.values()), style="bold"))
+def _show_name(to: Console, name: dict[str, str]) -> None:
+    to.print(Text("\n" + ", ".join(name.values()), style="bold"))
 
 
-def _show_rung(rung: Rung) -> None:
+def _show_rung(to: Console, rung: Rung) -> None:
     worst = rung.worst
     d = worst.difference
     table = Table.grid(padding=(0, 1))
@@ -125,10 +135,10 @@ def _show_rung(rung: Rung) -> None:
         f"{worst.what}\nbound {worst.tolerance:.1e} {worst.measure}: {worst.reason}"
     )
     table.add_row(mark, rung.name, Text(measured))
-    console.print(table)
+    to.print(table)
 
 
-def _show_failures(ladders: list[dict[str, Any]]) -> None:
+def _show_failures(ladders: list[dict[str, Any]], to: Console) -> None:
     """The cause of each failure in a sentence, once for all ladders that have it; then numbers."""
     failed = [ladder for ladder in ladders if not ladder["passed"]]
     causes: dict[str, list[str]] = {}
@@ -137,12 +147,12 @@ def _show_failures(ladders: list[dict[str, Any]]) -> None:
         said = "; ".join(f"{one['side']}: {_cause(one)}" for one in diagnosis["found"])
         causes.setdefault(said or diagnosis["sentence"], []).append(_name(ladder))
     for said, names in causes.items():
-        _say(f"\nWhy: {said} (in {'; '.join(names)})", style="bold")
+        _say(to, f"\nWhy: {said} (in {'; '.join(names)})", style="bold")
     for ladder in failed:
         for one in ladder["diagnosis"]["found"]:
             at = f" from {one['from']}" if one["from"] else ""
-            _say(f"\n{_name(ladder)}: {one['side']}{at}: {one['sentence']}")
-        _show_figures(ladder)
+            _say(to, f"\n{_name(ladder)}: {one['side']}{at}: {one['sentence']}")
+        _show_figures(ladder, to)
 
 
 def _cause(one: dict[str, Any]) -> str:
@@ -156,79 +166,76 @@ def _name(ladder: dict[str, Any]) -> str:
     return ", ".join(ladder[part] for part in ("model", "optimizer", "precision"))
 
 
-def _show_figures(ladder: dict[str, Any]) -> None:
+def _show_figures(ladder: dict[str, Any], to: Console) -> None:
     """Every check of the failed rung that parts, in the order of the network, and what held."""
     rung = ladder["rungs"][-1]
     worst = rung["worst"]
     _say(
+        to,
         f"\n{_name(ladder)}: first parts at {rung['rung']}: {worst['what']}: "
-        f"{float(worst['left']):.17g} against {float(worst['right']):.17g} ({worst['where']})"
+        f"{float(worst['left']):.17g} against {float(worst['right']):.17g} ({worst['where']})",
     )
     parted = [check for check in rung["checks"] if not check["passed"]]
     for check in parted:
         figure = float(check[check["measure"]])
-        _say(f"  {figure:.1e} {check['measure']}, bound {float(check['tolerance']):.1e}: "
+        _say(to, f"  {figure:.1e} {check['measure']}, bound {float(check['tolerance']):.1e}: "
              f"{check['what']}")  # fmt: skip
     held = [check["what"].partition("[")[0] for check in rung["checks"] if check["passed"]]
     if held:
         more = f" and {len(held) - 8} more" if len(held) > 8 else ""
-        _say(f"  held: {'; '.join(held[:8])}{more}", style="dim")
+        _say(to, f"  held: {'; '.join(held[:8])}{more}", style="dim")
     above = ladder["diagnosis"]["next_rung"]
     if above:
         parted = [check["what"] for check in above["checks"] if not check["passed"]]
-        _say(f"  {above['rung']}, the rung above: "
+        _say(to, f"  {above['rung']}, the rung above: "
              + (f"{len(parted)} of {len(above['checks'])} part: {'; '.join(parted[:6])}"
                 if parted else "holds"), style="dim")  # fmt: skip
 
 
-def _show_limits(plan: Plan, ladders: list[dict[str, Any]]) -> None:
+def _show_limits(plan: Plan, ladders: list[dict[str, Any]], to: Console) -> None:
     """What a pass does not say."""
     if "float64" not in plan.precisions and all(ladder["passed"] for ladder in ladders):
-        _say("float32 alone: gross errors would have been seen, and no others; the tight gate is "
-             "--precision float64")  # fmt: skip
+        _say(to, "float32 alone: gross errors would have been seen, and no others; the tight gate "
+             "is --precision float64")  # fmt: skip
     missing = [name for name in levels.OPTIMIZERS if name not in plan.optimizers]
     if missing:
-        _say(f"not climbed: {', '.join(missing)} (--optimizer {','.join(levels.OPTIMIZERS)})")
+        _say(to, f"not climbed: {', '.join(missing)} (--optimizer {','.join(levels.OPTIMIZERS)})")
 
 
-def _say(text: str, style: str = "") -> None:
-    console.print(text, style=style, soft_wrap=True, markup=False)
+def _say(to: Console, text: str, style: str = "") -> None:
+    to.print(text, style=style, soft_wrap=True, markup=False)
 
 
 def _horizons(plan: Plan, dataset: Dataset) -> list[dict[str, Any]]:
     def on_epoch(name: dict[str, str], epoch: int, of: int) -> None:
         if epoch == 1:
-            _show_name(name)
+            _show_name(console, name)
         if epoch % 10 == 0 or epoch == of:
             console.print(f"epoch {epoch}/{of}", style="dim")
 
     return levels.horizons(plan, dataset, on_epoch)
 
 
-def _handed(plan: Plan, data_dir: Path | None, staff: "Staff") -> list[dict[str, Any]]:
+def _handed(plan: Plan, data_dir: Path | None, staff: Staff) -> list[dict[str, Any]]:
     """The same by workers, in the plan's order."""
     experiments = list(plan.horizons())
     found: list[dict[str, Any]] = []
-    with stoppable() as stop:
-        try:
-            with (
-                crew_of(staff, plan.dataset, data_dir, plan.devices[0]) as crew,
-                view_of(crew, {config: config.epochs for _, config in experiments}) as view,
-            ):
-                assert crew is not None  # noqa: S101 - there is a staff
-                for name, measured in handed.horizons(plan, crew, view.watch(stop)):
-                    view.ended()
-                    found.append({**name, **measured})
-        except Interrupted as reason:
-            console.print(f"{reason}; the same command begins these anew", soft_wrap=True)
-            raise typer.Exit(stop.exit_code) from None
+    with (
+        shown(staff, "the same command begins these anew") as (view, watch),
+        crew_of(staff, plan.dataset, data_dir, plan.devices[0], watch) as crew,
+    ):
+        assert crew is not None  # noqa: S101 - there is a staff
+        watch.on_plan([{config: config.epochs for _, config in experiments}])
+        for name, measured in handed.horizons(plan, crew, watch):
+            view.ended()
+            found.append({**name, **measured})
     order = [name for name, _ in experiments]
     return sorted(found, key=lambda one: order.index({name: one[name] for name in order[0]}))
 
 
-def _show_horizons(found: list[dict[str, Any]]) -> None:
+def _show_horizons(found: list[dict[str, Any]], to: Console) -> None:
     for one in found:
-        _show_name({name: one[name] for name in ("model", "optimizer", "precision")})
+        _show_name(to, {name: one[name] for name in ("model", "optimizer", "precision")})
         table = Table(box=None, pad_edge=False)
         table.add_column("pair")
         for limit in one["thresholds"]:
@@ -238,10 +245,10 @@ def _show_horizons(found: list[dict[str, Any]]) -> None:
             steps = [_when("step", step) for step in track["first_step_above"]]
             epoch = _when("epoch", track["first_epoch_with_another_prediction"])
             table.add_row(track["name"], *steps, epoch)
-        console.print(table)
+        to.print(table)
         for claim in one["claims"]:
             holds = "holds" if claim["holds"] else "does not hold"
-            console.print(
+            to.print(
                 f"no sooner than the {claim['twins']}s, within a factor {one['factor']:g}: {holds}"
             )
 
@@ -256,7 +263,7 @@ def _statistics(
     data_dir: Path | None,
     out: Path,
     seeds: range,
-    staff: "Staff | None",
+    staff: Staff | None,
 ) -> list[dict[str, Any]]:
     sides, names = [], []
     for name, device, precision in zip(
@@ -272,7 +279,6 @@ def _statistics(
         left, right = (runs[i * len(seeds) : (i + 1) * len(seeds)] for runs in sides)
         name["precision"] = " and ".join(dict.fromkeys(plan.precisions))
         found.append({**name, **compare_runs(left, right, dataset.test.labels)})
-    _show_statistics(found)
     return found
 
 
@@ -282,11 +288,11 @@ def _trained(
     device: str,
     data_dir: Path | None,
     out: Path,
-    staff: "Staff | None",
+    staff: Staff | None,
 ) -> list[Run]:
-    where = {"device": device, "data_dir": data_dir, "memory": None}
-    how: dict[str, Any] = {"force": False, "where": where, "staff": staff}
-    runs, unfinished = train_all(configs, name, out, **how, keep=lambda run: run)
+    with shown(staff) as (_, watch):
+        runs, unfinished = train_all(configs, name, lambda run: run, device=device, out=out,
+                                     data_dir=data_dir, staff=staff, watch=watch)  # fmt: skip
     if unfinished.all:
         raise InputError(f"--backends {name}: {unfinished.all[0]}")
     for run in runs:
@@ -295,7 +301,7 @@ def _trained(
     return runs
 
 
-def _show_statistics(found: list[dict[str, Any]]) -> None:
+def _show_statistics(found: list[dict[str, Any]], to: Console) -> None:
     table = Table(box=None, pad_edge=False)
     for column in ("model", "n", "difference", "90 % interval", "sd", "δ", "power", "verdict"):
         table.add_column(column, justify="left" if column in ("model", "verdict") else "right")
@@ -311,16 +317,16 @@ def _show_statistics(found: list[dict[str, Any]]) -> None:
             f"{t['power']:.2f}",
             t["verdict"],
         )
-    console.print(table)
+    to.print(table)
     for one in found:
         mcnemar, churn = one["mcnemar"], one["churn"]
         n, seeds = one["tost"]["n"], mcnemar["between_seeds"]
         told = ", ".join(f"{name} {count} of {n - 1}" for name, count in seeds.items())
         scale = ", ".join(f"{name} {share:.2%}" for name, share in churn["between_seeds"].items())
-        console.print(
+        to.print(
             f"{one['model']}: McNemar p < {one['alpha']:g} in {mcnemar['significant']} of {n} "
             f"(between seeds of one side: {told}); churn {churn['between_sides']:.2%} ({scale})",
             soft_wrap=True,
         )
     left, right = found[0]["accuracy"]
-    console.print(f"test accuracy in percentage points, {left} minus {right}", style="dim")
+    to.print(f"test accuracy in percentage points, {left} minus {right}", style="dim")

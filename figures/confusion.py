@@ -21,12 +21,15 @@ def plot(records: Sequence[Run], ax: Any = None) -> Any:
     Args:
         records: runs of one config, their evaluations included.
         ax: matplotlib axes; None makes new ones.
+
+    Returns:
+        The axes.
     """
     names = records[0].form.names
     classes = len(names)
     many = classes > FEW
     side = max(6.4, 0.17 * classes)
-    ax = ax or style.new_axes(side + 0.5 * many, width=side + 1)
+    ax = ax if ax is not None else style.new_axes(side + 0.5 * many, width=side + 1)
     shares = np.mean([row_normalized(run.confusion_matrix) for run in records], axis=0)
     absent = np.isnan(shares).any(axis=1)  # of a class without examples nothing is known
     shares = np.nan_to_num(shares)

@@ -1,6 +1,7 @@
 """The study's figure 2: one hidden layer against two, a panel for each width."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from figures import style
 from figures.series import select, stack
@@ -8,14 +9,17 @@ from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.study.experiments import WIDTHS
 
 
-def plot(records: Sequence[Run], ax: style.Panels | None = None) -> style.Panels:
+def plot(records: Sequence[Run], ax: Any = None) -> style.Panels:
     """Draw four panels of test loss over epochs; a dot marks each curve's minimum.
 
     Args:
         records: shallow and deep runs, λ = 0.
-        ax: a figure or subfigure, since one axes can't hold four panels; None makes a figure.
+        ax: axes, whose place the panels take; a figure or subfigure; None makes a figure.
+
+    Returns:
+        The figure or subfigure drawn on.
     """
-    figure = ax or style.new_figure(4.8)
+    figure = style.panels(ax, 4.8)
     panels, counts = figure.subplots(2, 2, sharex=True, sharey=True), []
     labels = []
     for panel, width in zip(panels.flat, WIDTHS, strict=True):

@@ -17,15 +17,18 @@ KINDS = {
 }
 
 
-def plot(records: Sequence[dict[str, Any]], ax: style.Panels | None = None) -> style.Panels:
+def plot(records: Sequence[dict[str, Any]], ax: Any = None) -> style.Panels:
     """Draw the largest difference of any weight against the step, both axes logarithmic, a panel
     for each precision.
 
     Args:
         records: what `shared.parity.horizon.measure` gives, as the parity document holds it.
-        ax: a figure or subfigure, since one axes can't hold two panels; None makes a figure.
+        ax: axes, whose place the panels take; a figure or subfigure; None makes a figure.
+
+    Returns:
+        The figure or subfigure drawn on.
     """
-    figure = ax or style.new_figure(3.9)
+    figure = style.panels(ax, 3.9)
     colours = style.series_colours(len(KINDS))
     panels = figure.subplots(1, len(records), sharey=True, squeeze=False)[0]
     for panel, record in zip(panels, records, strict=True):

@@ -13,14 +13,17 @@ from mnist_fn.shared.study.experiments import L2, SHALLOW
 from mnist_fn.shared.wording import l2_name
 
 
-def plot(records: Sequence[Run], ax: style.Panels | None = None) -> style.Panels:
+def plot(records: Sequence[Run], ax: Any = None) -> style.Panels:
     """Draw two panels, train dashed, test solid; a dot and a dotted line mark the best epoch.
 
     Args:
         records: runs of the shallow model for each λ.
-        ax: a figure or subfigure, since one axes can't hold two panels; None makes a figure.
+        ax: axes, whose place the panels take; a figure or subfigure; None makes a figure.
+
+    Returns:
+        The figure or subfigure drawn on.
     """
-    figure = ax or style.new_figure(4.2)
+    figure = style.panels(ax, 4.2)
     runs = {l2: select(records, SHALLOW, l2) for l2 in L2}
     left, right = figure.subplots(1, 2)
     losses, loss_ends = _draw(left, runs, "loss", 1.0, np.argmin)

@@ -1,6 +1,7 @@
 """Validation against test: what choosing the epoch on the test set seems to gain, run by run."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -16,16 +17,19 @@ from mnist_fn.shared.wording import l2_name, shape_name
 UNITS = {"loss": ("nats", 1.0, "{:.4f}"), "accuracy": ("percentage points", 100.0, "{:.2f} %")}
 
 
-def plot(records: Sequence[Run], ax: style.Panels | None = None) -> style.Panels:
+def plot(records: Sequence[Run], ax: Any = None) -> style.Panels:
     """Draw loss beside accuracy: the optimism of the choice among all models, λ and epochs, and
     of the choice of an epoch within each; small dots are seeds, large ones with bars mean ± sd.
     The figure at the right of each line is the test set at the epoch that validation chose.
 
     Args:
         records: runs with a validation split.
-        ax: a figure or subfigure, since one axes can't hold two panels; None makes a figure.
+        ax: axes, whose place the panels take; a figure or subfigure; None makes a figure.
+
+    Returns:
+        The figure or subfigure drawn on.
     """
-    figure = ax or style.new_figure(4.5)
+    figure = style.panels(ax, 4.5)
     held = Records(run for run in records if run.config.validation)
     grid = sorted({config.replace(seed=0) for config in held.runs}, key=order)
     if not compare(held, grid):

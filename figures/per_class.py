@@ -15,19 +15,22 @@ from mnist_fn.shared.wording import l2_name
 FEW = 10  # classes: of more the panels are small, and the others a band
 
 
-def plot(records: Sequence[Run], ax: style.Panels | None = None) -> style.Panels:
+def plot(records: Sequence[Run], ax: Any = None) -> style.Panels:
     """Draw a panel for each class, the others faint behind it; a dot where it is first learned.
 
     Args:
         records: runs of the shallow model with the study's best λ.
-        ax: a figure or subfigure, since one axes can't hold the panels; None makes a figure.
+        ax: axes, whose place the panels take; a figure or subfigure; None makes a figure.
+
+    Returns:
+        The figure or subfigure drawn on.
     """
     runs = select(records, SHALLOW, CHOSEN_L2)
     names = runs[0].form.names
     many = len(names) > FEW
     columns = 8 if many else 5
     rows = -(-len(names) // columns)
-    figure = ax or style.new_figure(1.2 * rows + 0.6 if many else 2.0 * rows)
+    figure = style.panels(ax, 1.2 * rows + 0.6 if many else 2.0 * rows)
     values = [100 * stack(runs, f"test_accuracy_{label}") for label in range(len(names))]
     ends = [float(one[:, -1].min()) for one in values]  # the first epochs are cut off
     lowest = float(np.nanmin(ends)) if not np.isnan(ends).all() else 0.0

@@ -13,6 +13,8 @@ from matplotlib.colors import Colormap, LinearSegmentedColormap
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import FormatStrFormatter, LogLocator, MaxNLocator, NullLocator
 
+from mnist_fn.shared.errors import InputError
+
 WIDTH = 8.0  # inches: 800 pixels at 100 dpi, sharp on a screen of twice as many
 THEMES = {
     "light": {
@@ -88,9 +90,30 @@ def new_axes(height: float, width: float = WIDTH) -> Any:
     return Figure(figsize=(width, height)).add_subplot()
 
 
-def new_figure(height: float) -> Figure:
-    """A figure for several panels."""
-    return Figure(figsize=(WIDTH, height))
+def panels(ax: Any, height: float) -> "Panels":
+    """Where several panels are drawn.
+
+    Args:
+        ax: a figure or subfigure is taken as it is; axes give their place in their figure's grid
+            to a subfigure and are gone; None makes a figure.
+        height: of a new figure, inches.
+
+    Raises:
+        InputError: axes outside of a grid.
+    """
+    if ax is None:
+        return Figure(figsize=(WIDTH, height))
+    if isinstance(ax, Figure | SubFigure):
+        return ax
+    place = ax.get_subplotspec()
+    if place is None:
+        raise InputError(
+            "ax: these axes have no place in a grid, which several panels need; give axes of "
+            "plt.subplots, or a subfigure"
+        )
+    figure = ax.get_figure(root=False)
+    ax.remove()
+    return figure.add_subfigure(place)
 
 
 def band(ax: Any, values: np.ndarray, colour: str, **more: Any) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from math import isqrt
+from typing import Any
 
 import numpy as np
 
@@ -15,12 +16,15 @@ from mnist_fn.shared.wording import l2_name
 FEW = 12  # classes that have room in one row
 
 
-def plot(records: Sequence[Run], ax: style.Panels | None = None) -> style.Panels:
+def plot(records: Sequence[Run], ax: Any = None) -> style.Panels:
     """Draw the first seed's templates, a row for each λ, one symmetric scale for all.
 
     Args:
         records: linear runs with their weights.
-        ax: a figure or subfigure, since one axes can't hold so many pictures; None makes a figure.
+        ax: axes, whose place the panels take; a figure or subfigure; None makes a figure.
+
+    Returns:
+        The figure or subfigure drawn on.
     """
     runs = [select(records, LINEAR, l2)[0] for l2 in TEMPLATE_L2]
     side = isqrt(runs[0].weights["layer1"]["kernel"].shape[0])
@@ -29,7 +33,7 @@ def plot(records: Sequence[Run], ax: style.Panels | None = None) -> style.Panels
     names = runs[0].form.names
     columns = len(names) if len(names) <= FEW else 16
     lines = -(-len(names) // columns)  # of panels, for each λ
-    figure = ax or style.new_figure(2.8 if lines == 1 else 0.6 * lines * len(runs) + 0.6)
+    figure = style.panels(ax, 2.8 if lines == 1 else 0.6 * lines * len(runs) + 0.6)
     panels = figure.subplots(lines * len(runs), columns, squeeze=False)
     look = {"cmap": "RdBu_r", "vmin": -largest, "vmax": largest, "interpolation": "nearest"}
     images = []

@@ -1,6 +1,7 @@
 """The study's figure 1: test loss over epochs for each width, one hidden layer beside two."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from figures import style
 from figures.series import select, stack
@@ -8,14 +9,17 @@ from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.study.experiments import LINEAR, WIDTHS
 
 
-def plot(records: Sequence[Run], ax: style.Panels | None = None) -> style.Panels:
+def plot(records: Sequence[Run], ax: Any = None) -> style.Panels:
     """Draw two panels, the linear model in both; a dot marks each curve's minimum.
 
     Args:
         records: linear, shallow and deep runs, λ = 0.
-        ax: a figure or subfigure, since one axes can't hold two panels; None makes a figure.
+        ax: axes, whose place the panels take; a figure or subfigure; None makes a figure.
+
+    Returns:
+        The figure or subfigure drawn on.
     """
-    figure = ax or style.new_figure(3.6)
+    figure = style.panels(ax, 3.6)
     panels = figure.subplots(1, 2, sharey=True)
     linear, counts = stack(select(records, LINEAR), "test_loss"), []
     labels = []

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,19 +14,20 @@ from mnist_fn.shared.runs.run import Run
 ROWS, COLUMNS = 3, 8
 
 
-def plot(
-    records: Sequence[Run], ax: style.Panels | None = None, data_dir: Path | None = None
-) -> style.Panels:
+def plot(records: Sequence[Run], ax: Any = None, data_dir: Path | None = None) -> style.Panels:
     """Draw the worst mistakes of the first record.
 
     The probabilities are computed from its weights in NumPy, in float64.
 
     Args:
         records: a run with its weights; of several the one with the smallest seed.
-        ax: a figure or subfigure, since one axes can't hold them all; None makes a figure.
+        ax: axes, whose place the panels take; a figure or subfigure; None makes a figure.
         data_dir: as for `load_for`: the images are not part of a record.
+
+    Returns:
+        The figure or subfigure drawn on.
     """
-    figure = ax or style.new_figure(3.9)
+    figure = style.panels(ax, 3.9)
     run = min(records, key=lambda run: run.config.seed)
     test = load_for(run.config, data_dir, form=run.form).test
     wrong = np.flatnonzero(run.evaluation.predictions != test.labels)

@@ -13,22 +13,47 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mnist_fn.api import resume, study, sweep, train
     from mnist_fn.shared.config import Config
     from mnist_fn.shared.errors import InputError, Interrupted
-    from mnist_fn.shared.runs.trainer import Run, Watch, load_run, resume, train
+    from mnist_fn.shared.parity.porting.check import check_port
+    from mnist_fn.shared.runs.run import Run, Watch
+    from mnist_fn.shared.runs.swept import Sweep
+    from mnist_fn.shared.runs.trainer import load_run
+    from mnist_fn.shared.study.running import Study
 
 # Read by jaxlib when it is imported. Before 0.10.2 it takes a program from its own cache for one of
 # another processor and says so in ten lines at each start; what really fails raises all the same.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-__all__ = ["Config", "InputError", "Interrupted", "Run", "Watch", "load_run", "resume", "train"]
+# fmt: off
+__all__ = ["Config", "train", "resume", "load_run", "Run", "Watch", "sweep", "Sweep", "study",
+           "Study", "check_port", "InputError", "Interrupted"]
+# fmt: on
 
-_HOME = {"Config": "config", "InputError": "errors", "Interrupted": "errors"}  # else the trainer
+_HOME = {  # where each is, below this package
+    "Config": "shared.config",
+    "InputError": "shared.errors",
+    "Interrupted": "shared.errors",
+    "Run": "shared.runs.run",
+    "Watch": "shared.runs.run",
+    "load_run": "shared.runs.trainer",
+    "Sweep": "shared.runs.swept",
+    "Study": "shared.study.running",
+    "check_port": "shared.parity.porting.check",
+    **dict.fromkeys(("train", "resume", "sweep", "study"), "api"),
+}
 
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
         return import_module("importlib.metadata").version("mnist-fn")
-    if name not in __all__:
+    if name == "figures":
+        return import_module("mnist_fn.command").figures()
+    if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"mnist_fn.shared.{_HOME.get(name, 'runs.trainer')}"), name)
+    return getattr(import_module(f"mnist_fn.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

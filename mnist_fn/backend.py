@@ -42,11 +42,27 @@ def find_devices(name: str) -> list[Any]:
     try:
         return jax.local_devices(backend=None if name == "auto" else name)
     except (RuntimeError, AssertionError) as error:  # the latter where JAX_PLATFORMS has none
+        asked = os.environ.get("JAX_PLATFORMS", "")
+        if name == "cpu" and asked and (found := _cpu_alone()):
+            return found
         reason = str(error).splitlines()[0][:160] if str(error) else "no reason given"
+        ways = [f"unset JAX_PLATFORMS={asked}, which lets JAX look for no other"] if asked else []
+        if name != "cpu":
+            ways += ["for an NVIDIA GPU install mnist-fn[cuda]", 'use `device="cpu"`']
         raise InputError(
-            f"--device {name}: JAX finds none ({reason}); for an NVIDIA GPU install "
-            "mnist-fn[cuda], or use --device cpu"
+            f'`device="{name}"`: JAX finds none ({reason}); {", or ".join(ways)}'
         ) from error
+
+
+def _cpu_alone() -> list[Any]:
+    """The CPU where JAX_PLATFORMS leaves it out; none if JAX has started without it already."""
+    before = getattr(jax.config, "jax_platforms")  # noqa: B009 - unknown to checkers
+    try:
+        jax.config.update("jax_platforms", "cpu")
+        return jax.local_devices(backend="cpu")
+    except (RuntimeError, AssertionError):
+        jax.config.update("jax_platforms", before)
+        return []
 
 
 def describe(device: Any) -> str:
@@ -74,8 +90,8 @@ def make_model(config: Config, classes: int, device: Any) -> MLP:
     if config.precision == "tf32":
         if device.platform != "gpu":
             raise InputError(
-                f"--precision tf32: {describe(device)} has none, NVIDIA GPUs since Ampere have; "
-                "use float32, or --device gpu where there is one"
+                f'`precision="tf32"`: {describe(device)} has none, NVIDIA GPUs since Ampere have; '
+                'use float32, or `device="gpu"` where there is one'
             )
         algorithm = jax.lax.DotAlgorithmPreset.TF32_TF32_F32
         return MLP(config.hidden, classes, jnp.dtype("float32"), precision=algorithm)

@@ -12,7 +12,7 @@ from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.state import StateTree
-from mnist_fn.sweep import JaxGroup
+from mnist_fn.sweeping import JaxGroup
 
 MEMORY_SHARE = 0.8  # of what is free on an accelerator, for everything
 
@@ -65,7 +65,7 @@ def models_in(config: Config, dataset: Dataset, memory: int) -> int:
     if count < 1:
         need = data + model_bytes(config, dataset)
         raise InputError(
-            f"--max-memory: {memory:,} bytes to a device, the data and one model take {need:,}; "
+            f"`max_memory`: {memory:,} bytes to a device, the data and one model take {need:,}; "
             "allow more"
         )
     return count

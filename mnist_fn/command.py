@@ -3,6 +3,7 @@
 import sys
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 
 def main() -> None:
@@ -12,7 +13,28 @@ def main() -> None:
     before installed packages. So the folder that holds ours is put first: a wheel has them in
     `mnist_fn/rooms`, a checkout beside this package.
     """
+    sys.path.insert(0, str(_rooms()))
+    import_module("cli.main").main()
+
+
+def figures() -> ModuleType:
+    """Our package `figures`, as `mnist_fn.figures`; where modules are found stays as it was.
+
+    Raises:
+        ImportError: another package of that name is imported already.
+    """
+    rooms = str(_rooms())
+    sys.path.insert(0, rooms)
+    try:
+        found = import_module("figures")
+    finally:
+        sys.path.remove(rooms)
+    if str(Path(found.__path__[0]).resolve().parent) != rooms:
+        raise ImportError(f"mnist_fn.figures: another figures is imported, {found.__path__[0]}")
+    return found
+
+
+def _rooms() -> Path:
     package = Path(__file__).resolve().parent
     rooms = package / "rooms"
-    sys.path.insert(0, str(rooms if rooms.is_dir() else package.parent))
-    import_module("cli.main").main()
+    return rooms if rooms.is_dir() else package.parent

@@ -18,7 +18,7 @@ from mnist_fn.shared.backend import EpochMetrics
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset
 from mnist_fn.shared.state import ParamTree, StateTree
-from mnist_fn.sweep import JaxGroup, Loaded
+from mnist_fn.sweeping import JaxGroup, Loaded
 from mnist_fn.training import make_loss
 
 MODELS, OURS = 3, 1  # the one in the middle is asked for

@@ -28,6 +28,7 @@ RULES = [
     ("mnist_fn.shared.runs.cluster", ("ray", "torch", "jax", "scipy", "matplotlib")),
     ("mnist_fn.shared.parity.handed", ("ray", "torch", "jax", "scipy", "matplotlib")),
     ("cli.training", ("ray", "torch", "jax")),
+    ("mnist_fn.api", ("ray", "torch", "jax", "scipy", "matplotlib", "pandas", "rich")),
     ("mnist_fn.shared.runs.comparison", ("torch", "jax", "scipy", "matplotlib")),
     ("mnist_fn.shared.bench.timing", ("torch", "jax")),
     ("torch_ref.bench", ("jax", "flax", "optax")),

@@ -25,7 +25,7 @@ def make(config: Config, dataset: Dataset, device: str = "auto") -> "TorchBacken
     """
     if config.precision != config.dtype:
         raise InputError(
-            f"--precision {config.precision}: the torch backend has float32 and float64 only"
+            f'`precision="{config.precision}"`: the torch backend has float32 and float64 only'
         )
     return TorchBackend(config, dataset, find_device(device))
 
@@ -38,7 +38,7 @@ def find_device(name: str) -> torch.device:
     """
     there = torch.cuda.is_available()
     if name == "gpu" and not there:
-        raise InputError("--device gpu: PyTorch finds no CUDA GPU here; use --device cpu")
+        raise InputError('`device="gpu"`: PyTorch finds no CUDA GPU here; use `device="cpu"`')
     return torch.device("cuda" if there and name != "cpu" else "cpu")
 
 

@@ -3,13 +3,16 @@
 import os
 import tempfile
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli import options
 from mnist_fn.shared.bench.quiet import WINDOW, Others, limit, refuse_if_busy, used_by_others
 from mnist_fn.shared.errors import InputError
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def command(
@@ -46,6 +49,7 @@ def command(
     round. --out is written only if other processes leave the machine alone: at the start and
     while contenders take turns they may use a tenth of its cores.
     """
+    from cli.console import answer
     from cli.output import print_json
     from mnist_fn.shared.backend import check, names
     from mnist_fn.shared.data.datasets import load_for
@@ -72,7 +76,7 @@ def command(
     if out is not None:
         _wait_and_see(out)
     document = _measure(config, loaded, data_dir, device, rounds, quick, only, trace)
-    _show(document)
+    _show(document, answer(json))
     if json:
         print_json(document)
     if out is not None:  # last: what was measured is shown in any case
@@ -182,11 +186,10 @@ def _measure(
     )
 
 
-def _show(document: dict[str, Any]) -> None:
-    from cli.console import console
+def _show(document: dict[str, Any], to: "Console") -> None:
     from mnist_fn.shared.bench.report import goal_lines, table
 
     for line in (*table(document), "", *goal_lines(document)):
-        console.print(line, soft_wrap=True, markup=False)
+        to.print(line, soft_wrap=True, markup=False)
     for name, reason in document["left_out"].items():
-        console.print(f"left out: {name} ({reason})", soft_wrap=True)
+        to.print(f"left out: {name} ({reason})", soft_wrap=True)

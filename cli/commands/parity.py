@@ -77,8 +77,10 @@ def command(
     Models, optimizers and precisions may be several, with commas.
     """  # fmt: skip
     from cli import proving
+    from cli.console import answer
     from cli.output import print_json
     from mnist_fn.shared.parity.levels import make_plan
+    from mnist_fn.shared.runs.staff import staff_of
     from mnist_fn.shared.storage import made_folder
 
     plan = make_plan(
@@ -91,10 +93,10 @@ def command(
         dataset=options.resolved(dataset, data_dir),
         epochs=epochs,
     )
-    staff = proving.staff_for(plan, options.staff(workers, threads, cluster))
+    staff = proving.staff_for(plan, staff_of(workers, threads, cluster))
     # its place is made before anything is measured for it
     with made_folder(out) if out is not None else nullcontext():
-        document = proving.prove(plan, data_dir, out, seeds, seed, staff)
+        document = proving.prove(plan, data_dir, out, seeds, seed, staff, answer(json))
         if out is not None:
             proving.write(out, document)
     if json:

@@ -1,26 +1,18 @@
 """`mnist-fn study`."""
 
-from collections.abc import Mapping
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from cli import options
-from mnist_fn.shared.errors import InputError, Interrupted
+from mnist_fn.shared.errors import InputError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from cli.training import Unfinished
-    from mnist_fn.shared.config import Config
-    from mnist_fn.shared.runs.cluster import Staff
-    from mnist_fn.shared.runs.library import Records
+    from mnist_fn.shared.study.running import Study
 
-BACKENDS = ("jax", "torch")
-MAX_SEEDS = 1000
-TEN = ("mnist", "fashion-mnist", "kmnist", "digits")  # sets of ten classes
 WORDS = ("what", "the study says", "judged by")  # columns that may be folded
 
 
@@ -64,114 +56,40 @@ def command(
     """
     from cli.console import answer
     from cli.output import print_json
-    from mnist_fn.shared.runs.records import machine, versions
-    from mnist_fn.shared.storage import write_atomically, write_sealed
-    from mnist_fn.shared.study import experiments
-    from mnist_fn.shared.study import report as study_report
-    from mnist_fn.shared.study import tables as study_tables
+    from cli.training import shown
+    from mnist_fn.shared.runs.staff import staff_of
+    from mnist_fn.shared.study.running import run_study
 
-    if quick and (strict or seeds is not None):
-        raise InputError("--quick has one seed and decides nothing: no --seeds or --strict with it")
-    seeds = 1 if quick else 5 if seeds is None else seeds
-    if not 1 <= seeds <= MAX_SEEDS:
-        raise InputError(f"--seeds {seeds}: must be between 1 and {MAX_SEEDS}")
-    base = options.make_config(dataset=dataset, seed=seed)
-    _check_classes(base, data_dir)
-    lengths = experiments.QUICK if quick else experiments.FULL
-    chosen = experiments.choose(only, experiments.experiments(base, lengths))
-    needs = experiments.needed(chosen, range(seed, seed + seeds))
-    out = out or Path("runs-quick" if quick else "runs")
-    names = BACKENDS if backend == "both" else (backend,)
-    where = {"device": device, "data_dir": data_dir}
-    staff = options.staff(workers, threads, cluster)
-    records, unfinished = _train(needs, names, out, where, staff)
-    found = study_report.document(
-        {experiment.name: experiment for experiment in chosen},
-        records,
-        warning=_warning(quick, base),
-        command=options.command_line(),
-        machine=machine(),
-        versions=versions(),
-        **asdict(unfinished),
-    )
-    write_sealed(out / "study.json", found)
-    write_atomically(out / "study.md", study_tables.page(found).encode())
-    _show(found, out, answer(json))
+    if quick and strict:
+        raise InputError("--quick has one seed and decides nothing: no --strict with it")
+    with shown(staff_of(workers, threads, cluster)) as (_, watch):
+        found = run_study(
+            backend=backend,
+            seeds=seeds,
+            seed=seed,
+            only=only,
+            quick=quick,
+            dataset=dataset or "mnist",
+            device=device,
+            data_dir=data_dir,
+            workers=workers,
+            threads=threads,
+            cluster=cluster,
+            out=out,
+            command=options.command_line(),
+            watch=watch,
+        )
+    _show(found, answer(json))
     if json:
-        print_json(found)
-    if strict and any("outside" in counts for counts in study_report.tally(found).values()):
+        print_json(found.document)
+    if strict and found.outside:
         raise typer.Exit(1)
 
 
-def _check_classes(base: "Config", data_dir: Path | None) -> None:
-    """InputError for a set without the ten classes that the experiments read."""
-    from mnist_fn.shared.data.datasets import load_for
-
-    if base.dataset in TEN:
-        return
-    if (classes := load_for(base.replace(batch_size=1), data_dir).classes) != 10:
-        raise InputError(
-            f"--dataset {base.dataset}: it has {classes} classes; the study is MNIST's, its "
-            "experiments and published numbers are of ten digits: use train, sweep and report"
-        )
-
-
-def _warning(quick: bool, base: "Config") -> str | None:
-    from mnist_fn.shared.study.report import QUICK_RUN
-
-    if quick:
-        return QUICK_RUN
-    if base.dataset != "mnist":
-        return f"NOT THE STUDY: {base.dataset} instead of mnist; the published numbers are not its"
-    return None
-
-
-def _train(
-    needs: "Mapping[Config, bool]",
-    backends: tuple[str, ...],
-    out: Path,
-    where: dict[str, Any],
-    staff: "Staff | None",
-) -> "tuple[dict[str, Records], Unfinished]":
-    """Records of each backend, and what is said of runs that did not come to their end."""
-    from cli.console import console
-    from cli.stopping import stoppable
-    from cli.training import Unfinished
-    from cli.workers import crew_of, view_of
-    from mnist_fn.shared.backend import check, find
-    from mnist_fn.shared.runs import chains
-    from mnist_fn.shared.runs.library import Records
-
-    for name in backends:
-        check(name) if staff else find(name)
-    todo = {name: chains.targets(needs, out, name) for name in backends}
-    records, unfinished = {name: Records() for name in backends}, Unfinished()
-    with stoppable() as stop:
-        try:
-            expected = [chains.epochs_left(own, out, name) for name, own in todo.items()]
-            dataset = next(iter(needs)).dataset
-            with (
-                crew_of(staff, dataset, where["data_dir"], where["device"]) as crew,
-                view_of(crew, *expected) as view,
-            ):
-                how = {**where, "watch": view.watch(stop), "crew": crew}
-                for name, configs in todo.items():
-                    for _, run in chains.train(configs, name, out, **how):
-                        if isinstance(run, InputError):
-                            unfinished.add(run)
-                            continue
-                        records[name].add(run)
-                        view.done(run) if run.trained else view.stood(run)
-        except Interrupted as reason:
-            console.print(f"{reason}; the same command goes on from there", soft_wrap=True)
-            raise typer.Exit(stop.exit_code) from None
-    return records, unfinished
-
-
-def _show(found: Mapping[str, Any], out: Path, to: "Console") -> None:
-    from mnist_fn.shared.study import report as study_report
+def _show(study: "Study", to: "Console") -> None:
     from mnist_fn.shared.study import tables as study_tables
 
+    found = study.document
     tables = []
     for name, own in found["backends"].items():  # beside each other they are wider than a screen
         one = {**found, "backends": {name: own}}
@@ -181,14 +99,9 @@ def _show(found: Mapping[str, Any], out: Path, to: "Console") -> None:
         if rows:
             _print(head, rows, to)
     to.print(found["rule"], style="dim")
-    for name in found["backends"]:
-        if found["numbers"]:
-            to.print(f"{name}: {study_report.outcome(found, name)}", soft_wrap=True)
-    for line in [*found["diverged"], *found["given_up"]]:
-        to.print(f"not finished: {line}", soft_wrap=True)
-    if found["warning"]:
-        to.print(found["warning"], style="bold red", soft_wrap=True)
-    to.print(f"report: {out / 'study.md'}, {out / 'study.json'}", soft_wrap=True)
+    for line in study.sentences:
+        to.print(line, style="bold red" if line == found["warning"] else "", soft_wrap=True)
+    to.print(f"report: {study.out / 'study.md'}, {study.out / 'study.json'}", soft_wrap=True)
 
 
 def _print(head: list[str], rows: list[list[str]], to: "Console") -> None:

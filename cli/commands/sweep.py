@@ -1,7 +1,5 @@
 """`mnist-fn sweep`."""
 
-import math
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +11,7 @@ from mnist_fn.shared.errors import InputError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from mnist_fn.shared.runs.comparison import Best, Cell
+    from mnist_fn.shared.runs.swept import Sweep
 
 
 def _option(text: str, **more: Any) -> Any:
@@ -72,11 +70,11 @@ def command(
     """
     from cli.console import answer
     from cli.output import print_json
-    from cli.training import train_all
-    from mnist_fn.shared.runs.comparison import best, cells, check_measure, ended
-    from mnist_fn.shared.runs.sweep import grid
+    from cli.training import shown
+    from mnist_fn.shared.runs.staff import staff_of
+    from mnist_fn.shared.runs.swept import run_sweep
 
-    base = options.make_config(
+    config = options.make_config(
         optimizer=optimizer,
         weight_decay=weight_decay,
         batch_size=batch_size,
@@ -88,113 +86,48 @@ def command(
         ink=ink,
         validation=validation,
     )
-    measure = check_measure(by, base)
     if figure is not None and figure.suffix not in (".png", ".svg", ".pdf"):
         raise InputError(f"--figure {figure}: the ending must be .png, .svg or .pdf")
-    configs = grid(
-        base,
-        seeds=seeds,
-        l2=options.numbers("--l2", l2),
-        learning_rate=options.numbers("--learning-rate", learning_rate),
-        hidden=options.shapes(model, hidden),
-    )
-    backend = backend or "jax"
-    where = {"device": device, "data_dir": data_dir, "memory": options.size_in_bytes(max_memory)}
-    staff = options.staff(workers, threads, cluster)
-    runs, unfinished = train_all(configs, backend, out, force, where, staff, keep=ended)
-    found = cells(runs)
-    chosen = best(found, measure)
-    _show(found, chosen, unfinished.all, answer(json))
+    with shown(staff_of(workers, threads, cluster)) as (_, watch):
+        found = run_sweep(
+            config,
+            seeds=seeds,
+            l2=options.numbers("--l2", l2),
+            learning_rate=options.numbers("--learning-rate", learning_rate),
+            hidden=options.shapes(model, hidden),
+            backend=backend or "jax",
+            by=by,
+            device=device,
+            data_dir=data_dir,
+            max_memory=max_memory,
+            workers=workers,
+            threads=threads,
+            cluster=cluster,
+            out=out,
+            force=force,
+            watch=watch,
+        )
+    _show(found, answer(json))
     drawn = _draw(found, figure or out / "sweep.png")
     if json:
-        print_json(
-            {
-                "runs": [str(run.path) for run in runs],
-                **asdict(unfinished),
-                "backend": backend,
-                "epochs": base.epochs,
-                "by": measure,
-                "cells": [_cell(cell) for cell in found],
-                "best": [_best(one) for one in chosen],
-                "figure": str(drawn),
-            }
-        )
+        print_json({**found.to_dict(), "figure": str(drawn)})
 
 
-def _show(found: "list[Cell]", chosen: "list[Best]", lost: list[str], to: "Console") -> None:
+def _show(found: "Sweep", to: "Console") -> None:
     from rich.table import Table
 
+    head, rows = found.table()
     table = Table(box=None, pad_edge=False)
-    for name in ("model", "learning rate", "λ", "seeds"):
+    for name in head:
         table.add_column(name, justify="left" if name == "model" else "right")
-    measures = list(found[0].values)
-    for name in measures:
-        table.add_column(name.replace("_", " "), justify="right")
-    for cell in found:
-        name = cell.name
-        figures = [_figure(cell, measure) for measure in measures]
-        table.add_row(
-            name["model"],
-            f"{name['learning_rate']:g}",
-            f"{name['l2']:g}",
-            str(len(cell.seeds)),
-            *figures,
-        )
+    for row in rows:
+        table.add_row(*row)
     to.print(table)
-    for one in chosen:
-        to.print(_sentence(one), soft_wrap=True)
-    for line in lost:
-        to.print(f"not finished: {line}", soft_wrap=True)
+    for line in found.sentences:
+        to.print(line, soft_wrap=True)
 
 
-def _figure(cell: "Cell", measure: str) -> str:
-    mean, sd = cell.mean(measure), cell.sd(measure)
-    if measure.endswith("accuracy"):
-        return f"{mean:.2%}" + ("" if math.isnan(sd) else f" ± {100 * sd:.2f}")
-    return f"{mean:.5f}" + ("" if math.isnan(sd) else f" ± {sd:.5f}")
-
-
-def _sentence(one: "Best") -> str:
-    name, measure = one.cell.name, one.measure
-    text = (
-        f"best λ for {name['model']} at learning rate {name['learning_rate']:g}: {name['l2']:g}, "
-        f"{measure.replace('_', ' ')} {one.cell.mean(measure):.5g}"
-    )
-    low, high = one.cell.interval(measure)
-    if not math.isnan(low):
-        text += f" (95 % of the mean: {low:.5g} to {high:.5g})"
-    if one.l2_interval is None:
-        return text + ("; one seed says nothing of chance" if len(one.cell.seeds) < 2 else "")
-    if one.l2_interval[0] == one.l2_interval[1]:
-        return text + "; no other λ tried comes near"
-    return text + "; not told apart from it: λ from {:g} to {:g}".format(*one.l2_interval)
-
-
-def _cell(cell: "Cell") -> dict[str, Any]:
-    return {
-        **cell.name,
-        "seeds": len(cell.seeds),
-        **{
-            measure: {"mean": cell.mean(measure), "sd": _number(cell.sd(measure))}
-            for measure in cell.values
-        },
-    }
-
-
-def _best(one: "Best") -> dict[str, Any]:
-    return {
-        **one.cell.name,
-        "mean": one.cell.mean(one.measure),
-        "interval": [_number(end) for end in one.cell.interval(one.measure)],
-        "l2_interval": None if one.l2_interval is None else list(one.l2_interval),
-    }
-
-
-def _number(value: float) -> float | None:
-    return None if math.isnan(value) else value
-
-
-def _draw(found: "list[Cell]", path: Path) -> Path:
+def _draw(found: "Sweep", path: Path) -> Path:
     from figures import sweep
 
-    return sweep.save(found, path)
+    return sweep.save(found.cells, path)

@@ -83,21 +83,23 @@ def _refuse_with_resume(study: dict[str, Any]) -> None:
 
 
 def _run_and_show(json: bool, folder: Path, **arguments: Any) -> None:
-    from cli.console import TrainingView, answer, console, say_notice, show_run
+    from cli.console import answer, console, show_run
     from cli.output import print_json
-    from cli.stopping import stoppable
+    from mnist_fn.shared.errors import way_on
     from mnist_fn.shared.runs import trainer
+    from mnist_fn.shared.runs.progress import TrainingView
+    from mnist_fn.shared.runs.stopping import stoppable
 
     with stoppable() as stop:
         try:
-            with TrainingView() as view:
-                watch = trainer.Watch(view.on_start, view.on_epoch, stop, on_notice=say_notice)
+            with TrainingView(console) as view:
+                watch = view.watch(stop)
                 if "config" in arguments:
                     run = trainer.train(**arguments, out=folder, watch=watch)
                 else:
                     run = trainer.resume(folder, **arguments, watch=watch)
         except Interrupted as reason:
-            console.print(f"{reason}; go on with: mnist-fn train --resume {folder}", soft_wrap=True)
+            console.print(f"{reason}; go on with: {way_on(folder)}", soft_wrap=True)
             raise typer.Exit(stop.exit_code) from None
     if not run.trained:
         console.print(

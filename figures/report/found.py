@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,6 @@ from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.runs.records import RunDirectory
 from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.runs.trainer import load_run
-from mnist_fn.shared.state import StateTree
 from mnist_fn.shared.storage import MAX_JSON_BYTES, read_bounded
 
 DOCUMENTS = ("study", "parity", "bench")  # KIND.json or KIND-*.json, by `mnist-fn KIND`
@@ -52,7 +51,7 @@ def find(paths: Sequence[Path]) -> Found:
                 continue
             main = _better(main, run)
             linear = _better(linear, run) if not run.config.hidden else linear
-            runs[folder.resolve()] = replace(run, state=StateTree({}, {}, {}, run.state.step))
+            runs[folder.resolve()] = run.without_weights()
     if main is None:
         raise InputError(
             f"{paths[0]}: no finished run in it; make one with mnist-fn train or mnist-fn study"

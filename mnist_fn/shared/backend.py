@@ -206,7 +206,7 @@ def find_group(name: str) -> MakeGroup | None:
     _import(point)
     if hasattr(sys.modules[point.module], "make_group"):
         raise InputError(
-            f"--backend {name}: {point.module}.make_group is not looked for there any more; its "
+            f'`backend="{name}"`: {point.module}.make_group is not looked for there any more; its '
             f'package has to name it: [project.entry-points."{GROUPS}"] '
             f'{name} = "{point.module}:make_group"'
         )
@@ -223,7 +223,7 @@ def _point(name: str) -> EntryPoint:
     for point in entry_points(group=GROUP, name=name):
         return point
     raise InputError(
-        f"--backend {name[:40]!r}: no such backend; installed are {', '.join(names()) or 'none'}"
+        f"`backend={name[:40]!r}`: no such backend; installed are {', '.join(names()) or 'none'}"
     )
 
 
@@ -233,7 +233,7 @@ def _import(point: EntryPoint) -> Any:
     except MissingExtraError as error:
         raise MissingExtraError(f"--backend {point.name}: {error}") from error
     except (ImportError, AttributeError) as error:
-        raise InputError(f"--backend {point.name}: can't be loaded ({error})") from error
+        raise InputError(f'`backend="{point.name}"`: cannot be loaded ({error})') from error
 
 
 @contextlib.contextmanager
@@ -248,8 +248,8 @@ def enough_memory() -> Iterator[None]:
         if not (isinstance(error, MemoryError) or _says_no_memory(error)):
             raise
         raise InputError(
-            f"out of memory ({str(error)[:100] or 'on the host'}): use a smaller --hidden or "
-            "--batch-size, --precision float32, or another --device"
+            f"out of memory ({str(error)[:100] or 'on the host'}): use a smaller `hidden` or "
+            '`batch_size`, `precision="float32"`, or another `device`'
         ) from error
 
 
@@ -266,5 +266,5 @@ def check_device(device: str) -> str:
         InputError: it is not.
     """
     if device not in DEVICES:
-        raise InputError(f"--device {device[:40]!r}: must be one of {', '.join(DEVICES)}")
+        raise InputError(f"`device={device[:40]!r}`: must be one of {', '.join(DEVICES)}")
     return device

@@ -28,6 +28,17 @@ _LATER = {"orientation": "auto", "ink": "auto"}
 Made = TypeVar("Made")
 
 
+def hidden_of(model: object) -> tuple[int, ...]:
+    """The hidden layers' widths of a model by its name in MODELS.
+
+    Raises:
+        InputError: no such model.
+    """
+    if not isinstance(model, str) or model not in MODELS:
+        raise InputError(f"`model={_shown(model)}`: must be one of {', '.join(MODELS)}")
+    return MODELS[model]
+
+
 def _may_name_its_model(cls: type[Made]) -> type[Made]:
     """`Config(model="deep")` stands for its `hidden`; what is read as `model` is a property."""
     init = cls.__init__
@@ -35,11 +46,9 @@ def _may_name_its_model(cls: type[Made]) -> type[Made]:
     @wraps(init)
     def named(self: Any, *values: Any, model: str | None = None, **more: Any) -> None:
         if model is not None:
-            if not isinstance(model, str) or model not in MODELS:
-                raise InputError(f"--model {_shown(model)}: must be one of {', '.join(MODELS)}")
-            if more.get("hidden", MODELS[model]) != MODELS[model]:
-                raise InputError("--model and --hidden: give one of them, they both say the layers")
-            more["hidden"] = MODELS[model]
+            if more.get("hidden", hidden_of(model)) != hidden_of(model):
+                raise InputError("`model` and `hidden`: give one of them, they both say the layers")
+            more["hidden"] = hidden_of(model)
         init(self, *values, **more)
 
     setattr(cls, "__init__", named)  # noqa: B010 - a checker takes an assignment for a mistake
@@ -57,7 +66,7 @@ class Config:
     on every backend; what may differ between them is arithmetic alone.
 
     Raises:
-        InputError: a field is out of its range; the message names the command's option.
+        InputError: a field is out of its range; the message names it.
     """
 
     dataset: str = "mnist"  # one of DATASETS, or what its files' names begin with
@@ -82,31 +91,31 @@ class Config:
         _one_of("optimizer", self.optimizer, OPTIMIZERS)
         _one_of("precision", self.precision, PRECISIONS)
         _in_range("validation", self.validation, 0, 2**31)
-        _in_range("batch-size", self.batch_size, 1, 2**31)
+        _in_range("batch_size", self.batch_size, 1, 2**31)
         _in_range("epochs", self.epochs, 1, MAX_EPOCHS)
         _in_range("seed", self.seed, 0, MAX_SEED)
         _in_range("l2", self.l2, 0.0, 1e6)
-        _in_range("weight-decay", self.weight_decay, 0.0, 1e6)
-        _in_range("learning-rate", self.learning_rate, 0.0, 1e6)
+        _in_range("weight_decay", self.weight_decay, 0.0, 1e6)
+        _in_range("learning_rate", self.learning_rate, 0.0, 1e6)
         if self.learning_rate == 0:
-            raise InputError("--learning-rate 0: must be greater than 0")
+            raise InputError("`learning_rate=0`: must be greater than 0")
         if len(self.hidden) > MAX_LAYERS:
-            raise InputError(f"--hidden: {len(self.hidden)} layers, at most {MAX_LAYERS}")
+            raise InputError(f"`hidden`: {len(self.hidden)} layers, at most {MAX_LAYERS}")
         for width in self.hidden:
             _in_range("hidden", width, 1, MAX_WIDTH)
         if self.optimizer == "adam" and self.weight_decay:
             raise InputError(
-                f"--weight-decay {self.weight_decay:g} is adamw's; "
-                "add --optimizer adamw, or use --l2 for the study's penalty"
+                f"`weight_decay={self.weight_decay:g}` is adamw's; "
+                'add `optimizer="adamw"`, or use `l2` for the study\'s penalty'
             )
         if self.optimizer == "adamw" and self.l2:
             raise InputError(
-                f"--l2 {self.l2:g} with --optimizer adamw: give one of them; adamw has its own "
-                "decay, --weight-decay"
+                f'`l2={self.l2:g}` with `optimizer="adamw"`: give one of them; adamw has its own '
+                "decay, `weight_decay`"
             )
         if self.optimizer == "adamw" and not self.weight_decay:
             raise InputError(
-                "--optimizer adamw needs --weight-decay above 0: PyTorch's default (0.01) and "
+                '`optimizer="adamw"` needs `weight_decay` above 0: PyTorch\'s default (0.01) and '
                 "optax's (0.0001) differ, so none is assumed"
             )
 
@@ -153,7 +162,7 @@ class Config:
     def replace(self, **changes: Any) -> "Config":
         """A copy with some fields changed, checked again; `model` for its `hidden` here too."""
         if "model" in changes:
-            changes["hidden"] = MODELS[changes.pop("model")]
+            changes["hidden"] = hidden_of(changes.pop("model"))
         return replace(self, **changes)
 
 
@@ -171,7 +180,7 @@ def _check_types(config: Config) -> None:
             good = type(value) is kind
         if not good:
             raise InputError(
-                f"{_option(field.name)} {_shown(value)}: expected {_expected(field.name, kind)}"
+                f"`{field.name}={_shown(value)}`: expected {_expected(field.name, kind)}"
             )
 
 
@@ -188,27 +197,23 @@ def _expected(name: str, kind: type) -> str:
     return {int: "a whole number", float: "a finite number", str: "a word"}[kind]
 
 
-def _option(name: str) -> str:
-    return "--" + name.replace("_", "-")
-
-
 def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
     if value not in choices:
-        raise InputError(f"--{name} {value[:40]!r}: must be one of {', '.join(choices)}")
+        raise InputError(f"`{name}={value[:40]!r}`: must be one of {', '.join(choices)}")
 
 
 def _check_dataset(name: str) -> None:
     if not _SET_NAME.fullmatch(name):
         raise InputError(
-            f"--dataset {name[:40]!r}: must be one of {', '.join(DATASETS)}, or what the names of "
-            "the files in --data-dir begin with, such as emnist-letters"
+            f"`dataset={name[:40]!r}`: must be one of {', '.join(DATASETS)}, or what the names of "
+            "the files in `data_dir` begin with, such as emnist-letters"
         )
 
 
 def _in_range(name: str, value: float, low: float, high: float) -> None:
     if not low <= value <= high:
         raise InputError(
-            f"--{name} {_shown(value)}: must be between {_bound(low)} and {_bound(high)}"
+            f"`{name}={_shown(value)}`: must be between {_bound(low)} and {_bound(high)}"
         )
 
 

@@ -189,7 +189,7 @@ def locked(folder: Path) -> Iterator[None]:
     except OSError as error:
         _remove_empty(made)
         raise InputError(
-            f"{folder}: can't be written ({error.strerror}); choose another place with --out"
+            f"{folder}: can't be written ({error.strerror}); choose another place with `out`"
         ) from error
     try:
         _lock(folder, lock, descriptor)
@@ -208,7 +208,7 @@ def locked(folder: Path) -> Iterator[None]:
 def _lock(folder: Path, lock: Path, descriptor: int) -> None:
     busy = InputError(
         f"{folder}: in use by another mnist-fn process; wait for it, "
-        "or choose another place with --out"
+        "or choose another place with `out`"
     )
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -218,7 +218,7 @@ def _lock(folder: Path, lock: Path, descriptor: int) -> None:
         raise busy from error
     except OSError as error:
         raise InputError(
-            f"{folder}: can't be locked ({error.strerror}); choose a local disk with --out"
+            f"{folder}: can't be locked ({error.strerror}); choose a local disk with `out`"
         ) from error
     if not held:
         raise busy

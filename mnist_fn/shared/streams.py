@@ -88,7 +88,7 @@ def _layers(config: Config, pixels: int, classes: int) -> list[tuple[int, int]]:
     count = sum((fan_in + 1) * fan_out for fan_in, fan_out in layers)
     if count > MAX_PARAMETERS:
         raise InputError(
-            f"--hidden {','.join(map(str, config.hidden))}: {count:,} parameters on {pixels} "
+            f"`hidden={config.hidden}`: {count:,} parameters on {pixels} "
             f"pixels, at most {MAX_PARAMETERS:,}; use fewer or narrower layers"
         )
     return layers

@@ -1,6 +1,7 @@
-"""How figures and λ are written, in tables and on axes alike."""
+"""How figures and λ are written, in tables and on axes alike; how a message names an option."""
 
 import math
+import re
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _FORMS = {"loss": "{:.5f}", "accuracy": "{:.2f}", "epoch": "{:.1f}", "share": "{:.4f}"}
@@ -44,3 +45,31 @@ def spread(mean: float, sd: float | None, unit: str) -> str:
         return figure(mean, unit)
     number = figure(mean, unit).removesuffix(" %")
     return f"{number} ± {figure(sd, unit)}"
+
+
+# Messages name arguments as Python has them, in backticks; the command has options.
+ARGUMENTS = (
+    *("dataset", "validation", "hidden", "model", "l2", "optimizer", "weight_decay"),
+    *("learning_rate", "batch_size", "epochs", "seed", "seeds", "precision", "orientation", "ink"),
+    *("backend", "device", "data_dir", "out", "force", "by", "only", "quick", "max_memory"),
+    *("workers", "threads", "cluster"),
+)
+_NAMED = re.compile(rf"`({'|'.join(sorted(ARGUMENTS, key=len, reverse=True))})(?:=([^`]*))?`")
+_RESUMED = re.compile(r"`resume\((['\"])([^`]*)\1\)`")
+
+
+def in_shell(text: str) -> str:
+    """A message in the command's words: `force=True` is --force, `data_dir` --data-dir."""
+    text = _RESUMED.sub(lambda found: f"mnist-fn train --resume {found[2]}", text)
+    return _NAMED.sub(lambda found: _option(found[1], found[2]), text)
+
+
+def _option(name: str, value: str | None) -> str:
+    if name == "orientation" and value is not None:
+        return "--" + value.strip('"')
+    option = "--" + name.replace("_", "-")
+    if value is None or value == "True":
+        return option
+    if name == "hidden":  # a tuple
+        value = re.sub(r"[() ]|,(?=\))", "", value)
+    return f"{option} {value.strip(chr(34))}"  # advice stands in double quotes, what was given not

@@ -185,8 +185,8 @@ def test_validation_is_held_out_of_train():
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"validation": 1437}, "--validation 1437"),
-        ({"batch_size": 1438}, "--batch-size 1438"),
+        ({"validation": 1437}, "`validation=1437`"),
+        ({"batch_size": 1438}, "`batch_size=1438`"),
         ({"validation": 1300, "batch_size": 138}, "larger than the 137"),
     ],
 )

@@ -32,7 +32,7 @@ def test_a_picture_is_made_to_stand_as_the_runs_own_do(how, seen):
 
 
 def test_where_the_ink_is_not_known_no_picture_is_made_up():
-    with pytest.raises(InputError, match="--ink light or --ink dark"):
+    with pytest.raises(InputError, match='`ink="light"` or `ink="dark"`'):
         Form(ink="unknown").pose(PICTURE)
 
 

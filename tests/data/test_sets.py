@@ -223,7 +223,7 @@ def test_where_the_border_does_not_tell_it_is_asked(tmp_path):
     write(tmp_path, made)
     dataset = datasets.load("idx", tmp_path)
     assert dataset.form.ink == "unknown"
-    assert "add --ink light or --ink dark" in dataset.notes[-1]
+    assert 'add `ink="light"` or `ink="dark"`' in dataset.notes[-1]
     answered = datasets.load("idx", tmp_path, asked=Asked(ink="dark"))
     assert answered.form.ink == "dark"
 

@@ -237,7 +237,7 @@ def test_bf16_rounds_the_products_inputs_alone(small, hidden):
 
 
 def test_tf32_is_refused_where_there_is_none(small):
-    with pytest.raises(InputError, match="--precision tf32: cpu has none"):
+    with pytest.raises(InputError, match='`precision="tf32"`: cpu has none'):
         made(small, precision="tf32")
 
 

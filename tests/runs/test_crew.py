@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from cli.training import Unfinished
 from mnist_fn import Interrupted, Watch, train
 from mnist_fn.shared import backend as backends
 from mnist_fn.shared.data.datasets import Dataset
@@ -16,6 +15,7 @@ from mnist_fn.shared.runs import crew as driver
 from mnist_fn.shared.runs.crew import Crew
 from mnist_fn.shared.runs.folders import slug
 from mnist_fn.shared.runs.mailbox import Task, Worker
+from mnist_fn.shared.runs.many import Unfinished
 from mnist_fn.shared.runs.records import RunDirectory
 from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.runs.sweep import sweep

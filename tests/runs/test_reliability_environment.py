@@ -124,7 +124,10 @@ def test_more_bad_options(in_process, tmp_path, whole, arguments, said):
 def test_a_gpu_driver_that_finds_nothing(command):
     arguments = ("train", "--dataset", "digits", "--epochs", "1")
     done = command(*arguments, env={"JAX_PLATFORMS": "cuda"})
-    one_line(done, "--device auto: JAX finds none", "use --device cpu")
+    one_line(done, "--device auto: JAX finds none", "unset JAX_PLATFORMS=cuda", "use --device cpu")
+    done = command(*arguments, "--device", "cpu", env={"JAX_PLATFORMS": "cuda"})
+    assert done.returncode == 0, done.stderr
+    assert "on cpu" in done.stderr
     hidden = {"CUDA_VISIBLE_DEVICES": ""}
     done = command(*arguments, "--backend", "torch", "--device", "gpu", env=hidden)
     one_line(done, "--device gpu: PyTorch finds no", "use --device cpu")
@@ -139,7 +142,7 @@ def test_a_broken_gpu_driver_says_its_reason(monkeypatch):
         raise RuntimeError("Unable to initialize backend 'cuda': NVML: Driver/library mismatch\nat")
 
     monkeypatch.setattr(jax, "local_devices", broken)
-    with pytest.raises(InputError, match=r"--device gpu: .*library mismatch\); .*--device cpu"):
+    with pytest.raises(InputError, match=r'`device="gpu"`: .*library mismatch\); .*`device="cpu"`'):
         find_devices("gpu")
 
 
@@ -193,7 +196,7 @@ def test_no_memory_on_the_device(monkeypatch, tmp_path, error):
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
     monkeypatch.setattr(loop, "SAVING_SHARE", math.inf)
     monkeypatch.setattr(trainer.backends, "find", lambda _: Full)
-    with pytest.raises(InputError, match=r"^out of memory .*smaller --hidden or --batch-size"):
+    with pytest.raises(InputError, match=r"^out of memory .*smaller `hidden` or `batch_size`"):
         train(TINY, "full", out=tmp_path / "r")
     monkeypatch.setattr(trainer.backends, "find", lambda _: Tiny)
     seen = []

@@ -242,7 +242,7 @@ def test_a_model_too_large_is_blamed_on_the_file_that_asks_for_it(hostile, tmp_p
     document = json.loads(hostile.good["run.json"])
     document["config"]["hidden"] = [65_536, 65_536]
     (tmp_path / "run.json").write_bytes(sealed(document))
-    with pytest.raises(InputError, match=r"run\.json: damaged \(--hidden 65536,65536"):
+    with pytest.raises(InputError, match=r"run\.json: damaged \(`hidden=\(65536, 65536"):
         load_run(tmp_path)
 
 

@@ -1,5 +1,7 @@
 """The epoch loop and the run on disk: resume, refuse, never half-written."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -90,12 +92,12 @@ def test_force_trains_anew(whole, tmp_path):
 
 
 def test_a_folder_with_another_run_is_refused(whole):
-    with pytest.raises(InputError, match=r"seed 0 there, 1 asked.*--force"):
+    with pytest.raises(InputError, match=r"seed 0 there, 1 asked.*`force=True`"):
         train(CONFIG.replace(seed=1), out=whole.path)
 
 
 def test_fewer_epochs_than_done_are_refused(whole):
-    with pytest.raises(InputError, match="has 4 epochs already, --epochs 2 asked"):
+    with pytest.raises(InputError, match="has 4 epochs already, `epochs=2` asked"):
         resume(whole.path, epochs=2)
 
 
@@ -123,10 +125,32 @@ def test_evaluate_computes_what_the_run_recorded(whole):
 
 
 def test_a_learning_rate_that_explodes_stops_the_run(tmp_path):
-    with pytest.raises(InputError, match=r"no longer finite in epoch 1 .*smaller --learning-rate"):
+    said = r"diverged in epoch 1 .*no longer finite, .*smaller `learning_rate`"
+    with pytest.raises(InputError, match=said):
         train(CONFIG.replace(learning_rate=1e6, hidden=(16,) * 8), out=tmp_path / "r")
     directory = RunDirectory(tmp_path / "r")
-    assert directory.read_header().status == "unfinished"
+    assert directory.read_header().status == "diverged"
+    with pytest.raises(InputError, match="r: diverged; train another with a smaller"):
+        load_run(tmp_path / "r")
+
+
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_a_loss_that_explodes_without_becoming_nan_is_diverged(tmp_path, backend):
+    """Logits of 2²³ and more are a nat apart in float32, of 2⁵² in float64."""
+    wild = CONFIG.replace(learning_rate=1e6)
+    for config, limit in (
+        (wild, "8.4e+06 float32"),
+        (wild.replace(precision="float64"), "4.5e+15"),
+    ):
+        out = tmp_path / config.precision
+        for _ in range(2):  # asked again it says the same
+            with pytest.raises(InputError) as error:
+                train(config, backend, out=out, progress=False)
+            assert re.match(r"diverged in epoch 1 \(steps 1 to 7\): a loss of \d", str(error.value))
+            assert f"beyond {limit}" in str(error.value)
+            assert RunDirectory(out).read_header().status == "diverged"
+    steep = train(CONFIG.replace(learning_rate=1.0), backend, progress=False)  # bad, and no more
+    assert 10 < steep.history["test_loss"].max() < 1e5
 
 
 FILES = ["run.json", "metrics.csv", "checkpoint.safetensors", "evaluation.json"]

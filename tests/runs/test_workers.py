@@ -14,8 +14,8 @@ from mnist_fn import Config, InputError, Watch
 from mnist_fn.shared.data.datasets import load
 from mnist_fn.shared.runs import cluster as ray_cluster
 from mnist_fn.shared.runs import nodes
-from mnist_fn.shared.runs.cluster import Staff
 from mnist_fn.shared.runs.records import RunDirectory
+from mnist_fn.shared.runs.staff import Staff
 from mnist_fn.shared.runs.sweep import sweep
 from tests.support import clusters
 
@@ -99,7 +99,7 @@ def test_a_node_that_differs_is_refused_before_anything_is_trained(
     node = cluster.add_node(num_cpus=1, env_vars=pretended(tmp_path, make(tmp_path)))
     try:
         with (
-            pytest.raises(InputError, match=rf"--cluster .*: node .* {differs}"),
+            pytest.raises(InputError, match=rf"`cluster=.*: node .* {differs}"),
             ray_cluster.crew(Staff(None, 1, cluster.address), load("digits"), "cpu"),
         ):
             pytest.fail("it was let in")

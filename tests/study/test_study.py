@@ -51,7 +51,7 @@ def test_experiments_are_chosen_by_name_in_the_studys_order():
     assert [e.name for e in choose("l2, chosen", EXPERIMENTS)] == ["chosen", "l2"]
     assert len(choose(None, EXPERIMENTS)) == 7
     for wrong in ("l3", "", "l2,l3"):
-        with pytest.raises(InputError, match="--only"):
+        with pytest.raises(InputError, match="`only="):
             choose(wrong, EXPERIMENTS)
 
 

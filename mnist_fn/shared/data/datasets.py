@@ -133,12 +133,12 @@ def hold_out(dataset: Dataset, config: Config) -> Dataset:
     total = len(dataset.train)
     if config.validation >= total:
         raise InputError(
-            f"--validation {config.validation}: {config.dataset} has {total} training examples; "
+            f"`validation={config.validation}`: {config.dataset} has {total} training examples; "
             "hold out fewer"
         )
     if config.batch_size > total - config.validation:
         raise InputError(
-            f"--batch-size {config.batch_size}: larger than the {total - config.validation} "
+            f"`batch_size={config.batch_size}`: larger than the {total - config.validation} "
             f"training examples of {config.dataset}"
         )
     if not config.validation:
@@ -178,7 +178,7 @@ def _check_gz(name: str, index: int, path: Path) -> None:
     if path.suffix != ".gz":
         raise InputError(
             f"{path}: {name} publishes checksums of its .gz files only; put {path.name}.gz there, "
-            "or use --dataset idx to read it unchecked"
+            'or use `dataset="idx"` to read it unchecked'
         )
     digest = hashlib.sha256()
     with path.open("rb") as file:
@@ -196,7 +196,7 @@ def _compare(name: str, path: Path, expected: str, found: str) -> None:
     if expected != found:
         raise InputError(
             f"{path}: not {name}'s: SHA-256 should begin {expected[:16]}, begins {found[:16]}; "
-            "fetch the file anew, or read other files with --dataset idx"
+            'fetch the file anew, or read other files with `dataset="idx"`'
         )
 
 

@@ -47,7 +47,7 @@ def fetch(name: str) -> Path:
         reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
         raise InputError(
             f"{name}: not on this machine and the download failed ({reason[:120]}); put "
-            f"{', '.join(FILES)} (.gz or not) into {folder}, or name their folder with --data-dir "
-            "or MNIST_FN_DATA, or run with --dataset digits, which needs no files"
+            f"{', '.join(FILES)} (.gz or not) into {folder}, or name their folder with `data_dir` "
+            'or MNIST_FN_DATA, or run with `dataset="digits"`, which needs no files'
         ) from error
     return folder

@@ -76,7 +76,7 @@ class Form:
         if self.ink == "unknown":
             raise InputError(
                 "whether this run's pictures are light on dark could not be told from its data; "
-                "train it with --ink light or --ink dark"
+                'train it with `ink="light"` or `ink="dark"`'
             )
         if self.largest == 1:
             pictures = np.where(pictures > 127, 255, 0).astype(np.uint8)

@@ -146,7 +146,7 @@ def notes(form: Form, name: str, train: np.ndarray, splits: dict[str, np.ndarray
             said.append(f"no {split} examples of {', '.join(without)}")
     if form.turned:
         said.append("the files have the pictures transposed; they are turned upright "
-                    "(--as-stored leaves them)")  # fmt: skip
+                    '(`orientation="as-stored"` leaves them)')  # fmt: skip
     if form.transposed:
         said.append("the pictures are left transposed, as the files have them")
     if form.largest == 1:
@@ -158,8 +158,8 @@ def notes(form: Form, name: str, train: np.ndarray, splits: dict[str, np.ndarray
     elif form.ink == "unknown":
         said.append(
             f"light on dark or dark on light? {light_border(train):.0%} of the pictures' borders "
-            "are light, which doesn't tell: add --ink light or --ink dark, or other pictures "
-            "can't be predicted"
+            'are light, which doesn\'t tell: add `ink="light"` or `ink="dark"`, or other '
+            "pictures can't be predicted"
         )
     return [f"{name}: {line}" for line in said]
 

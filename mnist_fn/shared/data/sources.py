@@ -64,7 +64,7 @@ def find_set(name: str, data_dir: Path | None = None) -> FileSet | None:
             raise InputError(not_found(name, data_dir))
         return found
     if name == "idx":
-        raise InputError("--dataset idx needs --data-dir with the four IDX files")
+        raise InputError('`dataset="idx"` needs `data_dir` with the four IDX files')
     for folder in search_path():
         if found := files_in(folder, name):
             return found
@@ -72,7 +72,7 @@ def find_set(name: str, data_dir: Path | None = None) -> FileSet | None:
 
 
 def search_path() -> list[Path]:
-    """Folders that are searched when no --data-dir is given."""
+    """Folders that are searched when no `data_dir` is given."""
     from_environment = os.environ.get("MNIST_FN_DATA")
     return [*([Path(from_environment)] if from_environment else []), cache_dir() / "data"]
 
@@ -120,8 +120,8 @@ def candidates(folder: Path, name: str) -> list[FileSet]:
         whole = [one for one in there.values() if not one.missing]
         if len(whole) > 1:
             raise InputError(
-                f"{folder}: holds several sets ({listed(whole)}); choose one with --dataset "
-                f"{whole[0].name}"
+                f"{folder}: holds several sets ({listed(whole)}); choose one with "
+                f'`dataset="{whole[0].name}"`'
             )
         return whole or list(there.values())
     found = [there[name]] if name in there else []
@@ -149,17 +149,17 @@ def not_found(name: str, data_dir: Path | None) -> str:
     if there and data_dir is not None and name != "idx":
         chosen = there[0].name or "idx"
         return (
-            f"{name}: not found in {where}, which holds {listed(there)}; choose one with --dataset "
-            f"{chosen}"
+            f"{name}: not found in {where}, which holds {listed(there)}; choose one with "
+            f'`dataset="{chosen}"`'
         )
     if name not in DATASETS and data_dir is None:
         return (
-            f"--dataset {name!r}: must be one of {', '.join(DATASETS)}, or what the names of files "
-            f"in --data-dir begin with; {files} are not in {where}"
+            f"`dataset={name!r}`: must be one of {', '.join(DATASETS)}, or what the names of files "
+            f"in `data_dir` begin with; {files} are not in {where}"
         )
     return (
         f"{name}: not found in {where}; put {files} there (.gz or not), "
-        "or run with --dataset digits, which needs no files"
+        'or run with `dataset="digits"`, which needs no files'
     )
 
 

@@ -21,9 +21,9 @@ BETA1, BETA2, EPS = 0.9, 0.999, 1e-8  # Kingma and Ba (2015), algorithm 1
 def make(config: Config, dataset: Dataset, device: str) -> "NumpyBackend":
     """As a backend's entry point would; InputError for a precision or device that it lacks."""
     if config.precision != "float64":
-        raise InputError(f"--precision {config.precision}: the numpy backend has float64 only")
+        raise InputError(f'`precision="{config.precision}"`: the numpy backend has float64 only')
     if device == "gpu":
-        raise InputError("--device gpu: the numpy backend has none; use --device cpu")
+        raise InputError('`device="gpu"`: the numpy backend has none; use `device="cpu"`')
     return NumpyBackend(config, dataset)
 
 

@@ -4,7 +4,10 @@ Others use `trainer` (train, resume, load_run), `sweep` and `chains` (many), `ru
 `records`, `header` and `metrics` (what a folder holds), `library` (the runs that are there),
 `comparison` (what a sweep says), `folders` (what runs' folders are called), `opening`
 (check_same_data) and `checkpoint` (weights_digest).
-Runs at workers: `cluster` (Ray, which it alone imports), `crew` (the driver), `mailbox` (a worker).
+`swept` is a sweep as it is asked for, `many` trains for whoever asks; `progress`, `stopping`,
+`card` and `frames`: what a person sees of it, how it is stopped, how a notebook shows it.
+Runs at workers: `staff` (as asked for), `cluster` (Ray, which it alone imports), `crew` (the
+driver), `mailbox` (a worker).
 """
 
 OPEN = (
@@ -25,4 +28,12 @@ OPEN = (
     "cluster",
     "crew",
     "mailbox",
+    "staff",
+    "swept",
+    "many",
+    "progress",
+    "progress_workers",
+    "stopping",
+    "card",
+    "frames",
 )

@@ -1,4 +1,4 @@
-"""A run as a notebook shows it: what it is, its figures, curves and confusion matrix, in HTML."""
+"""How a notebook shows a run and tables: HTML, its pictures inline."""
 
 from collections.abc import Sequence
 from html import escape
@@ -38,6 +38,23 @@ def card(title: str, about: Sequence[str], rows: Sequence[Row], matrix: np.ndarr
         f"<table><tr><th></th><th>loss</th><th>accuracy</th><th></th></tr>{lines}</table>"
         f"{_curves(rows)} {_matrix(matrix)}<br><small>{KEY}</small></div>"
     )
+
+
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], below: Sequence[str] = ()) -> str:
+    """A table and lines below it, in HTML.
+
+    Args:
+        head: the columns' names.
+        rows: their cells, as text.
+        below: lines.
+    """
+    lines = "".join(_row("td", row) for row in rows)
+    rest = "".join(f"<div>{escape(line)}</div>" for line in below)
+    return f"<div><table>{_row('th', head)}{lines}</table>{rest}</div>"
+
+
+def _row(kind: str, cells: Sequence[str]) -> str:
+    return f"<tr>{''.join(f'<{kind}>{escape(cell)}</{kind}>' for cell in cells)}</tr>"
 
 
 def _curves(rows: Sequence[Row]) -> str:

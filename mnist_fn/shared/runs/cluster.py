@@ -23,6 +23,7 @@ from mnist_fn.shared.errors import InputError, missing
 from mnist_fn.shared.runs import nodes
 from mnist_fn.shared.runs.crew import Crew, WorkerLost
 from mnist_fn.shared.runs.mailbox import Task, Worker
+from mnist_fn.shared.runs.staff import Staff
 
 ANSWER_WITHIN = 120  # seconds for a node to say what it has: a first start may be slow
 KNOCK_SECONDS = 5.0  # for an address to answer at all; Ray itself would try for minutes
@@ -36,20 +37,6 @@ QUIET = {
 }
 # Read before a library is imported: JAX's, then those of the products in PyTorch and NumPy.
 THREADS = ("PJRT_NPROC", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
-
-
-@dataclass(frozen=True)
-class Staff:
-    """Workers as they were asked for."""
-
-    workers: int | None  # None: as many as the cluster has room for
-    threads: int = 1  # of each
-    address: str | None = None  # of a Ray cluster, or "auto"; None: a Ray of our own
-
-    @property
-    def option(self) -> str:
-        """What an error is about."""
-        return "--workers" if self.address is None else f"--cluster {self.address}"
 
 
 @contextlib.contextmanager

@@ -102,9 +102,9 @@ def check_measure(name: str | None, config: Config) -> str:
     if name is None:
         return "validation_accuracy" if config.validation else "test_accuracy"
     if name not in MEASURES:
-        raise InputError(f"--by {name[:40]!r}: must be one of {', '.join(MEASURES)}")
+        raise InputError(f"`by={name[:40]!r}`: must be one of {', '.join(MEASURES)}")
     if name.startswith("validation") and not config.validation:
-        raise InputError(f"--by {name}: there is no validation split; add --validation N")
+        raise InputError(f'`by="{name}"`: there is no validation split; add `validation`')
     return name
 
 

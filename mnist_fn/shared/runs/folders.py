@@ -47,7 +47,7 @@ def own_folders(configs: Iterable[Config], backend: str, out: Path) -> dict[Conf
         if len(path.name.encode()) > MAX_NAME:
             raise InputError(
                 f"{path.name[:60]}…: a run's folder would have a name of {len(path.name)} "
-                f"characters, at most {MAX_NAME} fit; train it by itself, with --out"
+                f"characters, at most {MAX_NAME} fit; train it by itself, with `out`"
             )
         found[config], there[path] = path, config
     return found

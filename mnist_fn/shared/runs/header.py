@@ -8,7 +8,7 @@ from mnist_fn.shared.data.form import MNIST, Form
 from mnist_fn.shared.runs.computed import UNKNOWN, Computed
 from mnist_fn.shared.storage import digest_of
 
-STATUSES = ("unfinished", "finished")
+STATUSES = ("unfinished", "finished", "diverged")
 SECONDS = ("compile", "train", "total")
 _LEG = {"backend": str, "first_epoch": int}
 

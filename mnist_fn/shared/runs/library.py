@@ -1,7 +1,6 @@
 """Finished runs to be read: found in folders by their headers, asked for by config."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from mnist_fn.shared.config import Config
@@ -11,7 +10,6 @@ from mnist_fn.shared.runs.header import Header
 from mnist_fn.shared.runs.metrics import Row
 from mnist_fn.shared.runs.records import RunDirectory
 from mnist_fn.shared.runs.run import Run
-from mnist_fn.shared.state import StateTree
 
 
 def headers(folders: Iterable[Path]) -> Iterator[tuple[Path, Header]]:
@@ -72,7 +70,7 @@ class Records:
             templates = template_summary(run.weights)
         if templates is not None:
             self.templates[run.config] = templates
-        self.runs[run.config] = replace(run, state=StateTree({}, {}, {}, run.state.step))
+        self.runs[run.config] = run.without_weights()
 
     @property
     def seeds(self) -> list[int]:

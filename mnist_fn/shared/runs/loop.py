@@ -23,6 +23,7 @@ from mnist_fn.shared.state import StateTree, all_finite
 from mnist_fn.shared.streams import batch_order
 
 CHECKPOINT_SECONDS = 5.0  # at most this much work is lost to a kill, apart from the epoch begun
+NOT_FINITE = "the loss or the weights are no longer finite"
 SAVING_SHARE = 0.05  # of the time, at most: many large models are saved more seldom
 
 
@@ -36,7 +37,7 @@ class Member:
     rows: list[Row]
     saved: int = 0  # epochs on disk
     notice: str = ""  # to be said before it goes on
-    error: InputError | None = None  # why it ended early: its loss is no longer finite
+    error: InputError | None = None  # why it ended early: it diverged
 
 
 @dataclass
@@ -101,24 +102,34 @@ class Job:
             if member.error is not None:
                 continue
             row = metrics.make_row(epoch, trained[i], test[i], validation[i])
-            if _finite(row) and (states is None or all_finite(states[i])):
+            why = _explodes(row, member.config)
+            if states is not None and not all_finite(states[i]):
+                why = why or NOT_FINITE
+            if not why:
                 member.rows.append(row)
                 self.watch.on_epoch(row)
             else:
                 if states is not None:
                     self._save(self._good, None)
-                member.error = self._diverged(member, epoch)
+                self._end(member, epoch, why)
         self._good = states or self._good
         return state
 
-    def _diverged(self, member: Member, epoch: int) -> InputError:
+    def _end(self, member: Member, epoch: int, why: str) -> None:
+        """A member diverged: its folder says so and keeps what was good."""
+        member.error = self._diverged(member, epoch, why)
+        if member.directory is not None:
+            member.header = replace(member.header, status="diverged")
+            member.directory.write_header(member.header)
+
+    def _diverged(self, member: Member, epoch: int, why: str) -> InputError:
         steps = math.ceil(len(self.dataset.train) / member.config.batch_size)
         where = member.directory
         kept = "" if where is None else f"; {where.path} keeps the state after epoch {member.saved}"
         return InputError(
-            f"the loss or the weights are no longer finite in epoch {epoch} (steps "
-            f"{(epoch - 1) * steps + 1} to {epoch * steps}) at learning rate "
-            f"{member.config.learning_rate:g}: try a smaller --learning-rate{kept}"
+            f"diverged in epoch {epoch} (steps {(epoch - 1) * steps + 1} to {epoch * steps}): "
+            f"{why}, at learning rate {member.config.learning_rate:g}: "
+            f"try a smaller `learning_rate`{kept}"
         )
 
     def _seconds(self, begun: float) -> dict[str, float]:
@@ -142,7 +153,7 @@ class Job:
             if member.directory is None or member.error is not None:
                 continue
             if not all_finite(state):
-                member.error = self._diverged(member, len(member.rows))
+                self._end(member, len(member.rows), NOT_FINITE)
                 continue
             member.directory.write_progress(member.header, state, member.rows)
             member.saved = len(member.rows)
@@ -180,8 +191,22 @@ class Job:
         )
 
 
-def _finite(row: Row) -> bool:
-    return math.isfinite(row["train_loss"]) and math.isfinite(row["test_loss"])
+def _explodes(row: Row, config: Config) -> str:
+    """Why an epoch's losses are those of a training that has diverged; "" if they are not.
+
+    A loss of 1/ε nats comes of logits as large, whose neighbours in the run's dtype are a nat and
+    more apart: what is then measured, and descended along, is rounding.
+    """
+    losses = row["train_loss"], row["test_loss"]
+    if not all(map(math.isfinite, losses)):
+        return NOT_FINITE
+    limit = 1 / float(np.finfo(config.dtype).eps)
+    if max(losses) < limit:
+        return ""
+    return (
+        f"a loss of {max(losses):.2g} nats, and beyond {limit:.2g} {config.dtype} rounds off a "
+        "nat and more"
+    )
 
 
 def _plus(header: Header, seconds: dict[str, float]) -> Header:

@@ -115,8 +115,8 @@ def open_run(
     if not directory.exists():
         if strays := directory.results():
             raise InputError(
-                f"{strays[0]}: there is no run.json beside it; choose another --out, "
-                "or --force to replace it"
+                f"{strays[0]}: there is no run.json beside it; choose another `out`, "
+                "or `force=True` to replace it"
             )
         return Opened(config, directory, None, None, [])
     existing = directory.read_header()
@@ -125,7 +125,7 @@ def open_run(
     state, rows = directory.read_progress(existing)
     if len(rows) > config.epochs:
         raise InputError(
-            f"{directory.path}: has {len(rows)} epochs already, --epochs {config.epochs} asked"
+            f"{directory.path}: has {len(rows)} epochs already, `epochs={config.epochs}` asked"
         )
     return Opened(config, directory, existing, state, rows)
 
@@ -167,6 +167,6 @@ def _check_same(asked: Config, there: Config, path: Path) -> None:
         f"{name} {before} there, {now} asked" for name, before, now in differing(there, asked)
     ]
     raise InputError(
-        f"{path}: holds another run ({'; '.join(unlike)}); choose another --out, "
-        "or --force to train anew there"
+        f"{path}: holds another run ({'; '.join(unlike)}); choose another `out`, "
+        "or `force=True` to train anew there"
     )

@@ -1,7 +1,7 @@
 """A trained run as a value, and how a caller follows one."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,6 @@ import numpy as np
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset
 from mnist_fn.shared.data.form import MNIST, Form
-from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.evaluation import Evaluation
 from mnist_fn.shared.runs import metrics
 from mnist_fn.shared.runs.metrics import Row
@@ -47,6 +46,10 @@ class Run:
         """By layer, from `layer1` on, its `kernel` [in, out] and its `bias` [out]."""
         return self.state.params
 
+    def without_weights(self) -> "Run":
+        """The same without them, to be one of many in memory; they stay on disk, if it is there."""
+        return replace(self, state=StateTree({}, {}, {}, self.state.step))
+
     @property
     def final(self) -> Row:
         """Train and test loss and accuracy after the last epoch."""
@@ -64,13 +67,9 @@ class Run:
         Raises:
             InputError: pandas is not installed.
         """
-        try:
-            import pandas as pd
-        except ImportError as error:
-            raise InputError(
-                "to_frame needs pandas: pip install 'mnist-fn[notebook]', or use run.history"
-            ) from error
-        return pd.DataFrame(self.rows).set_index("epoch")
+        from mnist_fn.shared.runs.frames import pandas
+
+        return pandas("run").DataFrame(self.rows).set_index("epoch")
 
     def _repr_html_(self) -> str:
         """How a notebook shows it."""
@@ -111,8 +110,9 @@ class Place:
 class Watch:
     """How a caller follows and stops a run; the defaults do neither.
 
-    `on_places` and `on_lost` are of runs that workers train: where each is, and what was lost
-    with a worker, in words and in epochs.
+    `on_plan` and `on_run` are of many runs: what is expected, and each as it comes to its end.
+    `on_crew`, `on_places` and `on_lost` are of runs that workers train: how many there are, where
+    each run is, and what was lost with a worker, in words and in epochs.
     """
 
     on_start: Callable[[Config, Dataset, str, int], None] = lambda *_: None
@@ -121,3 +121,7 @@ class Watch:
     on_places: Callable[[list[Place]], None] = lambda _: None
     on_lost: Callable[[str, int], None] = lambda *_: None
     on_notice: Callable[[str], None] = lambda _: None
+    # for each backend in its turn, the runs and the epochs that each takes
+    on_plan: Callable[[Sequence[Mapping[Config, int]]], None] = lambda _: None
+    on_run: Callable[[Run], None] = lambda _: None
+    on_crew: Callable[[int], None] = lambda _: None

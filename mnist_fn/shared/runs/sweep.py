@@ -42,11 +42,11 @@ def grid(
         InputError: fewer than one seed, a value given twice, or out of its range.
     """
     if not 1 <= seeds <= 1_000_000:
-        raise InputError(f"--seeds {seeds}: must be between 1 and 1000000")
+        raise InputError(f"`seeds={seeds}`: must be between 1 and 1000000")
     axes = {"hidden": hidden, "learning_rate": learning_rate, "l2": l2}
     for name, values in axes.items():
         if len(set(values)) < len(values):
-            raise InputError(f"--{name.replace('_', '-')}: a value is given twice")
+            raise InputError(f"`{name}`: a value is given twice")
     given = {name: values for name, values in axes.items() if values}
     return [
         base.replace(**dict(zip(given, values, strict=True)), seed=base.seed + seed)

@@ -13,7 +13,7 @@ from mnist_fn.shared.backend import GroupOfOne
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset, Split, load_for
 from mnist_fn.shared.data.elsewhere import load_test
-from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.errors import InputError, way_on
 from mnist_fn.shared.evaluation import Evaluation, evaluate
 from mnist_fn.shared.runs.header import Header
 from mnist_fn.shared.runs.loop import Job
@@ -96,8 +96,10 @@ def load_run(path: Path | str) -> Run:
     """
     directory = RunDirectory(Path(path))
     header = directory.read_header()
+    if header.status == "diverged":
+        raise InputError(f"{path}: diverged; train another with a smaller `learning_rate`")
     if header.status != "finished":
-        raise InputError(f"{path}: not finished; go on with: mnist-fn train --resume {path}")
+        raise InputError(f"{path}: not finished; go on with: {way_on(path)}")
     state, rows = directory.read_progress(header)
     return stored_run(directory, header, state, rows)
 
@@ -199,9 +201,7 @@ def _saved(path: Path | str, backend: str | None, device: str) -> _Saved:
     backends.check_device(device)
     checkpoint = directory.read_state(header)
     if checkpoint is None or not checkpoint.epoch:
-        raise InputError(
-            f"{path}: no epoch is saved yet; go on with: mnist-fn train --resume {path}"
-        )
+        raise InputError(f"{path}: no epoch is saved yet; go on with: {way_on(path)}")
     return _Saved(header, checkpoint.state, name, make, device)
 
 

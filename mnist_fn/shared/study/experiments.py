@@ -106,5 +106,5 @@ def choose(names: str | None, among: Mapping[str, Named]) -> list[Named]:
     unknown = sorted(asked - set(among))
     if not asked or unknown:
         what = f"{unknown[0][:40]!r}" if unknown else "''"
-        raise InputError(f"--only {what}: must be of {', '.join(among)}")
+        raise InputError(f"`only={what}`: must be of {', '.join(among)}")
     return [one for name, one in among.items() if name in asked]

@@ -20,10 +20,10 @@ def number_table(found: Mapping[str, Any], experiment: str | None = None) -> Tab
     for one in found["numbers"]:
         if experiment not in (None, one["experiment"]):
             continue
-        row = [one["experiment"], one["what"], _published(one)]
+        row = [one["experiment"], one["what"], published(one)]
         for name in backends:
             ours = one["ours"][name]
-            row += [_ours(one, ours), str(ours["n"]), *_sharpness(one, ours), _said(one, ours)]
+            row += [ours_of(one, ours), str(ours["n"]), *_sharpness(one, ours), _said(one, ours)]
         rows.append(row)
     return head, rows
 
@@ -104,7 +104,8 @@ def page(found: Mapping[str, Any]) -> str:
     return "\n\n".join([*parts, *warning]) + "\n"
 
 
-def _published(one: Mapping[str, Any]) -> str:
+def published(one: Mapping[str, Any]) -> str:
+    """A published number in its unit."""
     if one["unit"] == "epoch":
         return f"{one['published']:.0f}"
     if one["unit"] == "accuracy":
@@ -112,7 +113,8 @@ def _published(one: Mapping[str, Any]) -> str:
     return one["printed"]
 
 
-def _ours(one: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
+def ours_of(one: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
+    """Ours beside a published number, mean ± sd over seeds."""
     if not ours["n"]:
         return ""
     if one["statistic"] == "sd":

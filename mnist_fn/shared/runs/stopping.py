@@ -1,10 +1,15 @@
-"""Ctrl-C and SIGTERM: the first asks for a clean end after the epoch, the second ends at once."""
+"""Ctrl-C, a notebook's interrupt and SIGTERM: the first asks for a clean end after the epoch, the
+second ends at once.
+"""
 
 import contextlib
 import os
 import signal
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stop:
@@ -23,19 +28,32 @@ class Stop:
 
 
 @contextlib.contextmanager
-def stoppable() -> Iterator[Stop]:
-    """Within it, the signals set the yielded Stop instead of ending the process."""
+def stoppable(
+    signals: Sequence[int] = SIGNALS,
+    at_once: Callable[[int], BaseException] = lambda number: SystemExit(128 + number),
+) -> Iterator[Stop]:
+    """Within it, the signals set the yielded Stop instead of ending the process.
+
+    Python lets the main thread alone take signals; within another nothing is changed.
+
+    Args:
+        signals: those that ask for an end.
+        at_once: what a second one raises, from its number.
+    """
     stop = Stop()
+    if threading.current_thread() is not threading.main_thread():
+        yield stop
+        return
 
     def ask(number: int, _: FrameType | None) -> None:
         if stop():
-            raise SystemExit(128 + number)
+            raise at_once(number)
         stop.signal = number
         # A handler may interrupt a write to stderr, and Python's own streams don't re-enter.
         with contextlib.suppress(OSError):
             os.write(2, b"\nstopping after this epoch; once more stops at once\n")
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, ask) for number in signals}
     try:
         yield stop
     finally:

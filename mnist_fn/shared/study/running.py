@@ -1,0 +1,187 @@
+"""The study as it is asked for: its runs trained, its numbers judged, its report written."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mnist_fn.shared import backend as backends
+from mnist_fn.shared.config import Config
+from mnist_fn.shared.data.datasets import load_for
+from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.runs import chains
+from mnist_fn.shared.runs.card import table as html_table
+from mnist_fn.shared.runs.frames import pandas
+from mnist_fn.shared.runs.library import Records
+from mnist_fn.shared.runs.many import Unfinished, crew_of
+from mnist_fn.shared.runs.records import machine, versions
+from mnist_fn.shared.runs.run import Watch
+from mnist_fn.shared.runs.staff import Staff, staff_of
+from mnist_fn.shared.storage import write_atomically, write_sealed
+from mnist_fn.shared.study import experiments, report, tables
+
+BOTH = ("jax", "torch")
+MAX_SEEDS = 1000
+TEN = ("mnist", "fashion-mnist", "kmnist", "digits")  # sets of ten classes
+
+
+@dataclass(frozen=True)
+class Study:
+    """Every published number and statement beside our runs, with a verdict."""
+
+    document: dict[str, Any] = field(repr=False)  # as in study.json; plain values
+    out: Path  # folder of the runs, of study.json and of study.md
+
+    @property
+    def page(self) -> str:
+        """The report in Markdown, as in study.md."""
+        return tables.page(self.document)
+
+    @property
+    def outside(self) -> list[str]:
+        """Published numbers that are outside our interval, `jax: l2: λ = 0: minimum test loss`."""
+        return [
+            f"{backend}: {one['experiment']}: {one['what']}"
+            for one in self.document["numbers"]
+            for backend, ours in one["ours"].items()
+            if ours["verdict"] == "outside"
+        ]
+
+    @property
+    def sentences(self) -> list[str]:
+        """How it came out on each backend, what did not end, and why it is no study if so."""
+        found = self.document
+        said = []
+        if found["numbers"]:
+            said += [f"{name}: {report.outcome(found, name)}" for name in found["backends"]]
+        said += [f"not finished: {line}" for line in [*found["diverged"], *found["given_up"]]]
+        return said + ([found["warning"]] if found["warning"] else [])
+
+    def to_frame(self) -> Any:
+        """A pandas DataFrame, a published number a row for each backend: in its unit (losses in
+        nats, accuracies and shares 0 to 1, epochs from 1), beside it ours and the verdict.
+
+        Raises:
+            InputError: pandas is not installed.
+        """
+        kept = ("n", "mean", "sd", "verdict")
+        about = ("experiment", "what", "unit", "statistic", "published")
+        return pandas("study").DataFrame(
+            {
+                "backend": backend,
+                **{name: one[name] for name in about},
+                **{name: ours[name] for name in kept},
+            }
+            for one in self.document["numbers"]
+            for backend, ours in one["ours"].items()
+        )
+
+    def _repr_html_(self) -> str:
+        """How a notebook shows it: a short table, a number a row."""
+        names = list(self.document["backends"])
+        head = ["experiment", "what", "published", *(h for n in names for h in (n, "verdict"))]
+        rows = [
+            [one["experiment"], one["what"], tables.published(one),
+             *(cell for name in names for cell in
+               (tables.ours_of(one, one["ours"][name]), one["ours"][name]["verdict"]))]
+            for one in self.document["numbers"]
+        ]  # fmt: skip
+        return html_table(head, rows, below=[*self.sentences, f"report: {self.out / 'study.md'}"])
+
+
+def run_study(
+    *,
+    backend: str = "jax",
+    seeds: int | None = None,
+    seed: int = 0,
+    only: str | Sequence[str] | None = None,
+    quick: bool = False,
+    dataset: str = "mnist",
+    device: str = "auto",
+    data_dir: Path | str | None = None,
+    workers: int | None = None,
+    threads: int | None = None,
+    cluster: str | None = None,
+    out: Path | str | None = None,
+    command: str,
+    watch: Watch,
+) -> Study:
+    """See `mnist_fn.study`. `command` is kept in the document; `watch` follows and stops it,
+    `Interrupted` is raised if it does.
+    """
+    if quick and seeds is not None:
+        raise InputError("`quick=True` has one seed and decides nothing: no `seeds` with it")
+    seeds = 1 if quick else 5 if seeds is None else seeds
+    if not 1 <= seeds <= MAX_SEEDS:
+        raise InputError(f"`seeds={seeds}`: must be between 1 and {MAX_SEEDS}")
+    base = Config(dataset=dataset, seed=seed)
+    folder = None if data_dir is None else Path(data_dir)
+    _check_classes(base, folder)
+    lengths = experiments.QUICK if quick else experiments.FULL
+    among = experiments.experiments(base, lengths)
+    names = only if only is None or isinstance(only, str) else ",".join(only)
+    chosen = experiments.choose(names, among)
+    needs = experiments.needed(chosen, range(seed, seed + seeds))
+    there = Path(out or ("runs-quick" if quick else "runs"))
+    where = {"device": device, "data_dir": folder}
+    staff = staff_of(workers, threads, cluster)
+    on = BOTH if backend == "both" else (backend,)
+    records, unfinished = _train(needs, on, there, where, staff, watch)
+    found = report.document(
+        {experiment.name: experiment for experiment in chosen},
+        records,
+        warning=_warning(quick, base),
+        command=command,
+        machine=machine(),
+        versions=versions(),
+        **asdict(unfinished),
+    )
+    study = Study(found, there)
+    write_sealed(there / "study.json", found)
+    write_atomically(there / "study.md", study.page.encode())
+    return study
+
+
+def _check_classes(base: Config, data_dir: Path | None) -> None:
+    """InputError for a set without the ten classes that the experiments read."""
+    if base.dataset in TEN:
+        return
+    if (classes := load_for(base.replace(batch_size=1), data_dir).classes) != 10:
+        raise InputError(
+            f'`dataset="{base.dataset}"`: it has {classes} classes; the study is MNIST\'s, its '
+            "experiments and published numbers are of ten digits: use train, sweep and report"
+        )
+
+
+def _warning(quick: bool, base: Config) -> str | None:
+    if quick:
+        return report.QUICK_RUN
+    if base.dataset != "mnist":
+        return f"NOT THE STUDY: {base.dataset} instead of mnist; the published numbers are not its"
+    return None
+
+
+def _train(
+    needs: Mapping[Config, bool],
+    names: tuple[str, ...],
+    out: Path,
+    where: dict[str, Any],
+    staff: Staff | None,
+    watch: Watch,
+) -> tuple[dict[str, Records], Unfinished]:
+    """Records of each backend, and what is said of runs that did not come to their end."""
+    for name in names:
+        backends.check(name) if staff else backends.find(name)
+    todo = {name: chains.targets(needs, out, name) for name in names}
+    records, unfinished = {name: Records() for name in names}, Unfinished()
+    watch.on_plan([chains.epochs_left(own, out, name) for name, own in todo.items()])
+    dataset = next(iter(needs)).dataset
+    with crew_of(staff, dataset, where["data_dir"], where["device"], watch) as crew:
+        for name, configs in todo.items():
+            for _, run in chains.train(configs, name, out, **where, watch=watch, crew=crew):
+                if isinstance(run, InputError):
+                    unfinished.add(run)
+                    continue
+                records[name].add(run)
+                watch.on_run(run)
+    return records, unfinished

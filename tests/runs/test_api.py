@@ -1,0 +1,231 @@
+"""What a script or a notebook calls: the commands' own work; how it speaks and how it stops."""
+
+import ast
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+
+import mnist_fn
+from cli.main import app
+from mnist_fn import Config, InputError, Interrupted, Watch, load_run, sweep, train
+from mnist_fn.shared.wording import ARGUMENTS, in_shell
+
+ROOT = Path(mnist_fn.__file__).parents[1]
+BASE = Config(dataset="digits", hidden=(8,), epochs=2)
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    """Four runs: two λ, two seeds."""
+    out = tmp_path_factory.mktemp("runs")
+    return sweep(BASE, l2=[0, 1e-3], seeds=2, out=out, device="cpu")
+
+
+def test_a_sweep_is_a_sequence_of_its_runs(found):
+    assert [(run.config.l2, run.config.seed) for run in found] == [
+        (0, 0),
+        (0, 1),
+        (1e-3, 0),
+        (1e-3, 1),
+    ]
+    assert len(found) == len(found[:4]) == 4
+    assert found.unfinished.all == []
+    single = train(found[3].config, device="cpu", progress=False)
+    assert found[3].rows == single.rows
+    weights = load_run(found[3].path).weights["layer1"]["kernel"]
+    assert np.array_equal(weights, single.weights["layer1"]["kernel"])
+    best = max(found.cells, key=lambda cell: cell.mean("test_accuracy"))
+    assert found.best[0].cell.config == best.config
+
+
+def test_a_sweep_as_a_frame_and_as_a_notebook_shows_it(found):
+    frame = found.to_frame()
+    assert list(frame.columns) == [
+        "model",
+        "learning_rate",
+        "l2",
+        "seed",
+        "test_accuracy",
+        "test_loss",
+    ]
+    assert frame["test_loss"].tolist() == [run.final["test_loss"] for run in found]
+    mean, sd = frame["test_loss"][:2].mean(), frame["test_loss"][:2].std()
+    assert f"<td>{mean:.5f} ± {sd:.5f}</td>" in found._repr_html_()
+    assert "best λ for 8" in found._repr_html_()
+
+
+def test_a_sweep_in_memory_keeps_its_weights():
+    (run,) = sweep(BASE.replace(epochs=1), model="linear", device="cpu", progress=False)
+    assert run.weights["layer1"]["kernel"].shape == (64, 10)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"l2": -1.0}, "`l2=-1`: must be between"),
+        ({"seeds": 0}, "`seeds=0`"),
+        ({"model": "deep", "hidden": (4,)}, "`model` and `hidden`"),
+        ({"hidden": [(4,), 5]}, "`hidden`: expected widths"),
+        ({"max_memory": "8Q"}, "`max_memory='8Q'`"),
+        ({"workers": 2}, "`out`: workers need a folder"),
+        ({"threads": 2}, "`threads=2`: of each worker; give `workers` too"),
+        ({"by": "luck"}, "`by='luck'`"),
+    ],
+)  # fmt: skip
+def test_a_sweep_refuses_in_pythons_words(given, said):
+    with pytest.raises(InputError, match=re.escape(said)):
+        sweep(BASE, **given)
+
+
+def test_a_quick_study(tmp_path):
+    study = mnist_fn.study(
+        quick=True, dataset="digits", only=["chosen"], out=tmp_path, device="cpu"
+    )
+    assert study.document["command"].startswith("mnist_fn.study(backend='jax'")
+    assert study.document["the_study"] is False
+    assert study.page == (tmp_path / "study.md").read_text()
+    frame = study.to_frame()
+    assert len(frame) == len(study.document["numbers"])
+    assert set(frame["verdict"]) == {"not decided"}
+    assert "NOT THE STUDY" in study._repr_html_()
+    assert study.outside == []
+    with pytest.raises(InputError, match="`quick=True` has one seed"):
+        mnist_fn.study(quick=True, seeds=3)
+    with pytest.raises(InputError, match="`only='l3'`: must be of width-depth"):
+        mnist_fn.study(only="l3")
+
+
+def test_one_line_in_a_log_and_none_if_not_wanted(capfd):
+    run = train(BASE, device="cpu")
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line == "8 on digits: 1,437 train, 360 test; 2 epochs on cpu"
+    train(BASE, device="cpu", progress=False)
+    train(BASE, device="cpu", watch=Watch())
+    assert capfd.readouterr() == ("", "")
+    assert len(run.rows) == 2
+
+
+# --- how it speaks ---
+
+
+def messages():
+    """Every text in the code with an argument in backticks or an option in it."""
+    for path in sorted([*ROOT.glob("mnist_fn/**/*.py"), *ROOT.glob("torch_ref/**/*.py")]):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Raise | ast.Call):
+                for part in ast.walk(node):
+                    if isinstance(part, ast.Constant) and isinstance(part.value, str):
+                        yield path, part.value
+
+
+# What Python can't reach: parity's options, the bench's, conversions; and what names a command.
+COMMANDS_OWN = {
+    *("levels.py", "statistics.py", "report.py", "quiet.py", "faults.py", "scaling.py"),
+    *("importing.py", "wording.py", "to_onnx.py", "to_tensorboard.py", "exchange.py"),
+}
+
+
+def test_no_message_that_python_can_reach_names_an_option():
+    told = {
+        f"{path.name}: {text}"
+        for path, text in messages()
+        if re.search(r"(^|[ (])--[a-z]", text) and path.name not in COMMANDS_OWN
+    }
+    assert told == set()
+
+
+def test_what_messages_name_is_an_option_of_a_command():
+    group = typer.main.get_command(app)
+    options = {
+        word
+        for one in group.commands.values()
+        for p in one.params
+        for word in p.opts + p.secondary_opts
+    }
+    for name in ARGUMENTS:
+        value = '="as-stored"' if name == "orientation" else ""
+        assert in_shell(f"`{name}{value}`") in options, name
+    named = {name for _, text in messages() for name in re.findall(r"`([a-z_0-9]+)[=`]", text)}
+    assert {"out", "force", "data_dir", "learning_rate"} <= named <= set(ARGUMENTS)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("choose another `out`, or `force=True` to", "choose another --out, or --force to"),
+        ("`hidden=(65536, 65536)`: too", "--hidden 65536,65536: too"),
+        ("`hidden=(8,)`: too", "--hidden 8: too"),
+        ("`dataset='x'`: must; `dataset=\"digits\"`", "--dataset 'x': must; --dataset digits"),
+        ("(`orientation=\"as-stored\"` leaves them)", "(--as-stored leaves them)"),
+        ("go on with: `resume('runs/a b')`", "go on with: mnist-fn train --resume runs/a b"),
+        ("a file `name` of yours", "a file `name` of yours"),
+    ],
+)  # fmt: skip
+def test_the_command_says_the_same_as_its_options(text, said):
+    assert in_shell(text) == said
+
+
+# --- how it stops ---
+
+LONG = """
+import sys
+from mnist_fn import Config, Interrupted, train
+try:
+    train(Config(dataset="digits", hidden=(8,), epochs=1_000_000), out={out!r}, device="cpu")
+except Interrupted as reason:
+    print(reason)
+"""
+
+
+@pytest.mark.parametrize("out", ["r", None])
+def test_ctrl_c_ends_after_the_epoch_and_says_the_way_on(tmp_path, out):
+    process = subprocess.Popen(
+        [sys.executable, "-c", LONG.format(out=out)], cwd=tmp_path, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )  # fmt: skip
+    assert "epochs on cpu" in process.stderr.readline()
+    time.sleep(0.5)
+    process.send_signal(signal.SIGINT)
+    said, rest = process.communicate(timeout=60)
+    assert process.returncode == 0, rest
+    done = int(re.match(r"stopped after epoch (\d+) of 1000000; ", said)[1])
+    if out is None:
+        assert "it was in memory alone and is lost; give `out`" in said
+        return
+    assert "go on with: `resume('r')`" in said
+    more = mnist_fn.resume(tmp_path / "r", epochs=done + 1, device="cpu", progress=False)
+    assert [row["epoch"] for row in more.rows] == list(range(1, done + 2))
+
+
+def test_a_handler_of_the_callers_own_is_left_alone():
+    heard = []
+    before = signal.signal(signal.SIGINT, lambda *_: heard.append(1))
+    try:
+        train(
+            BASE, device="cpu", watch=Watch(on_epoch=lambda _: os.kill(os.getpid(), signal.SIGINT))
+        )
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert len(heard) == 2
+
+
+def test_a_second_interrupt_ends_at_once():
+    def press(_):
+        os.kill(os.getpid(), signal.SIGINT)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(BASE, device="cpu", watch=Watch(on_epoch=press))
+    with pytest.raises(Interrupted, match="after epoch 1 of 2; it was in memory"):
+        train(
+            BASE, device="cpu", watch=Watch(on_epoch=lambda _: os.kill(os.getpid(), signal.SIGINT))
+        )
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
