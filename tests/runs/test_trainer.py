@@ -136,18 +136,15 @@ def test_a_learning_rate_that_explodes_stops_the_run(tmp_path):
 
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_a_loss_that_explodes_without_becoming_nan_is_diverged(tmp_path, backend):
-    """Logits of 2²³ and more are a nat apart in float32, of 2⁵² in float64."""
+    """A loss of 3e13, and no NaN: logits of 2²³ and more are a nat apart in float32."""
     wild = CONFIG.replace(learning_rate=1e6)
-    for config, limit in (
-        (wild, "8.4e+06 float32"),
-        (wild.replace(precision="float64"), "4.5e+15"),
-    ):
-        out = tmp_path / config.precision
+    for precision in ("float32", "float64"):
+        config, out = wild.replace(precision=precision), tmp_path / precision
         for _ in range(2):  # asked again it says the same
             with pytest.raises(InputError) as error:
                 train(config, backend, out=out, progress=False)
             assert re.match(r"diverged in epoch 1 \(steps 1 to 7\): a loss of \d", str(error.value))
-            assert f"beyond {limit}" in str(error.value)
+            assert "from 8.4e+06 on float32 rounds off a nat" in str(error.value)
             assert RunDirectory(out).read_header().status == "diverged"
     steep = train(CONFIG.replace(learning_rate=1.0), backend, progress=False)  # bad, and no more
     assert 10 < steep.history["test_loss"].max() < 1e5

@@ -23,6 +23,9 @@ from mnist_fn.shared.state import StateTree, all_finite
 from mnist_fn.shared.streams import batch_order
 
 CHECKPOINT_SECONDS = 5.0  # at most this much work is lost to a kill, apart from the epoch begun
+# A loss as large comes of logits as large, whose neighbours in float32 are a nat and more apart:
+# what is measured and descended along is rounding. A float64 run is judged alike.
+MAX_LOSS = float(1 / np.finfo(np.float32).eps)  # nats
 NOT_FINITE = "the loss or the weights are no longer finite"
 SAVING_SHARE = 0.05  # of the time, at most: many large models are saved more seldom
 
@@ -102,7 +105,7 @@ class Job:
             if member.error is not None:
                 continue
             row = metrics.make_row(epoch, trained[i], test[i], validation[i])
-            why = _explodes(row, member.config)
+            why = _explodes(row)
             if states is not None and not all_finite(states[i]):
                 why = why or NOT_FINITE
             if not why:
@@ -191,21 +194,16 @@ class Job:
         )
 
 
-def _explodes(row: Row, config: Config) -> str:
-    """Why an epoch's losses are those of a training that has diverged; "" if they are not.
-
-    A loss of 1/ε nats comes of logits as large, whose neighbours in the run's dtype are a nat and
-    more apart: what is then measured, and descended along, is rounding.
-    """
+def _explodes(row: Row) -> str:
+    """Why an epoch's losses are those of a training that has diverged; "" if they are not."""
     losses = row["train_loss"], row["test_loss"]
     if not all(map(math.isfinite, losses)):
         return NOT_FINITE
-    limit = 1 / float(np.finfo(config.dtype).eps)
-    if max(losses) < limit:
+    if max(losses) < MAX_LOSS:
         return ""
     return (
-        f"a loss of {max(losses):.2g} nats, and beyond {limit:.2g} {config.dtype} rounds off a "
-        "nat and more"
+        f"a loss of {max(losses):.2g} nats, and from {MAX_LOSS:.2g} on float32 rounds off a nat "
+        "and more"
     )
 
 

@@ -1,0 +1,85 @@
+"""The notebooks are what their script makes, and run; a kernel's interrupt saves the run."""
+
+import re
+
+import make_notebooks
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from mnist_fn import load_run, resume
+
+
+def executed(notebook, folder):
+    """The notebook after it ran in an empty folder, and what each cell of code shows."""
+    resources = {"metadata": {"path": str(folder)}}
+    NotebookClient(notebook, timeout=900, resources=resources).execute()
+    return [outputs(cell) for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def outputs(cell) -> str:
+    return "\n".join(
+        output.get("text") or "\n".join(map(str, output.get("data", {}).values()))
+        for output in cell.outputs
+    )
+
+
+@pytest.fixture(autouse=True)
+def importable(monkeypatch):
+    """The kernel runs in an empty folder and has this checkout all the same."""
+    monkeypatch.setenv("PYTHONPATH", str(make_notebooks.DOCS.parent))
+
+
+@pytest.mark.parametrize("name", make_notebooks.NOTEBOOKS)
+def test_a_notebook_is_what_its_script_makes(name):
+    made = make_notebooks.notebook(make_notebooks.NOTEBOOKS[name])
+    assert nbformat.read(make_notebooks.path(name), 4) == made
+
+
+@pytest.mark.long
+@pytest.mark.mnist
+def test_the_studys_notebook_on_mnist(tmp_path, mnist_dir, monkeypatch):
+    monkeypatch.setenv("MNIST_FN_DATA", str(mnist_dir))
+    notebook = nbformat.read(make_notebooks.path("study"), 4)
+    said = executed(notebook, tmp_path)
+    assert "confusion matrix, 97." in said[1] or "confusion matrix, 98." in said[1]
+    assert "epoch 10/10" in said[1]  # the live line, as it was at the end
+    assert "best λ for shallow at learning rate 0.0005" in said[4]
+    assert "NOT THE STUDY" not in said[6]
+    assert "not decided" in said[6]
+    apart = int(re.match(r"(\d+) of 10,000 predictions differ", said[7])[1])
+    assert apart < 50  # measured in float32 after an epoch: 2
+
+
+@pytest.mark.long
+def test_the_notebook_of_own_data(tmp_path):
+    said = executed(nbformat.read(make_notebooks.path("own-data"), 4), tmp_path)
+    assert "best λ for 64" in said[2]
+    assert load_run(tmp_path / "my-run").form.names == ("zero", "two", "four", "six", "eight")
+    assert "batch_size=5000" in said[-1]
+    assert 'choose one with `dataset="even"`' in said[-1]
+
+
+LONG = """
+from mnist_fn import Config, train
+
+train(Config(dataset="digits", hidden=(8,), epochs=1_000_000), out="r", device="cpu")
+"""
+
+
+def test_a_kernels_interrupt_ends_after_the_epoch_with_the_run_saved(tmp_path):
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(LONG)])
+    resources = {"metadata": {"path": str(tmp_path)}}
+    # at the timeout nbclient interrupts the kernel as a notebook's button does
+    client = NotebookClient(notebook, timeout=25, interrupt_on_timeout=True, resources=resources)
+    with pytest.raises(Exception, match="Interrupted"):
+        client.execute()
+    (cell,) = notebook.cells
+    error = next(output for output in cell.outputs if output.output_type == "error")
+    assert error.ename == "Interrupted"
+    (line,) = error.traceback  # and no more than that
+    done = int(re.match(r"Interrupted: stopped after epoch (\d+) of 1000000; ", line)[1])
+    assert line.endswith("go on with: `resume('r')`")
+    assert f"epoch {done}/1000000" in outputs(cell)
+    more = resume(tmp_path / "r", epochs=done + 1, device="cpu", progress=False)
+    assert len(more.rows) == done + 1
