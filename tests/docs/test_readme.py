@@ -1,0 +1,47 @@
+"""Python in the README and docs/python.md runs as it stands, but for shorter trainings."""
+
+import re
+
+import numpy as np
+import pytest
+from pages import DOCS
+
+BLOCK = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
+SHORTER = {"epochs=20": "epochs=1", "epochs=5": "epochs=1", "epochs=3": "epochs=1"}
+
+
+def run_all(page: str) -> dict:
+    """The names that a page's blocks define, one after another."""
+    names: dict = {}
+    for code in BLOCK.findall((DOCS.parent / page).read_text()):
+        for long, short in SHORTER.items():
+            code = code.replace(long, short)
+        exec(compile(code, page, "exec"), names)
+    return names
+
+
+@pytest.mark.mnist
+def test_the_readmes_python(tmp_path, monkeypatch, mnist, mnist_dir):
+    """Weights in a plain PyTorch model: pixels / 255 are its inputs, and no others."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MNIST_FN_DATA", str(mnist_dir))
+    names = run_all("README.md")
+    torch, model, run = names["torch"], names["model"], names["run"]
+    x = mnist.test.images.reshape(-1, 784).astype(np.float32) / 255
+
+    def accuracy(inputs):
+        with torch.no_grad():
+            return float(
+                (model(torch.from_numpy(inputs)).argmax(1).numpy() == mnist.test.labels).mean()
+            )
+
+    assert accuracy(x) == pytest.approx(run.final["test_accuracy"], abs=2e-4)
+    assert accuracy((x - np.float32(0.1307)) / np.float32(0.3081)) < accuracy(x) - 0.01
+    assert len(names["found"]) == 4
+
+
+def test_the_python_pages_python(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    names = run_all("docs/python.md")
+    assert len(names["losses"]) == 1
+    assert "confusion" in names["figures"].PLOTS

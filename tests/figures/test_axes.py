@@ -1,0 +1,63 @@
+"""Every figure draws where its caller says, and nowhere else."""
+
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure, SubFigure
+
+import mnist_fn
+from figures import PLOTS, style
+from mnist_fn.shared.errors import InputError
+from tests.figures.test_figures import records
+from tests.support.report_documents import PARITY
+
+EPOCHS = {"median": 0.6, "quartiles": [0.5, 0.7]}
+DOCUMENTS = {
+    "horizon": PARITY["horizon"]["horizon"],
+    "bench": {"epochs": {"jax": EPOCHS, "torch/loop": EPOCHS}, "floor": "jax", "examples": 60000,
+              "device": "cpu", "machine": "a machine"},
+}  # fmt: skip
+ONE = {"bench", "confusion", "sweep"}  # the others are of several panels
+PANELS = set(PLOTS) - ONE
+
+
+def drawn_from(name):
+    return DOCUMENTS.get(name) or records("l2" if name == "sweep" else name.replace("_", "-"))
+
+
+@pytest.mark.parametrize("name", PLOTS)
+def test_a_figure_draws_on_the_callers_axes(name):
+    figure = Figure(figsize=(16, 6))
+    left, right = figure.subplots(1, 2)
+    drawn = getattr(mnist_fn.figures, name).plot(drawn_from(name), ax=left)
+    FigureCanvasAgg(figure).draw()
+    assert not right.has_data()
+    assert right in figure.axes
+    if name in PANELS:
+        assert isinstance(drawn, SubFigure)
+        assert drawn in figure.subfigs
+        assert left not in figure.axes  # its place is taken
+        middle = figure.bbox.width / 2
+        assert all(panel.bbox.x1 < middle for panel in drawn.axes)
+        assert any(panel.has_data() for panel in drawn.axes)
+    else:
+        assert drawn is left
+        assert left.has_data()
+
+
+@pytest.mark.parametrize("name", sorted(PANELS))
+def test_panels_are_drawn_on_a_given_figure(name):
+    figure = Figure(figsize=(8, 6))
+    assert getattr(mnist_fn.figures, name).plot(drawn_from(name), ax=figure) is figure
+    assert any(panel.has_data() for panel in figure.axes)
+
+
+def test_axes_outside_of_a_grid_have_no_room_for_panels():
+    with pytest.raises(InputError, match="no place in a grid"):
+        style.panels(Figure().add_axes((0, 0, 1, 1)), 3.0)
+
+
+def test_each_figure_documents_its_axes():
+    for name in PLOTS:
+        said = getattr(mnist_fn.figures, name).plot.__doc__
+        assert "        ax: " in said, name
+        assert "    Returns:" in said, name
