@@ -6,10 +6,11 @@ import itertools
 import pytest
 from rich.console import Console
 
-from cli import workers
 from mnist_fn.shared.config import Config
+from mnist_fn.shared.runs import progress_workers
 from mnist_fn.shared.runs.folders import slug
 from mnist_fn.shared.runs.run import Place
+from mnist_fn.shared.runs.staff import Staff
 
 CONFIGS = [Config(hidden=(256, 128), l2=3e-5, seed=seed, validation=10000) for seed in range(40)]
 PLACES = [
@@ -26,11 +27,11 @@ def view(monkeypatch):
         console = Console(
             file=io.StringIO(), force_terminal=terminal, width=80, height=24, color_system=None
         )
-        monkeypatch.setattr(workers, "console", console)
         clock = itertools.count(1000.0, 1.0)
-        monkeypatch.setattr(workers.time, "monotonic", lambda: next(clock))
-        monkeypatch.setattr(workers, "LINE_SECONDS", 1.5)
-        made = workers.WorkersView(dict.fromkeys(CONFIGS, 100))
+        monkeypatch.setattr(progress_workers.time, "monotonic", lambda: next(clock))
+        monkeypatch.setattr(progress_workers, "LINE_SECONDS", 1.5)
+        made = progress_workers.WorkersView(console, Staff(8))
+        made.on_plan([dict.fromkeys(CONFIGS, 100)])
         made.on_places([])
         for epoch in range(2000):
             made.on_epoch({"epoch": epoch})

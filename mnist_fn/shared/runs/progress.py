@@ -65,7 +65,7 @@ class Bar(Progress):
     def update(self, *arguments: Any, **changes: Any) -> None:
         """See Progress."""
         super().update(*arguments, **changes)
-        if time.monotonic() - self._drawn_at > DRAW_SECONDS:
+        if self._display is not None and time.monotonic() - self._drawn_at > DRAW_SECONDS:
             self._draw()
 
     def _draw(self) -> None:
