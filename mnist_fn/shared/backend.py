@@ -231,7 +231,7 @@ def _import(point: EntryPoint) -> Any:
     try:
         return point.load()
     except MissingExtraError as error:
-        raise MissingExtraError(f"--backend {point.name}: {error}") from error
+        raise MissingExtraError(f'`backend="{point.name}"`: {error}') from error
     except (ImportError, AttributeError) as error:
         raise InputError(f'`backend="{point.name}"`: cannot be loaded ({error})') from error
 
