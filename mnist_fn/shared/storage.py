@@ -78,11 +78,20 @@ def open_plain(path: Path) -> Iterator[BinaryIO]:
     """
     try:
         if not path.is_file():
-            raise InputError(f"{path}: no such file")
+            raise InputError(f"{path}: {_what_it_is(path)}")
         with path.open("rb") as file:
             yield file
     except OSError as error:
         raise InputError(f"{path}: can't be read ({error.strerror or error})") from error
+
+
+def _what_it_is(path: Path) -> str:
+    """In words, of what is no plain file."""
+    if path.is_dir():
+        return "a folder, where a file is expected"
+    if path.is_symlink():
+        return "a link that leads to no file"
+    return "not a plain file but a pipe, a socket or a device" if path.exists() else "no such file"
 
 
 def read_bounded(path: Path, limit: int) -> bytes:

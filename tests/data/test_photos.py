@@ -4,7 +4,7 @@ model of a few epochs on MNIST.
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageDraw
 
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data import ink, lines, paper
@@ -92,6 +92,23 @@ def test_what_is_left_out_is_said(tmp_path):
     assert read_picture(tmp_path / "cut.png").notes == [
         "it reaches the picture's edge and may be cut off"
     ]
+
+
+@pytest.mark.parametrize("under", [False, True])
+def test_a_loose_bar_is_a_fives_and_a_line_under_it_is_not(tmp_path, under):
+    """The bar is wider than the rest of the 5, as in some of MNIST's, and does not touch it."""
+    five = Image.new("L", (300, 300), 230)
+    pen = ImageDraw.Draw(five)
+    rest = [(120, 112), (112, 145), (150, 140), (160, 175), (115, 195)]
+    pen.line(rest, fill=50, width=9, joint="curve")
+    pen.line([(118, 98), (190, 90)] if not under else [(95, 212), (180, 212)], fill=50, width=9)
+    five.save(tmp_path / "five.png")
+    grey = np.asarray(five)
+    seen = read_picture(tmp_path / "five.png").pictures
+    top, bottom = (80, 205) if not under else (100, 205)
+    whole = prepare((230 - grey[top:bottom].astype(float)) / 180)
+    assert len(seen) == 1
+    assert np.abs(seen[0].astype(int) - whole).mean() < 4
 
 
 def test_a_page_of_text_is_no_digit(tmp_path):

@@ -138,8 +138,9 @@ def postscript(path):
         (postscript, "not an image that is read here"),
         (lambda path: path.write_bytes(b""), "not an image that is read here"),
         (lambda path: Image.new("L", (90, 90), 255).save(path, "PNG"), "nothing to see in it"),
-        (lambda path: path.mkdir(), "no such file"),
-        (os.mkfifo, "no such file"),
+        (lambda path: path.mkdir(), "a folder, where a file is expected"),
+        (lambda path: path.symlink_to(path), "a link that leads to no file"),
+        (os.mkfifo, "not a plain file but a pipe"),
         (lambda path: None, "no such file"),
     ],
 )

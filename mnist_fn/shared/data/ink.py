@@ -212,13 +212,18 @@ def _gathered(pieces: list[Piece]) -> list[list[Piece]]:
         nearest = min(groups, key=lambda group: _gap(part, group))
         if _gap(part, nearest) >= NEAR * tallest:
             strays.append(part)
-        elif _box(part).width < 1.2 * _box(nearest).width:  # else a line under it
+        elif not _underlines(_box(part), _box(nearest)):
             nearest += part
     broken = _joined(strays, lambda one, other: _gap(one, other) < NEAR * tallest)
     groups += [group for group in broken if _box(group).height > SIZE * tallest]
     if len(groups) > MOST:
         raise ValueError(f"{len(groups)} marks in it, more than digits: a text, a pattern or noise")
     return _in_reading_order(groups)
+
+
+def _underlines(part: Piece, digit: Piece) -> bool:
+    """Whether it is a line under a digit; one over it is the bar of a 5 or a 7."""
+    return part.top >= digit.bottom and part.width >= 1.2 * digit.width
 
 
 def _joined(
