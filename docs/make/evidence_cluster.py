@@ -26,19 +26,20 @@ from typing import Any
 import psutil
 from pages import EVIDENCE
 
-from cli.training import train_all
+from cli.training import shown
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import load
 from mnist_fn.shared.errors import Interrupted
 from mnist_fn.shared.runs import cluster
-from mnist_fn.shared.runs.cluster import Staff
 from mnist_fn.shared.runs.comparison import ended
 from mnist_fn.shared.runs.folders import slug
 from mnist_fn.shared.runs.loop import CHECKPOINT_SECONDS
 from mnist_fn.shared.runs.mailbox import Desk, Letter, MailedRun, Training
+from mnist_fn.shared.runs.many import train_all
 from mnist_fn.shared.runs.received import Received
 from mnist_fn.shared.runs.records import RunDirectory, machine, versions
 from mnist_fn.shared.runs.run import Place, Run, Watch
+from mnist_fn.shared.runs.staff import Staff
 from mnist_fn.shared.runs.sweep import sweep
 from mnist_fn.shared.storage import write_sealed
 
@@ -75,9 +76,10 @@ def many_runs(folder: Path, runs: int) -> dict[str, Any]:
         return ended(run)
 
     configs = [TINY.replace(seed=seed) for seed in range(runs)]
-    where = {"device": "cpu", "data_dir": None, "memory": None}
-    spent = Spent()
-    kept, unfinished = train_all(configs, "jax", folder, False, where, Staff(2), keep=keep)
+    staff, spent = Staff(2), Spent()
+    with shown(staff) as (_, watch):
+        kept, unfinished = train_all(configs, "jax", keep, device="cpu", data_dir=None, out=folder,
+                                     staff=staff, watch=watch)  # fmt: skip
     found = spent.now
     if len(kept) != runs or unfinished.all:
         raise SystemExit(f"{runs - len(kept)} of {runs} runs did not come to their end")
