@@ -114,7 +114,7 @@ folder.mkdir(exist_ok=True)
 for name, part in {"train": train_part, "test": test_part}.items():
     np.savez(folder / f"even-{name}-images.npz", pictures[part])
     np.savez(folder / f"even-{name}-labels.npz", labels[part])
-(folder / "even-classes.txt").write_text("zero\\ntwo\\nfour\\nsix\\neight\\n")"""),
+_ = (folder / "even-classes.txt").write_text("zero\\ntwo\\nfour\\nsix\\neight\\n")"""),
     say("""## Trained
 
 A validation split is held out of train, so that the choice of λ is an honest one."""),

@@ -220,6 +220,8 @@ class SweepView(_View):
         if not run.trained:
             self._takes(run.config, 0)
             self._stood += 1
+        if self._finished == self._total:
+            self._bar.update(self._task, description=f"{self._total} runs")
         if not run.trained or self._console.is_jupyter:  # the bar has the count
             return
         self._say(
