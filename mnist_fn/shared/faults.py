@@ -97,6 +97,5 @@ def check(backend: str) -> None:
             warnings.warn(f"{fault}; to be rid of it: {fault.cure}", KnownFault, stacklevel=3)
         elif os.environ.get(ALLOW) != "1":
             raise InputError(
-                f"{fault}; {fault.cure}, or go on all the same with {ALLOW}=1 in the environment "
-                "(the command: --allow-known-wrong)"
+                f"{fault}; {fault.cure}, or go on all the same with {ALLOW}=1 in the environment"
             )

@@ -55,11 +55,13 @@ ARGUMENTS = (
     *("workers", "threads", "cluster"),
 )
 _NAMED = re.compile(rf"`({'|'.join(sorted(ARGUMENTS, key=len, reverse=True))})(?:=([^`]*))?`")
+_ALLOWED = re.compile(r"(MNIST_FN_ALLOW_KNOWN_WRONG=1) in the environment")
 _RESUMED = re.compile(r"`resume\((['\"])([^`]*)\1\)`")
 
 
 def in_shell(text: str) -> str:
     """A message in the command's words: `force=True` is --force, `data_dir` --data-dir."""
+    text = _ALLOWED.sub(r"--allow-known-wrong (\1)", text)
     text = _RESUMED.sub(lambda found: f"mnist-fn train --resume {found[2]}", text)
     return _NAMED.sub(lambda found: _option(found[1], found[2]), text)
 
