@@ -145,7 +145,8 @@ def _show_failures(ladders: list[dict[str, Any]], to: Console) -> None:
     for ladder in failed:
         diagnosis = ladder["diagnosis"]
         said = "; ".join(f"{one['side']}: {_cause(one)}" for one in diagnosis["found"])
-        causes.setdefault(said or diagnosis["sentence"], []).append(_name(ladder))
+        sought = f", sought in {diagnosis['sought_in']}" if diagnosis["sought_in"] else ""
+        causes.setdefault(said or diagnosis["sentence"], []).append(_name(ladder) + sought)
     for said, names in causes.items():
         _say(to, f"\nWhy: {said} (in {'; '.join(names)})", style="bold")
     for ladder in failed:

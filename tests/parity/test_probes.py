@@ -11,9 +11,10 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from mnist_fn import Config
 from mnist_fn.backend import make_model
 from mnist_fn.shared import backend as backends
-from mnist_fn.shared.parity import probes, stages
+from mnist_fn.shared.parity import probes
 from mnist_fn.shared.parity.checks import Pair
 from mnist_fn.shared.parity.rungs import examples, first_batch
+from mnist_fn.shared.parity.stages.gradients import kinked, reference_gradients
 from mnist_fn.training import make_loss
 
 CONFIG = Config(dataset="digits", hidden=(16, 8), l2=1e-3, precision="float64")
@@ -26,8 +27,8 @@ EVERYWHERE_ALIKE = ("reduce_max", "argmax", "sign", "abs")
 def of_probes(data):
     pair = Pair(backends.find("torch"), backends.find("torch"), CONFIG, data)
     start, batch = pair.start, first_batch(pair)
-    grads = stages.reference_gradients(pair, start, batch)
-    return pair, [probes.Probe("start", start, batch), *stages.kinked(pair),
+    grads = reference_gradients(pair, start, batch)
+    return pair, [probes.Probe("start", start, batch), *kinked(pair),
                   *probes.probes(pair, start, grads)]  # fmt: skip
 
 
@@ -117,7 +118,7 @@ def test_gradients_are_beyond_epsilon_on_both_sides_and_beyond_usual_norms(digit
     pair, found = of_probes(digits)
     norms, smallest = [], []
     for probe in found:
-        grads = stages.reference_gradients(pair, probe.state, probe.batch)
+        grads = reference_gradients(pair, probe.state, probe.batch)
         every = np.concatenate([t.ravel() for layer in grads.values() for t in layer.values()])
         norms.append(float(np.sqrt((every**2).sum())))
         tensors = [np.abs(t).max() for layer in grads.values() for t in layer.values()]

@@ -10,15 +10,19 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from mnist_fn.shared.parity import probes, stages, training_stages
+from mnist_fn.shared.parity import probes
 from mnist_fn.shared.parity.causes.explanation import Explanation
 from mnist_fn.shared.parity.checks import Pair, Rung, raised
 from mnist_fn.shared.parity.contract import REASON
-from mnist_fn.shared.parity.stages import Side
+from mnist_fn.shared.parity.stages import epochs, gradients, inputs, logits, losses, steps
+from mnist_fn.shared.parity.stages.side import Side
+from mnist_fn.shared.state import ParamTree
 
 # what is read through a product may be wrong for the product's sake, which the logits show
 PASSED_ON = ("pixels", "labels and order")
-NARROW = 16  # units of a hidden layer, for a diagnosis of the steps; wider where it takes width
+# Units of a hidden layer and batches of a dataset, for a diagnosis of the steps; all of them where
+# few show nothing.
+NARROW, BATCHES = 16, 8
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,7 @@ class Diagnosis:
     held: tuple[str, ...]  # what is as declared on both
     next_rung: Rung | None  # the one above the failed one, climbed once more
     error: str = ""
+    sought_in: str = ""  # a precision, if it is not the run's own
 
     @property
     def sentence(self) -> str:
@@ -70,10 +75,12 @@ class Diagnosis:
                 for one in self.found
             ],
             "held": list(self.held),
+            "sought_in": self.sought_in,
             "next_rung": self.next_rung.to_dict() if self.next_rung else None,
         }
 
 
+NOTHING = Diagnosis((), (), None)  # of a ladder that holds
 Stage = tuple[str, str, Callable[[Side], Explanation]]  # name, the state it starts from, what to do
 
 
@@ -112,35 +119,56 @@ def diagnose(pair: Pair, failed: Rung, following: Rung | None = None) -> Diagnos
 
 
 def _stages(pair: Pair, failed: Rung) -> Iterator[Stage]:
-    start = probes.Probe("", pair.start, probes.first_batch(pair))
-    yield "weights as loaded", "", stages.loaded
-    yield "the state that is evaluated", "", stages.evaluated
-    yield "pixels", "", stages.pixels
-    yield "labels and order", "", stages.order
-    yield "logits", "", stages.logits
-    yield "loss", "", stages.losses
-    yield "penalty", "", stages.penalty
-    for probe in (start, *stages.kinked(pair)):
-        yield "gradients", probe.name, partial(stages.gradients, probe=probe)
-    if failed.name == "trajectory" and (at := training_stages.located(failed)):
-        yield "steps", f"step {at}", partial(training_stages.late, step=at)
+    """What to look at, in the order in which it is computed, and cheap before dear: what takes
+    steps is seen of a narrow network first, whose search takes a second.
+    """
     narrow = _narrower(pair)
-    for one in [pair] if narrow is None else [narrow, pair]:
-        yield "steps", "", partial(training_stages.steps, pair=one)
-        yield "steps", "a state as after 1,000 steps", partial(training_stages.resumed, pair=one)
-        yield "epoch", "", partial(training_stages.epoch, pair=one)
-        yield "report", "", partial(training_stages.report, pair=one)
-    yield "logits after a training", "", training_stages.predictions
+    both = [pair] if narrow is None else [narrow, pair]
+    yield "weights as loaded", "", inputs.loaded
+    yield "the state that is evaluated", "", inputs.evaluated
+    yield "pixels", "", inputs.pixels
+    yield "labels and order", "", inputs.order
+    yield "logits", "", logits.logits
+    yield "loss", "", losses.losses
+    yield "penalty", "", losses.penalty
+    for probe in (probes.Probe("", pair.start, probes.first_batch(pair)), *gradients.kinked(pair)):
+        yield "gradients", probe.name, partial(gradients.gradients, probe=probe)
+    if failed.name == "probes":  # up to there all held
+        at = failed.worst.what.partition(":")[0]
+        yield from _probed(pair, both, lambda name: name == at)
+    if failed.name == "trajectory" and (step := steps.located(failed)):
+        for one in both:
+            yield "steps", f"step {step}", partial(steps.late, pair=one, step=step)
+    for one in both:
+        yield "steps", "", partial(steps.steps, pair=one)
+        yield "steps", "a state as after 1,000 steps", partial(steps.resumed, pair=one)
+        yield "epoch", "", partial(epochs.epoch, pair=one)
+        yield "report", "", partial(epochs.report, pair=one)
+    yield "logits after a training", "", epochs.predictions
     if failed.name not in ("inputs", "logits", "loss", "gradients"):
-        grads = stages.reference_gradients(pair, start.state, start.batch)
-        for probe in probes.probes(pair, start.state, grads):
-            yield "gradients", probe.name, partial(stages.gradients, probe=probe)
-            yield "steps", probe.name, partial(training_stages.probed, probe=probe)
+        yield from _probed(pair, both[:1], lambda _: True)
+
+
+def _probed(pair: Pair, pairs: list[Pair], wanted: Callable[[str], bool]) -> Iterator[Stage]:
+    """The gradients of some probes, and steps from them in each of some networks."""
+    own, *others = [
+        {probe.name: probe for probe in probes.probes(one, one.start, _start_gradients(one))}
+        for one in (pair, *pairs)
+    ]
+    for name in filter(wanted, own):
+        yield "gradients", name, partial(gradients.gradients, probe=own[name])
+        for one, there in zip(pairs, others, strict=True):
+            yield "steps", name, partial(steps.probed, pair=one, probe=there[name])
+
+
+def _start_gradients(pair: Pair) -> ParamTree:
+    return gradients.reference_gradients(pair, pair.start, probes.first_batch(pair))
 
 
 def _narrower(pair: Pair) -> Pair | None:
-    """The experiment with few units, so that a diagnosis takes seconds; None if it has few."""
+    """The experiment with few units and few examples; None if it has few units."""
     hidden = tuple(min(width, NARROW) for width in pair.config.hidden)
     if hidden == pair.config.hidden:
         return None
-    return replace(pair, config=pair.config.replace(hidden=hidden))
+    few = replace(pair.dataset, train=pair.dataset.train.first(BATCHES * pair.config.batch_size))
+    return replace(pair, config=pair.config.replace(hidden=hidden), dataset=few)

@@ -6,6 +6,7 @@ at an ordinary start, trajectory, predictions.
 """
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 
 from mnist_fn.shared.backend import Backend
@@ -41,8 +42,16 @@ def climb(pair: Pair, names: tuple[str, ...] = RUNGS, steps: int = 300) -> Itera
             return
 
 
-def why(pair: Pair, failed: Rung) -> Diagnosis:
+def why(pair: Pair, failed: Rung, in_float64: Diagnosis | None = None) -> Diagnosis:
     """The cause of a failed rung, and the rung above it, climbed once more for what it shows.
+
+    What parts in a lower precision is looked for in float64 first, where a difference stands out
+    from rounding; in its own where the backends have no float64, or nothing is found there.
+
+    Args:
+        pair: the two backends and the experiment.
+        failed: the rung that the ladder ended with.
+        in_float64: what was found of the same experiment in float64, if it was looked for before.
 
     Raises:
         InputError: as `climb`.
@@ -52,6 +61,12 @@ def why(pair: Pair, failed: Rung) -> Diagnosis:
     following = None
     if above and above[0] not in ("trajectory", "predictions"):
         following = run_rung(above[0], partial(checked, above[0]), pair.names)
+    if pair.config.precision != "float64":
+        wide = replace(pair, config=pair.config.replace(precision="float64"))
+        found = diagnose(wide, failed) if in_float64 is None else in_float64
+        # what is rounded to float32 is no fault of a run in it
+        if found.cause and "float32" not in found.cause:
+            return replace(found, next_rung=following, sought_in="float64")
     return diagnose(pair, failed, following)
 
 

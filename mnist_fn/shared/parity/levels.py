@@ -11,6 +11,7 @@ from mnist_fn.shared.data.datasets import Dataset
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.parity import horizon, ladder
 from mnist_fn.shared.parity.checks import Pair, Rung
+from mnist_fn.shared.parity.diagnosis import NOTHING, Diagnosis
 
 SCHEMA = 1  # of the documents that `mnist-fn parity --out` keeps
 OPTIMIZERS: dict[str, dict[str, Any]] = {
@@ -138,6 +139,7 @@ def climb_all(
 ) -> list[dict[str, Any]]:
     """A ladder for each experiment; all are climbed, whatever failed before."""
     ladders = []
+    in_float64: dict[Config, Diagnosis] = {}  # of each experiment that was climbed in it
     for name, config in plan.experiments():
         on_ladder(name)
         steps = LEVELS[plan.level].steps[config.precision != "float64"]
@@ -147,8 +149,13 @@ def climb_all(
             rungs.append(rung)
         passed = len(rungs) == len(ladder.RUNGS) and rungs[-1].passed
         found = {**name, "steps": steps, "passed": passed, "rungs": [r.to_dict() for r in rungs]}
+        wide = config.replace(precision="float64")
+        why = NOTHING
         if not passed:
-            found["diagnosis"] = ladder.why(plan.pair(config, dataset), rungs[-1]).to_dict()
+            why = ladder.why(plan.pair(config, dataset), rungs[-1], in_float64.get(wide))
+            found["diagnosis"] = why.to_dict()
+        if config == wide:
+            in_float64[config] = why
         ladders.append(found)
     return ladders
 

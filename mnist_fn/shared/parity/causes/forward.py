@@ -135,7 +135,7 @@ def _around(base: Function, seen: np.ndarray) -> Iterator[tuple[str, Function]]:
     yield "the other sign", lambda x: -base(x)
     yield "activation twice", lambda x: base(base(x))
     yield "a residual added", lambda x: x + base(x)
-    yield "normalized over the last axis", lambda x: _standardized(base(x))
+    yield "normalized over the last axis", lambda x: standardized(base(x))
     yield "divided by its length over the last axis", lambda x: _unit(base(x))
     yield "centered over the last axis", lambda x: base(x) - base(x).mean(-1, keepdims=True)
     yield "transposed", lambda x: base(x).T if base(x).T.shape == seen.shape else base(x)
@@ -154,7 +154,8 @@ def _dropped(y: np.ndarray, seen: np.ndarray) -> np.ndarray:
     return np.where(lost, 0, scale * y) if scale > 1 + 1e-6 else y
 
 
-def _standardized(x: np.ndarray) -> np.ndarray:
+def standardized(x: np.ndarray) -> np.ndarray:
+    """Mean 0 and deviation 1 along the last axis, ε = 1e-5 as torch.nn.LayerNorm has it."""
     centered = x - x.mean(axis=-1, keepdims=True)
     return centered / np.sqrt((centered**2).mean(axis=-1, keepdims=True) + 1e-5)
 

@@ -10,7 +10,7 @@ from mnist_fn.shared.parity.causes.explanation import (
     judge,
     number,
 )
-from mnist_fn.shared.parity.causes.numbers import mantissa_bits, round_to_bits
+from mnist_fn.shared.parity.causes.numbers import cut_to_bits, mantissa_bits, round_to_bits
 from mnist_fn.shared.parity.causes.search import Form, explain_variants
 
 # mean and standard deviation as they are passed on
@@ -110,16 +110,11 @@ def _coarse(x: np.ndarray, s: np.ndarray) -> Iterator[Form]:
     for k, name in names.items():
         if bits <= k:
             yield _form(f"rounded to {name}", round_to_bits(x, k), "rounded")
-            yield _form(f"cut to {name}", _cut(x, k), "rounded")
+            yield _form(f"cut to {name}", cut_to_bits(x, k), "rounded")
             # float32's k/255 is not k/255 rounded to float32 where the division is done in it
             if k == 24:
                 single = (np.round(x * 255).astype(np.float32) / np.float32(255)).astype(float)
                 yield _form(f"rounded to {name}", single, "rounded")
-
-
-def _cut(x: np.ndarray, bits: int) -> np.ndarray:
-    mantissa, exponent = np.frexp(x)
-    return np.ldexp(np.trunc(np.ldexp(mantissa, bits)), exponent - bits)
 
 
 def explain_order(

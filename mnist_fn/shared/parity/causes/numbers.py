@@ -115,3 +115,9 @@ def round_to_bits(array: np.ndarray, bits: int) -> np.ndarray:
     """Each entry rounded to `bits` bits of mantissa, ties to even; exponents are not limited."""
     mantissa, exponent = np.frexp(array)
     return np.ldexp(np.round(np.ldexp(mantissa, bits)), exponent - bits)
+
+
+def cut_to_bits(array: np.ndarray, bits: int) -> np.ndarray:
+    """Each entry cut to `bits` bits of mantissa, towards 0; exponents are not limited."""
+    mantissa, exponent = np.frexp(array)
+    return np.ldexp(np.trunc(np.ldexp(mantissa, bits)), exponent - bits)
