@@ -50,6 +50,31 @@ def bugs() -> str:
     return markdown((["bug", "injected into", "found at", "named as"], rows))
 
 
+def counts() -> str:
+    """How many bugs and rewrites there are, and how many of them each command takes."""
+    from tests.support.harmless_rewrites import QUICK_REWRITES, REWRITES
+    from tests.support.porting_bugs import BUGS, QUICK
+
+    named = sum(bool(bug.named) for bug in BUGS)
+    return (
+        f"There are {len(BUGS)} bugs, of which {named} must get their name, the others a pattern, "
+        f"and {len(REWRITES)} rewrites\nthat change no more than the order of roundings and must "
+        "pass in both precisions\n(`tests/support/harmless_rewrites.py`). `make test` takes "
+        f"{len(QUICK)} bugs and {len(QUICK_REWRITES)} rewrites,\n`make test-exhaustive` all."
+    )
+
+
+def injected() -> str:
+    """The same in a sentence for the README."""
+    from tests.support.porting_bugs import BUGS, QUICK
+
+    return (
+        f"{len(BUGS)} porting bugs, from a missing transpose to β₂, are injected by the tests "
+        f"({len(QUICK)} by `make test`, all by\n`make test-exhaustive`), to be found each at its "
+        'rung, and a ladder that fails says why: "torch:\nε = 1e-7 in place of 1e-8".'
+    )
+
+
 def gate(level: str) -> str:
     """Each ladder's largest differences, rung by rung."""
     document = evidence(level)
@@ -270,6 +295,7 @@ def sections() -> dict[str, str]:
     """What stands between the page's markers, by name."""
     return {
         "bugs": bugs(),
+        "counts": counts(),
         "gate": gate("full"),
         "sharpness": sharpness(),
         "horizon": horizon(),

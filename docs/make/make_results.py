@@ -93,7 +93,8 @@ def _range(evidence: dict) -> str:
 def sections(evidence: dict) -> dict[str, str]:
     """What stands between the README's markers, by name."""
     study = make_study.headline(make_study.document(make_study.all_evidence()))
-    return {"results": table(evidence), "study": study, "exceptions": make_parity.exceptions()}
+    return {"results": table(evidence), "study": study, "exceptions": make_parity.exceptions(),
+            "bugs": make_parity.injected()}  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -12,9 +12,8 @@ import pytest
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.parity.horizon import NULL
 from mnist_fn.shared.parity.levels import HORIZON_EPOCHS
-from tests.parity.test_parity import QUICK, QUICK_REWRITES
-from tests.support.harmless_rewrites import REWRITES
-from tests.support.porting_bugs import BUGS
+from tests.support.harmless_rewrites import QUICK_REWRITES, REWRITES
+from tests.support.porting_bugs import BUGS, QUICK
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -49,12 +48,10 @@ def test_every_row_of_the_semantics_table_names_a_test_that_stands():
 
 
 def test_the_pages_count_the_bugs():
-    readme, page = (" ".join((ROOT / file).read_text().split()) for file in
-                    ("README.md", "docs/parity.md"))  # fmt: skip
-    assert f" {len(BUGS)} porting" in readme
-    assert f"({len(QUICK)} by `make test`" in readme
-    assert f"takes {len(QUICK)} bugs and {len(QUICK_REWRITES)} rewrites" in page
-    assert f"And {len(REWRITES)} rewrites that" in page
+    assert make_parity.injected() in (ROOT / "README.md").read_text()
+    assert f"There are {len(BUGS)} bugs" in make_parity.counts()
+    assert f"{len(QUICK)} bugs and {len(QUICK_REWRITES)} rewrites" in make_parity.counts()
+    assert f"{len(REWRITES)} rewrites that" in " ".join(make_parity.counts().split())
 
 
 STEPS = [300, 330, 340, 341, 342, 343, 360]

@@ -4,6 +4,7 @@ import importlib
 import json
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import jax
@@ -19,8 +20,8 @@ from mnist_fn.shared.parity.compare import compare, compare_trees
 from mnist_fn.shared.parity.ladder import RUNGS, climb, why
 from mnist_fn.shared.parity.levels import OPTIMIZERS, make_plan
 from mnist_fn.shared.parity.trajectory import differing_predictions
-from tests.support.harmless_rewrites import REWRITES
-from tests.support.porting_bugs import BUGS
+from tests.support.harmless_rewrites import QUICK_REWRITES, REWRITES
+from tests.support.porting_bugs import BUGS, QUICK
 from torch_ref.weights import from_state_dict
 
 PLUGIN = str(Path(__file__).parents[1] / "support" / "plugin")
@@ -85,15 +86,6 @@ def broken_pair(bug, data, monkeypatch, left=None):
     return Pair(made, backends.find(side if left else "torch"), bug.config, data)
 
 
-# one of each rung and kind; all of them are the long test's
-QUICK = (
-    "biases start at 0", "mean/std normalization", "batch order off by one", "temperature 2",
-    "leaky ReLU", "SiLU for ReLU", "label smoothing left on", "λ/2", "ReLU′(0) = 1",
-    "decoupled for coupled decay", "ε = 1e-7", "the biases' learning rate × 1.5",
-    "clipping at norm 0.1", "step count lost on resume",
-)  # fmt: skip
-
-
 def quick_or_long(things, quick):
     return [
         pytest.param(one, id=one.name, marks=() if one.name in quick else pytest.mark.exhaustive)
@@ -114,6 +106,35 @@ def test_a_porting_bug_is_found_at_its_rung_and_named(digits, monkeypatch, bug):
         assert not found.cause, found.sentence
 
 
+def in_float32(pair):
+    return replace(pair, config=pair.config.replace(precision="float32"))
+
+
+@pytest.mark.parametrize("name", ["ε = 1e-7", "the biases' learning rate × 1.5"])
+def test_the_cause_of_a_float32_failure_is_sought_in_float64(digits, monkeypatch, name):
+    bug = next(bug for bug in BUGS if bug.name == name)
+    pair = in_float32(broken_pair(bug, digits, monkeypatch))
+    *_, last = climb(pair, steps=48)
+    assert not last.passed
+    found = why(pair, last)
+    assert bug.named in found.cause, found.sentence
+    assert found.to_dict()["sought_in"] == "float64"
+
+
+def test_where_there_is_no_float64_the_cause_is_sought_in_float32(digits, monkeypatch):
+    def single(config, dataset, device):
+        if config.precision != "float32":
+            raise InputError("float32 only")
+        return backends.find("torch")(config, dataset, device)
+
+    bug = next(bug for bug in BUGS if bug.name == "biases start at 0")
+    pair = replace(in_float32(broken_pair(bug, digits, monkeypatch)), right=single)
+    *_, last = climb(pair, ("inputs",))
+    found = why(pair, last)
+    assert found.cause == bug.named, found.sentence
+    assert found.to_dict()["sought_in"] == ""
+
+
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("bug", BUGS, ids=[bug.name for bug in BUGS])
 def test_the_arbiter_parts_from_the_broken_one_at_the_same_rung(digits, arbiter, monkeypatch, bug):
@@ -127,9 +148,6 @@ def test_sixty_bugs_or_more_on_every_rung_and_nearly_all_have_a_name():
     assert len({bug.name for bug in BUGS}) == len(BUGS)
     assert {bug.rung for bug in BUGS} == set(RUNGS)
     assert sum(not bug.named for bug in BUGS) <= 3
-
-
-QUICK_REWRITES = ("products in two halves", "Adam with its corrections folded")
 
 
 @pytest.mark.parametrize("precision", ["float64", "float32"])

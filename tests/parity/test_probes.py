@@ -5,21 +5,36 @@ from collections import defaultdict
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
+import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mnist_fn import Config
 from mnist_fn.backend import make_model
 from mnist_fn.shared import backend as backends
+from mnist_fn.shared.data.datasets import scale_pixels
 from mnist_fn.shared.parity import probes
 from mnist_fn.shared.parity.checks import Pair
 from mnist_fn.shared.parity.rungs import examples, first_batch
 from mnist_fn.shared.parity.stages.gradients import kinked, reference_gradients
-from mnist_fn.training import make_loss
+from mnist_fn.training import Data, Hyper, State, make_loss, make_train_step
+from torch_ref.train import train_epoch as torch_epoch
 
 CONFIG = Config(dataset="digits", hidden=(16, 8), l2=1e-3, precision="float64")
 # of a jaxpr: what goes one way or another by its numbers
-BRANCHES = ("max", "min", "clamp", "select_n", "cond", "sign", "abs", "reduce_max", "argmax")
+BRANCHES = (
+    "max",
+    "min",
+    "clamp",
+    "select_n",
+    "cond",
+    "while",
+    "sign",
+    "abs",
+    "reduce_max",
+    "argmax",
+)
 # the largest of some, and sign and size of a sum of exponentials in log-sum-exp's derivative
 EVERYWHERE_ALIKE = ("reduce_max", "argmax", "sign", "abs")
 
@@ -51,6 +66,7 @@ def walk(jaxpr, consts, arguments, taken, path=""):
             if np.isfinite(a).all() and np.isfinite(b).all():  # -inf is where a maximum begins
                 taken[at] |= {("<", ">")[int(side)] for side in np.unique((a > b)[a != b])}
         elif name == "select_n":
+            at += " of one" if np.ndim(values[0]) == 0 else ""
             taken[at] |= set(np.unique(np.asarray(values[0])).tolist())
         elif name in BRANCHES and name not in EVERYWHERE_ALIKE:
             raise AssertionError(f"{at}: a branch that this test does not know how to look at")
@@ -58,28 +74,84 @@ def walk(jaxpr, consts, arguments, taken, path=""):
     return [v.val if hasattr(v, "val") else known[v] for v in jaxpr.outvars]
 
 
-def test_every_branch_of_jax_is_taken_on_both_sides(digits):
-    pair, found = of_probes(digits)
-    taken = defaultdict(set)
+def sides_of_jax(data, made, arguments):
+    """The sides that the branches of one JAX function take over all probes.
+
+    `made` is that function of the loss's model, `arguments` what it takes at a probe.
+    """
+    pair, found = of_probes(data)
+    taken, graph = defaultdict(set), None
     with jax.enable_x64(True):
-        loss = make_loss(make_model(CONFIG, 10, jax.devices("cpu")[0]))
-        graph = None
+        function = made(make_model(CONFIG, 10, jax.devices("cpu")[0]))
         for probe in found:
-            x, y = examples(pair, probe.batch)
-            given = (
-                probe.state.params,
-                jnp.asarray(x),
-                jnp.asarray(y, jnp.int32),
-                jnp.asarray(1e-3),
-            )
-            graph = graph or jax.make_jaxpr(jax.grad(loss, has_aux=True))(*given)
+            given = arguments(pair, probe)
+            graph = graph or jax.make_jaxpr(function)(*given)
             walk(graph.jaxpr, graph.consts, jax.tree.leaves(given), taken)
-    relus = {at: sides for at, sides in taken.items() if at.endswith(" max") and sides}
+    return taken
+
+
+def gradient_at(pair, probe):
+    x, y = examples(pair, probe.batch)
+    return probe.state.params, jnp.asarray(x), jnp.asarray(y, jnp.int32), jnp.asarray(1e-3)
+
+
+def step_at(pair, probe):
+    state = probe.state
+    adam = optax.ScaleByAdamState(jnp.asarray(state.step, jnp.int32), state.mu, state.nu)
+    train = pair.dataset.train
+    pixels = jnp.asarray(scale_pixels(train.images, "float64"))
+    data = Data(pixels, jnp.asarray(train.labels, jnp.int32))
+    hyper = Hyper(*(jnp.asarray(getattr(CONFIG, name)) for name in Hyper._fields))
+    return State(state.params, adam), jnp.asarray(probe.batch), data, hyper
+
+
+def of_relus(taken):
+    return {at: sides for at, sides in taken.items() if at.endswith(" max") and sides}
+
+
+def test_every_branch_of_jax_is_taken_on_both_sides(digits):
+    taken = sides_of_jax(digits, lambda model: jax.grad(make_loss(model), has_aux=True),
+                         gradient_at)  # fmt: skip
+    relus = of_relus(taken)
     assert len(relus) >= 2, taken  # a ReLU for each hidden layer
     assert all(sides == {"<", ">"} for sides in relus.values()), taken
     # an index that is out of its bounds wraps: the one branch that no right call takes
     chosen = [at for at, sides in taken.items() if "select_n" in at and sides == {True, False}]
     assert chosen, taken
+
+
+def test_the_optimizer_of_jax_has_no_branch_but_that_of_its_full_counter(digits):
+    """A whole step, beside the gradient that is in it. optax's counter stands still at 2³¹ - 1,
+    which no training gets to; besides, pixels and labels are taken by indices that could wrap."""
+    own = sides_of_jax(digits, lambda model: jax.grad(make_loss(model), has_aux=True), gradient_at)
+    step = sides_of_jax(digits, make_train_step, step_at)
+    assert len(of_relus(step)) == len(of_relus(own))
+    assert all(sides == {"<", ">"} for sides in of_relus(step).values()), step
+
+    def count(taken, end):
+        return sum(at.endswith(end) for at in taken)
+
+    *others, counter = [sides for at, sides in step.items() if at.endswith(" of one")]
+    assert counter == {True}
+    assert len(others) == count(own, " of one")
+    assert count(step, "select_n") == count(own, "select_n") + 2
+    for kind in (" max", " min"):
+        assert count(step, kind) == count(own, kind), step
+
+
+def test_a_branch_of_the_optimizer_would_be_seen(digits, monkeypatch):
+    """Clipping put into it: the test above is red."""
+    adam = optax.scale_by_adam
+    monkeypatch.setattr(optax, "scale_by_adam", lambda **k: clipped(adam(**k)))
+    with pytest.raises(AssertionError):
+        test_the_optimizer_of_jax_has_no_branch_but_that_of_its_full_counter(digits)
+
+
+def clipped(adam):
+    def update(grads, state):
+        return adam.update(jax.tree.map(lambda g: jnp.clip(g, -0.5, 0.5), grads), state)
+
+    return optax.GradientTransformation(adam.init, update)
 
 
 class Sides(TorchDispatchMode):
@@ -112,6 +184,33 @@ def test_every_branch_of_torch_is_taken_on_both_sides(digits):
     assert {key for key in sides.taken if key[0] == "relu"} == {("relu", 16), ("relu", 8)}
     for (name, _), taken in sides.taken.items():
         assert taken == ({-1.0, 0.0, 1.0} if name == "relu" else {True, False})
+
+
+def test_the_optimizer_of_torch_is_one_program_without_a_branch_of_ours(digits):
+    """What a step calls beyond the gradient's: fused Adam, whose only branches are its options."""
+    _, found = of_probes(digits)
+    backend = backends.find("torch")(CONFIG, digits, "cpu")
+    sides, calls = Sides(), Calls()
+    for probe in found:
+        state = backend.load(probe.state)
+        with torch.enable_grad(), sides, calls:
+            torch_epoch(*state, backend._images, backend._labels, [backend._indices(probe.batch)])
+    assert {name for name in calls.names if "adam" in name} == {"_fused_adam_"}
+    assert {"relu", "threshold_backward"} <= calls.names
+    for (name, _), taken in sides.taken.items():
+        assert taken == ({-1.0, 0.0, 1.0} if name == "relu" else {True, False})
+
+
+class Calls(TorchDispatchMode):
+    """The names of all that is called."""
+
+    def __init__(self):
+        super().__init__()
+        self.names = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.names.add(func.__name__.partition(".")[0])
+        return func(*args, **(kwargs or {}))
 
 
 def test_gradients_are_beyond_epsilon_on_both_sides_and_beyond_usual_norms(digits):

@@ -88,9 +88,14 @@ def shuffled_batches(model, optimizer, images, labels, batches):
 
 
 def transposed_weights(self, state, load=TorchBackend.load):
+    """Moments with them, as torch's own `zeros_like` makes them: its fused Adam goes through the
+    memory of both, and mixes them up where they are stored otherwise.
+    """
     loaded = load(self, state)
     for weight in loaded.model.weights():
         weight.data = weight.data.T.contiguous().T
+        kept = loaded.optimizer.state[weight]
+        kept |= {name: kept[name].T.contiguous().T for name in ("exp_avg", "exp_avg_sq")}
     return loaded
 
 
@@ -165,3 +170,7 @@ REWRITES = [
     Rewrite("JAX: the penalty by dot products", "mnist_fn.training.penalty",
             lambda params: sum(jnp.vdot(t["kernel"], t["kernel"]) for t in params.values())),
 ]  # fmt: skip
+QUICK_REWRITES = (
+    "products in two halves",
+    "Adam with its corrections folded",
+)  # as porting_bugs.QUICK

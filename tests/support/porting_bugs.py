@@ -419,3 +419,10 @@ BUGS = [
         "the weights of one step before are evaluated",
         changes=(("torch_ref.backend.TorchBackend.train_epoch", remembered),)),
 ]  # fmt: skip
+# one of each rung and kind, for `make test`; all of them are for `make test-exhaustive`
+QUICK = (
+    "biases start at 0", "mean/std normalization", "batch order off by one", "temperature 2",
+    "leaky ReLU", "SiLU for ReLU", "label smoothing left on", "λ/2", "ReLU′(0) = 1",
+    "decoupled for coupled decay", "ε = 1e-7", "the biases' learning rate × 1.5",
+    "clipping at norm 0.1", "step count lost on resume",
+)  # fmt: skip
