@@ -64,11 +64,9 @@ def evidence(end: str) -> Path:
 
 
 def stale() -> list[str]:
-    """The ends whose result is of other bounds than these, or missing."""
-    there = {end: evidence(end) for end in ENDS if evidence(end).exists()}
-    return [end for end in ENDS
-            if end not in there
-            or json.loads(there[end].read_text())["bounds_sha256"] != digest()]  # fmt: skip
+    """The ends whose result is of other bounds than these; where none is kept, none is claimed."""
+    kept = {end: json.loads(evidence(end).read_text()) for end in ENDS if evidence(end).exists()}
+    return [end for end, result in kept.items() if result["bounds_sha256"] != digest()]
 
 
 def interpreter() -> str:

@@ -1,6 +1,7 @@
 """docs/versions.md says what the evidence says, which is wrong where a fault is known alone."""
 
 import copy
+import json
 
 import evidence_bounds
 import make_versions
@@ -26,6 +27,17 @@ def test_what_is_wrong_in_the_evidence_is_known_and_nothing_else():
     for one in make_versions.documents():
         wrong = any(not check["passed"] for run in one["checks"] for check in run.values())
         assert wrong == (one["jax"] in known), one["command"]
+
+
+def test_the_ends_are_of_the_bounds_that_we_have():
+    assert not (ends := evidence_bounds.stale()), [f"make test-{end}" for end in ends]
+
+
+def test_a_result_of_other_bounds_is_stale(tmp_path, monkeypatch):
+    monkeypatch.setattr(evidence_bounds, "EVIDENCE", tmp_path)
+    for end, of in (("lowest", evidence_bounds.digest()), ("newest", "other")):
+        (tmp_path / f"bounds-{end}.json").write_text(json.dumps({"bounds_sha256": of}))
+    assert evidence_bounds.stale() == ["newest"]
 
 
 def test_no_bound_and_no_pin_lets_a_known_wrong_version_in():
