@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import socket
-import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -110,23 +109,19 @@ def test_a_node_that_differs_is_refused_before_anything_is_trained(
 def test_a_node_that_comes_late_and_differs_is_refused_and_what_is_done_stays(cluster, tmp_path):
     """Two workers are asked for, and there is room for one until it comes."""
     added = [cluster.add_node(num_cpus=1)]
-    began = threading.Event()
-    watch = Watch(on_epoch=lambda _: began.set())
+    there = pretended(tmp_path, another(tmp_path, "jax"))
+
+    def join(_):
+        if len(added) == 1:  # the first epoch is done
+            added.append(cluster.add_node(num_cpus=1, env_vars=there))
+
     configs = [Config(dataset="digits", hidden=(16,), epochs=10**5, seed=seed) for seed in (0, 1)]
-
-    def join():
-        began.wait(60)
-        there = pretended(tmp_path, another(tmp_path, "jax"))
-        added.append(cluster.add_node(num_cpus=1, env_vars=there))
-
-    joining = threading.Thread(target=join)
     try:
         with ray_cluster.crew(Staff(2, 1, cluster.address), load("digits"), "cpu") as crew:
-            joining.start()
+            watch = Watch(on_epoch=join)
             with pytest.raises(InputError, match=r"differs: jax 0\.0\.1 there, .* here"):
                 list(sweep(configs, out=tmp_path / "r", crew=crew, watch=watch))
     finally:
-        joining.join()
         for node in added:
             cluster.remove_node(node)
     (run,) = (tmp_path / "r").iterdir()
