@@ -11,7 +11,9 @@ from pathlib import Path
 import make_porting
 import pytest
 from PIL import Image
+from typer.main import get_command
 
+from cli.main import app
 from tests.support import pages, quick_forms
 from tests.support.pages import ROOT
 
@@ -39,6 +41,26 @@ def test_every_command_is_run_or_has_a_reason():
     assert len(RUN) > 40
     for one in RUN:
         assert quick_forms.quick_forms(one.text), f"{one}: neither run nor in NOT_RUN"
+
+
+def parsed(arguments):
+    """A command's options as click takes them, none carried out."""
+    command = get_command(app)
+    context = command.make_context("mnist-fn", list(arguments))
+    while hasattr(command, "resolve_command"):
+        rest = [*context._protected_args, *context.args]
+        name, command, rest = command.resolve_command(context, rest)
+        context = command.make_context(name, rest, parent=context)
+    return context.params
+
+
+def test_every_command_has_the_options_that_the_page_says():
+    assert parsed(["train", "--l2", "3e-5"])["l2"] == 3e-5
+    with pytest.raises(Exception, match="No such option: --none"):
+        parsed(["train", "--none"])
+    for one in RUN:
+        for arguments in quick_forms.quick_forms(one.text):
+            assert parsed(arguments), one
 
 
 def test_every_reason_is_of_a_command_that_is_there():

@@ -37,6 +37,15 @@ ADDED = {
     "figures": ("--quick", *DIGITS),
     "bench": ("--quick", *DIGITS, "--rounds", "1", "--hidden", "8"),
 }
+# A sentence may name a command alone.
+ALONE = {
+    "port": ["my_port.py"],
+    "evaluate": ["runs/mine"],
+    "predict": ["runs/mine", "photo.jpg"],
+    "import": ["model.pt", "--pixels", "0-1"],
+    "export": ["runs/mine", "--to", "torch"],
+    "report": ["runs"],
+}
 # Options that are set shorter, or left out.
 SHORTER = {"sweep": {"--seeds": "2"}, "study": {"--seeds": None}, "bench": {"--out": None}}
 JUDGED = {"parity", "port"}  # one epoch of two seeds, or the page's broken port: 0 or 1
@@ -61,6 +70,7 @@ def quick_forms(command: str) -> list[list[str]]:
 
 def _quick(words: list[str]) -> list[str]:
     name = words[0]
+    words = words + ALONE.get(name, []) if len(words) == 1 else words
     for option, value in _shorter(name, words).items():
         if option in words:
             at = words.index(option)
