@@ -130,11 +130,6 @@ jax_loss = lambda z, y: optax.softmax_cross_entropy_with_integer_labels(z, y).me
 rng = np.random.default_rng(0)
 inputs, targets = rng.normal(size=(8, 5)), rng.integers(0, 3, 8)
 """
-DIGITS = """
-import numpy as np, torch
-from torch_ref.model import MLP
-model = MLP(64, (512,), 10, torch.float32)
-"""
 PICTURES = """
 from mnist_fn.shared.data.datasets import load
 pictures = load("idx", "data").test.images
@@ -145,13 +140,16 @@ port = FlaxSide(module, loss=jax_loss)
 """
 # The page, words of the block, what its reader has before, what stands shorter, what comes after.
 RUN_BLOCKS = [
-    ("README.md", "train(Config(", DIGITS, (r"epochs=\d+", 'epochs=1, dataset="digits"'), ""),
     ("docs/exchange.md", "onnxruntime.InferenceSession", PICTURES, None, ""),
     ("docs/porting.md", "def test_my_port", SIDES, None, "test_my_port()"),
     ("docs/porting.md", "Recording(", RECORDED, None, ""),
     ("docs/versions.md", "xnn_graph_fusion", "", None, ""),
 ]
 ELSEWHERE = {  # words of the block: where it is run
+    "train(Config(l2=3e-5": "tests/docs/test_readme.py",
+    "to_state_dict(run.weights)": "tests/docs/test_readme.py",
+    "watch=Watch(": "tests/docs/test_readme.py",
+    "figures.PLOTS": "tests/docs/test_readme.py",
     "def make(config": "tests/parity/test_newcomer.py",
     "class Reference(torch.nn.Module)": "tests/docs/test_porting_docs.py",
     "from torch_ref import model as reference_model": "tests/parity/test_port_own.py",

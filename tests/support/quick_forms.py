@@ -70,6 +70,8 @@ def quick_forms(command: str) -> list[list[str]]:
 
 def _quick(words: list[str]) -> list[str]:
     name = words[0]
+    if "--resume" in words:  # the run says its own; the sentence may leave its place out
+        return words if words[-1] != "--resume" else [*words, "runs/mine"]
     words = words + ALONE.get(name, []) if len(words) == 1 else words
     for option, value in _shorter(name, words).items():
         if option in words:
