@@ -39,7 +39,7 @@ class Study:
 
     @property
     def outside(self) -> list[str]:
-        """Published numbers that are outside our interval, `jax: l2: λ = 0: minimum test loss`."""
+        """Published numbers outside our interval, by backend, experiment and what it is of."""
         return [
             f"{backend}: {one['experiment']}: {one['what']}"
             for one in self.document["numbers"]
