@@ -3,7 +3,8 @@
 The colours are Okabe and Ito's (https://jfly.uni-koeln.de/color/), lighter ones on dark.
 """
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import matplotlib as mpl
@@ -50,8 +51,12 @@ _COMMON: dict[str, Any] = {
 }
 
 
-def themed(theme: str = "light") -> Any:
-    """A context in which figures are drawn and saved in a theme."""
+@contextlib.contextmanager
+def themed(theme: str = "light") -> Iterator[None]:
+    """A context in which figures are drawn and saved in a theme.
+
+    matplotlib's `rc_context` would set back more: what a notebook's first figure sets up within it.
+    """
     colours = THEMES[theme]
     ink, ground, faint = (str(colours[name]) for name in ("ink", "ground", "faint"))
     settings = dict.fromkeys(
@@ -59,7 +64,13 @@ def themed(theme: str = "light") -> Any:
     )
     settings |= dict.fromkeys(("figure.facecolor", "axes.facecolor", "savefig.facecolor"), ground)
     settings |= {"grid.color": faint, "axes.prop_cycle": cycler(color=colours["series"])}
-    return mpl.rc_context({**_COMMON, **settings})  # pyright: ignore[reportArgumentType]
+    own: dict[Any, Any] = {**_COMMON, **settings}
+    before = {name: mpl.rcParams[name] for name in own}
+    mpl.rcParams.update(own)
+    try:
+        yield
+    finally:
+        mpl.rcParams.update(before)
 
 
 def faint() -> str:
