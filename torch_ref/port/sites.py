@@ -81,6 +81,10 @@ def changes(sites: list[Site], first: int, last: int) -> list[Change]:
         if first <= site.tick <= last and site.function in TABLE:
             where = site.within or "between the modules"
             arguments = bound(site.function, site.args, site.kwargs)
+            found += [
+                Change(site.index, f"{where}: {text}", text, site.tick, *_family(site, text))
+                for text, _ in _tried(site.function, arguments)
+            ]
             family = "scale" if site.function in numbers.SCALING else ""
             found += [
                 Change(site.index, f"{where}: {text}", text, site.tick, family, starts=starts,
