@@ -17,10 +17,6 @@ from mnist_fn.shared.parity.levels import SCHEMA
 from mnist_fn.shared.storage import digest_of, read_sealed
 from mnist_fn.shared.study.tables import markdown
 
-OLD_HORIZON = """float64's part was recorded on a grid of 30 steps, before every step around a
-threshold was.
-
-"""
 SHARPNESS = EVIDENCE / "parity-sharpness.json"
 PAGE, FIGURE = DOCS / "parity.md", PICTURES / "parity-horizon.svg"
 
@@ -122,31 +118,29 @@ def horizon() -> str:
     head += [f"first step with a weight {limit:g} apart" for limit in limits]
     head += ["first epoch with another prediction", "weights at the end", "predictions at the end"]
     picture = f"![How far two frameworks and their twins are apart](pictures/{FIGURE.name})"
-    finer = all("furthest" in claim for one in document["horizon"] for claim in one["claims"])
-    old = "" if finer else OLD_HORIZON
     said = ["\n".join(claims), "\n".join(courses), where(document)]
-    parts = [picture, old + markdown((head, rows)), *said]
+    parts = [picture, markdown((head, rows)), *said]
     return "\n\n".join(parts)
 
 
 def event(one: dict[str, Any]) -> str:
-    """The stretch of a training in which all tracks pass the first threshold, and how they do."""
+    """The stretch in which the frameworks, and what goes with them, pass the first threshold."""
     steps, limit = one["steps"], one["thresholds"][0]
     passed = [track["first_step_above"][0] for track in one["tracks"]]
     if None in passed or min(passed) <= STEPS_BETWEEN:
         return ""  # it says nothing: an ulp is more, as in float32
-    last = next(step for step in steps if step >= max(passed))
-    first = max(step for step in steps if step <= min(passed) - STEPS_BETWEEN)
-    before, after = (
-        [float(track["divergence"][steps.index(at)]) for track in one["tracks"]]
-        for at in (first, last)
-    )
-    growths = [now / then for now, then in zip(after, before, strict=True)]
-    frameworks, *twins = before  # as `measure` has them
+    frameworks, *_ = passed  # as `measure` has them
+    near = [abs(step - frameworks) <= STEPS_BETWEEN for step in passed]
+    together = [step for step, here in zip(passed, near, strict=True) if here]
+    others = [f"{step:,}" for step, here in zip(passed, near, strict=True) if not here]
+    first = max(step for step in steps if step <= min(together) - STEPS_BETWEEN)
+    before = [float(track["divergence"][steps.index(first)]) for track in one["tracks"]]
     return (
-        f"- {one['precision']}: from step {first:,} to {last:,} all tracks pass {limit:g}, each "
-        f"{min(growths):.0f} to {max(growths):.0f} times as far apart as before. As that begins "
-        f"the frameworks are {frameworks:.1e} apart, the twins {_span(twins, '.1e')}."
+        f"- {one['precision']}: {len(together)} of {len(passed)} tracks, the frameworks among "
+        f"them, pass {limit:g} at step {_span(together, ',d')}"
+        + (f", the rest at {', '.join(others)}" if others else "")
+        + f". At step {first:,} the frameworks are {before[0]:.1e} apart, the twins "
+        f"{_span(before[1:], '.1e')}."
     )
 
 
@@ -176,15 +170,16 @@ def claim_line(one: dict[str, Any], claim: dict[str, Any]) -> str:
     names = [*(f"a weight {limit:g} apart" for limit in one["thresholds"]), "a prediction"]
     times = zip(names, [*claim["weights"], claim["predictions"]], strict=True)
     factors = [f"{name} {t['factor']:.2f}" for name, t in times if t["factor"] is not None]
+    most = claim["furthest"]
     parts = [f"times as soon as the soonest twin: {', '.join(factors)}"] if factors else []
-    if "furthest" in claim:
-        most = claim["furthest"]
-        parts.append(
-            f"up to step {most['until']:,} at most {float(most['times']):.2g} times as far apart "
-            f"as the furthest twin, at step {most['step']:,}"
-        )
-    said = f" ({'; '.join(parts)})." if parts else "."
-    return f"- {one['precision']}, against {claim['draws']} {claim['twins']}s: **{verdict}**{said}"
+    parts.append(
+        f"up to step {most['until']:,} at most {float(most['times']):.2g} times as far apart "
+        f"as the furthest twin, at step {most['step']:,}"
+    )
+    return (
+        f"- {one['precision']}, against {claim['draws']} {claim['twins']}s: **{verdict}** "
+        f"({'; '.join(parts)})."
+    )
 
 
 def exceptions() -> str:

@@ -70,9 +70,12 @@ def test_an_event_is_told_by_the_stretch_in_which_all_pass():
         track("ulp twin", 1e-10, 4e-10, 1e-10, 1e-10, 1e-10, 8e-9, 1),
     ]
     one = {"precision": "float64", "thresholds": [1e-9, 1e-2], "steps": STEPS, "tracks": tracks}
-    said = make_parity.event(one)  # from the last before 341 - 30 on
-    assert "from step 300 to 343 all tracks pass 1e-09, each 40 to 80 times" in said
-    assert "the frameworks are 1.0e-10 apart, the twins 1.0e-10." in said
+    said = make_parity.event(one)
+    assert "3 of 3 tracks, the frameworks among them, pass 1e-09 at step 341 to 343." in said
+    assert "At step 300 the frameworks are 1.0e-10 apart, the twins 1.0e-10." in said
+    alone = [*tracks[:2], {**tracks[2], "first_step_above": [900, None]}]
+    assert "2 of 3 tracks" in make_parity.event({**one, "tracks": alone})
+    assert "step 341 to 342, the rest at 900." in make_parity.event({**one, "tracks": alone})
     assert make_parity.parting(one) == (
         "- float64: the first step with a weight 0.01 apart: the frameworks 360, the ulp twins "
         "never."
@@ -82,13 +85,13 @@ def test_an_event_is_told_by_the_stretch_in_which_all_pass():
 
 
 def test_what_is_said_in_words_of_the_horizon_is_so():
-    """One event in float64; in float32 a renumbered twin alone is soon enough, and a β₂-rounded one
-    is as far at every step."""
+    """Nearly one event in float64; in float32 a renumbered twin alone is soon enough, and a
+    β₂-rounded one is as far at every step."""
     found = {one["precision"]: one for one in evidence("horizon")["horizon"]}
     wide, narrow = found["float64"], found["float32"]
     assert make_parity.event(wide)
     passed = [track["first_step_above"][0] for track in wide["tracks"]]
-    assert max(passed) - min(passed) <= 30
+    assert sum(abs(step - passed[0]) <= 30 for step in passed) == len(passed) - 1
     frameworks, *twins = narrow["tracks"]
     soon = [twin["kind"] for twin in twins
             if twin["first_step_above"][-1] <= 2 * frameworks["first_step_above"][-1]]  # fmt: skip
