@@ -76,6 +76,9 @@ def _numbers(version: str) -> list[int]:
 
 def verdict(climbs: list[dict[str, Any]]) -> str:
     """`holds`, or how often and where a ladder parts."""
+    unknown = [climb["error"] for climb in climbs if "error" in climb]
+    if unknown:
+        return f"**not known** {len(unknown)} of {len(climbs)}: {unknown[0]}"
     parted = [
         f"{name}: {where['rung']} ({where['what']})" if isinstance(where, dict) else str(where)
         for climb in climbs

@@ -22,6 +22,11 @@ def test_the_comparison_sees_another_verdict():
     assert make_versions.page(changed) != make_versions.PAGE.read_text()
 
 
+def test_a_ladder_without_an_answer_neither_holds_nor_parts():
+    said = make_versions.verdict([{"linear, float64": None}, {"error": "no answer in 600 s"}])
+    assert said == "**not known** 1 of 2: no answer in 600 s"
+
+
 def test_what_is_wrong_in_the_evidence_is_known_and_nothing_else():
     known = {version for fault in FAULTS for version in fault.versions}
     for one in make_versions.documents():
