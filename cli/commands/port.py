@@ -50,7 +50,7 @@ def command(
     if record is not None:
 
         def on_size(size: int) -> None:
-            console.print(f"{record}: about {size / 1e6:.1f} MB", soft_wrap=True)
+            console.print(f"{record}: {size / 1e6:.1f} MB to be written", soft_wrap=True)
 
         size = recording.record(
             found["reference"], found["batches"], record, steps=length, precision=precision,

@@ -169,6 +169,15 @@ def test_rows_behind_a_flattening_are_reordered_when_that_is_said():
     check_port(reference, flax_side(FlaxFlat()), images, translate=told, steps=2).assert_passed()
 
 
+def test_split_heads_are_joined_in_their_order():
+    """Flax's [in, heads, width] and [heads, width, out] as PyTorch's [out, in], and back."""
+    weight = RNG.normal(size=(8, 8))
+    for shape in ((8, 2, 4), (2, 4, 8)):
+        there = layouts((8, 8), shape, 1)[0]
+        back = layouts(shape, (8, 8), -1)[0]
+        np.testing.assert_array_equal(back.there(there.there(weight)), weight)
+
+
 def test_layouts_are_their_own_inverse():
     for kept, shape in (((2, 3), (3, 2)), ((8, 4, 3, 5), (3, 5, 4, 8)), ((6, 4), (4, 2, 3))):
         tensor = RNG.normal(size=kept)
@@ -233,6 +242,42 @@ def test_linen_against_nnx():
     assert check_port(linen, off, BATCHES, translate=told).failed.name == "step"
 
 
+class FlaxNormed(fnn.Module):
+    epsilon: float = 1e-6
+    activation: object = fnn.gelu
+
+    @fnn.compact
+    def __call__(self, x):
+        x = fnn.LayerNorm(epsilon=self.epsilon, name="norm")(fnn.Dense(8, name="inner")(x))
+        return fnn.Dense(3, name="head")(self.activation(x))
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"activation": fnn.silu}, "reproduced to"),
+        ({"activation": fnn.silu}, "silu in place of gelu by tanh"),
+        ({"activation": lambda x: 0.3 * fnn.gelu(x)}, "scaled by 0.3"),
+        ({"epsilon": 1e-5}, "the port's has epsilon=1e-05, not 1e-06"),
+    ],
+)
+def test_two_programs_in_jax_are_told_apart_by_the_tables_of_the_own_ladder(changed, words):
+    verdict = check_port(flax_side(FlaxNormed()), flax_side(FlaxNormed(**changed)), BATCHES)
+    assert verdict.failed.name == "modules"
+    assert words in verdict.text
+
+
+def test_the_rule_of_a_reference_in_jax_names_the_step():
+    rule = {"kind": "sgd", "learning_rate": 0.1}
+    wrong = flax_side(optimizer=optax.sgd(0.1, momentum=0.9))
+    verdict = check_port(flax_side(rule=rule), wrong, BATCHES)
+    assert verdict.cause.text == "momentum in place of sgd", verdict.text
+    with pytest.raises(InputError, match=r"rule: .*'rate'.*its fields are those of Rule"):
+        flax_side(rule={"kind": "sgd", "rate": 0.1})
+    with pytest.raises(InputError, match="kind 'lamb': must be one of sgd"):
+        flax_side(rule={"kind": "lamb"})
+
+
 def test_a_jax_reference_and_a_port_in_pytorch():
     torch.manual_seed(0)
     check_port(flax_side(), torch_side(), BATCHES, steps=2).assert_passed()
@@ -249,6 +294,31 @@ def test_a_recording_is_a_side_on_either_hand(tmp_path):
     check_port(port, kept, BATCHES).assert_passed()  # as the port: its weights are the start
     with pytest.raises(InputError, match="recorded with other weights or batches"):
         check_port(kept, port, [(x + 1, y) for x, y in BATCHES])
+
+
+def test_what_is_added_to_a_norm_is_taken_out_of_a_recording(tmp_path):
+    """PyTorch's clipping divides by norm + 1e-6: a note. Another norm is none."""
+    clip = lambda p: nn.utils.clip_grad_norm_(p, 0.1)  # noqa: E731
+    reference = torch_side(before_step=clip)
+    sizes = []
+    size = record(reference, BATCHES[:1], tmp_path / "r", steps=3, on_size=sizes.append)
+    assert sizes == [size]
+    kept = Recording(tmp_path / "r")
+    port = flax_side(optimizer=optax.chain(optax.clip_by_global_norm(0.1), optax.sgd(0.1)))
+    verdict = check_port(kept, port, kept.batches, steps=3)
+    verdict.assert_passed()
+    assert any("clip_grad_norm_ divides by the norm + 1e-06" in note for note in verdict.notes)
+    off = flax_side(optimizer=optax.chain(optax.clip_by_global_norm(0.11), optax.sgd(0.1)))
+    assert check_port(kept, off, kept.batches, steps=3).failed.name == "step"
+
+
+def test_the_size_is_stated_before_anything_is_written(tmp_path):
+    there = []
+    path = tmp_path / "r"
+    size = record(torch_side(), BATCHES[:1], path, steps=1,
+                  on_size=lambda n: there.append((n, path.exists())))  # fmt: skip
+    assert there == [(size, False)]
+    assert path.stat().st_size == size
 
 
 def test_a_damaged_recording_is_refused(tmp_path):
@@ -397,7 +467,7 @@ def test_the_command_records_and_speaks_json(in_process, tmp_path):
     (tmp_path / "my_port.py").write_text(FILE.format(port="port = FlaxSide(nn.Dense(3))"))
     done = in_process("port", "my_port.py", "--record", "r.safetensors")
     assert done.returncode == 0, done.stderr
-    assert "about" in done.stderr
+    assert "MB to be written" in done.stderr
     kept = FILE.replace("reference = TorchSide(torch.nn.Linear(4, 3))",
                         "from mnist_fn.porting import Recording\n"
                         "reference = Recording('r.safetensors')")  # fmt: skip

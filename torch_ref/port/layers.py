@@ -170,6 +170,13 @@ def _conv(a: Arguments) -> Found:
     dims = tuple(range(2, weight.ndim))
     yield ("the kernel is flipped",
            lambda: conv(x, weight.flip(dims), bias, stride, padding, dilation, groups))  # fmt: skip
+    for other in (1, 2, 3, 4):
+        if (other,) * n != strides:
+            yield (f"stride {other} in place of {_one(stride)}",
+                   lambda s=other: conv(x, weight, bias, s, padding, dilation, groups))  # fmt: skip
+        if other not in (dilation, *((dilation[0],) if isinstance(dilation, tuple) else ())):
+            yield (f"dilation {other} in place of {_one(dilation)}",
+                   lambda d=other: conv(x, weight, bias, stride, padding, d, groups))  # fmt: skip
     if bias is not None:
         yield "no bias", lambda: conv(x, weight, None, stride, padding, dilation, groups)
     if len(set(kernel)) == 1 and n == 2:
@@ -177,9 +184,13 @@ def _conv(a: Arguments) -> Found:
                lambda: conv(x, weight.mT, bias, stride, padding, dilation, groups))  # fmt: skip
 
 
+def _one(own: Any) -> Any:
+    """A tuple of equal numbers as one."""
+    return own[0] if isinstance(own, tuple) and len(set(own)) == 1 else own
+
+
 def _pair(own: Any) -> str:
-    if isinstance(own, tuple) and len(set(own)) == 1:
-        own = own[0]
+    own = _one(own)
     return f"{own} on either side" if isinstance(own, int) else str(own)
 
 
@@ -280,7 +291,7 @@ def _softmax(a: Arguments) -> Found:
 def _max_pool(a: Arguments) -> Found:
     x, size, stride, padding = a["input"], a["kernel_size"], a.get("stride"), a.get("padding", 0)
     yield "average in place of maximum", lambda: fn.avg_pool2d(x, size, stride, padding)
-    yield from _pooled(x, size, stride or size, padding, fn.max_pool2d, -math.inf)
+    yield from _pooled(a, x, size, stride or size, padding, fn.max_pool2d, -math.inf)
 
 
 def _avg_pool(a: Arguments) -> Found:
@@ -291,10 +302,12 @@ def _avg_pool(a: Arguments) -> Found:
            lambda: fn.avg_pool2d(x, size, stride, padding, count_include_pad=not counted)
            )  # fmt: skip
     yield "maximum in place of average", lambda: fn.max_pool2d(x, size, stride, padding)
-    yield from _pooled(x, size, stride or size, padding, fn.avg_pool2d, 0.0)
+    yield from _pooled(a, x, size, stride or size, padding, fn.avg_pool2d, 0.0)
 
 
-def _pooled(x: Tensor, size: Any, stride: Any, padding: Any, pool: Any, fill: float) -> Found:
+def _pooled(
+    a: Arguments, x: Tensor, size: Any, stride: Any, padding: Any, pool: Any, fill: float
+) -> Found:
     sizes = (size,) * 2 if isinstance(size, int) else tuple(size)
     strides = (stride,) * 2 if isinstance(stride, int) else tuple(stride)
     total = [max((-(-n // s) - 1) * s + k - n, 0)
@@ -306,10 +319,18 @@ def _pooled(x: Tensor, size: Any, stride: Any, padding: Any, pool: Any, fill: fl
         yield (f"padding with 0 in place of nothing, {padding} on either side",
                lambda: pool(fn.pad(x, (padding,) * 4), size, stride))  # fmt: skip
         yield f"no padding in place of {padding}", lambda: pool(x, size, stride)
-    yield (
-        "the last part of a window dropped or kept",
-        lambda: pool(x, size, stride, padding, ceil_mode=True),
-    )
+    ceil = bool(a.get("ceil_mode", False))
+    yield (f"ceil_mode={not ceil}: the part of a window at the end is "
+           f"{'dropped' if ceil else 'kept'}",
+           lambda: pool(x, size, stride, padding, ceil_mode=not ceil))  # fmt: skip
+    for other in (1, 2, 3, 4):
+        if (other, other) != strides:
+            default = f" (Flax's default: write strides={strides})" if other == 1 else ""
+            yield (f"stride {other} in place of {_one(stride)}{default}",
+                   lambda s=other: pool(x, size, s, padding, ceil_mode=ceil))  # fmt: skip
+        if (other, other) != sizes and max(strides) > 1:
+            yield (f"windows of {other} in place of {_one(size)}",
+                   lambda k=other: pool(x, k, stride, padding, ceil_mode=ceil))  # fmt: skip
 
 
 def _flattened(a: Arguments) -> Found:
@@ -355,7 +376,8 @@ TABLE: dict[str, Callable[[Arguments], Found]] = {
     "leaky_relu": _leaky, "layer_norm": _layer_norm, "rms_norm": _rms_norm,
     "group_norm": _group_norm, "batch_norm": _batch_norm, "conv1d": _conv, "conv2d": _conv,
     "conv3d": _conv, "conv_transpose2d": _conv_transpose, "linear": _linear,
-    "embedding": _embedding, "scaled_dot_product_attention": _attention, "div": _divided,
+    "embedding": _embedding, "scaled_dot_product_attention": _attention,
+    "div": _divided,
     "true_divide": _divided, "mul": _multiplied, "softmax": _softmax, "max_pool2d": _max_pool,
     "avg_pool2d": _avg_pool, "flatten": _flattened, "reshape": _flattened, "view": _flattened,
     "mean": _reduced,

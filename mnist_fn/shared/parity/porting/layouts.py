@@ -70,7 +70,9 @@ def layouts(kept: tuple[int, ...], shape: tuple[int, ...], usual: int) -> list[L
         orders = [p for p in itertools.permutations(plain) if _moved(kept, p) == shape]
         orders.sort(key=lambda p: (p != first, p != plain, p))
         return [Layout(p, shape, kept) for p in orders[:24]]
-    orders = dict.fromkeys([first, plain])  # heads split, or axes of length 1
+    # heads split, or axes of length 1; from [in, heads, …] and [heads, …, out] the axes are turned
+    turned = [plain[n:] + plain[:n] for n in plain[1:]] if usual < 0 and len(kept) > 2 else []
+    orders = dict.fromkeys([*turned, first, plain])
     return [Layout(p, shape, kept) for p in orders if _splits(_moved(kept, p), shape)]
 
 

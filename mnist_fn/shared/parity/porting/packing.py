@@ -1,5 +1,6 @@
 """What a side was asked and what it answered, as JSON and tensors, and back."""
 
+import copy
 import hashlib
 from collections.abc import Iterator
 from dataclasses import asdict, replace
@@ -62,10 +63,16 @@ class Packed:
         self._ids: dict[str, str] = {}
         self.entries: dict[str, dict[str, Any]] = {"passes": {}, "courses": {}}
 
-    @property
-    def bytes(self) -> int:
-        """Of all tensors."""
-        return sum(tensor.nbytes for tensor in self.tensors.values())
+    def plainly(self) -> tuple["Packed", str] | None:
+        """The same with what a framework adds of its own taken out, and what that is: see `Course`;
+        its tensors are kept with these.
+        """
+        found = getattr(self._side, "plainly", lambda: None)()
+        if found is None:
+            return None
+        other = copy.copy(self)
+        other._side, other.entries = found[0], {"passes": {}, "courses": {}}
+        return other, found[1]
 
     def spec(self, batch: Batch) -> Weights:
         """See `Side`."""
@@ -236,9 +243,15 @@ class Unpacked:
         fields = ("site", "text", "key", "tick", "family", "rank")
         return [Change(**{f: one[f] for f in fields}) for one in self._last["changes"]]
 
-    def course(self, key: str) -> Iterator[Step] | None:
+    @property
+    def plain(self) -> str:
+        """What is taken out of the courses that were kept without it; "" if there are none."""
+        return self._header.get("plain", {"note": ""})["note"]
+
+    def course(self, key: str, plainly: bool = False) -> Iterator[Step] | None:
         """The steps of a training."""
-        steps = self._header["courses"].get(key)
+        kept = self._header["plain"] if plainly else self._header
+        steps = kept["courses"].get(key)
         if steps is None:
             return None
         return (

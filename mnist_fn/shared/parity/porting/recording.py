@@ -5,6 +5,7 @@ digest stands over both. What a side is asked for is found by a digest of the we
 that it is asked with, so a recording answers what it was asked then and nothing else.
 """
 
+import copy
 import hashlib
 import itertools
 import json
@@ -50,7 +51,7 @@ def record(
         path: of the file, `.safetensors`; what was there is replaced when all is computed.
         steps: of the trajectory.
         precision: float64 or float32.
-        on_size: told about how many bytes it will be, once the first pass has shown it.
+        on_size: told how many bytes it will be, before it is written.
 
     Returns:
         The file's size in bytes.
@@ -65,30 +66,39 @@ def record(
     ordinary = Situation("", pairing, start, read[0])
     called(side, read[0], lambda: ordinary.left)
     seen = list(probes.situations(ordinary, read))
-    on_size(packed.bytes * (len(seen) + 2) + (steps + STEPS * len(seen)) * _bytes_of(start))
-    last: Step | None = None
-    if not {"loss", "optimizer"} & side.lacks.keys():
-        *_, last = itertools.islice(packed.train(start, itertools.cycle(read)), steps)
-    weights = start if last is None else Weights(last.params, {**start.buffers, **last.buffers})
-    after = Situation("evaluation", pairing, weights, read[0], train=False)
-    for situation in (ordinary, *seen, after):
+    last = _trained(packed, ordinary, seen, read, steps)
+    plain = packed.plainly()
+    ends = [last] if plain is None else [last, _trained(plain[0], ordinary, seen, read, steps)]
+    for situation in (ordinary, *seen):
         packed.passed(situation.weights, situation.batch, situation.train, TRIED)
-        if last is not None and situation in seen:
-            turns = itertools.cycle([situation.batch, *read[1:]])
-            list(itertools.islice(packed.train(situation.weights, turns), STEPS))
+    for end in ends:  # evaluation is from the end of that training which the ladder goes by
+        weights = start if end is None else Weights(end.params, {**start.buffers, **end.buffers})
+        packed.passed(weights, read[0], False, TRIED)
     header = {
         "schema": SCHEMA, "name": side.name, "channels": side.channels, "lacks": side.lacks,
         "rule": side.rule, "start": packed.weights(start), "precision": precision,
         "batches": [packed.batch(one) for one in read], **packed.entries,
     }  # fmt: skip
+    if plain is not None:
+        header["plain"] = {"note": plain[1], "courses": plain[0].entries["courses"]}
     header["digest"] = _digest(header, packed.tensors)
     data = save(packed.tensors, metadata={_KEY: json.dumps(header, sort_keys=True)})
+    on_size(len(data))
     write_atomically(Path(path), data)
     return len(data)
 
 
-def _bytes_of(weights: Weights) -> int:
-    return sum(p.nbytes for p in weights.params.values())
+def _trained(
+    packed: Packed, ordinary: Situation, seen: list[Situation], batches: list[Batch], steps: int
+) -> Step | None:
+    """Trains from the start and, for few steps, from the probes; the last step from the start."""
+    if {"loss", "optimizer"} & packed.lacks.keys():
+        return None
+    *_, last = itertools.islice(packed.train(ordinary.weights, itertools.cycle(batches)), steps)
+    for situation in seen:
+        turns = itertools.cycle([situation.batch, *batches[1:]])
+        list(itertools.islice(packed.train(situation.weights, turns), STEPS))
+    return last
 
 
 def _digest(header: dict[str, Any], tensors: dict[str, np.ndarray]) -> str:
@@ -107,6 +117,7 @@ class Recording:
     """
 
     recorded = True
+    _plain = False  # whether courses are those without what a framework adds of its own
 
     def __init__(self, path: str | Path) -> None:
         self._path = Path(path)
@@ -152,10 +163,18 @@ class Recording:
         self, weights: Weights, batches: Iterator[Batch], nudge: Nudge | None = None
     ) -> Iterator[Step]:
         """See `Side`; as many steps as were recorded."""
-        steps = self._kept.course(question(weights, next(iter(batches)), True))
+        steps = self._kept.course(question(weights, next(iter(batches)), True), self._plain)
         if steps is None or nudge is not None:
             raise self._unknown()
         yield from steps
+
+    def plainly(self) -> tuple["Recording", str] | None:
+        """This with gradients clipped to just the norm, if it was recorded; what is left out."""
+        if self._plain or not self._kept.plain:
+            return None
+        other = copy.copy(self)
+        other._plain = True
+        return other, self._kept.plain
 
     def changes(self, seen: Seen, first: int, last: int) -> list[Change]:
         """See `Side`: those that were tried when it was recorded."""

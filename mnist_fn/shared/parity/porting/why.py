@@ -10,7 +10,7 @@ from mnist_fn.shared.parity.causes.rules import Rule
 from mnist_fn.shared.parity.causes.update import explain_update
 from mnist_fn.shared.parity.porting.layouts import aligned
 from mnist_fn.shared.parity.porting.plainly import explain_between, explain_classes
-from mnist_fn.shared.parity.porting.side import Seen, Step, Tensors, Weights
+from mnist_fn.shared.parity.porting.side import Call, Seen, Step, Tensors, Weights
 from mnist_fn.shared.parity.porting.situation import Situation
 from mnist_fn.shared.parity.porting.trying import Place
 from mnist_fn.shared.parity.porting.walk import Fault
@@ -29,6 +29,7 @@ def explain_fault(situation: Situation, fault: Fault) -> Explanation:
     pattern = _pattern(fault.read(situation.left), fault.seen)
     if fault.call is not None:
         pattern = f"{fault.call.kind} parts though its inputs agree: {pattern}"
+        pattern += _settings(fault.call, fault.other)
 
     def read(seen: Seen) -> Tensors | None:
         found = fault.read(seen)
@@ -106,6 +107,18 @@ def _value_and_slope(seen: Seen, like: Seen) -> Tensors:
         )
     }
     return {"loss": np.atleast_1d(np.float64(seen.loss or 0.0)), **slopes}
+
+
+def _settings(ours: Call, theirs: Call | None) -> str:
+    """What two modules of one framework are set to otherwise; names of two don't mean the same."""
+    if theirs is None or ours.kind != theirs.kind:
+        return ""
+    apart = [
+        f"{name}={theirs.settings[name]}, not {value}"
+        for name, value in ours.settings.items()
+        if name in theirs.settings and theirs.settings[name] != value
+    ]
+    return f"; the port's has {' and '.join(apart)}" if apart else ""
 
 
 def _ratio(ours: float | None, theirs: float | None) -> str:
