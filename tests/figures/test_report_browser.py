@@ -394,7 +394,8 @@ def test_every_plot_says_what_it_shows(visit):
 def test_the_keyboard_alone_reaches_all_that_can_be_used(visit):
     page = visit().page
     usable = """() => [...document.querySelectorAll(
-      `a[href], button, input, select, summary, [tabindex="0"]`)].filter((e) => e.checkVisibility() && !e.disabled).length"""
+      `a[href], button, input, select, summary, [tabindex="0"]`
+    )].filter((e) => e.checkVisibility() && !e.disabled).length"""
     reached = "() => { const e = document.activeElement; const n = e.seen || 0; e.seen = 1; "
     reached += "return n || e === document.body ? 0 : 1; }"
     count = 0
