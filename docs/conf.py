@@ -36,6 +36,8 @@ python_maximum_signature_line_length = 80
 copybutton_exclude = ".linenos, .gp"
 
 html_theme = "furo"
+html_static_path = ["static"]
+html_js_files = ["accessible.js"]
 html_title = f"mnist-fn {release}"
 html_show_sphinx = False
 
