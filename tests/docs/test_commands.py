@@ -131,8 +131,9 @@ rng = np.random.default_rng(0)
 inputs, targets = rng.normal(size=(8, 5)), rng.integers(0, 3, 8)
 """
 PICTURES = """
+from pathlib import Path
 from mnist_fn.shared.data.datasets import load
-pictures = load("idx", "data").test.images
+pictures = load("idx", Path("data")).test.images
 """
 RECORDED = f"""{SIDES}
 record(TorchSide(model, loss=torch_loss), [(inputs, targets)], "reference.safetensors")
