@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import make_porting
+import numpy as np
 import pytest
 from PIL import Image
 from typer.main import get_command
@@ -79,9 +80,13 @@ def place(prepared_digits, digits, tmp_path_factory) -> Path:
     """A folder with what the pages take for given: data, a run, a photo, a port, a state dict."""
     folder = tmp_path_factory.mktemp("reader")
     (folder / "data").mkdir()
+    (folder / "letters").mkdir()
     for file in prepared_digits.iterdir():
         shutil.copy(file, folder / "data" / file.name)
-        shutil.copy(file, folder / "data" / f"emnist-letters-{file.name}")
+        content = np.frombuffer(file.read_bytes(), np.uint8).copy()
+        if "labels" in file.name:
+            content[8:] += 1  # after the header: EMNIST's letters begin with 1
+        content.tofile(folder / "letters" / f"emnist-letters-{file.name}")
     picture = Image.fromarray(255 - digits.test.images[0] * 15).resize((200, 200))
     paper = Image.new("L", (400, 400), 255)
     paper.paste(picture, (100, 100))

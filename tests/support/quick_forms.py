@@ -60,7 +60,9 @@ def quick_forms(command: str) -> list[list[str]]:
     """The arguments of `mnist-fn` in the quick form of each of the commands joined by `&&` or |."""
     found = []
     for part in re.sub(r" \(.*", "", command).split(" && "):
-        words = [PLACES.get(word, word) for word in shlex.split(part)]
+        # the letters' labels begin with 1, so they have a folder of their own
+        places = PLACES | ({"FOLDER": "letters"} if "emnist-letters" in part else {})
+        words = [places.get(word, word) for word in shlex.split(part)]
         if words[0] != "mnist-fn":
             raise ValueError(f"no quick form of {part!r}")
         kinds = next((word.split("|") for word in words if "|" in word), [""])
