@@ -88,7 +88,19 @@ def others(document: dict[str, Any]) -> str:
         load = document["load_average"]
         return f"Load average before {load['before'][0]:g}, after {load['after'][0]:g}."
     found = document["others"]
-    return f"Other processes used {found['cores']:.2f} of {found['of']} cores meanwhile."
+    return (
+        f"Other processes used {found['cores']:.2f} of {found['of']} cores meanwhile; what lies "
+        f"outside of this virtual machine is not seen.{_speeds(document)}"
+    )
+
+
+def _speeds(document: dict[str, Any]) -> str:
+    """How far one contender's own turns lie apart: a machine may have two speeds."""
+    wall, cpu = document["epochs"]["jax/train"], document["cpu"]["jax/train"]
+    return (
+        f" An epoch of jax took {wall['min']:.3f} to {wall['max']:.3f} s in its {wall['n']} turns, "
+        f"{cpu['min']:.3f} to {cpu['max']:.3f} in CPU seconds."
+    )
 
 
 def text() -> str:
