@@ -2,7 +2,7 @@
 
 import jax
 
-from mnist_fn import Config, sweep, vmapped
+from mnist_fn import Config, sweeping, vmapped
 from mnist_fn import backend as jax_backend
 from mnist_fn.shared.parity.checks import Pair
 from mnist_fn.shared.parity.ladder import RUNGS, climb
@@ -18,7 +18,7 @@ def test_a_model_in_a_group_climbs_beside_the_model_alone(small):
 
 def test_a_neighbours_learning_rate_is_found_at_the_step(small, monkeypatch):
     """As if vmap gave every model the first one's λ, learning rate and decay."""
-    mapped = sweep._over_models
+    mapped = sweeping._over_models
 
     def mixed(mesh, each, function, axes):
         def first(*arguments):
@@ -28,7 +28,7 @@ def test_a_neighbours_learning_rate_is_found_at_the_step(small, monkeypatch):
         over = mapped(mesh, each, function, axes)
         return first if len(axes) == 4 and axes == (True, True, False, True) else over
 
-    monkeypatch.setattr(sweep, "_over_models", mixed)
+    monkeypatch.setattr(sweeping, "_over_models", mixed)
     pair = Pair(jax_backend.make, vmapped.make, CONFIG, small)
     *passed, last = climb(pair, ("gradients", "step"))
     assert [rung.name for rung in passed] == ["gradients"]

@@ -226,7 +226,7 @@ def test_a_kill_while_force_replaces_a_run(tiny, monkeypatch, tmp_path):
 def test_force_keeps_the_old_run_until_the_new_one_can_begin(tiny, tmp_path):
     run = train(TINY, "tiny", out=tmp_path / "r").path
     before = {name: (run / name).read_bytes() for name in RESULTS}
-    with pytest.raises(InputError, match="batch-size"):
+    with pytest.raises(InputError, match="batch_size"):
         train(TINY.replace(batch_size=9999), "tiny", out=run, force=True)
     assert {name: (run / name).read_bytes() for name in RESULTS} == before
     assert not train(TINY, "tiny", out=run).trained
