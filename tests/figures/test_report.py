@@ -152,7 +152,7 @@ def test_documents_are_shown(undrawn, runs_28, prepared_digits, tmp_path):
         "step 20,100",
         "the frameworks part no sooner than the ulp twins, within a factor 3: holds",
         '<td class="good">equivalent</td>',
-        "JAX epoch over the floor",
+        "JAX epoch over the products",
     ):
         assert said in page
 
