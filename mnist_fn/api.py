@@ -140,8 +140,7 @@ def sweep(
         return run_sweep(
             config or Config(), seeds=seeds, l2=l2, learning_rate=learning_rate, model=model,
             hidden=hidden, backend=backend, by=by, device=device, data_dir=data_dir,
-            max_memory=max_memory, workers=workers, threads=threads, cluster=cluster, out=out,
-            force=force, watch=watch,
+            max_memory=max_memory, staff=staff, out=out, force=force, watch=watch,
         )  # fmt: skip
 
 
@@ -185,14 +184,18 @@ def study(
     """
     asked: dict[str, Any] = {
         "backend": backend, "seeds": seeds, "seed": seed, "only": only, "quick": quick,
-        "dataset": dataset, "device": device, "data_dir": data_dir, "workers": workers,
-        "threads": threads, "cluster": cluster, "out": out,
+        "dataset": dataset, "device": device, "data_dir": data_dir,
     }  # fmt: skip
+    crew = {"workers": workers, "threads": threads, "cluster": cluster}
     from mnist_fn.shared.study.running import run_study
 
-    given = ", ".join(f"{name}={value!r}" for name, value in asked.items() if value is not None)
-    with _followed(_bar(progress, staff_of(workers, threads, cluster)), None, SAME) as watch:
-        return run_study(**asked, command=f"mnist_fn.study({given})", watch=watch)
+    all_asked = {**asked, **crew, "out": out}
+    given = ", ".join(f"{name}={value!r}" for name, value in all_asked.items() if value is not None)
+    staff = staff_of(**crew)
+    with _followed(_bar(progress, staff), None, SAME) as watch:
+        return run_study(
+            **asked, staff=staff, out=out, command=f"mnist_fn.study({given})", watch=watch
+        )
 
 
 @contextlib.contextmanager

@@ -62,7 +62,8 @@ def command(
 
     if quick and strict:
         raise InputError("--quick has one seed and decides nothing: no --strict with it")
-    with shown(staff_of(workers, threads, cluster)) as (_, watch):
+    staff = staff_of(workers, threads, cluster)
+    with shown(staff) as (_, watch):
         found = run_study(
             backend=backend,
             seeds=seeds,
@@ -72,9 +73,7 @@ def command(
             dataset=dataset or "mnist",
             device=device,
             data_dir=data_dir,
-            workers=workers,
-            threads=threads,
-            cluster=cluster,
+            staff=staff,
             out=out,
             command=options.command_line(),
             watch=watch,

@@ -88,7 +88,8 @@ def command(
     )
     if figure is not None and figure.suffix not in (".png", ".svg", ".pdf"):
         raise InputError(f"--figure {figure}: the ending must be .png, .svg or .pdf")
-    with shown(staff_of(workers, threads, cluster)) as (_, watch):
+    staff = staff_of(workers, threads, cluster)
+    with shown(staff) as (_, watch):
         found = run_sweep(
             config,
             seeds=seeds,
@@ -100,9 +101,7 @@ def command(
             device=device,
             data_dir=data_dir,
             max_memory=max_memory,
-            workers=workers,
-            threads=threads,
-            cluster=cluster,
+            staff=staff,
             out=out,
             force=force,
             watch=watch,

@@ -14,7 +14,7 @@ from mnist_fn.shared.runs.comparison import Best, Cell, Ended
 from mnist_fn.shared.runs.frames import pandas
 from mnist_fn.shared.runs.many import Unfinished, train_all
 from mnist_fn.shared.runs.run import Run, Watch
-from mnist_fn.shared.runs.staff import staff_of
+from mnist_fn.shared.runs.staff import Staff
 from mnist_fn.shared.runs.sweep import grid
 from mnist_fn.shared.runs.trainer import load_run
 
@@ -125,14 +125,13 @@ def run_sweep(
     device: str = "auto",
     data_dir: Path | str | None = None,
     max_memory: int | str | None = None,
-    workers: int | None = None,
-    threads: int | None = None,
-    cluster: str | None = None,
+    staff: Staff | None = None,
     out: Path | str | None = None,
     force: bool = False,
     watch: Watch,
 ) -> Sweep:
-    """See `mnist_fn.sweep`; `watch` follows and stops it, `Interrupted` is raised if it does."""
+    """See `mnist_fn.sweep`; `staff` trains, this process if None; `watch` follows and
+    stops it, `Interrupted` is raised if it does."""
     measure = comparison.check_measure(by, config)
     configs = grid(
         config,
@@ -157,7 +156,7 @@ def run_sweep(
         out=None if out is None else Path(out),
         memory=_in_bytes(max_memory),
         force=force,
-        staff=staff_of(workers, threads, cluster),
+        staff=staff,
         watch=watch,
     )
     in_memory.sort(key=lambda run: configs.index(run.config))

@@ -37,20 +37,10 @@ def train(
     force: bool = False,
     watch: Watch | None = None,
 ) -> Run:
-    """Train one model and evaluate it on the test set.
-
-    Args:
-        config: the experiment.
-        backend: "jax", "torch", or the name of any installed backend.
-        device: "auto", "cpu" or "gpu".
-        data_dir: folder with the dataset's files; None searches the usual places.
-        out: the run's folder. A finished run there is returned as it is, an unfinished one of
-            the same config goes on. None keeps everything in memory.
-        force: train anew what is in `out`.
-        watch: callbacks.
+    """See `mnist_fn.train`; `watch` follows and stops it, and nothing is shown.
 
     Raises:
-        InputError: bad data, device or folder; a loss that is no longer finite.
+        InputError: bad data, device or folder; a loss that explodes.
         Interrupted: `watch.should_stop` asked for it; what was done is saved in `out`.
     """
     data_dir = None if data_dir is None else Path(data_dir)

@@ -16,7 +16,7 @@ from mnist_fn.shared.runs.library import Records
 from mnist_fn.shared.runs.many import Unfinished, crew_of
 from mnist_fn.shared.runs.records import machine, versions
 from mnist_fn.shared.runs.run import Watch
-from mnist_fn.shared.runs.staff import Staff, staff_of
+from mnist_fn.shared.runs.staff import Staff
 from mnist_fn.shared.storage import write_atomically, write_sealed
 from mnist_fn.shared.study import experiments, report, tables
 
@@ -99,15 +99,13 @@ def run_study(
     dataset: str = "mnist",
     device: str = "auto",
     data_dir: Path | str | None = None,
-    workers: int | None = None,
-    threads: int | None = None,
-    cluster: str | None = None,
+    staff: Staff | None = None,
     out: Path | str | None = None,
     command: str,
     watch: Watch,
 ) -> Study:
-    """See `mnist_fn.study`. `command` is kept in the document; `watch` follows and stops it,
-    `Interrupted` is raised if it does.
+    """See `mnist_fn.study`. `staff` trains, this process if None; `command` is kept in the
+    document; `watch` follows and stops it, `Interrupted` is raised if it does.
     """
     if quick and seeds is not None:
         raise InputError("`quick=True` has one seed and decides nothing: no `seeds` with it")
@@ -124,7 +122,6 @@ def run_study(
     needs = experiments.needed(chosen, range(seed, seed + seeds))
     there = Path(out or ("runs-quick" if quick else "runs"))
     where = {"device": device, "data_dir": folder}
-    staff = staff_of(workers, threads, cluster)
     on = BOTH if backend == "both" else (backend,)
     records, unfinished = _train(needs, on, there, where, staff, watch)
     found = report.document(
