@@ -21,6 +21,7 @@ from mnist_fn.shared.runs.records import RunDirectory
 from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.state import count_parameters, layer_sizes
 from mnist_fn.shared.study.report import QUICK_RUN
+from mnist_fn.shared.wording import in_shell
 
 SCRIPTS = ("picture.js", "network.js", "draw.js", "confusion.js")
 MANY = 20  # classes: their bars go in columns, and the matrix scrolls
@@ -83,6 +84,7 @@ def build(found: Found, command: str, data_dir: Path | None = None) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["in_shell"] = in_shell  # a page is made, and read, beside the command
     return environment.get_template("page.html").render(
         found=found,
         run=found.main,

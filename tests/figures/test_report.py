@@ -116,7 +116,7 @@ def test_each_cell_has_its_digits(runs_28, prepared_digits):
 def test_without_the_dataset_it_says_so_and_shows_the_rest(undrawn, runs_28, monkeypatch):
     monkeypatch.delenv("MNIST_FN_DATA", raising=False)
     page = page_of(runs_28["linear"])
-    assert "with the four IDX files" in page
+    assert "needs --data-dir with the four IDX files" in page
     assert "data-cell" not in page
     assert 'id="pad"' in page
 
@@ -131,7 +131,7 @@ def test_images_of_another_size_have_no_drawing(undrawn, tmp_path):
 
 def test_a_half_done_study_says_what_is_missing(undrawn, half_done, prepared_digits):
     page = page_of(half_done, data_dir=prepared_digits)
-    assert "deep: not finished; go on with: " in page
+    assert "deep: not finished; go on with: mnist-fn train --resume" in page
     assert "784 → 10" in page
     for kind, name in (("study", "study.json"), ("parity", "parity-LEVEL.json")):
         assert f"no {name} in the folders given" in page
@@ -179,7 +179,7 @@ def test_what_a_file_says_is_text(undrawn, runs_28, prepared_digits, tmp_path):
     [
         (["nowhere"], "nowhere: no such folder"),
         (["empty"], "empty: no finished run in it; make one with mnist-fn train"),
-        (["HALF/deep"], "not finished; go on with: "),
+        (["HALF/deep"], r"not finished; go on with: `resume\("),
         (["RUN", "broken"], "broken/study.json: not JSON"),
         (["RUN", "other"], "other/bench.json: not what mnist-fn bench writes \\(KeyError"),
         (["RUN", "list"], "list/parity.json: expected a JSON object"),

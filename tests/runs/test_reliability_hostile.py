@@ -227,7 +227,10 @@ class Diverging(Tiny):
 def test_what_is_not_finite_stops_the_run_at_that_epoch(tmp_path, monkeypatch, where):
     monkeypatch.setattr(trainer.backends, "find", lambda _: Diverging)
     monkeypatch.setattr(Diverging, "where", where)
-    said = r"in epoch 3 \(steps 7 to 9\): .* at learning rate 0.0005: try a .* after epoch 2$"
+    said = (
+        r"in epoch 3 \(steps 7 to 9\): the loss or the weights are no longer finite, "
+        r"at learning rate 0.0005: try a smaller .* after epoch 2$"
+    )
     with pytest.raises(InputError, match=said):
         train(TINY, "tiny", out=tmp_path / "r")
     directory = records.RunDirectory(tmp_path / "r")

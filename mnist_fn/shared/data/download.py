@@ -43,6 +43,12 @@ def fetch(name: str) -> Path:
             for file, digest in zip(FILES, digests, strict=True):
                 address = f"{MIRRORS[name]}{file}.gz"
                 pooch.retrieve(address, f"sha256:{digest}", f"{file}.gz", path=place)
+    except (InputError, PermissionError) as error:  # of the folder, or of a file within
+        cause = error if isinstance(error, OSError) else error.__cause__
+        raise InputError(
+            f"{folder}: can't be written ({getattr(cause, 'strerror', cause)}); name another place "
+            'with `data_dir` or MNIST_FN_DATA, or run with `dataset="digits"`'
+        ) from error
     except (OSError, ValueError, RequestException) as error:
         reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
         raise InputError(
