@@ -3,6 +3,7 @@
 import copy
 import inspect
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from mnist_fn.shared.parity.porting.side import Batch, Change, Nudge, Seen, Step
 from torch_ref.port import sites
 from torch_ref.port.guard import Guard
 from torch_ref.port.listening import Listener, tensors_in
+from torch_ref.port.onepass import OnePass
 from torch_ref.port.optimizers import SLACK, clip_plainly, clipped_to, read_rule
 
 __all__ = ["TorchSide", "check_port", "record", "Recording"]
@@ -144,7 +146,8 @@ class TorchSide:
         model = _load(self._copies[dtype], weights).train(train)
         model.zero_grad(set_to_none=True)
         guard = Guard(self.name, dtype, change, self._variant)
-        with torch.enable_grad(), Listener(model, guard) as listener, guard:
+        order = OnePass() if change is not None and change.twin else nullcontext()
+        with order, torch.enable_grad(), Listener(model, guard) as listener, guard:
             outputs = model(*map(_tensor, batch.inputs), **_named(batch))
             modelled = guard.tick()
             value = self._value(outputs, batch) if train and self._loss is not None else None
@@ -182,7 +185,8 @@ class TorchSide:
         scheduler = None if self._scheduler is None else self._scheduler(optimizer)
         for i, batch in enumerate(batches, start=1):
             optimizer.zero_grad(set_to_none=True)
-            with torch.enable_grad(), Guard(self.name, dtype):
+            order = nullcontext() if nudge is None else OnePass()
+            with order, torch.enable_grad(), Guard(self.name, dtype):
                 value = self._value(model(*map(_tensor, batch.inputs), **_named(batch)), batch)
             value.backward()
             gradients = _gradients(model)

@@ -85,10 +85,11 @@ def changes(sites: list[Site], first: int, last: int) -> list[Change]:
                 Change(site.index, f"{where}: {text}", text, site.tick, *_family(site, text))
                 for text, _ in _tried(site.function, arguments)
             ]
-            family = "scale" if site.function in numbers.SCALING else ""
+            scaling = "scale" if site.function in numbers.SCALING else ""
             found += [
-                Change(site.index, f"{where}: {text}", text, site.tick, family, starts=starts,
-                       scale=scale, declared=declared)
+                Change(site.index, f"{where}: {text}", text, site.tick,
+                       scaling or _family(site, text)[0], starts=starts, scale=scale,
+                       declared=declared)
                 for text, _, starts, scale, declared in _free(site.function, arguments)
             ]  # fmt: skip
     return found
@@ -98,6 +99,8 @@ def _family(site: Site, text: str) -> tuple[str, int]:
     """Paddings that mean the same at a size are one cause: SAME is what is written."""
     if text.startswith("padding"):
         return f"padding {site.index}", int(not text.startswith("padding SAME"))
+    if text.startswith("ε = "):  # one of the table, or solved for
+        return f"ε {site.index}", 0
     return "", 0
 
 

@@ -6,6 +6,7 @@ v ← k·v + (1 − k)·s². No argument of either changes what it does with n.
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,7 +18,7 @@ from mnist_fn.shared.parity.checks import Check
 from mnist_fn.shared.parity.compare import compare
 from mnist_fn.shared.parity.porting.partners import parts
 from mnist_fn.shared.parity.porting.side import Call, Tensors
-from mnist_fn.shared.parity.porting.situation import Situation, nth
+from mnist_fn.shared.parity.porting.situation import Situation, beside_twins, nth
 
 BIASED = (
     "PyTorch keeps the unbiased variance, Flax the biased one, which no argument changes: with "
@@ -40,14 +41,25 @@ class Averages:
         self._scaled = {name: tensor.copy() for name, tensor in start.items()}
         self.before = start, dict(start)
 
-    def step(self, number: int, ours: Tensors, theirs: Tensors, examples: int) -> None:
-        """The buffers after a step on so many examples."""
+    def step(
+        self,
+        number: int,
+        ours: Tensors,
+        theirs: Tensors,
+        examples: int,
+        apart: Callable[[], float],
+    ) -> None:
+        """The buffers after a step on so many examples; `apart` says how far a twin's have been
+        from those that they are a twin of.
+        """
         if self.first is None:
             self.first = ours, theirs
         for name in ours:
             if name not in theirs:
                 continue
             check = self._check(name, ours[name], theirs[name], number, examples)
+            if not check.passed and np.isfinite(check.difference.absolute):
+                check = beside_twins(check, apart())
             old = self.checks.get(name)
             if old is None or (old.passed and check.share >= old.share):
                 self.checks[name] = check

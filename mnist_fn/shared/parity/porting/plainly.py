@@ -3,7 +3,7 @@
 They are looked for by the tables of the project's own ladder, on the tensors that both sides show.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from mnist_fn.shared.parity.bounds import sum_bound
 from mnist_fn.shared.parity.causes.explanation import Explanation
 from mnist_fn.shared.parity.causes.forward import ACTIVATIONS, explain_forward
 from mnist_fn.shared.parity.causes.loss import LOSSES, explain_loss
+from mnist_fn.shared.parity.porting.packing import NotRecordedError
 from mnist_fn.shared.parity.porting.side import Call
 from mnist_fn.shared.parity.porting.situation import Situation
 from mnist_fn.shared.parity.porting.walk import Fault
@@ -55,7 +56,7 @@ def explain_classes(situation: Situation) -> Explanation | None:
         return None
     if outputs[0].ndim != 2 or labels.ndim != 1:
         return None
-    seen = [_scaled(situation, factor) for factor in FACTORS]
+    seen = list(_answered(_scaled(situation, factor) for factor in FACTORS))
     batches = [(one.left.outputs[0], labels) for one in seen]
     own = [one.left.loss or 0.0 for one in seen]
     theirs = [one.right.loss or 0.0 for one in seen]
@@ -63,6 +64,16 @@ def explain_classes(situation: Situation) -> Explanation | None:
         if explain_loss(batches, own, name, dtype=situation.dtype).holds:
             return explain_loss(batches, theirs, name, dtype=situation.dtype)
     return None
+
+
+def _answered(situations: Iterable[Situation]) -> Iterator[Situation]:
+    """Without those in which a recording was not asked."""
+    for one in situations:
+        try:
+            _ = one.left
+        except NotRecordedError:
+            continue
+        yield one
 
 
 def _scaled(situation: Situation, factor: float) -> Situation:

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from mnist_fn.shared.parity.bounds import sum_bound
 from mnist_fn.shared.parity.causes.explanation import Explanation
 from mnist_fn.shared.parity.checks import Check
 from mnist_fn.shared.parity.porting import why
@@ -63,12 +64,12 @@ def gradients(situation: Situation) -> tuple[list[Check], Callable[[], Explanati
     usual = (situation.ordinary or situation).left.gradients
     # a gradient that is 0 but for rounding, such as a key's bias, is measured by the others
     most = max((float(abs(g).max(initial=0)) for g in usual.values()), default=0.0)
-    found = []
+    found, terms = [], situation.lengths.all
+    rounding = sum_bound(terms, situation.dtype) * most
     for name, one in left.items():
         own = float(abs(usual[name]).max(initial=0)) if name in usual else 0.0
-        least = own if own > 1e-10 * most else most
+        least = own if own > rounding else most
         two = right.get(name, np.zeros(0))
         read = lambda seen, name=name: seen.gradients.get(name)  # noqa: E731
-        terms = situation.lengths.all
         found.append(situation.check(f"gradient of {name}", one, two, read, terms, least))
     return found, lambda: why.explain_slope(situation)

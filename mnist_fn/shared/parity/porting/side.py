@@ -93,10 +93,19 @@ class Change:
     scale: str = "log"  # one of causes.numbers.SCALES
     declared: float = 0.0
     value: float = 0.0
+    # a twin's: norms take their variance in one pass, which another order of sums may be
+    twin: bool = False
 
     def at(self, value: float) -> "Change":
         """With the number at a value."""
         return replace(self, value=value)
+
+    def of_twin(self) -> "Change":
+        """The same in a twin of the program."""
+        return replace(self, twin=True)
+
+
+NONE = Change(-1, "", "")  # of no line
 
 
 class Side(Protocol):

@@ -11,10 +11,19 @@ from mnist_fn.shared.parity.checks import Check
 from mnist_fn.shared.parity.compare import compare
 from mnist_fn.shared.parity.porting.lengths import Lengths
 from mnist_fn.shared.parity.porting.partners import Partners
-from mnist_fn.shared.parity.porting.side import Batch, Call, Change, Seen, Side, Weights, nudged
+from mnist_fn.shared.parity.porting.side import (
+    NONE,
+    Batch,
+    Call,
+    Change,
+    Seen,
+    Side,
+    Weights,
+    nudged,
+)
 
 TWIN_FACTOR = 3  # two twins are up to twice as far from one another as each from what they are of
-TWINS = 2
+TWINS = 6  # a unit whose sums cancel shows in few draws how far it can part
 CANCEL = ", here of the largest of its kind, since its own sums cancel"
 
 
@@ -73,11 +82,14 @@ class Situation:
         weights = self.weights
         if draw is not None:
             weights = replace(weights, params=nudged(weights.params, draw))
+            change = change.of_twin()
         return self.pairing.reference.observe(weights, self.batch, self.train, change)
 
     @cached_property
     def twins(self) -> list[tuple[Seen, Seen]]:
-        """(twin, what it is a twin of): the same side from weights a few ulps away."""
+        """(twin, what it is a twin of): the same side from weights a few ulps away, with what the
+        side knows to take in another order taken so.
+        """
         moved = [
             replace(self.weights, params=nudged(self.weights.params, draw)) for draw in range(TWINS)
         ]
@@ -86,7 +98,8 @@ class Situation:
                 return []
             return [(self._port(weights), self.right) for weights in moved]
         observe = self.pairing.reference.observe
-        return [(observe(weights, self.batch, self.train), self.left) for weights in moved]
+        twin = NONE.of_twin()
+        return [(observe(weights, self.batch, self.train, twin), self.left) for weights in moved]
 
     @cached_property
     def lengths(self) -> Lengths:
@@ -129,10 +142,16 @@ class Situation:
             reason += CANCEL
         if not d.absolute <= bound and np.isfinite(d.absolute):
             own = max((_apart(read(twin), read(of)) for twin, of in self.twins), default=0.0)
-            if TWIN_FACTOR * own > bound:
-                bound = TWIN_FACTOR * own
-                reason = f"{TWIN_FACTOR} × the {own:.1e} by which a twin parts from itself"
+            return beside_twins(Check(named, d, bound, "absolute", reason), own)
         return Check(named, d, bound, "absolute", reason)
+
+
+def beside_twins(check: Check, own: float) -> Check:
+    """A check held to how far a twin has parted from what it is a twin of, if that is more."""
+    if TWIN_FACTOR * own <= check.tolerance:
+        return check
+    reason = f"{TWIN_FACTOR} × the {own:.1e} by which a twin parts from itself"
+    return replace(check, tolerance=TWIN_FACTOR * own, reason=reason)
 
 
 def _apart(one: np.ndarray | None, two: np.ndarray | None) -> float:

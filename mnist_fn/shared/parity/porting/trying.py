@@ -13,7 +13,7 @@ import numpy as np
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.parity.causes.explanation import Candidate, Explanation, Tensors, judge
 from mnist_fn.shared.parity.causes.search import Number, Search
-from mnist_fn.shared.parity.porting.packing import UNKNOWN
+from mnist_fn.shared.parity.porting.packing import UNKNOWN, NotRecordedError
 from mnist_fn.shared.parity.porting.side import Change, Seen
 from mnist_fn.shared.parity.porting.situation import TWINS, Situation
 
@@ -78,6 +78,8 @@ class Place:
     def _changed(self, change: Change, draw: int | None = None) -> Tensors | None:
         try:
             return self.read(self.situation.with_change(change, draw))
+        except NotRecordedError:  # a recording has no twins
+            return None
         except InputError:
             raise
         except Exception:  # a change that can't be computed here is none
