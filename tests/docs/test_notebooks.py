@@ -69,6 +69,7 @@ train(Config(dataset="digits", hidden=(8,), epochs=1_000_000), out="r", device="
 """
 
 
+@pytest.mark.long
 def test_a_kernels_interrupt_ends_after_the_epoch_with_the_run_saved(tmp_path):
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(LONG)])
     resources = {"metadata": {"path": str(tmp_path)}}
