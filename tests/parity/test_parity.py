@@ -4,6 +4,7 @@ import importlib
 import json
 import os
 import re
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,9 +20,10 @@ from mnist_fn.shared.parity.checks import Pair
 from mnist_fn.shared.parity.compare import compare, compare_trees
 from mnist_fn.shared.parity.ladder import RUNGS, climb, why
 from mnist_fn.shared.parity.levels import OPTIMIZERS, make_plan
-from mnist_fn.shared.parity.trajectory import differing_predictions
+from mnist_fn.shared.parity.trajectory import Trajectory, differing_predictions
 from tests.support.harmless_rewrites import QUICK_REWRITES, REWRITES
 from tests.support.porting_bugs import BUGS, QUICK
+from torch_ref.backend import TorchBackend
 from torch_ref.weights import from_state_dict
 
 PLUGIN = str(Path(__file__).parents[1] / "support" / "plugin")
@@ -168,6 +170,22 @@ def test_a_failing_trajectory_names_step_tensor_and_index(digits, monkeypatch):
     assert worst.what.startswith("step 41: layer")
     assert worst.difference.where in worst.what
     assert worst.difference.left != worst.difference.right
+
+
+def test_what_begins_with_the_second_call_is_found_in_less_than_two_epochs(digits, monkeypatch):
+    """As MNIST's 300 steps are one epoch."""
+    whole, calls = TorchBackend.train_epoch, Counter()
+
+    def turned(self, state, order):
+        calls[id(self)] += 1
+        return whole(self, state, order[::-1].copy() if calls[id(self)] == 2 else order)
+
+    config = Config(dataset="digits", hidden=(16,), l2=3e-5, precision="float64")
+    pair = Pair(kept_jax, backends.find("torch"), config, digits)
+    assert all(check.passed for check in Trajectory(pair, pair.make(), 4).weights())
+    monkeypatch.setattr(TorchBackend, "train_epoch", turned)
+    checks = Trajectory(pair, pair.make(), 4).weights()
+    assert [check.difference.where for check in checks if not check.passed]
 
 
 def test_a_float32_trajectory_is_held_to_its_twins(digits):
