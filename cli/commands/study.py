@@ -59,6 +59,7 @@ def command(
     from cli.training import shown
     from mnist_fn.shared.runs.staff import staff_of
     from mnist_fn.shared.study.running import run_study
+    from mnist_fn.shared.wording import in_shell
 
     if quick and strict:
         raise InputError("--quick has one seed and decides nothing: no --strict with it")
@@ -76,6 +77,7 @@ def command(
             staff=staff,
             out=out,
             command=options.command_line(),
+            say=in_shell,
             watch=watch,
         )
     _show(found, answer(json))

@@ -73,6 +73,7 @@ def command(
     from cli.training import shown
     from mnist_fn.shared.runs.staff import staff_of
     from mnist_fn.shared.runs.swept import run_sweep
+    from mnist_fn.shared.wording import in_shell
 
     config = options.make_config(
         optimizer=optimizer,
@@ -109,7 +110,8 @@ def command(
     _show(found, answer(json))
     drawn = _draw(found, figure or out / "sweep.png")
     if json:
-        print_json({**found.to_dict(), "figure": str(drawn)})
+        unfinished = found.unfinished.to_dict(in_shell)
+        print_json({**found.to_dict(), **unfinished, "figure": str(drawn)})
 
 
 def _show(found: "Sweep", to: "Console") -> None:

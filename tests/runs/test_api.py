@@ -1,6 +1,7 @@
 """What a script or a notebook calls: the commands' own work; how it speaks and how it stops."""
 
 import ast
+import json
 import os
 import re
 import signal
@@ -16,6 +17,7 @@ import typer
 import mnist_fn
 from cli.main import app
 from mnist_fn import Config, InputError, Interrupted, Watch, load_run, sweep, train
+from mnist_fn.shared.runs import chains
 from mnist_fn.shared.wording import ARGUMENTS, in_shell
 
 ROOT = Path(mnist_fn.__file__).parents[1]
@@ -83,6 +85,40 @@ def test_a_sweep_in_memory_keeps_its_weights():
 def test_a_sweep_refuses_in_pythons_words(given, said):
     with pytest.raises(InputError, match=re.escape(said)):
         sweep(BASE, **given)
+
+
+WILD = ("`learning_rate`", "--learning-rate")  # what to make smaller: in Python, in the shell
+
+
+def test_a_run_that_diverged_says_what_to_do_in_the_words_of_the_place(in_process, tmp_path):
+    rates = [1e-3, 1e6]
+    both = sweep(BASE, learning_rate=rates, device="cpu", progress=False)
+    done = in_process(
+        *("sweep", "--dataset", "digits", "--hidden", "8", "--epochs", "1", "--json"),
+        *("--learning-rate", ",".join(map(str, rates)), "--device", "cpu"),
+    )
+    assert done.returncode == 0, done.stderr
+    told = both.to_dict()["diverged"], json.loads(done.stdout)["diverged"]
+    for (line,), words in zip(told, WILD, strict=True):
+        assert f"at learning rate 1e+06: try a smaller {words}" in line
+    assert "`" not in told[1][0]
+
+
+def test_so_does_a_study_and_its_file(in_process, tmp_path, monkeypatch):
+    lost = InputError(f"diverged: try a smaller {WILD[0]}")
+    monkeypatch.setattr(chains, "train", lambda configs, *_, **__: [(configs[0], lost)])
+    asked = {"dataset": "digits", "device": "cpu", "quick": True}
+    for name in ("python", "shell"):  # a run makes its folder
+        (tmp_path / name).mkdir()
+    study = mnist_fn.study(**asked, out=tmp_path / "python", progress=False)
+    assert study.document["diverged"] == [str(lost)]
+    done = in_process("study", "--quick", "--dataset", "digits", "--json", "--out", "shell")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["diverged"] == [f"diverged: try a smaller {WILD[1]}"]
+    assert (
+        json.loads((tmp_path / "shell/study.json").read_text())["diverged"]
+        == (json.loads(done.stdout)["diverged"])
+    )
 
 
 def test_a_quick_study(tmp_path):

@@ -105,7 +105,7 @@ def test_a_worker_that_does_not_answer_is_lost_and_a_run_given_up_is_no_divergen
     unfinished = Unfinished()
     unfinished.add(found[configs[0]])
     assert unfinished.diverged == []
-    assert "the same command goes on after epoch 0" in unfinished.given_up[0]
+    assert "asked for again, it goes on after epoch 0" in unfinished.given_up[0]
 
 
 def test_that_no_worker_comes_is_said_once(digits, tmp_path, monkeypatch):

@@ -29,6 +29,13 @@ class Unfinished:
         """A run's error in the place of the run."""
         (self.given_up if isinstance(error, GivenUp) else self.diverged).append(str(error))
 
+    def to_dict(self, say: Callable[[str], str] = str) -> dict[str, list[str]]:
+        """For a JSON document, in Python's words or as `say` has them."""
+        return {
+            "diverged": [say(line) for line in self.diverged],
+            "given_up": [say(line) for line in self.given_up],
+        }
+
     @property
     def all(self) -> list[str]:
         """A line for each."""

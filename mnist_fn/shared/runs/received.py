@@ -131,7 +131,7 @@ class Received:
         for run in going:
             self._ended[run.config] = GivenUp(
                 f"{run.directory.path}: its worker was lost again and again, the last: {reason}; "
-                f"the same command goes on after epoch {run.saved}"
+                f"asked for again, it goes on after epoch {run.saved}"
             )
         return f"{reason}: given up {names}", epochs
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, overload
 
@@ -96,10 +96,10 @@ class Sweep(Sequence[Run]):
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """The document of `mnist-fn sweep --json`, without its figure."""
+        """The document of `mnist-fn sweep --json`, without its figure, in Python's words."""
         return {
             "runs": [None if one.path is None else str(one.path) for one in self.ended],
-            **asdict(self.unfinished),
+            **self.unfinished.to_dict(),
             "backend": self.backend,
             "epochs": self.ended[0].config.epochs,
             "by": self.measure,

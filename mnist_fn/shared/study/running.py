@@ -1,7 +1,7 @@
 """The study as it is asked for: its runs trained, its numbers judged, its report written."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -102,10 +102,12 @@ def run_study(
     staff: Staff | None = None,
     out: Path | str | None = None,
     command: str,
+    say: Callable[[str], str] = str,
     watch: Watch,
 ) -> Study:
     """See `mnist_fn.study`. `staff` trains, this process if None; `command` is kept in the
-    document; `watch` follows and stops it, `Interrupted` is raised if it does.
+    document, whose errors are in its words as `say` has them; `watch` follows and stops it,
+    `Interrupted` is raised if it does.
     """
     if quick and seeds is not None:
         raise InputError("`quick=True` has one seed and decides nothing: no `seeds` with it")
@@ -131,7 +133,7 @@ def run_study(
         command=command,
         machine=machine(),
         versions=versions(),
-        **asdict(unfinished),
+        **unfinished.to_dict(say),
     )
     study = Study(found, there)
     write_sealed(there / "study.json", found)
