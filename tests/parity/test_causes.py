@@ -209,6 +209,14 @@ def test_a_gradients_difference_is_named(words):
     assert found.text == words, found.sentence
 
 
+def test_a_gradient_of_rounding_alone_does_not_hide_the_others_factor():
+    w = network()
+    g = {**gradient(w, np.random.default_rng(1)), "inner/bias": 1e-17 * np.ones(12)}
+    seen = {name: (-3 if name == "inner/bias" else 0.5) * g[name] for name in g}
+    found = explain_gradients(g, seen, w)
+    assert found.text == "0.5 times as large everywhere", found.sentence
+
+
 def test_an_activation_is_named():
     x = 4 * np.random.default_rng(0).normal(size=(100, 16))
     for name, f in ACTIVATIONS.items():

@@ -1,6 +1,7 @@
 """Name the algebra behind a gradient's difference, tensor by tensor."""
 
 import itertools
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
@@ -59,9 +60,13 @@ def explain_gradients(
         for tree in (expected, seen, weights)
     )
     unit: Tensors = {}
+    share = sum_bound(USUAL_TERMS, dtype)
+    own = {n: max(np.abs(expected[n]).max(initial=1e-300), _largest(t)) for n, t in seen.items()}
+    least = share * max(own.values())
     for name, tensor in seen.items():
-        largest = max(np.abs(expected[name]).max(initial=1e-300), _largest(tensor))
-        unit[name] = np.full(tensor.shape, sum_bound(USUAL_TERMS, dtype) * largest)
+        # a gradient that is 0 but for rounding, such as a bias before a norm's, by the others
+        largest = own[name] if own[name] > least else max(own.values())
+        unit[name] = np.full(tensor.shape, share * largest)
     for name, value in (floor or {}).items():
         unit[name] = np.maximum(unit[name], value)
     return _Gradients(expected, seen, weights, unit, batch, decay, also or {}).explain(of)
@@ -127,10 +132,13 @@ class _Gradients:
     def fitted(self, family: str, directions: Mapping[str, Tensors], base: Tensors) -> Candidate:
         """The best multiples of some directions, tensor by tensor, added to `base`."""
         found: dict[str, dict[str, float]] = {}
-        made = {}
+        made, dull = {}, []
         for name, seen in self.seen.items():
             start = base.get(name, np.zeros_like(seen))
             columns = [tree[name].ravel() for tree in directions.values()]
+            if np.all(np.abs(seen) <= self.unit[name]):  # any multiple of nothing fits
+                made[name], _ = start, dull.append(name)
+                continue
             values = _least_squares(columns, (seen - start).ravel())
             values = self.simplified(name, start, columns, values)
             found[name] = dict(zip(directions, values, strict=True))
@@ -139,6 +147,10 @@ class _Gradients:
             )
         numbers = {tuple(f"{x:.10g}" for x in values.values()) for values in found.values()}
         solved = len(numbers) * len(directions)
+        if found:
+            said = Counter(tuple(values.items()) for values in found.values()).most_common(1)[0][0]
+            found |= {name: dict(said) for name in dull}
+        found = {name: found[name] for name in self.seen if name in found}
         return self.candidate(self.named(found), family, made, solved)
 
     def simplified(

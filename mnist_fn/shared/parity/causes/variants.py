@@ -170,7 +170,10 @@ def _bounds(after: Sequence[Tensors], rule: Rule) -> Iterator[Free]:
 
 def _below(sizes: Sequence[float]) -> tuple[float, ...]:
     low, high = min(sizes) or 1e-12, max(sizes) or 1.0
-    return tuple(float(x) for x in np.geomspace(low * 0.1, high * 0.98, 7))
+    spread = (float(x) for x in np.geomspace(low * 0.1, high * 0.98, 7))
+    # under Adam, which takes no heed of a factor, the valley around the right one is narrow
+    written = (m * 10.0**k for k in range(-6, 5) for m in (1, 2, 2.5, 5))
+    return (*spread, *(x for x in written if low * 0.1 < x < high))
 
 
 def rate_text(changed: Mapping[str, float], tensors: Tensors, rate: float) -> str:
