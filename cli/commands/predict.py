@@ -31,6 +31,7 @@ class Read:
     names: tuple[str, ...]  # of the classes
     probabilities: "np.ndarray"  # [classes]
     unsure: bool
+    wide: bool  # than it is tall
 
     @property
     def order(self) -> list[int]:
@@ -164,20 +165,22 @@ def _read(
     """The backend's name and every digit of the images, in their order."""
     import numpy as np
 
-    from mnist_fn.shared.data.picture import UNSURE
+    from mnist_fn.shared.data.picture import UNSURE, is_wide
     from mnist_fn.shared.evaluation import log_probabilities
     from mnist_fn.shared.runs.trainer import predict
 
-    pictures = form.pose(np.concatenate([one.pictures for one in seen.values()]))
-    name, logits = predict(run, pictures, backend=backend, device=device)
+    upright = np.concatenate([one.pictures for one in seen.values()])
+    name, logits = predict(run, form.pose(upright), backend=backend, device=device)
     places = [
         (path, place + 1, len(one.pictures))
         for path, one in seen.items()
         for place in range(len(one.pictures))
     ]
     return name, [
-        Read(*where, form.names, shares, bool(shares.max() < UNSURE))
-        for where, shares in zip(places, np.exp(log_probabilities(logits)), strict=True)
+        Read(*where, form.names, shares, bool(shares.max() < UNSURE), is_wide(picture))
+        for where, shares, picture in zip(
+            places, np.exp(log_probabilities(logits)), upright, strict=True
+        )
     ]
 
 
@@ -228,7 +231,7 @@ def _print(found: list[Read], to: Any) -> None:
 def _line(one: Read) -> Any:
     from rich.text import Text
 
-    from mnist_fn.shared.data.picture import DOUBT
+    from mnist_fn.shared.data.picture import DOUBT, TOUCH
 
     best, *others = (
         (one.names[label], f"{one.probabilities[label]:.1%}") for label in one.order[:2]
@@ -238,7 +241,9 @@ def _line(one: Read) -> Any:
     for other in others:
         line.append(f", then {other[0]} {other[1]}")
     line.append(")")
-    return line.append(f", {DOUBT}") if one.unsure else line
+    if one.unsure:
+        line.append(f", {DOUBT}" + (f", {TOUCH}" if one.wide else ""))
+    return line
 
 
 def _bar(share: float, style: str) -> Any:

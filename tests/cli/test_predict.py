@@ -1,12 +1,14 @@
 """`mnist-fn predict`: on either backend, from any files; one line for what can't be read."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from mnist_fn.shared.data.picture import read_picture
+from cli.commands.predict import Read, _line
+from mnist_fn.shared.data.picture import TOUCH, read_picture
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.evaluation import log_probabilities
 from mnist_fn.shared.runs.trainer import predict
@@ -148,6 +150,14 @@ def test_several_digits_are_read_from_left_to_right(in_process, photos, runs_28,
     assert seen.shape == (28 * 8, 2 * 28 * 8 + 4)
     done = in_process("predict", str(runs_28["deep"]), "both.png", "--single", "--json")
     assert len(json.loads(done.stdout)["predictions"]) == 1
+
+
+@pytest.mark.parametrize(("wide", "unsure"), [(True, True), (False, True), (True, False)])
+def test_what_is_unsure_and_wide_may_be_two_that_touch(wide, unsure):
+    highest = 0.5 if unsure else 0.99
+    shares = np.array([highest, 1 - highest])
+    said = _line(Read(Path("x"), 1, 1, ("0", "1"), shares, unsure, wide)).plain
+    assert said.endswith(TOUCH) == (wide and unsure)
 
 
 def test_ink_can_be_said_where_the_picture_does_not_tell(in_process, runs_28, tmp_path):

@@ -2,16 +2,19 @@
 model of a few epochs on MNIST.
 """
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data import ink, lines, paper
-from mnist_fn.shared.data.picture import prepare, read_picture
+from mnist_fn.shared.data.picture import UNSURE, is_wide, prepare, read_picture
 from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.evaluation import log_probabilities
 from mnist_fn.shared.runs.trainer import predict, train
-from tests.support.photos import EMPTY, KINDS, penned, read_photos
+from tests.support.photos import EMPTY, KINDS, penned, read_photos, touching
 
 pytestmark = pytest.mark.mnist
 
@@ -109,6 +112,27 @@ def test_a_loose_bar_is_a_fives_and_a_line_under_it_is_not(tmp_path, under):
     whole = prepare((230 - grey[top:bottom].astype(float)) / 180)
     assert len(seen) == 1
     assert np.abs(seen[0].astype(int) - whole).mean() < 4
+
+
+def hinted(reader: Path, pictures: np.ndarray) -> float:
+    """The share of pictures, each read as one digit, that `predict` says may be two."""
+    sure = np.exp(log_probabilities(predict(reader, pictures)[1])).max(axis=1)
+    wide = np.array([is_wide(picture) for picture in pictures])
+    return float(np.mean(wide & (sure < UNSURE)))
+
+
+@pytest.mark.long
+def test_two_that_touch_are_mostly_said_and_one_hardly_ever(reader, mnist, labelled, tmp_path):
+    """100 pairs, and MNIST's 10,000 test digits; the numbers are in docs/predict.md."""
+    pairs = []
+    for number in range(100):
+        file = tmp_path / "pair.jpg"
+        file.write_bytes(touching(np.random.default_rng((11, number)), labelled).content)
+        pairs += [seen[0]] if len(seen := read_picture(file).pictures) == 1 else []
+    found, alarmed = hinted(reader, np.stack(pairs)), hinted(reader, mnist.test.images)
+    assert len(pairs) >= 95
+    assert found >= 0.65
+    assert alarmed <= 0.02
 
 
 def test_a_page_of_text_is_no_digit(tmp_path):

@@ -195,7 +195,7 @@ def test_it_is_unsure_where_predict_is(visit, highest):
     """The same limit, the same words, from one place."""
     shares = np.full(10, (1 - highest) / 9)
     shares[3] = highest
-    one = Read(Path("x"), 1, 1, MNIST.names, shares, bool(highest < UNSURE))
+    one = Read(Path("x"), 1, 1, MNIST.names, shares, bool(highest < UNSURE), False)
     page = visit().page
     assert page.evaluate("shown.unsure") == UNSURE
     said = page.evaluate("(shares) => reading(shares)", shares.tolist())

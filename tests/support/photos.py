@@ -149,6 +149,28 @@ def sheet(rng: np.random.Generator, digits: Digits, how_many: int = 1, **more: A
     return scene
 
 
+def touching(rng: np.random.Generator, digits: Digits) -> Photo:
+    """Two digits side by side, the right one pushed to the left until their strokes overlap."""
+    scene = Scene([(480, 360), (400, 300), (360, 480), (640, 480)][rng.integers(4)])
+    scene.paper, scene.contrast = rng.uniform(180, 230), rng.uniform(0.5, 0.85)
+    height, crisp = int(min(scene.shape) * rng.uniform(0.2, 0.28)), rng.choice([0.0, 12.0])
+    chosen = [digits[i] for i in rng.integers(len(digits), size=2)]
+    one, other = (enlarged(image, height, crisp) for image, _ in chosen)
+    low, room = int(rng.integers(0, height // 10 + 1)), 12
+    under = np.pad(one, ((0, height), (0, other.shape[1]))) > 0.5
+    at = one.shape[1]
+    for at in range(one.shape[1], 0, -1):
+        over = under[low : low + height, at : at + other.shape[1]] & (other > 0.5)
+        if over.sum() > 2:
+            break
+    top = int(rng.integers(room, scene.shape[0] - height - low - room))
+    left = int(rng.integers(room, scene.shape[1] - at - other.shape[1] - room))
+    scene.draw(one, top, left, chosen[0][1])
+    scene.draw(other, top + low, left + at, chosen[1][1])
+    shade(rng, scene)
+    return saved(scene.photo(rng), scene.labels, int(rng.integers(50, 92)))
+
+
 def _field(shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """Rows and columns of each pixel from -1 to 1."""
     y, x = np.mgrid[-1 : 1 : shape[0] * 1j, -1 : 1 : shape[1] * 1j]

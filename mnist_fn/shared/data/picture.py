@@ -25,6 +25,7 @@ INK = 1 / 32  # of the strongest ink: what is fainter is cut off, not to widen t
 LEAST_CONTRAST = 16  # of 255, for a transparent image to be seen on its ground
 UNSURE = 0.95  # of probability: what is read with less is said to be unsure
 DOUBT = "unsure: it may be none of these"  # how that is said
+TOUCH = "or two that touch, which are read as one"  # and of one that is wider than tall
 LARGEST_SIDE = 1024  # larger images are reduced first: bounded memory, and a phone's noise goes
 # Readers of plain pixels. Others (EPS, for one) would start programs to read a file.
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
@@ -80,6 +81,12 @@ def prepare(ink: np.ndarray) -> np.ndarray:
     top, left = (_start(digit.sum(axis=axis)) for axis in (1, 0))
     picture[top : top + digit.shape[0], left : left + digit.shape[1]] = digit
     return np.floor(picture * (255 / picture.max()) + 0.5).astype(np.uint8)
+
+
+def is_wide(picture: np.ndarray) -> bool:
+    """Whether what is in a prepared picture, uint8 [28, 28], is wider than it is tall."""
+    rows, columns = (np.flatnonzero((picture > INK * 255).any(axis=axis)) for axis in (1, 0))
+    return bool(np.ptp(columns) > np.ptp(rows))
 
 
 def read_grey(path: Path) -> np.ndarray:
