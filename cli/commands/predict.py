@@ -146,7 +146,7 @@ def _see(
     seen, failed = {}, {}
     for path in files:
         try:
-            seen[path] = read_picture(path, **how)
+            seen[path] = read_picture(path, **how, thing=thing)
         except InputError as error:
             failed[path] = str(error)
             fail(str(error))

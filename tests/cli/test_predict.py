@@ -1,6 +1,8 @@
 """`mnist-fn predict`: on either backend, from any files; one line for what can't be read."""
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +10,11 @@ import pytest
 from PIL import Image
 
 from cli.commands.predict import Read, _line
+from mnist_fn.shared.data.form import MNIST
 from mnist_fn.shared.data.picture import TOUCH, read_picture
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.evaluation import log_probabilities
+from mnist_fn.shared.runs.records import RunDirectory
 from mnist_fn.shared.runs.trainer import predict
 
 
@@ -174,3 +178,17 @@ def test_ink_can_be_said_where_the_picture_does_not_tell(in_process, runs_28, tm
         seen[ink, file] = np.asarray(Image.open(tmp_path / f"{ink}-{file}"))
     assert np.array_equal(seen["dark", "ring.png"], seen["light", "inverse.png"])
     assert not np.array_equal(seen["dark", "ring.png"], seen["light", "ring.png"])
+
+
+def test_an_image_without_any_is_told_in_the_runs_own_word(in_process, runs_28, tmp_path):
+    run = tmp_path / "letters"
+    shutil.copytree(runs_28["linear"], run)
+    header = RunDirectory(run).read_header()
+    RunDirectory(run).write_header(replace(header, form=replace(MNIST, names=tuple("ABCDEFGHIJ"))))
+    sheet = np.full((300, 300), 220, np.uint8)
+    sheet[100:120] = 60  # a pencil
+    Image.fromarray(sheet).save(tmp_path / "pencil.png")
+    done = in_process("predict", str(run), "pencil.png")
+    assert done.returncode == 2
+    assert "nothing like a letter in it; give an image of one letter or a few" in done.stderr
+    assert "digit" not in done.stderr

@@ -153,5 +153,9 @@ def test_a_pencil_across_the_sheet_is_no_digit(tmp_path, monkeypatch):
     Image.fromarray(sheet).save(tmp_path / "pencil.png")
     with pytest.raises(InputError, match="nothing like a digit in it"):
         read_picture(tmp_path / "pencil.png")
+    with pytest.raises(
+        InputError, match="like a letter in it; give an image of one letter or a few"
+    ):
+        read_picture(tmp_path / "pencil.png", thing="letter")
     monkeypatch.setattr(ink, "_is_edge", lambda *_: False)
     assert len(read_picture(tmp_path / "pencil.png").pictures) == 1

@@ -66,13 +66,16 @@ class Digits:
     notes: list[str]  # what was left out and why
 
 
-def find_digits(grey: np.ndarray, *, single: bool = False, polarity: str = "auto") -> Digits:
+def find_digits(
+    grey: np.ndarray, *, single: bool = False, polarity: str = "auto", thing: str = "digit"
+) -> Digits:
     """Find the digits in a picture.
 
     Args:
         grey: brightness [rows, columns], 0 to 255; light on dark or dark on light.
         single: all that is found is one digit.
         polarity: see `paper.ink_of`.
+        thing: what a digit is called in the errors.
 
     Raises:
         ValueError: nothing to see, or nothing like a digit; says which.
@@ -86,9 +89,9 @@ def find_digits(grey: np.ndarray, *, single: bool = False, polarity: str = "auto
     for kept in (bare, ink) if 0 < lines <= 2 else (bare,):
         labels, pieces = _pieces(kept, notes)
         if pieces:
-            groups = [pieces] if single else _gathered(pieces)
+            groups = [pieces] if single else _gathered(pieces, thing)
             return Digits([_cut(kept, labels, group) for group in groups], notes)
-    raise ValueError("nothing like a digit in it")
+    raise ValueError(f"nothing like a {thing} in it")
 
 
 def _pieces(ink: np.ndarray, notes: list[str]) -> tuple[np.ndarray, list[Piece]]:
@@ -202,7 +205,7 @@ def _worth(pieces: list[Piece], shape: tuple[int, int]) -> list[Piece]:
     return [piece for piece in pieces if piece.size > SPECK * pieces[0].size]
 
 
-def _gathered(pieces: list[Piece]) -> list[list[Piece]]:
+def _gathered(pieces: list[Piece], thing: str) -> list[list[Piece]]:
     """Pieces of one digit together, digits in reading order."""
     tallest = max(piece.height for piece in pieces)
     groups = _joined([[piece] for piece in pieces if piece.height > SIZE * tallest], _is_same)
@@ -217,7 +220,9 @@ def _gathered(pieces: list[Piece]) -> list[list[Piece]]:
     broken = _joined(strays, lambda one, other: _gap(one, other) < NEAR * tallest)
     groups += [group for group in broken if _box(group).height > SIZE * tallest]
     if len(groups) > MOST:
-        raise ValueError(f"{len(groups)} marks in it, more than digits: a text, a pattern or noise")
+        raise ValueError(
+            f"{len(groups)} marks in it, more than {thing}s: a text, a pattern or noise"
+        )
     return _in_reading_order(groups)
 
 

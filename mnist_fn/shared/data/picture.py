@@ -44,22 +44,25 @@ class Seen:
     notes: list[str]  # what was left out of the picture, and why
 
 
-def read_picture(path: Path, *, single: bool = False, ink: str = "auto") -> Seen:
+def read_picture(
+    path: Path, *, single: bool = False, ink: str = "auto", thing: str = "digit"
+) -> Seen:
     """The digits in an image file, each prepared.
 
     Args:
         path: the file.
         single: all that is found is one digit.
         ink: whether it is "light" or "dark" on its ground; "auto" tells it from the picture.
+        thing: what a digit is called in the errors; see `Form.thing`.
 
     Raises:
         InputError: no image, a damaged or too large one, or nothing like a digit in it.
     """
     grey = read_grey(path)
     try:
-        found = find_digits(grey, single=single, polarity=ink)
+        found = find_digits(grey, single=single, polarity=ink, thing=thing)
     except ValueError as error:
-        raise InputError(f"{path}: {error}; give a picture of one digit or a few") from error
+        raise InputError(f"{path}: {error}; give an image of one {thing} or a few") from error
     return Seen(np.stack([prepare(digit) for digit in found.inks]), found.notes)
 
 

@@ -24,6 +24,14 @@ LABELS = {  # of sets that are known by name, used in these files or not
 UNCLEAR = (1 / 3, 2 / 3)  # share of light border pixels that tells nothing of the ink
 _LOOKED_AT = 5000  # pictures, for their borders
 
+# The classes' names as github.com/zalandoresearch/fashion-mnist and github.com/rois-codh/kmnist
+# give them, the latter in Latin letters.
+PUBLISHED = {
+    "fashion-mnist": "T-shirt/top, Trouser, Pullover, Dress, Coat, Sandal, Shirt, Sneaker, Bag, "
+    "Ankle boot",
+    "kmnist": "o, ki, su, tsu, na, ha, ma, ya, re, wo",
+}
+
 
 @dataclass(frozen=True)
 class Asked:
@@ -59,7 +67,8 @@ def form_of(files: FileSet, name: str, train: np.ndarray, labels: Sequence[np.nd
         raise InputError(f"{files.paths[1]}: label {strange[0]}, expected {_numbers(known)}")
     used = sorted({*used, *known})
     named = find_names(files.folder, (files.name, name), used)
-    names = named or {label: str(label) for label in used}
+    published = PUBLISHED[name].split(", ") if name in PUBLISHED else map(str, used)
+    names = named or dict(zip(used, published, strict=True))
     if len(names) < 2:
         raise InputError(f"{files.paths[1]}: all labels are {used[0]}; there is nothing to tell")
     ordered = tuple(sorted(names))
