@@ -16,6 +16,7 @@ help:
 	@echo "make install   make the environment alone, in $(VENV)"
 
 $(VENV)/.installed: pyproject.toml constraints.txt
+	@echo "into $(VENV), about 6 GB: a minute or more, in silence"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all]'
 	@touch $@
@@ -36,6 +37,7 @@ install: $(VENV)/.installed
 
 demo: install
 	$(BIN)/mnist-fn train --dataset auto --epochs 10 --l2 3e-5
+	@echo "next: . $(BIN)/activate && mnist-fn report runs --out report.html"
 
 gpu-evidence: $(VENV)/.tested
 	$(BIN)/python docs/make/evidence_gpu.py

@@ -120,7 +120,7 @@ def resolved(dataset: str | None, data_dir: Path | None) -> str | None:
     from cli.console import console
     from mnist_fn.shared.data.datasets import resolve_auto
 
-    return resolve_auto(data_dir, lambda line: console.print(line, style="bold"))
+    return resolve_auto(data_dir, lambda line: console.print(line, style="bold", soft_wrap=True))
 
 
 def words(text: str | None) -> list[str]:

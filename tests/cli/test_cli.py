@@ -124,7 +124,9 @@ def test_auto_says_loudly_what_it_took(command):
                    env={"MNIST_FN_DATA": "", **NO_NETWORK})  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["dataset"] == "digits"
-    assert "NOT MNIST" in done.stderr
+    told = next(line for line in done.stderr.splitlines() if line.startswith("NOT MNIST"))
+    assert "download failed (Failed to establish a new connection: [Errno 111]" in told
+    assert told.endswith("or run with --dataset digits, which needs no files")  # whole, in a log
 
 
 @pytest.mark.mnist

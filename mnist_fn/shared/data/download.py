@@ -50,10 +50,20 @@ def fetch(name: str) -> Path:
             'with `data_dir` or MNIST_FN_DATA, or run with `dataset="digits"`'
         ) from error
     except (OSError, ValueError, RequestException) as error:
-        reason = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
         raise InputError(
-            f"{name}: not on this machine and the download failed ({reason[:120]}); put "
+            f"{name}: not on this machine and the download failed ({_reason(error)}); put "
             f"{', '.join(FILES)} (.gz or not) into {folder}, or name their folder with `data_dir` "
             'or MNIST_FN_DATA, or run with `dataset="digits"`, which needs no files'
         ) from error
     return folder
+
+
+def _reason(error: Exception) -> str:
+    """Why, briefly. What can't be reached is told at the end of all that was tried, after the name
+    of an object."""
+    tried = getattr(error.args[0] if error.args else None, "reason", None)
+    tried = getattr(tried, "original_error", tried)  # of a proxy
+    said = str(tried or error).strip()
+    if tried is not None:
+        said = said.partition(": ")[2] or said
+    return said.splitlines()[-1][:120] if said else type(error).__name__
