@@ -1,6 +1,7 @@
 """The probes wake both sides of every branch that either backend has."""
 
 from collections import defaultdict
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +15,7 @@ from mnist_fn import Config
 from mnist_fn.backend import make_model
 from mnist_fn.shared import backend as backends
 from mnist_fn.shared.data.datasets import scale_pixels
-from mnist_fn.shared.parity import probes
+from mnist_fn.shared.parity import probes, rungs
 from mnist_fn.shared.parity.checks import Pair
 from mnist_fn.shared.parity.rungs import examples, first_batch
 from mnist_fn.shared.parity.stages.gradients import kinked, reference_gradients
@@ -229,3 +230,23 @@ def test_gradients_are_beyond_epsilon_on_both_sides_and_beyond_usual_norms(digit
                for layer in probe.state.params.values()]  # fmt: skip
     assert max(columns) > 100
     assert {probe.state.step for probe in found} == {0, 10_000, 1_000_000}
+
+
+def test_a_first_step_whose_sign_rounding_decides_is_held_to_both(digits):
+    """Gradients of opposite signs beyond ε, as MNIST's saturated logits give in float32."""
+    pair = Pair(backends.find("torch"), backends.find("torch"), CONFIG, digits)
+    left, right = moved(pair, 3e-8), moved(pair, -2e-8)
+    assert all(check.passed for check in rungs._first_step(pair, left, right, "step"))
+    other = moved(pair, -2e-8, rate=1.01)
+    assert not all(check.passed for check in rungs._first_step(pair, left, other, "step"))
+
+
+def moved(pair, g, rate=1.0):
+    """What Adam's first step makes of a gradient that is g everywhere."""
+    start = pair.start
+    step = rate * pair.config.learning_rate * g / (abs(g) + 1e-8)
+    params = {layer: {k: t - step for k, t in tensors.items()}
+              for layer, tensors in start.params.items()}  # fmt: skip
+    mu = {layer: {k: np.full_like(t, 0.1 * g) for k, t in tensors.items()}
+          for layer, tensors in start.params.items()}  # fmt: skip
+    return replace(start, params=params, mu=mu, step=1)

@@ -200,16 +200,16 @@ def one_step(
 def _first_step(pair: Pair, left: StateTree, right: StateTree, what: str) -> list[Check]:
     """Weights after Adam's first step, each held to what its own gradients' difference makes.
 
-    That step is lr·g/(|g| + ε), whose slope is lr·ε/(|g| + ε)²: where g is no larger than ε,
-    rounding of g comes out as steps of size lr. g is read from the first moment, (1 - β₁)·g.
+    That step is lr·g/(|g| + ε): where rounding alone decides the sign of a g beyond ε, the two are
+    2·lr apart. g is read from the first moment, (1 - β₁)·g.
     """
     checks = []
     for (name, a), (_, b), (_, mu), (_, other) in zip(
         *map(named_tensors, (left.params, right.params, left.mu, right.mu)), strict=True
     ):
         g, h = mu.astype(np.float64) / 0.1, other.astype(np.float64) / 0.1
-        slope = pair.config.learning_rate * EPS / (np.minimum(abs(g), abs(h)) + EPS) ** 2
-        bound = slope * abs(g - h) + pair.tolerance * float(np.abs(a).max())
+        moved = pair.config.learning_rate * abs(g / (abs(g) + EPS) - h / (abs(h) + EPS))
+        bound = moved + pair.tolerance * float(np.abs(a).max())
         apart = np.abs(a.astype(np.float64) - b)
         at = np.unravel_index(int(np.nanargmax(apart / bound)), a.shape)
         where = f"params/{name}[{', '.join(map(str, at))}]"
