@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli import options
-from cli.console import answer, console
+from cli.console import answer, console, print_table
 from cli.training import shown
 from mnist_fn.shared import backend as backends
 from mnist_fn.shared.config import Config
@@ -318,7 +318,7 @@ def _show_statistics(found: list[dict[str, Any]], to: Console) -> None:
             f"{t['power']:.2f}",
             t["verdict"],
         )
-    to.print(table)
+    print_table(table, to)
     for one in found:
         mcnemar, churn = one["mcnemar"], one["churn"]
         n, seeds = one["tost"]["n"], mcnemar["between_seeds"]

@@ -117,13 +117,15 @@ def command(
 def _show(found: "Sweep", to: "Console") -> None:
     from rich.table import Table
 
+    from cli.console import print_table
+
     head, rows = found.table()
     table = Table(box=None, pad_edge=False)
     for name in head:
         table.add_column(name, justify="left" if name == "model" else "right")
     for row in rows:
         table.add_row(*row)
-    to.print(table)
+    print_table(table, to)
     for line in found.sentences:
         to.print(line, soft_wrap=True)
 
