@@ -12,16 +12,18 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pages import DOCS, EVIDENCE, PICTURES, renew
 
 from figures import build, style
 from mnist_fn.shared.config import Config
+from mnist_fn.shared.evaluation import row_normalized
 from mnist_fn.shared.runs.folders import slug
 from mnist_fn.shared.runs.library import headers
 from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.runs.trainer import load_run
 from mnist_fn.shared.storage import digest_of
-from mnist_fn.shared.study import evidence, experiments
+from mnist_fn.shared.study import evidence, experiments, judging
 from mnist_fn.shared.study import report as study_report
 from mnist_fn.shared.study import tables as study_tables
 
@@ -29,6 +31,7 @@ PAGE = DOCS / "study.md"
 EXPERIMENTS = experiments.experiments(Config())
 DRAWN = ("jax", "torch")  # backends whose runs are drawn; those of the first are what is shown
 PIXELS = ("templates", "worst-mistakes")  # PNG, the other figures are SVG
+ROUNDING = 0.0005  # of a published share, which has three decimals
 IN_README = ("l2", "confusion")  # there in dark too
 Evidence = dict[str, dict[str, evidence.Entry]]  # backend -> slug -> entry
 
@@ -130,7 +133,44 @@ def sections(entries: Evidence) -> dict[str, str]:
     made["honest"] = f"{found['protocol']}\n\n{markdown(honest)}".strip()
     for name in build.OF_STUDY:
         made[f"figure-{name}"] = pictures(name, entries)
-    return made
+    return made | {"largest": largest(found, entries)}
+
+
+def largest(found: dict[str, Any], entries: Evidence) -> str:
+    """How often one is outside if each of our runs in turn is taken for the published one, and its
+    largest confusions, as many as the study names, are held to the other seeds.
+    """
+    cells = [one["what"].split(" → ") for one in found["numbers"] if " → " in one["what"]]
+    named = sum(true != read for true, read in cells)
+    told = []
+    for backend in found["backends"]:
+        matrices = [
+            evidence.restore(entry, backend).evaluation.confusion_matrix
+            for entry in drawn_from("confusion", entries[backend]).values()
+        ]
+        shares = np.array([row_normalized(matrix) for matrix in matrices])
+        told.append(f"{sum(map(bool, outside(shares, named)))} of {len(shares)} ({backend})")
+    return (
+        f"The {named} confusions that the study names are the largest of one run, chosen for being "
+        "large: that one is outside is likelier than by the level. With each of our runs in turn "
+        f"in the published one's place, its own {named} largest held to the other seeds, runs with "
+        f"one outside: {', '.join(told)}."
+    )
+
+
+def outside(shares: np.ndarray, named: int) -> list[int]:
+    """Of each run [n, classes, classes] how many of its `named` largest confusions are outside of
+    the interval of all others, by the study's rule.
+    """
+    off = ~np.eye(shares.shape[1], dtype=bool)
+    counts = []
+    for i, own in enumerate(shares[:, off]):
+        angles = np.arcsin(np.sqrt(np.delete(shares[:, off], i, axis=0)))
+        ends = [judging.interval(angles[:, j]) for j in np.argsort(-own)[:named]]
+        low, high = np.sin(np.clip(np.transpose(ends), 0, np.pi / 2)) ** 2
+        top = np.sort(own)[::-1][:named]
+        counts.append(int(((top + ROUNDING < low) | (top - ROUNDING > high)).sum()))
+    return counts
 
 
 def pictures(name: str, entries: Evidence) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import numpy as np
+from flax.core.tracers import current_trace
 
 SETTINGS = ("epsilon", "momentum", "use_bias", "use_scale", "strides", "padding", "num_heads")
 
@@ -34,11 +35,15 @@ class Heard:
 
 @contextlib.contextmanager
 def listen() -> Iterator[list[Heard]]:
-    """Every call of a module below the root while the block runs; dropout hands through."""
+    """Every call of a module below the root while the block runs; dropout hands through. What a
+    lifted scan, such as nn.RNN's, calls has arrays of the scan alone: it is left out.
+    """
     calls: list[Heard] = []
+    outermost: list[Any] = []
 
     def heard(following: Any, args: Any, kwargs: Any, context: Any) -> Any:
-        module = context.module
+        module, trace = context.module, current_trace()
+        outermost.append(trace)
         if context.method_name != "__call__":
             return following(*args, **kwargs)
         if isinstance(module, nn.Dropout):
@@ -46,7 +51,7 @@ def listen() -> Iterator[list[Heard]]:
         if isinstance(module, nn.MultiHeadDotProductAttention):
             kwargs = {**kwargs, "deterministic": True}  # which switches its dropout alone
         outputs = following(*args, **kwargs)
-        if module.path:
+        if module.path and trace == outermost[0]:
             settings = tuple(
                 (key, value)
                 for key in SETTINGS
