@@ -1,5 +1,6 @@
-"""Write the figures of docs/cluster.md from docs/evidence/cluster.json.
+"""Write the figures of docs/cluster.md from docs/evidence/cluster.json and bench-workers.json.
 
+mnist-fn bench --what workers --rounds 3 --out docs/evidence/bench-workers.json
 python docs/make/evidence_cluster.py --runs 5000 --epochs 20000 --seconds 30
 python docs/make/make_cluster.py
 """
@@ -7,11 +8,13 @@ python docs/make/make_cluster.py
 from typing import Any
 
 import evidence_cluster
-from pages import DOCS, renew
+from pages import DOCS, EVIDENCE, renew
 
+from mnist_fn.shared.bench import report
 from mnist_fn.shared.storage import read_sealed
 
 PAGE = DOCS / "cluster.md"
+WORKERS = EVIDENCE / "bench-workers.json"
 
 
 def reach(evidence: dict[str, Any]) -> str:
@@ -60,6 +63,20 @@ def reach(evidence: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def speed(evidence: dict[str, Any]) -> str:
+    """What workers gain on one machine: medians of rounds, in each of which all took turns."""
+    ratios = {name: found["ratios"] for name, found in evidence["backends"].items()}
+    heads = list(next(iter(ratios.values())))
+    lines = [f"| backend | {' | '.join(heads)} |", "|---|" + "---|" * len(heads)]
+    for backend, own in ratios.items():
+        cells = (
+            "{median:.2f} ({min:.2f} to {max:.2f}, n = {n})".format(**own[head]) for head in heads
+        )
+        lines.append(f"| {backend} | {' | '.join(cells)} |")
+    versions = ", ".join(f"{n} {evidence['versions'][n]}" for n in ("python", "jax", "torch"))
+    return "\n".join([*lines, "", f"`{evidence['command']}`; {evidence['machine']}; {versions}"])
+
+
 def share(crowd: dict[str, Any]) -> float:
     """Of a core, that the driver used."""
     return crowd["cpu_seconds"] / crowd["wall_seconds"]
@@ -68,7 +85,8 @@ def share(crowd: dict[str, Any]) -> float:
 def text() -> str:
     """What docs/cluster.md should say."""
     evidence = read_sealed(evidence_cluster.OUT, evidence_cluster.SCHEMA)
-    return renew(PAGE.read_text(), {"reach": reach(evidence)})
+    workers = read_sealed(WORKERS, report.SCHEMA)
+    return renew(PAGE.read_text(), {"reach": reach(evidence), "speed": speed(workers)})
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ python docs/make/make_performance.py
 from pathlib import Path
 from typing import Any
 
+import make_cluster
 from pages import DOCS, EVIDENCE, PICTURES
 
 from mnist_fn.shared.bench import report as report
@@ -74,8 +75,8 @@ there. On a GPU they go through one vmapped program; see `mnist_fn/capacity.py`.
 
 
 def evidence() -> list[Path]:
-    """The documents, in order of their names."""
-    return sorted(EVIDENCE.glob("bench-*.json"))
+    """The documents, in order of their names; that of workers is docs/cluster.md's."""
+    return sorted(set(EVIDENCE.glob("bench-*.json")) - {make_cluster.WORKERS})
 
 
 def chart_of(path: Path) -> Path:
