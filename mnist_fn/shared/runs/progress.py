@@ -59,7 +59,8 @@ class Bar(Progress):
 
     def stop(self) -> None:
         """See Progress."""
-        super().stop()
+        if not self.disable:  # rich before 14 leaves an empty line of one that was never shown
+            super().stop()
         self._draw()
 
     def update(self, *arguments: Any, **changes: Any) -> None:
