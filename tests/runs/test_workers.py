@@ -4,6 +4,8 @@ import json
 import os
 import signal
 import socket
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -263,3 +265,22 @@ def test_differences_are_said_once_and_damage_changes_the_digest(digits):
 def test_nothing_is_left_of_a_killed_command(killed):
     """Last: two agents of Ray's look for their parent no more than now and then."""
     clusters.until(lambda: not clusters.alive(killed, ""), 180)
+
+
+NOTEBOOK = """
+import ray
+from mnist_fn import Config, sweep
+found = sweep(Config(dataset="digits", hidden=(8,), epochs=1), l2=[0, 1e-4], seeds=1, workers=1,
+              out="runs", progress=False)
+print(len(found.cells))
+"""
+
+
+def test_our_own_ray_starts_where_ray_was_imported_before(tmp_path):
+    """As in a notebook: Ray reads its environment when it is imported, without our token."""
+    clusters.ray_or_skip()
+    done = subprocess.run(
+        [sys.executable, "-c", NOTEBOOK], cwd=tmp_path, capture_output=True, text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}, timeout=120, check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, "2\n"), done.stderr[-2000:]

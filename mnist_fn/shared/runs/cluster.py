@@ -195,6 +195,8 @@ def _running(staff: Staff, how: dict[str, Any]) -> Iterator[Any]:
         import ray._private.worker  # pyright: ignore[reportMissingImports]
     except ImportError as error:
         raise missing(staff.option, "ray", error) from error
+    # whoever had imported Ray before, as in a notebook, gave it an environment without our token
+    ray._raylet.Config.initialize("")  # pyright: ignore[reportAttributeAccessIssue]
     # What nodes report goes to stdout, whatever is asked of Ray's log: that is for the result.
     ray._private.worker.print_to_stdstream = lambda *_, **__: None
     try:
