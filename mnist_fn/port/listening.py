@@ -43,7 +43,8 @@ def listen() -> Iterator[list[Heard]]:
 
     def heard(following: Any, args: Any, kwargs: Any, context: Any) -> Any:
         module, trace = context.module, current_trace()
-        outermost.append(trace)
+        if not outermost:
+            outermost.append(trace)
         if context.method_name != "__call__":
             return following(*args, **kwargs)
         if isinstance(module, nn.Dropout):

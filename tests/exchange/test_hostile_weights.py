@@ -60,8 +60,8 @@ def test_hostile_weights_are_refused_or_an_mlp(tmp_path, suffix):
 def test_thousands_of_hostile_weights(tmp_path, suffix):
     tracemalloc.start()
     try:
-        counts = attack(suffix, tmp_path, 2000)
+        counts = attack(suffix, tmp_path, 5000)
     finally:
         tracemalloc.stop()
-    assert counts["refused"] > 500
+    assert counts["refused"] > 1000
     assert counts["accepted"] > 0

@@ -37,6 +37,11 @@ def _affine(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
     return x if bias is None else x + bias
 
 
+def _by_channel(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
+    shape = (-1, *(1,) * (x.ndim - 2))
+    return _affine(x, *(None if p is None else p.reshape(shape) for p in (weight, bias)))
+
+
 def _layer_norm(
     input: Tensor,
     normalized_shape: list[int],
@@ -55,9 +60,7 @@ def _group_norm(
     eps: float = 1e-5,
 ) -> Tensor:
     grouped = input.reshape(len(input), num_groups, -1)
-    shape = (-1, *(1,) * (input.ndim - 2))
-    parts = (None if p is None else p.reshape(shape) for p in (weight, bias))
-    return _affine(_normed(grouped, (2,), eps).reshape(input.shape), *parts)
+    return _by_channel(_normed(grouped, (2,), eps).reshape(input.shape), weight, bias)
 
 
 def _batch_norm(
@@ -73,9 +76,7 @@ def _batch_norm(
     own = fn.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
     if not training:
         return own
-    shape = (-1, *(1,) * (input.ndim - 2))
-    parts = (None if p is None else p.reshape(shape) for p in (weight, bias))
-    return _affine(_normed(input, (0, *range(2, input.ndim)), eps), *parts)
+    return _by_channel(_normed(input, (0, *range(2, input.ndim)), eps), weight, bias)
 
 
 NORMS: dict[Callable[..., Any], Callable[..., Tensor]] = {
