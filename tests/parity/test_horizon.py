@@ -36,12 +36,13 @@ def test_every_step_of_the_first_epoch_then_now_and_then(digits):
 
 def test_around_a_threshold_every_step_is_recorded(digits, monkeypatch):
     """One event may part all tracks at once: on a grid of 8 steps every factor would be 1. The
-    threshold is one that twins pass in the second epoch; what is trained stays the same."""
-    coarse = horizon.measure(pair(digits), length=3)
+    threshold is one that twins pass after the first epoch, some in the second and some in the
+    sixth, as the processor rounds; what is trained stays the same."""
+    coarse = horizon.measure(pair(digits), length=6)
     furthest = [max(track["divergence"][:8]) for track in coarse["tracks"]]
     monkeypatch.setattr(horizon, "THRESHOLDS", (1.01 * max(furthest), 1e-2))
-    fine = horizon.measure(pair(digits), length=3)
-    assert set(fine["steps"]) >= {*range(1, 9), 16, 24}
+    fine = horizon.measure(pair(digits), length=6)
+    assert set(fine["steps"]) >= {*coarse["steps"]}
     passed = {track["first_step_above"][0] for track in fine["tracks"]} - {None}
     assert passed
     assert min(passed) > 8
