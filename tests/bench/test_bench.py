@@ -158,6 +158,7 @@ def test_the_chart_shows_each_median(tmp_path):
     )
 
 
+@pytest.mark.long
 def test_the_command_writes_its_document(command, tmp_path):
     done = command("bench", "--dataset", "digits", "--hidden", "4", "--rounds", "1", "--quick",
                    "--only", "jax/train,products,notebook", "--json")  # fmt: skip

@@ -60,6 +60,7 @@ def trained(tmp_path_factory, prepared_digits):
     return folder
 
 
+@pytest.mark.long
 def test_a_jax_users_commands_need_no_torch(trained):
     assert (trained / "report.html").is_file()
     assert (trained / "runs-quick" / "study.json").is_file()
@@ -76,6 +77,7 @@ def test_doctor_and_bench_leave_out_what_is_not_here(tmp_path):
     assert "left out: torch/notebook (PyTorch's side needs torch" in said
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -124,6 +126,7 @@ for attempt in (
     assert [line.partition("(")[2] for line in done.stdout.splitlines()] == [TORCH, TORCH]
 
 
+@pytest.mark.long
 def test_the_check_sees_torch_where_it_is(trained):
     folder = trained
     out = json.dumps([("export", RUN, "--to", "torch", "--out", "x.pt")])

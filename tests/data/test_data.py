@@ -166,6 +166,16 @@ def test_real_mnist_is_what_it_should_be(mnist):
     assert mnist.train.images.dtype == np.uint8
 
 
+def test_digits_are_scikit_learns_of_their_own_file(digits):
+    from sklearn.datasets import load_digits
+
+    images, labels = load_digits(return_X_y=True)
+    test = np.arange(1797) % 5 == 0
+    assert digits.test.labels.tolist() == labels[test].tolist()
+    assert digits.train.labels.tolist() == labels[~test].tolist()
+    assert (digits.test.images.reshape(-1, 64) == np.rint(images[test] * 255 / 16)).all()
+
+
 def test_digits_split_is_fixed_and_spans_the_byte(digits):
     assert (len(digits.train), len(digits.test)) == (1437, 360)
     assert (digits.train.images.min(), digits.train.images.max()) == (0, 255)

@@ -359,8 +359,15 @@ def reports(report, runs_28, prepared_digits, tmp_path_factory):
     return {1: report, 60: page}
 
 
-@pytest.mark.parametrize("runs", [1, 60])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("runs", "scheme"),
+    [
+        (1, "light"),
+        pytest.param(1, "dark", marks=pytest.mark.long),
+        pytest.param(60, "light", marks=pytest.mark.long),
+        pytest.param(60, "dark", marks=pytest.mark.long),
+    ],
+)
 def test_axe_finds_nothing(browser, reports, runs, scheme):
     for width in (1280, 360):
         opened = Visit(browser, reports[runs], width=width, color_scheme=scheme)

@@ -1,6 +1,7 @@
 """A model in a group computes what it computes alone; and a fault of the mapping is found."""
 
 import jax
+import pytest
 
 from mnist_fn import Config, sweeping, vmapped
 from mnist_fn import backend as jax_backend
@@ -10,6 +11,7 @@ from mnist_fn.shared.parity.ladder import RUNGS, climb
 CONFIG = Config(dataset="digits", hidden=(8,), l2=3e-5, precision="float64")
 
 
+@pytest.mark.long
 def test_a_model_in_a_group_climbs_beside_the_model_alone(small):
     rungs = list(climb(Pair(jax_backend.make, vmapped.make, CONFIG, small), steps=4))
     assert [rung.name for rung in rungs] == list(RUNGS)

@@ -64,7 +64,10 @@ def test_the_ladder_holds_in_float64_on_digits(digits, optimizer):
 
 
 @pytest.mark.mnist
-@pytest.mark.parametrize(("hidden", "precision"), [((512,), "float64"), ((64,), "float32")])
+@pytest.mark.parametrize(
+    ("hidden", "precision"),
+    [pytest.param((512,), "float64", marks=pytest.mark.long), ((64,), "float32")],
+)
 def test_the_ladder_holds_on_mnist(mnist, hidden, precision):
     """300 steps; all models, and 3,000 steps, are `mnist-fn parity --level full`."""
     holds(ladder(mnist, dataset="mnist", hidden=hidden, l2=3e-5, precision=precision, steps=300))

@@ -35,6 +35,7 @@ from tests.support.tiny_backend import TINY, Tiny
 BACKENDS = ("jax", "torch")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("backend", "kills"), [("jax", 2), ("torch", 1)])
 def test_killed_runs_resume_to_the_same_bytes(tmp_path, backend, kills):
     """The evidence run has 110 kills a backend."""

@@ -239,6 +239,7 @@ SWEEP = (
 )
 
 
+@pytest.mark.long
 def test_over_eight_devices_the_runs_are_those_of_one(command, tmp_path):
     """Nine models: eight, then one and its padding. Tolerance as above, after 16 steps."""
     flags = "--xla_force_host_platform_device_count=8"

@@ -60,6 +60,7 @@ class Records:
 
     def __init__(self, runs: Iterable[Run] = ()) -> None:
         self.runs: dict[Config, Run] = {}
+        self._alike: dict[Config, dict[int, Run]] = {}  # by what beginnings share, by epochs
         self.templates: dict[Config, dict[str, float]] = {}
         for run in runs:
             self.add(run)
@@ -70,7 +71,8 @@ class Records:
             templates = template_summary(run.weights)
         if templates is not None:
             self.templates[run.config] = templates
-        self.runs[run.config] = run.without_weights()
+        self.runs[run.config] = run = run.without_weights()
+        self._alike.setdefault(without_epochs(run.config), {})[run.config.epochs] = run
 
     @property
     def seeds(self) -> list[int]:
@@ -81,7 +83,7 @@ class Records:
         """The rows of a run's epochs that have these columns, if it or a longer one is there."""
         found = [
             run.rows
-            for there, run in self.runs.items()
-            if (there == config or is_beginning(config, there)) and set(columns) <= set(run.rows[0])
+            for epochs, run in self._alike.get(without_epochs(config), {}).items()
+            if epochs >= config.epochs and set(columns) <= set(run.rows[0])
         ]
         return min(found, key=len)[: config.epochs] if found else None
