@@ -100,7 +100,8 @@ def main() -> None:
         _drop_stdout()
         code = 141
     except OSError as error:  # without a file's name it is stdout: a full disk behind a `>`
-        _drop_stdout()
+        if error.filename is None:
+            _drop_stdout()
         code = fail(f"{error.filename or 'standard output'}: {error.strerror or error}")
     except Exception as error:
         code = _explain(error)
