@@ -40,6 +40,7 @@ def command(
     from figures import build, style
     from mnist_fn.shared.study import experiments
     from mnist_fn.shared.study.report import QUICK_RUN
+    from mnist_fn.shared.study.running import check_classes
 
     if format not in build.FORMATS:
         raise InputError(f"--format {format[:40]!r}: must be one of {', '.join(build.FORMATS)}")
@@ -50,6 +51,7 @@ def command(
         _list(entries)
         return
     base = options.make_config(dataset=dataset)
+    check_classes(base, data_dir)
     known = experiments.experiments(base, experiments.QUICK if quick else experiments.FULL)
     shelf = build.Shelf(runs or [Path("runs-quick" if quick else "runs")], backend)
     found, missing = _gather(entries, known, shelf, _study_command(quick, base.dataset))

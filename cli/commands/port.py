@@ -61,11 +61,12 @@ def command(
         else:
             answer().print(f"recorded: {record}, {size / 1e6:.1f} MB", markup=False, soft_wrap=True)
         return
-    verdict = check.check_port(
-        found["reference"], found["port"], found["batches"], steps=length, precision=precision,
-        translate=found.get("translate"),
-        on_rung=lambda rung: console.print(rung.name, style="dim"),
-    )  # fmt: skip
+    with console.status("the ladder") as status:  # seen in a terminal, and gone with the verdict
+        verdict = check.check_port(
+            found["reference"], found["port"], found["batches"], steps=length,
+            precision=precision, translate=found.get("translate"),
+            on_rung=lambda rung: status.update(rung.name),
+        )  # fmt: skip
     if json:
         print_json({**verdict.to_dict(), "command": options.command_line()})
     else:

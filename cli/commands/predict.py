@@ -34,6 +34,11 @@ class Read:
     wide: bool  # than it is tall
 
     @property
+    def may_be_two(self) -> bool:
+        """Digits that touch."""
+        return self.unsure and self.wide
+
+    @property
     def order(self) -> list[int]:
         """The classes, the likeliest first."""
         return [int(label) for label in (-self.probabilities).argsort(kind="stable")]
@@ -47,6 +52,7 @@ class Read:
             "digit": self.order[0],
             "name": self.names[self.order[0]],
             "unsure": self.unsure,
+            "may_be_two": self.may_be_two,
             "probabilities": self.probabilities.tolist(),
         }
 
@@ -242,7 +248,7 @@ def _line(one: Read) -> Any:
         line.append(f", then {other[0]} {other[1]}")
     line.append(")")
     if one.unsure:
-        line.append(f", {DOUBT}" + (f", {TOUCH}" if one.wide else ""))
+        line.append(f", {DOUBT}" + (f", {TOUCH}" if one.may_be_two else ""))
     return line
 
 

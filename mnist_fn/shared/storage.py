@@ -35,7 +35,7 @@ def write_atomically(path: Path, data: bytes | memoryview) -> None:
             temporary.unlink(missing_ok=True)
         raise InputError(
             f"{path}: can't be written ({error.strerror or error}); what was there before is "
-            "intact: free space or mend the folder's permissions, then run the same command again"
+            "intact: free space or mend the folder's permissions, then run it again"
         ) from error
 
 

@@ -160,7 +160,9 @@ def test_several_digits_are_read_from_left_to_right(in_process, photos, runs_28,
 def test_what_is_unsure_and_wide_may_be_two_that_touch(wide, unsure):
     highest = 0.5 if unsure else 0.99
     shares = np.array([highest, 1 - highest])
-    said = _line(Read(Path("x"), 1, 1, ("0", "1"), shares, unsure, wide)).plain
+    one = Read(Path("x"), 1, 1, ("0", "1"), shares, unsure, wide)
+    assert one.document()["may_be_two"] == (wide and unsure)
+    said = _line(one).plain
     assert said.endswith(TOUCH) == (wide and unsure)
 
 

@@ -14,7 +14,7 @@ import pytest
 from figures.report import build, drawings, found
 from mnist_fn.shared import backend
 from mnist_fn.shared.config import Config
-from mnist_fn.shared.data import datasets
+from mnist_fn.shared.data import datasets, sources
 from mnist_fn.shared.data.datasets import scale_pixels
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.evaluation import forward
@@ -119,6 +119,17 @@ def test_without_the_dataset_it_says_so_and_shows_the_rest(undrawn, runs_28, mon
     assert "needs --data-dir with the four IDX files" in page
     assert "data-cell" not in page
     assert 'id="pad"' in page
+
+
+def test_a_set_that_is_not_found_is_said_in_a_few_words(undrawn, prepared_digits, tmp_path):
+    for file in sources.FILES:
+        (tmp_path / f"small-{file}").symlink_to(prepared_digits / file)
+    config = Config(dataset="small", hidden=(), epochs=1)
+    train(config, data_dir=tmp_path, out=tmp_path / "run")
+    page = page_of(tmp_path / "run")
+    assert "Not here: the pictures of small were not found." in page
+    assert "--data-dir FOLDER</code>" in page
+    assert "were not found" not in page_of(tmp_path / "run", data_dir=tmp_path)
 
 
 def test_images_of_another_size_have_no_drawing(undrawn, tmp_path):

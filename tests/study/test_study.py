@@ -253,6 +253,9 @@ def test_the_document_and_its_page_say_the_same(records):
     )
     assert quick["the_study"] is False
     assert study_tables.page(quick).count("NOT THE STUDY") == 2  # above and below the tables
+    assert "Not finished" not in page
+    ended = study_tables.page({**found, "diverged": ["a: diverged"], "given_up": ["b: given up"]})
+    assert "## Not finished\n\n- a: diverged\n- b: given up\n\n" in ended
 
 
 @pytest.mark.parametrize(

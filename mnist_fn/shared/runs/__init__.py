@@ -6,8 +6,8 @@ Others use `trainer` (train, resume, load_run), `sweep` and `chains` (many), `ru
 (check_same_data) and `checkpoint` (weights_digest).
 `swept` is a sweep as it is asked for, `many` trains for whoever asks; `progress`, `stopping`,
 `card` and `frames`: what a person sees of it, how it is stopped, how a notebook shows it.
-Runs at workers: `staff` (as asked for), `cluster` (Ray, which it alone imports), `crew` (the
-driver), `mailbox` (a worker).
+Runs at workers: `staff` (as asked for), `cluster` (workers on Ray), `joining` (Ray, which it alone
+imports), `crew` (the driver), `mailbox` (a worker).
 """
 
 OPEN = (

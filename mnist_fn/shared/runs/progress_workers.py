@@ -60,7 +60,8 @@ class WorkersView(SweepView):
             self._line_due = now + LINE_SECONDS
             shown = "; ".join(f"{p.what} {_epochs(p)} at {_worker(p)}" for p in busy[:4])
             more = f"; and {len(busy) - 4} more" if len(busy) > 4 else ""
-            self._say(f"{self._counts(len(busy))}{self._left()}: {shown}{more}")
+            where = f": {shown}{more}" if busy else ""
+            self._say(f"{self._counts(len(busy))}{self._left()}{where}")
 
     def _counts(self, busy: int) -> str:
         rate = self._rate()

@@ -116,7 +116,7 @@ def run_study(
         raise InputError(f"`seeds={seeds}`: must be between 1 and {MAX_SEEDS}")
     base = Config(dataset=dataset, seed=seed)
     folder = None if data_dir is None else Path(data_dir)
-    _check_classes(base, folder)
+    check_classes(base, folder)
     lengths = experiments.QUICK if quick else experiments.FULL
     among = experiments.experiments(base, lengths)
     names = only if only is None or isinstance(only, str) else ",".join(only)
@@ -141,7 +141,7 @@ def run_study(
     return study
 
 
-def _check_classes(base: Config, data_dir: Path | None) -> None:
+def check_classes(base: Config, data_dir: Path | None) -> None:
     """InputError for a set without the ten classes that the experiments read."""
     if base.dataset in TEN:
         return

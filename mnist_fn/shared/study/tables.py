@@ -95,6 +95,8 @@ def page(found: Mapping[str, Any]) -> str:
         for name, own in found["backends"].items()
     )
     parts = ["# The study", *warning, f"`{found['command']}`; {found['machine']}; {runs}."]
+    if unfinished := [*found.get("diverged", ()), *found.get("given_up", ())]:
+        parts += ["## Not finished", "\n".join(f"- {line}" for line in unfinished)]
     parts += ["## Published numbers", found["rule"], markdown(number_table(found))]
     if found["claims"]:
         parts += ["## What it says in words", markdown(claim_table(found))]
