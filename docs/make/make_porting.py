@@ -157,7 +157,7 @@ def sections(found: list[Any]) -> dict[str, str]:
 
 def without_rounding(text: str) -> str:
     """The text with figures of rounding, which another processor has otherwise, left out."""
-    text = re.sub(r"\d(\.\d+)?e-1[0-9]", "tiny", text)
+    text = re.sub(r"\d(\.\d+)?e-1[0-9]|(?<![\d.])0e\+00", "tiny", text)
     # which of many that are all rounding comes nearest to its bound
     text = re.sub(r"(ok    .*? allowed), .*?; (\d+ compared)", r"\1; \2", text)
     text = re.sub(r" \(next best: .*\)", "", text)
