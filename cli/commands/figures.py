@@ -51,10 +51,11 @@ def command(
         _list(entries)
         return
     base = options.make_config(dataset=dataset)
-    check_classes(base, data_dir)
     known = experiments.experiments(base, experiments.QUICK if quick else experiments.FULL)
     shelf = build.Shelf(runs or [Path("runs-quick" if quick else "runs")], backend)
     found, missing = _gather(entries, known, shelf, _study_command(quick, base.dataset))
+    if missing and (only is not None or not found):
+        check_classes(base, data_dir)  # of other sets there is no study to be made
     if only is not None and missing:
         raise missing[0]
     if not found:

@@ -14,8 +14,7 @@ from figures.report.digits import Digits
 from figures.report.found import Found
 from mnist_fn.shared.data.datasets import load_for, scale_pixels
 from mnist_fn.shared.data.picture import DOUBT, SIDE, UNSURE
-from mnist_fn.shared.data.sources import find_set
-from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.errors import InputError, NotFoundError
 from mnist_fn.shared.evaluation import forward
 from mnist_fn.shared.runs.opening import check_same_data
 from mnist_fn.shared.runs.records import RunDirectory
@@ -134,12 +133,12 @@ def _header(run: Run) -> Any:
 
 
 def _test_digits(run: Run, data_dir: Path | None) -> Digits | Missing:
-    name, command = run.config.dataset, f"mnist-fn report {run.path} --data-dir FOLDER"
+    command = f"mnist-fn report {run.path} --data-dir FOLDER"
     try:
-        if data_dir is None and name != "digits" and find_set(name) is None:
-            return Missing(f"the pictures of {name} were not found", command)
         dataset = load_for(run.config, data_dir, download=False, form=run.form)
         check_same_data(_header(run), dataset)
+    except NotFoundError:
+        return Missing(f"the pictures of {run.config.dataset} were not found", command)
     except InputError as error:
         if data_dir is not None:
             raise

@@ -16,6 +16,10 @@ class InputError(Exception):
         return [f"{type(self).__name__}: {self}"]
 
 
+class NotFoundError(InputError):
+    """A dataset's files are not where they are looked for."""
+
+
 # A package that is not always there, and the extra of mnist-fn that brings it.
 EXTRAS = {
     "torch": "torch",

@@ -88,8 +88,12 @@ def test_what_is_unusual_is_said_once(cases, in_process, tmp_path):
     assert (header.config.orientation, header.form.transposed) == ("as-stored", True)
 
 
-def test_the_study_says_why_another_set_is_not_its(cases, in_process):
+def test_the_study_says_why_another_set_is_not_its(letters, cases, in_process):
     done = in_process("study", "--quick", "--dataset", "emnist-letters",
+                      "--data-dir", str(cases / "idx"))  # fmt: skip
+    assert done.returncode == 2
+    assert "it has 26 classes; the study is MNIST's" in done.stderr
+    done = in_process("figures", str(letters), "--dataset", "emnist-letters",
                       "--data-dir", str(cases / "idx"))  # fmt: skip
     assert done.returncode == 2
     assert "it has 26 classes; the study is MNIST's" in done.stderr

@@ -23,7 +23,7 @@ from mnist_fn.shared.data.sources import (
     find_set,
     not_found,
 )
-from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.errors import InputError, NotFoundError
 from mnist_fn.shared.streams import permutation
 
 
@@ -89,7 +89,7 @@ def load(
     if files is None and download and name in TORCHVISION:
         files = files_in(fetch(name), name)
     if files is None:
-        raise InputError(not_found(name, data_dir))
+        raise NotFoundError(not_found(name, data_dir))
     arrays, sha256 = _read(name, files)
     asked = replace(asked or Asked(), ten=name in TORCHVISION)
     form = form_of(files, name, arrays[0], arrays[1::2], asked)

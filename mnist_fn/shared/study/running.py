@@ -54,7 +54,7 @@ class Study:
         said = []
         if found["numbers"]:
             said += [f"{name}: {report.outcome(found, name)}" for name in found["backends"]]
-        said += [f"not finished: {line}" for line in [*found["diverged"], *found["given_up"]]]
+        said += [f"not finished: {line}" for line in tables.unfinished(found)]
         return said + ([found["warning"]] if found["warning"] else [])
 
     def to_frame(self) -> Any:

@@ -95,8 +95,8 @@ def page(found: Mapping[str, Any]) -> str:
         for name, own in found["backends"].items()
     )
     parts = ["# The study", *warning, f"`{found['command']}`; {found['machine']}; {runs}."]
-    if unfinished := [*found.get("diverged", ()), *found.get("given_up", ())]:
-        parts += ["## Not finished", "\n".join(f"- {line}" for line in unfinished)]
+    if lines := unfinished(found):
+        parts += ["## Not finished", "\n".join(f"- {line}" for line in lines)]
     parts += ["## Published numbers", found["rule"], markdown(number_table(found))]
     if found["claims"]:
         parts += ["## What it says in words", markdown(claim_table(found))]
@@ -104,6 +104,11 @@ def page(found: Mapping[str, Any]) -> str:
         parts += ["## The honest protocol", found["protocol"]]
         parts += [markdown(honest_table(found)), markdown(choice_table(found))]
     return "\n\n".join([*parts, *warning]) + "\n"
+
+
+def unfinished(found: Mapping[str, Any]) -> list[str]:
+    """A line for each run that did not come to its end."""
+    return [*found.get("diverged", ()), *found.get("given_up", ())]
 
 
 def published(one: Mapping[str, Any]) -> str:
