@@ -35,6 +35,7 @@ def answer(json: bool = False) -> Console:
     return console if json else _Answer(highlight=False)
 
 
+NARROWEST = 14  # columns that a folded name still has
 WIDE = 20  # classes: a matrix of more is wider than a screen
 
 
@@ -98,6 +99,18 @@ def _mistakes(row: np.ndarray, label: int, names: Sequence[str]) -> str:
 
 
 def print_table(table: Table, to: Console) -> None:
-    """At its natural width: rich would cut numbers to fit a narrow terminal."""
-    needed = to.measure(table, options=to.options.update(max_width=2000)).maximum
+    """At its natural width: rich would cut numbers to fit a narrow terminal. There a column with
+    overflow "fold" goes on in the next line.
+    """
+    needed = _natural_width(table, to)
+    for column in table.columns:
+        if to.is_terminal and column.overflow == "fold" and needed > to.width:
+            longest = max(to.measure(cell).maximum for cell in column.cells)
+            rest = needed - longest + 1  # rich gives its name's edge, which has none, a padding
+            column.max_width = max(to.width - rest, NARROWEST)
+            needed = _natural_width(table, to)
     type(to)(stderr=to.stderr, highlight=False, width=max(needed, to.width)).print(table)
+
+
+def _natural_width(table: Table, to: Console) -> int:
+    return to.measure(table, options=to.options.update(max_width=2000)).maximum

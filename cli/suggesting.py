@@ -20,10 +20,22 @@ def meant(message: str) -> str:
 def usage(error: Any) -> str:
     """What click says of a command or an option that is not there, in our words."""
     text = error.format_message().rstrip(".")
-    if near := getattr(error, "possibilities", None):
+    near = abbreviated(error) or getattr(error, "possibilities", None)
+    if near:
         text = f"{error.message}; did you mean {' or '.join(sorted(near))}?"
     text = text[:1].lower() + text[1:].replace(". Did you mean", "; did you mean")
     return text if text.endswith("?") else f"{text}; try --help"
+
+
+def abbreviated(error: Any) -> list[str]:
+    """The options whose words begin with the letters of the one that is not there: `--lr`."""
+    word = getattr(error, "option_name", "").lstrip("-")
+    known = [name for one in error.ctx.command.params for name in one.opts] if word else []
+    return [name for name in known if "-" in name[2:] and _initials(name) == word]
+
+
+def _initials(name: str) -> str:
+    return "".join(part[0] for part in name.strip("-").split("-"))
 
 
 def nearest(word: str, known: list[str]) -> str | None:

@@ -1,5 +1,6 @@
 """`mnist-fn runs`."""
 
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +15,7 @@ def command(
 ) -> None:
     """List the runs of a folder: what tells them apart, how far each is, the best of each."""
     from rich.table import Table
+    from rich.text import Text
 
     from cli.console import answer, print_table
     from cli.output import print_json
@@ -27,24 +29,32 @@ def command(
     if not found:
         raise InputError(f"{folder}: no runs in it; `mnist-fn train` makes one")
     apart = [name for name in differing([one.header.config for one in found]) if name != "epochs"]
+    backends = ["backend"] if len({one.header.backend for one in found}) > 1 else []
     table = Table(box=None, pad_edge=False)
-    for name in ("run", "backend", *apart, "status", "epochs", "loss", "accuracy", "changed"):
+    for name in ("run", *backends, *apart, "status", "epochs", "loss", "accuracy", "changed"):
         left = name in ("run", "backend", "status", "changed")
-        table.add_column(name.replace("_", " "), justify="left" if left else "right")
+        title, folds = name.replace("_", " "), "fold" if name == "run" else "ellipsis"
+        table.add_column(title, justify="left" if left else "right", overflow=folds)
     for one in found:
         config = one.header.config
         best = one.best or {}
         table.add_row(
-            one.path.name,
-            one.header.backend,
+            Text(one.path.name),
+            *([one.header.backend] if backends else []),
             *(_shown(getattr(config, name)) for name in apart),
             one.header.status,
             f"{one.epochs}/{config.epochs}",
             f"{best['test_loss']['value']:.5f}" if best else "",
             f"{best['test_accuracy']['value']:.2%}" if best else "",
-            f"{one.changed:%Y-%m-%d %H:%M}",
+            _when(one.changed),
         )
     print_table(table, answer())
+
+
+def _when(changed: datetime) -> str:
+    """The day, and of this year's the hour too."""
+    this_year = changed.year == datetime.now(changed.tzinfo).year
+    return f"{changed:%m-%d %H:%M}" if this_year else f"{changed:%Y-%m-%d}"
 
 
 def _shown(value: Any) -> str:

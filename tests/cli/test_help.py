@@ -47,6 +47,7 @@ def test_each_commands_help_fits_too(in_process, arguments):
         (("trian",), "no such command 'trian'; did you mean 'train'?"),
         (("data", "fetc"), "no such command 'fetc'; did you mean 'fetch'?"),
         (("train", "--epoch", "3"), "no such option: --epoch; did you mean --epochs?"),
+        (("train", "--lr", "1e-3"), "no such option: --lr; did you mean --learning-rate?"),
         (("train", "--model", "shalow"),
          "--model 'shalow': must be one of linear, shallow, deep; did you mean shallow?"),
         (("train", "--optimizer", "adamW"),

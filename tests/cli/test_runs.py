@@ -1,6 +1,7 @@
 """`mnist-fn runs`: what is in a folder."""
 
 import json
+import re
 
 import pytest
 
@@ -40,13 +41,32 @@ def test_the_runs_of_a_folder(folder, in_process):
 def test_the_table_shows_what_differs_and_nothing_else(folder, in_process):
     done = in_process("runs", "runs", env={"COLUMNS": "60"})
     head, *rows = done.stdout.splitlines()
-    assert head.split() == [
-        *["run", "backend", "l2", "seed", "status", "epochs", "loss", "accuracy", "changed"]
-    ]
+    columns = ["run", "l2", "seed", "status", "epochs", "loss", "accuracy", "changed"]
+    assert head.split() == columns
     assert [row.split()[0] for row in rows] == ["a", "b", "c"]
     assert "1/4" in rows[2]
     assert listed(folder / "a")[0].path.name == "a"
     assert differing([Config(), Config(l2=1.0), Config(hidden=())]) == ["hidden", "l2"]
+
+
+def test_two_backends_are_told_apart_and_a_name_is_no_markup(folder, in_process, monkeypatch):
+    monkeypatch.setattr(Tiny, "name", "other")
+    train(TINY, backend="other", out=folder / "[red]d")
+    head, *rows = in_process("runs", "runs").stdout.splitlines()
+    assert head.split()[:2] == ["run", "backend"]
+    assert rows[0].split()[:2] == ["[red]d", "other"]
+    assert rows[1].split()[:2] == ["a", "tiny"]
+
+
+def test_a_long_name_is_folded_in_a_narrow_terminal_and_whole_elsewhere(folder, in_process):
+    name = "a-name-" * 8
+    (folder / "a").rename(folder / name)
+    assert name in in_process("runs", "runs", env={"COLUMNS": "80"}).stdout
+    terminal = in_process("runs", "runs", env={"COLUMNS": "80", "FORCE_COLOR": "1"}).stdout
+    lines = re.sub(r"\x1b\[[\d;]*m", "", terminal).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert name not in "\n".join(lines)
+    assert "".join(line[:16].strip() for line in lines[1:]).startswith(name)
 
 
 def test_nothing_there_is_one_line(tmp_path, in_process):
