@@ -9,6 +9,7 @@ is then written by `make_results.py`.
 """
 
 import argparse
+import json
 from pathlib import Path
 from typing import Any
 
@@ -23,13 +24,14 @@ from mnist_fn.shared.runs.library import headers
 from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.runs.trainer import load_run
 from mnist_fn.shared.storage import digest_of
-from mnist_fn.shared.study import evidence, experiments, judging
+from mnist_fn.shared.study import evidence, experiments, judging, published
 from mnist_fn.shared.study import report as study_report
 from mnist_fn.shared.study import tables as study_tables
 
 PAGE = DOCS / "study.md"
 EXPERIMENTS = experiments.experiments(Config())
 DRAWN = ("jax", "torch")  # backends whose runs are drawn; those of the first are what is shown
+REASONS = EVIDENCE / "reasons.json"  # what evidence_reasons.py counted
 PIXELS = ("templates", "worst-mistakes")  # PNG, the other figures are SVG
 ROUNDING = 0.0005  # of a published share, which has three decimals
 IN_README = ("l2", "confusion")  # there in dark too
@@ -133,7 +135,7 @@ def sections(entries: Evidence) -> dict[str, str]:
     made["honest"] = f"{found['protocol']}\n\n{markdown(honest)}".strip()
     for name in build.OF_STUDY:
         made[f"figure-{name}"] = pictures(name, entries)
-    return made | {"largest": largest(found, entries)}
+    return made | {"largest": largest(found, entries), "reasons": reasons(found)}
 
 
 def largest(found: dict[str, Any], entries: Evidence) -> str:
@@ -156,6 +158,40 @@ def largest(found: dict[str, Any], entries: Evidence) -> str:
         f"in the published one's place, its own {named} largest held to the other seeds, runs with "
         f"one outside: {', '.join(told)}."
     )
+
+
+def reasons(found: dict[str, Any]) -> str:
+    """Of each confusion that is outside for some backend, what `evidence_reasons.py` counted."""
+    counted = json.loads(REASONS.read_text())
+    named = {n.what: n for n in published.numbers({"chosen": EXPERIMENTS["chosen"]})}
+    rows = [
+        [one["what"], *reached(named[one["what"]], counted)]
+        for one in found["numbers"]
+        if one["what"] in counted["counts"]
+        and any(ours["verdict"] == "outside" for ours in one["ours"].values())
+    ]
+    first, last = counted["epochs"][0], counted["epochs"][-1]
+    at, seeds = counted["config"]["epochs"], len(next(iter(counted["counts"].values())))
+    head = [
+        *["what", "published", f"after epoch {at}, {seeds} seeds", "verdict"],
+        f"seeds that have it after epoch {at}",
+        f"after some epoch of {first} to {last}",
+    ]
+    made = f"torch {counted['versions']['torch']}, {counted['machine']}, {counted['cores']} core"
+    return f"{markdown([(head, rows)])}\n\n`{counted['command']}`; {made}.".strip()
+
+
+def reached(number: published.Number, counted: dict[str, Any]) -> list[str]:
+    """A published share, that of a plain loop, the verdict, and how many seeds had as much."""
+    true = int(number.what.partition(" ")[0])
+    shares = np.array(counted["counts"][number.what]) / counted["examples"][true]
+    at_end = shares[:, counted["epochs"].index(number.config.epochs)]
+    verdict = judging.judge_values(number, tuple(map(float, at_end)))
+    as_large = shares >= number.value - number.rounding
+    ended = int((at_end >= number.value - number.rounding).sum())
+    ours = f"{verdict.mean:.4f} ± {verdict.sd:.4f}"
+    seeds = f"{int(as_large.any(axis=1).sum())} of {len(shares)}"
+    return [number.printed, ours, verdict.verdict, f"{ended} of {len(shares)}", seeds]
 
 
 def outside(shares: np.ndarray, named: int) -> list[int]:

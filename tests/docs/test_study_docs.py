@@ -1,6 +1,7 @@
 """docs/study.md and its figures are what the evidence makes of them."""
 
 import copy
+import json
 
 import make_results
 import make_study
@@ -12,7 +13,7 @@ from mnist_fn.shared.config import Config
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.runs.header import Header
 from mnist_fn.shared.runs.library import Records, serves
-from mnist_fn.shared.study import evidence, experiments, judging
+from mnist_fn.shared.study import evidence, experiments, judging, published
 from mnist_fn.shared.study import report as study_report
 from tests.support.synthetic import study_runs
 
@@ -35,6 +36,21 @@ def test_a_changed_number_is_seen():
     )  # the linear ones are not shown
     entry["confusion_matrix"][9][4] += 300
     assert page_of(changed) != make_study.PAGE.read_text()
+
+
+def test_a_reason_is_told_by_what_was_counted():
+    counted = json.loads(make_study.REASONS.read_text())
+    named = {n.what: n for n in published.numbers({"chosen": EXPERIMENTS["chosen"]})}
+    assert set(counted["counts"]) <= set(named)
+    what = "5 → 6"
+    rows = counted["counts"][what]
+    _, _, _, as_it_was, _ = make_study.reached(named[what], counted)
+    assert as_it_was != f"0 of {len(rows)}"  # as the page says in words
+    as_published = round(named[what].value * counted["examples"][5])
+    for each, verdict, having in ((0, "outside", 0), (as_published, "can't tell", len(rows))):
+        counted["counts"][what] = [[each + i % 2 for _ in row] for i, row in enumerate(rows)]
+        told = make_study.reached(named[what], counted)
+        assert told[2:] == [verdict, f"{having} of {len(rows)}", f"{having} of {len(rows)}"]
 
 
 @pytest.mark.parametrize("backend", make_study.DRAWN)

@@ -71,7 +71,11 @@ class Verdict:
 
 def judge(number: Number, records: Records) -> Verdict:
     """Compare a published number with the runs of one backend, by RULE."""
-    values = values_of(number, records)
+    return judge_values(number, values_of(number, records))
+
+
+def judge_values(number: Number, values: tuple[float, ...]) -> Verdict:
+    """Compare a published number with what was measured of each seed, by RULE."""
     if len(values) < 2:
         return Verdict(values, None, "not decided" if values else "no runs")
     low, high = _interval_for(number, values)

@@ -33,7 +33,7 @@ _SELECTION = {  # minimum test loss and its epoch, five seeds; mean; sd
     ),
 }  # fmt: skip
 _DIAGONAL = (".990", ".989", ".979", ".985", ".987", ".970", ".984", ".984", ".974", ".960")
-_CONFUSIONS = {
+CONFUSIONS = {
     (9, 4): ".013", (5, 3): ".011", (9, 3): ".008", (9, 7): ".007", (2, 8): ".007",
     (7, 2): ".007", (5, 6): ".007",
 }  # fmt: skip
@@ -149,7 +149,7 @@ def _chosen(configs: tuple[Config, ...]) -> Iterator[Number]:
     yield Number("chosen", "test accuracy", "0.9805", "accuracy", config, final_accuracy)
     for label, share in enumerate(_DIAGONAL):
         yield Number("chosen", f"{label} → {label}", share, "share", config, cell(label, label))
-    for (true, predicted), share in _CONFUSIONS.items():
+    for (true, predicted), share in CONFUSIONS.items():
         what = f"{true} → {predicted}"
         yield Number("chosen", what, share, "share", config, cell(true, predicted))
 
