@@ -47,7 +47,7 @@ def test_a_reason_is_told_by_what_was_counted():
     _, _, _, as_it_was, _ = make_study.reached(named[what], counted)
     assert as_it_was != f"0 of {len(rows)}"  # as the page says in words
     as_published = round(named[what].value * counted["examples"][5])
-    for each, verdict, having in ((0, "outside", 0), (as_published, "can't tell", len(rows))):
+    for each, verdict, having in ((0, "outside", 0), (as_published, "inside", len(rows))):
         counted["counts"][what] = [[each + i % 2 for _ in row] for i, row in enumerate(rows)]
         told = make_study.reached(named[what], counted)
         assert told[2:] == [verdict, f"{having} of {len(rows)}", f"{having} of {len(rows)}"]
