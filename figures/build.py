@@ -4,7 +4,7 @@ equal bytes.
 
 import io
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from importlib import import_module
 from pathlib import Path
@@ -88,7 +88,7 @@ class Shelf:
         Raises:
             InputError: a config has no finished run; the message names the command that trains it.
         """
-        found: dict[Config, None] = {}
+        found: dict[Config, Config] = {}  # what is drawn, and the run that has it
         for config in experiment.configs:
             own = [c for c in self._paths if serves(c, config, experiment.at_end)]
             if not own:
@@ -97,8 +97,10 @@ class Shelf:
                     f"{entry.name}: no finished {self._backend} run of {_named(config)} in "
                     f"{self._where}; make it with: {command} --only {experiment.name}{other}"
                 )
-            found |= dict.fromkeys(own)
-        return [self._load(config, entry.weights) for config in sorted(found, key=order)]
+            for there in sorted(own, key=lambda c: -c.epochs):  # the shortest that will do
+                found[there.replace(epochs=config.epochs)] = there
+        wanted = sorted(found, key=order)
+        return [_beginning(self._load(found[one], entry.weights), one) for one in wanted]
 
     def document(self, entry: Entry) -> list[dict[str, Any]]:
         """What `mnist-fn parity` kept in one of the folders.
@@ -118,6 +120,13 @@ class Shelf:
         if config not in self._slim:
             self._slim |= Records([load_run(self._paths[config])]).runs
         return self._slim[config]
+
+
+def _beginning(run: Run, config: Config) -> Run:
+    """A longer run as the shorter one that it began with, as far as its curves go."""
+    if run.config == config:
+        return run
+    return replace(run, config=config, rows=run.rows[: config.epochs])
 
 
 def _named(config: Config) -> str:

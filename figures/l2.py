@@ -28,10 +28,11 @@ def plot(records: Sequence[Run], ax: Any = None) -> style.Panels:
     left, right = figure.subplots(1, 2)
     losses, loss_ends = _draw(left, runs, "loss", 1.0, np.argmin)
     # the losses of unpenalized training go on to nothing: a fifth of the best test loss is enough
-    left.set(yscale="log", ylabel="cross-entropy [nats]", ylim=(0.2 * losses.min(), None))
+    lowest = min(curve.min() for curve in losses)
+    left.set(yscale="log", ylabel="cross-entropy [nats]", ylim=(0.2 * lowest, None))
     style.loss_ticks(left)
     accuracies, accuracy_ends = _draw(right, runs, "accuracy", 100.0, np.argmax)
-    right.set(ylabel="accuracy [%]", ylim=(accuracies[:, -1].min() - 2, None))
+    right.set(ylabel="accuracy [%]", ylim=(min(curve[-1] for curve in accuracies) - 2, None))
     style.end_labels(left, loss_ends)
     style.end_labels(right, accuracy_ends)
     handles = [Line2D([], [], color=style.ink(), linestyle=s) for s in ("-", "--")]
@@ -44,8 +45,8 @@ def plot(records: Sequence[Run], ax: Any = None) -> style.Panels:
 
 def _draw(
     panel: Any, runs: dict[float, list[Run]], measure: str, scale: float, best: Any
-) -> tuple[np.ndarray, list[tuple[float, str, str]]]:
-    """Every λ's curves; returns the means of the test's [λ, epochs] and what names them."""
+) -> tuple[list[np.ndarray], list[tuple[float, str, str]]]:
+    """Every λ's curves; returns the mean of the test's [epochs] for each and what names them."""
     means, ends = [], []
     for (l2, own), colour in zip(runs.items(), style.series_colours(len(runs)), strict=True):
         train = scale * stack(own, f"train_{measure}").mean(axis=0)
@@ -57,4 +58,4 @@ def _draw(
         ends.append((float(mean[-1]), l2_name(l2), colour))
         means.append(mean)
     style.over_epochs(panel)
-    return np.array(means), ends
+    return means, ends

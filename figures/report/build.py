@@ -123,7 +123,8 @@ def _study(found: Found) -> dict[str, Any]:
         return {"figures": {}, "missing": [], "warnings": []}
     said = [one.get("warning") for one in found.documents["study"].values()]
     warnings = [str(one) for one in said if one]
-    drawn, missing = study.figures(found.paths, found.main, QUICK_RUN in warnings)
+    backends = [name for one in found.documents["study"].values() for name in one["backends"]]
+    drawn, missing = study.figures(found.paths, found.main, backends, QUICK_RUN in warnings)
     return {"figures": drawn, "missing": missing, "warnings": warnings}
 
 

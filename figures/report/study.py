@@ -17,24 +17,29 @@ from mnist_fn.shared.study.report import QUICK_RUN
 ELSEWHERE = ("worst-mistakes",)  # the page has its own, of the run that it shows in full
 
 
-def figures(paths: Sequence[Path], main: Run, quick: bool) -> tuple[dict[str, Markup], list[str]]:
-    """Figures of the main run's backend and dataset by what they show; why others can't be drawn.
+def figures(
+    paths: Sequence[Path], main: Run, backends: Sequence[str], quick: bool
+) -> tuple[dict[str, Markup], list[str]]:
+    """Figures of one backend's runs by what they show; why others can't be drawn.
 
     Args:
         paths: folders with runs.
-        main: says whose runs.
+        main: whose dataset's runs, and whose backend's if the study was made on it.
+        backends: that the study was made on.
         quick: they are a quick study's.
     """
     lengths = experiments.QUICK if quick else experiments.FULL
     known = experiments.experiments(Config(dataset=main.config.dataset), lengths)
-    shelf = build.Shelf(paths, main.backend)
+    backend = main.backend if main.backend in backends or not backends else backends[0]
+    shelf = build.Shelf(paths, backend)
+    command = "mnist-fn study --quick" if quick else "mnist-fn study"
     note = QUICK_RUN.partition(":")[0] if quick else None
     drawn, missing = {}, []
     for name, entry in build.OF_STUDY.items():
         if name in ELSEWHERE:
             continue
         try:
-            records = shelf.records(entry, known[entry.experiment], "mnist-fn study")
+            records = shelf.records(entry, known[entry.experiment], command)
             draw = partial(build.draw, entry, records, note=note)
             drawn[entry.what] = themed(draw, entry.what)
         except InputError as error:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -258,6 +259,37 @@ def test_a_missing_record_is_said(tmp_path):
     wanted = experiments(Config())["chosen"]
     with pytest.raises(InputError, match=r"mnist-fn study --only chosen --backend torch"):
         shelf.records(build.OF_STUDY["confusion"], wanted, "mnist-fn study")
+
+
+@pytest.mark.parametrize("beside", [[], [12]])
+def test_a_longer_run_is_drawn_as_the_beginning_that_was_asked_for(monkeypatch, beside):
+    """As a demo's run beside a quick study's, or one of the study taken further."""
+    known = experiments(Config(), SHORT)["l2"]
+    (asked,) = (config for config in known.configs if config.l2 == 3e-5)
+    there = {config: run(config) for config in known.configs if config != asked}
+    for epochs in (20, *beside):
+        there[asked.replace(epochs=epochs)] = run(asked.replace(epochs=epochs))
+    paths = {Path(str(i)): one for i, one in enumerate(there.values())}
+    found = [
+        (path, SimpleNamespace(config=one.config, status="finished", backend=one.backend))
+        for path, one in paths.items()
+    ]
+    monkeypatch.setattr(build, "headers", lambda _: found)
+    monkeypatch.setattr(build, "load_run", paths.get)
+    shelf = build.Shelf([Path()], next(iter(there.values())).backend)
+    own = shelf.records(build.OF_STUDY["l2"], known, "mnist-fn study")
+    assert {one.config for one in own} == set(known.configs)
+    assert {len(one.rows) for one in own} == {12}
+    with style.themed():
+        build.draw(build.OF_STUDY["l2"], own)
+
+
+def test_runs_of_other_lengths_are_drawn_each_to_its_end():
+    mixed = [one if one.config.l2 else replace(one, rows=one.rows[:5]) for one in records("l2")]
+    with style.themed():
+        left, _ = build.draw(build.OF_STUDY["l2"], mixed).axes
+    lengths = {len(line.get_xdata()) for line in left.get_lines()}
+    assert {5, 12} <= lengths
 
 
 def test_a_figure_that_cant_be_written_is_one_line(tmp_path):

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from figures.report import build, drawings, found
+from figures.report import build, drawings, found, study
 from mnist_fn.shared import backend
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data import datasets, sources
@@ -31,6 +31,19 @@ def page_of(*folders, data_dir=None) -> str:
 def undrawn(monkeypatch):
     """Where the figures are not what is tested: drawing them is most of the time."""
     monkeypatch.setattr(drawings, "themed", lambda draw, label: label)
+
+
+def test_a_studys_figures_are_of_its_backend_whoever_trained_the_best_run(runs_28, tmp_path):
+    shutil.copytree(runs_28["linear"], tmp_path / "linear")
+    main = replace(load_run(tmp_path / "linear"), backend="torch")
+    for backends, quick, said in (
+        (["jax"], True, r"no finished jax run .* mnist-fn study --quick --only \S+$"),
+        (["jax", "torch"], False, r"torch run .* mnist-fn study --only \S+ --backend torch$"),
+    ):
+        drawn, missing = study.figures([tmp_path], main, backends, quick)
+        assert drawn == {}
+        assert all(re.search(said, why) for why in missing), missing
+        assert len(missing) > 1
 
 
 @pytest.fixture(scope="module")
