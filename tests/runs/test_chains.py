@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from mnist_fn import InputError, Interrupted, Watch, train
+from mnist_fn import InputError, Interrupted, Watch, resume, train
 from mnist_fn.shared import backend as backends
 from mnist_fn.shared.runs import chains
-from mnist_fn.shared.runs.folders import slug
+from mnist_fn.shared.runs.folders import own_folders, slug
 from mnist_fn.shared.runs.records import RunDirectory
 from tests.support.tiny_backend import TINY, Tiny
 
@@ -68,6 +68,24 @@ def test_what_is_left_is_what_it_takes(tiny, tmp_path):
     left = chains.epochs_left(wanted, tmp_path, "jax")
     assert sum(left.values()) == run_chain(tmp_path, needs=NEEDS)[0]
     assert set(chains.epochs_left(wanted, tmp_path, "jax").values()) == {0}
+
+
+def test_a_run_that_was_taken_further_is_left_and_the_one_asked_for_lies_beside_it(
+    tiny, whole, tmp_path
+):
+    """`train --resume RUN --epochs N` keeps the folder's name: a study stopped at it."""
+    asked = TINY.replace(epochs=3, seed=0)
+    folder = own_folders([asked], "jax", tmp_path)[asked]
+    train(asked, device="cpu", out=folder)
+    resume(folder, epochs=7, device="cpu")
+    further = (folder / "metrics.csv").read_bytes()
+    run_chain(tmp_path)
+    own = own_folders([asked], "jax", tmp_path)[asked]
+    assert own.name == f"{folder.name}-3-epochs"
+    for file in RESULTS:
+        assert (own / file).read_bytes() == whole[folder.name, file]
+    assert (folder / "metrics.csv").read_bytes() == further
+    assert run_chain(tmp_path)[0] == 0
 
 
 @pytest.mark.parametrize("after", [1, 2, 4, 6, 9])

@@ -7,7 +7,7 @@ from typing import Any
 
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.errors import InputError
-from mnist_fn.shared.runs.folders import own_folders, slug
+from mnist_fn.shared.runs.folders import folder_of, own_folders
 from mnist_fn.shared.runs.library import headers, is_beginning
 from mnist_fn.shared.runs.records import RunDirectory
 from mnist_fn.shared.runs.sweep import Result, sweep
@@ -22,7 +22,7 @@ def targets(needs: Mapping[Config, bool], out: Path, backend: str) -> list[Confi
 
     Args:
         needs: each run, and whether its end is read, as `study.needed` says.
-        out: folder of the runs, named by `folders.slug`.
+        out: folder of the runs, named by `folders.folder_of`.
         backend: that computes them.
 
     Raises:
@@ -35,7 +35,7 @@ def targets(needs: Mapping[Config, bool], out: Path, backend: str) -> list[Confi
         longer = [
             other
             for other in {**finished, **dict.fromkeys(needs)}
-            if is_beginning(config, other) and RunDirectory(out / slug(other, backend)).exists()
+            if is_beginning(config, other) and RunDirectory(folder_of(other, backend, out)).exists()
         ]
         stands_in = longer and not at_end and config not in finished
         chosen[min(longer, key=lambda c: c.epochs) if stands_in else config] = None
@@ -68,9 +68,10 @@ def train(configs: list[Config], backend: str, out: Path, **how: Any) -> Iterato
         finished = _finished(out, backend)
         for config in stage:
             shorter = [c for c in finished if is_beginning(c, config)]
-            if shorter and not RunDirectory(out / slug(config, backend)).exists():
+            folder = folder_of(config, backend, out)
+            if shorter and not RunDirectory(folder).exists():
                 longest = max(shorter, key=lambda c: c.epochs)
-                extend(out / slug(longest, backend), config, out / slug(config, backend))
+                extend(folder_of(longest, backend, out), config, folder)
         yield from sweep(stage, backend, out=out, **how)
 
 
@@ -110,5 +111,5 @@ def _finished(out: Path, backend: str) -> dict[Config, None]:
     return {
         header.config: None
         for path, header in headers([out])
-        if header.status == "finished" and path.name == slug(header.config, backend)
+        if header.status == "finished" and path == folder_of(header.config, backend, out)
     }

@@ -1,5 +1,6 @@
 """What a run's folder is called, and that no two runs of a list are called the same."""
 
+import contextlib
 from collections.abc import Iterable
 from dataclasses import fields
 from pathlib import Path
@@ -7,6 +8,8 @@ from typing import Any
 
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.runs.library import is_beginning
+from mnist_fn.shared.runs.records import RunDirectory
 
 # File systems take 255 bytes in a name; what is being made is called a little longer.
 MAX_NAME = 240
@@ -26,6 +29,18 @@ def slug(config: Config, backend: str) -> str:
     return "-".join([*parts, f"seed={config.seed}", backend])
 
 
+def folder_of(config: Config, backend: str, out: Path) -> Path:
+    """Where a run lies in `out`: by its slug, and where the run of that name was taken further, by
+    `resume`, under a name with its epochs. Nothing is made.
+    """
+    path = out / slug(config, backend)
+    there = RunDirectory(path)
+    with contextlib.suppress(InputError):  # a damaged one: whoever opens it says so
+        if there.exists() and is_beginning(config, there.read_header().config):
+            return path.with_name(f"{path.name}-{config.epochs}-epochs")
+    return path
+
+
 def own_folders(configs: Iterable[Config], backend: str, out: Path) -> dict[Config, Path]:
     """Each run's own folder in `out`; nothing is made.
 
@@ -35,7 +50,7 @@ def own_folders(configs: Iterable[Config], backend: str, out: Path) -> dict[Conf
     found: dict[Config, Path] = {}
     there: dict[Path, Config] = {}
     for config in configs:
-        path = out / slug(config, backend)
+        path = folder_of(config, backend, out)
         if config in found:
             raise InputError(f"{path}: this run is given twice")
         if path in there:
