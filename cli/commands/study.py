@@ -12,8 +12,12 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from mnist_fn.shared.study.running import Study
+    from mnist_fn.shared.study.tables import Table as Columns
 
 WORDS = ("what", "the study says", "judged by")  # columns that may be folded
+# Columns left to study.md where the terminal is narrower than WIDE.
+SHARPNESS = ("99 %", "sds away", "would pass", "judged by", "of all seeds, 95 %")
+WIDE = 120
 
 
 def _option(text: str, **more: Any) -> Any:
@@ -88,33 +92,45 @@ def command(
 
 
 def _show(study: "Study", to: "Console") -> None:
+    from mnist_fn.shared.config import Config
+    from mnist_fn.shared.study import experiments
     from mnist_fn.shared.study import tables as study_tables
 
     found = study.document
-    tables = []
+    less = ("experiment", *(SHARPNESS if to.is_terminal and to.width < WIDE else ()))
     for name, own in found["backends"].items():  # beside each other they are wider than a screen
         one = {**found, "backends": {name: own}}
-        tables += [study_tables.number_table(one), study_tables.claim_table(one)]
-    tables += [study_tables.honest_table(found), study_tables.choice_table(found)]
-    for head, rows in tables:
-        if rows:
-            _print(head, rows, to)
+        for experiment in experiments.experiments(Config()):
+            makers = (study_tables.number_table, study_tables.claim_table)
+            tables = [study_tables.without(make(one, experiment), *less) for make in makers]
+            if any(rows for _, rows in tables):
+                to.print(f"{experiment}, {name}", style="bold")
+            for table in tables:
+                _print(table, to)
+    for table in (study_tables.honest_table(found), study_tables.choice_table(found)):
+        _print(table, to)
     to.print(found["rule"], style="dim")
     for line in study.sentences:
         to.print(line, style="bold red" if line == found["warning"] else "", soft_wrap=True)
     to.print(f"report: {study.out / 'study.md'}, {study.out / 'study.json'}", soft_wrap=True)
 
 
-def _print(head: list[str], rows: list[list[str]], to: "Console") -> None:
+def _print(table: "Columns", to: "Console") -> None:
     """Words are folded to fit a narrow terminal, numbers stay whole."""
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False)
+    from cli.console import print_table
+
+    head, rows = table
+    if not rows:
+        return
+    shown = Table(box=None, pad_edge=False)
     for name in head:
-        table.add_column(name, no_wrap=name not in WORDS, overflow="fold")
+        shown.add_column(name, overflow="fold" if name in WORDS else "ellipsis")
     for row in rows:
         outside = any("outside" in cell for cell in row)
         cells = [Text(cell.replace("*", ""), style="red" if outside else "") for cell in row]
-        table.add_row(*cells)
-    to.print(table)
+        shown.add_row(*cells)
+    print_table(shown, to)
+    to.print()

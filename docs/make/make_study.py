@@ -118,19 +118,13 @@ def document(found: Evidence) -> dict[str, Any]:
     return study_report.document(EXPERIMENTS, records, warning=None)
 
 
-def without_column(table: study_tables.Table, name: str) -> study_tables.Table:
-    head, rows = table
-    at = head.index(name)
-    return [*head[:at], *head[at + 1 :]], [[*row[:at], *row[at + 1 :]] for row in rows]
-
-
 def sections(entries: Evidence) -> dict[str, str]:
     """What stands between the page's markers, by name."""
     found = document(entries)
     made = {"rule": found["rule"], "summary": summary(found, entries)}
     for name in EXPERIMENTS:
         tables = study_tables.number_table(found, name), study_tables.claim_table(found, name)
-        made[name] = markdown([without_column(table, "experiment") for table in tables])
+        made[name] = markdown([study_tables.without(table, "experiment") for table in tables])
     honest = [study_tables.honest_table(found), study_tables.choice_table(found)]
     made["honest"] = f"{found['protocol']}\n\n{markdown(honest)}".strip()
     for name in build.OF_STUDY:

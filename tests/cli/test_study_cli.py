@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import typer
+from rich.console import Console
 
 from cli.commands import study as cli_study
 from cli.main import main
@@ -16,6 +17,7 @@ from mnist_fn.shared.data.datasets import scale_pixels
 from mnist_fn.shared.evaluation import cross_entropy, forward
 from mnist_fn.shared.runs.trainer import load_run
 from mnist_fn.shared.study import experiments
+from mnist_fn.shared.study.running import Study
 
 QUICK = ("study", "--quick", "--dataset", "digits", "--only", "chosen,l2", "--json")
 
@@ -77,6 +79,19 @@ def test_a_second_call_only_reports(quick):
     assert before == {
         p: p.stat().st_mtime_ns for p in (folder / "runs-quick").glob("*/metrics.csv")
     }
+
+
+@pytest.mark.parametrize(("terminal", "columns"), [(True, 80), (True, 130), (False, 80)])
+def test_its_tables_fit_the_terminal_and_a_log_has_them_whole(quick, capsys, terminal, columns):
+    found = Study(json.loads(quick[1].stdout), Path("runs-quick"))
+    to = Console(force_terminal=terminal, width=columns, color_system=None, highlight=False)
+    cli_study._show(found, to)
+    tables, _, _ = capsys.readouterr().out.partition("A published number")
+    lines = [line.rstrip() for line in tables.splitlines()]
+    assert "λ = 3×10⁻⁵: maximum test accuracy" in tables
+    assert ("would pass" in tables) == (columns > 80 or not terminal)
+    assert (max(map(len, lines)) <= columns) == terminal
+    assert [line for line in lines if line.endswith(", jax")] == ["chosen, jax", "l2, jax"]
 
 
 def test_figures_are_drawn_from_it_and_missing_ones_named(quick):

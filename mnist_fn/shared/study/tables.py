@@ -80,6 +80,13 @@ def choice_table(found: Mapping[str, Any]) -> Table:
     return head, rows
 
 
+def without(table: Table, *names: str) -> Table:
+    """A table without the columns of these names; of those it lacks nothing is taken."""
+    head, rows = table
+    kept = [i for i, name in enumerate(head) if name not in names]
+    return [head[i] for i in kept], [[row[i] for i in kept] for row in rows]
+
+
 def markdown(table: Table) -> str:
     """A table in Markdown."""
     head, rows = table
