@@ -79,6 +79,7 @@ def prove(
         passed = all(ladder["passed"] for ladder in found)
         _show_limits(plan, found, to)
         _show_failures(found, to)
+        _show_verdict(plan, found, to)
     kind = plan.level if plan.level in ("statistics", "horizon") else "ladders"
     return {
         "schema": levels.SCHEMA,
@@ -130,12 +131,19 @@ def _show_rung(to: Console, rung: Rung) -> None:
     table.add_column(width=11)
     table.add_column()
     mark = Text("ok", style="green") if rung.passed else Text("FAIL", style="bold red")
-    measured = (
-        f"{d.absolute:.1e} absolute, {d.relative:.1e} relative, {d.ulps:.3g} ulps; "
-        f"{worst.what}\nbound {worst.tolerance:.1e} {worst.measure}: {worst.reason}"
-    )
-    table.add_row(mark, rung.name, Text(measured))
+    judged, bound = _figure(getattr(d, worst.measure)), _figure(worst.tolerance)
+    table.add_row(mark, rung.name, Text(f"{judged} {worst.measure}, bound {bound}: {worst.what}"))
+    if not rung.passed:
+        every = f"{d.absolute:.1e} absolute, {d.relative:.1e} relative, {d.ulps:.3g} ulps"
+        table.add_row("", "", Text(every))
+    table.add_row("", "", Text(worst.reason, style="dim"))
     to.print(table)
+
+
+def _figure(value: float) -> str:
+    """A difference, or how many there are of what is counted."""
+    counted = float(value).is_integer() and value < 1e6
+    return f"{value:.0f}" if counted else f"{value:.1e}"
 
 
 def _show_failures(ladders: list[dict[str, Any]], to: Console) -> None:
@@ -201,6 +209,14 @@ def _show_limits(plan: Plan, ladders: list[dict[str, Any]], to: Console) -> None
     missing = [name for name in levels.OPTIMIZERS if name not in plan.optimizers]
     if missing:
         _say(to, f"not climbed: {', '.join(missing)} (--optimizer {','.join(levels.OPTIMIZERS)})")
+
+
+def _show_verdict(plan: Plan, ladders: list[dict[str, Any]], to: Console) -> None:
+    held, of = sum(ladder["passed"] for ladder in ladders), len(ladders)
+    one, other = plan.names
+    how = "agree" if held == of else "part"
+    style = "bold green" if held == of else "bold red"
+    _say(to, f"\n{one} and {other} {how}: {held} of {of} ladders hold", style=style)
 
 
 def _say(to: Console, text: str, style: str = "") -> None:

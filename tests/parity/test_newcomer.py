@@ -82,6 +82,7 @@ def test_the_command_says_the_cause_before_the_numbers(digits, skeleton, monkeyp
     assert text.index(cause) < text.index("first parts at step")
     assert "held: first step steps taken" in text
     assert "not climbed: adam, adamw" in text
+    assert text.rstrip().endswith("torch and mine part: 0 of 1 ladders hold")
     (ladder,) = document["ladders"]
     assert ladder["diagnosis"]["cause"] == "ε = 1e-7 in place of 1e-8"
     assert ladder["diagnosis"]["next_rung"]["rung"] == "probes"
@@ -93,3 +94,5 @@ def test_a_pass_in_float32_says_what_it_did_not_see(digits, capsys):
     assert proving.prove(plan, None, None, 10)["passed"]
     shown = capsys.readouterr()
     assert "float32 alone: gross errors would have been seen" in shown.out
+    assert "0 absolute, bound 0: torch initial params" in shown.out
+    assert shown.out.rstrip().endswith("torch and torch agree: 1 of 1 ladders hold")
