@@ -68,6 +68,20 @@ def test_the_pairing_is_by_seed():
     assert stats.ttest_ind(wide, above).pvalue > 0.5
 
 
+def test_seeds_that_happen_to_be_alike_decide_nothing():
+    """Two images of 10,000, for two seeds that tie: that λ was told apart from all others."""
+    found = cells([*runs([0.9698, 0.9701]), *runs([0.9700, 0.9703], l2=3e-5)])
+    assert best(found, "test_accuracy")[0].l2_interval == (0, 3e-5)
+    (tied,) = cells(runs([0.97, 0.97]))
+    assert np.isnan(tied.interval("test_accuracy")).all()
+
+
+def test_an_accuracys_interval_ends_at_1():
+    (cell,) = cells(runs([0.75, 0.85]))
+    low, high = cell.interval("test_accuracy")
+    assert (round(low, 3), high) == (0.165, 1.0)
+
+
 def test_one_seed_has_no_interval():
     (chosen,) = best(cells([*runs([0.9]), *runs([0.95], l2=1e-4)]), "test_accuracy")
     assert chosen.cell.config.l2 == 1e-4

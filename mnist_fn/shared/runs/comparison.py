@@ -58,15 +58,18 @@ class Cell:
         return float(values.std(ddof=1)) if len(values) > 1 else math.nan
 
     def interval(self, measure: str) -> tuple[float, float]:
-        """Student's 95 % interval of the mean; NaN for a single seed."""
+        """Student's 95 % interval of the mean, an accuracy's within 0 and 1; NaN for a single seed,
+        or seeds that are all alike.
+        """
         from scipy import stats
 
         values = self.values[measure]
-        if len(values) < 2:
+        if len(values) < 2 or _alike(values):
             return math.nan, math.nan
         quantile = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1))
         half = quantile * self.sd(measure) / math.sqrt(len(values))
-        return self.mean(measure) - half, self.mean(measure) + half
+        low, high = self.mean(measure) - half, self.mean(measure) + half
+        return (max(low, 0.0), min(high, 1.0)) if measure.endswith("accuracy") else (low, high)
 
 
 @dataclass(frozen=True)
@@ -148,8 +151,13 @@ def _at(cell: Cell, measure: str, seeds: Sequence[int]) -> np.ndarray:
 def _differ(differences: np.ndarray, comparisons: int) -> bool:
     from scipy import stats
 
+    if _alike(differences):  # of a few counts of images that is luck, not certainty
+        return False
     error = differences.std(ddof=1) / math.sqrt(len(differences))
-    if error == 0:
-        return bool(differences[0] != 0)
     quantile = stats.t.ppf(1 - (1 - CONFIDENCE) / 2 / comparisons, len(differences) - 1)
     return bool(abs(differences.mean()) > quantile * error)
+
+
+def _alike(values: np.ndarray) -> bool:
+    """Whether values are one number, but for how a decimal fraction is rounded."""
+    return bool(np.ptp(values) <= 1e-12)

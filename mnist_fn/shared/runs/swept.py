@@ -214,21 +214,27 @@ def _in_bytes(size: int | str | None) -> int | None:
 
 
 def _figure(cell: Cell, measure: str) -> str:
-    mean, sd = cell.mean(measure), cell.sd(measure)
-    if measure.endswith("accuracy"):
-        return f"{mean:.2%}" + ("" if math.isnan(sd) else f" ± {100 * sd:.2f}")
-    return f"{mean:.5f}" + ("" if math.isnan(sd) else f" ± {sd:.5f}")
+    mean, sd = _mean(cell.mean(measure), measure), cell.sd(measure)
+    if math.isnan(sd):
+        return mean
+    return f"{mean} ± {100 * sd:.2f}" if measure.endswith("accuracy") else f"{mean} ± {sd:.5f}"
+
+
+def _mean(value: float, measure: str) -> str:
+    return f"{value:.2%}" if measure.endswith("accuracy") else f"{value:.5f}"
 
 
 def _sentence(one: Best) -> str:
     name, measure = one.cell.name, one.measure
     text = (
         f"best λ for {name['model']} at learning rate {name['learning_rate']:g}: {name['l2']:g}, "
-        f"{measure.replace('_', ' ')} {one.cell.mean(measure):.5g}"
+        f"{measure.replace('_', ' ')} {_mean(one.cell.mean(measure), measure)}"
     )
     low, high = one.cell.interval(measure)
     if not math.isnan(low):
-        text += f" (95 % of the mean: {low:.5g} to {high:.5g})"
+        text += f" (95 % of the mean: {_mean(low, measure)} to {_mean(high, measure)})"
+    elif len(one.cell.seeds) > 1:
+        text += " (its seeds are all alike: no interval)"
     if one.l2_interval is None:
         return text + ("; one seed says nothing of chance" if len(one.cell.seeds) < 2 else "")
     if one.l2_interval[0] == one.l2_interval[1]:
