@@ -14,6 +14,7 @@ from mnist_fn.shared.evaluation import Evaluation, log_probabilities
 WRONG = 60  # digits of an off-diagonal cell at most: a good model has fewer
 RIGHT = 20  # of a diagonal cell
 WORST = 24
+EXAMPLES = 40  # from all over the test set, as they come: the cells have the hardest
 COLUMNS = 32  # of the sprite
 
 
@@ -61,7 +62,8 @@ class Digits:
 
     def in_cells(self, classes: int) -> dict[str, Any]:
         """All cells' digits for `confusion.js`: one picture of them all, row by row, and for each
-        cell "true,predicted" its digits as [place in the picture, index, probability].
+        cell "true,predicted" its digits as [place in the picture, index, probability]; examples
+        to try as [place, true class].
         """
         cells: dict[str, list[list[float]]] = {}
         shown: list[int] = []
@@ -73,9 +75,13 @@ class Digits:
                     for place, i in enumerate(found)
                 ]
                 shown += found.tolist()
+        some = np.unique(np.linspace(0, len(self.split) - 1, EXAMPLES).astype(int))
+        places = range(len(shown), len(shown) + len(some))
+        shown += some.tolist()
         images = self.form.as_mnist(self.split.images[shown])
         return {
             "cells": {name: found for name, found in cells.items() if found},
+            "examples": list(zip(places, self.split.labels[some].tolist(), strict=True)),
             "side": images.shape[1],
             "columns": COLUMNS,
             "sprite": data_uri(to_png(_tiled(images))),

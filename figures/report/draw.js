@@ -85,12 +85,8 @@ function startDrawing(networks, digits) {
   if (!digits) return;
 
   const sprite = new Image();
-  const examples = Object.entries(digits.cells).flatMap(([name, found]) => {
-    const [label, predicted] = name.split(',');
-    return label === predicted ? found.map(([at]) => ({ at, label })) : [];
-  });
   const showExample = () => {
-    const { at, label } = examples[Math.floor(Math.random() * examples.length)];
+    const [at, label] = digits.examples[Math.floor(Math.random() * digits.examples.length)];
     clear();
     const from = [(at % digits.columns) * SIDE, Math.floor(at / digits.columns) * SIDE, SIDE, SIDE];
     paper.drawImage(sprite, ...from, 0, 0, pad.width, pad.height);

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import io
 import json
 import re
 import shutil
@@ -10,8 +11,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from figures.report import build, drawings, found, study
+from figures.report.digits import EXAMPLES
 from mnist_fn.shared import backend
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data import datasets, sources
@@ -124,6 +127,20 @@ def test_each_cell_has_its_digits(runs_28, prepared_digits):
     surest = [one["probability"] for one in digits.worst()]
     assert surest == sorted(surest, reverse=True)
     assert all(one["true"] != one["predicted"] for one in digits.worst())
+
+
+def test_the_examples_to_try_are_from_all_over_the_test_set(runs_28, prepared_digits):
+    """Not from the cells: these have the digits that it was least sure of."""
+    digits = build._test_digits(load_run(runs_28["linear"]), prepared_digits)
+    shown = digits.in_cells(10)
+    test = datasets.load("idx", prepared_digits).test
+    wanted = np.linspace(0, len(test) - 1, EXAMPLES).astype(int)
+    assert [label for _, label in shown["examples"]] == test.labels[wanted].tolist()
+    sprite = np.asarray(Image.open(io.BytesIO(base64.b64decode(shown["sprite"].split(",")[1]))))
+    for (place, _), index in zip(shown["examples"], wanted, strict=True):
+        row, column = divmod(place, shown["columns"])
+        tile = sprite[28 * row : 28 * (row + 1), 28 * column : 28 * (column + 1)]
+        assert np.array_equal(tile, test.images[index])
 
 
 def test_without_the_dataset_it_says_so_and_shows_the_rest(undrawn, runs_28, monkeypatch):
