@@ -137,14 +137,14 @@ def _named(config: Config) -> str:
 def draw(
     entry: Entry, records: Sequence[Any], *, note: str | None = None, data_dir: Path | None = None
 ) -> Any:
-    """The figure; within `style.themed`. `note` is written across its foot, loud."""
+    """The figure; within `style.themed`. `note` is written above its title, loud."""
     plot: Callable[..., Any] = entry.module.plot
     if entry.name == "worst-mistakes":
         plot = partial(plot, data_dir=data_dir)
     drawn = plot(records)
     figure = getattr(drawn, "figure", None) or drawn
     if note is not None:
-        figure.text(0.5, 0.5, note, color="#d1242f", fontsize=15, ha="center", alpha=0.7)
+        figure.suptitle(f"{note}\n{figure.get_suptitle()}".strip(), color="#d1242f", fontsize=11)
     return figure
 
 

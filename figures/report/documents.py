@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mnist_fn.shared.errors import InputError
-from mnist_fn.shared.study.tables import claim_table, honest_table, number_table
+from mnist_fn.shared.study.tables import claim_table, honest_table, number_table, without
 
 Document = dict[str, Any]
 GOOD = ("inside", "equivalent", "passed", "holds", "met")
@@ -53,9 +53,11 @@ def as_written(kind: str, file: Path) -> Iterator[None]:
 
 
 def _study(document: Document) -> list[Table]:
+    head, rows = without(number_table(document), "experiment")
+    plain = [[cell.replace("*", "") for cell in row] for row in rows]
     return [
-        Table("Published numbers beside ours", *number_table(document), document["rule"]),
-        Table("Published claims", *claim_table(document)),
+        Table("Published numbers beside ours", head, plain, document["rule"]),
+        Table("Published claims", *without(claim_table(document), "experiment")),
         Table("An honest choice", *honest_table(document), document["protocol"]),
     ]
 
