@@ -27,12 +27,12 @@ class _Answer(_Said):
         raise BrokenPipeError  # `main` knows what becomes of it; rich would exit with 1
 
 
-console = _Said(stderr=True, highlight=False)
+console = _Said(stderr=True, highlight=False, markup=False)  # a name may look like markup
 
 
 def answer(json: bool = False) -> Console:
     """Where what was asked for is shown: stdout, or stderr where --json has stdout for itself."""
-    return console if json else _Answer(highlight=False)
+    return console if json else _Answer(highlight=False, markup=False)
 
 
 NARROWEST = 14  # columns that a folded name still has
@@ -109,7 +109,8 @@ def print_table(table: Table, to: Console) -> None:
             rest = needed - longest + 1  # rich gives its name's edge, which has none, a padding
             column.max_width = max(to.width - rest, NARROWEST)
             needed = _natural_width(table, to)
-    type(to)(stderr=to.stderr, highlight=False, width=max(needed, to.width)).print(table)
+    wide = max(needed, to.width)
+    type(to)(stderr=to.stderr, highlight=False, markup=False, width=wide).print(table)
 
 
 def _natural_width(table: Table, to: Console) -> int:

@@ -1,8 +1,10 @@
 """The app: its commands, and what becomes of an error."""
 
 import contextlib
+import inspect
 import io
 import os
+import re
 import sys
 import warnings
 from collections.abc import Callable
@@ -39,6 +41,7 @@ app = typer.Typer(
     name="mnist-fn",
     help="A PyTorch study of MNIST in pure-functional JAX, and proof that the two agree.",
     no_args_is_help=True,
+    context_settings={"help_option_names": ["--help", "-h"]},
     pretty_exceptions_enable=False,
 )
 
@@ -78,7 +81,9 @@ PANELS = {
 }
 for panel, commands in PANELS.items():
     for name, module in commands.items():
-        app.command(name, rich_help_panel=panel)(module.command)
+        # typer keeps the line breaks of all paragraphs but the first
+        told = re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.cleandoc(module.command.__doc__ or ""))
+        app.command(name, rich_help_panel=panel, help=told)(module.command)
 app.add_typer(data.app, name="data", rich_help_panel="Files")
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import re
 import warnings
 import zipfile
 from collections.abc import Mapping
@@ -126,4 +127,6 @@ def _array(path: Path, name: str, tensor: torch.Tensor) -> np.ndarray:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:100]
+    text = str(error).strip()
+    refused = re.search(r"Unsupported \w+: .*?(?= was not an allowed|$)", text, re.MULTILINE)
+    return (refused[0] if refused else (text.splitlines() or [type(error).__name__])[0])[:100]

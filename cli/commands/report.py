@@ -10,11 +10,13 @@ from cli import options
 
 def command(
     folders: Annotated[
-        list[Path],
+        list[Path] | None,
         typer.Argument(
-            metavar="[RUN|FOLDER]...", help="Runs, or folders of runs such as a study's."
+            metavar="RUN|FOLDER",
+            help="Runs, or folders of runs such as a study's. Default: runs.",
+            show_default=False,
         ),
-    ],
+    ] = None,
     out: Annotated[Path, typer.Option(help="File of the page.")] = Path("report.html"),
     data_dir: options.DataDir = None,
     json: options.Json = False,
@@ -29,7 +31,7 @@ def command(
     from figures.report import build, found
     from mnist_fn.shared.storage import made_folder, write_atomically
 
-    shown = found.find(folders)
+    shown = found.find(folders or [Path("runs")])
     page = build.build(shown, options.command_line(), data_dir).encode()
     with made_folder(out.parent):
         write_atomically(out, page)

@@ -159,6 +159,12 @@ def test_a_data_dir_without_the_files_is_not_passed_over(tmp_path, monkeypatch):
         datasets.load("mnist", tmp_path / "elsewhere")
 
 
+def test_a_variable_that_names_no_folder_is_not_passed_over(tmp_path, monkeypatch):
+    monkeypatch.setenv("MNIST_FN_DATA", str(tmp_path / "nowhere"))
+    with pytest.raises(InputError, match="MNIST_FN_DATA=.*nowhere: no such folder; correct"):
+        datasets.load("mnist", download=False)
+
+
 def test_real_mnist_is_what_it_should_be(mnist):
     assert mnist.train.images.shape == (60_000, 28, 28)
     assert mnist.test.images.shape == (10_000, 28, 28)

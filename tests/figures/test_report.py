@@ -247,7 +247,7 @@ def test_what_cannot_be_shown_is_one_line(tmp_path, runs_28, half_done, folders,
         (["RUN", "--out", "/proc/x.html"], "/proc/x.html: can't be written"),
         (["RUN", "--data-dir", "nowhere"], "not found in nowhere"),
         (["nowhere"], "nowhere: no such folder"),
-        ([], "missing argument"),
+        ([], "runs: no such folder"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_2(in_process, tmp_path, runs_28, arguments, said):

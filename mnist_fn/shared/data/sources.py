@@ -72,8 +72,14 @@ def find_set(name: str, data_dir: Path | None = None) -> FileSet | None:
 
 
 def search_path() -> list[Path]:
-    """Folders that are searched when no `data_dir` is given."""
+    """Folders that are searched when no `data_dir` is given.
+
+    Raises:
+        InputError: MNIST_FN_DATA names no folder.
+    """
     from_environment = os.environ.get("MNIST_FN_DATA")
+    if from_environment and not Path(from_environment).is_dir():
+        raise InputError(f"MNIST_FN_DATA={from_environment}: no such folder; correct or unset it")
     return [*([Path(from_environment)] if from_environment else []), cache_dir() / "data"]
 
 
