@@ -16,7 +16,7 @@ help:
 	@echo "make install   make the environment alone, in $(VENV)"
 
 $(VENV)/.installed: pyproject.toml constraints.txt
-	@echo "into $(VENV), about 6 GB: a minute or more, in silence"
+	@echo "into $(VENV), about 6 GB: some minutes, in silence"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all]'
 	@touch $@

@@ -143,6 +143,15 @@ def test_a_missing_bias_fails_the_first_rung():
     assert "0.bias [8] has no partner in the port" in verdict.text
 
 
+def test_what_has_no_partner_is_said_of_both_sides():
+    """A width that is off by one: "0 against 0" said nothing."""
+    verdict = check_port(torch_side(), flax_side(FlaxMLP(width=9)), BATCHES)
+    (first,) = (line for line in verdict.text.splitlines() if line.startswith("first: "))
+    assert "0.weight [8, 8] has no partner in the port" in first
+    assert "Dense_0/kernel [8, 9] of the port has no partner" in first
+    assert "against" not in first
+
+
 class TorchFlat(nn.Module):
     def __init__(self):
         super().__init__()
