@@ -105,8 +105,11 @@ def _size(folder: Path) -> int:
 
 
 def _data() -> dict[str, str | None]:
-    """Each dataset's folder, None where its files are not."""
-    found = {name: find(name) for name in TORCHVISION}
+    """Each dataset's folder, None where its files are not, or why none can be looked for."""
+    try:
+        found = {name: find(name) for name in TORCHVISION}
+    except InputError as error:
+        return dict.fromkeys(TORCHVISION, f"not here ({error})")
     return {name: str(files[0].parent) if files else None for name, files in found.items()}
 
 

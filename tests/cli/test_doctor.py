@@ -43,6 +43,15 @@ def test_a_known_wrong_version_is_named_with_the_way_out(in_process, monkeypatch
     assert in_process("doctor", env={faults.ALLOW: "0"}).returncode == 0
 
 
+def test_a_folder_of_data_that_is_not_there_is_said_beside_the_rest(in_process, monkeypatch):
+    from cli import diagnosis
+
+    monkeypatch.setattr(diagnosis.backends, "names", list)  # nothing is computed
+    done = in_process("doctor", env={"MNIST_FN_DATA": "/nowhere"})
+    assert "mnist: not here (MNIST_FN_DATA=/nowhere: no such folder; correct" in done.stdout
+    assert "chromium: " in done.stdout
+
+
 class Stale:
     """A backend whose third gradient is the one before, as of jaxlib 0.8.1."""
 

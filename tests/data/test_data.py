@@ -161,7 +161,7 @@ def test_a_data_dir_without_the_files_is_not_passed_over(tmp_path, monkeypatch):
 
 def test_a_variable_that_names_no_folder_is_not_passed_over(tmp_path, monkeypatch):
     monkeypatch.setenv("MNIST_FN_DATA", str(tmp_path / "nowhere"))
-    with pytest.raises(InputError, match="MNIST_FN_DATA=.*nowhere: no such folder; correct"):
+    with pytest.raises(InputError, match=r"MNIST_FN_DATA=.*nowhere: no such folder; correct"):
         datasets.load("mnist", download=False)
 
 
