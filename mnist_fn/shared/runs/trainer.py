@@ -44,7 +44,7 @@ def train(
         Interrupted: `watch.should_stop` asked for it; what was done is saved in `out`.
     """
     if not isinstance(config, Config):
-        raise InputError(f"`config`: expected a Config, not {type(config).__name__}")
+        raise InputError(f"a Config is expected to train, not a {type(config).__name__}")
     data_dir = None if data_dir is None else Path(data_dir)
     directory = None if out is None else RunDirectory(Path(out))
     make = backends.find(backend)
