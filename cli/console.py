@@ -14,7 +14,10 @@ from mnist_fn.shared.wording import as_share, in_shell
 
 
 class _Said(Console):
-    """Says a message in the command's words."""
+    """Says a message in the command's words, as it is: a name may look like markup."""
+
+    def __init__(self, **how: Any) -> None:
+        super().__init__(highlight=False, markup=False, **how)
 
     def print(self, *objects: Any, **how: Any) -> None:
         """See Console."""
@@ -27,12 +30,12 @@ class _Answer(_Said):
         raise BrokenPipeError  # `main` knows what becomes of it; rich would exit with 1
 
 
-console = _Said(stderr=True, highlight=False, markup=False)  # a name may look like markup
+console = _Said(stderr=True)
 
 
 def answer(json: bool = False) -> Console:
     """Where what was asked for is shown: stdout, or stderr where --json has stdout for itself."""
-    return console if json else _Answer(highlight=False, markup=False)
+    return console if json else _Answer()
 
 
 NARROWEST = 14  # columns that a folded name still has
@@ -109,8 +112,7 @@ def print_table(table: Table, to: Console) -> None:
             rest = needed - longest + 1  # rich gives its name's edge, which has none, a padding
             column.max_width = max(to.width - rest, NARROWEST)
             needed = _natural_width(table, to)
-    wide = max(needed, to.width)
-    type(to)(stderr=to.stderr, highlight=False, markup=False, width=wide).print(table)
+    type(to)(stderr=to.stderr, width=max(needed, to.width)).print(table)
 
 
 def _natural_width(table: Table, to: Console) -> int:

@@ -20,14 +20,14 @@ def meant(message: str) -> str:
 def usage(error: Any) -> str:
     """What click says of a command or an option that is not there, in our words."""
     text = error.format_message().rstrip(".")
-    near = abbreviated(error) or getattr(error, "possibilities", None)
+    near = _abbreviated(error) or getattr(error, "possibilities", None)
     if near:
         text = f"{error.message}; did you mean {' or '.join(sorted(near))}?"
     text = text[:1].lower() + text[1:].replace(". Did you mean", "; did you mean")
     return text if text.endswith("?") else f"{text}; try --help"
 
 
-def abbreviated(error: Any) -> list[str]:
+def _abbreviated(error: Any) -> list[str]:
     """The options whose words begin with the letters of the one that is not there: `--lr`."""
     word = getattr(error, "option_name", "").lstrip("-")
     known = [name for one in error.ctx.command.params for name in one.opts] if word else []

@@ -69,6 +69,12 @@ HORIZON = Entry("horizon", "", "how long two frameworks stay together", level="h
 ENTRIES = {**OF_STUDY, HORIZON.name: HORIZON}
 
 
+def study_command(quick: bool, dataset: str) -> str:
+    """The command whose runs the study's figures are drawn from."""
+    trial = " --quick" if quick else ""
+    return f"mnist-fn study{trial}" + ("" if dataset == "mnist" else f" --dataset {dataset}")
+
+
 class Shelf:
     """The finished runs of one backend in some folders; each is loaded once, when it is needed."""
 

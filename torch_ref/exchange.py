@@ -44,7 +44,7 @@ def read_pt(path: Path) -> Source:
     except Exception as error:  # an adversary's pickle can raise anything in torch's reader
         raise InputError(
             f"{path}: not a state dict that can be read without running code "
-            f"({_first_line(error)}); save it with torch.save(model.state_dict(), ...)"
+            f"({_reason(error)}); save it with torch.save(model.state_dict(), ...)"
         ) from error
     found = _state_dicts(path, loaded)
     if len(found) != 1:
@@ -126,7 +126,7 @@ def _array(path: Path, name: str, tensor: torch.Tensor) -> np.ndarray:
     return tensor.detach().to(dtype).contiguous().numpy().copy()
 
 
-def _first_line(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     text = str(error).strip()
     refused = re.search(r"Unsupported \w+: .*?(?= was not an allowed|$)", text, re.MULTILINE)
     return (refused[0] if refused else (text.splitlines() or [type(error).__name__])[0])[:100]

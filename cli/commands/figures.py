@@ -53,7 +53,7 @@ def command(
     base = options.make_config(dataset=dataset)
     known = experiments.experiments(base, experiments.QUICK if quick else experiments.FULL)
     shelf = build.Shelf(runs or [Path("runs-quick" if quick else "runs")], backend)
-    found, missing = _gather(entries, known, shelf, _study_command(quick, base.dataset))
+    found, missing = _gather(entries, known, shelf, build.study_command(quick, base.dataset))
     if missing and (only is not None or not found):
         check_classes(base, data_dir)  # of other sets there is no study to be made
     if only is not None and missing:
@@ -62,11 +62,6 @@ def command(
         raise InputError(f"{missing[0]} (nor any other figure's runs)")
     _draw(found, missing, out, format, theme, QUICK_RUN.partition(":")[0] if quick else None,
           data_dir)  # fmt: skip
-
-
-def _study_command(quick: bool, dataset: str) -> str:
-    trial = " --quick" if quick else ""
-    return f"mnist-fn study{trial}" + ("" if dataset == "mnist" else f" --dataset {dataset}")
 
 
 def _gather(

@@ -19,7 +19,6 @@ from torch import nn
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset, load, scale_pixels
 from mnist_fn.shared.evaluation import confusion_matrix
-from mnist_fn.shared.runs.computed import cores
 from mnist_fn.shared.runs.records import machine, versions
 from mnist_fn.shared.study.experiments import experiments
 from mnist_fn.shared.study.published import CONFUSIONS
@@ -72,7 +71,7 @@ def main(seeds: int) -> None:
         },
         "versions": versions(),
         "machine": machine(),
-        "cores": cores(),
+        "threads": torch.get_num_threads(),
     }
     OUT.write_text(json.dumps(document, ensure_ascii=False) + "\n")
 

@@ -171,7 +171,8 @@ def reasons(found: dict[str, Any]) -> str:
         f"seeds that have it after epoch {at}",
         f"after some epoch of {first} to {last}",
     ]
-    made = f"torch {counted['versions']['torch']}, {counted['machine']}, {counted['cores']} core"
+    where = f"{counted['machine']}, threads {counted['threads']}"
+    made = f"torch {counted['versions']['torch']}, python {counted['versions']['python']}, {where}"
     return f"{markdown([(head, rows)])}\n\n`{counted['command']}`; {made}.".strip()
 
 

@@ -32,7 +32,7 @@ def figures(
     known = experiments.experiments(Config(dataset=main.config.dataset), lengths)
     backend = main.backend if main.backend in backends or not backends else backends[0]
     shelf = build.Shelf(paths, backend)
-    command = "mnist-fn study --quick" if quick else "mnist-fn study"
+    command = build.study_command(quick, main.config.dataset)
     note = QUICK_RUN.partition(":")[0] if quick else None
     drawn, missing = {}, []
     for name, entry in build.OF_STUDY.items():

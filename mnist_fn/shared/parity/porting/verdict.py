@@ -67,9 +67,7 @@ class Verdict:
         worst = self.failed.worst
         d = worst.difference
         lines = [] if self.cause is None else [f"why: {self.cause.sentence}"]
-        if (
-            d.left == d.right
-        ):  # nothing was measured: what has no partner, one side's and the other's
+        if d.left == d.right:  # nothing was measured: parameters have no partner
             without = [check.what for check in self.failed.failed]
             more = f" and {len(without) - 6} more" if len(without) > 6 else ""
             return [*lines, f"first: {'; '.join(without[:6])}{more}"]
