@@ -38,11 +38,14 @@ def undrawn(monkeypatch):
 
 def test_a_studys_figures_are_of_its_backend_whoever_trained_the_best_run(runs_28, tmp_path):
     shutil.copytree(runs_28["linear"], tmp_path / "linear")
-    main = replace(load_run(tmp_path / "linear"), backend="torch")
-    for backends, quick, said in (
-        (["jax"], True, r"no finished jax run .* mnist-fn study --quick --only \S+$"),
-        (["jax", "torch"], False, r"torch run .* mnist-fn study --only \S+ --backend torch$"),
-    ):
+    run = replace(load_run(tmp_path / "linear"), backend="torch")
+    for dataset, backends, quick, said in (
+        ("mnist", ["jax"], True, r"no finished jax run .* mnist-fn study --quick --only \S+$"),
+        ("mnist", ["jax", "torch"], False,
+         r"torch run .* mnist-fn study --only \S+ --backend torch$"),
+        ("kmnist", ["jax"], False, r"mnist-fn study --dataset kmnist --only \S+$"),
+    ):  # fmt: skip
+        main = replace(run, config=run.config.replace(dataset=dataset))
         drawn, missing = study.figures([tmp_path], main, backends, quick)
         assert drawn == {}
         assert all(re.search(said, why) for why in missing), missing
