@@ -4,15 +4,15 @@ import itertools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
-from mnist_fn import Interrupted, Watch, train
+from mnist_fn import InputError, Interrupted, Watch, train
 from mnist_fn.shared import backend as backends
 from mnist_fn.shared.data.datasets import Dataset
 from mnist_fn.shared.runs import crew as driver
-from mnist_fn.shared.runs.crew import Crew
+from mnist_fn.shared.runs.crew import Crew, NodeLost, WorkerLost
 from mnist_fn.shared.runs.folders import slug
 from mnist_fn.shared.runs.mailbox import Task, Worker
 from mnist_fn.shared.runs.many import Unfinished
@@ -40,6 +40,7 @@ class Near:
     dataset: Dataset
     deaf: int = 0  # so many workers, the first, never answer when they have a task
     absent: bool = False  # no worker ever comes
+    stillborn: Sequence[WorkerLost] = ()  # of what the first workers die as they come
     device: str = "cpu"
     silent: set[Any] = field(default_factory=set)
     numbers: Any = field(default_factory=itertools.count)
@@ -51,6 +52,8 @@ class Near:
         call = lambda: f"near/{number}"  # noqa: E731
         if self.absent:
             self.silent.add(call)
+        if number < len(self.stillborn):
+            call = lambda: die(self.stillborn[number])  # noqa: E731
         return worker, call
 
     def ask(self, worker: Worker, task: Task | None, stop: bool) -> Callable[[], Any]:
@@ -69,6 +72,10 @@ class Near:
 
     def dismiss(self, worker: Worker) -> None:
         pass
+
+
+def die(of: WorkerLost) -> NoReturn:
+    raise of
 
 
 def test_a_notice_of_a_worker_reaches_the_driver_with_its_run(digits, tmp_path, monkeypatch):
@@ -118,3 +125,19 @@ def test_that_no_worker_comes_is_said_once(digits, tmp_path, monkeypatch):
         crew = Crew(Near(digits, absent=True), digits, 1)
         list(sweep([TINY], "tiny", out=tmp_path, crew=crew, watch=watch))
     assert len(notices) == 1 and "no worker has come" in notices[0]
+
+
+def test_workers_that_die_as_they_come_end_the_command_unless_their_node_went(digits, tmp_path):
+    """A node that goes takes all that were on their way to it: more are asked for."""
+    process, node = WorkerLost("its process is gone"), NodeLost("its node is gone")
+
+    def ends(out, *stillborn):
+        crew = Crew(Near(digits, stillborn=stillborn), digits, 1)
+        return list(sweep([TINY], "tiny", out=tmp_path / out, crew=crew))
+
+    with pytest.raises(InputError, match=r"3 in a row were lost.*the same command goes on"):
+        ends("run", process, process, process)
+    ((_, run),) = ends("run")  # the same command
+    assert isinstance(run, Run)
+    ((_, run),) = ends("a node", process, node, node, node, process)
+    assert isinstance(run, Run)

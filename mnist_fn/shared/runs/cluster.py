@@ -10,7 +10,7 @@ from typing import Any
 from mnist_fn.shared.data.datasets import Dataset
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.runs import nodes
-from mnist_fn.shared.runs.crew import Crew, WorkerLost
+from mnist_fn.shared.runs.crew import Crew, NodeLost, WorkerLost
 from mnist_fn.shared.runs.joining import joined
 from mnist_fn.shared.runs.mailbox import Task, Worker
 from mnist_fn.shared.runs.staff import Staff
@@ -115,7 +115,7 @@ class _Hands:
         except self.ray.exceptions.RayTaskError as error:  # of our own code
             raise RuntimeError(str(error)) from error
         except self.ray.exceptions.RayError as error:
-            raise WorkerLost(_reason(str(error))) from error
+            raise _lost(str(error)) from error
         if not isinstance(found, _Introduction):
             return found
         if found.differing:
@@ -129,13 +129,13 @@ class _Hands:
         self.ray.kill(worker)
 
 
-def _reason(text: str) -> str:
+def _lost(text: str) -> WorkerLost:
     """Ray's paragraphs in a few words."""
     if "memory monitor" in text or "OutOfMemory" in text:
-        return "its node is out of memory"
+        return WorkerLost("its node is out of memory")
     if "its node" in text or "node failure" in text or "node was terminated" in text:
-        return "its node is gone"
-    return "its process is gone"
+        return NodeLost("its node is gone")
+    return WorkerLost("its process is gone")
 
 
 def _check(ray: Any, option: str, there: list[dict[str, Any]], data: Any, dataset: Dataset) -> None:

@@ -25,6 +25,10 @@ class WorkerLost(Exception):  # noqa: N818 - it is dealt with, no error
     """A worker or its node is gone; says why in a few words."""
 
 
+class NodeLost(WorkerLost):
+    """It went with its node, which tells nothing of workers: however many were on it."""
+
+
 class GivenUp(InputError):  # noqa: N818 - as WorkerLost
     """A run's workers were lost LOSSES times: the run is left where it is."""
 
@@ -47,7 +51,10 @@ class Hands(Protocol):
         ...
 
     def answer(self, call: Any) -> Any:
-        """A call's answer; raises WorkerLost, or InputError if the worker may not be used."""
+        """A call's answer.
+
+        Raises WorkerLost or NodeLost, or InputError if the worker may not be used.
+        """
         ...
 
     def dismiss(self, worker: Any) -> None:
@@ -179,7 +186,7 @@ class Crew:
                 raise WorkerLost(f"it has not answered for {SILENT_SECONDS:.0f} s")
             answer = self.hands.answer(call)
         except WorkerLost as lost:
-            return self._lose(seat, str(lost), todo, watch)
+            return self._lose(seat, lost, todo, watch)
         if seat.work is None:
             seat.where, self._stillborn = answer, 0
             return None
@@ -197,14 +204,19 @@ class Crew:
             return None
         return work.end(kept=True)
 
-    def _lose(self, seat: _Seat, reason: str, todo: deque[Work], watch: Watch) -> list[Any] | None:
+    def _lose(
+        self, seat: _Seat, reason: WorkerLost, todo: deque[Work], watch: Watch
+    ) -> list[Any] | None:
         self._seats.remove(seat)
         self.hands.dismiss(seat.worker)
         work = seat.work
         if work is None:
-            self._stillborn += not seat.where
+            self._stillborn += not seat.where and not isinstance(reason, NodeLost)
             if self._stillborn == LOSSES:
-                raise InputError(f"no worker can be had: {LOSSES} in a row were lost ({reason})")
+                raise InputError(
+                    f"no worker can be had: {LOSSES} in a row were lost as they came ({reason}); "
+                    "what is done stays, and the same command goes on"
+                )
             return None
         losses = self._losses[work] = self._losses.get(work, 0) + (not seat.rested)
         given_up = losses == LOSSES
