@@ -11,10 +11,12 @@ from typing import Any
 
 from mnist_fn.shared import backend as backends
 from mnist_fn.shared import faults
+from mnist_fn.shared.data.datasets import load
 from mnist_fn.shared.data.sources import TORCHVISION, cache_dir, find
 from mnist_fn.shared.errors import InputError, MissingExtraError
 from mnist_fn.shared.parity.selfcheck import check_backend
 from mnist_fn.shared.runs.records import machine, versions
+from mnist_fn.shared.wording import in_shell
 
 SCHEMA = 1
 FRAMEWORKS = {"jax": "mnist_fn.selfcheck", "torch": "torch_ref.selfcheck"}
@@ -105,12 +107,16 @@ def _size(folder: Path) -> int:
 
 
 def _data() -> dict[str, str | None]:
-    """Each dataset's folder, None where its files are not, or why none can be looked for."""
-    try:
-        found = {name: find(name) for name in TORCHVISION}
-    except InputError as error:
-        return dict.fromkeys(TORCHVISION, f"not here ({error})")
-    return {name: str(files[0].parent) if files else None for name, files in found.items()}
+    """Each dataset's folder, None where its files are not, or what is wrong with what is there."""
+    found: dict[str, str | None] = dict.fromkeys(TORCHVISION)
+    for name in TORCHVISION:
+        try:
+            if files := find(name):
+                load(name, download=False)  # read: MNIST's kin has files of the same names
+                found[name] = str(files[0].parent)
+        except InputError as error:
+            found[name] = f"not here ({in_shell(str(error))})"
+    return found
 
 
 def _tools() -> dict[str, str | None]:

@@ -52,6 +52,19 @@ def test_a_folder_of_data_that_is_not_there_is_said_beside_the_rest(in_process, 
     assert "chromium: " in done.stdout
 
 
+def test_a_dataset_is_there_if_its_content_is(in_process, monkeypatch, mnist_dir, tmp_path):
+    """Fashion-MNIST's and KMNIST's files have MNIST's names."""
+    from cli import diagnosis
+
+    for file in mnist_dir.iterdir():
+        (tmp_path / file.name).symlink_to(file)
+    monkeypatch.setattr(diagnosis.backends, "names", list)
+    done = in_process("doctor", env={"MNIST_FN_DATA": str(tmp_path)})
+    assert f"\nmnist: {tmp_path}\n" in done.stdout
+    assert f"\nfashion-mnist: not here ({tmp_path}" in done.stdout
+    assert "not fashion-mnist's: SHA-256 should begin" in done.stdout
+
+
 class Stale:
     """A backend whose third gradient is the one before, as of jaxlib 0.8.1."""
 
