@@ -312,9 +312,10 @@ def test_a_compact_path_is_the_same_path():
         '<path d="M 10.004 0.5 L 11.250001 0.249999 L 9 0.25 z" clip="#p06eebfb849"/>'
     )
     assert written == '<path d="M10 .5l1.25-.25l-2.25 0z" clip="#i0"/>'
-    curve = ' d="M 0 2.25 C 0.596 2.25 1.169 2.013 1.59 1.59 "'
-    assert compact(curve) == ' d="M0 2.25C.6 2.25 1.17 2.01 1.59 1.59"'
+    curve = '<path d="M 0 2.25 C 0.596 2.25 1.169 2.013 1.59 1.59 "/>'
+    assert compact(curve) == '<path d="M0 2.25C.6 2.25 1.17 2.01 1.59 1.59"/>'
     assert compact('<g transform="scale(0.015625)"/>') == '<g transform="scale(0.015625)"/>'
+    assert compact("<g>\n  <g/>\n</g>") == "<g>\n<g/>\n</g>"
 
 
 def test_an_id_follows_from_its_place_not_its_hash():
