@@ -193,7 +193,7 @@ def _finite(value: float) -> bool:
 
 def _expected(name: str, kind: type) -> str:
     if name == "hidden":
-        return "a list of layer widths"
+        return "a tuple of layer widths, such as (256, 128)"
     return {int: "a whole number", float: "a finite number", str: "a word"}[kind]
 
 

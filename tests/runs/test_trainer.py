@@ -96,6 +96,15 @@ def test_a_folder_with_another_run_is_refused(whole):
         train(CONFIG.replace(seed=1), out=whole.path)
 
 
+@pytest.mark.parametrize("force", [False, True])
+def test_a_folder_of_runs_is_no_runs_own(whole, force):
+    """A run in it would hide the others: who looks there would find one run."""
+    before = sorted(whole.path.parent.iterdir())
+    with pytest.raises(InputError, match=r": holds runs \(whole\); name a folder in it as `out`"):
+        train(CONFIG, out=whole.path.parent, force=force)
+    assert sorted(whole.path.parent.iterdir()) == before
+
+
 def test_fewer_epochs_than_done_are_refused(whole):
     with pytest.raises(InputError, match="has 4 epochs already, `epochs=2` asked"):
         resume(whole.path, epochs=2)

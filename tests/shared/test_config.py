@@ -113,6 +113,8 @@ def test_a_model_that_is_none_or_two_is_refused(given, said):
 
 
 def test_bounds_and_whole_numbers_are_written_out():
+    with pytest.raises(InputError, match=r"\[256\]`: expected a tuple of layer widths, such as \("):
+        Config(hidden=[256])
     with pytest.raises(InputError, match="`seed=4294967296`: must be between 0 and 4,294,967,295"):
         Config(seed=2**32)
     with pytest.raises(InputError, match=r"`l2=2e\+06`: must be between 0 and 1e\+06"):

@@ -108,8 +108,11 @@ def open_run(
         longer: a run there may differ in its number of epochs.
 
     Raises:
-        InputError: another run is there, a damaged one, or one with more epochs than asked.
+        InputError: another run is there, a damaged one, or one with more epochs than asked; or
+            other runs lie in the folder.
     """
+    if directory is not None and not directory.exists():
+        _check_own(directory.path)
     if directory is None or force:
         return Opened(config, directory, None, None, [])
     if not directory.exists():
@@ -157,6 +160,15 @@ def check_same_data(header: Header, dataset: Dataset) -> None:
         raise InputError(
             f"{dataset.name}: {dataset.classes} classes, this run began with "
             f"{header.classes}; put the names of its classes beside the data as they were"
+        )
+
+
+def _check_own(path: Path) -> None:
+    """A run beside others' folders would hide them: who looks there finds a run, not runs."""
+    if inside := next(path.glob("*/run.json"), None):
+        raise InputError(
+            f"{path}: holds runs ({inside.parent.name}); name a folder in it as `out`, "
+            f"such as {path / 'mine'}"
         )
 
 
