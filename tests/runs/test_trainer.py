@@ -105,6 +105,12 @@ def test_a_folder_of_runs_is_no_runs_own(whole, force):
     assert sorted(whole.path.parent.iterdir()) == before
 
 
+def test_a_folder_that_holds_others_files_may_be_a_runs(tmp_path):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/run.json").write_text("{}")  # someone else's
+    assert train(CONFIG.replace(epochs=1), out=tmp_path).path == tmp_path
+
+
 def test_fewer_epochs_than_done_are_refused(whole):
     with pytest.raises(InputError, match="has 4 epochs already, `epochs=2` asked"):
         resume(whole.path, epochs=2)

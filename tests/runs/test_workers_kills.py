@@ -127,15 +127,17 @@ class Campaign:
         """Whatever the kills ended, the same command goes on.
 
         A run whose worker was lost three times is given up; a command, when three workers in a row
-        were killed as they came, which the draws do where workers take long to come.
+        were killed as they came, which the draws do where workers take long to come. Nothing is
+        killed any more now, so that no command may end so a second time.
         """
+        killed = True
         while True:
             driver = self.drivers[backend]
             driver.communicate(timeout=400)
             last = (self.folder / f"{backend}.log").read_text().splitlines()[-1]
-            assert driver.returncode == 0 or (
-                driver.returncode == 2 and "no worker can be had: 3 in a row" in last
-            ), self.said()
+            none_came = driver.returncode == 2 and "no worker can be had: 3 in a row" in last
+            assert driver.returncode == 0 or (killed and none_came), self.said()
+            killed = False
             runs = list((self.folder / str(self.rounds) / backend).glob("*/run.json"))
             if len(runs) == 4 and all('"finished"' in run.read_text() for run in runs):
                 return

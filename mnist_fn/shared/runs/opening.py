@@ -9,6 +9,7 @@ from mnist_fn.shared.data.datasets import Dataset
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.runs.computed import here
 from mnist_fn.shared.runs.folders import differing
+from mnist_fn.shared.runs.library import headers
 from mnist_fn.shared.runs.loop import Member
 from mnist_fn.shared.runs.metrics import Row
 from mnist_fn.shared.runs.records import Header, RunDirectory, machine, versions
@@ -111,16 +112,17 @@ def open_run(
         InputError: another run is there, a damaged one, or one with more epochs than asked; or
             other runs lie in the folder.
     """
-    if directory is not None and not directory.exists():
+    if directory is None:
+        return Opened(config, None, None, None, [])
+    there = directory.exists()
+    if not there:
         _check_own(directory.path)
-    if directory is None or force:
-        return Opened(config, directory, None, None, [])
-    if not directory.exists():
-        if strays := directory.results():
+        if not force and (strays := directory.results()):
             raise InputError(
                 f"{strays[0]}: there is no run.json beside it; choose another `out`, "
                 "or `force=True` to replace it"
             )
+    if force or not there:
         return Opened(config, directory, None, None, [])
     existing = directory.read_header()
     if not longer:
@@ -165,9 +167,9 @@ def check_same_data(header: Header, dataset: Dataset) -> None:
 
 def _check_own(path: Path) -> None:
     """A run beside others' folders would hide them: who looks there finds a run, not runs."""
-    if inside := next(path.glob("*/run.json"), None):
+    for inside, _ in headers([path] if path.is_dir() else []):
         raise InputError(
-            f"{path}: holds runs ({inside.parent.name}); name a folder in it as `out`, "
+            f"{path}: holds runs ({inside.name}); name a folder in it as `out`, "
             f"such as {path / 'mine'}"
         )
 
