@@ -23,7 +23,8 @@ def command(
 ) -> None:
     """Make one self-contained page of finished runs, with a digit to draw.
 
-    It shows the run of the highest test accuracy in full, and what study.json, parity-*.json and
+    It shows the run of the highest test accuracy in full (of several datasets, on the one that can
+    be drawn on, then on the one with the most runs), and what study.json, parity-*.json and
     bench*.json in the folders say. Nothing is trained and nothing downloaded.
     """
     from cli.console import answer

@@ -89,7 +89,9 @@ def build(found: Found, command: str, data_dir: Path | None = None) -> str:
         found=found,
         run=found.main,
         header=_header(found.main),
-        dataset=TITLES.get(found.main.config.dataset, found.main.config.dataset),
+        dataset=_title(found.main),
+        alike=[_title(run) for run in found.runs].count(_title(found.main)),
+        others=", ".join(sorted({_title(run) for run in found.runs} - {_title(found.main)})),
         layers=" → ".join(map(str, layer_sizes(found.main.weights))),
         parameters=count_parameters(found.main.weights),
         networks=networks,
@@ -115,6 +117,10 @@ def build(found: Found, command: str, data_dir: Path | None = None) -> str:
         script_hash=_csp_hash(script),
         shown=shown,
     )
+
+
+def _title(run: Run) -> str:
+    return TITLES.get(run.config.dataset, run.config.dataset)
 
 
 def _study(found: Found) -> dict[str, Any]:

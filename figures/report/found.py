@@ -1,15 +1,18 @@
 """What there is to report in some folders: finished runs, and the documents beside them."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mnist_fn.shared.data.picture import SIDE
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.runs.records import RunDirectory
 from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.runs.trainer import load_run
+from mnist_fn.shared.state import layer_sizes
 from mnist_fn.shared.storage import MAX_JSON_BYTES, read_bounded
 
 DOCUMENTS = ("study", "parity", "bench")  # KIND.json or KIND-*.json, by `mnist-fn KIND`
@@ -22,7 +25,7 @@ class Found:
     paths: list[Path]  # where was looked
     runs: list[Run]  # in their order; all but `main` and `linear` without their weights
     main: Run  # the one that the page shows in full
-    linear: Run | None  # a linear one, for its templates
+    linear: Run | None  # a linear one on the same dataset, for its templates
     passed_over: list[str]  # why a run in a folder of runs is not shown, a line each
     documents: dict[str, dict[Path, dict[str, Any]]]  # of each kind in DOCUMENTS, by file
 
@@ -39,7 +42,8 @@ def find(paths: Sequence[Path]) -> Found:
     """
     runs: dict[Path, Run] = {}
     passed_over: list[str] = []
-    main = linear = None
+    best: dict[str, Run] = {}  # of each dataset
+    linear: dict[str, Run] = {}
     for path in paths:
         for folder in _folders(path):
             try:
@@ -49,15 +53,34 @@ def find(paths: Sequence[Path]) -> Found:
                     raise
                 passed_over.append(str(error))
                 continue
-            main = _better(main, run)
-            linear = _better(linear, run) if not run.config.hidden else linear
+            for kept in (best,) if run.config.hidden else (best, linear):
+                kept[run.config.dataset] = _better(kept.get(run.config.dataset), run)
             runs[folder.resolve()] = run.without_weights()
-    if main is None:
+    if not best:
         raise InputError(
             f"{paths[0]}: no finished run in it; make one with mnist-fn train or mnist-fn study"
         )
-    documents = _documents(paths)
-    return Found(list(paths), list(runs.values()), main, linear, passed_over, documents)
+    shown = _dataset(list(runs.values()), best)
+    return Found(
+        list(paths),
+        list(runs.values()),
+        best[shown],
+        linear.get(shown),
+        passed_over,
+        _documents(paths),
+    )
+
+
+def _dataset(runs: Sequence[Run], best: dict[str, Run]) -> str:
+    """Whose best run is shown: accuracies on two datasets don't compare. One that can be drawn on
+    comes first, then the one with more runs, then the one found first.
+    """
+    count = Counter(run.config.dataset for run in runs)
+
+    def rank(name: str) -> tuple[bool, int]:
+        return layer_sizes(best[name].weights)[0] == SIDE**2, count[name]
+
+    return max(best, key=rank)
 
 
 def _better(best: Run | None, run: Run) -> Run:

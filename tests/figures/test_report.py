@@ -261,3 +261,21 @@ def test_bad_input_is_one_line_and_exit_2(in_process, tmp_path, runs_28, argumen
     assert done.stderr.count("\n") == 1
     assert done.stdout == ""
     assert not (tmp_path / "report.html").exists()
+
+
+def test_runs_on_another_dataset_do_not_compete(runs_28, prepared_digits, tmp_path, undrawn):
+    """Their accuracy means another thing, and on 8 x 8 pixels nothing can be drawn."""
+    other, weak = tmp_path / "other", tmp_path / "weak"
+    recipe = {"learning_rate": 5e-3, "batch_size": 50}
+    better = train(Config(dataset="digits", hidden=(96,), epochs=20, **recipe), out=other)
+    worse = train(Config(dataset="idx", hidden=(), epochs=1), data_dir=prepared_digits, out=weak)
+    assert better.final["test_accuracy"] > worse.final["test_accuracy"]
+    shown = found.find([other, weak])
+    assert (shown.main.path, shown.linear.path) == (weak, weak)
+    page = build.build(shown, "mnist-fn report", prepared_digits)
+    assert "1 run on digits, where an accuracy means another thing, is in the table alone" in page
+    assert "highest test accuracy" not in page  # it is the one run on its dataset
+    several = found.find([other, *runs_28.values(), weak])
+    assert several.main.path in runs_28.values()
+    assert "Of the 3 runs on idx it has the highest" in build.build(several, "", prepared_digits)
+    assert found.find([other]).main.path == other
