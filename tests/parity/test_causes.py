@@ -269,3 +269,11 @@ def test_nothing_is_claimed_where_something_else_is_near():
     assert "one and another can't be told apart" in found.sentence
     both = judge("weights", wrong, [one, Candidate("another", 1e-17, 0.2)])
     assert both.text == "one, or another"
+
+
+@pytest.mark.parametrize(("left", "named"), [(0.4, True), (0.6, False)])
+def test_a_nearest_change_is_named_where_it_leaves_less_than_it_explains(left, named):
+    seen = Candidate("as declared", 1.0, 1e6)
+    found = judge("loss", seen, [Candidate("mean in place of sum", left, 1e6 * left)], "a pattern")
+    assert not found.found
+    assert ("nearest: mean in place of sum (4e-01 left)" in found.sentence) is named

@@ -112,6 +112,8 @@ def judge(
             nearest = causes[0]
             pattern = f"{nearest.text} and {next_best.text} can't be told apart; {pattern}"
             return Explanation(of, False, (), nearest, pattern)
+    if not causes and next_best is not None and 2 * next_best.residual > declared.residual:
+        next_best = None  # it leaves more than it explains: to name it would mislead
     return Explanation(of, False, causes, next_best, pattern)
 
 
