@@ -3,6 +3,8 @@
 import re
 from typing import Any
 
+from mnist_fn.shared.wording import nearest
+
 # "'shalow': must be one of linear, shallow, deep, or …"; of backends the installed ones are named
 _CHOICES = re.compile(r"'(?P<word>[^']*)'.*?(?:must be (?:one )?of|installed are) (?P<known>[^;]+)")
 
@@ -36,11 +38,3 @@ def _abbreviated(error: Any) -> list[str]:
 
 def _initials(name: str) -> str:
     return "".join(part[0] for part in name.strip("-").split("-"))
-
-
-def nearest(word: str, known: list[str]) -> str | None:
-    """The one of `known` that is most like the word, None if none is much like it."""
-    import difflib
-
-    lower = {one.lower(): one for one in known}
-    return next((lower[one] for one in difflib.get_close_matches(word.lower(), lower, 1)), None)

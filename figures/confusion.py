@@ -6,25 +6,27 @@ from typing import Any
 import numpy as np
 
 from figures import style
+from figures.series import as_runs
 from mnist_fn.shared.evaluation import row_normalized
 from mnist_fn.shared.runs.run import Run
 
 FEW = 20  # classes: of more the cells have no room for numbers
 
 
-def plot(records: Sequence[Run], ax: Any = None) -> Any:
+def plot(records: Run | Sequence[Run], ax: Any = None) -> Any:
     """Draw the row-normalized matrix, mean over the records.
 
     Colour shows the errors alone, on a scale of their own: the diagonal is about a hundred times
     the largest of them and would leave them white.
 
     Args:
-        records: runs of one config, their evaluations included.
+        records: a run, or several of one config, their evaluations included.
         ax: matplotlib axes; None makes new ones.
 
     Returns:
         The axes.
     """
+    records = as_runs(records)
     names = records[0].form.names
     classes = len(names)
     many = classes > FEW

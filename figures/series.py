@@ -16,6 +16,11 @@ def order(config: Config) -> tuple[Any, ...]:
     return len(config.hidden), [-width for width in config.hidden], config.l2, config.seed
 
 
+def as_runs(records: Run | Sequence[Run]) -> Sequence[Run]:
+    """One run stands for a list of it."""
+    return [records] if isinstance(records, Run) else records
+
+
 def select(records: Sequence[Run], hidden: tuple[int, ...], l2: float = 0.0) -> list[Run]:
     """Of each seed the longest run of this shape and λ, by seed; validation splits are others'.
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from figures import style
+from figures.series import as_runs
 from mnist_fn.shared.data.datasets import load_for, scale_pixels
 from mnist_fn.shared.evaluation import forward, worst_mistakes
 from mnist_fn.shared.runs.run import Run
@@ -14,7 +15,9 @@ from mnist_fn.shared.runs.run import Run
 ROWS, COLUMNS = 3, 8
 
 
-def plot(records: Sequence[Run], ax: Any = None, data_dir: Path | None = None) -> style.Panels:
+def plot(
+    records: Run | Sequence[Run], ax: Any = None, data_dir: Path | None = None
+) -> style.Panels:
     """Draw the worst mistakes of the first record.
 
     The probabilities are computed from its weights in NumPy, in float64.
@@ -28,7 +31,7 @@ def plot(records: Sequence[Run], ax: Any = None, data_dir: Path | None = None) -
         The figure or subfigure drawn on.
     """
     figure = style.panels(ax, 3.9)
-    run = min(records, key=lambda run: run.config.seed)
+    run = min(as_runs(records), key=lambda run: run.config.seed)
     test = load_for(run.config, data_dir, form=run.form).test
     wrong = np.flatnonzero(run.evaluation.predictions != test.labels)
     images = test.take(wrong)

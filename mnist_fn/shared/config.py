@@ -8,6 +8,7 @@ from functools import wraps
 from typing import Any, TypeVar
 
 from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.wording import nearest
 
 DATASETS = ("mnist", "fashion-mnist", "kmnist", "digits", "idx")
 ORIENTATIONS = ("auto", "upright", "as-stored")
@@ -49,6 +50,7 @@ def _may_name_its_model(cls: type[Made]) -> type[Made]:
             if more.get("hidden", hidden_of(model)) != hidden_of(model):
                 raise InputError("`model` and `hidden`: give one of them, they both say the layers")
             more["hidden"] = hidden_of(model)
+        _check_names(more)
         init(self, *values, **more)
 
     setattr(cls, "__init__", named)  # noqa: B010 - a checker takes an assignment for a mistake
@@ -164,6 +166,15 @@ class Config:
         if "model" in changes:
             changes["hidden"] = hidden_of(changes.pop("model"))
         return replace(self, **changes)
+
+
+def _check_names(given: Mapping[str, Any]) -> None:
+    known = [field.name for field in fields(Config)]
+    for name in given:
+        if name not in known:
+            near = nearest(name, [*known, "model"])
+            hint = f"; did you mean `{near}`?" if near else f"; there are {', '.join(known)}"
+            raise InputError(f"Config has no {name[:40]!r}{hint}")
 
 
 def _check_types(config: Config) -> None:

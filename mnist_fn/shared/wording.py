@@ -1,4 +1,6 @@
-"""How figures and λ are written, in tables and on axes alike; how a message names an option."""
+"""How figures and λ are written, in tables and on axes alike; how a message names an option,
+and what was meant by a word mistyped.
+"""
 
 import math
 import re
@@ -75,3 +77,11 @@ def _option(name: str, value: str | None) -> str:
     if name == "hidden":  # a tuple
         value = re.sub(r"[() ]|,(?=\))", "", value)
     return f"{option} {value.strip(chr(34))}"  # advice stands in double quotes, what was given not
+
+
+def nearest(word: str, known: list[str]) -> str | None:
+    """The one of `known` that is most like the word, None if none is much like it."""
+    import difflib
+
+    lower = {one.lower(): one for one in known}
+    return next((lower[one] for one in difflib.get_close_matches(word.lower(), lower, 1)), None)

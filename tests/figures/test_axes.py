@@ -3,9 +3,11 @@
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure, SubFigure
+from matplotlib.text import Text
 
 import mnist_fn
-from figures import PLOTS, style
+from figures import PLOTS, confusion, style, worst_mistakes
+from mnist_fn import Config, train
 from mnist_fn.shared.errors import InputError
 from tests.figures.test_figures import records
 from tests.support.report_documents import PARITY
@@ -61,3 +63,14 @@ def test_each_figure_documents_its_axes():
         said = getattr(mnist_fn.figures, name).plot.__doc__
         assert "        ax: " in said, name
         assert "    Returns:" in said, name
+
+
+@pytest.mark.parametrize("plot", [confusion.plot, worst_mistakes.plot])
+def test_one_run_stands_for_a_list_of_it(plot):
+    run = train(Config(dataset="digits", hidden=(), epochs=1), progress=False)
+    figures = [
+        drawn if isinstance(drawn, Figure) else drawn.figure for drawn in (plot(run), plot([run]))
+    ]
+    alone, listed = ([text.get_text() for text in one.findobj(Text)] for one in figures)
+    assert alone == listed
+    assert any("seed" in text for text in alone)

@@ -265,3 +265,28 @@ def test_a_second_interrupt_ends_at_once():
             BASE, device="cpu", watch=Watch(on_epoch=lambda _: os.kill(os.getpid(), signal.SIGINT))
         )
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_a_sweep_says_that_a_run_has_changed_since(tmp_path):
+    swept = sweep(BASE, l2=[0, 1e-3], out=tmp_path, device="cpu", progress=False)
+    path, frame = swept[0].path, swept.to_frame()
+    mnist_fn.resume(path, epochs=3, device="cpu", progress=False)
+    with pytest.raises(InputError, match=r"changed since this sweep.* again") as refused:
+        swept[0]
+    assert str(path) in str(refused.value)
+    assert swept[1].config.l2 == 1e-3
+    assert swept.to_frame().equals(frame)  # what was compared stays
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"epoch": 3}, "no 'epoch'; did you mean `epochs`?"),
+        ({"modle": "deep"}, "did you mean `model`?"),
+        ({"zzz": 1}, "no 'zzz'; there are dataset, validation, "),
+    ],
+)
+def test_a_config_says_which_field_was_meant(given, said):
+    with pytest.raises(InputError) as refused:
+        Config(**given)
+    assert said in str(refused.value)

@@ -27,7 +27,7 @@ class Sweep(Sequence[Run]):
     """A sweep's finished runs, a sequence of `Run`, and what comparing them says.
 
     Runs that are on disk are read from there, each time that one is asked for: thousands of them
-    need not fit into memory.
+    need not fit into memory. One that has changed since raises InputError.
     """
 
     ended: list[Ended] = field(repr=False)  # what is compared of each
@@ -166,7 +166,14 @@ def run_sweep(
 def _read(one: Ended) -> Run:
     if one.path is None:
         raise ValueError("a run in memory is not read")
-    return load_run(one.path)
+    run = load_run(one.path)
+    now = comparison.ended(run)
+    if (now.config, now.values) != (one.config, one.values):
+        raise InputError(
+            f"{one.path}: changed since this sweep, resumed or trained anew; make the sweep again "
+            "to compare what is there"
+        )
+    return run
 
 
 def _several(values: Numbers) -> list[float]:
