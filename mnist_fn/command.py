@@ -14,7 +14,12 @@ def main() -> None:
     `mnist_fn/rooms`, a checkout beside this package.
     """
     sys.path.insert(0, str(_rooms()))
-    import_module("cli.main").main()
+    try:
+        run = import_module("cli.main").main
+    except KeyboardInterrupt:  # while it imports; later `run` says the same
+        print("mnist-fn: interrupted", file=sys.stderr)
+        sys.exit(130)
+    run()
 
 
 def figures() -> ModuleType:

@@ -94,6 +94,7 @@ def command(
     from mnist_fn.shared.runs.records import RunDirectory
 
     files = _files(images)
+    _check_show(show)
     if show is not None and show.suffix.lower() == ".png" and len(files) > 1:
         raise InputError(f"--show {show}: one file for {len(files)} images; give a folder")
     form = RunDirectory(run).read_header().form
@@ -123,6 +124,15 @@ def command(
         _write({path: one.pictures for path, one in seen.items()}, show)
     if failed:
         raise typer.Exit(2)
+
+
+def _check_show(show: Path | None) -> None:
+    """InputError for a file of another format, which would be made a folder of that name."""
+    from mnist_fn.shared.data.picture import SUFFIXES
+
+    other = show is not None and show.suffix.lower() in set(SUFFIXES) - {".png"}
+    if show is not None and other and not show.is_dir():
+        raise InputError(f"--show {show}: must end with .png, or be a folder")
 
 
 def _files(images: list[Path]) -> list[Path]:

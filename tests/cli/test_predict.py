@@ -194,3 +194,10 @@ def test_an_image_without_any_is_told_in_the_runs_own_word(in_process, runs_28, 
     assert done.returncode == 2
     assert "nothing like a letter in it; give an image of one letter or a few" in done.stderr
     assert "digit" not in done.stderr
+
+
+def test_what_is_seen_is_shown_as_png_alone(in_process, photos, runs_28, tmp_path):
+    done = in_process("predict", str(runs_28["deep"]), str(photos), "--show", "one.jpg")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--show one.jpg: must end with .png, or be a folder" in done.stderr
+    assert not (tmp_path / "one.jpg").exists()

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mnist_fn import command as door
 from mnist_fn.shared.data import cache, datasets, sources
 from mnist_fn.shared.errors import InputError
 from tests.support.idx_files import idx_bytes
@@ -241,3 +242,15 @@ def test_jaxs_own_setting_is_left_as_it_is(command, tmp_path):
     assert command(*RUN, env=env).returncode == 0
     assert list(mine.iterdir())
     assert not (tmp_path / "cache" / "mnist-fn" / "compiled").exists()
+
+
+def test_ctrl_c_while_it_imports_is_one_line(monkeypatch, capsys):
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.setattr(door, "import_module", interrupted)
+    with pytest.raises(SystemExit) as ended:
+        door.main()
+    assert ended.value.code == 130
+    assert capsys.readouterr().err == "mnist-fn: interrupted\n"

@@ -126,9 +126,10 @@ class TrainingView(_View):
     def on_start(self, config: Config, dataset: Dataset, device: str, done: int) -> None:
         """Say what is about to be trained."""
         say_once(dataset, self._console)
+        epochs = "1 epoch" if config.epochs == 1 else f"{config.epochs} epochs"
         self._say(
             f"{config.model} on {dataset.name}: {len(dataset.train):,} train, "
-            f"{len(dataset.test):,} test; {config.epochs} epochs on {device}"
+            f"{len(dataset.test):,} test; {epochs} on {device}"
             + (f", going on after epoch {done}" if done else "")
         )
         self._task = self._bar.add_task("compiling", total=config.epochs, completed=done)
