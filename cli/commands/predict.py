@@ -130,8 +130,9 @@ def _check_show(show: Path | None) -> None:
     """InputError for a file of another format, which would be made a folder of that name."""
     from mnist_fn.shared.data.picture import SUFFIXES
 
-    other = show is not None and show.suffix.lower() in set(SUFFIXES) - {".png"}
-    if show is not None and other and not show.is_dir():
+    if show is None or show.is_dir():
+        return
+    if show.suffix.lower() in set(SUFFIXES) - {".png"}:
         raise InputError(f"--show {show}: must end with .png, or be a folder")
 
 
