@@ -9,6 +9,7 @@ from mnist_fn.shared.parity.causes.forward import ACTIVATIONS, explain_forward
 from mnist_fn.shared.parity.causes.gradients import explain_gradients
 from mnist_fn.shared.parity.causes.inputs import explain_order, explain_pixels
 from mnist_fn.shared.parity.causes.loss import cross_entropy, explain_loss, log_softmax
+from mnist_fn.shared.parity.causes.pattern import describe
 from mnist_fn.shared.parity.causes.rules import Rule, simulate
 from mnist_fn.shared.parity.causes.update import explain_update
 
@@ -90,6 +91,8 @@ UPDATES = [
     (ADAMW, {"decay_unscaled": True}, "decay not scaled by the learning rate"),
     (ADAMW, {"decay_after": True}, "decay taken of the weights after the step"),
     (ADAMW, {"weight_decay": 1e-4}, "decoupled decay 1e-4 in place of 0.01 (× 0.01)"),
+    (ADAMW, {"kind": "sgd", "weight_decay": 0.0}, "sgd in place of adamw, without its decay"),
+    (ADAMW, {"kind": "sgd"}, "sgd in place of adamw"),
     (MOMENTUM, {"kind": "nesterov"}, "nesterov in place of momentum"),
     (MOMENTUM, {"momentum": 0.95}, "momentum = 0.95 in place of 0.9"),
     (MOMENTUM, {"weight_decay": 5e-4}, "weight decay 5e-4 everywhere too"),
@@ -277,3 +280,9 @@ def test_a_nearest_change_is_named_where_it_leaves_less_than_it_explains(left, n
     found = judge("loss", seen, [Candidate("mean in place of sum", left, 1e6 * left)], "a pattern")
     assert not found.found
     assert ("nearest: mean in place of sum (4e-01 left)" in found.sentence) is named
+
+
+def test_a_tensor_that_stands_still_is_no_factor_of_nought():
+    expected, unit = {"w": np.ones(3)}, {"w": np.full(3, 1e-6)}
+    assert describe(expected, {"w": np.full(3, 1e-9)}, unit).endswith("is nothing but rounding")
+    assert describe(expected, {"w": np.full(3, 2.0)}, unit).endswith("2 times as large throughout")

@@ -38,7 +38,9 @@ def _shape(expected: np.ndarray, seen: np.ndarray, rounding: np.ndarray) -> str:
     if not np.all(np.isfinite(seen)):
         said = [f"is not finite in {int((~np.isfinite(seen)).sum())} of {seen.size} entries"]
     factor = constant_factor(expected, seen, rounding)
-    if factor is not None:
+    if within(np.zeros_like(seen), seen, rounding):
+        said.append("is nothing but rounding")
+    elif factor is not None:
         said.append(f"{number(factor)} times as large throughout")
     apart = (gap > rounding) & np.isfinite(rounding)
     if seen.ndim >= 2 and apart.any() and not apart.all():

@@ -56,7 +56,10 @@ def structures(rule: Rule, step: int) -> Iterator[Structure]:
     for kind in KINDS:
         if kind != rule.kind and not (rule.adaptive and kind in ("adam", "adamw")):
             family = "momentum" if rule.kind == "momentum" and kind == "sgd" else kind
-            yield f"{kind} in place of {rule.kind}", family, rule.but(kind=kind)
+            text = f"{kind} in place of {rule.kind}"
+            yield text, family, rule.but(kind=kind)
+            if rule.weight_decay:
+                yield f"{text}, without its decay", family, rule.but(kind=kind, weight_decay=0.0)
 
 
 def _decays(rule: Rule) -> Iterator[Structure]:
