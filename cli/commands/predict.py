@@ -94,9 +94,8 @@ def command(
     from mnist_fn.shared.runs.records import RunDirectory
 
     files = _files(images)
-    _check_show(show)
-    if show is not None and show.suffix.lower() == ".png" and len(files) > 1:
-        raise InputError(f"--show {show}: one file for {len(files)} images; give a folder")
+    if show is not None:
+        _check_show(show, len(files))
     form = RunDirectory(run).read_header().form
     if ink not in INKS:
         raise InputError(f"--ink {ink[:40]!r}: must be one of {', '.join(INKS)}")
@@ -126,13 +125,16 @@ def command(
         raise typer.Exit(2)
 
 
-def _check_show(show: Path | None) -> None:
-    """InputError for a file of another format, which would be made a folder of that name."""
+def _check_show(show: Path, images: int) -> None:
+    """InputError for one file of several images, or of another format, which would be made a
+    folder of that name.
+    """
     from mnist_fn.shared.data.picture import SUFFIXES
 
-    if show is None or show.is_dir():
-        return
-    if show.suffix.lower() in set(SUFFIXES) - {".png"}:
+    suffix = show.suffix.lower()
+    if suffix == ".png" and images > 1:
+        raise InputError(f"--show {show}: one file for {images} images; give a folder")
+    if suffix in set(SUFFIXES) - {".png"} and not show.is_dir():
         raise InputError(f"--show {show}: must end with .png, or be a folder")
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+from collections import Counter
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -64,6 +65,7 @@ def build(found: Found, command: str, data_dir: Path | None = None) -> str:
     digits = _test_digits(found.main, data_dir)
     networks = _networks(found)
     script = "\n".join(_text(name) for name in SCRIPTS)
+    titles, dataset = Counter(map(_title, found.runs)), _title(found.main)
     form = found.main.form
     thing = form.thing
     shown: dict[str, Any] = {
@@ -89,9 +91,9 @@ def build(found: Found, command: str, data_dir: Path | None = None) -> str:
         found=found,
         run=found.main,
         header=_header(found.main),
-        dataset=_title(found.main),
-        alike=[_title(run) for run in found.runs].count(_title(found.main)),
-        others=", ".join(sorted({_title(run) for run in found.runs} - {_title(found.main)})),
+        dataset=dataset,
+        alike=titles[dataset],
+        others=", ".join(sorted(titles.keys() - {dataset})),
         layers=" → ".join(map(str, layer_sizes(found.main.weights))),
         parameters=count_parameters(found.main.weights),
         networks=networks,

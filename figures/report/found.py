@@ -60,15 +60,9 @@ def find(paths: Sequence[Path]) -> Found:
         raise InputError(
             f"{paths[0]}: no finished run in it; make one with mnist-fn train or mnist-fn study"
         )
-    shown = _dataset(list(runs.values()), best)
-    return Found(
-        list(paths),
-        list(runs.values()),
-        best[shown],
-        linear.get(shown),
-        passed_over,
-        _documents(paths),
-    )
+    documents, every = _documents(paths), list(runs.values())
+    shown = _dataset(every, best)
+    return Found(list(paths), every, best[shown], linear.get(shown), passed_over, documents)
 
 
 def _dataset(runs: Sequence[Run], best: dict[str, Run]) -> str:

@@ -1,5 +1,5 @@
-"""How figures and λ are written, in tables and on axes alike; how a message names an option,
-and what was meant by a word mistyped.
+"""How figures and λ are written, in tables and on axes alike; options in messages, and what was
+meant by a word mistyped.
 """
 
 import math
