@@ -279,7 +279,7 @@ def test_a_nearest_change_is_named_where_it_leaves_less_than_it_explains(left, n
     seen = Candidate("as declared", 1.0, 1e6)
     found = judge("loss", seen, [Candidate("mean in place of sum", left, 1e6 * left)], "a pattern")
     assert not found.found
-    assert ("nearest: mean in place of sum (4e-01 left)" in found.sentence) is named
+    assert (f"nearest: mean in place of sum ({left:.0e} left)" in found.sentence) is named
 
 
 def test_a_tensor_that_stands_still_is_no_factor_of_nought():
