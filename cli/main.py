@@ -7,11 +7,12 @@ import os
 import re
 import sys
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from cli.commands import (
     bench,
@@ -37,8 +38,29 @@ from mnist_fn.shared.errors import InputError
 
 ALLOW = "--allow-known-wrong"
 
+
+@contextlib.contextmanager
+def _heard() -> Iterator[None]:
+    """Ctrl-C within it, before typer hears of it, which would end with 130 and say nothing."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise typer.Abort from None
+
+
+class _Commands(TyperGroup):
+    def make_context(self, *arguments: Any, **more: Any) -> Any:
+        with _heard():
+            return super().make_context(*arguments, **more)
+
+    def invoke(self, ctx: Any) -> Any:
+        with _heard():
+            return super().invoke(ctx)
+
+
 app = typer.Typer(
     name="mnist-fn",
+    cls=_Commands,
     help="A PyTorch study of MNIST in pure-functional JAX, and proof that the two agree.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["--help", "-h"]},

@@ -13,6 +13,7 @@ import pytest
 from mnist_fn import command as door
 from mnist_fn.shared.data import cache, datasets, sources
 from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.runs import listing
 from tests.support.idx_files import idx_bytes
 
 COUNT = """
@@ -254,3 +255,14 @@ def test_ctrl_c_while_it_imports_is_one_line(monkeypatch, capsys):
         door.main()
     assert ended.value.code == 130
     assert capsys.readouterr().err == "mnist-fn: interrupted\n"
+
+
+def test_so_it_is_within_a_command(in_process, monkeypatch):
+    """Where it imports what it needs, or reads, and nothing is trained yet."""
+
+    def interrupted(_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(listing, "listed", interrupted)
+    done = in_process("runs", "runs")
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "mnist-fn: interrupted\n")
