@@ -15,7 +15,7 @@ from cli.main import main
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data import datasets, sources
 from mnist_fn.shared.data.datasets import Dataset, Split
-from mnist_fn.shared.data.picture import prepare
+from mnist_fn.shared.pictures.preparation import prepare
 from mnist_fn.shared.runs.trainer import train
 from tests.support.idx_files import idx_bytes
 

@@ -49,7 +49,7 @@ RULES = [
     ("figures.sweep", ("jax", "torch", "cli", "torch_ref")),
     ("figures.bench", ("jax", "torch", "cli", "torch_ref")),
     ("figures.report.build", ("jax", "torch", "cli", "torch_ref")),
-    ("mnist_fn.shared.data.picture", ("jax", "torch", "PIL", "scipy")),
+    ("mnist_fn.shared.pictures.preparation", ("jax", "torch", "PIL", "scipy")),
     ("mnist_fn.shared.exchange.importing", ("jax", "torch", "onnx", "tensorboard", "scipy")),
     ("mnist_fn.shared.exchange.to_onnx", ("jax", "torch", "onnx")),
     ("mnist_fn.shared.exchange.to_tensorboard", ("jax", "torch", "tensorboard")),
@@ -100,7 +100,7 @@ def test_a_jax_run_with_its_files_there_imports_no_torch():
     assert done.stdout.strip() == "[]"
 
 
-ROOMS = ("data", "runs", "parity", "study", "bench", "exchange")
+ROOMS = ("data", "pictures", "runs", "parity", "study", "bench", "exchange")
 OPEN = {room: import_module(f"mnist_fn.shared.{room}").OPEN for room in ROOMS}
 
 

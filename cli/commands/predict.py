@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from mnist_fn.shared.data.form import Form
-    from mnist_fn.shared.data.picture import Seen
+    from mnist_fn.shared.pictures.preparation import Seen
 
 IN_FULL = 3  # digits that get a bar for each class; of more, the best two classes
 BARS = 12  # classes that get one, the likeliest
@@ -129,7 +129,7 @@ def _check_show(show: Path, images: int) -> None:
     """InputError for one file of several images, or of another format, which would be made a
     folder of that name.
     """
-    from mnist_fn.shared.data.picture import SUFFIXES
+    from mnist_fn.shared.pictures.preparation import SUFFIXES
 
     suffix = show.suffix.lower()
     if suffix == ".png" and images > 1:
@@ -140,7 +140,7 @@ def _check_show(show: Path, images: int) -> None:
 
 def _files(images: list[Path]) -> list[Path]:
     """The files that were named, once each, and those in the folders that were."""
-    from mnist_fn.shared.data.picture import SUFFIXES
+    from mnist_fn.shared.pictures.preparation import SUFFIXES
 
     files: dict[Path, None] = {}
     for path in images:
@@ -160,7 +160,7 @@ def _see(
     """The digits in each file, and what was wrong with the files that gave none."""
     from cli.console import console
     from cli.output import fail
-    from mnist_fn.shared.data.picture import read_picture
+    from mnist_fn.shared.pictures.preparation import read_picture
 
     seen, failed = {}, {}
     for path in files:
@@ -184,8 +184,8 @@ def _read(
     """The backend's name and every digit of the images, in their order."""
     import numpy as np
 
-    from mnist_fn.shared.data.picture import UNSURE, is_wide
     from mnist_fn.shared.evaluation import log_probabilities
+    from mnist_fn.shared.pictures.preparation import UNSURE, is_wide
     from mnist_fn.shared.runs.trainer import predict
 
     upright = np.concatenate([one.pictures for one in seen.values()])
@@ -205,7 +205,7 @@ def _read(
 
 def _write(pictures: "dict[Path, np.ndarray]", show: Path) -> None:
     """To the file `show`, or to a folder under each image's name."""
-    from mnist_fn.shared.data.picture import panels
+    from mnist_fn.shared.pictures.preparation import panels
     from mnist_fn.shared.storage import made_folder, write_atomically
 
     alone = show.suffix.lower() == ".png"
@@ -250,7 +250,7 @@ def _print(found: list[Read], to: Any) -> None:
 def _line(one: Read) -> Any:
     from rich.text import Text
 
-    from mnist_fn.shared.data.picture import DOUBT, TOUCH
+    from mnist_fn.shared.pictures.preparation import DOUBT, TOUCH
 
     best, *others = (
         (one.names[label], f"{one.probabilities[label]:.1%}") for label in one.order[:2]

@@ -17,9 +17,9 @@ import numpy as np
 from pages import EVIDENCE
 
 from mnist_fn.shared.data import datasets
-from mnist_fn.shared.data.picture import UNSURE, read_picture
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.evaluation import log_probabilities
+from mnist_fn.shared.pictures.preparation import UNSURE, read_picture
 from mnist_fn.shared.runs.records import machine, versions
 from mnist_fn.shared.runs.trainer import load_run, predict
 from tests.support import no_digits

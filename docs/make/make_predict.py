@@ -16,7 +16,7 @@ from pages import DOCS, EVIDENCE, PICTURES, renew
 from PIL import Image, ImageOps
 
 from mnist_fn.shared.data import datasets
-from mnist_fn.shared.data.picture import panels, read_picture
+from mnist_fn.shared.pictures.preparation import panels, read_picture
 from tests.support.photos import KINDS
 
 PAGE, PICTURE = DOCS / "predict.md", PICTURES / "predict-seen.png"

@@ -14,9 +14,9 @@ from figures.report import documents, drawings, network, study, templates
 from figures.report.digits import Digits
 from figures.report.found import Found
 from mnist_fn.shared.data.datasets import load_for, scale_pixels
-from mnist_fn.shared.data.picture import DOUBT, SIDE, UNSURE
 from mnist_fn.shared.errors import InputError, NotFoundError
 from mnist_fn.shared.evaluation import forward
+from mnist_fn.shared.pictures.preparation import DOUBT, SIDE, UNSURE
 from mnist_fn.shared.runs.opening import check_same_data
 from mnist_fn.shared.runs.records import RunDirectory
 from mnist_fn.shared.runs.run import Run

@@ -8,8 +8,8 @@ import numpy as np
 
 from mnist_fn.shared.data.datasets import Split
 from mnist_fn.shared.data.form import MNIST, Form
-from mnist_fn.shared.data.picture import to_png
 from mnist_fn.shared.evaluation import Evaluation, log_probabilities
+from mnist_fn.shared.pictures.preparation import to_png
 
 WRONG = 60  # digits of an off-diagonal cell at most: a good model has fewer
 RIGHT = 20  # of a diagonal cell

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mnist_fn.shared.data.picture import SIDE
 from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.pictures.preparation import SIDE
 from mnist_fn.shared.runs.records import RunDirectory
 from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.runs.trainer import load_run

@@ -1,6 +1,6 @@
 'use strict';
 
-// What mnist_fn/shared/data/picture.py does from the ink on: bounding box into 20 x 20 keeping its
+// What mnist_fn/shared/pictures/preparation.py does from the ink on: bounding box into 20 x 20 keeping its
 // aspect, antialiased; centre of mass into pixel 14 of 28 x 28. A test holds the two together.
 
 const SIDE = 28;

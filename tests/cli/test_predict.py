@@ -11,9 +11,9 @@ from PIL import Image
 
 from cli.commands.predict import Read, _line
 from mnist_fn.shared.data.form import MNIST
-from mnist_fn.shared.data.picture import TOUCH, read_picture
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.evaluation import log_probabilities
+from mnist_fn.shared.pictures.preparation import TOUCH, read_picture
 from mnist_fn.shared.runs.records import RunDirectory
 from mnist_fn.shared.runs.trainer import predict
 

@@ -4,7 +4,7 @@ import copy
 
 import make_predict
 
-from mnist_fn.shared.data.picture import UNSURE
+from mnist_fn.shared.pictures.preparation import UNSURE
 from tests.support.photos import KINDS
 
 

@@ -15,7 +15,7 @@ from mnist_fn.shared import backend
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data import datasets, sources
 from mnist_fn.shared.data.form import MNIST, Form
-from mnist_fn.shared.data.picture import DOUBT, UNSURE, prepare
+from mnist_fn.shared.pictures.preparation import DOUBT, UNSURE, prepare
 from mnist_fn.shared.runs.trainer import load_run, train
 from mnist_fn.shared.state import StateTree
 from tests.support.browser import AXE, CONTRAST, Visit, chromium

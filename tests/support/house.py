@@ -20,6 +20,7 @@ FLOOR = ("errors", "state", "wording", "faults", "config", "evaluation", "storag
 ROOMS = {
     "floor": set(),
     "data": {"floor"},
+    "pictures": {"floor"},
     "backend": {"data", "floor"},
     "runs": {"backend", "data", "floor"},
     "parity": {"runs", "backend", "data", "floor"},

@@ -15,9 +15,9 @@ import numpy as np
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from mnist_fn.shared.data.picture import SIDE, read_picture
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.evaluation import log_probabilities
+from mnist_fn.shared.pictures.preparation import SIDE, read_picture
 from mnist_fn.shared.runs.trainer import predict
 
 Digits = Sequence[tuple[np.ndarray, int]]

@@ -1,8 +1,7 @@
-"""The examples: where their files lie, how they are read, checked and kept, and a picture made one.
+"""The examples: where their files lie, how they are read, checked and kept.
 
 Others use `datasets` (Dataset, Split, load, load_for, scale_pixels), `elsewhere` (another test set
-for a run), `form` (classes, and how pictures stand), `sources` (where files and caches are) and
-`picture` (an image as MNIST has its digits).
+for a run), `form` (classes, and how pictures stand) and `sources` (where files and caches are).
 """
 
-OPEN = ("datasets", "elsewhere", "form", "sources", "picture")
+OPEN = ("datasets", "elsewhere", "form", "sources")

@@ -9,10 +9,10 @@ import pytest
 from PIL import Image, ImageDraw
 
 from mnist_fn.shared.config import Config
-from mnist_fn.shared.data import ink, lines, paper
-from mnist_fn.shared.data.picture import UNSURE, is_wide, prepare, read_picture
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.evaluation import log_probabilities
+from mnist_fn.shared.pictures import illumination, lines, segmentation
+from mnist_fn.shared.pictures.preparation import UNSURE, is_wide, prepare, read_picture
 from mnist_fn.shared.runs.trainer import predict, train
 from tests.support.photos import EMPTY, KINDS, penned, read_photos, touching
 
@@ -73,7 +73,7 @@ def test_19_of_20_photos_are_read(reader, labelled, tmp_path):
 )
 def test_each_part_is_needed(reader, labelled, tmp_path, monkeypatch, name, broken, kinds):
     before = read_photos(reader, labelled, tmp_path, n=4, seed=3, kinds=kinds)
-    for module in (ink, paper, lines):
+    for module in (segmentation, illumination, lines):
         if hasattr(module, name):
             monkeypatch.setattr(module, name, broken)
     after = read_photos(reader, labelled, tmp_path, n=4, seed=3, kinds=kinds)
@@ -157,5 +157,5 @@ def test_a_pencil_across_the_sheet_is_no_digit(tmp_path, monkeypatch):
         InputError, match="like a letter in it; give an image of one letter or a few"
     ):
         read_picture(tmp_path / "pencil.png", thing="letter")
-    monkeypatch.setattr(ink, "_is_edge", lambda *_: False)
+    monkeypatch.setattr(segmentation, "_is_edge", lambda *_: False)
     assert len(read_picture(tmp_path / "pencil.png").pictures) == 1

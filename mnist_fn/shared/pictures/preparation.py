@@ -1,4 +1,4 @@
-"""A digit prepared the way MNIST was, from any image; ink.py finds it there.
+"""A digit prepared the way MNIST was, from any image; segmentation.py finds it there.
 
 MNIST (LeCun, Cortes and Burges, yann.lecun.com/exdb/mnist): the digit's bounding box is scaled
 into 20 x 20 keeping its aspect, antialiased, then placed in 28 x 28 with its centre of mass in
@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from mnist_fn.shared.data.ink import find_digits
 from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.pictures.segmentation import find_digits
 from mnist_fn.shared.storage import open_plain
 
 SIDE = 28

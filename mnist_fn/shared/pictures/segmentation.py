@@ -1,7 +1,7 @@
 """The digits in a picture, each cut out of it as ink: from a phone's photo as from a drawing.
 
-Ink is what paper.py finds, less the lines of lines.py; its connected pieces are weighed by size and
-place, and gathered to digits from left to right.
+Ink comes from illumination.py, without the printed lines that lines.py takes out. Its connected
+pieces are judged by size and place, and grouped to digits from left to right.
 """
 
 from collections.abc import Callable
@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mnist_fn.shared.data.lines import without_lines
-from mnist_fn.shared.data.paper import ink_of
+from mnist_fn.shared.pictures.illumination import ink_of
+from mnist_fn.shared.pictures.lines import without_lines
 
 FAINTEST = 0.08  # share of light missing: what has less is a blank page
 LINE = 0.012  # share of light that a printed line takes at least
