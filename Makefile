@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
+# pip shows its progress on a terminal and is quiet in a log
+PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt $$([ -t 1 ] || echo --quiet)
 
 .PHONY: help install demo test test-all test-exhaustive test-lowest test-newest gpu-evidence docs lint types clean
 
@@ -16,21 +18,21 @@ help:
 	@echo "make install   make the environment alone, in $(VENV)"
 
 $(VENV)/.installed: pyproject.toml constraints.txt
-	@echo "into $(VENV), about 6 GB: some minutes, in silence"
+	@echo "installing into $(VENV): about 6 GB, some minutes"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all]'
+	$(PIP) -e '.[all]'
 	@touch $@
 
 $(VENV)/.tested: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,test]'
+	$(PIP) -e '.[all,test]'
 	@touch $@
 
 $(VENV)/.tested-all: $(VENV)/.tested
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,test,ray,docs]'
+	$(PIP) -e '.[all,test,ray,docs]'
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[all,docs]'
+	$(PIP) -e '.[all,docs]'
 	@touch $@
 
 install: $(VENV)/.installed
