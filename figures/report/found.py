@@ -1,6 +1,5 @@
 """What there is to report in some folders: finished runs, and the documents beside them."""
 
-import json
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from mnist_fn.shared.runs.records import RunDirectory
 from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.runs.trainer import load_run
 from mnist_fn.shared.state import layer_sizes
-from mnist_fn.shared.storage import MAX_JSON_BYTES, read_bounded
+from mnist_fn.shared.storage import read_sealed
 
 DOCUMENTS = ("study", "parity", "bench")  # KIND.json or KIND-*.json, by `mnist-fn KIND`
 
@@ -101,9 +100,7 @@ def _documents(paths: Sequence[Path]) -> dict[str, dict[Path, dict[str, Any]]]:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        document = json.loads(read_bounded(file, MAX_JSON_BYTES))
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{file}: not JSON ({str(error)[:80]}); make it anew") from error
-    if not isinstance(document, dict):
-        raise InputError(f"{file}: expected a JSON object; make it anew")
-    return document
+        return read_sealed(file, schema=None)
+    except InputError as error:
+        reason = str(error).partition("; put a good copy")[0]
+        raise InputError(f"{reason}; make it anew, or take it out of the folder") from error

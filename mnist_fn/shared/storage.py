@@ -121,8 +121,8 @@ def write_sealed(path: Path, document: dict[str, Any]) -> None:
     write_atomically(path, (text + "\n").encode())
 
 
-def read_sealed(path: Path, schema: int) -> dict[str, Any]:
-    """Read what `write_sealed` wrote.
+def read_sealed(path: Path, schema: int | None) -> dict[str, Any]:
+    """Read what `write_sealed` wrote; None takes any schema version.
 
     Raises:
         InputError: missing, not JSON, another schema, or content that its digest denies.
@@ -134,7 +134,8 @@ def read_sealed(path: Path, schema: int) -> dict[str, Any]:
         raise damaged(path, f"not JSON: {error}") from error
     if not isinstance(document, dict):
         raise damaged(path, "expected a JSON object")
-    check_schema(path, document.get("schema"), schema)
+    if schema is not None:
+        check_schema(path, document.get("schema"), schema)
     digest = document.pop("digest", None)
     try:
         good = digest == digest_of(document)

@@ -23,6 +23,7 @@ from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.evaluation import forward
 from mnist_fn.shared.runs.records import RunDirectory
 from mnist_fn.shared.runs.trainer import load_run, train
+from mnist_fn.shared.storage import write_sealed
 from tests.support.report_documents import PARITY, write_all
 
 
@@ -210,7 +211,7 @@ def test_what_a_file_says_is_text(undrawn, runs_28, prepared_digits, tmp_path):
     directory.write_header(replace(header, machine=evil, device=evil, backend=evil))
     write_all(tmp_path)
     document = {**PARITY["statistics"], "backends": [evil], "machine": evil}
-    (tmp_path / "parity-statistics.json").write_text(json.dumps(document))
+    write_sealed(tmp_path / "parity-statistics.json", document)
     page = page_of(tmp_path, data_dir=prepared_digits)
     assert evil not in page
     assert "<img src=x" not in page
@@ -224,20 +225,31 @@ def test_what_a_file_says_is_text(undrawn, runs_28, prepared_digits, tmp_path):
         (["nowhere"], "nowhere: no such folder"),
         (["empty"], "empty: no finished run in it; make one with mnist-fn train"),
         (["HALF/deep"], r"not finished; go on with: `resume\("),
-        (["RUN", "broken"], "broken/study.json: not JSON"),
+        (["RUN", "broken"], r"broken/study\.json: damaged \(not JSON.*; make it anew"),
         (["RUN", "other"], "other/bench.json: not what mnist-fn bench writes \\(KeyError"),
-        (["RUN", "list"], "list/parity.json: expected a JSON object"),
+        (
+            ["RUN", "altered"],
+            r"altered/study\.json: damaged \(its content does not match its digest",
+        ),
+        (["RUN", "list"], r"list/parity\.json: damaged \(expected a JSON object"),
     ],
 )
 def test_what_cannot_be_shown_is_one_line(tmp_path, runs_28, half_done, folders, said, monkeypatch):
     for name, (file, text) in {
         "empty": ("notes.txt", ""),
         "broken": ("study.json", "{"),
-        "other": ("bench.json", "{}"),
+        "other": ("notes.txt", ""),
         "list": ("parity.json", "[]"),
     }.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / file).write_text(text)
+    write_sealed(tmp_path / "other" / "bench.json", {})
+    (tmp_path / "altered").mkdir()
+    write_all(tmp_path / "altered")
+    study = tmp_path / "altered" / "study.json"
+    document = json.loads(study.read_text())
+    document["rule"] = "every number is right"  # a changed verdict was shown as valid
+    study.write_text(json.dumps(document))
     monkeypatch.chdir(tmp_path)
     names = {"RUN": runs_28["linear"], "HALF/deep": half_done / "deep"}
     with pytest.raises(InputError, match=said):

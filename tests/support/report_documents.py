@@ -1,11 +1,11 @@
 """Small documents of each kind, as their commands write them."""
 
-import json
 import shutil
 from pathlib import Path
 
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.runs.library import Records
+from mnist_fn.shared.storage import write_sealed
 from mnist_fn.shared.study import experiments
 from mnist_fn.shared.study import report as study_report
 
@@ -23,10 +23,10 @@ def write_all(folder: Path) -> None:
         versions={},
         diverged=[],
     )
-    (folder / "study.json").write_text(json.dumps(found))
+    write_sealed(folder / "study.json", found)
     for level, part in PARITY.items():
         document = {"level": level, "backends": ["jax", "torch"], "machine": "a machine", **part}
-        (folder / f"parity-{level}.json").write_text(json.dumps(document))
+        write_sealed(folder / f"parity-{level}.json", document)
     shutil.copy(EVIDENCE / "bench-cpu.json", folder / "bench.json")
 
 
