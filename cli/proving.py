@@ -19,7 +19,7 @@ from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.parity import handed, levels
 from mnist_fn.shared.parity.checks import Rung
 from mnist_fn.shared.parity.levels import STATISTICS_EPOCHS, Plan
-from mnist_fn.shared.parity.statistics import compare_runs
+from mnist_fn.shared.parity.statistics import MARGIN, compare_runs
 from mnist_fn.shared.runs.many import crew_of, train_all
 from mnist_fn.shared.runs.records import machine, versions
 from mnist_fn.shared.runs.run import Run
@@ -44,6 +44,7 @@ def prove(
     seed: int = 0,
     staff: Staff | None = None,
     to: Console | None = None,
+    margin: float = MARGIN,
 ) -> dict[str, Any]:
     """Run a level and show it; the document of all that was measured.
 
@@ -55,18 +56,21 @@ def prove(
         seed: the first of them.
         staff: workers, if any.
         to: where the result is shown; None is stdout.
+        margin: of the statistics, in percentage points.
 
     Raises:
         InputError: bad data or device, a precision that a backend lacks.
     """
     if not 2 <= seeds <= 1000:
         raise InputError(f"--seeds {seeds}: must be between 2 and 1000")
+    if not 0 < margin < 100:  # NaN is refused, too
+        raise InputError(f"--margin {margin:g}: must be above 0 and below 100 percentage points")
     to = to or answer()
     dataset = load(plan.dataset, data_dir)
     devices = _devices(plan, dataset)
     if plan.level == "statistics":
         found = _statistics(
-            plan, dataset, data_dir, out or Path("runs"), range(seed, seed + seeds), staff
+            plan, dataset, data_dir, out or Path("runs"), range(seed, seed + seeds), staff, margin
         )
         _show_statistics(found, to)
         passed = all(one["tost"]["verdict"] == "equivalent" for one in found)
@@ -281,6 +285,7 @@ def _statistics(
     out: Path,
     seeds: range,
     staff: Staff | None,
+    margin: float,
 ) -> list[dict[str, Any]]:
     sides, names = [], []
     for name, device, precision in zip(
@@ -295,7 +300,7 @@ def _statistics(
     for i, name in enumerate(names):
         left, right = (runs[i * len(seeds) : (i + 1) * len(seeds)] for runs in sides)
         name["precision"] = " and ".join(dict.fromkeys(plan.precisions))
-        found.append({**name, **compare_runs(left, right, dataset.test.labels)})
+        found.append({**name, **compare_runs(left, right, dataset.test.labels, margin)})
     return found
 
 
@@ -320,8 +325,10 @@ def _trained(
 
 def _show_statistics(found: list[dict[str, Any]], to: Console) -> None:
     table = Table(box=None, pad_edge=False)
-    for column in ("model", "n", "difference", "90 % interval", "sd", "δ", "power", "verdict"):
-        table.add_column(column, justify="left" if column in ("model", "verdict") else "right")
+    for column in ("model", "n", "difference", "90 % interval", "sd", "margin", "power"):
+        table.add_column(column, justify="left" if column == "model" else "right")
+    table.add_column("seeds needed", justify="right")
+    table.add_column("verdict")
     for one in found:
         t = one["tost"]
         table.add_row(
@@ -332,6 +339,7 @@ def _show_statistics(found: list[dict[str, Any]], to: Console) -> None:
             f"{t['sd']:.3f}",
             f"{t['margin']:.2f}",
             f"{t['power']:.2f}",
+            str(t["pairs_needed"]),
             t["verdict"],
         )
     print_table(table, to)

@@ -16,7 +16,10 @@ ABOVE = {
     "cli": {"figures", "torch_ref", "mnist_fn", "mnist_fn.shared"},
     "mnist_fn.shared": set(),
 }
-FLOOR = ("errors", "state", "wording", "faults", "config", "evaluation", "storage", "streams")
+FLOOR = (
+    *("errors", "state", "wording", "faults", "config", "evaluation", "storage", "streams"),
+    "statistics",
+)
 ROOMS = {
     "floor": set(),
     "data": {"floor"},

@@ -1,9 +1,5 @@
-"""What a sweep says: mean ± sd over seeds for each combination, and the best λ of each model.
+"""What a sweep says: mean ± sd over seeds for each combination, and the best λ of each model."""
 
-SciPy is imported where it is used: reading a sweep's runs needs none of it.
-"""
-
-import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
+from mnist_fn.shared import statistics
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.runs.run import Run
 
 MEASURES = ("test_accuracy", "test_loss", "validation_accuracy", "validation_loss")
-CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
@@ -49,27 +45,21 @@ class Cell:
         return {"model": config.model, "learning_rate": config.learning_rate, "l2": config.l2}
 
     def mean(self, measure: str) -> float:
-        """Over seeds."""
-        return float(self.values[measure].mean())
+        """Return the mean over seeds."""
+        return statistics.mean(self.values[measure])
 
     def sd(self, measure: str) -> float:
-        """Over seeds, with n - 1; NaN for a single one."""
-        values = self.values[measure]
-        return float(values.std(ddof=1)) if len(values) > 1 else math.nan
+        """Return the standard deviation over seeds, with n - 1; NaN for a single one."""
+        return statistics.standard_deviation(self.values[measure])
 
     def interval(self, measure: str) -> tuple[float, float]:
-        """Student's 95 % interval of the mean, an accuracy's within 0 and 1; NaN for a single seed,
-        or seeds that are all alike.
+        """Return Student's 95 % interval of the mean, an accuracy's within 0 and 1; NaN for a
+        single seed, or seeds that are all alike.
         """
-        from scipy import stats
-
-        values = self.values[measure]
-        if len(values) < 2 or _alike(values):
-            return math.nan, math.nan
-        quantile = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(values) - 1))
-        half = quantile * self.sd(measure) / math.sqrt(len(values))
-        low, high = self.mean(measure) - half, self.mean(measure) + half
-        return (max(low, 0.0), min(high, 1.0)) if measure.endswith("accuracy") else (low, high)
+        low, high = statistics.mean_interval(self.values[measure])
+        if measure.endswith("accuracy"):
+            low, high = np.clip((low, high), 0.0, 1.0)
+        return float(low), float(high)
 
 
 @dataclass(frozen=True)
@@ -139,25 +129,11 @@ def _l2_interval(top: Cell, others: Sequence[Cell], measure: str) -> tuple[float
         shared = sorted(set(cell.seeds) & set(top.seeds))
         if len(shared) < 2:
             return None
-        if not _differ(_at(cell, measure, shared) - _at(top, measure, shared), len(rest)):
+        differences = _at(cell, measure, shared) - _at(top, measure, shared)
+        if not statistics.differs(differences, comparisons=len(rest)):
             kept.append(cell.config.l2)
     return min(kept), max(kept)
 
 
 def _at(cell: Cell, measure: str, seeds: Sequence[int]) -> np.ndarray:
     return cell.values[measure][[cell.seeds.index(seed) for seed in seeds]]
-
-
-def _differ(differences: np.ndarray, comparisons: int) -> bool:
-    from scipy import stats
-
-    if _alike(differences):  # of a few counts of images that is luck, not certainty
-        return False
-    error = differences.std(ddof=1) / math.sqrt(len(differences))
-    quantile = stats.t.ppf(1 - (1 - CONFIDENCE) / 2 / comparisons, len(differences) - 1)
-    return bool(abs(differences.mean()) > quantile * error)
-
-
-def _alike(values: np.ndarray) -> bool:
-    """Whether values are one number, but for how a decimal fraction is rounded."""
-    return bool(np.ptp(values) <= 1e-12)

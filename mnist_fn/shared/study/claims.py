@@ -12,6 +12,7 @@ from mnist_fn.shared.config import Config
 from mnist_fn.shared.runs import metrics
 from mnist_fn.shared.runs.library import Records
 from mnist_fn.shared.runs.metrics import Row
+from mnist_fn.shared.statistics import proportion_interval
 from mnist_fn.shared.study.experiments import BY_CLASS, CHOSEN_L2, Experiment
 from mnist_fn.shared.wording import l2_name
 
@@ -71,12 +72,7 @@ class Finding:
     @property
     def share(self) -> tuple[float, float] | None:
         """Of all seeds, the share for which it holds: 95 %, Clopper and Pearson (1934)."""
-        from scipy import stats
-
-        if not self.values:
-            return None
-        found = stats.binomtest(self.holding, len(self.values)).proportion_ci(0.95)
-        return float(found.low), float(found.high)
+        return proportion_interval(self.holding, len(self.values)) if self.values else None
 
 
 def find(claim: Claim, records: Records) -> Finding:

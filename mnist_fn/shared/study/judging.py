@@ -1,7 +1,4 @@
-"""Does a published number lie inside our spread over seeds, and could it have lain outside?
-
-SciPy is imported where it is used: whoever only names experiments needs none of it.
-"""
+"""Does a published number lie inside our spread over seeds, and could it have lain outside?"""
 
 import math
 from collections.abc import Sequence
@@ -9,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from mnist_fn.shared import statistics
 from mnist_fn.shared.runs.library import Records
 from mnist_fn.shared.study.published import Number
 
@@ -54,12 +52,12 @@ class Verdict:
     @property
     def mean(self) -> float:
         """Over seeds; NaN without any."""
-        return float(np.mean(self.values)) if self.values else math.nan
+        return statistics.mean(self.values)
 
     @property
     def sd(self) -> float | None:
         """Over seeds, with n - 1; None for fewer than two."""
-        return float(np.std(self.values, ddof=1)) if self.n > 1 else None
+        return statistics.standard_deviation(self.values) if self.n > 1 else None
 
     @property
     def half_width(self) -> float | None:
@@ -147,13 +145,4 @@ def interval(values: Sequence[float] | np.ndarray, statistic: str = "run") -> tu
         values: two or more, a seed each.
         statistic: "run", "mean" or "sd".
     """
-    from scipy import stats
-
-    n, mean, sd = len(values), float(np.mean(values)), float(np.std(values, ddof=1))
-    tail = (1 - LEVEL) / 2
-    if statistic == "sd":
-        low, high = (float(stats.f.ppf(q, FIVE - 1, n - 1)) for q in (tail, 1 - tail))
-        return sd * math.sqrt(low), sd * math.sqrt(high)
-    new = {"run": 1, "mean": FIVE}[statistic]
-    half = float(stats.t.ppf(1 - tail, n - 1)) * sd * math.sqrt(1 / new + 1 / n)
-    return mean - half, mean + half
+    return statistics.prediction_interval(values, LEVEL, statistic, FIVE)

@@ -138,13 +138,14 @@ def tally(found: Mapping[str, Any]) -> dict[str, dict[str, int]]:
 def outcome(found: Mapping[str, Any], backend: str) -> str:
     """How the published numbers came out on a backend, in a sentence that cannot mislead."""
     counts = tally(found)[backend]
-    told = counts.get("inside", 0) + counts.get("outside", 0)
+    decided = counts.get("inside", 0) + counts.get("outside", 0)
+    with_interval = decided + counts.get("can't tell", 0)  # any of these could be outside
     rest = {v: n for v, n in counts.items() if n and v not in ("inside", "outside")}
     swapped = found["swaps"][backend]
     return (
         f"of {sum(counts.values())} published numbers {counts.get('outside', 0)} are outside our "
-        f"99 % interval and {counts.get('inside', 0)} inside ({(1 - judging.LEVEL) * told:.1f} of "
-        f"these {told} would be outside by chance); "
+        f"99 % interval ({(1 - judging.LEVEL) * with_interval:.2f} would be by chance) and "
+        f"{counts.get('inside', 0)} inside; "
         + ", ".join(f"{n} {verdict}" for verdict, n in rest.items())
         + ("; " if rest else "")
         + f"another λ's number in a row is noticed in {swapped['noticed']} of {swapped['tried']}"

@@ -1,9 +1,9 @@
 """The tables of a study's document, for the screen and for docs alike."""
 
-import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mnist_fn.shared import statistics
 from mnist_fn.shared.study.protocol import MEASURES
 from mnist_fn.shared.wording import figure, l2_name, shape_name, spread
 
@@ -154,7 +154,7 @@ def _said(one: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
 
 
 def _mean_and_sd(values: Sequence[float], unit: str) -> str:
-    sd = statistics.stdev(values) if len(values) > 1 else None
+    sd = statistics.standard_deviation(values) if len(values) > 1 else None
     return spread(statistics.mean(values), sd, unit)
 
 
