@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mnist_fn.api import resume, study, sweep, train
     from mnist_fn.shared.config import Config
     from mnist_fn.shared.errors import InputError, Interrupted
-    from mnist_fn.shared.parity.porting.check import check_port
+    from mnist_fn.shared.parity.ladder import check_port
     from mnist_fn.shared.runs.run import Run, Watch
     from mnist_fn.shared.runs.swept import Sweep
     from mnist_fn.shared.runs.trainer import load_run
@@ -40,7 +40,7 @@ _HOME = {  # where each is, below this package
     "load_run": "shared.runs.trainer",
     "Sweep": "shared.runs.swept",
     "Study": "shared.study.running",
-    "check_port": "shared.parity.porting.check",
+    "check_port": "shared.parity.ladder",
     **dict.fromkeys(("train", "resume", "sweep", "study"), "api"),
 }
 

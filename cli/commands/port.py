@@ -16,12 +16,13 @@ def command(
     file: Annotated[
         Path,
         typer.Argument(
-            help="Python that defines reference, port and batches; steps and translate if wanted.",
+            help="Python that defines reference, port and batches; steps and param_map if wanted.",
             show_default=False,
         ),
     ],
     precision: Annotated[
-        str, typer.Option(help="float64, in which an error stands out, or float32 beside twins.")
+        str,
+        typer.Option(help="float64, in which an error stands out, or float32 beside control runs."),
     ] = "float64",
     steps: Annotated[
         int | None,
@@ -31,7 +32,7 @@ def command(
         Path | None,
         typer.Option(
             help="Keep the reference in this file, for a machine that has not its framework; "
-            "there Recording(FILE) is a side. No port is needed.",
+            "there Recording(FILE) is a program. No port is needed.",
             show_default=False,
         ),
     ] = None,
@@ -39,14 +40,15 @@ def command(
 ) -> None:
     """Is a port of a model what it was ported from? Rung by rung, and why not. Exit 0 or 1.
 
-    FILE makes two sides, of PyTorch, Flax or plain JAX, or recordings of them; see docs/porting.md.
+    FILE makes two programs, of PyTorch, Flax or plain JAX, or recordings of them; see
+    docs/porting.md.
     """
     from cli.console import answer, console
     from cli.output import print_json
-    from mnist_fn.shared.parity.porting import check, recording
+    from mnist_fn.shared.parity import ladder, recording
 
     found = _defined(file, ("reference", "batches") if record else ("reference", "port", "batches"))
-    length = steps if steps is not None else found.get("steps", check.STEPS)
+    length = steps if steps is not None else found.get("steps", ladder.STEPS)
     if record is not None:
 
         def on_size(size: int) -> None:
@@ -62,9 +64,9 @@ def command(
             answer().print(f"recorded: {record}, {size / 1e6:.1f} MB", markup=False, soft_wrap=True)
         return
     with console.status("the ladder") as status:  # seen in a terminal, and gone with the verdict
-        verdict = check.check_port(
+        verdict = ladder.check_port(
             found["reference"], found["port"], found["batches"], steps=length,
-            precision=precision, translate=found.get("translate"),
+            precision=precision, param_map=found.get("param_map"),
             on_rung=lambda rung: status.update(rung.name),
         )  # fmt: skip
     if json:
@@ -103,9 +105,9 @@ def _defined(file: Path, needed: tuple[str, ...]) -> dict[str, Any]:
             raise InputError(
                 f"{file}: has no {name}; it must define {', '.join(needed[:-1])} and {needed[-1]}"
             )
-        if name != "batches" and not hasattr(found[name], "observe"):
+        if name != "batches" and not hasattr(found[name], "run"):
             raise InputError(
-                f"{file}: {name} is a {type(found[name]).__name__}, not a side; make it with "
-                "TorchSide, FlaxSide, JaxSide or Recording"
+                f"{file}: {name} is a {type(found[name]).__name__}, not a program; make it with "
+                "TorchProgram, FlaxProgram, JaxProgram or Recording"
             )
     return found

@@ -11,8 +11,8 @@ from typing import Any
 from pages import DOCS, EVIDENCE, PICTURES, renew
 
 from figures import build, style
+from mnist_fn.shared.parity.backends.ladder import RUNGS
 from mnist_fn.shared.parity.horizon import STEPS_BETWEEN
-from mnist_fn.shared.parity.ladder import RUNGS
 from mnist_fn.shared.parity.levels import SCHEMA
 from mnist_fn.shared.storage import digest_of, read_sealed
 from mnist_fn.shared.study.tables import markdown

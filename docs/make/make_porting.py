@@ -25,8 +25,8 @@ import numpy as np
 import optax
 import torch
 
-from mnist_fn.porting import FlaxSide
-from torch_ref.porting import TorchSide
+from mnist_fn.parity import FlaxProgram
+from torch_ref.parity import TorchProgram
 
 
 class Reference(torch.nn.Module):
@@ -57,12 +57,12 @@ def loss(logits, labels):
 torch.manual_seed(0)
 rng = np.random.default_rng(0)
 batches = [(rng.normal(size=(16, 1, 14, 14)), rng.integers(0, 10, 16)) for _ in range(4)]
-reference = TorchSide(
+reference = TorchProgram(
     Reference(),
     loss=torch.nn.functional.cross_entropy,
     optimizer=lambda parameters: torch.optim.Adam(parameters, 1e-3, weight_decay=1e-3),
 )
-port = FlaxSide(Port(), loss=loss, optimizer=optax.adamw(1e-3, weight_decay=1e-3))
+port = FlaxProgram(Port(), loss=loss, optimizer=optax.adamw(1e-3, weight_decay=1e-3))
 """
 # This project's own two models: tests/parity/test_port_own.py runs it on the embedded digits.
 OWN = """import numpy as np
@@ -71,12 +71,12 @@ import torch
 
 from mnist_fn import Config
 from mnist_fn.model import MLP
-from mnist_fn.porting import FlaxSide
+from mnist_fn.parity import FlaxProgram
 from mnist_fn.shared.data.datasets import load, scale_pixels
 from mnist_fn.shared.streams import batch_order, initial_state
 from mnist_fn.training import decay_and_rate, penalty, scale_by_moments
 from torch_ref import model as reference_model
-from torch_ref.porting import TorchSide
+from torch_ref.parity import TorchProgram
 from torch_ref.train import make_optimizer
 from torch_ref.weights import to_state_dict
 
@@ -89,12 +89,12 @@ batches = [
 start = initial_state(config, data.pixels, data.classes).params
 module = reference_model.MLP(data.pixels, config.hidden, data.classes, torch.float64)
 module.load_state_dict(to_state_dict(start))
-reference = TorchSide(
+reference = TorchProgram(
     module,
     loss=torch.nn.functional.cross_entropy,
     optimizer=lambda model: make_optimizer(model, config),  # groups: Adam's weight_decay is 2λ
 )
-port = FlaxSide(
+port = FlaxProgram(
     MLP(config.hidden, data.classes, np.float64),
     loss=lambda z, y: optax.softmax_cross_entropy_with_integer_labels(z, y).mean(),
     penalty=lambda params: config.l2 * penalty(params),  # λ Σ W², in the loss
@@ -125,7 +125,7 @@ def files() -> list[str]:
 
 def verdicts() -> list[Any]:
     """The verdict on each."""
-    from mnist_fn.porting import check_port
+    from mnist_fn.parity import check_port
 
     found = []
     with tempfile.TemporaryDirectory() as folder:
@@ -175,7 +175,7 @@ def notebook() -> Any:
         ),
         v4.new_code_cell(FILE),
         v4.new_code_cell(
-            "from mnist_fn.porting import check_port\n\n"
+            "from mnist_fn.parity import check_port\n\n"
             "verdict = check_port(reference, port, batches)\nprint(verdict.text)"
         ),
     ]

@@ -96,7 +96,7 @@ def test_doctor_and_bench_leave_out_what_is_not_here(tmp_path):
 )
 def test_the_others_say_which_extra(trained, arguments):
     folder = trained
-    (folder / "mine.py").write_text("from torch_ref.porting import TorchSide\n")
+    (folder / "mine.py").write_text("from torch_ref.parity import TorchProgram\n")
     (folder / "plain.py").write_text("import math\nimport torch\n")
     before = sorted(folder.rglob("*"))
     done = python(folder, "-m", "cli.main", *arguments)

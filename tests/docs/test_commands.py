@@ -127,8 +127,8 @@ def test_every_command_does_its_work(place):
 
 SIDES = """
 import flax.linen as nn, numpy as np, optax, torch
-from mnist_fn.porting import FlaxSide, record
-from torch_ref.porting import TorchSide
+from mnist_fn.parity import FlaxProgram, record
+from torch_ref.parity import TorchProgram
 model, module = torch.nn.Linear(5, 3), nn.Dense(3)
 torch_loss = torch.nn.functional.cross_entropy
 jax_loss = lambda z, y: optax.softmax_cross_entropy_with_integer_labels(z, y).mean()
@@ -141,8 +141,8 @@ from mnist_fn.shared.data.datasets import load
 pictures = load("idx", Path("data")).test.images
 """
 RECORDED = f"""{SIDES}
-record(TorchSide(model, loss=torch_loss), [(inputs, targets)], "reference.safetensors")
-port = FlaxSide(module, loss=jax_loss)
+record(TorchProgram(model, loss=torch_loss), [(inputs, targets)], "reference.safetensors")
+port = FlaxProgram(module, loss=jax_loss)
 """
 # The page, words of the block, what its reader has before, what stands shorter, what comes after.
 RUN_BLOCKS = [

@@ -7,12 +7,12 @@ import torch
 from torch import nn
 
 from mnist_fn import Config
+from mnist_fn.shared.parity.backends.trajectory import FLOAT64_BOUND, FLOAT64_REASON
 from mnist_fn.shared.parity.bounds import SUM_FACTOR, sum_bound
 from mnist_fn.shared.parity.checks import Pair
-from mnist_fn.shared.parity.porting.lengths import Lengths
-from mnist_fn.shared.parity.porting.side import Batch
-from mnist_fn.shared.parity.trajectory import FLOAT64_BOUND, FLOAT64_REASON
-from torch_ref.porting import TorchSide
+from mnist_fn.shared.parity.program import Batch
+from mnist_fn.shared.parity.sum_lengths import Lengths
+from torch_ref.parity import TorchProgram
 
 STATED = 0.53  # times √n eps: sums one after another
 
@@ -80,7 +80,7 @@ def test_a_ports_longest_sums_are_read_from_its_modules():
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(64, 512, 1), nn.Conv2d(512, 4, 3), nn.BatchNorm2d(4),
                           nn.Flatten(), nn.LayerNorm(16), nn.Linear(16, 3))  # fmt: skip
-    side, batch = TorchSide(model), Batch((np.ones((5, 64, 4, 4)),))
+    side, batch = TorchProgram(model), Batch((np.ones((5, 64, 4, 4)),))
     weights = side.start(batch)
     seen = side.observe(weights, batch)
     lengths = Lengths(seen, weights, batch, "first")

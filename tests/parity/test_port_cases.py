@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from mnist_fn.porting import FlaxSide, Recording, check_port, record
+from mnist_fn.parity import FlaxProgram, Recording, check_port, record
 from tests.support.port_cases import load_cases
-from torch_ref.porting import TorchSide
+from torch_ref.parity import TorchProgram
 
 # name: (rung, what the cause says)
 DISPUTES = {
@@ -20,9 +20,10 @@ DISPUTES = {
     "attention scaled by d": ("modules", "scores divided by d in place of √d"),
     "L2 for decoupled decay": ("step", "decoupled decay in place of coupled"),
     "TensorFlow's epsilon": ("step", "ε added before the bias correction of √v"),
-    "clipping on one side": ("probes", "gradients clipped to a global norm of 1"),
-    "a loss with a floor": ("probes", "log(p + 1e-15) in place of the stable form"),
-    "a clamp that lets the gradient through": ("probes", "the gradient passes through the clamp"),
+    "clipping on one side": ("stress states", "gradients clipped to a global norm of 1"),
+    "a loss with a floor": ("stress states", "log(p + 1e-15) in place of the stable form"),
+    "a clamp that lets the gradient through": ("stress states",
+                                               "the gradient passes through the clamp"),
 }  # fmt: skip
 # a module, what is between them, buffers, a step, a probe; the others are long, and each of their
 # causes is some quick test's of port_defaults or port_own
@@ -39,8 +40,8 @@ def quick_or_long(quick):
 
 def sides(case, broken):
     torch.manual_seed(0)
-    reference = TorchSide(case.reference(), loss=case.torch_loss, optimizer=case.torch_optimizer)
-    port = FlaxSide(case.port(broken), loss=case.jax_loss(broken),
+    reference = TorchProgram(case.reference(), loss=case.torch_loss, optimizer=case.torch_optimizer)
+    port = FlaxProgram(case.port(broken), loss=case.jax_loss(broken),
                     optimizer=case.optax_optimizer(broken))  # fmt: skip
     return reference, port
 

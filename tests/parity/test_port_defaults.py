@@ -2,7 +2,7 @@
 
 import pytest
 
-from mnist_fn.porting import check_port
+from mnist_fn.parity import check_port
 from tests.support.port_defaults import DEFAULTS
 
 QUICK = ("LayerNorm's ε", "SAME of a strided one", "clipping by norm", "squared error")
@@ -16,7 +16,7 @@ QUICK = ("LayerNorm's ε", "SAME of a strided one", "clipping by norm", "squared
     ],
 )
 def test_a_default_is_found_and_named(default):
-    verdict = check_port(*default.sides(), steps=3)
+    verdict = check_port(*default.programs(), steps=3)
     if not default.rung:
         verdict.assert_passed()
         assert any(default.words in note for note in verdict.notes), verdict.text
@@ -28,7 +28,7 @@ def test_a_default_is_found_and_named(default):
 
 def test_the_kept_variance_is_told_apart_from_either_side():
     (default,) = (one for one in DEFAULTS if one.topic == "BatchNorm's kept variance")
-    reference, port, batches = default.sides()
+    reference, port, batches = default.programs()
     verdict = check_port(port, reference, batches, steps=3)
     verdict.assert_passed()
     assert any(default.words in note for note in verdict.notes), verdict.text

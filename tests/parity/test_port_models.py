@@ -2,7 +2,7 @@
 
 import pytest
 
-from mnist_fn.porting import check_port
+from mnist_fn.parity import check_port
 from tests.support.port_models import MODELS
 
 

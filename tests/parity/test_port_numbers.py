@@ -6,9 +6,9 @@ import torch
 from torch import nn
 from torch.nn import functional as fn
 
-from mnist_fn.porting import check_port
+from mnist_fn.parity import check_port
 from mnist_fn.shared.parity.causes.explanation import MARGIN
-from torch_ref.porting import TorchSide
+from torch_ref.parity import TorchProgram
 
 BATCHES = [
     (np.random.default_rng(0).normal(size=(12, 6)), np.random.default_rng(1).integers(0, 3, 12))
@@ -58,7 +58,9 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_a_number_is_solved_for(name):
     right, wrong, words = CASES[name]
-    verdict = check_port(TorchSide(Model(right)), TorchSide(Model(wrong), name="port"), BATCHES)
+    verdict = check_port(
+        TorchProgram(Model(right)), TorchProgram(Model(wrong), name="port"), BATCHES
+    )
     assert verdict.failed is not None, verdict.text
     (cause,) = verdict.cause.causes
     assert cause.text.endswith(words), verdict.text
@@ -69,7 +71,7 @@ def test_a_number_is_solved_for(name):
 def test_label_smoothing_is_solved_for():
     def side(name, smoothing):
         loss = lambda z, y: fn.cross_entropy(z, y, label_smoothing=smoothing)  # noqa: E731
-        return TorchSide(Model(torch.tanh), loss=loss, name=name)
+        return TorchProgram(Model(torch.tanh), loss=loss, name=name)
 
     verdict = check_port(side("reference", 0.1), side("port", 0.037), BATCHES)
     assert verdict.failed.name == "loss"
@@ -81,7 +83,7 @@ def test_two_numbers_at_once_are_no_cause():
         def between(x):
             return fn.leaky_relu(fn.layer_norm(x, (8,), eps=eps), slope)
 
-        return TorchSide(Model(between), name=name)
+        return TorchProgram(Model(between), name=name)
 
     verdict = check_port(side("reference", 1e-5, 0.01), side("port", 3.7e-4, 0.17), BATCHES)
     assert not verdict.cause.found

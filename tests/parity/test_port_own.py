@@ -7,9 +7,9 @@ from types import SimpleNamespace
 import make_porting
 import pytest
 
-from mnist_fn.porting import FlaxSide, check_port
+from mnist_fn.parity import FlaxProgram, check_port
 from mnist_fn.shared.data import datasets
-from mnist_fn.shared.parity import reference as declared
+from mnist_fn.shared.parity.backends import reference as declared
 from tests.support.porting_bugs import BUGS
 
 # (name in porting_bugs, rung); the words are that ladder's own
@@ -17,7 +17,8 @@ SHARED = {
     "ε = 1e-7": "step", "β₂ = 0.99": "trajectory", "ε inside the root": "step",
     "decoupled for coupled decay": "step", "the biases' learning rate × 1.5": "step",
     "GELU for ReLU": "modules", "leaky ReLU": "modules", "label smoothing 0.1": "loss",
-    "probabilities clipped": "probes", "ReLU6": "probes", "clipping at norm 1": "probes",
+    "probabilities clipped": "stress states", "ReLU6": "stress states",
+    "clipping at norm 1": "stress states",
 }  # fmt: skip
 QUICK = ("ε = 1e-7", "GELU for ReLU")
 
@@ -32,7 +33,7 @@ def own(monkeypatch, digits):
     exec(compile(text, "own.py", "exec"), found)
     more = {key: found["port"].__dict__[f"_{key}"] for key in ("loss", "penalty", "optimizer")}
     module = found["port"]._module
-    return SimpleNamespace(**found, jax_side=partial(FlaxSide, module, **more))
+    return SimpleNamespace(**found, jax_side=partial(FlaxProgram, module, **more))
 
 
 def test_the_projects_own_models_climb_the_ports_ladder(own):

@@ -4,7 +4,7 @@ import flax.linen as nn
 import optax
 import pytest
 
-from mnist_fn.porting import FlaxSide, check_port
+from mnist_fn.parity import FlaxProgram, check_port
 from tests.support.port_models import batches, jax_cross_entropy
 
 
@@ -22,7 +22,7 @@ class Recurrent(nn.Module):
 
 def side(**more):
     adam = optax.adam(1e-3)
-    return FlaxSide(Recurrent(**more), loss=jax_cross_entropy, optimizer=adam)
+    return FlaxProgram(Recurrent(**more), loss=jax_cross_entropy, optimizer=adam)
 
 
 @pytest.mark.parametrize("kind", [nn.OptimizedLSTMCell, nn.GRUCell])

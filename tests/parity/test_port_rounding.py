@@ -6,13 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from mnist_fn.porting import FlaxSide, check_port
-from mnist_fn.shared.parity.porting import course
+from mnist_fn.parity import FlaxProgram, check_port
+from mnist_fn.shared.parity import training
 from tests.support.port_defaults import Flax, Torch, rows
 from tests.support.port_models import jax_cross_entropy, lstm
-from torch_ref import porting
-from torch_ref.port.onepass import NORMS, OnePass
-from torch_ref.porting import TorchSide
+from torch_ref.parity import TorchProgram, program
+from torch_ref.parity.onepass import NORMS, OnePass
 
 GROUPS = (lambda: nn.GroupNorm(4, 8), lambda x, _: fnn.GroupNorm(4, epsilon=1e-5, name="norm")(x))
 BATCH = (lambda: nn.BatchNorm1d(8),
@@ -23,16 +22,16 @@ ADAM = lambda p: torch.optim.Adam(p, 1e-3)  # noqa: E731
 def verdict_of(norm, optimizer, optax_optimizer, precision="float64"):
     torch.manual_seed(0)
     torch_norm, flax_norm = norm
-    reference = TorchSide(Torch(torch_norm()), loss=nn.functional.cross_entropy,
+    reference = TorchProgram(Torch(torch_norm()), loss=nn.functional.cross_entropy,
                           optimizer=optimizer)  # fmt: skip
-    port = FlaxSide(Flax(flax_norm), loss=jax_cross_entropy, optimizer=optax_optimizer)
+    port = FlaxProgram(Flax(flax_norm), loss=jax_cross_entropy, optimizer=optax_optimizer)
     return check_port(reference, port, rows(), precision=precision)
 
 
 def test_a_variance_of_one_pass_is_a_twins_and_no_difference(monkeypatch):
     """Of two units in a group: where these are nearly equal, Flax's variance cancels."""
     verdict_of(GROUPS, ADAM, optax.adam(1e-3)).assert_passed()
-    monkeypatch.setattr(porting, "OnePass", lambda: OnePass.__mro__[1]())
+    monkeypatch.setattr(program, "OnePass", lambda: OnePass.__mro__[1]())
     assert verdict_of(GROUPS, ADAM, optax.adam(1e-3)).failed.name == "modules"
 
 
@@ -40,7 +39,7 @@ def test_a_variance_of_one_pass_is_a_twins_and_no_difference(monkeypatch):
 def test_a_bias_before_batch_norm_has_a_gradient_of_rounding_alone(precision, monkeypatch):
     """Adam makes whole steps of it, and the running mean goes with them."""
     verdict_of(BATCH, ADAM, optax.adam(1e-3), precision).assert_passed()
-    monkeypatch.setattr(course.Course, "_apart", lambda self: (0.0, 0.0))
+    monkeypatch.setattr(training.Training, "_apart", lambda self: (0.0, 0.0))
     assert not verdict_of(BATCH, ADAM, optax.adam(1e-3), precision).passed
 
 
@@ -53,8 +52,8 @@ def test_a_faster_rate_is_no_rounding():
 def test_a_step_of_gradients_next_to_0_is_what_the_rule_makes_of_them(monkeypatch):
     reference, port, batches = lstm()
     check_port(reference, port, batches).assert_passed()
-    monkeypatch.setattr(course.Course, "_moved", lambda self, both: {})
-    assert check_port(reference, port, batches).failed.name == "probes"
+    monkeypatch.setattr(training.Training, "_moved", lambda self, both: {})
+    assert check_port(reference, port, batches).failed.name == "stress states"
 
 
 @pytest.mark.parametrize("function", NORMS, ids=lambda function: function.__name__)

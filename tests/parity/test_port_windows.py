@@ -6,8 +6,8 @@ import torch
 from torch import nn
 from torch.nn import functional as fn
 
-from mnist_fn.porting import check_port
-from torch_ref.porting import TorchSide
+from mnist_fn.parity import check_port
+from torch_ref.parity import TorchProgram
 
 BATCHES = [(np.random.default_rng(0).normal(size=(3, 2, 8, 8)), np.zeros(3, int))]
 
@@ -49,7 +49,9 @@ CASES = {
 @pytest.mark.parametrize("name", CASES)
 def test_another_window_of_a_pooling_is_named(name):
     right, wrong, words = CASES[name]
-    verdict = check_port(TorchSide(Model(right)), TorchSide(Model(wrong), name="port"), BATCHES)
+    verdict = check_port(
+        TorchProgram(Model(right)), TorchProgram(Model(wrong), name="port"), BATCHES
+    )
     assert verdict.cause is not None, verdict.text
     assert verdict.cause.text.endswith(words), verdict.text
 
@@ -66,7 +68,7 @@ def test_another_window_of_a_convolution_is_named(changed, words):
     def pool(x):
         return x
 
-    right, wrong = TorchSide(Model(pool)), TorchSide(Model(pool, **changed), name="port")
+    right, wrong = TorchProgram(Model(pool)), TorchProgram(Model(pool, **changed), name="port")
     verdict = check_port(right, wrong, BATCHES)
     assert verdict.failed.name == "modules"
     assert verdict.cause.text == words, verdict.text

@@ -13,10 +13,10 @@ from flax import nnx
 from torch import nn
 
 from mnist_fn import InputError
-from mnist_fn.porting import FlaxSide, JaxSide, Recording, check_port, record
-from mnist_fn.shared.parity.porting.layouts import aligned, layouts
+from mnist_fn.parity import FlaxProgram, JaxProgram, Recording, check_port, record
+from mnist_fn.shared.parity.layouts import aligned, layouts
 from tests.support.port_models import jax_cross_entropy
-from torch_ref.porting import TorchSide
+from torch_ref.parity import TorchProgram
 
 CE = nn.functional.cross_entropy
 RNG = np.random.default_rng(0)
@@ -33,7 +33,7 @@ def mlp(width=8):
 
 
 def torch_side(model=None, **more):
-    return TorchSide(model or mlp(), **{"loss": CE, "optimizer": torch_sgd, **more})
+    return TorchProgram(model or mlp(), **{"loss": CE, "optimizer": torch_sgd, **more})
 
 
 class FlaxMLP(fnn.Module):
@@ -48,7 +48,7 @@ class FlaxMLP(fnn.Module):
 
 def flax_side(module=None, **more):
     defaults = {"loss": jax_cross_entropy, "optimizer": optax.sgd(0.1)}
-    return FlaxSide(module or FlaxMLP(), **{**defaults, **more})
+    return FlaxProgram(module or FlaxMLP(), **{**defaults, **more})
 
 
 def rungs(verdict):
@@ -61,14 +61,14 @@ def rungs(verdict):
 def test_names_that_only_count_up_find_their_partners():
     verdict = check_port(torch_side(), flax_side(), BATCHES, steps=2)
     verdict.assert_passed()
-    assert {p.name: p.other for p in verdict.partners.params} == {
+    assert {p.name: p.other for p in verdict.param_map.params} == {
         "0.weight": "Dense_0/kernel", "0.bias": "Dense_0/bias",
         "2.weight": "Dense_1/kernel", "2.bias": "Dense_1/bias",
     }  # fmt: skip
 
 
 def function_side(apply, params, **more):
-    return JaxSide(apply, params, loss=jax_cross_entropy, optimizer=optax.sgd(0.1), **more)
+    return JaxProgram(apply, params, loss=jax_cross_entropy, optimizer=optax.sgd(0.1), **more)
 
 
 def untransposed(params, x):
@@ -108,7 +108,7 @@ def test_where_two_fit_it_is_the_one_with_which_the_outputs_agree():
     for order in (("up", "down"), ("down", "up")):
         verdict = check_port(torch_side(deep()), function_side(*named(*order)), BATCHES, steps=2)
         verdict.assert_passed()
-        partner = {p.name: p.other for p in verdict.partners.params}
+        partner = {p.name: p.other for p in verdict.param_map.params}
         assert partner["0.weight"] == f"{order[0]}/w"
         assert partner["2.bias"] == f"{order[1]}/b"
 
@@ -117,24 +117,24 @@ def test_what_cannot_be_decided_is_asked_for_with_the_table_so_far():
     wrong = function_side(*named("up", "down", wrong=True))
     with pytest.raises(InputError, match="can't be told") as error:
         check_port(torch_side(deep()), wrong, BATCHES)
-    for words in ("translate={name: name}", "4.weight head/w", "0.weight"):
+    for words in ("param_map={name: name}", "4.weight head/w", "0.weight"):
         assert words in str(error.value)
     told = {"0.weight": "up/w", "0.bias": "up/b", "2.weight": "down/w", "2.bias": "down/b"}
-    verdict = check_port(torch_side(deep()), wrong, BATCHES, translate=told)
+    verdict = check_port(torch_side(deep()), wrong, BATCHES, param_map=told)
     assert verdict.failed.name == "outputs"
 
 
 @pytest.mark.parametrize(
-    ("translate", "words"),
+    ("param_map", "words"),
     [
-        ({"nix": "Dense_0/kernel"}, "translate: the reference has no 'nix'; it has 0.weight"),
-        ({"0.weight": "nix"}, "translate: the port has no 'nix'; it has Dense_0/bias"),
+        ({"nix": "Dense_0/kernel"}, "param_map: the reference has no 'nix'; it has 0.weight"),
+        ({"0.weight": "nix"}, "param_map: the port has no 'nix'; it has Dense_0/bias"),
         ({"0.weight": "Dense_1/bias"}, "0.weight [8, 8] does not fit Dense_1/bias [3]"),
     ],
 )
-def test_translate_names_what_is_there(translate, words):
+def test_translate_names_what_is_there(param_map, words):
     with pytest.raises(InputError, match=re.escape(words)):
-        check_port(torch_side(), flax_side(), BATCHES, translate=translate)
+        check_port(torch_side(), flax_side(), BATCHES, param_map=param_map)
 
 
 def test_a_missing_bias_fails_the_first_rung():
@@ -175,7 +175,7 @@ def test_rows_behind_a_flattening_are_reordered_when_that_is_said():
     failed = check_port(reference, flax_side(FlaxFlat()), images)
     assert "flattened channels last" in failed.cause.text
     told = {"dense.weight": ("dense/kernel", "channels last", (4, 6, 6))}
-    check_port(reference, flax_side(FlaxFlat()), images, translate=told, steps=2).assert_passed()
+    check_port(reference, flax_side(FlaxFlat()), images, param_map=told, steps=2).assert_passed()
 
 
 def test_split_heads_are_joined_in_their_order():
@@ -184,7 +184,7 @@ def test_split_heads_are_joined_in_their_order():
     for shape in ((8, 2, 4), (2, 4, 8)):
         there = layouts((8, 8), shape, 1)[0]
         back = layouts(shape, (8, 8), -1)[0]
-        np.testing.assert_array_equal(back.there(there.there(weight)), weight)
+        np.testing.assert_array_equal(back.to_port(there.to_port(weight)), weight)
 
 
 def test_layouts_are_their_own_inverse():
@@ -193,8 +193,8 @@ def test_layouts_are_their_own_inverse():
         found = layouts(kept, shape, 1)
         assert found
         for layout in found:
-            assert layout.there(tensor).shape == shape
-            np.testing.assert_array_equal(layout.back(layout.there(tensor)), tensor)
+            assert layout.to_port(tensor).shape == shape
+            np.testing.assert_array_equal(layout.to_reference(layout.to_port(tensor)), tensor)
 
 
 def test_activations_are_compared_in_one_layout():
@@ -240,15 +240,15 @@ def test_linen_against_nnx():
             return self.head(nnx.relu(self.inner(x)))
 
     graph, state = nnx.split(Model(nnx.Rngs(0)))
-    port = JaxSide(lambda params, x: nnx.merge(graph, params)(x), state,
+    port = JaxProgram(lambda params, x: nnx.merge(graph, params)(x), state,
                    loss=jax_cross_entropy, optimizer=optax.adam(1e-3), name="NNX")  # fmt: skip
     linen = flax_side(optimizer=optax.adam(1e-3))
     told = {f"Dense_{i}/{kind}": f"{name}/{kind}"
             for i, name in enumerate(("inner", "head")) for kind in ("kernel", "bias")}  # fmt: skip
-    check_port(linen, port, BATCHES, translate=told).assert_passed()
-    off = JaxSide(lambda params, x: nnx.merge(graph, params)(x), state,
+    check_port(linen, port, BATCHES, param_map=told).assert_passed()
+    off = JaxProgram(lambda params, x: nnx.merge(graph, params)(x), state,
                   loss=jax_cross_entropy, optimizer=optax.adam(2e-3), name="NNX")  # fmt: skip
-    assert check_port(linen, off, BATCHES, translate=told).failed.name == "step"
+    assert check_port(linen, off, BATCHES, param_map=told).failed.name == "step"
 
 
 class FlaxNormed(fnn.Module):
@@ -346,7 +346,7 @@ def test_a_damaged_recording_is_refused(tmp_path):
 
 
 def test_what_a_side_does_not_serve_is_not_called_ok():
-    verdict = check_port(TorchSide(mlp()), FlaxSide(FlaxMLP()), BATCHES)
+    verdict = check_port(TorchProgram(mlp()), FlaxProgram(FlaxMLP()), BATCHES)
     verdict.assert_passed()
     unchecked = {name for name, rung in rungs(verdict).items() if hasattr(rung, "why")}
     assert unchecked == {"loss", "gradients", "step", "trajectory", "buffers"}
@@ -412,10 +412,11 @@ NAN[0].weight.data[0, 0] = float("nan")
         (lambda: (torch_side(), flax_side(loss=lambda z, y: z.sum(1)), BATCHES),
          "Flax: loss gives [16], not a scalar; take its mean or sum"),
         (lambda: (torch_side(nn.ReLU()), flax_side(), BATCHES), "the model has no parameters"),
-        (lambda: (JaxSide(lambda p, x: x, {}), flax_side(), BATCHES),
+        (lambda: (JaxProgram(lambda p, x: x, {}), flax_side(), BATCHES),
          "the model has no parameters"),
         (lambda: (torch_side(mlp().half()), flax_side(), BATCHES), "0.weight is float16"),
-        (lambda: (torch_side(), JaxSide(untransposed, jax.tree.map(np.float16, SHAPES)), BATCHES),
+        (lambda: (torch_side(), JaxProgram(untransposed, jax.tree.map(np.float16, SHAPES)),
+                  BATCHES),
          "0/bias is float16"),
         (lambda: (torch_side(), flax_side(), []), "batches: there are none"),
         (lambda: (torch_side(), flax_side(), BATCHES[0][0]), "batches[0]: expected a list of"),
@@ -429,8 +430,8 @@ NAN[0].weight.data[0, 0] = float("nan")
         (lambda: (torch_side(optimizer=lambda p: torch_sgd(mlp().parameters())), flax_side(),
                   BATCHES), "the optimizer is made of other parameters than it was given"),
         (lambda: (torch_side(), flax_side(optimizer=torch_sgd), BATCHES), "give an optax one"),
-        (lambda: (TorchSide(FlaxMLP()), flax_side(), BATCHES), "not an nn.Module"),
-        (lambda: (torch_side(), FlaxSide(mlp()), BATCHES), "not a flax.linen.Module"),
+        (lambda: (TorchProgram(FlaxMLP()), flax_side(), BATCHES), "not an nn.Module"),
+        (lambda: (torch_side(), FlaxProgram(mlp()), BATCHES), "not a flax.linen.Module"),
     ],
 )  # fmt: skip
 def test_bad_input_is_one_clear_line(make, words):
@@ -441,10 +442,10 @@ def test_bad_input_is_one_clear_line(make, words):
 
 FILE = """
 import numpy as np, torch, optax, flax.linen as nn
-from mnist_fn.porting import FlaxSide
-from torch_ref.porting import TorchSide
+from mnist_fn.parity import FlaxProgram
+from torch_ref.parity import TorchProgram
 torch.manual_seed(0)
-reference = TorchSide(torch.nn.Linear(4, 3))
+reference = TorchProgram(torch.nn.Linear(4, 3))
 {port}
 batches = [(np.ones((2, 4)), np.zeros(2, int))]
 """
@@ -453,10 +454,10 @@ batches = [(np.ones((2, 4)), np.zeros(2, int))]
 @pytest.mark.parametrize(
     ("port", "code", "words"),
     [
-        ("port = FlaxSide(nn.Dense(3))", 0, "Flax computes what PyTorch does"),
-        ("port = FlaxSide(nn.Dense(3, use_bias=False))", 1, "Flax parts from PyTorch"),
+        ("port = FlaxProgram(nn.Dense(3))", 0, "Flax computes what PyTorch does"),
+        ("port = FlaxProgram(nn.Dense(3, use_bias=False))", 1, "Flax parts from PyTorch"),
         ("", 2, "has no port; it must define reference, port and batches"),
-        ("port = 3", 2, "port is a int, not a side"),
+        ("port = 3", 2, "port is a int, not a program"),
         ("port = nix", 2, "line 7: NameError: name 'nix' is not defined"),
     ],
 )
@@ -473,14 +474,14 @@ def test_the_command_judges_a_file(in_process, tmp_path, port, code, words):
 def test_the_command_records_and_speaks_json(in_process, tmp_path):
     import json
 
-    (tmp_path / "my_port.py").write_text(FILE.format(port="port = FlaxSide(nn.Dense(3))"))
+    (tmp_path / "my_port.py").write_text(FILE.format(port="port = FlaxProgram(nn.Dense(3))"))
     done = in_process("port", "my_port.py", "--record", "r.safetensors")
     assert done.returncode == 0, done.stderr
     assert "MB to be written" in done.stderr
-    kept = FILE.replace("reference = TorchSide(torch.nn.Linear(4, 3))",
-                        "from mnist_fn.porting import Recording\n"
+    kept = FILE.replace("reference = TorchProgram(torch.nn.Linear(4, 3))",
+                        "from mnist_fn.parity import Recording\n"
                         "reference = Recording('r.safetensors')")  # fmt: skip
-    (tmp_path / "other.py").write_text(kept.format(port="port = FlaxSide(nn.Dense(3))"))
+    (tmp_path / "other.py").write_text(kept.format(port="port = FlaxProgram(nn.Dense(3))"))
     done = in_process("port", "other.py", "--json")
     document = json.loads(done.stdout)
     assert (done.returncode, document["passed"]) == (0, True)

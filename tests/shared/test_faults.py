@@ -71,8 +71,8 @@ def test_the_command_refuses_on_one_line_and_goes_on_if_told_to(in_process, inst
 
 PORT = """
 import jax.numpy as jnp
-from mnist_fn.porting import JaxSide
-reference = port = JaxSide(jnp.dot, jnp.ones((2, 2)))
+from mnist_fn.parity import JaxProgram
+reference = port = JaxProgram(jnp.dot, jnp.ones((2, 2)))
 batches = [(jnp.ones((1, 2)), jnp.ones((1, 2)))]
 """
 SMALL = ("--dataset", "digits", "--hidden", "", "--out", "made")

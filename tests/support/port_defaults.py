@@ -15,9 +15,9 @@ import optax
 import torch
 from torch import nn
 
-from mnist_fn.porting import FlaxSide
+from mnist_fn.parity import FlaxProgram
 from tests.support.port_models import jax_cross_entropy
-from torch_ref.porting import TorchSide
+from torch_ref.parity import TorchProgram
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Default:
     write: str
     rung: str  # "" where the verdict passes with a note
     words: str
-    sides: Callable[[], tuple[Any, Any, list[Any]]]
+    programs: Callable[[], tuple[Any, Any, list[Any]]]
 
 
 class Flax(fnn.Module):
@@ -68,47 +68,49 @@ def images(rng_seed=0):
 
 
 def between(torch_part, flax_part, batches=rows, **more):
-    def sides():
+    def programs():
         torch.manual_seed(0)
-        reference = TorchSide(Torch(torch_part()), loss=nn.functional.cross_entropy,
+        reference = TorchProgram(Torch(torch_part()), loss=nn.functional.cross_entropy,
                               optimizer=lambda p: torch.optim.SGD(p, 0.1))  # fmt: skip
-        port = FlaxSide(Flax(flax_part), loss=jax_cross_entropy, optimizer=optax.sgd(0.1), **more)
+        port = FlaxProgram(
+            Flax(flax_part), loss=jax_cross_entropy, optimizer=optax.sgd(0.1), **more
+        )
         return reference, port, batches()
 
-    return sides
+    return programs
 
 
 def convolutions(torch_conv, flax_conv):
-    def sides():
+    def programs():
         torch.manual_seed(0)
-        reference = TorchSide(Torch(lambda x: x.mean((2, 3)), torch_conv(), 4))
-        port = FlaxSide(Flax(lambda x, _: x.mean((1, 2)), flax_conv()))
+        reference = TorchProgram(Torch(lambda x: x.mean((2, 3)), torch_conv(), 4))
+        port = FlaxProgram(Flax(lambda x, _: x.mean((1, 2)), flax_conv()))
         return reference, port, images()
 
-    return sides
+    return programs
 
 
 def steps(torch_optimizer, optax_optimizer, **more):
-    def sides():
+    def programs():
         torch.manual_seed(0)
-        reference = TorchSide(Torch(torch.tanh), loss=nn.functional.cross_entropy,
+        reference = TorchProgram(Torch(torch.tanh), loss=nn.functional.cross_entropy,
                               optimizer=torch_optimizer, **more)  # fmt: skip
-        port = FlaxSide(Flax(lambda x, _: jnp.tanh(x)), loss=jax_cross_entropy,
+        port = FlaxProgram(Flax(lambda x, _: jnp.tanh(x)), loss=jax_cross_entropy,
                         optimizer=optax_optimizer)  # fmt: skip
         return reference, port, rows()
 
-    return sides
+    return programs
 
 
 def losses(torch_loss, jax_loss, targets):
-    def sides():
+    def programs():
         torch.manual_seed(0)
-        reference = TorchSide(Torch(torch.tanh), loss=torch_loss)
-        port = FlaxSide(Flax(lambda x, _: jnp.tanh(x)), loss=jax_loss)
+        reference = TorchProgram(Torch(torch.tanh), loss=torch_loss)
+        port = FlaxProgram(Flax(lambda x, _: jnp.tanh(x)), loss=jax_loss)
         ((x, _),) = rows()
         return reference, port, [(x, targets)]
 
-    return sides
+    return programs
 
 
 IGNORED = np.array([0, 1, -100, 2, -100, 0, 1, 2, 0, 1, 2, 0])
@@ -183,7 +185,7 @@ DEFAULTS = [
 def flattened():
     """A convolution, flattened into the head."""
     torch.manual_seed(0)
-    reference = TorchSide(Torch(lambda x: x.relu().flatten(1), nn.Conv2d(2, 4, 3), 144))
+    reference = TorchProgram(Torch(lambda x: x.relu().flatten(1), nn.Conv2d(2, 4, 3), 144))
     conv = fnn.Conv(4, (3, 3), padding="VALID", name="inner")
-    port = FlaxSide(Flax(lambda x, _: fnn.relu(x).reshape(len(x), -1), conv))
+    port = FlaxProgram(Flax(lambda x, _: fnn.relu(x).reshape(len(x), -1), conv))
     return reference, port, images()

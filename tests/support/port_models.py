@@ -8,8 +8,8 @@ import optax
 import torch
 from torch import nn
 
-from mnist_fn.porting import FlaxSide, JaxSide
-from torch_ref.porting import TorchSide
+from mnist_fn.parity import FlaxProgram, JaxProgram
+from torch_ref.parity import TorchProgram
 
 
 def batches(*shape, classes, n=3, seed=0):
@@ -80,8 +80,8 @@ def torch_tokens(outputs, targets):
 def transformer():
     torch.manual_seed(0)
     adamw = lambda p: torch.optim.AdamW(p, 1e-3, weight_decay=0.1)  # noqa: E731
-    reference = TorchSide(TorchBlock(), loss=torch_tokens, optimizer=adamw)
-    port = FlaxSide(FlaxBlock(), loss=jax_cross_entropy,
+    reference = TorchProgram(TorchBlock(), loss=torch_tokens, optimizer=adamw)
+    port = FlaxProgram(FlaxBlock(), loss=jax_cross_entropy,
                     optimizer=optax.adamw(1e-3, weight_decay=0.1))  # fmt: skip
     return reference, port, block_batches()
 
@@ -146,9 +146,9 @@ def resnet():
     sgd = lambda p: torch.optim.SGD(p, 0.05, momentum=0.9, nesterov=True)  # noqa: E731
     cosine = lambda o: torch.optim.lr_scheduler.CosineAnnealingLR(o, 200)  # noqa: E731
     loss = nn.functional.cross_entropy
-    reference = TorchSide(TorchResNet(), loss=loss, optimizer=sgd, scheduler=cosine)
+    reference = TorchProgram(TorchResNet(), loss=loss, optimizer=sgd, scheduler=cosine)
     rate = optax.cosine_decay_schedule(0.05, 200)
-    port = FlaxSide(FlaxResNet(), loss=jax_cross_entropy,
+    port = FlaxProgram(FlaxResNet(), loss=jax_cross_entropy,
                     optimizer=optax.sgd(rate, momentum=0.9, nesterov=True))  # fmt: skip
     return reference, port, batches(8, 3, 12, 12, classes=5)
 
@@ -182,7 +182,7 @@ def jax_lstm(params, x):
 def lstm():
     torch.manual_seed(0)
     clip = lambda p: nn.utils.clip_grad_norm_(p, 0.1)  # noqa: E731
-    reference = TorchSide(TorchLSTM(), loss=nn.functional.cross_entropy, before_step=clip,
+    reference = TorchProgram(TorchLSTM(), loss=nn.functional.cross_entropy, before_step=clip,
                           optimizer=lambda p: torch.optim.RMSprop(p, 1e-3))  # fmt: skip
     shapes = {"lstm": {"weight_ih": (40, 6), "weight_hh": (40, 10), "bias_ih": 40, "bias_hh": 40},
               "head": {"kernel": (10, 4), "bias": 4}}  # fmt: skip
@@ -190,7 +190,7 @@ def lstm():
     optimizer = optax.chain(
         optax.clip_by_global_norm(0.1), optax.rmsprop(1e-3, decay=0.99, eps_in_sqrt=False)
     )
-    port = JaxSide(jax_lstm, params, loss=jax_cross_entropy, optimizer=optimizer)
+    port = JaxProgram(jax_lstm, params, loss=jax_cross_entropy, optimizer=optimizer)
     return reference, port, batches(5, 7, 6, classes=4)
 
 
@@ -219,12 +219,12 @@ def plain():
 
     sizes = [(7, 12), (12, 12), (12, 3)]
     params = [(np.zeros(s), np.zeros(s[1])) for s in sizes]
-    reference = TorchSide(model, loss=nn.functional.cross_entropy,
+    reference = TorchProgram(model, loss=nn.functional.cross_entropy,
                           optimizer=lambda p: torch.optim.Adagrad(p, 0.02))  # fmt: skip
     optimizer = optax.chain(torch_adagrad(), optax.scale(-0.02))
     return (
         reference,
-        JaxSide(apply, params, loss=jax_cross_entropy, optimizer=optimizer),
+        JaxProgram(apply, params, loss=jax_cross_entropy, optimizer=optimizer),
         batches(16, 7, classes=3),
     )
 

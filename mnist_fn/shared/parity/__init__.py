@@ -1,21 +1,24 @@
-"""Are two backends the same experiment? The ladder, its levels, twins, the horizon, statistics.
+"""Are two programs the same? The ladder, for anybody's port and for the project's two backends.
 
-Others use `levels` (what is asked for), `ladder` (climb), `checks` (Pair, Rung), `horizon`,
-`statistics`, `handed` (horizons at workers), and `causes`: why two programs part, for plain tensors
-of any model (`causes.update.explain_update(rule, grads, before, after)` and its like; see that
-package). `porting` is the same ladder for anyone's model; its doors are `mnist_fn.porting` and
-`torch_ref.porting`. `selfcheck`: does
-a backend compute right here?
+`program` says what the ladder asks of a program, `param_map` which parameter is which, `modules`
+compares the modules in the order of computation, `ladder` climbs, `verdict` reports, `recording`
+keeps a program in a file; `mnist_fn.parity` and `torch_ref.parity` have the programs of their
+frameworks. `causes` finds why two programs differ, from plain tensors of any model. `backends` is
+the ladder between two backends, `levels` what a run of it compares; `horizon`, `statistics` and
+`handed` (horizons at workers) are its other tests, and `selfcheck`: does a backend compute right
+here?
 """
 
 OPEN = (
-    "levels",
+    "program",
     "ladder",
+    "recording",
+    "causes",
     "checks",
+    "backends",
+    "levels",
     "horizon",
     "statistics",
     "handed",
-    "causes",
-    "porting",
     "selfcheck",
 )

@@ -12,9 +12,9 @@ from mnist_fn.shared.backend import Backend, MakeBackend
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset
 from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.parity.backends.kinks import Kinks
 from mnist_fn.shared.parity.bounds import sum_bound, sums_reason
 from mnist_fn.shared.parity.compare import Difference, compare, compare_trees, plain
-from mnist_fn.shared.parity.kinks import Kinks
 from mnist_fn.shared.state import ParamTree, StateTree
 from mnist_fn.shared.streams import initial_state
 

@@ -1,174 +1,146 @@
-"""Why two backends part: each side, stage by stage, against the declared experiment in NumPy.
+"""The cause of a failed rung, looked for where it parts first."""
 
-The ladder says where; this says which side is not as declared, and by which change to what was
-declared its figures are reproduced. Stages go upwards, so that the first which doesn't hold is the
-cause and what stands above it the consequences.
-"""
+from collections.abc import Callable
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from functools import partial
-from typing import Any
+import numpy as np
 
-from mnist_fn.shared.parity import probes
 from mnist_fn.shared.parity.causes.explanation import Explanation
-from mnist_fn.shared.parity.checks import Pair, Rung, raised
-from mnist_fn.shared.parity.contract import REASON
-from mnist_fn.shared.parity.stages import epochs, gradients, inputs, logits, losses, steps
-from mnist_fn.shared.parity.stages.side import Side
-from mnist_fn.shared.state import ParamTree
+from mnist_fn.shared.parity.causes.gradients import explain_gradients
+from mnist_fn.shared.parity.causes.rules import Rule
+from mnist_fn.shared.parity.causes.update import explain_update
+from mnist_fn.shared.parity.ladder_state import LadderState
+from mnist_fn.shared.parity.layouts import aligned
+from mnist_fn.shared.parity.modules import Fault
+from mnist_fn.shared.parity.program import Call, Step, Tensors, Trace, Weights
+from mnist_fn.shared.parity.table_causes import explain_between, explain_classes
+from mnist_fn.shared.parity.variant_search import Place
 
-# what is read through a product may be wrong for the product's sake, which the logits show
-PASSED_ON = ("pixels", "labels and order")
-# Units of a hidden layer and batches of a dataset, for a diagnosis of the steps; all of them where
-# few show nothing.
-NARROW, BATCHES = 16, 8
-
-
-@dataclass(frozen=True)
-class Found:
-    """What a side does that was not declared."""
-
-    side: str
-    at: str  # the state it was seen from
-    explanation: Explanation
-
-    @property
-    def sentence(self) -> str:
-        """In one plain sentence."""
-        at = f" from {self.at}" if self.at else ""
-        return f"{self.side}{at}: {self.explanation.sentence}"
+STEPS = 6  # of an update that is to be told from others
 
 
-@dataclass(frozen=True)
-class Diagnosis:
-    """Why a ladder failed, as far as it can be said."""
-
-    found: tuple[Found, ...]  # a side each, or one
-    held: tuple[str, ...]  # what is as declared on both
-    next_rung: Rung | None  # the one above the failed one, climbed once more
-    error: str = ""
-    sought_in: str = ""  # a precision, if it is not the run's own
-
-    @property
-    def sentence(self) -> str:
-        """The cause in one plain sentence, or that there is none."""
-        if self.error:
-            return self.error
-        if not self.found:
-            held = ", ".join(self.held)
-            return f"no cause found: as declared on both sides are {held}"
-        return "; ".join(one.sentence for one in self.found)
-
-    @property
-    def cause(self) -> str:
-        """The cause alone: what a side does in place of what was declared; empty if unknown."""
-        return "; ".join(one.explanation.text for one in self.found if one.explanation.found)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return {
-            "sentence": self.sentence,
-            "cause": self.cause,
-            "found": [
-                {"side": one.side, "from": one.at, **one.explanation.to_dict()}
-                for one in self.found
-            ],
-            "held": list(self.held),
-            "sought_in": self.sought_in,
-            "next_rung": self.next_rung.to_dict() if self.next_rung else None,
-        }
-
-
-NOTHING = Diagnosis((), (), None)  # of a ladder that holds
-Stage = tuple[str, str, Callable[[Side], Explanation]]  # name, the state it starts from, what to do
-
-
-def diagnose(pair: Pair, failed: Rung, following: Rung | None = None) -> Diagnosis:
-    """Look for the cause of a failed rung, some seconds long.
-
-    Args:
-        pair: the two backends and the experiment.
-        failed: the rung that the ladder ended with.
-        following: the rung above it, for what it adds.
-    """
-    if failed.traceback or failed.worst.reason == REASON:
-        return Diagnosis((), (), None, "; ".join(check.what for check in failed.failed))
-    held: list[str] = []
-    unnamed: list[Found] = []  # of a stage that the next one may name
-    try:
-        sides = [Side(pair, i, backend) for i, backend in enumerate(pair.make())]
-        for name, at, stage in _stages(pair, failed):
-            found = []
-            for side in sides:
-                explanation = stage(side)
-                if not explanation.holds:
-                    found.append(Found(side.name, at, explanation))
-            if any(one.explanation.found for one in found):
-                return Diagnosis(tuple(found), tuple(held), following)
-            if found and (unnamed or name not in PASSED_ON):
-                return Diagnosis(tuple(unnamed or found), tuple(held), following)
-            if found:
-                unnamed = found
-                continue
-            held.append(f"{name} from {at}" if at else name)
-    except Exception as error:  # a backend may fail in ways that the rungs did not meet
-        text = f"no diagnosis: {raised(error)}"
-        return Diagnosis((), tuple(held), following, text)
-    return Diagnosis(tuple(unnamed), tuple(dict.fromkeys(held)), following)
-
-
-def _stages(pair: Pair, failed: Rung) -> Iterator[Stage]:
-    """What to look at, in the order in which it is computed, and cheap before dear: what takes
-    steps is seen of a narrow network first, whose search takes a second.
-    """
-    narrow = _narrower(pair)
-    both = [pair] if narrow is None else [narrow, pair]
-    yield "weights as loaded", "", inputs.loaded
-    yield "the state that is evaluated", "", inputs.evaluated
-    yield "pixels", "", inputs.pixels
-    yield "labels and order", "", inputs.order
-    yield "logits", "", logits.logits
-    yield "loss", "", losses.losses
-    yield "penalty", "", losses.penalty
-    for probe in (probes.Probe("", pair.start, probes.first_batch(pair)), *gradients.kinked(pair)):
-        yield "gradients", probe.name, partial(gradients.gradients, probe=probe)
-    if failed.name == "probes":  # up to there all held
-        at = failed.worst.what.partition(":")[0]
-        yield from _probed(pair, both, lambda name: name == at)
-    if failed.name == "trajectory" and (step := steps.located(failed)):
-        for one in both:
-            yield "steps", f"step {step}", partial(steps.late, pair=one, step=step)
-    for one in both:
-        yield "steps", "", partial(steps.steps, pair=one)
-        yield "steps", "a state as after 1,000 steps", partial(steps.resumed, pair=one)
-        yield "epoch", "", partial(epochs.epoch, pair=one)
-        yield "report", "", partial(epochs.report, pair=one)
-    yield "logits after a training", "", epochs.predictions
-    if failed.name not in ("inputs", "logits", "loss", "gradients"):
-        yield from _probed(pair, both[:1], lambda _: True)
-
-
-def _probed(pair: Pair, pairs: list[Pair], wanted: Callable[[str], bool]) -> Iterator[Stage]:
-    """The gradients of some probes, and steps from them in each of some networks."""
-    own, *others = [
-        {probe.name: probe for probe in probes.probes(one, one.start, _start_gradients(one))}
-        for one in (pair, *pairs)
+def explain_fault(state: LadderState, fault: Fault) -> Explanation:
+    """Which variant of the reference's program gives what the port shows at a place."""
+    reference = state.pairing.reference
+    variants = [
+        variant
+        for variant in reference.variants(state.left, fault.first, fault.last)
+        if not any(a < variant.tick < b for a, b in fault.inside)
     ]
-    for name in filter(wanted, own):
-        yield "gradients", name, partial(gradients.gradients, probe=own[name])
-        for one, there in zip(pairs, others, strict=True):
-            yield "steps", name, partial(steps.probed, pair=one, probe=there[name])
+    pattern = _pattern(fault.read(state.left), fault.port_value)
+    if fault.call is not None:
+        pattern = f"{fault.call.kind} parts though its inputs agree: {pattern}"
+        pattern += _settings(fault.call, fault.other)
+
+    def read(trace: Trace) -> Tensors | None:
+        found = fault.read(trace)
+        return None if found is None else {"": found}
+
+    place = Place(state, fault.where, read, {"": fault.port_value}, fault.terms)
+    return _or_plainly(place.explain(variants, pattern), lambda: explain_between(state, fault))
 
 
-def _start_gradients(pair: Pair) -> ParamTree:
-    return gradients.reference_gradients(pair, pair.start, probes.first_batch(pair))
+def _or_plainly(explained: Explanation, other: Callable[[], Explanation | None]) -> Explanation:
+    """What was found, else what the plain tables find; the pattern is the first's."""
+    if explained.found or explained.holds:
+        return explained
+    found = other()
+    return explained if found is None or not found.found else found
 
 
-def _narrower(pair: Pair) -> Pair | None:
-    """The experiment with few units and few examples; None if it has few units."""
-    hidden = tuple(min(width, NARROW) for width in pair.config.hidden)
-    if hidden == pair.config.hidden:
+def explain_loss(state: LadderState) -> Explanation:
+    """Which variant of the loss gives the port's value and its gradient of the outputs."""
+    ends = state.left.ticks
+    variants = state.pairing.reference.variants(state.left, *ends)
+    port_values = _value_and_slope(state.right, state.left)
+    place = Place(
+        state, "loss and its gradient of the outputs",
+        lambda s: _value_and_slope(s, s), port_values, state.lengths.loss,
+    )  # fmt: skip
+    explained = place.explain(variants, _ratio(state.left.loss, state.right.loss))
+    return _or_plainly(explained, lambda: explain_classes(state))
+
+
+def explain_slope(state: LadderState) -> Explanation:
+    """Which variant of the program gives the port's gradients, where all values agree."""
+    ends = state.left.ticks
+    names = list(state.left.gradients)
+
+    def read(trace: Trace) -> Tensors:
+        own = {name: trace.gradients[name] for name in names if name in trace.gradients}
+        return {**own, "the loss": np.atleast_1d(trace.loss or 0.0)}
+
+    variants = state.pairing.reference.variants(state.left, 0, ends[1])
+    port_values = read(state.right)
+    expected = {name: state.left.gradients[name] for name in names}
+    own = {name: state.right.gradients[name] for name in names}
+    algebra = explain_gradients(
+        expected, own, state.weights.params, state.batch.examples,
+        state.dtype, f"{state.name or 'start'}: gradients",
+    )  # fmt: skip
+    place = Place(state, "gradients", read, port_values, state.lengths.all)
+    tried = place.explain(variants, algebra.pattern)
+    return tried if tried.found or not algebra.found else algebra
+
+
+def explain_steps(
+    rule: dict[str, object] | None, start: Weights, ours: list[Step], theirs: list[Step]
+) -> Explanation | None:
+    """Which variant of the declared rule leads from the port's gradients to its weights."""
+    if rule is None or not theirs:
         return None
-    few = replace(pair.dataset, train=pair.dataset.train.first(BATCHES * pair.config.batch_size))
-    return replace(pair, config=pair.config.replace(hidden=hidden), dataset=few)
+    trained = {n: p for n, p in start.params.items() if n in theirs[0].gradients}
+    return explain_update(
+        Rule(**rule),  # pyright: ignore[reportArgumentType]
+        [step.gradients for step in theirs],
+        trained,
+        [{name: step.params[name] for name in trained} for step in theirs],
+        dtype=str(next(iter(trained.values())).dtype),
+        of=f"the port's weights after {len(theirs)} steps",
+    )
+
+
+def _value_and_slope(trace: Trace, like: Trace) -> Tensors:
+    slopes = {
+        f"slope {i}": aligned(g, one)
+        for i, (g, one) in enumerate(
+            zip(trace.output_gradients, like.output_gradients, strict=False)
+        )
+    }
+    return {"loss": np.atleast_1d(np.float64(trace.loss or 0.0)), **slopes}
+
+
+def _settings(ours: Call, theirs: Call | None) -> str:
+    """What two modules of one framework are set to otherwise; names of two don't mean the same."""
+    if theirs is None or ours.kind != theirs.kind:
+        return ""
+    apart = [
+        f"{name}={theirs.settings[name]}, not {value}"
+        for name, value in ours.settings.items()
+        if name in theirs.settings and theirs.settings[name] != value
+    ]
+    return f"; the port's has {' and '.join(apart)}" if apart else ""
+
+
+def _ratio(ours: float | None, theirs: float | None) -> str:
+    if not ours or theirs is None:
+        return "the loss parts"
+    return f"the port's is {theirs / ours:.9g} times the reference's"
+
+
+def _pattern(ours: np.ndarray | None, theirs: np.ndarray) -> str:
+    """What can be said of two arrays without a cause."""
+    if ours is None or ours.shape != theirs.shape:
+        return f"shapes {None if ours is None else list(ours.shape)} and {list(theirs.shape)}"
+    apart = np.abs(ours.astype(np.float64) - theirs)
+    share = float((apart > 1e-9 * max(float(np.abs(ours).max()), 1e-300)).mean())
+    text = f"{share:.0%} of the entries part"
+    nonzero = np.abs(ours) > 1e-6 * float(np.abs(ours).max() or 1)
+    if nonzero.any():
+        ratio = (theirs[nonzero] / ours[nonzero]).astype(np.float64)
+        if float(np.ptp(ratio)) < 1e-9 * abs(float(ratio.mean())):
+            return f"the port's is {float(ratio.mean()):.9g} times the reference's"
+    if np.allclose(np.sort(ours, None), np.sort(theirs, None), rtol=1e-12, atol=1e-14):
+        text = "the same numbers in another order"
+    elif float(np.abs(theirs).max()) == 0:
+        text = "the port's is 0"
+    return text

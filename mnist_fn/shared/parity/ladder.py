@@ -1,96 +1,257 @@
-"""The ladder: two backends in, a verdict per rung out.
+"""The ladder for anyone's port: two programs and batches in, a verdict out."""
 
-Each rung rests on those below it, so the first that fails says where a port goes wrong:
-inputs, logits, loss, gradients, one optimizer step, all of these from states that wake what sleeps
-at an ordinary start, trajectory, predictions.
-"""
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
-from functools import partial
+from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.parity import diagnosis, states
+from mnist_fn.shared.parity import pairing as pairings
+from mnist_fn.shared.parity.averages import explain_averages
+from mnist_fn.shared.parity.batches import read_batches
+from mnist_fn.shared.parity.causes.explanation import Explanation
+from mnist_fn.shared.parity.checks import Check, Rung, run_rung
+from mnist_fn.shared.parity.ladder_state import LadderState, Pairing
+from mnist_fn.shared.parity.modules import outputs, walk
+from mnist_fn.shared.parity.packing import NotRecordedError
+from mnist_fn.shared.parity.program import Batch, Program, Weights
+from mnist_fn.shared.parity.training import Training
+from mnist_fn.shared.parity.verdict import Unchecked, Verdict
 
-from mnist_fn.shared.backend import Backend
-from mnist_fn.shared.parity import probes, rungs
-from mnist_fn.shared.parity.checks import Check, Pair, Rung, run_rung
-from mnist_fn.shared.parity.contract import breaches
-from mnist_fn.shared.parity.diagnosis import Diagnosis, diagnose
-from mnist_fn.shared.parity.trajectory import Trajectory
+# What one pass or step shows, from wherever, comes before what many steps do.
+RUNGS = ("parameters", "modules", "outputs", "loss", "gradients", "step", "stress states",
+         "trajectory", "buffers", "evaluation")  # fmt: skip
+STEPS = 20
+NO_AVERAGES = "there are no running averages"
 
-__all__ = ["Check", "Pair", "Rung", "RUNGS", "climb", "why"]
-
-RUNGS = ("inputs", "logits", "loss", "gradients", "step", "probes", "trajectory", "predictions")
-
-
-def climb(pair: Pair, names: tuple[str, ...] = RUNGS, steps: int = 300) -> Iterator[Rung]:
-    """The rungs in turn; ends after the first that fails.
-
-    A backend that raises fails its rung with what it said, one that can't be made the first.
-
-    Args:
-        pair: the two backends and the experiment.
-        names: which rungs, `predictions` only after `trajectory`.
-        steps: length of the trajectory, in batches.
-
-    Raises:
-        InputError: a backend doesn't have the device or the precision.
-    """
-    checked = _checks(pair, steps)
-    for name in names:
-        rung = run_rung(name, partial(checked, name), pair.names)
-        yield rung
-        if not rung.passed:
-            return
+Explain = Callable[[], Explanation | None]
+Found = tuple[list[Check], Explain]
 
 
-def why(pair: Pair, failed: Rung, in_float64: Diagnosis | None = None) -> Diagnosis:
-    """The cause of a failed rung, and the rung above it, climbed once more for what it shows.
-
-    What parts in a lower precision is looked for in float64 first, where a difference stands out
-    from rounding; in its own where the backends have no float64, or nothing is found there.
+def check_port(
+    reference: Program,
+    port: Program,
+    batches: Any,
+    *,
+    steps: int = STEPS,
+    precision: str = "float64",
+    param_map: Mapping[str, Any] | None = None,
+    on_rung: Callable[[Rung | Unchecked], None] = lambda _: None,
+) -> Verdict:
+    """Climb the ladder with a reference and its port, to the first rung at which they part.
 
     Args:
-        pair: the two backends and the experiment.
-        failed: the rung that the ladder ended with.
-        in_float64: what was found of the same experiment in float64, if it was looked for before.
+        reference: a program; its weights are what both start with.
+        port: the other program.
+        batches: a list of (inputs, targets); see `batches.read_batches`. Training takes them in
+            turn, again from the first when they are used up.
+        steps: length of the trajectory.
+        precision: "float64", in which an error stands out by ten orders of magnitude, or
+            "float32", beside controls.
+        param_map: partners of parameters, where names and shapes don't tell; see `map_params`.
+        on_rung: called with each rung.
 
     Raises:
-        InputError: as `climb`.
+        InputError: batches, a model or a loss that can't be compared; see docs/porting.md.
     """
-    above = RUNGS[RUNGS.index(failed.name) + 1 :][:1] if failed.name in RUNGS else ()
-    checked = _checks(pair, 0)
-    following = None
-    if above and above[0] not in ("trajectory", "predictions"):
-        following = run_rung(above[0], partial(checked, above[0]), pair.names)
-    if pair.config.precision != "float64":
-        wide = replace(pair, config=pair.config.replace(precision="float64"))
-        found = diagnose(wide, failed) if in_float64 is None else in_float64
-        # what is rounded to float32 is no fault of a run in it
-        if found.cause and "float32" not in found.cause:
-            return replace(found, next_rung=following, sought_in="float64")
-    return diagnose(pair, failed, following)
+    if precision not in ("float64", "float32"):
+        raise InputError(f"precision {precision!r}: must be float64 or float32")
+    if not isinstance(steps, int) or steps < 1:
+        raise InputError(f"steps {steps!r}: must be a whole number, 1 or more")
+    if reference is port:
+        raise InputError("reference and port are one object; give two programs")
+    found = read_batches(batches, precision)
+    pairing, start = pairings.pair(reference, port, found[0], precision, param_map)
+    ladder = _Ladder(pairing, start, found, steps)
+    rungs: list[Rung | Unchecked] = []
+    cause = None
+    for name in RUNGS:
+        rung, explain = ladder.climb(name)
+        rungs.append(rung)
+        on_rung(rung)
+        if isinstance(rung, Rung) and not rung.passed:
+            cause = explain()
+            break
+    notes = [*pairing.param_map.notes, *ladder.notes]
+    return Verdict((reference.name, port.name), precision, pairing.param_map, rungs, cause, notes)
 
 
-def _checks(pair: Pair, steps: int) -> Callable[[str], list[Check]]:
-    """What makes a rung's checks, by its name; the backends are made with the first."""
-    backends: list[Backend] = []
-    start = pair.start
-    trained = Trajectory(pair, backends, steps)
-    checks: dict[str, Callable[[], list[Check]]] = {
-        "inputs": lambda: rungs.inputs(pair, backends, start),
-        "logits": lambda: rungs.logits(pair, backends, start),
-        "loss": lambda: rungs.loss(pair, backends, start),
-        "gradients": lambda: rungs.gradients(pair, backends, start),
-        "step": lambda: rungs.step(pair, backends, start),
-        "probes": lambda: probes.rung(pair, backends, start),
-        "trajectory": trained.weights,
-        "predictions": trained.predictions,
-    }
+@dataclass
+class _Ladder:
+    """The rungs' checks, each with how to explain it when it fails."""
 
-    def checked(name: str) -> list[Check]:
-        if not backends:
-            backends.extend(pair.make())
-            if found := breaches(backends, start):
-                return found
-        return checks[name]()
+    pairing: Pairing
+    start: Weights
+    batches: list[Batch]
+    steps: int
+    notes: list[str] = field(default_factory=list)
 
-    return checked
+    def __post_init__(self) -> None:
+        self.ordinary = LadderState("", self.pairing, self.start, self.batches[0])
+        self.training = Training(self.ordinary, self.batches)
+
+    def climb(self, name: str) -> tuple[Rung | Unchecked, Explain]:
+        unsupported = self._why_unchecked(name)
+        if unsupported:
+            return Unchecked(name, unsupported, unsupported == NO_AVERAGES), lambda: None
+        explain: list[Explain] = [lambda: None]
+
+        def checks() -> list[Check]:
+            found, explain[0] = getattr(self, f"_{name.replace(' ', '_')}")()
+            return found
+
+        return run_rung(name, checks), explain[0] and (lambda: explain[0]())
+
+    def _why_unchecked(self, name: str) -> str:
+        programs = (self.pairing.reference, self.pairing.port)
+        needs = {
+            "modules": ("modules",), "loss": ("loss",), "gradients": ("loss",),
+            "step": ("loss", "optimizer"), "trajectory": ("loss", "optimizer"),
+        }.get(name, ())  # fmt: skip
+        for need, program in ((need, program) for need in needs for program in programs):
+            if need in program.unsupported:
+                return program.unsupported[need]
+        if name == "modules" and not any(self.pairing.param_map.modules()):
+            return "no module below the model has all of its parameters in one of the port's"
+        if name == "trajectory" and self.steps == 1:
+            return "one step was asked for"
+        if name == "buffers":
+            if not self.pairing.param_map.buffers:
+                return NO_AVERAGES if not self._averaged() else (
+                    "the port keeps no buffers that are the reference's"
+                )  # fmt: skip
+            return self._why_unchecked("step")
+        return ""
+
+    def _averaged(self) -> bool:
+        return bool(self.start.buffers) and bool(self.pairing.like.buffers)
+
+    def _parameters(self) -> Found:
+        return pairings.checks(self.pairing, self.start), lambda: None
+
+    def _modules(self) -> Found:
+        return self._walked(self.ordinary)
+
+    def _walked(self, state: LadderState) -> Found:
+        self._finite(state)
+        found, fault = walk(state)
+        return found, lambda: fault and diagnosis.explain_fault(state, fault)
+
+    def _outputs(self, state: LadderState | None = None) -> Found:
+        state = state or self.ordinary
+        self._finite(state)
+        found, fault = outputs(state)
+        return found, lambda: fault and diagnosis.explain_fault(state, fault)
+
+    def _finite(self, state: LadderState) -> None:
+        if state is self.ordinary and not states.finite(state.left):
+            raise InputError(
+                f"{self.pairing.reference.name}: batches[0] gives a NaN or an infinity; there is "
+                "nothing to compare with"
+            )
+
+    def _loss(self) -> Found:
+        return states.loss(self.ordinary)
+
+    def _gradients(self) -> Found:
+        return states.gradients(self.ordinary)
+
+    def _step(self) -> Found:
+        return self._noted(self.training, self.training.first())
+
+    def _noted(self, training: Training, checks: list[Check]) -> Found:
+        if training.note and training.note not in self.notes:
+            self.notes.append(training.note)
+        return checks, self._explain_training(training)
+
+    def _explain_training(self, training: Training) -> Explain:
+        return lambda: diagnosis.explain_steps(
+            self.pairing.reference.rule, training.state.weights, *training.some(diagnosis.STEPS)
+        )
+
+    def _trajectory(self) -> Found:
+        found, _ = self._noted(self.training, self.training.on_to(self.steps))
+        if self.training.done < self.steps and all(check.passed for check in found):
+            self.notes.append(f"{self.training.done} steps were compared: no more were recorded")
+        return found, self._explain_trajectory
+
+    def _explain_trajectory(self) -> Explanation | None:
+        """The rule; where that is as declared, what one pass shows before the step that parts."""
+        explained = self._explain_training(self.training)()
+        before, number = self.training.before, self.training.done
+        if before is None or (explained is not None and not explained.holds):
+            return explained
+        buffers = {**self.start.buffers, **before.buffers}
+        weights = replace(self.start, params=before.params, buffers=buffers)
+        batch = self.batches[(number - 1) % len(self.batches)]
+        there = LadderState(
+            f"before step {number}", self.pairing, weights, batch, ordinary=self.ordinary
+        )
+        try:
+            for checks, explain in self._climb_state(there):
+                if not all(check.passed for check in checks):
+                    return explain()
+        except NotRecordedError:  # a recording has not been there
+            return explained
+        return explained
+
+    def _buffers(self) -> Found:
+        averages = self.training.averages
+        self.notes += averages.notes
+        return list(averages.checks.values()), lambda: explain_averages(averages)
+
+    def _evaluation(self) -> Found:
+        weights = self.start
+        if self.training.last is not None:
+            last = self.training.last
+            weights = replace(weights, params=last.params,
+                              buffers={**weights.buffers, **last.buffers})  # fmt: skip
+        evaluated = LadderState("evaluation", self.pairing, weights, self.batches[0], train=False)
+        found, explain = self._outputs(evaluated)
+        if not all(check.passed for check in found) and not self._why_unchecked("modules"):
+            walked, closer = self._walked(evaluated)
+            explain = closer if not all(check.passed for check in walked) else explain
+        return found, explain
+
+    def _stress_states(self) -> Found:
+        found: list[Check] = []
+        parted: list[Explain] = []
+        coming = states.stress_states(self.ordinary, self.batches)
+        for checks, explain in self._climb_states(coming):
+            found += checks
+            if not all(check.passed for check in checks):
+                parted.append(explain)
+                break
+        return found, lambda: self._best(parted[0], coming) if parted else None
+
+    def _best(self, explain: Explain, coming: Iterator[LadderState]) -> Explanation | None:
+        """The cause at the first stress state that parts; where it is too faint there to be told
+        from another, at the first of those to come that shows it.
+        """
+        first = explain()
+        if first is not None and first.found:
+            return first
+        for checks, other in self._climb_states(coming):
+            if not all(check.passed for check in checks):
+                closer = other()
+                if closer is not None and closer.found:
+                    return closer
+        return first
+
+    def _climb_states(self, coming: Iterator[LadderState]) -> Iterator[Found]:
+        for state in coming:
+            if not states.finite(state.left):
+                self.notes.append(f"{state.name}: not checked, the reference is not finite there")
+                continue
+            yield from self._climb_state(state)
+
+    def _climb_state(self, state: LadderState) -> Iterator[Found]:
+        if not self._why_unchecked("modules"):
+            yield self._walked(state)
+        yield self._outputs(state)
+        if not self._why_unchecked("loss"):
+            yield states.loss(state)
+            yield states.gradients(state)
+        if not self._why_unchecked("step"):
+            training = Training(state, self.batches)
+            yield self._noted(training, training.first())

@@ -9,9 +9,10 @@ from mnist_fn.shared import backend as backends
 from mnist_fn.shared.config import MODELS, PRECISIONS, Config
 from mnist_fn.shared.data.datasets import Dataset
 from mnist_fn.shared.errors import InputError
-from mnist_fn.shared.parity import horizon, ladder
+from mnist_fn.shared.parity import horizon
+from mnist_fn.shared.parity.backends import ladder
+from mnist_fn.shared.parity.backends.diagnosis import NOTHING, Diagnosis
 from mnist_fn.shared.parity.checks import Pair, Rung
-from mnist_fn.shared.parity.diagnosis import NOTHING, Diagnosis
 
 SCHEMA = 1  # of the documents that `mnist-fn parity --out` keeps
 OPTIMIZERS: dict[str, dict[str, Any]] = {

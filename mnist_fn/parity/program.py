@@ -1,0 +1,330 @@
+"""Programs in JAX for the ladder: Flax modules and plain functions; see docs/porting.md."""
+
+import contextlib
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax.errors import InvalidRngError
+
+from mnist_fn.parity.listening import Heard, listen
+from mnist_fn.parity.trees import Names, split_variables
+from mnist_fn.shared import faults
+from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.parity.causes.rules import KINDS, Rule
+from mnist_fn.shared.parity.program import (
+    Batch,
+    Call,
+    Nudge,
+    Step,
+    Tensors,
+    Trace,
+    Variant,
+    Weights,
+)
+
+Loss = Callable[..., jax.Array]
+Penalty = Callable[[Any], jax.Array]  # of the parameters, nested as the model has them
+# Keyword arguments by which Flax modules are told whether they train, and what each is when they do
+TRAINING = {
+    "train": True, "training": True, "is_training": True,
+    "deterministic": False, "use_running_average": False, "inference": False, "eval_mode": False,
+}  # fmt: skip
+
+
+class JaxProgram:
+    """A pure function of its parameters; nothing of it or of the process is changed.
+
+    Equinox, Haiku and NNX come in by their plain functions: `eqx.partition` and `combine`,
+    `hk.transform`'s `apply`, `nnx.split` and `merge`.
+
+    Args:
+        apply: `(params, *inputs) -> outputs`; with `state`,
+            `(params, state, *inputs, train=bool) -> (outputs, new state)`.
+        params: a pytree. Its floating-point leaves are the parameters.
+        state: a pytree of running averages, or None.
+        loss: (outputs, targets) -> scalar. Without it nothing above the outputs is compared.
+        optimizer: an `optax.GradientTransformation`, clipping and schedule in it.
+        penalty: params -> scalar that training adds to the loss, such as λ Σ W². Loss and
+            gradients are compared without it, so the other program may have it as a decay.
+        rule: what the optimizer is, as fields of `causes.rules.Rule` such as {"kind": "adamw",
+            "learning_rate": 1e-3, "weight_decay": 0.01}: optax doesn't say, and a reference's rule
+            is what the cause of a step is told by. λ Σ W² is a coupled decay of 2λ.
+        name: what the verdict calls this program.
+        data_format: "channels_last" or "channels_first", where images have their channels.
+
+    Raises:
+        InputError: no parameters, or some in half precision; a rule with other fields; a JAX known
+            to compute wrong.
+    """
+
+    def __init__(
+        self,
+        apply: Callable[..., Any],
+        params: Any,
+        *,
+        state: Any = None,
+        loss: Loss | None = None,
+        optimizer: optax.GradientTransformation | None = None,
+        penalty: Penalty | None = None,
+        rule: Mapping[str, Any] | None = None,
+        name: str = "JAX",
+        data_format: str = "channels_last",
+    ) -> None:
+        self._set_up(name, data_format, loss, optimizer, penalty, rule)
+        self._apply, self._stateful = apply, state is not None
+        self._params, self._state = Names(params, name), Names({} if state is None else state, name)
+        if not self._params.arrays:
+            raise InputError(f"{name}: the model has no parameters; there is nothing to port")
+        self.unsupported["modules"] = f"{name} is a plain function, which shows no modules"
+
+    def _set_up(
+        self, name: str, data_format: str, loss: Loss | None, optimizer: Any,
+        penalty: Penalty | None, rule: Mapping[str, Any] | None,
+    ) -> None:  # fmt: skip
+        faults.check("jax")
+        if data_format not in ("channels_first", "channels_last"):
+            raise InputError(
+                f"{name}: data_format={data_format!r}: must be channels_first or channels_last"
+            )
+        if optimizer is not None and not hasattr(optimizer, "update"):
+            raise InputError(
+                f"{name}: optimizer is a {type(optimizer).__name__}; give an optax one, such as "
+                "optax.sgd(0.1)"
+            )
+        self.name, self.data_format = name, data_format
+        self.rule = None if rule is None else _checked(rule, name)
+        self._loss, self._optimizer, self._penalty = loss, optimizer, penalty
+        self.unsupported: dict[str, str] = {}
+        if loss is None:
+            self.unsupported["loss"] = f"{name} was given no loss"
+        if optimizer is None:
+            self.unsupported["optimizer"] = f"{name} was given no optimizer"
+        self._passes = {
+            train: jax.jit(lambda *a, train=train: self._pass(*a, train=train))
+            for train in (True, False)
+        }
+        self._step = jax.jit(self._one_step)
+
+    def spec(self, batch: Batch) -> Weights:
+        """Names and shapes."""
+        return self.start(batch)
+
+    def start(self, batch: Batch) -> Weights:
+        """The parameters as they were given, float64."""
+        return Weights(dict(self._params.arrays), dict(self._state.arrays))
+
+    def _forward(
+        self, params: Tensors, buffers: Tensors, batch: Batch, train: bool
+    ) -> tuple[Any, Any, list[Heard]]:
+        """(outputs, buffers by name, calls), traced."""
+        tree = self._params.nest(params)
+        if not self._stateful:
+            return self._apply(tree, *batch.inputs, **batch.named), {}, []
+        outputs, state = self._apply(
+            tree, self._state.nest(buffers), *batch.inputs, **batch.named, train=train
+        )
+        return outputs, self._state.flatten(state), []
+
+    def _objective(
+        self, params: Any, buffers: Any, inputs: Any, targets: Any, train: bool
+    ) -> tuple[Any, tuple[Any, Any, Any]]:
+        batch = Batch(*inputs, targets=targets)
+        outputs, buffers, calls = self._forward(params, buffers, batch, train)
+        value = 0.0
+        if train and self._loss is not None:
+            value = self._loss(outputs, targets)
+            if np.shape(value) != ():
+                raise InputError(
+                    f"{self.name}: loss gives {list(np.shape(value))}, not a scalar; "
+                    "take its mean or sum"
+                )
+        return value, (outputs, buffers, calls)
+
+    def _pass(self, params: Any, buffers: Any, inputs: Any, targets: Any, train: bool) -> Any:
+        objective = jax.value_and_grad(self._objective, has_aux=True)
+        if not train or self._loss is None:
+            _, (outputs, buffers, calls) = self._objective(params, buffers, inputs, targets, train)
+            return 0.0, outputs, buffers, calls, {}, ()
+        (value, (outputs, buffers, calls)), gradients = objective(
+            params, buffers, inputs, targets, train
+        )
+        of_outputs = jax.grad(self._loss)(outputs, targets)
+        return value, outputs, buffers, calls, gradients, of_outputs
+
+    def run(
+        self, weights: Weights, batch: Batch, train: bool = True, variant: Variant | None = None
+    ) -> Trace:
+        """See `Program`."""
+        with self._scope(weights):
+            inputs = (batch.inputs, batch.named)
+            value, outputs, buffers, calls, gradients, of_outputs = jax.device_get(
+                self._passes[train](weights.params, weights.buffers, inputs, batch.targets)
+            )
+        lossy = train and self._loss is not None
+        return Trace(
+            _arrays(outputs),
+            [Call(h.what.module, h.what.kind, _arrays(h.inputs), _arrays(h.outputs),
+                  dict(h.what.settings)) for h in calls],
+            float(value) if lossy else None,
+            _arrays(of_outputs),
+            {name: np.array(g) for name, g in gradients.items()},
+            {name: np.array(b) for name, b in buffers.items()},
+        )  # fmt: skip
+
+    def _one_step(
+        self, params: Any, memory: Any, buffers: Any, inputs: Any, targets: Any
+    ) -> tuple[Any, ...]:
+        objective = jax.value_and_grad(self._objective, has_aux=True)
+        (value, (_, buffers, _)), gradients = objective(params, buffers, inputs, targets, True)
+        tree, slope = self._nested(params), self._nested(gradients)
+        if self._penalty is not None:
+            slope = jax.tree.map(jnp.add, slope, jax.grad(self._penalty)(tree))
+        updates, memory = self._rule_of.update(slope, memory, tree)
+        return self._flat(optax.apply_updates(tree, updates)), memory, buffers, gradients, value
+
+    @property
+    def _rule_of(self) -> optax.GradientTransformation:
+        if self._optimizer is None:
+            raise InputError(f"{self.name}: was given no optimizer")
+        return self._optimizer
+
+    def _nested(self, params: Tensors) -> Any:
+        return self._params.nest(params)
+
+    def _flat(self, tree: Any) -> Tensors:
+        return self._params.flatten(tree)
+
+    def train(
+        self, weights: Weights, batches: Iterator[Batch], nudge: Nudge | None = None
+    ) -> Iterator[Step]:
+        """See `Program`."""
+        params, buffers = weights.params, weights.buffers
+        with self._scope(weights):
+            memory = self._rule_of.init(self._nested(params))
+        for i, batch in enumerate(batches, start=1):
+            with self._scope(weights):
+                params, memory, buffers, gradients, value = self._step(
+                    params, memory, buffers, (batch.inputs, batch.named), batch.targets
+                )
+                after: tuple[Any, ...] = jax.device_get((params, buffers, gradients, value))
+            if nudge is not None:
+                params = nudge(after[0], i)
+                after = (params, *after[1:])
+            yield Step(dict(after[0]), dict(after[1]), dict(after[2]), float(after[3]))
+
+    def variants(self, trace: Trace, first: int, last: int) -> list[Variant]:
+        """None: a traced program is not changed from outside."""
+        return []
+
+    @contextlib.contextmanager
+    def _scope(self, weights: Weights) -> Iterator[None]:
+        """In the weights' dtype, products in full; the caller's settings are as they were after."""
+        wide = next(iter(weights.params.values())).dtype == np.float64
+        try:
+            with jax.enable_x64(wide), jax.default_matmul_precision("highest"):
+                yield
+        except InvalidRngError as error:
+            raise InputError(
+                f"{self.name}: draws at random ({str(error).split('(')[0].strip()}), so no other "
+                "program can do the same; draw outside of the model and hand it in as an input"
+            ) from error
+
+
+class FlaxProgram(JaxProgram):
+    """A Linen module. Dropout is off; its other draws are refused.
+
+    Args:
+        module: any `flax.linen.Module`, with or without running averages. An argument of its call
+            named train, training, is_training, deterministic or use_running_average is set.
+        variables: what `module.init` gave, for a program whose own weights are the start.
+        loss, optimizer, penalty, rule, name, data_format: see `JaxProgram`.
+
+    Raises:
+        InputError: see `JaxProgram`.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        *,
+        variables: Any = None,
+        loss: Loss | None = None,
+        optimizer: optax.GradientTransformation | None = None,
+        penalty: Penalty | None = None,
+        rule: Mapping[str, Any] | None = None,
+        name: str = "Flax",
+        data_format: str = "channels_last",
+    ) -> None:
+        if not isinstance(module, nn.Module):
+            raise InputError(
+                f"{name}: module is a {type(module).__name__}, not a flax.linen.Module; give plain "
+                "functions and NNX to JaxProgram"
+            )
+        self._set_up(name, data_format, loss, optimizer, penalty, rule)
+        self._module, self._variables = module, variables
+        arguments = inspect.signature(type(module).__call__).parameters
+        self._mode = {key: on for key, on in TRAINING.items() if key in arguments}
+
+    def _init(self, batch: Batch) -> Any:
+        rngs = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
+        mode = {key: not on for key, on in self._mode.items()}
+        with listen():
+            more: dict[str, Any] = {**batch.named, **mode}
+            return self._module.init(rngs, *batch.inputs, **more)
+
+    def spec(self, batch: Batch) -> Weights:
+        """Names and shapes, from `module.init` traced and not run."""
+        if self._variables is not None:
+            return self.start(batch)
+        with jax.enable_x64(True):
+            shapes = jax.eval_shape(lambda: self._init(batch))
+        zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
+        return self._named(zeros)
+
+    def start(self, batch: Batch) -> Weights:
+        """The variables as they were given, else as `init` draws them from key 0; float64."""
+        if self._variables is not None:
+            return self._named(self._variables)
+        with jax.enable_x64(True):
+            return self._named(jax.device_get(jax.jit(lambda: self._init(batch))()))
+
+    def _named(self, variables: Any) -> Weights:
+        params, buffers = split_variables(variables)
+        self._params, self._state = Names(params, self.name), Names(buffers, self.name)
+        if not self._params.arrays:
+            raise InputError(f"{self.name}: the model has no parameters; there is nothing to port")
+        return Weights(dict(self._params.arrays), dict(self._state.arrays))
+
+    def _forward(
+        self, params: Tensors, buffers: Tensors, batch: Batch, train: bool
+    ) -> tuple[Any, Any, list[Heard]]:
+        variables = {"params": self._nested(params), **self._state.nest(buffers)}
+        mode: dict[str, Any] = {
+            **batch.named,
+            **{key: on if train else not on for key, on in self._mode.items()},
+        }
+        collections = [key for key in variables if key != "params"]
+        with listen() as calls:
+            made = self._module.apply(variables, *batch.inputs, mutable=collections, **mode)
+        outputs, state = made  # pyright: ignore[reportGeneralTypeIssues]
+        return outputs, self._state.flatten({**variables, **state}, only=collections), calls
+
+
+def _checked(rule: Mapping[str, Any], program: str) -> dict[str, Any]:
+    try:
+        kind = Rule(**rule).kind
+    except TypeError as error:
+        raise InputError(f"{program}: rule: {error}; its fields are those of Rule") from error
+    if kind not in KINDS:
+        raise InputError(f"{program}: rule: kind {kind!r}: must be one of {', '.join(KINDS)}")
+    return dict(rule)
+
+
+def _arrays(tree: Any) -> tuple[np.ndarray, ...]:
+    return tuple(np.array(leaf) for leaf in jax.tree.leaves(tree))

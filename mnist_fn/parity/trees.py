@@ -1,0 +1,79 @@
+"""Pytrees by name: `layers/0/kernel`, whatever kind of tree they are."""
+
+import re
+from typing import Any
+
+import jax
+import numpy as np
+from flax.core import unfreeze
+
+from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.parity.program import Tensors
+
+HALF = ("float16", "bfloat16")
+
+
+class Names:
+    """A tree's floating-point leaves by name, and the way back.
+
+    Args:
+        tree: any pytree; what is no floating-point array stays as it is.
+        program: named in errors.
+
+    Raises:
+        InputError: a leaf in half precision.
+    """
+
+    def __init__(self, tree: Any, program: str) -> None:
+        leaves, self._structure = jax.tree_util.tree_flatten_with_path(tree)
+        leaves = sorted(enumerate(leaves), key=lambda one: _natural(name_of(one[1][0])))
+        self._places: dict[str, int] = {}
+        self._fixed: dict[int, Any] = {}
+        self.arrays: Tensors = {}
+        for place, (path, leaf) in leaves:
+            name = name_of(path)
+            dtype = str(getattr(leaf, "dtype", type(leaf).__name__))
+            if dtype in HALF or dtype.startswith("float8"):
+                raise InputError(
+                    f"{program}: {name} is {dtype}; parities are compared in float64, so give the "
+                    "parameters in float32 or float64"
+                )
+            if dtype.startswith("float"):
+                self._places[name] = place
+                self.arrays[name] = np.array(leaf, np.float64)
+            else:
+                self._fixed[place] = leaf
+
+    def nest(self, tensors: Tensors) -> Any:
+        """The tree with these leaves."""
+        leaves = {self._places[name]: tensor for name, tensor in tensors.items()} | self._fixed
+        return jax.tree.unflatten(self._structure, [leaves[i] for i in range(len(leaves))])
+
+    def flatten(self, tree: Any, only: list[str] | None = None) -> Tensors:
+        """The leaves of a tree of the same structure, by name."""
+        tree = unfreeze(tree) if only is not None else tree
+        if only is not None:
+            tree = {key: tree[key] for key in only}
+        leaves = jax.tree.leaves(tree)
+        return {name: leaves[place] for name, place in self._places.items()}
+
+
+def split_variables(variables: Any) -> tuple[Any, dict[str, Any]]:
+    """Flax's variables: the parameters, and all other collections."""
+    plain = unfreeze(variables)
+    return plain.get("params", {}), {key: v for key, v in plain.items() if key != "params"}
+
+
+def name_of(path: tuple[Any, ...]) -> str:
+    """`layers/0/kernel`: keys, indices, attributes; a wrapper's own `value` says nothing."""
+    wrapped = jax.tree_util.GetAttrKey("value"), jax.tree_util.GetAttrKey("raw_value")
+    path = tuple(key for key in path if key not in wrapped)
+    parts = [str(getattr(key, "key", getattr(key, "idx", getattr(key, "name", key))))
+             for key in path]  # fmt: skip
+    return "/".join(parts) or "value"
+
+
+def _natural(name: str) -> list[tuple[int, str]]:
+    """Dense_2 before Dense_10."""
+    parts = re.split(r"(\d+)", name)
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in parts]

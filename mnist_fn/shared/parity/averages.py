@@ -1,0 +1,173 @@
+"""Running averages: PyTorch's and Flax's are kept by two conventions, which are told apart.
+
+PyTorch's `momentum` m is the share that is new, and the variance that it keeps is the unbiased one:
+v ← (1 − m)·v + m·s²·n/(n − 1). Flax's is the share that is kept, and its variance is biased:
+v ← k·v + (1 − k)·s². No argument of either changes what it does with n.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from mnist_fn.shared.parity.bounds import sum_bound, sums_reason
+from mnist_fn.shared.parity.causes.explanation import Candidate, Explanation, judge, number
+from mnist_fn.shared.parity.checks import Check
+from mnist_fn.shared.parity.compare import compare
+from mnist_fn.shared.parity.ladder_state import LadderState, beside_controls, nth
+from mnist_fn.shared.parity.param_map import parts
+from mnist_fn.shared.parity.program import Call, Tensors
+
+BIASED = (
+    "PyTorch keeps the unbiased variance, Flax the biased one, which no argument changes: with "
+    "n/(n − 1) = {:.6g} taken out, sums in another order are all that is left"
+)
+
+
+@dataclass
+class Averages:
+    """Follows the buffers of a training, step by step."""
+
+    state: LadderState
+    before: tuple[Tensors, Tensors] = field(init=False)  # the reference's and the port's
+    checks: dict[str, Check] = field(default_factory=dict)  # the worst of each buffer
+    notes: list[str] = field(default_factory=list)
+    first: tuple[Tensors, Tensors] | None = None  # after the first step
+
+    def __post_init__(self) -> None:
+        start = self.state.weights.buffers
+        self._scaled = {name: tensor.copy() for name, tensor in start.items()}
+        self.before = start, dict(start)
+
+    def step(
+        self,
+        number: int,
+        ours: Tensors,
+        theirs: Tensors,
+        examples: int,
+        apart: Callable[[], float],
+    ) -> None:
+        """The buffers after a step on so many examples; `apart` says how far a control
+        run's have been from those that it is a control of.
+        """
+        if self.first is None:
+            self.first = ours, theirs
+        for name in ours:
+            if name not in theirs:
+                continue
+            check = self._check(name, ours[name], theirs[name], number, examples)
+            if not check.passed and np.isfinite(check.difference.absolute):
+                check = beside_controls(check, apart())
+            old = self.checks.get(name)
+            if old is None or (old.passed and check.share >= old.share):
+                self.checks[name] = check
+        self.before = ours, theirs
+
+    def _check(self, name: str, a: np.ndarray, b: np.ndarray, step: int, examples: int) -> Check:
+        what = f"{name} after step {step}"
+        largest = max(float(abs(a).max(initial=0)), float(abs(b).max(initial=0)))
+        terms = self.state.lengths.all
+        bound = sum_bound(terms, self.state.dtype) * largest * max(1.0, step**0.5)
+        plain = Check(what, compare(what, a, b), bound, "absolute", sums_reason(terms))
+        factor = self._factor(name, examples)
+        if factor is None:
+            return plain
+        kept = 1 - (self.new_share(name) or 0.0)
+        new = b - kept * self.before[1][name]
+        self._scaled[name] = kept * self._scaled[name] + factor * new
+        if plain.passed:
+            return plain
+        reason = BIASED.format(max(factor, 1 / factor))
+        check = Check(what, compare(what, a, self._scaled[name]), bound, "absolute", reason)
+        if not check.passed:
+            return plain
+        note = f"{name}: {reason}"
+        if note not in self.notes:
+            self.notes.append(note)
+        return check
+
+    def call(self, name: str) -> Call | None:
+        """The reference's call of the module that keeps a buffer."""
+        calls = nth(self.state.left.calls, _keeper(name))
+        return calls[0] if calls else None
+
+    def new_share(self, name: str) -> float | None:
+        """The reference's share of what is new at a step."""
+        call = self.call(name)
+        momentum = None if call is None else call.settings.get("momentum")
+        if call is None or not isinstance(momentum, float | int):
+            return None
+        return float(momentum) if "eps" in call.settings else 1 - float(momentum)
+
+    def _factor(self, name: str, examples: int) -> float | None:
+        """By which the reference's new variance is the port's, if two conventions keep them."""
+        call = self.call(name)
+        if parts(name)[1] != "var" or call is None or self.new_share(name) is None:
+            return None
+        here = "eps" in call.settings
+        other = self.state.pairing.param_map.modules().get(call.module, "")
+        theirs = nth(self.state.right.calls, other)
+        if not theirs or ("eps" in theirs[0].settings) == here:
+            return None
+        size = self.state.left.buffers[name].size
+        n = call.inputs[0].size / size * examples / self.state.batch.examples
+        if n <= 1:
+            return None
+        return n / (n - 1) if here else (n - 1) / n
+
+
+def _keeper(name: str) -> str:
+    """The module of a buffer: norm.running_mean, batch_stats/norm/mean."""
+    return re.split(r"[./](?=[^./]*$)", name)[0].removeprefix("batch_stats/")
+
+
+def explain_averages(averages: Averages) -> Explanation | None:
+    """Why the first buffer that parts does: another momentum, or not kept at all."""
+    failed = [name for name, check in averages.checks.items() if not check.passed]
+    if not failed or averages.first is None:
+        return None
+    module = _keeper(failed[0])
+    ours, theirs = averages.first
+    start = averages.state.weights.buffers
+    names = [name for name in ours if _keeper(name) == module and name in theirs]
+    share = averages.new_share(failed[0])
+    if share is None:
+        return None
+    kept = _solve(names, start, ours, theirs, share, averages)
+    declared = Candidate("as declared", *_left(names, start, ours, theirs, share, share, averages))
+    text = (
+        f"{module}: running averages keep {number(1 - kept)} of what they were in place of "
+        f"{number(1 - share)} (Flax's momentum is the share that is kept, PyTorch's the share "
+        f"that is new: PyTorch's momentum={number(share)} is Flax's {number(1 - share)})"
+    )
+    if kept == 0:
+        text = f"{module}: running averages are not kept: they stay as they were"
+    other = Candidate(text, *_left(names, start, ours, theirs, share, kept, averages), solved=1)
+    return judge("running averages after a step", declared, [other], f"{', '.join(failed)} part")
+
+
+def _solve(names: list[str], start: Any, ours: Any, theirs: Any, share: float,
+           averages: Averages) -> float:  # fmt: skip
+    """The port's share of what is new, from its means: they move by it."""
+    means = [name for name in names if parts(name)[1] == "mean"] or names
+    moved = np.concatenate([(ours[n] - start[n]).ravel() for n in means])
+    seen = np.concatenate([(theirs[n] - start[n]).ravel() for n in means])
+    total = float(moved @ moved)
+    return float(f"{share * float(moved @ seen) / total:.6g}") if total else share
+
+
+def _left(names: list[str], start: Any, ours: Any, theirs: Any, share: float, other: float,
+          averages: Averages) -> tuple[float, float]:  # fmt: skip
+    """What is left of the port's buffers where its share is `other`: (residual, in bounds)."""
+    residual = units = 0.0
+    for name in names:
+        factor = averages._factor(name, averages.state.batch.examples) or 1.0
+        new = (ours[name] - (1 - share) * start[name]) / share / factor
+        predicted = (1 - other) * start[name] + other * new
+        gap = float(abs(predicted - theirs[name]).max())
+        state = averages.state
+        bound = sum_bound(state.lengths.all, state.dtype) * float(abs(new).max())
+        residual, units = max(residual, gap), max(units, gap / bound if bound else gap)
+    return residual, units

@@ -1,0 +1,1 @@
+"""The ladder between two backends: each rung rests on those below it."""

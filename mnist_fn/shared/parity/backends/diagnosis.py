@@ -1,0 +1,176 @@
+"""Why two backends part: each side, stage by stage, against the declared experiment in NumPy.
+
+The ladder says where; this says which side is not as declared, and by which change to what was
+declared its figures are reproduced. Stages go upwards, so that the first which doesn't hold is the
+cause and what stands above it the consequences.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any
+
+from mnist_fn.shared.parity.backends import probes
+from mnist_fn.shared.parity.backends.contract import REASON
+from mnist_fn.shared.parity.backends.stages import epochs, gradients, inputs, logits, losses, steps
+from mnist_fn.shared.parity.backends.stages.implementation import Implementation
+from mnist_fn.shared.parity.causes.explanation import Explanation
+from mnist_fn.shared.parity.checks import Pair, Rung, raised
+from mnist_fn.shared.state import ParamTree
+
+# what is read through a product may be wrong for the product's sake, which the logits show
+PASSED_ON = ("pixels", "labels and order")
+# Units of a hidden layer and batches of a dataset, for a diagnosis of the steps; all of them where
+# few show nothing.
+NARROW, BATCHES = 16, 8
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a side does that was not declared."""
+
+    side: str
+    at: str  # the state it was seen from
+    explanation: Explanation
+
+    @property
+    def sentence(self) -> str:
+        """In one plain sentence."""
+        at = f" from {self.at}" if self.at else ""
+        return f"{self.side}{at}: {self.explanation.sentence}"
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """Why a ladder failed, as far as it can be said."""
+
+    found: tuple[Found, ...]  # a side each, or one
+    held: tuple[str, ...]  # what is as declared on both
+    next_rung: Rung | None  # the one above the failed one, climbed once more
+    error: str = ""
+    sought_in: str = ""  # a precision, if it is not the run's own
+
+    @property
+    def sentence(self) -> str:
+        """The cause in one plain sentence, or that there is none."""
+        if self.error:
+            return self.error
+        if not self.found:
+            held = ", ".join(self.held)
+            return f"no cause found: as declared on both sides are {held}"
+        return "; ".join(one.sentence for one in self.found)
+
+    @property
+    def cause(self) -> str:
+        """The cause alone: what a side does in place of what was declared; empty if unknown."""
+        return "; ".join(one.explanation.text for one in self.found if one.explanation.found)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "sentence": self.sentence,
+            "cause": self.cause,
+            "found": [
+                {"side": one.side, "from": one.at, **one.explanation.to_dict()}
+                for one in self.found
+            ],
+            "held": list(self.held),
+            "sought_in": self.sought_in,
+            "next_rung": self.next_rung.to_dict() if self.next_rung else None,
+        }
+
+
+NOTHING = Diagnosis((), (), None)  # of a ladder that holds
+Stage = tuple[
+    str, str, Callable[[Implementation], Explanation]
+]  # name, the state it starts from, what to do
+
+
+def diagnose(pair: Pair, failed: Rung, following: Rung | None = None) -> Diagnosis:
+    """Look for the cause of a failed rung, some seconds long.
+
+    Args:
+        pair: the two backends and the experiment.
+        failed: the rung that the ladder ended with.
+        following: the rung above it, for what it adds.
+    """
+    if failed.traceback or failed.worst.reason == REASON:
+        return Diagnosis((), (), None, "; ".join(check.what for check in failed.failed))
+    held: list[str] = []
+    unnamed: list[Found] = []  # of a stage that the next one may name
+    try:
+        sides = [Implementation(pair, i, backend) for i, backend in enumerate(pair.make())]
+        for name, at, stage in _stages(pair, failed):
+            found = []
+            for side in sides:
+                explanation = stage(side)
+                if not explanation.holds:
+                    found.append(Found(side.name, at, explanation))
+            if any(one.explanation.found for one in found):
+                return Diagnosis(tuple(found), tuple(held), following)
+            if found and (unnamed or name not in PASSED_ON):
+                return Diagnosis(tuple(unnamed or found), tuple(held), following)
+            if found:
+                unnamed = found
+                continue
+            held.append(f"{name} from {at}" if at else name)
+    except Exception as error:  # a backend may fail in ways that the rungs did not meet
+        text = f"no diagnosis: {raised(error)}"
+        return Diagnosis((), tuple(held), following, text)
+    return Diagnosis(tuple(unnamed), tuple(dict.fromkeys(held)), following)
+
+
+def _stages(pair: Pair, failed: Rung) -> Iterator[Stage]:
+    """What to look at, in the order in which it is computed, and cheap before dear: what takes
+    steps is seen of a narrow network first, whose search takes a second.
+    """
+    narrow = _narrower(pair)
+    both = [pair] if narrow is None else [narrow, pair]
+    yield "weights as loaded", "", inputs.loaded
+    yield "the state that is evaluated", "", inputs.evaluated
+    yield "pixels", "", inputs.pixels
+    yield "labels and order", "", inputs.order
+    yield "logits", "", logits.logits
+    yield "loss", "", losses.losses
+    yield "penalty", "", losses.penalty
+    for probe in (probes.Probe("", pair.start, probes.first_batch(pair)), *gradients.kinked(pair)):
+        yield "gradients", probe.name, partial(gradients.gradients, probe=probe)
+    if failed.name == "probes":  # up to there all held
+        at = failed.worst.what.partition(":")[0]
+        yield from _probed(pair, both, lambda name: name == at)
+    if failed.name == "trajectory" and (step := steps.located(failed)):
+        for one in both:
+            yield "steps", f"step {step}", partial(steps.late, pair=one, step=step)
+    for one in both:
+        yield "steps", "", partial(steps.steps, pair=one)
+        yield "steps", "a state as after 1,000 steps", partial(steps.resumed, pair=one)
+        yield "epoch", "", partial(epochs.epoch, pair=one)
+        yield "report", "", partial(epochs.report, pair=one)
+    yield "logits after a training", "", epochs.predictions
+    if failed.name not in ("inputs", "logits", "loss", "gradients"):
+        yield from _probed(pair, both[:1], lambda _: True)
+
+
+def _probed(pair: Pair, pairs: list[Pair], wanted: Callable[[str], bool]) -> Iterator[Stage]:
+    """The gradients of some probes, and steps from them in each of some networks."""
+    own, *others = [
+        {probe.name: probe for probe in probes.probes(one, one.start, _start_gradients(one))}
+        for one in (pair, *pairs)
+    ]
+    for name in filter(wanted, own):
+        yield "gradients", name, partial(gradients.gradients, probe=own[name])
+        for one, there in zip(pairs, others, strict=True):
+            yield "steps", name, partial(steps.probed, pair=one, probe=there[name])
+
+
+def _start_gradients(pair: Pair) -> ParamTree:
+    return gradients.reference_gradients(pair, pair.start, probes.first_batch(pair))
+
+
+def _narrower(pair: Pair) -> Pair | None:
+    """The experiment with few units and few examples; None if it has few units."""
+    hidden = tuple(min(width, NARROW) for width in pair.config.hidden)
+    if hidden == pair.config.hidden:
+        return None
+    few = replace(pair.dataset, train=pair.dataset.train.first(BATCHES * pair.config.batch_size))
+    return replace(pair, config=pair.config.replace(hidden=hidden), dataset=few)

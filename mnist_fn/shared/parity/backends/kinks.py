@@ -1,0 +1,70 @@
+"""What rounding may do to a gradient besides the order of its sums: units whose input is so near
+to 0 that it decides whether their ReLU is on, and slopes p − 1 where p is nearly 1.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from mnist_fn.shared.parity.backends import reference
+from mnist_fn.shared.parity.causes.explanation import Tensors
+
+# eps of a layer's largest input: √784 = 28 roundings of the longest sum, and their spread
+NEAR_IN_EPS = 64
+ULPS_OF_ONE = 4  # p - 1 is rounded as p is, however small it is
+
+
+@dataclass(frozen=True)
+class Kinks:
+    """Which units these are on one batch, and what they can do to the gradient."""
+
+    units: tuple[str, ...]
+    allowed: Tensors  # by how much each entry of the gradient may differ for them
+
+    @property
+    def named(self) -> str:
+        """What it is in words."""
+        if not self.units:
+            return "an ulp of 1 in p − 1"
+        more = f" and {len(self.units) - 2} more" if len(self.units) > 2 else ""
+        return "; ".join(self.units[:2]) + f"{more}, within rounding of 0,"
+
+
+def near(params: Tensors, x: np.ndarray, y: np.ndarray, eps: float) -> Kinks:
+    """The units of a batch whose input is within rounding of 0, though not 0.
+
+    Where the input is 0 to the bit the derivative is a convention, which has to be the same.
+
+    Args:
+        params: weights, float64.
+        x: pixels of the batch, scaled, [n, pixels].
+        y: its labels, [n].
+        eps: of the arithmetic.
+    """
+    inputs = reference.hidden_inputs(params, x)
+    largest = max(1.0, *(float(np.abs(v).max(initial=0)) for v in (x, *inputs, *params.values())))
+    allowed = {n: np.full(t.shape, ULPS_OF_ONE * eps * largest) for n, t in params.items()}
+    named = []
+    for layer, h in enumerate(inputs):
+        close = (h != 0) & (np.abs(h) <= NEAR_IN_EPS * eps * np.abs(h).max(initial=0))
+        for example, unit in np.argwhere(close):
+            named.append(f"layer{layer + 1} unit {unit} on example {example} of the batch")
+            one = x[example : example + 1], y[example : example + 1]
+            found = [
+                reference.gradients(params, *one, 0.0, _switched(layer, int(unit), on))
+                for on in (0.0, 1.0)
+            ]
+            for name, tensor in allowed.items():
+                tensor += np.abs(found[0][name] - found[1][name]) / len(y)
+    return Kinks(tuple(named), allowed)
+
+
+def _switched(layer: int, unit: int, on: float) -> Callable[[int, np.ndarray], np.ndarray]:
+    def passes(i: int, h: np.ndarray) -> np.ndarray:
+        slope = (h > 0).astype(float)
+        if i == layer:
+            slope[:, unit] = on
+        return slope
+
+    return passes

@@ -1,0 +1,151 @@
+"""States chosen to wake what sleeps: branches that no ordinary start takes.
+
+Clipping at a norm of 1, a ReLU capped at 6, max-norm 3, a floor under a log: at an ordinary start
+each of them does nothing, bit for bit. Two right programs agree on every probe as well.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mnist_fn.shared.backend import Backend
+from mnist_fn.shared.parity.backends import reference
+from mnist_fn.shared.parity.backends.rungs import examples, first_batch, kinks_of, middle, one_step
+from mnist_fn.shared.parity.checks import Check, Pair, sums, trees
+from mnist_fn.shared.parity.compare import compare
+from mnist_fn.shared.state import ParamTree, StateTree
+
+TEST_IMAGES = 200
+WHY = "an error of a logit is one of its probability, relative: the bound grows with the logits"
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A state and a batch."""
+
+    name: str
+    state: StateTree
+    batch: np.ndarray  # int32 [batch_size], indices of training examples
+
+
+def probes(pair: Pair, start: StateTree, grads: ParamTree) -> list[Probe]:
+    """All of them; `grads` are those at the start, for the moments of a late step."""
+    batch = first_batch(pair)
+    one = _one_class(pair, len(batch))
+    late = middle(grads, start)
+    last = len(start.params) - 1
+    found = [Probe(f"weights × {x:g}", _scaled(start, x), batch) for x in (0.1, 3, 10)]
+    found += [
+        Probe(
+            "layers × 10 and × 0.1 in turn",
+            scaled_by_layer(start, lambda i: (10, 0.1)[i % 2]),
+            batch,
+        ),
+        Probe("one class in the batch", start, one),
+        Probe(
+            "saturated logits", scaled_by_layer(start, lambda i: 1000 if i == last else 1), batch
+        ),
+        Probe("logits right beyond doubt", _certain(pair, start, one), one),
+        Probe("huge gradients", scaled_by_layer(start, lambda i: 1e4 if i == last else 10), batch),
+        Probe("a column × 300", _column(start, 300), batch),
+        Probe("step 10,000", replace(late, step=10_000), batch),
+        Probe("step 1,000,000", replace(late, step=1_000_000), batch),
+    ]  # fmt: skip
+    return found
+
+
+def rung(pair: Pair, backends: list[Backend], start: StateTree) -> list[Check]:
+    """Logits, loss, gradients and a step from each probe; ends after the first that parts."""
+    grads = backends[0].gradients(backends[0].load(start), first_batch(pair))
+    checks: list[Check] = []
+    for probe in probes(pair, start, grads):
+        checks += climbed(pair, backends, probe)
+        if not all(check.passed for check in checks):
+            break
+    return checks
+
+
+def climbed(pair: Pair, backends: list[Backend], probe: Probe) -> list[Check]:
+    """The checks of one probe, from the logits up to the first stage that fails."""
+    times = max(1.0, largest_logit(pair, probe))
+    checks: list[Check] = []
+    for stage in (_logits, _losses, _gradients, _step):
+        checks += stage(pair, backends, probe, times)
+        if not all(check.passed for check in checks):
+            break
+    return checks
+
+
+def largest_logit(pair: Pair, probe: Probe) -> float:
+    """Of the probe's batch, by the reference."""
+    x, _ = examples(pair, probe.batch)
+    return float(np.abs(reference.logits(reference.flat(probe.state.params), x)).max())
+
+
+def _logits(pair: Pair, backends: list[Backend], probe: Probe, times: float) -> list[Check]:
+    images = pair.dataset.test.images[:TEST_IMAGES]
+    left, right = (b.logits(b.load(probe.state), images) for b in backends)
+    what = f"{probe.name}: logits of {len(images)} test images"
+    return [sums(pair, what, compare("logits", left, right))]
+
+
+def _losses(pair: Pair, backends: list[Backend], probe: Probe, times: float) -> list[Check]:
+    checks = []
+    found = [backend.losses(backend.load(probe.state), probe.batch) for backend in backends]
+    for name, a, b in zip(("cross-entropy", "objective"), *found, strict=True):
+        dtype = pair.config.dtype
+        d = compare(name, np.asarray(a, dtype), np.asarray(b, dtype))
+        bound = pair.tolerance * max(times, abs(a))
+        reason = "a share of the largest logit: a small loss is a difference of such"
+        checks.append(Check(f"{probe.name}: {name}", d, bound, "absolute", reason))
+    return checks
+
+
+def _gradients(pair: Pair, backends: list[Backend], probe: Probe, times: float) -> list[Check]:
+    left, right = (b.gradients(b.load(probe.state), probe.batch) for b in backends)
+    kinks = kinks_of(pair, probe.state, probe.batch)
+    what = f"{probe.name}: gradient of"
+    return trees(pair, what, left, right, kinks=kinks, times=times, reason=WHY)
+
+
+def _step(pair: Pair, backends: list[Backend], probe: Probe, times: float) -> list[Check]:
+    what = f"{probe.name}: step"
+    return one_step(pair, backends, probe.state, probe.batch, what, times, WHY)
+
+
+def _one_class(pair: Pair, n: int) -> np.ndarray:
+    labels = pair.dataset.train.labels
+    return np.resize(np.flatnonzero(labels == labels[0]), n).astype(np.int32)
+
+
+def _scaled(start: StateTree, factor: float) -> StateTree:
+    return scaled_by_layer(start, lambda _: factor)
+
+
+def scaled_by_layer(start: StateTree, factor: Callable[[int], float]) -> StateTree:
+    """The state with each layer's weights times a factor, of the layer's number from 0."""
+    params = {
+        layer: {kind: (t * factor(i)).astype(t.dtype) for kind, t in tensors.items()}
+        for i, (layer, tensors) in enumerate(start.params.items())
+    }
+    return replace(start, params=params)
+
+
+def _certain(pair: Pair, start: StateTree, batch: np.ndarray) -> StateTree:
+    """The batch's one class has all the probability but e⁻²⁵: gradients are far below ε."""
+    params = {layer: dict(tensors) for layer, tensors in start.params.items()}
+    *_, last = params.values()
+    bias = np.zeros_like(last["bias"])
+    bias[pair.dataset.train.labels[batch[0]]] = 25
+    last["kernel"], last["bias"] = last["kernel"] * 0, bias
+    return replace(start, params=params)
+
+
+def _column(start: StateTree, factor: float) -> StateTree:
+    """Each kernel's first column beyond any norm that a layer has."""
+    params = {layer: {k: t.copy() for k, t in tensors.items()}
+              for layer, tensors in start.params.items()}  # fmt: skip
+    for tensors in params.values():
+        tensors["kernel"][:, 0] *= factor
+    return replace(start, params=params)

@@ -1,0 +1,227 @@
+"""The ladder's rungs below the trajectory: inputs, logits, loss, gradients, one step."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from mnist_fn.shared.backend import Backend
+from mnist_fn.shared.config import Config
+from mnist_fn.shared.data.datasets import Dataset, scale_pixels
+from mnist_fn.shared.parity.backends.kinks import Kinks, near
+from mnist_fn.shared.parity.backends.reference import flat
+from mnist_fn.shared.parity.checks import Check, Pair, bitwise, sums, trees
+from mnist_fn.shared.parity.compare import compare, compare_trees
+from mnist_fn.shared.state import ParamTree, StateTree, named_tensors, zeros_like
+from mnist_fn.shared.streams import batch_order, initial_state
+
+PROBE_EXAMPLES = 1000
+KINK = "at a ReLU's kink"
+EPS = 1e-8  # Adam's
+
+
+def inputs(pair: Pair, backends: list[Backend], start: StateTree) -> list[Check]:
+    """Weights, pixels, labels and batch order as each backend has them, against the shared ones."""
+    checks = []
+    for backend in backends:
+        dumped = backend.dump(backend.load(start))
+        for kind, tree in start.trees().items():
+            found = compare_trees(tree, dumped.trees()[kind], f"{kind}/")
+            checks += bitwise(f"{backend.name} initial", found)
+    few = replace(
+        pair.dataset,
+        train=pair.dataset.train.first(PROBE_EXAMPLES),
+        test=pair.dataset.test.first(PROBE_EXAMPLES),
+    )
+    linear = pair.config.replace(hidden=(), batch_size=min(pair.config.batch_size, len(few.train)))
+    for backend in pair.make(linear, few):
+        checks += _pixels(backend, linear, few) + _labels_in_order(backend, linear, few)
+    return checks
+
+
+def _pixels(backend: Backend, config: Config, dataset: Dataset) -> list[Check]:
+    """A linear model whose kernel has a single 1 for each logit hands the pixels back."""
+    state = zero_state(config, dataset)
+    middle = (dataset.pixels // 2 + np.arange(dataset.classes)) % dataset.pixels
+    state.params["layer1"]["kernel"][middle, np.arange(dataset.classes)] = 1
+    read = backend.logits(backend.load(state), dataset.test.images)
+    true = scale_pixels(dataset.test.images, config.dtype)[:, middle]
+    return bitwise(f"{backend.name}, through one product,", [compare("pixels", true, read)])
+
+
+def _labels_in_order(backend: Backend, config: Config, dataset: Dataset) -> list[Check]:
+    """A model that always says 0 is right just on the zeros: which examples were trained on?"""
+    zero = zero_state(config, dataset)
+    zero.params["layer1"]["bias"][0] = 1
+    # as many zeros as others, in turn, so that a shift by one is seen
+    labels = dataset.train.labels
+    zeros, others = np.nonzero(labels == 0)[0][:12], np.nonzero(labels != 0)[0][:12]
+    n = min(len(zeros), len(others))
+    found = [
+        backend.train_epoch(backend.load(zero), np.array([i], np.int32))[1].correct
+        for pair in zip(zeros[:n], others[:n], strict=True)
+        for i in pair
+    ]
+    true = np.tile([1.0, 0.0], n)
+    return bitwise(backend.name, [compare("examples by order", true, np.array(found, float))])
+
+
+def zero_state(config: Config, dataset: Dataset) -> StateTree:
+    """All weights 0."""
+    start = initial_state(config, dataset.pixels, dataset.classes)
+    return StateTree(zeros_like(start.params), start.mu, start.nu, 0)
+
+
+def logits(pair: Pair, backends: list[Backend], start: StateTree) -> list[Check]:
+    """Of the whole test set."""
+    images = pair.dataset.test.images
+    left, right = (backend.logits(backend.load(start), images) for backend in backends)
+    return [sums(pair, "logits of the test set", compare("logits", left, right))]
+
+
+def loss(pair: Pair, backends: list[Backend], start: StateTree) -> list[Check]:
+    """Of a full and a short batch, and as an epoch of the short one alone reports it."""
+    order = batch_order(pair.config.seed, 1, len(pair.dataset.train))
+    full, short = order[: pair.config.batch_size], order[: pair.config.batch_size * 3 // 8 + 1]
+    seen = [
+        [
+            *backend.losses(backend.load(start), full),
+            *backend.losses(backend.load(start), short),
+            *_reported(backend, start, short),
+        ]
+        for backend in backends
+    ]
+    names = ("cross-entropy", "objective", "cross-entropy of a short batch",
+             "objective of a short batch", "loss of an epoch of one short batch",
+             "its correct predictions")  # fmt: skip
+    return _compare_losses(pair, names, seen)
+
+
+def _reported(backend: Backend, start: StateTree, order: np.ndarray) -> list[float]:
+    _, metrics = backend.train_epoch(backend.load(start), order)
+    return [metrics.loss, float(metrics.correct)]
+
+
+def _compare_losses(pair: Pair, names: tuple[str, ...], seen: list[list[float]]) -> list[Check]:
+    checks = []
+    for name, a, b in zip(names, *seen, strict=True):
+        dtype = np.float64 if name == "its correct predictions" else pair.config.dtype
+        checks.append(sums(pair, name, compare(name, np.asarray(a, dtype), np.asarray(b, dtype))))
+    return checks
+
+
+def gradients(pair: Pair, backends: list[Backend], start: StateTree) -> list[Check]:
+    """Of each named tensor, at the start and where a unit's input is exactly 0."""
+    batch = first_batch(pair)
+    checks = []
+    for what, state in (("gradient of", start), (f"gradient {KINK} of", at_kink(start))):
+        left, right = (backend.gradients(backend.load(state), batch) for backend in backends)
+        checks += trees(pair, what, left, right, kinks=kinks_of(pair, state, batch))
+    return checks
+
+
+def first_batch(pair: Pair) -> np.ndarray:
+    """The first epoch's first batch, int32 [n]."""
+    return batch_order(pair.config.seed, 1, len(pair.dataset.train))[: pair.config.batch_size]
+
+
+def kinks_of(pair: Pair, state: StateTree, batch: np.ndarray) -> Kinks:
+    """The units that rounding may switch on this batch."""
+    x, y = examples(pair, batch)
+    return near(flat(state.params), x, y, float(np.finfo(pair.config.dtype).eps))
+
+
+def examples(pair: Pair, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pixels [n, pixels], scaled in the run's precision but in float64, and labels [n]."""
+    taken = pair.dataset.train.take(batch)
+    x = scale_pixels(taken.images, pair.config.dtype).astype(np.float64)
+    return x, taken.labels.astype(np.int64)
+
+
+def at_kink(start: StateTree) -> StateTree:
+    """The first unit of each hidden layer gets no input: its ReLU stands at exactly 0."""
+    params = {
+        layer: {kind: tensor.copy() for kind, tensor in tensors.items()}
+        for layer, tensors in start.params.items()
+    }
+    for layer in list(params)[:-1]:
+        params[layer]["kernel"][:, 0] = 0
+        params[layer]["bias"][0] = 0
+    return replace(start, params=params)
+
+
+def step(pair: Pair, backends: list[Backend], start: StateTree) -> list[Check]:
+    """One optimizer step from the start, and one from the middle of a training."""
+    order = batch_order(pair.config.seed, 1, len(pair.dataset.train))
+    size = pair.config.batch_size
+    batch, other = order[:size], order[size : 2 * size]
+    half_way = middle(backends[0].gradients(backends[0].load(start), other), start)
+    ragged = order[: size + size * 3 // 8 + 1]
+    checks = one_step(pair, backends, start, batch, "first step")
+    checks += one_step(pair, backends, half_way, batch, "step 1001")
+    return checks + _compare_losses(
+        pair,
+        ("loss of an epoch that ends in a short batch", "its correct predictions"),
+        [_reported(backend, start, ragged) for backend in backends],
+    )
+
+
+def one_step(
+    pair: Pair,
+    backends: list[Backend],
+    state: StateTree,
+    batch: np.ndarray,
+    what: str,
+    times: float = 1.0,
+    reason: str = "",
+) -> list[Check]:
+    """The count, both moments and the weights after one step from a state."""
+    left, right = (
+        backend.dump(backend.train_epoch(backend.load(state), batch)[0]) for backend in backends
+    )
+    steps = compare("steps taken", np.asarray(float(left.step)), np.asarray(float(right.step)))
+    checks = bitwise(what, [steps])
+    kinks = kinks_of(pair, state, batch)
+    largest = max(float(np.abs(g).max()) for _, g in named_tensors(left.mu)) * 10
+    for kind, slope in (("mu", 0.1), ("nu", 0.002 * largest)):
+        moved = replace(kinks, allowed={n: slope * a for n, a in kinks.allowed.items()})
+        pairs = left.trees()[kind], right.trees()[kind]
+        checks += trees(pair, f"{what}:", *pairs, f"{kind}/", moved, times, reason)
+    if state.step == 0:
+        return checks + _first_step(pair, left, right, what)
+    # m/√v moves by as much as m does, over the smallest √v
+    least = min(float(np.sqrt(nu.min())) for _, nu in named_tensors(left.nu))
+    slope = pair.config.learning_rate * 0.1 / max(least, EPS)
+    moved = replace(kinks, allowed={n: 2 * slope * a for n, a in kinks.allowed.items()})
+    return checks + trees(
+        pair, f"{what}:", left.params, right.params, "params/", moved, times, reason
+    )
+
+
+def _first_step(pair: Pair, left: StateTree, right: StateTree, what: str) -> list[Check]:
+    """Weights after Adam's first step, each held to what its own gradients' difference makes.
+
+    That step is lr·g/(|g| + ε): where rounding alone decides the sign of a g beyond ε, the two are
+    2·lr apart. g is read from the first moment, (1 - β₁)·g.
+    """
+    checks = []
+    for (name, a), (_, b), (_, mu), (_, other) in zip(
+        *map(named_tensors, (left.params, right.params, left.mu, right.mu)), strict=True
+    ):
+        g, h = mu.astype(np.float64) / 0.1, other.astype(np.float64) / 0.1
+        moved = pair.config.learning_rate * abs(g / (abs(g) + EPS) - h / (abs(h) + EPS))
+        bound = moved + pair.tolerance * float(np.abs(a).max())
+        apart = np.abs(a.astype(np.float64) - b)
+        at = np.unravel_index(int(np.nanargmax(apart / bound)), a.shape)
+        where = f"params/{name}[{', '.join(map(str, at))}]"
+        d = replace(compare(where, a[at], b[at]), where=where)
+        checks.append(Check(f"{what}: {where}", d, float(bound[at]), "absolute",
+                            "what Adam's first step, lr·g/(|g| + ε), makes of the gradients' own "
+                            f"difference there, and {pair.tolerance:.1e}"))  # fmt: skip
+    return checks
+
+
+def middle(grads: ParamTree, start: StateTree) -> StateTree:
+    """Moments as after many steps, and a step count that the bias correction feels."""
+    mu = {k: {n: 0.1 * g for n, g in tensors.items()} for k, tensors in grads.items()}
+    nu = {k: {n: g * g + np.asarray(1e-6, g.dtype) for n, g in t.items()} for k, t in grads.items()}
+    return StateTree(start.params, mu, nu, step=1000)

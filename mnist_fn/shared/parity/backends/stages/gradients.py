@@ -1,0 +1,64 @@
+"""A side's gradient of one batch, explained."""
+
+from collections.abc import Callable, Mapping
+
+import numpy as np
+
+from mnist_fn.shared.parity.backends import reference
+from mnist_fn.shared.parity.backends.kinks import near
+from mnist_fn.shared.parity.backends.probes import Probe
+from mnist_fn.shared.parity.backends.rungs import at_kink, examples, first_batch
+from mnist_fn.shared.parity.backends.stages.implementation import Implementation
+from mnist_fn.shared.parity.causes.explanation import Explanation, Tensors
+from mnist_fn.shared.parity.causes.gradients import explain_gradients
+from mnist_fn.shared.parity.checks import Pair
+from mnist_fn.shared.state import ParamTree, StateTree, named_tensors, zeros_like
+
+
+def kinked(pair: Pair) -> list[Probe]:
+    """The state in which a unit's input is exactly 0."""
+    return [Probe("a ReLU's kink", at_kink(pair.start), first_batch(pair))] if pair.config.hidden \
+        else []  # fmt: skip
+
+
+def gradients(side: Implementation, probe: Probe) -> Explanation:
+    """The gradient of one batch, from the weights of a probe."""
+    pair, backend = side.pair, side.backend
+    x, y = examples(pair, probe.batch)
+    params = reference.flat(probe.state.params)
+    seen = dict(named_tensors(backend.gradients(backend.load(probe.state), probe.batch)))
+    declared = reference.gradients(params, x, y, pair.config.l2)
+    kinks = near(params, x, y, float(np.finfo(side.dtype).eps))
+    times = max(1.0, float(np.abs(reference.logits(params, x)).max()))
+    floor = {n: a + pair.tolerance * times * np.abs(declared[n]).max()
+             for n, a in kinks.allowed.items()}  # fmt: skip
+
+    def explained(also: Mapping[str, Tensors]) -> Explanation:
+        return explain_gradients(declared, seen, params, len(y), side.dtype, "gradients",
+                                 floor, 2 * pair.config.l2, also)  # fmt: skip
+
+    found = explained({})
+    if found.holds:
+        return found
+    return explained({
+        text: reference.gradients(params, x, y, pair.config.l2, passes)
+        for text, passes in SLOPES.items()
+    })  # fmt: skip
+
+
+SLOPES: dict[str, Callable[[int, np.ndarray], np.ndarray]] = {
+    "ReLU′(0) = 1": lambda _, h: np.where(h == 0, 1.0, h > 0),
+    "ReLU′(0) = ½": lambda _, h: np.where(h == 0, 0.5, h > 0),
+    "ReLU's gradient passes everywhere": lambda _, h: np.ones_like(h),
+}
+
+
+def reference_gradients(pair: Pair, state: StateTree, batch: np.ndarray) -> ParamTree:
+    """The declared gradient as a tree in the run's dtype."""
+    x, y = examples(pair, batch)
+    found = reference.gradients(reference.flat(state.params), x, y, pair.config.l2)
+    tree = zeros_like(state.params)
+    for name, tensor in found.items():
+        layer, _, kind = name.partition("/")
+        tree[layer][kind] = tensor.astype(pair.config.dtype)
+    return tree

@@ -1,0 +1,111 @@
+"""A side's optimizer steps, explained from its own gradients."""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from mnist_fn.shared.backend import Backend
+from mnist_fn.shared.parity.backends import reference
+from mnist_fn.shared.parity.backends.probes import Probe
+from mnist_fn.shared.parity.backends.rungs import middle
+from mnist_fn.shared.parity.backends.stages.gradients import reference_gradients
+from mnist_fn.shared.parity.backends.stages.implementation import Implementation
+from mnist_fn.shared.parity.causes.explanation import Explanation, Tensors
+from mnist_fn.shared.parity.causes.update import explain_update
+from mnist_fn.shared.parity.checks import Pair, Rung
+from mnist_fn.shared.state import StateTree
+from mnist_fn.shared.streams import batch_order
+
+STEPS = 6
+BEFORE, AFTER = 3, 3  # steps around the one that parts
+
+
+def steps(side: Implementation, pair: Pair) -> Explanation:
+    """The first steps of a training, each on a batch of its own."""
+    batches = full_batches(pair, STEPS)
+    return _explained(side, pair, pair.start, batches, f"weights after {STEPS} steps")
+
+
+def resumed(side: Implementation, pair: Pair) -> Explanation:
+    """Steps from a state that has moments and a count."""
+    grads = reference_gradients(pair, pair.start, full_batches(pair, 2)[1])
+    state = middle(grads, pair.start)
+    return _explained(side, pair, state, full_batches(pair, 3), "weights after 3 steps")
+
+
+def probed(side: Implementation, pair: Pair, probe: Probe) -> Explanation:
+    """Steps from the weights of a probe of this pair."""
+    batches = [probe.batch, *full_batches(pair, 3)[1:]]
+    return _explained(side, pair, probe.state, batches, "weights after 3 steps")
+
+
+def late(side: Implementation, pair: Pair, step: int) -> Explanation:
+    """Steps around the one at which a trajectory parts."""
+    first, backend = max(0, step - 1 - BEFORE), side.of(pair)
+    batches = full_batches(pair, first + BEFORE + AFTER)
+    state = backend.load(pair.start)
+    for batch in batches[:first]:
+        state, _ = backend.train_epoch(state, batch)
+    found = trained(backend, state, batches[first:])
+    return _update(side, pair, found, batches[first:], f"weights around step {step}")
+
+
+def located(failed: Rung) -> int:
+    """The step at which the trajectory parted; 0 if it was not located."""
+    found = re.match(r"step (\d+):", failed.worst.what)
+    return int(found[1]) if found else 0
+
+
+def full_batches(pair: Pair, count: int) -> list[np.ndarray]:
+    """Full batches in the order of a training, one epoch after another."""
+    n, size = len(pair.dataset.train), pair.config.batch_size
+    found: list[np.ndarray] = []
+    epoch = 1
+    while len(found) < count:
+        order = batch_order(pair.config.seed, epoch, n)
+        full = [order[at : at + size] for at in range(0, n - size + 1, size)] or [order]
+        found, epoch = found + full, epoch + 1
+    return found[:count]
+
+
+def trained(backend: Backend, state: object, batches: Sequence[np.ndarray]) -> list[StateTree]:
+    """The state before the first batch and after each; never loaded anew in between."""
+    found = [backend.dump(state)]
+    for batch in batches:
+        state, _ = backend.train_epoch(state, batch)
+        found.append(backend.dump(state))
+    return found
+
+
+def _explained(
+    side: Implementation, pair: Pair, start: StateTree, batches: Sequence[np.ndarray], of: str
+) -> Explanation:
+    backend = side.of(pair)
+    found = trained(backend, backend.load(start), batches)
+    found[0] = start
+    return _update(side, pair, found, batches, of, backend)
+
+
+def _update(
+    side: Implementation,
+    pair: Pair,
+    found: Sequence[StateTree],
+    batches: Sequence[np.ndarray],
+    of: str,
+    backend: Backend | None = None,
+) -> Explanation:
+    """The side's own gradients at its own weights; the rule adds the penalty's part itself."""
+    backend = backend or side.of(pair)
+    grads: list[Tensors] = []
+    for state, batch in zip(found, batches, strict=False):
+        own = reference.flat(backend.gradients(backend.load(state), batch))
+        weights = reference.flat(state.params)
+        grads.append(
+            {n: g - 2 * pair.config.l2 * weights[n] if g.ndim > 1 else g for n, g in own.items()}
+        )
+    before = reference.flat(found[0].params)
+    after = [reference.flat(state.params) for state in found[1:]]
+    moments = {"mu": reference.flat(found[0].mu), "nu": reference.flat(found[0].nu)}
+    rule = reference.rule_of(pair.config, before)
+    return explain_update(rule, grads, before, after, moments, found[0].step, side.dtype, of)

@@ -1,0 +1,128 @@
+"""Batches as people have them, checked and made NumPy; stress states' batches made of them."""
+
+import itertools
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.parity.program import Batch
+
+MOST = 64  # batches that are taken of a loader without end
+FORM = "expected a list of (inputs, targets)"
+
+
+def read_batches(batches: Any, dtype: str) -> list[Batch]:
+    """Batches from (inputs, targets); inputs are an array, a tuple or list of arrays for a model of
+    several arguments, or a dict of arrays by keyword. Tensors of either framework will do.
+
+    Args:
+        batches: a list or a loader; of a loader at most MOST are taken.
+        dtype: what floating-point numbers become.
+
+    Raises:
+        InputError: none, not of that form, of unequal structure, or not finite.
+    """
+    if not isinstance(batches, Iterable) or isinstance(batches, str | bytes | dict):
+        raise InputError(f"batches: {FORM}, not a {type(batches).__name__}")
+    found = []
+    for i, one in enumerate(itertools.islice(batches, MOST)):
+        if not isinstance(one, tuple | list) or len(one) != 2:
+            raise InputError(f"batches[{i}]: {FORM}, not {_kind(one)}")
+        found.append(_read(one[0], one[1], dtype, f"batches[{i}]"))
+    if not found:
+        raise InputError(f"batches: there are none; {FORM}")
+    first = _structure(found[0])
+    for i, batch in enumerate(found[1:], start=1):
+        if _structure(batch) != first:
+            raise InputError(
+                f"batches[{i}]: {_structure(batch)}, but batches[0]: {first}; all must be of one "
+                "structure"
+            )
+    return found
+
+
+def _kind(one: Any) -> str:
+    length = f" of {len(one)}" if isinstance(one, tuple | list) else ""
+    return f"a {type(one).__name__}{length}"
+
+
+def _read(inputs: Any, targets: Any, dtype: str, where: str) -> Batch:
+    to = lambda part: _array(part, dtype, where)  # noqa: E731
+    if isinstance(inputs, dict):
+        batch = Batch((), {str(k): to(v) for k, v in inputs.items()}, _nested(targets, to))
+    else:
+        several = isinstance(inputs, tuple | list)
+        batch = Batch(tuple(map(to, inputs if several else (inputs,))), {}, _nested(targets, to))
+    if not (batch.inputs or batch.named):
+        raise InputError(f"{where}: no inputs; {FORM}")
+    return batch
+
+
+def _nested(value: Any, to: Callable[[Any], Any]) -> Any:
+    if isinstance(value, dict):
+        return {key: _nested(part, to) for key, part in value.items()}
+    if isinstance(value, tuple | list):
+        return tuple(_nested(part, to) for part in value)
+    return None if value is None else to(value)
+
+
+def _array(value: Any, dtype: str, where: str) -> np.ndarray:
+    value = value.detach().cpu() if hasattr(value, "detach") else value
+    try:
+        array = np.array(value)
+    except Exception as error:  # whatever a tensor of theirs says
+        raise InputError(f"{where}: can't be made an array ({error})") from error
+    if array.dtype.kind not in "fiub":
+        raise InputError(f"{where}: {array.dtype} is no array of numbers; {FORM}")
+    if array.dtype.kind == "f":
+        if not np.isfinite(array).all():
+            raise InputError(f"{where}: has a NaN or an infinity")
+        array = array.astype(dtype)
+    return array
+
+
+def _structure(batch: Batch) -> str:
+    """All but the number of examples, in words."""
+
+    def words(value: Any) -> str:
+        if isinstance(value, np.ndarray):
+            return f"{value.dtype}[{', '.join(['n', *map(str, value.shape[1:])])}]"
+        if isinstance(value, dict):
+            return "{" + ", ".join(f"{k}: {words(v)}" for k, v in sorted(value.items())) + "}"
+        if isinstance(value, tuple):
+            return "(" + ", ".join(map(words, value)) + ")"
+        return str(value)
+
+    return f"inputs {words(batch.named or batch.inputs)}, targets {words(batch.targets)}"
+
+
+def moved(batch: Batch, there: Callable[[np.ndarray], np.ndarray]) -> Batch:
+    """The batch with inputs, and targets of images, in another layout."""
+    to = lambda part: there(part) if part.ndim > 2 else part  # noqa: E731
+    return Batch(
+        tuple(map(to, batch.inputs)),
+        {name: to(part) for name, part in batch.named.items()},
+        _nested(batch.targets, lambda part: there(part) if part.ndim > 3 else part),
+    )
+
+
+def one_class(batch: Batch) -> Batch | None:
+    """All targets those of the first example; None where targets are no classes."""
+    y = batch.targets
+    if not isinstance(y, np.ndarray) or y.dtype.kind not in "iu" or not y.size:
+        return None
+    return replace(batch, targets=np.full_like(y, y.flat[0]))
+
+
+def large_inputs(batch: Batch, factor: float) -> Batch | None:
+    """Inputs times a factor; None where they are whole numbers."""
+    if any(part.dtype.kind != "f" for part in (*batch.inputs, *batch.named.values())):
+        return None
+    return replace(
+        batch,
+        inputs=tuple(factor * part for part in batch.inputs),
+        named={name: factor * part for name, part in batch.named.items()},
+    )

@@ -1,0 +1,136 @@
+"""The modules in the reference's order of computation, to the first that differs."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mnist_fn.shared.parity.checks import Check
+from mnist_fn.shared.parity.compare import Difference
+from mnist_fn.shared.parity.ladder_state import LadderState, nth
+from mnist_fn.shared.parity.layouts import aligned
+from mnist_fn.shared.parity.program import Call, Trace
+
+
+@dataclass(frozen=True)
+class Fault:
+    """Where two passes part first, and between which ticks of the reference its cause is."""
+
+    where: str
+    read: Callable[[Trace], np.ndarray | None]  # the place in what the reference shows
+    port_value: np.ndarray  # what the port has there, in the reference's layout
+    first: int
+    last: int
+    inside: tuple[tuple[int, int], ...] = ()  # ticks of calls that agree: no cause is there
+    call: Call | None = None  # the module at fault, where it is one
+    other: Call | None = None  # its partner
+    terms: int = 1  # of the longest sum on the way there
+
+
+def walk(state: LadderState) -> tuple[list[Check], Fault | None]:
+    """Inputs and outputs of each module that has a partner, call by call; ends where they part.
+
+    A module is at fault if its outputs part though its inputs agree; if its inputs part, what
+    stands between the modules is.
+    """
+    partners = state.pairing.param_map.modules()
+    left, right = state.left, state.right
+    there = {name: nth(right.calls, other) for name, other in partners.items()}
+    checks: list[Check] = []
+    agreed: list[tuple[int, int]] = []
+    counts: dict[str, int] = {}
+    for call in sorted(left.calls, key=lambda call: call.began):
+        if call.module not in there or not there[call.module]:
+            continue
+        index = counts.get(call.module, 0)
+        counts[call.module] = index + 1
+        if index >= len(there[call.module]):
+            checks.append(_fewer(call.module, index, state))
+            return checks, None
+        other = there[call.module][index]
+        found, fault = _compare(state, call, other, index)
+        checks += found
+        if fault is not None:
+            return checks, _framed(fault, call, agreed)
+        agreed.append((call.began, call.ended))
+    for name, count in counts.items():
+        if count != len(there[name]):
+            checks.append(_fewer(name, count, state, len(there[name])))
+    return checks, None
+
+
+def outputs(state: LadderState) -> tuple[list[Check], Fault | None]:
+    """What the models give."""
+    left, right = state.left.outputs, state.right.outputs
+    checks: list[Check] = []
+    for i, one in enumerate(left):
+        what = "outputs" if len(left) == 1 else f"outputs[{i}]"
+        two = aligned(right[i], one, state.pairing.across) if i < len(right) else np.zeros(0)
+
+        def read(trace: Trace, i: int = i) -> np.ndarray | None:
+            return trace.outputs[i] if i < len(trace.outputs) else None
+
+        terms = state.lengths.outputs
+        checks.append(state.check(what, one, two, read, terms))
+        if not checks[-1].passed:
+            inside = tuple((c.began, c.ended) for c in state.left.calls if _agrees(state, c))
+            end = state.left.ticks[0]
+            return checks, Fault("the outputs", read, two, 0, end, inside, terms=terms)
+    return checks, None
+
+
+def _agrees(state: LadderState, call: Call) -> bool:
+    return (
+        call.module in state.pairing.param_map.modules()
+        and not state.pairing.port.unsupported.get("modules")
+    )
+
+
+def _compare(
+    state: LadderState, call: Call, other: Call, index: int
+) -> tuple[list[Check], Fault | None]:
+    checks: list[Check] = []
+    again = f" (call {index + 1})" if index else ""
+    for kind, ours, theirs in (
+        ("input", call.inputs[:1], other.inputs[:1]),
+        ("output", call.outputs, other.outputs),
+    ):
+        for i, one in enumerate(ours[: len(theirs)]):
+            two = aligned(theirs[i], one, state.pairing.across)
+            if kind == "input" and two.shape == one.shape:
+                two = state.pairing.param_map.ordered(call.module, two)
+            read = _reader(call.module, index, kind, i)
+            at = call.began if kind == "input" else call.ended
+            terms = state.lengths.upto(at)
+            check = state.check(f"{kind} of {call.module}{again}", one, two, read, terms)
+            checks.append(check)
+            if not check.passed:
+                whose = call if kind == "output" else None
+                return checks, Fault(f"{kind} of {call.module}{again}", read, two, 0, at,
+                                     call=whose, other=other if whose else None,
+                                     terms=terms)  # fmt: skip
+    return checks, None
+
+
+def _framed(fault: Fault, call: Call, agreed: list[tuple[int, int]]) -> Fault:
+    first = call.began if fault.call is not None else 0
+    return replace(fault, first=first, inside=tuple(agreed))
+
+
+def _reader(module: str, index: int, kind: str, i: int) -> Callable[[Trace], np.ndarray | None]:
+    def read(trace: Trace) -> np.ndarray | None:
+        calls = nth(trace.calls, module)
+        if index >= len(calls):
+            return None
+        values = calls[index].inputs if kind == "input" else calls[index].outputs
+        return values[i] if i < len(values) else None
+
+    return read
+
+
+def _fewer(module: str, ours: int, state: LadderState, theirs: int | None = None) -> Check:
+    total = len(nth(state.left.calls, module))
+    found = theirs if theirs is not None else ours
+    text = f"calls of {module}: {total} in the reference, {found} in the port"
+    d = Difference(text, float(total), float(found), float(abs(total - found)), np.inf, np.inf)
+    return Check(text, d, 0.0, "absolute", "a module is called as often on both programs")

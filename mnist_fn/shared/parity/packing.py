@@ -1,0 +1,319 @@
+"""What a program was asked and what it answered, as JSON and tensors, and back."""
+
+import copy
+import hashlib
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+
+from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.parity.program import (
+    Batch,
+    Call,
+    Nudge,
+    Program,
+    Step,
+    Tensors,
+    Trace,
+    Variant,
+    Weights,
+)
+
+GRADIENTS = 6  # steps of which gradients are kept too: what a diagnosis takes
+SAMPLE = 64  # entries of each tensor that are kept of a variant
+WINDOW = 3  # calls behind a variant that are kept of it
+UNKNOWN = float(np.float32(-1.2345e-30))  # an entry that was not kept
+
+
+class NotRecordedError(InputError):
+    """A recording is asked what it was not asked when it was made."""
+
+
+def question(weights: Weights, batch: Batch, train: bool) -> str:
+    """SHA-256 of what a program is asked with."""
+    digest = hashlib.sha256(str(train).encode())
+    named = [*sorted(weights.params.items()), *sorted(weights.buffers.items())]
+    inputs = [*enumerate(batch.inputs), *sorted(batch.named.items()), *_leaves(batch.targets)]
+    for name, array in (*named, *inputs):
+        digest.update(f"{name} {array.dtype.str} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def _leaves(targets: Any, name: str = "") -> Iterator[tuple[str, np.ndarray]]:
+    if isinstance(targets, dict):
+        for key, part in sorted(targets.items()):
+            yield from _leaves(part, f"{name}/{key}")
+    elif isinstance(targets, tuple):
+        for i, part in enumerate(targets):
+            yield from _leaves(part, f"{name}/{i}")
+    elif targets is not None:
+        yield name, targets
+
+
+class Packed:
+    """A program that writes down what it is asked and what it says; each tensor once."""
+
+    def __init__(self, program: Program) -> None:
+        self._program, self.tensors = program, dict[str, np.ndarray]()
+        self.name, self.data_format, self.unsupported = (
+            program.name,
+            program.data_format,
+            program.unsupported,
+        )
+        self.rule = program.rule
+        self._ids: dict[str, str] = {}
+        self.entries: dict[str, dict[str, Any]] = {"passes": {}, "trainings": {}}
+
+    def without_extras(self) -> tuple["Packed", str] | None:
+        """The same with what a framework adds of its own taken out, and what that is: see
+        `Training`; its tensors are kept with these.
+        """
+        found = getattr(self._program, "without_extras", lambda: None)()
+        if found is None:
+            return None
+        other = copy.copy(self)
+        other._program, other.entries = found[0], {"passes": {}, "trainings": {}}
+        return other, found[1]
+
+    def spec(self, batch: Batch) -> Weights:
+        """See `Program`."""
+        return self._program.spec(batch)
+
+    def start(self, batch: Batch) -> Weights:
+        """See `Program`."""
+        return self._program.start(batch)
+
+    def variants(self, trace: Trace, first: int, last: int) -> list[Variant]:
+        """See `Program`."""
+        return self._program.variants(trace, first, last)
+
+    def run(
+        self, weights: Weights, batch: Batch, train: bool = True, variant: Variant | None = None
+    ) -> Trace:
+        """See `Program`."""
+        trace = self._program.run(weights, batch, train, variant)
+        if variant is None:
+            self.entries["passes"][question(weights, batch, train)] = self._packed_trace(trace)
+        return trace
+
+    def passed(self, weights: Weights, batch: Batch, train: bool, most: int) -> None:
+        """One pass, and a sample of what each variant of the program's program makes of it."""
+        trace = self.run(weights, batch, train)
+        entry = self.entries["passes"][question(weights, batch, train)]
+        entry["variants"] = []
+        fixed = [c for c in self._program.variants(trace, 0, trace.ticks[1]) if not c.starts]
+        for variant in fixed[:most]:
+            try:
+                other = self._program.run(weights, batch, train, variant)
+            except Exception:  # noqa: S112 - a variant that can't be computed here is none
+                continue
+            values = [(slot, _sampled(array)) for slot, array in _slots(other, trace, variant)]
+            joined = np.concatenate([v for _, v in values]) if values else np.zeros(0)
+            entry["variants"].append(
+                {**asdict(variant), "slots": [list(slot) for slot, _ in values],
+                 "values": self._id(joined)}
+            )  # fmt: skip
+
+    def train(
+        self, weights: Weights, batches: Iterator[Batch], nudge: Nudge | None = None
+    ) -> Iterator[Step]:
+        """See `Program`."""
+        first = next(batches)
+        steps: list[Any] = []
+        self.entries["trainings"][question(weights, first, True)] = steps
+        again = _again(first, batches)
+        for i, step in enumerate(self._program.train(weights, again, nudge)):
+            gradients = step.gradients if i < GRADIENTS else {}
+            steps.append([*map(self._tensors, (step.params, step.buffers, gradients)),
+                          step.loss.hex()])  # fmt: skip
+            yield step
+
+    def weights(self, weights: Weights) -> Any:
+        """As JSON."""
+        return [self._tensors(weights.params), self._tensors(weights.buffers),
+                sorted(weights.frozen)]  # fmt: skip
+
+    def batch(self, batch: Batch) -> Any:
+        """As JSON."""
+        return [self._arrays(batch.inputs), self._tensors(batch.named), self._nested(batch.targets)]
+
+    def _nested(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            return {"dict": {key: self._nested(part) for key, part in value.items()}}
+        if isinstance(value, tuple):
+            return {"tuple": [self._nested(part) for part in value]}
+        return None if value is None else self._id(value)
+
+    def _packed_trace(self, trace: Trace) -> dict[str, Any]:
+        calls = [
+            [c.module, c.kind, self._arrays(c.inputs), self._arrays(c.outputs), c.settings, c.began,
+             c.ended]
+            for c in trace.calls
+        ]  # fmt: skip
+        return {
+            "outputs": self._arrays(trace.outputs), "calls": calls,
+            "loss": None if trace.loss is None else trace.loss.hex(),
+            "slopes": self._arrays(trace.output_gradients),
+            "gradients": self._tensors(trace.gradients), "buffers": self._tensors(trace.buffers),
+            "ticks": trace.ticks, "variants": [],
+        }  # fmt: skip
+
+    def _arrays(self, arrays: tuple[np.ndarray, ...]) -> list[str]:
+        return [self._id(array) for array in arrays]
+
+    def _tensors(self, tensors: Tensors) -> list[list[str]]:
+        return [[name, self._id(array)] for name, array in tensors.items()]
+
+    def _id(self, array: np.ndarray) -> str:
+        array = np.ascontiguousarray(array)
+        key = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode() + array.tobytes())
+        name = self._ids.setdefault(key.hexdigest(), f"t{len(self._ids)}")
+        self.tensors.setdefault(name, array)
+        return name
+
+
+def _again(first: Batch, rest: Iterator[Batch]) -> Iterator[Batch]:
+    yield first
+    yield from rest
+
+
+Slot = tuple[Any, ...]  # ("outputs", i), ("slopes", i), ("call", i, "inputs", j), ("loss",), …
+
+
+def _slots(trace: Trace, like: Trace, variant: Variant) -> Iterator[tuple[Slot, np.ndarray]]:
+    """What is kept of a changed pass: the calls behind the variant, the outputs, the loss; where
+    these are as they were, the gradients.
+    """
+    behind = [
+        (i, call) for i, call in enumerate(trace.calls)
+        if i < len(like.calls) and call.ended >= variant.tick
+    ][:WINDOW]  # fmt: skip
+    for i, call in behind:
+        for kind in ("inputs", "outputs"):
+            for j, array in enumerate(getattr(call, kind)):
+                yield ("call", i, kind, j), array
+    for i, array in enumerate(trace.outputs):
+        yield ("outputs", i), array
+    for i, array in enumerate(trace.output_gradients):
+        yield ("slopes", i), array
+    if trace.loss is not None:
+        yield ("loss",), np.float64(trace.loss).reshape(1)
+        if like.loss is not None and abs(trace.loss - like.loss) <= 1e-6 * abs(like.loss):
+            for name, array in trace.gradients.items():
+                yield ("gradients", name), array
+
+
+def _places(size: int) -> np.ndarray:
+    return np.unique(np.linspace(0, size - 1, min(size, SAMPLE)).astype(np.int64))
+
+
+def _sampled(array: np.ndarray) -> np.ndarray:
+    flat = array.ravel()
+    return flat[_places(flat.size)].astype(np.float64) if flat.size else np.zeros(0)
+
+
+class Unpacked:
+    """The way back."""
+
+    def __init__(self, header: dict[str, Any], tensors: dict[str, np.ndarray]) -> None:
+        self._header, self._tensors = header, tensors
+        params, buffers, frozen = header["start"]
+        self.start = Weights(self._named(params), self._named(buffers), frozenset(frozen))
+
+    def batch(self, packed: Any) -> tuple[Any, Any]:
+        """(inputs, targets), as `check_port` takes them."""
+        inputs, named, targets = packed
+        return self._named(named) or self._arrays(inputs), self._nested(targets)
+
+    def passed(self, key: str, variant: Variant | None) -> Trace | None:
+        """What was shown; with a variant, what was kept of it, the rest UNKNOWN."""
+        entry = self._header["passes"].get(key)
+        if entry is None:
+            return None
+        trace = self._unpacked_trace(entry)
+        self._last = entry
+        if variant is None:
+            return trace
+        for one in entry["variants"]:
+            if one["site"] == variant.site and one["key"] == variant.key:
+                return _expanded(trace, one["slots"], self._tensors[one["values"]])
+        return None
+
+    def variants(self, trace: Trace) -> list[Variant]:
+        """All that were tried of the pass that was asked for last."""
+        fields = ("site", "text", "key", "tick", "family", "rank")
+        return [Variant(**{f: one[f] for f in fields}) for one in self._last["variants"]]
+
+    @property
+    def plain(self) -> str:
+        """What is taken out of the trainings that were kept without it; "" if there are none."""
+        return self._header.get("plain", {"note": ""})["note"]
+
+    def training(self, key: str, plainly: bool = False) -> Iterator[Step] | None:
+        """The steps of a training."""
+        kept = self._header["plain"] if plainly else self._header
+        steps = kept["trainings"].get(key)
+        if steps is None:
+            return None
+        return (
+            Step(
+                self._named(params),
+                self._named(buffers),
+                self._named(gradients),
+                float.fromhex(loss),
+            )
+            for params, buffers, gradients, loss in steps
+        )
+
+    def _unpacked_trace(self, entry: dict[str, Any]) -> Trace:
+        calls = [
+            Call(module, kind, self._arrays(inputs), self._arrays(outputs), settings, began, ended)
+            for module, kind, inputs, outputs, settings, began, ended in entry["calls"]
+        ]
+        loss = entry["loss"]
+        return Trace(
+            self._arrays(entry["outputs"]), calls,
+            None if loss is None else float.fromhex(loss), self._arrays(entry["slopes"]),
+            self._named(entry["gradients"]), self._named(entry["buffers"]),
+            (entry["ticks"][0], entry["ticks"][1]),
+        )  # fmt: skip
+
+    def _arrays(self, names: list[str]) -> tuple[np.ndarray, ...]:
+        return tuple(self._tensors[name] for name in names)
+
+    def _named(self, pairs: list[list[str]]) -> Tensors:
+        return {name: self._tensors[key] for name, key in pairs}
+
+    def _nested(self, value: Any) -> Any:
+        if isinstance(value, dict):
+            if "dict" in value:
+                return {key: self._nested(part) for key, part in value["dict"].items()}
+            return tuple(self._nested(part) for part in value["tuple"])
+        return None if value is None else self._tensors[value]
+
+
+def _expanded(trace: Trace, slots: list[list[Any]], values: np.ndarray) -> Trace:
+    """A pass of which only samples are known."""
+    blank = lambda array: np.full(array.shape, UNKNOWN)  # noqa: E731
+    outputs, slopes = list(map(blank, trace.outputs)), list(map(blank, trace.output_gradients))
+    gradients = {name: blank(g) for name, g in trace.gradients.items()}
+    calls = [
+        replace(c, inputs=tuple(map(blank, c.inputs)), outputs=tuple(map(blank, c.outputs)))
+        for c in trace.calls
+    ]
+    loss, at = UNKNOWN, 0
+    for kind, *where in slots:
+        if kind == "loss":
+            loss, at = float(values[at]), at + 1
+            continue
+        if kind == "call":
+            array = getattr(calls[where[0]], where[1])[where[2]]
+        else:
+            array = {"outputs": outputs, "slopes": slopes, "gradients": gradients}[kind][where[0]]
+        places = _places(array.size)
+        array.ravel()[places] = values[at : at + len(places)]
+        at += len(places)
+    return Trace(tuple(outputs), calls, loss, tuple(slopes), gradients, trace.buffers, trace.ticks)

@@ -1,0 +1,207 @@
+"""The first rung: which parameter is which, in which layout the port takes its inputs."""
+
+import itertools
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.parity import layouts
+from mnist_fn.shared.parity.batches import moved
+from mnist_fn.shared.parity.checks import Check
+from mnist_fn.shared.parity.compare import Difference, compare
+from mnist_fn.shared.parity.ladder_state import LadderState, Pairing
+from mnist_fn.shared.parity.modules import outputs, walk
+from mnist_fn.shared.parity.packing import NotRecordedError
+from mnist_fn.shared.parity.param_map import ParamMap, map_params, parts
+from mnist_fn.shared.parity.program import Batch, Program, Weights
+
+MOST = 1e3  # a difference of outputs counts no more than that
+SWAPS = 256  # other assignments that are tried where names and shapes leave a choice
+
+
+def pair(
+    reference: Program, port: Program, batch: Batch, dtype: str, param_map: Mapping[str, Any] | None
+) -> tuple[Pairing, Weights]:
+    """The two programs as one, and the weights that both start with, in the reference's terms.
+
+    Raises:
+        InputError: a program can't be called with the batch, or the names leave open which is which
+            and no choice makes the outputs agree.
+    """
+    start = called(reference, batch, lambda: reference.start(batch))
+    called(reference, batch, lambda: reference.run(cast(start, dtype), batch))
+    tried: list[tuple[float, Pairing, Weights]] = []
+    errors: list[str] = []
+    for move in _moves(reference, port, batch):
+        try:
+            pairing = _paired(reference, port, move, batch, start, param_map)
+        except InputError:
+            raise
+        except Exception as error:
+            errors.append(_said(error))
+            continue
+        own = _shared(pairing, start, batch)
+        tried.append((_apart(pairing, own, batch, dtype, errors), pairing, own))
+        if tried[-1][0] == 0:
+            break
+    if not tried:
+        raise InputError(f"{port.name}: can't be called with batches[0] ({errors[0]})")
+    apart, pairing, start = min(tried, key=lambda one: one[0])
+    if not np.isfinite(apart):
+        raise InputError(errors[0])
+    if 0 < apart <= MOST:
+        pairing = _other_choice(pairing, start, batch, dtype)
+    return pairing, cast(start, dtype)
+
+
+def cast(weights: Weights, dtype: str) -> Weights:
+    """The weights in a dtype."""
+    return replace(
+        weights,
+        params={name: p.astype(dtype) for name, p in weights.params.items()},
+        buffers={name: b.astype(dtype) for name, b in weights.buffers.items()},
+    )
+
+
+def called(program: Program, batch: Batch, do: Callable[[], Any]) -> Any:
+    """What a program gives; whatever it raises is said as one line."""
+    try:
+        return do()
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(
+            f"{program.name}: can't be called with batches[0] ({_said(error)})"
+        ) from error
+
+
+def checks(pairing: Pairing, start: Weights) -> list[Check]:
+    """A check for each parameter: that it has a partner of its shape, trained like it."""
+    partners = pairing.param_map
+    found = []
+    for partner in partners.params:
+        found.append(_exact(f"{partner.name} is {partner.other}", 0.0, "one of each"))
+        frozen = (partner.name in start.frozen, partner.other in pairing.like.frozen)
+        if pairing.like.frozen and frozen[0] != frozen[1]:
+            which = "reference" if frozen[0] else "port"
+            found.append(_exact(f"{partner.name} is not trained in the {which} alone", np.inf,
+                                "the same parameters are trained"))  # fmt: skip
+    for name in partners.missing:
+        shape = list(start.params[name].shape)
+        found.append(_exact(f"{name} {shape} has no partner in the port", np.inf, "one of each"))
+    for name in partners.left:
+        shape = list(pairing.like.params[name].shape)
+        found.append(_exact(f"{name} {shape} of the port has no partner", np.inf, "one of each"))
+    for partner in partners.buffers:
+        a = start.buffers[partner.name]
+        b = partner.layout.to_reference(pairing.like.buffers[partner.other])
+        if a.shape != b.shape:
+            found.append(Check(partner.name, compare(partner.name, a, b), 0.0, "absolute",
+                               "buffers of one shape"))  # fmt: skip
+    return found
+
+
+def _exact(what: str, apart: float, reason: str) -> Check:
+    return Check(what, Difference(what, 0.0, 0.0, apart, apart, apart), 0.0, "absolute", reason)
+
+
+def _said(error: Exception) -> str:
+    lines = str(error).splitlines()
+    return f"{type(error).__name__}: {lines[0] if lines else ''}"[:200]
+
+
+def _moves(reference: Program, port: Program, batch: Batch) -> list[Callable[[Batch], Batch]]:
+    """Ways in which the port may take its inputs: as they are, or with their channels moved."""
+    there = layouts.channels_last if port.data_format == "channels_last" else layouts.channels_first
+    as_it_is: Callable[[Batch], Batch] = lambda batch: batch  # noqa: E731
+    across: Callable[[Batch], Batch] = lambda batch: moved(batch, there)  # noqa: E731
+    rank = max(part.ndim for part in (*batch.inputs, *batch.named.values()))
+    if reference.data_format == port.data_format or rank < 3:
+        return [as_it_is]
+    return [across, as_it_is] if rank > 3 else [as_it_is, across]
+
+
+def _paired(
+    reference: Program, port: Program, move: Callable[[Batch], Batch], batch: Batch, start: Weights,
+    param_map: Mapping[str, Any] | None,
+) -> Pairing:  # fmt: skip
+    like = port.spec(move(batch))
+    pairing = Pairing(reference, port, ParamMap(()), like, move)
+    # where channels are first kernels are [out, in], where they are last [in, out]
+    partners = map_params(start, like, pairing.across, param_map)
+    return replace(pairing, param_map=partners)
+
+
+def _apart(pairing: Pairing, start: Weights, batch: Batch, dtype: str, errors: list[str]) -> float:
+    """How far the outputs are apart; 0 if within bounds. ParamMap that miss count much more."""
+    unpaired = len(pairing.param_map.missing) + len(pairing.param_map.left)
+    if unpaired:
+        return 1e3 * MOST * unpaired
+    try:
+        state = LadderState("", pairing, cast(start, dtype), batch)
+        found, _ = outputs(state)
+    except NotRecordedError as error:
+        errors.append(str(error))
+        return np.inf
+    except InputError:
+        raise
+    except Exception as error:
+        errors.append(f"{pairing.port.name}: can't be called with batches[0] ({_said(error)})")
+        return np.inf
+    return max((0.0 if c.passed else min(c.difference.absolute, MOST) for c in found), default=0.0)
+
+
+def _shared(pairing: Pairing, start: Weights, batch: Batch) -> Weights:
+    """The start: the reference's weights, or those of a port that is a recording."""
+    if getattr(pairing.port, "recorded", False) and not getattr(
+        pairing.reference, "recorded", False
+    ):
+        own = pairing.port.start(pairing.move(batch))
+        back = pairing.param_map.to_reference
+        return replace(start, params={**start.params, **back(own.params)},
+                       buffers={**start.buffers, **back(own.buffers, True)})  # fmt: skip
+    return start
+
+
+def _other_choice(pairing: Pairing, start: Weights, batch: Batch, dtype: str) -> Pairing:
+    """Where outputs part and there is a choice, the one with which they agree."""
+    first = pairing.param_map
+    for chosen in itertools.islice(first.choices, SWAPS):
+        partners = replace(first, params=chosen)
+        other = replace(pairing, param_map=partners)
+        if _apart(other, start, batch, dtype, []) == 0:
+            notes = [
+                f"{new.name} [{', '.join(map(str, new.layout.kept))}] is {new.other}, axes "
+                f"{new.layout.axes}: only so the outputs agree"
+                for old, new in zip(first.params, chosen, strict=True)
+                if old != new
+            ]
+            return replace(other, param_map=replace(partners, notes=tuple(notes)))
+    open_ = [p.name for p in first.params if not p.sure and not _numbered(first, p.name)]
+    if open_ and _undecided(LadderState("", pairing, cast(start, dtype), batch), open_):
+        table = "; ".join(first.table().splitlines())
+        raise InputError(
+            f"which parameter is which can't be told: {', '.join(open_[:6])} fit several of the "
+            f"port's and no choice makes the outputs agree; say it by param_map={{name: name}}; "
+            f"so far: {table}"
+        )
+    return pairing
+
+
+def _undecided(state: LadderState, names: list[str]) -> bool:
+    """Whether what parts first may be a wrong partner: not if it is another module, or between."""
+    if "modules" in state.pairing.port.unsupported:
+        return True
+    _, fault = walk(state)
+    return fault is None or (
+        fault.call is not None and any(name.startswith(fault.call.module) for name in names)
+    )
+
+
+def _numbered(param_map: ParamMap, name: str) -> bool:
+    """Whether names on both sides count up, as fc1, fc2 and Dense_0, Dense_1: then order tells."""
+    (partner,) = (p for p in param_map.params if p.name == name)
+    return all(any(word.isdigit() for word in parts(n)[0]) for n in (partner.name, partner.other))

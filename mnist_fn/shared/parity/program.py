@@ -1,0 +1,152 @@
+"""A program on the ladder: its weights, what it computes from given ones, how it trains."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+import numpy as np
+
+from mnist_fn.shared.streams import raw
+
+Tensors = dict[str, np.ndarray]  # by the program's own names, in the order of computation
+Nudge = Callable[[Tensors, int], Tensors]
+
+NUDGE_ULPS = 8  # what a sum of some hundred products is off by when taken in another order
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Parameters and buffers (running averages) under a program's own names, in its own layout."""
+
+    params: Tensors
+    buffers: Tensors = field(default_factory=dict)
+    frozen: frozenset[str] = frozenset()  # parameters that are not trained, where a program knows
+
+    def scaled(self, factor: float) -> "Weights":
+        """Each parameter times a factor."""
+        return replace(self, params={name: factor * p for name, p in self.params.items()})
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One batch, as a program takes it."""
+
+    inputs: tuple[np.ndarray, ...]  # what the model is called with, in this order
+    named: dict[str, np.ndarray] = field(default_factory=dict)  # and by keyword
+    targets: Any = None  # handed to the loss: an array, or a tuple or dict of arrays
+
+    @property
+    def examples(self) -> int:
+        """How many examples, by the first input's first axis."""
+        first = (*self.inputs, *self.named.values())[0]
+        return len(first) if first.ndim else 1
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a module: what went in and what came out."""
+
+    module: str
+    kind: str  # the module's class
+    inputs: tuple[np.ndarray, ...]
+    outputs: tuple[np.ndarray, ...]
+    settings: dict[str, Any] = field(default_factory=dict)  # plain values: eps, momentum, …
+    began: int = 0  # in ticks of the program's clock
+    ended: int = 0
+
+
+@dataclass(frozen=True)
+class Trace:
+    """All that one pass through a program shows."""
+
+    outputs: tuple[np.ndarray, ...]
+    calls: list[Call]
+    loss: float | None = None
+    output_gradients: tuple[np.ndarray, ...] = ()  # of the loss, with respect to the outputs
+    gradients: Tensors = field(default_factory=dict)
+    buffers: Tensors = field(default_factory=dict)  # after the pass
+    ticks: tuple[int, int] = (0, 0)  # when the model and when the loss had ended
+
+
+@dataclass(frozen=True)
+class Step:
+    """After one step of training: the gradients it was made of, and what it made."""
+
+    params: Tensors
+    buffers: Tensors
+    gradients: Tensors
+    loss: float
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One line of a program's program, said otherwise: what a port may have in its place."""
+
+    site: int
+    text: str  # "norm: ε = 1e-6 in place of 1e-05"
+    key: str  # what the program knows it by
+    tick: int = 0  # when the line is done
+    family: str = ""  # variants of one family that fit are one cause,
+    rank: int = 0  # of which the lowest is named
+    # a number of the line that is solved for, {} in the text
+    starts: tuple[float, ...] = ()  # where to begin; empty: there is none
+    scale: str = "log"  # one of causes.numbers.SCALES
+    declared: float = 0.0
+    value: float = 0.0
+    # a control run's: norms take their variance in one pass, which another order of sums may be
+    control: bool = False
+
+    def at(self, value: float) -> "Variant":
+        """With the number at a value."""
+        return replace(self, value=value)
+
+    def as_control(self) -> "Variant":
+        """The same in a control of the program."""
+        return replace(self, control=True)
+
+
+NONE = Variant(-1, "", "")  # of no line
+
+
+class Program(Protocol):
+    """One of the two programs. It computes in the dtype of the weights that it is given."""
+
+    name: str
+    data_format: str  # "channels_first" or "channels_last": where its images have them
+    unsupported: dict[str, str]  # what it can't serve, and why: modules, loss, optimizer
+    rule: dict[str, Any] | None  # its optimizer's declared rule, where it can be read
+
+    def spec(self, batch: Batch) -> Weights:
+        """Names and shapes; the values don't count."""
+        ...
+
+    def start(self, batch: Batch) -> Weights:
+        """The weights that it has."""
+        ...
+
+    def run(
+        self, weights: Weights, batch: Batch, train: bool = True, variant: Variant | None = None
+    ) -> Trace:
+        """One pass, in training mode with loss and gradients, or in evaluation mode without."""
+        ...
+
+    def train(
+        self, weights: Weights, batches: Iterator[Batch], nudge: Nudge | None = None
+    ) -> Iterator[Step]:
+        """A step for each batch. `nudge` moves the weights after each step, for controls."""
+        ...
+
+    def variants(self, trace: Trace, first: int, last: int) -> list[Variant]:
+        """What could stand in its program otherwise, between two ticks; may be none."""
+        ...
+
+
+def nudged(params: Tensors, draw: int, step: int = 0) -> Tensors:
+    """Each weight moved by up to NUDGE_ULPS units in the last place: what a control starts with."""
+    moved = {}
+    for i, (name, p) in enumerate(params.items()):
+        # a stream of its own for each tensor, step and draw
+        words = raw(draw, "twin", 2**20 * step + i, p.size)
+        ulps = (words % np.uint64(2 * NUDGE_ULPS + 1)).astype(np.int64) - NUDGE_ULPS
+        moved[name] = (p + np.spacing(abs(p)) * ulps.reshape(p.shape)).astype(p.dtype)
+    return moved

@@ -1,0 +1,205 @@
+"""A program kept in a file: all that the ladder asks of it, for a machine that doesn't have it.
+
+One safetensors file; its header is JSON, its tensors are stored once whatever refers to them, and a
+digest stands over both. What a program is asked for is found by a digest of the weights and the
+batch that it is asked with, so a recording answers what it was asked then and nothing else.
+"""
+
+import copy
+import hashlib
+import itertools
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from mnist_fn.shared.errors import InputError, damaged
+from mnist_fn.shared.parity import states
+from mnist_fn.shared.parity.batches import read_batches
+from mnist_fn.shared.parity.diagnosis import STEPS
+from mnist_fn.shared.parity.ladder_state import LadderState, Pairing
+from mnist_fn.shared.parity.packing import NotRecordedError, Packed, Unpacked, question
+from mnist_fn.shared.parity.pairing import called, cast
+from mnist_fn.shared.parity.param_map import ParamMap
+from mnist_fn.shared.parity.program import Batch, Nudge, Program, Step, Trace, Variant, Weights
+from mnist_fn.shared.parity.variant_search import TRIED
+from mnist_fn.shared.storage import check_schema, digest_of, read_bounded, write_atomically
+
+SCHEMA = 1
+_KEY = "mnist_fn_port"
+MAX_BYTES = 2**34
+
+
+def record(
+    program: Program,
+    batches: Any,
+    path: str | Path,
+    *,
+    steps: int = 20,
+    precision: str = "float64",
+    on_size: Callable[[int], None] = lambda _: None,
+) -> int:
+    """Keep in a file all that `check_port` asks of a program.
+
+    Args:
+        program: a program.
+        batches: as for `check_port`, in the layout that the program itself takes.
+        path: of the file, `.safetensors`; what was there is replaced when all is computed.
+        steps: of the trajectory.
+        precision: float64 or float32.
+        on_size: told how many bytes it will be, before it is written.
+
+    Returns:
+        The file's size in bytes.
+
+    Raises:
+        InputError: as `check_port`, or the file can't be written.
+    """
+    read = read_batches(batches, precision)
+    start = cast(called(program, read[0], lambda: program.start(read[0])), precision)
+    packed = Packed(program)
+    pairing = Pairing(packed, packed, ParamMap(()), start, lambda batch: batch)
+    ordinary = LadderState("", pairing, start, read[0])
+    called(program, read[0], lambda: ordinary.left)
+    stress = list(states.stress_states(ordinary, read))
+    last = _trained(packed, ordinary, stress, read, steps)
+    plain = packed.without_extras()
+    ends = [last] if plain is None else [last, _trained(plain[0], ordinary, stress, read, steps)]
+    for state in (ordinary, *stress):
+        packed.passed(state.weights, state.batch, state.train, TRIED)
+    for end in ends:  # evaluation is from the end of that training which the ladder goes by
+        weights = start if end is None else Weights(end.params, {**start.buffers, **end.buffers})
+        packed.passed(weights, read[0], False, TRIED)
+    header = {
+        "schema": SCHEMA, "name": program.name, "data_format": program.data_format,
+        "unsupported": program.unsupported,
+        "rule": program.rule, "start": packed.weights(start), "precision": precision,
+        "batches": [packed.batch(one) for one in read], **packed.entries,
+    }  # fmt: skip
+    if plain is not None:
+        header["plain"] = {"note": plain[1], "trainings": plain[0].entries["trainings"]}
+    header["digest"] = _digest(header, packed.tensors)
+    data = save(packed.tensors, metadata={_KEY: json.dumps(header, sort_keys=True)})
+    on_size(len(data))
+    write_atomically(Path(path), data)
+    return len(data)
+
+
+def _trained(
+    packed: Packed,
+    ordinary: LadderState,
+    stress: list[LadderState],
+    batches: list[Batch],
+    steps: int,
+) -> Step | None:
+    """Train from the start and, for few steps, from the stress states; the start's last step."""
+    if {"loss", "optimizer"} & packed.unsupported.keys():
+        return None
+    *_, last = itertools.islice(packed.train(ordinary.weights, itertools.cycle(batches)), steps)
+    for state in stress:
+        turns = itertools.cycle([state.batch, *batches[1:]])
+        list(itertools.islice(packed.train(state.weights, turns), STEPS))
+    return last
+
+
+def _digest(header: dict[str, Any], tensors: dict[str, np.ndarray]) -> str:
+    digest = hashlib.sha256(digest_of(header).encode())
+    for name in sorted(tensors):
+        digest.update(f"{name} {tensors[name].dtype.str} {tensors[name].shape}".encode())
+        digest.update(np.ascontiguousarray(tensors[name]).data)
+    return digest.hexdigest()
+
+
+class Recording:
+    """A program out of a file; see `record`. `batches` are those that it was recorded with.
+
+    Raises:
+        InputError: no such file, damaged, of another schema, or not a recording.
+    """
+
+    recorded = True
+    _plain = False  # whether trainings are those without what a framework adds of its own
+
+    def __init__(self, path: str | Path) -> None:
+        self._path = Path(path)
+        data = read_bounded(self._path, MAX_BYTES)
+        header = _header(self._path, data)
+        try:
+            tensors = load(data)
+            digest = header.pop("digest")
+            good = digest == _digest(header, tensors)
+        except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise damaged(self._path, "not readable as safetensors") from error
+        if not good:
+            raise damaged(self._path, "its content does not match its digest")
+        self._kept = Unpacked(header, tensors)
+        self.name = f"{header['name']} (recorded)"
+        self.data_format: str = header["data_format"]
+        self.unsupported: dict[str, str] = dict(header["unsupported"])
+        rule = header["rule"]
+        self.rule: dict[str, Any] | None = rule and {
+            key: tuple(value) if isinstance(value, list) else value for key, value in rule.items()
+        }
+        self.precision: str = header["precision"]
+        self.batches = [self._kept.batch(one) for one in header["batches"]]
+
+    def spec(self, batch: Batch) -> Weights:
+        """The weights themselves."""
+        return self.start(batch)
+
+    def start(self, batch: Batch) -> Weights:
+        """The weights that it was recorded with, float64."""
+        return cast(self._kept.start, "float64")
+
+    def run(
+        self, weights: Weights, batch: Batch, train: bool = True, variant: Variant | None = None
+    ) -> Trace:
+        """See `Program`; InputError if this was not asked when it was recorded."""
+        found = self._kept.passed(question(weights, batch, train), variant)
+        if found is None:
+            raise self._unknown()
+        return found
+
+    def train(
+        self, weights: Weights, batches: Iterator[Batch], nudge: Nudge | None = None
+    ) -> Iterator[Step]:
+        """See `Program`; as many steps as were recorded."""
+        steps = self._kept.training(question(weights, next(iter(batches)), True), self._plain)
+        if steps is None or nudge is not None:
+            raise self._unknown()
+        yield from steps
+
+    def without_extras(self) -> tuple["Recording", str] | None:
+        """This with gradients clipped to just the norm, if it was recorded; what is left out."""
+        if self._plain or not self._kept.plain:
+            return None
+        other = copy.copy(self)
+        other._plain = True
+        return other, self._kept.plain
+
+    def variants(self, trace: Trace, first: int, last: int) -> list[Variant]:
+        """See `Program`: those that were tried when it was recorded."""
+        return [one for one in self._kept.variants(trace) if first <= one.tick <= last]
+
+    def _unknown(self) -> NotRecordedError:
+        return NotRecordedError(
+            f"{self._path}: was recorded with other weights or batches than it is asked for; give "
+            "the same batches (its own are Recording(…).batches), or record anew"
+        )
+
+
+def _header(path: Path, data: bytes) -> dict[str, Any]:
+    try:  # the format: a little-endian length, then JSON of that length
+        length = int.from_bytes(data[:8], "little")
+        header = json.loads(json.loads(data[8 : 8 + length])["__metadata__"][_KEY])
+        schema = header["schema"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise damaged(path, "not a recording of a port's program") from error
+    if type(schema) is int and schema != SCHEMA:
+        raise InputError(f"{path}: schema {schema}, this version reads {SCHEMA}; record anew")
+    check_schema(path, schema, SCHEMA)
+    return header

@@ -1,0 +1,75 @@
+"""States in which what sleeps at an ordinary start shows itself; loss and gradients in each."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+import numpy as np
+
+from mnist_fn.shared.parity import diagnosis
+from mnist_fn.shared.parity.batches import large_inputs, one_class
+from mnist_fn.shared.parity.bounds import sum_bound
+from mnist_fn.shared.parity.causes.explanation import Explanation
+from mnist_fn.shared.parity.checks import Check
+from mnist_fn.shared.parity.ladder_state import LadderState
+from mnist_fn.shared.parity.layouts import aligned
+from mnist_fn.shared.parity.program import Batch, Trace
+
+FACTORS = (0.1, 3.0, 10.0)  # of the weights: clipping, floors, clamps and branches wake
+INPUTS = 30.0
+
+
+def stress_states(ordinary: LadderState, batches: list[Batch]) -> Iterator[LadderState]:
+    """The stress states, each compared with the ordinary start."""
+    weights, batch = ordinary.weights, batches[0]
+    for factor in FACTORS:
+        yield replace(ordinary, name=f"weights × {factor:g}", ordinary=ordinary,
+                      weights=weights.scaled(factor))  # fmt: skip
+    alike, large = one_class(batch), large_inputs(batch, INPUTS)
+    if alike is not None:
+        yield replace(ordinary, name="one class", ordinary=ordinary, batch=alike)
+    if large is not None:
+        yield replace(ordinary, name=f"inputs × {INPUTS:g}", ordinary=ordinary, batch=large)
+
+
+def finite(trace: Trace) -> bool:
+    """Whether outputs, loss and gradients have no NaN and no infinity."""
+    arrays = [*trace.outputs, *trace.gradients.values(), np.float64(trace.loss or 0.0)]
+    return all(bool(np.isfinite(a).all()) for a in arrays)
+
+
+def loss(state: LadderState) -> tuple[list[Check], Callable[[], Explanation | None]]:
+    """The loss, and its gradient with respect to the outputs."""
+    left, right = state.left, state.right
+    usual = state.ordinary or state
+    dtype = left.outputs[0].dtype if left.outputs[0].dtype.kind == "f" else np.float64
+    value = state.check(
+        "loss", np.asarray(left.loss, dtype), np.asarray(right.loss, dtype),
+        lambda trace: np.asarray(trace.loss, dtype), state.lengths.loss,
+        abs(usual.left.loss or 0.0),
+    )  # fmt: skip
+    found = [value]
+    for i, one in enumerate(left.output_gradients):
+        if i < len(right.output_gradients):
+            two = aligned(right.output_gradients[i], one, state.pairing.across)
+            least = float(abs(usual.left.output_gradients[i]).max(initial=0))
+            what = "the loss's gradient of the outputs"
+            read = lambda trace, i=i: trace.output_gradients[i]  # noqa: E731
+            found.append(state.check(what, one, two, read, state.lengths.loss, least))
+    return found, lambda: diagnosis.explain_loss(state)
+
+
+def gradients(state: LadderState) -> tuple[list[Check], Callable[[], Explanation | None]]:
+    """Of each named tensor."""
+    left, right = state.left.gradients, state.right.gradients
+    usual = (state.ordinary or state).left.gradients
+    # a gradient that is 0 but for rounding, such as a key's bias, is measured by the others
+    most = max((float(abs(g).max(initial=0)) for g in usual.values()), default=0.0)
+    found, terms = [], state.lengths.all
+    rounding = sum_bound(terms, state.dtype) * most
+    for name, one in left.items():
+        own = float(abs(usual[name]).max(initial=0)) if name in usual else 0.0
+        least = own if own > rounding else most
+        two = right.get(name, np.zeros(0))
+        read = lambda trace, name=name: trace.gradients.get(name)  # noqa: E731
+        found.append(state.check(f"gradient of {name}", one, two, read, terms, least))
+    return found, lambda: diagnosis.explain_slope(state)

@@ -1,0 +1,89 @@
+"""How many terms the sums of a model have, read from what its modules show; see `bounds`.
+
+A convolution of 3 × 3 × 512 sums 4,608 products, LayerNorm over 16 units 16, BatchNorm a batch's
+positions. Backward a kernel is summed over its outputs, and its gradient over batch and positions.
+Functions without a module are not counted: what they sum over is short beside the factor of 16.
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from mnist_fn.shared.parity.param_map import module_of
+from mnist_fn.shared.parity.program import Batch, Call, Tensors, Trace, Weights
+
+
+class SumLengths:
+    """Of one program in one state.
+
+    Args:
+        trace: a pass.
+        weights: what it was made with.
+        batch: and on what.
+        data_format: "channels_first" where kernels are [out, in, …], "channels_last" where they
+            are […, in, out].
+    """
+
+    def __init__(self, trace: Trace, weights: Weights, batch: Batch, data_format: str) -> None:
+        self._own: dict[str, list[np.ndarray]] = {}
+        for name, tensor in weights.params.items():
+            self._own.setdefault(module_of(name), []).append(tensor)
+        self._out, self._in = (0, 1) if data_format == "channels_first" else (-1, -2)
+        self._calls = sorted(trace.calls, key=lambda call: call.ended)
+        tensors: Tensors = {str(i): t for i, t in enumerate(trace.outputs)}
+        self._rows = max(
+            [batch.examples, *(t.size // max(1, t.shape[-1]) for t in tensors.values() if t.ndim)]
+        )
+        self._classes = max((t.shape[-1] for t in tensors.values() if t.ndim), default=1)
+
+    def upto(self, tick: int) -> int:
+        """The longest sum on the way to a moment of the pass."""
+        return _longest(self._forward(call) for call in self._calls if call.ended <= tick)
+
+    @property
+    def outputs(self) -> int:
+        """The longest sum on the way to the outputs; without modules by the kernels alone."""
+        if self._calls:
+            return _longest(map(self._forward, self._calls))
+        return _longest(self._fan(t, self._out) for own in self._own.values() for t in own)
+
+    @property
+    def loss(self) -> int:
+        """And to the loss: a softmax, then a mean over all rows."""
+        return max(self.outputs, self._rows, self._classes)
+
+    @property
+    def all(self) -> int:
+        """And to the gradients."""
+        kernels = (self._fan(t, self._in) for own in self._own.values() for t in own if t.ndim > 1)
+        return max(self.loss, _longest(kernels), _longest(map(self._positions, self._calls)))
+
+    def _forward(self, call: Call) -> int:
+        """Terms of a module's own sums."""
+        own = self._own.get(call.module, [])
+        kernels = [t for t in own if t.ndim > 1]
+        if "Embed" in call.kind or not call.inputs:
+            return 1
+        if kernels:
+            return sum(self._fan(kernel, self._out) for kernel in kernels)
+        if own and "Batch" not in call.kind:
+            groups = call.settings.get("num_groups", 0)
+            return call.inputs[0].size // (len(call.inputs[0]) * groups) if groups else own[0].size
+        if own:
+            return call.inputs[0].size // own[0].size
+        return max(1, call.inputs[0].size // max(1, call.outputs[0].size)) if call.outputs else 1
+
+    def _positions(self, call: Call) -> int:
+        """Terms of its parameters' gradients: rows, or a batch's windows."""
+        own = self._own.get(call.module, [])
+        if not own or not call.outputs:
+            return 1
+        width = own[0].size if own[0].ndim < 2 else own[0].shape[self._out]
+        return max(1, call.outputs[0].size // max(1, width))
+
+    def _fan(self, kernel: np.ndarray, axis: int) -> int:
+        return kernel.size // max(1, kernel.shape[axis]) if kernel.ndim > 1 else 1
+
+
+def _longest(terms: Iterable[int]) -> int:
+    return max(terms, default=1)

@@ -1,0 +1,134 @@
+"""The reference's program with one line of it said otherwise: which line gives what a port shows.
+
+The search, the numbers that are solved for and the rule of claiming are `causes`' own; here is only
+what a changed pass is, and that a recording knows some entries of it.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.parity.causes.explanation import Candidate, Explanation, Tensors, judge
+from mnist_fn.shared.parity.causes.search import Number, Search
+from mnist_fn.shared.parity.ladder_state import CONTROL_RUNS, LadderState
+from mnist_fn.shared.parity.packing import UNKNOWN, NotRecordedError
+from mnist_fn.shared.parity.program import Trace, Variant
+
+TRIED = 400  # variants of a program, each a pass through it
+SOLVED = 24  # numbers of a program that are solved for, each some dozen passes
+NEAR = 12  # variants that are looked at once more, where none fits
+CONTROL_ROUNDING = (
+    16  # times what a control run of a changed program does; two draws show some of it
+)
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where two programs part, and what the port shows there."""
+
+    state: LadderState
+    of: str  # in words
+    read: Callable[[Trace], Tensors | None]  # the place in what the reference shows
+    port_values: Tensors  # the port's, in the reference's layout
+    terms: int  # of the longest sum on the way there
+
+    def explain(
+        self, variants: Iterable[Variant], pattern: str, more: Iterable[Candidate] = ()
+    ) -> Explanation:
+        """Each variant tried, then each number solved for. Where none fits as it is, the near ones
+        once more beside control runs of theirs, since what a port does may round worse than
+        the declared.
+
+        Args:
+            variants: of the reference's program.
+            pattern: what to say where no cause can be claimed.
+            more: what was tried besides.
+        """
+        declared = self._candidate(self._search, "as declared", self.read(self.state.left))
+        fixed, free = [], []
+        for variant in variants:
+            (free if variant.starts else fixed).append(variant)
+        near: list[tuple[Variant, Candidate]] = []
+        for variant in fixed[:TRIED]:
+            one = self._candidate(self._search, variant.text, self._varied(variant), variant)
+            if one.units < declared.units:
+                near.append((variant, one))
+        if not any(one.fits for _, one in near):
+            near += [(variant, self._solved(variant)) for variant in free[:SOLVED]]
+        if not any(one.fits for _, one in near):
+            near.sort(key=lambda pair: pair[1].units)
+            near = [
+                (
+                    variant,
+                    self._beside_controls(variant, one) if i < NEAR and not variant.starts else one,
+                )
+                for i, (variant, one) in enumerate(near)
+            ]
+        return judge(self.of, declared, [*(one for _, one in near), *more], pattern)
+
+    @cached_property
+    def _finite(self) -> Tensors:
+        wide = {name: tensor.astype(np.float64) for name, tensor in self.port_values.items()}
+        return {name: np.where(np.isfinite(t), t, 0.0) for name, t in wide.items()}
+
+    @cached_property
+    def _search(self) -> Search:
+        return self._searching({})
+
+    def _searching(self, floor: Tensors) -> Search:
+        return Search(self._finite, self._finite, self.state.dtype, floor, self.terms)
+
+    def _varied(self, variant: Variant, draw: int | None = None) -> Tensors | None:
+        try:
+            return self.read(self.state.with_variant(variant, draw))
+        except NotRecordedError:  # a recording has no control runs
+            return None
+        except InputError:
+            raise
+        except Exception:  # a variant that can't be computed here is none
+            return None
+
+    def _known(self, got: Tensors | None) -> Tensors | None:
+        """What was read, with what agrees though not finite, or was not kept, out of the way."""
+        if got is None or not any((tensor != UNKNOWN).any() for tensor in got.values()):
+            return None
+        made = {}
+        for name, port_value in self.port_values.items():
+            if name not in got or got[name].shape != port_value.shape:
+                return None
+            a, b = got[name].astype(np.float64), port_value.astype(np.float64)
+            same = (np.isnan(a) & np.isnan(b)) | (a == b) | (a == UNKNOWN)  # infinities as well
+            made[name] = np.where(same, self._finite[name], np.where(np.isfinite(b), a, np.inf))
+        return made
+
+    def _candidate(
+        self, search: Search, text: str, got: Tensors | None, variant: Variant | None = None
+    ) -> Candidate:
+        family, rank = ("", 0) if variant is None else (variant.family, variant.rank)
+        return search.candidate(text, family, self._known(got), rank)
+
+    def _solved(self, variant: Variant) -> Candidate:
+        def made(value: float) -> Tensors | None:
+            return self._known(self._varied(variant.at(value)))
+
+        number = Number(variant.text, made, variant.starts, variant.scale, variant.declared,
+                        variant.family)  # fmt: skip
+        return self._search.solved(number)
+
+    def _beside_controls(self, variant: Variant, plain: Candidate) -> Candidate:
+        """The candidate with each entry held to what the changed program's own rounding does."""
+        got = self._varied(variant)
+        controls = [self._varied(variant, draw) for draw in range(CONTROL_RUNS)]
+        known = [control for control in controls if control is not None]
+        if got is None or len(known) < CONTROL_RUNS:
+            return plain
+        floor = {}
+        for name, unit in self._search.unit.items():
+            if name not in got or got[name].shape != unit.shape:
+                return plain
+            own = np.max([np.abs(control[name] - got[name]) for control in known], axis=0)
+            floor[name] = unit + np.nan_to_num(CONTROL_ROUNDING * own, nan=np.inf)
+        return self._candidate(self._searching(floor), variant.text, got, variant)
