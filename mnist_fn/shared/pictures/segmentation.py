@@ -4,7 +4,6 @@ Ink comes from illumination.py, without the printed lines that lines.py takes ou
 pieces are judged by size and place, and grouped to digits from left to right.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -16,6 +15,8 @@ FAINTEST = 0.08  # share of light missing: what has less is a blank page
 LINE = 0.012  # share of light that a printed line takes at least
 LEFT_OUT = "ink at the picture's edge was left out"
 MOST = 24  # digits in a picture; more pieces than this are a texture, a text or noise
+MAX_PIECES = 2000  # pieces of ink that are gathered to digits: bounds time and memory
+MAX_ROUNDS = 20  # of taking off edges and frames, before what is left is read as it is
 LEAST = 0.025  # of the picture's longer side: a smaller digit is a speck
 SIZE = 0.45  # of the tallest piece: what is lower is no digit of its own
 NEAR = 0.2  # of the tallest piece: strokes of one digit are no further apart
@@ -100,12 +101,12 @@ def _pieces(ink: np.ndarray, notes: list[str]) -> tuple[np.ndarray, list[Piece]]
     """
     ink = ink.copy()
     labels, pieces = _connected(ink)
-    while pieces:
+    for _ in range(MAX_ROUNDS):
         away = [piece for piece in pieces if _is_edge(piece, ink.shape)]
         away = away or _cut_off(pieces, ink.shape)
         if away:
             notes[:] = [LEFT_OUT]
-        away += [piece for piece in pieces if piece not in away and _is_frame(piece, pieces)]
+        away += _frames(pieces)
         if not away:
             break
         ink[_near(np.isin(labels, [piece.label for piece in away]), 2)] = 0
@@ -188,12 +189,29 @@ def _is_edge(piece: Piece, shape: tuple[int, int]) -> bool:
     return (flat or corner) and (along or upright)
 
 
-def _is_frame(piece: Piece, pieces: list[Piece]) -> bool:
-    """Whether it is drawn around another that is large enough for a digit, and hollow."""
-    hollow = piece.area < 0.3 * piece.height * piece.width
-    return hollow and any(
-        other is not piece and piece.holds(other) and other.size > 0.25 * piece.size
-        for other in pieces
+def _frames(pieces: list[Piece]) -> list[Piece]:
+    """Hollow pieces that are drawn around another that is large enough for a digit."""
+    hollow = [piece for piece in pieces if piece.area < 0.3 * piece.height * piece.width]
+    if not hollow:
+        return []
+    boxes = _boxes(pieces)
+    sizes = np.array([piece.size for piece in pieces])
+    labels = np.array([piece.label for piece in pieces])
+    return [
+        piece
+        for piece in hollow
+        if ((labels != piece.label) & _inside(boxes, piece) & (sizes > 0.25 * piece.size)).any()
+    ]
+
+
+def _inside(boxes: np.ndarray, piece: Piece) -> np.ndarray:
+    """Which of the boxes [n, 4] lie in a piece's box, bool [n]."""
+    top, bottom, left, right = boxes.T
+    return (
+        (top >= piece.top)
+        & (bottom <= piece.bottom)
+        & (left >= piece.left)
+        & (right <= piece.right)
     )
 
 
@@ -206,24 +224,36 @@ def _worth(pieces: list[Piece], shape: tuple[int, int]) -> list[Piece]:
 
 
 def _gathered(pieces: list[Piece], thing: str) -> list[list[Piece]]:
-    """Pieces of one digit together, digits in reading order."""
+    """Pieces of one digit together, digits in reading order.
+
+    Raises:
+        ValueError: more pieces than digits can have.
+    """
     tallest = max(piece.height for piece in pieces)
-    groups = _joined([[piece] for piece in pieces if piece.height > SIZE * tallest], _is_same)
-    small = [[piece] for piece in pieces if piece.height <= SIZE * tallest]
+    tall = [piece for piece in pieces if piece.height > SIZE * tallest]
+    small = [piece for piece in pieces if piece.height <= SIZE * tallest]
+    if len(tall) > 10 * MOST or len(pieces) > MAX_PIECES:
+        raise _too_many(len(pieces), thing)
+    groups = _joined([[piece] for piece in tall])
+    if len(groups) > MOST:
+        raise _too_many(len(groups), thing)
     strays = []
-    for part in small:
-        nearest = min(groups, key=lambda group: _gap(part, group))
-        if _gap(part, nearest) >= NEAR * tallest:
-            strays.append(part)
-        elif not _underlines(_box(part), _box(nearest)):
-            nearest += part
-    broken = _joined(strays, lambda one, other: _gap(one, other) < NEAR * tallest)
+    for piece in small:
+        gaps = [_gap([piece], group) for group in groups]
+        nearest = groups[int(np.argmin(gaps))]
+        if min(gaps) >= NEAR * tallest:
+            strays.append(piece)
+        elif not _underlines(piece, _box(nearest)):
+            nearest.append(piece)
+    broken = _clusters(strays, NEAR * tallest)
     groups += [group for group in broken if _box(group).height > SIZE * tallest]
     if len(groups) > MOST:
-        raise ValueError(
-            f"{len(groups)} marks in it, more than {thing}s: a text, a pattern or noise"
-        )
+        raise _too_many(len(groups), thing)
     return _in_reading_order(groups)
+
+
+def _too_many(marks: int, thing: str) -> ValueError:
+    return ValueError(f"{marks} marks in it, more than {thing}s: a text, a pattern or noise")
 
 
 def _underlines(part: Piece, digit: Piece) -> bool:
@@ -231,16 +261,30 @@ def _underlines(part: Piece, digit: Piece) -> bool:
     return part.top >= digit.bottom and part.width >= 1.2 * digit.width
 
 
-def _joined(
-    groups: list[list[Piece]], belong: Callable[[list[Piece], list[Piece]], bool]
-) -> list[list[Piece]]:
-    """Groups put together until no two of them belong together."""
-    for i, one in enumerate(groups):
-        for other in groups[i + 1 :]:
-            if belong(one, other):
-                rest = [group for group in groups if group is not one and group is not other]
-                return _joined([one + other, *rest], belong)
-    return groups
+def _joined(groups: list[list[Piece]]) -> list[list[Piece]]:
+    """Merge groups until no two of them are strokes of one digit."""
+    waiting, apart = groups[::-1], []
+    while waiting:
+        group = waiting.pop()
+        partner = next((i for i, other in enumerate(apart) if _is_same(group, other)), None)
+        if partner is None:
+            apart.append(group)
+        else:  # a larger group may meet others
+            waiting.append(apart.pop(partner) + group)
+    return apart
+
+
+def _clusters(pieces: list[Piece], reach: float) -> list[list[Piece]]:
+    """Pieces that are linked by gaps of less than `reach`."""
+    from scipy.sparse.csgraph import connected_components
+
+    if not pieces:
+        return []
+    count, cluster = connected_components(_gaps(pieces, pieces) < reach, directed=False)
+    clusters: list[list[Piece]] = [[] for _ in range(count)]
+    for piece, index in zip(pieces, cluster, strict=True):
+        clusters[index].append(piece)
+    return clusters
 
 
 def _is_same(one: list[Piece], other: list[Piece]) -> bool:
@@ -270,15 +314,23 @@ def _box(group: list[Piece]) -> Piece:
     )
 
 
-def _gap(these: list[Piece], those: list[Piece]) -> float:
+def _gap(group: list[Piece], other: list[Piece]) -> float:
     """How far the nearest boxes of two groups are apart."""
-    gaps = []
-    for one in these:
-        for other in those:
-            across = max(one.left, other.left) - min(one.right, other.right)
-            down = max(one.top, other.top) - min(one.bottom, other.bottom)
-            gaps.append(float(np.hypot(max(across, 0), max(down, 0))))
-    return min(gaps)
+    return float(_gaps(group, other).min())
+
+
+def _gaps(pieces: list[Piece], others: list[Piece]) -> np.ndarray:
+    """How far boxes are apart, float [pieces, others]."""
+    top, bottom, left, right = _boxes(pieces).T[:, :, np.newaxis]
+    tops, bottoms, lefts, rights = _boxes(others).T
+    across = np.maximum(left, lefts) - np.minimum(right, rights)
+    down = np.maximum(top, tops) - np.minimum(bottom, bottoms)
+    return np.hypot(np.maximum(across, 0), np.maximum(down, 0))
+
+
+def _boxes(pieces: list[Piece]) -> np.ndarray:
+    """Top, bottom, left, right of each piece, int [n, 4]."""
+    return np.array([(piece.top, piece.bottom, piece.left, piece.right) for piece in pieces])
 
 
 def _in_reading_order(groups: list[list[Piece]]) -> list[list[Piece]]:
