@@ -68,7 +68,7 @@ def test_19_of_20_photos_are_read(reader, labelled, tmp_path):
         ("closed", lambda light, _: np.full_like(light, np.median(light)), ["shadow from a side"]),
         ("without_lines", lambda found, _: (found, 0), ["dark lines across"]),
         ("is_light_on_dark", lambda _: False, ["blackboard"]),
-        ("_is_frame", lambda *_: False, ["frame"]),
+        ("_frames", lambda *_: [], ["frame"]),
     ],
 )
 def test_each_part_is_needed(reader, labelled, tmp_path, monkeypatch, name, broken, kinds):

@@ -26,7 +26,9 @@ LEAST_CONTRAST = 16  # of 255, for a transparent image to be seen on its ground
 UNSURE = 0.95  # of probability: what is read with less is said to be unsure
 DOUBT = "unsure: it may be none of these"  # how that is said
 TOUCH = "or two that touch, which are read as one"  # and of one that is wider than tall
+MAX_PIXELS = 65_000_000  # in a file: bounds the memory that reading one takes
 LARGEST_SIDE = 1024  # larger images are reduced first: bounded memory, and a phone's noise goes
+ORIENTATION = 0x0112  # EXIF's tag
 # Readers of plain pixels. Others (EPS, for one) would start programs to read a file.
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
 SUFFIXES = (  # of files that are taken from a folder
@@ -99,21 +101,24 @@ def read_grey(path: Path) -> np.ndarray:
     would be seen on white.
 
     Raises:
-        InputError: no image of a format in FORMATS, damaged, or of more pixels than Pillow's
-            guard against decompression bombs allows.
+        InputError: no image of a format in FORMATS, damaged, or of more than MAX_PIXELS.
     """
     from PIL import Image
 
+    too_large = InputError(f"{path}: more than {MAX_PIXELS:,} pixels; give a smaller one")
     with open_plain(path) as file, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
             with Image.open(file, formats=FORMATS) as image:
+                if image.width * image.height > MAX_PIXELS:
+                    raise too_large
                 return _on_plain_ground(_reduced(image))
-        except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-            raise InputError(
-                f"{path}: more than {Image.MAX_IMAGE_PIXELS or 0:,} pixels; give a smaller one"
-            ) from error
+        except InputError:
+            raise
+        except Image.DecompressionBombError as error:
+            raise too_large from error
+        except MemoryError as error:
+            raise InputError(f"{path}: asks for more memory than there is") from error
         except Image.UnidentifiedImageError as error:
             raise InputError(
                 f"{path}: not an image that is read here ({', '.join(FORMATS)}); save it as one"
@@ -123,18 +128,22 @@ def read_grey(path: Path) -> np.ndarray:
 
 
 def _reduced(image: Any) -> Any:
-    """An upright RGBA image of at most LARGEST_SIDE."""
+    """An upright RGBA image of at most LARGEST_SIDE. Reduced first, so that little is converted."""
     from PIL import Image, ImageOps
 
     image.draft("RGB", (LARGEST_SIDE, LARGEST_SIDE))  # a JPEG is read at a lower resolution
-    image = ImageOps.exif_transpose(image)
+    orientation = image.getexif().get(ORIENTATION, 1)
     if image.mode.startswith(("I", "F")):  # 16 bits and more: Pillow would clip them at 255
-        levels = np.asarray(image, dtype=np.float64)
+        factor = max(1, max(image.size) // LARGEST_SIDE)
+        levels = np.asarray(image.convert("F").reduce(factor), dtype=np.float64)
         spread = np.ptp(levels) or 1.0
         image = Image.fromarray(((levels - levels.min()) * (255 / spread)).astype(np.uint8))
-    image = image.convert("RGBA")
+    if image.mode not in ("L", "RGB"):  # of a palette no mean can be taken
+        image = image.convert("RGBA")
     image.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
-    return image
+    image = image.convert("RGBA")
+    image.getexif()[ORIENTATION] = orientation  # a converted TIFF has lost it
+    return ImageOps.exif_transpose(image)
 
 
 def _on_plain_ground(image: Any) -> np.ndarray:
