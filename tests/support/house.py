@@ -19,6 +19,7 @@ ABOVE = {
 FLOOR = (
     *("errors", "state", "wording", "faults", "config", "evaluation", "storage", "streams"),
     "statistics",
+    "source",
 )
 ROOMS = {
     "floor": set(),

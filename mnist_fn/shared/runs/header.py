@@ -11,6 +11,8 @@ from mnist_fn.shared.storage import digest_of
 STATUSES = ("unfinished", "finished", "diverged")
 SECONDS = ("compile", "train", "total")
 _LEG = {"backend": str, "first_epoch": int}
+# What else a leg says; legs of older runs have none of it.
+_OF_LEG = {"device": str, "machine": str, "versions": dict, "computed": dict}
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,9 @@ class Header:
     status: str  # one of STATUSES
     versions: dict[str, str]
     machine: str
-    legs: list[dict[str, Any]]  # which backend did which epochs: {"backend", "first_epoch"}
+    # Which backend did which epochs, and with what: {"backend", "first_epoch", "device", "machine",
+    # "versions", "computed"}. The fields above are those of the last.
+    legs: list[dict[str, Any]]
     seconds: dict[str, float]  # compile, train, total, of all legs together
     form: Form = MNIST  # its classes, and how the pictures stand that it was trained on
     computed: Computed = UNKNOWN  # what computed last
@@ -58,14 +62,24 @@ def well_formed(header: Header) -> bool:
         and header.classes == header.form.classes
         and _maps_to(str, header.versions)
         and isinstance(header.legs, list)
-        and all(
-            isinstance(leg, dict) and {k: type(v) for k, v in leg.items()} == _LEG
-            for leg in header.legs
-        )
+        and all(map(_well_formed_leg, header.legs))
         and _maps_to(float, header.seconds)
         and set(header.seconds) == set(SECONDS)
         and _maps_to(str, header.imported)
     )
+
+
+def _well_formed_leg(leg: object) -> bool:
+    if not isinstance(leg, dict):
+        return False
+    types = {name: type(value) for name, value in leg.items()}
+    if types == _LEG:
+        return True
+    try:
+        Computed.from_dict(leg.get("computed"))
+    except KeyError:
+        return False
+    return types == {**_LEG, **_OF_LEG} and _maps_to(str, leg["versions"])
 
 
 def _maps_to(kind: type, values: object) -> bool:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from mnist_fn.shared.backend import Group
 from mnist_fn.shared.config import Config
@@ -56,9 +57,16 @@ class Opened:
         existing, none = self.existing, {"compile": 0.0, "train": 0.0, "total": 0.0}
         if existing is not None:
             check_same_data(existing, dataset)
-        legs = list(existing.legs) if existing else []
-        if not legs or legs[-1]["backend"] != group.name:
-            legs.append({"backend": group.name, "first_epoch": len(self.rows) + 1})
+        computed = here(getattr(group, "threads", None))
+        leg = {
+            "backend": group.name,
+            "first_epoch": len(self.rows) + 1,
+            "device": group.device,
+            "machine": machine(),
+            "versions": versions(),
+            "computed": computed.to_dict(),
+        }
+        legs = legs_with(existing, leg)
         seconds = dict(existing.seconds) if existing else none
         seconds["compile"] += compile_seconds
         header = Header(
@@ -69,12 +77,12 @@ class Opened:
             backend=group.name,
             device=group.device,
             status="unfinished",
-            versions=versions(),
-            machine=machine(),
+            versions=leg["versions"],
+            machine=leg["machine"],
             legs=legs,
             seconds=seconds,
             form=existing.form if existing else dataset.form,
-            computed=here(getattr(group, "threads", None)),
+            computed=computed,
             imported=existing.imported if existing else {},
         )
         if self.directory is not None:
@@ -83,6 +91,32 @@ class Opened:
             self.directory.write_header(header)
         notice = _otherwise(existing, header, len(self.rows))
         return Member(self.config, header, self.directory, self.rows, len(self.rows), notice)
+
+
+def legs_with(before: Header | None, leg: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return a run's legs, with another one if it goes on by other means than before.
+
+    Args:
+        before: the run's header so far; None of a new run.
+        leg: what goes on now, from its first epoch.
+    """
+    if before is None or not before.legs:
+        return [leg]
+    *earlier, last = before.legs
+    # A leg written before this was recorded: its header's fields are those of its last epochs.
+    last = {
+        "device": before.device,
+        "machine": before.machine,
+        "versions": before.versions,
+        "computed": before.computed.to_dict(),
+        **last,
+    }
+    legs = [*earlier, last]
+    while legs and legs[-1]["first_epoch"] == leg["first_epoch"]:  # that one has done no epoch
+        legs.pop()
+    if legs and legs[-1] == {**leg, "first_epoch": legs[-1]["first_epoch"]}:
+        return legs
+    return [*legs, leg]
 
 
 def _otherwise(before: Header | None, now: Header, done: int) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from mnist_fn.shared import source
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.form import MNIST, Form
 from mnist_fn.shared.errors import InputError, damaged
@@ -220,14 +221,16 @@ def _from_text(text: str, classes: int) -> np.ndarray:
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that a result may depend on, none imported."""
+    """Versions of Python and of the packages that a result may depend on, none imported, and the
+    digests of our own source.
+    """
     found = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
             found[package] = version(package)
         except PackageNotFoundError:
             continue
-    return found
+    return {**found, **source.digests()}
 
 
 def machine() -> str:
