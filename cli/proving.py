@@ -1,5 +1,6 @@
 """What `mnist-fn parity` runs and shows at each level."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,9 +20,17 @@ from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.parity import handed, levels
 from mnist_fn.shared.parity.checks import Rung
 from mnist_fn.shared.parity.levels import STATISTICS_EPOCHS, Plan
-from mnist_fn.shared.parity.statistics import MARGIN, compare_runs
+from mnist_fn.shared.parity.statistics import (
+    MARGIN,
+    compare_runs,
+    means,
+    unlike_present,
+    versions_of,
+)
+from mnist_fn.shared.runs.header import Header
+from mnist_fn.shared.runs.library import headers
 from mnist_fn.shared.runs.many import crew_of, train_all
-from mnist_fn.shared.runs.records import machine, versions
+from mnist_fn.shared.runs.records import RunDirectory, machine, versions
 from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.runs.staff import Staff
 from mnist_fn.shared.storage import write_sealed
@@ -45,6 +54,7 @@ def prove(
     staff: Staff | None = None,
     to: Console | None = None,
     margin: float = MARGIN,
+    reuse: bool = False,
 ) -> dict[str, Any]:
     """Run a level and show it; the document of all that was measured.
 
@@ -57,6 +67,7 @@ def prove(
         staff: workers, if any.
         to: where the result is shown; None is stdout.
         margin: of the statistics, in percentage points.
+        reuse: for the statistics, take runs of other versions or other code as well.
 
     Raises:
         InputError: bad data or device, a precision that a backend lacks.
@@ -68,10 +79,13 @@ def prove(
     to = to or answer()
     dataset = load(plan.dataset, data_dir)
     devices = _devices(plan, dataset)
+    made_with = {"machine": machine(), "versions": versions()}
     if plan.level == "statistics":
-        found = _statistics(
-            plan, dataset, data_dir, out or Path("runs"), range(seed, seed + seeds), staff, margin
+        sides = _trained_sides(
+            plan, data_dir, out or Path("runs"), range(seed, seed + seeds), staff, reuse
         )
+        found = _statistics(plan, sides, dataset, margin)
+        made_with = _made_with(sides)
         _show_statistics(found, to)
         passed = all(one["tost"]["verdict"] == "equivalent" for one in found)
     elif plan.level == "horizon":
@@ -93,8 +107,7 @@ def prove(
         "devices": devices,
         "dataset": plan.dataset,
         "dataset_sha256": dataset.sha256,
-        "machine": machine(),
-        "versions": versions(),
+        **made_with,
         "command": options.command_line(),
         kind: found,
     }
@@ -278,27 +291,70 @@ def _when(unit: str, number: int | None) -> str:
     return "never" if number is None else f"{unit} {number:,}"
 
 
-def _statistics(
+def _trained_sides(
     plan: Plan,
-    dataset: Dataset,
     data_dir: Path | None,
     out: Path,
     seeds: range,
     staff: Staff | None,
-    margin: float,
-) -> list[dict[str, Any]]:
-    sides, names = [], []
+    reuse: bool,
+) -> list[list[Run]]:
+    """Each side's runs, all seeds of the plan's first experiment, then of the next.
+
+    Raises:
+        InputError: a run was computed by other code or versions than the present, and `reuse` does
+            not take it.
+    """
+    sides = []
     for name, device, precision in zip(
         plan.names, plan.devices, (plan.precisions[0], plan.precisions[-1]), strict=True
     ):
-        side = replace(plan, precisions=(precision,))
-        names, own = zip(*side.experiments(epochs=STATISTICS_EPOCHS), strict=True)
-        configs = [config.replace(seed=seed) for config in own for seed in seeds]
+        experiments = replace(plan, precisions=(precision,)).experiments(epochs=STATISTICS_EPOCHS)
+        configs = [config.replace(seed=seed) for _, config in experiments for seed in seeds]
         folder = out if len(set(plan.devices)) == 1 else out / device
-        sides.append(_trained(configs, name, device, data_dir, folder, staff))
+        if not reuse and folder.is_dir():  # before any is trained for nothing
+            asked = set(configs)
+            _check_present(
+                (path, header)
+                for path, header in headers([folder])
+                if header.config in asked and header.backend == name
+            )
+        runs = _trained(configs, name, device, data_dir, folder, staff)
+        if not reuse:
+            _check_present((path, RunDirectory(path).read_header()) for path in map(_path, runs))
+        sides.append(runs)
+    return sides
+
+
+def _path(run: Run) -> Path:
+    assert run.path is not None  # noqa: S101 - each was trained in a folder
+    return run.path
+
+
+def _check_present(runs: Iterable[tuple[Path, Header]]) -> None:
+    unlike = [(path, lines) for path, header in runs if (lines := unlike_present(header))]
+    if unlike:
+        path, lines = unlike[0]
+        raise InputError(
+            f"{path}: was computed by other code or versions ({'; '.join(lines)}), "
+            f"{len(unlike)} such runs: train anew in another --out, or take them with --reuse"
+        )
+
+
+def _made_with(sides: list[list[Run]]) -> dict[str, Any]:
+    """What computed the runs, which may be another machine and other versions than the reader's."""
+    those = [RunDirectory(_path(run)).read_header() for runs in sides for run in runs]
+    machines = sorted({leg["machine"] for header in those for leg in means(header)})
+    return {"machine": "; ".join(machines), "versions": versions_of(those)}
+
+
+def _statistics(
+    plan: Plan, sides: list[list[Run]], dataset: Dataset, margin: float
+) -> list[dict[str, Any]]:
     found = []
-    for i, name in enumerate(names):
-        left, right = (runs[i * len(seeds) : (i + 1) * len(seeds)] for runs in sides)
+    seeds = len(sides[0]) // len(plan.models) // len(plan.optimizers)
+    for i, (name, _) in enumerate(replace(plan, precisions=plan.precisions[:1]).experiments()):
+        left, right = (runs[i * seeds : (i + 1) * seeds] for runs in sides)
         name["precision"] = " and ".join(dict.fromkeys(plan.precisions))
         found.append({**name, **compare_runs(left, right, dataset.test.labels, margin)})
     return found

@@ -43,6 +43,13 @@ def command(
         ),
     ] = 0.10,
     seed: Annotated[int, typer.Option(help="The first of the statistics.")] = 0,
+    reuse: Annotated[
+        bool,
+        typer.Option(
+            "--reuse",
+            help="Of the statistics: use runs that other versions or other code computed.",
+        ),
+    ] = False,
     epochs: Annotated[
         int | None,
         typer.Option(help="Of the horizon. Default: 100 in float64, 10 in float32."),
@@ -101,7 +108,9 @@ def command(
     staff = proving.staff_for(plan, staff_of(workers, threads, cluster))
     # its place is made before anything is measured for it
     with made_folder(out) if out is not None else nullcontext():
-        document = proving.prove(plan, data_dir, out, seeds, seed, staff, answer(json), margin)
+        document = proving.prove(
+            plan, data_dir, out, seeds, seed, staff, answer(json), margin, reuse
+        )
         if out is not None:
             proving.write(out, document)
     if json:

@@ -4,12 +4,15 @@ Equivalence is shown by two one-sided tests, not by failing to find a difference
 """
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
+from mnist_fn.shared import source
+from mnist_fn.shared.runs.header import Header
+from mnist_fn.shared.runs.records import versions
 from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.statistics import ALPHA, mcnemar, mean, standard_deviation, tost
 
@@ -18,6 +21,52 @@ from mnist_fn.shared.statistics import ALPHA, mcnemar, mean, standard_deviation,
 # smaller difference in a run. It doesn't depend on the number of seeds: fewer seeds would be
 # "equivalent" where more are "not decided".
 MARGIN = 0.10
+
+
+# What the bits of a run don't depend on: other backends' packages, and what has no arithmetic.
+_OF_BACKENDS = {"jax": {"jax", "jaxlib", "flax", "optax"}, "torch": {"torch"}}
+_WITHOUT_ARITHMETIC = {"python", "mnist-fn", source.EVERYTHING}
+
+
+def means(header: Header) -> list[dict[str, Any]]:
+    """Return what each of a run's legs was computed with: backend, machine, device, versions."""
+    whole = {"device": header.device, "machine": header.machine, "versions": header.versions}
+    legs = header.legs or [{"backend": header.backend}]
+    return [{**whole, **{k: v for k, v in leg.items() if k != "first_epoch"}} for leg in legs]
+
+
+def unlike_present(header: Header, present: Mapping[str, str] | None = None) -> list[str]:
+    """Return how the code and packages that computed a run differ from those in use now.
+
+    Each is a line such as `jax 0.10.1 then, 0.12.0 now`. A run that did not record its source is
+    not known to be of the present one, so it differs.
+
+    Args:
+        header: the run's.
+        present: as `versions` gives them; None takes those in use.
+    """
+    present = versions() if present is None else present
+    lines: dict[str, None] = {}  # in order, each once
+    for leg in means(header):
+        others = set()
+        for backend, packages in _OF_BACKENDS.items():
+            if backend != leg["backend"]:
+                others |= packages
+        for name in sorted(set(present) - others - _WITHOUT_ARITHMETIC):
+            before = leg["versions"].get(name, "not recorded")
+            if before != present[name]:
+                lines[f"{name} {before} then, {present[name]} now"] = None
+    return list(lines)
+
+
+def versions_of(headers: Iterable[Header]) -> dict[str, str]:
+    """Return the versions that computed some runs; where they differ, all with commas between."""
+    values: dict[str, set[str]] = {}
+    for header in headers:
+        for leg in means(header):
+            for name, version in leg["versions"].items():
+                values.setdefault(name, set()).add(version)
+    return {name: ", ".join(sorted(several)) for name, several in values.items()}
 
 
 @dataclass(frozen=True)
