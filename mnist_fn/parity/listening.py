@@ -10,6 +10,7 @@ import jax
 import numpy as np
 from flax.core.tracers import current_trace
 
+DROPOUT = "the rate of a dropout"  # the kind of a call that stands for nothing else
 SETTINGS = ("epsilon", "momentum", "use_bias", "use_scale", "strides", "padding", "num_heads")
 
 
@@ -41,6 +42,11 @@ def listen() -> Iterator[list[Heard]]:
     calls: list[Heard] = []
     outermost: list[Any] = []
 
+    def dropped(module: nn.Module, rate: float) -> None:
+        if rate:
+            what = What("/".join(module.path), DROPOUT, (("rate", float(rate)),))
+            calls.append(Heard(what, (), ()))
+
     def heard(following: Any, args: Any, kwargs: Any, context: Any) -> Any:
         module, trace = context.module, current_trace()
         if not outermost:
@@ -48,9 +54,13 @@ def listen() -> Iterator[list[Heard]]:
         if context.method_name != "__call__":
             return following(*args, **kwargs)
         if isinstance(module, nn.Dropout):
-            return args[0]
+            if not _is_off(module.deterministic, args, kwargs):
+                dropped(module, module.rate)
+            return args[0] if args else kwargs["inputs"]
         if isinstance(module, nn.MultiHeadDotProductAttention):
-            kwargs = {**kwargs, "deterministic": True}  # which switches its dropout alone
+            if not (module.deterministic or kwargs.get("deterministic")):
+                dropped(module, module.dropout_rate)
+            kwargs = {**kwargs, "deterministic": True}  # which switches nothing but its dropout
         outputs = following(*args, **kwargs)
         if module.path and trace == outermost[0]:
             settings = tuple(
@@ -64,6 +74,19 @@ def listen() -> Iterator[list[Heard]]:
 
     with nn.intercept_methods(heard):
         yield calls
+
+
+def divided(calls: list[Heard]) -> tuple[list[Heard], tuple[float, ...]]:
+    """Calls of modules, and the rates of dropout above 0, sorted."""
+    rates = [dict(call.what.settings)["rate"] for call in calls if call.what.kind == DROPOUT]
+    return [call for call in calls if call.what.kind != DROPOUT], tuple(sorted(rates))
+
+
+def _is_off(declared: bool | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether a dropout is deterministic, by its field or by its call."""
+    if declared is not None:
+        return declared
+    return bool(kwargs.get("deterministic", args[1] if len(args) > 1 else None))
 
 
 def _arrays(value: Any) -> tuple[Any, ...]:

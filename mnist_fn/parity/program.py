@@ -12,11 +12,12 @@ import numpy as np
 import optax
 from flax.errors import InvalidRngError
 
-from mnist_fn.parity.listening import Heard, listen
-from mnist_fn.parity.trees import Names, split_variables
+from mnist_fn.parity.listening import Heard, divided, listen
+from mnist_fn.parity.trees import Names, name_of, split_variables
 from mnist_fn.shared import faults
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.parity.causes.rules import KINDS, Rule
+from mnist_fn.shared.parity.determinism import difference_of_runs, refuse_random
 from mnist_fn.shared.parity.program import (
     Batch,
     Call,
@@ -92,6 +93,10 @@ class JaxProgram:
             raise InputError(
                 f"{name}: data_format={data_format!r}: must be channels_first or channels_last"
             )
+        if loss is not None and not callable(loss):
+            raise InputError(
+                f"{name}: loss is a {type(loss).__name__}, not a function of outputs and targets"
+            )
         if optimizer is not None and not hasattr(optimizer, "update"):
             raise InputError(
                 f"{name}: optimizer is a {type(optimizer).__name__}; give an optax one, such as "
@@ -101,6 +106,7 @@ class JaxProgram:
         self.rule = None if rule is None else _checked(rule, name)
         self._loss, self._optimizer, self._penalty = loss, optimizer, penalty
         self.unsupported: dict[str, str] = {}
+        self.notes: list[str] = []
         if loss is None:
             self.unsupported["loss"] = f"{name} was given no loss"
         if optimizer is None:
@@ -110,6 +116,8 @@ class JaxProgram:
             for train in (True, False)
         }
         self._step = jax.jit(self._one_step)
+
+    _shows_dropout = False  # a function of arrays has no modules whose rate can be read
 
     def spec(self, batch: Batch) -> Weights:
         """Names and shapes."""
@@ -167,6 +175,8 @@ class JaxProgram:
                 self._passes[train](weights.params, weights.buffers, inputs, batch.targets)
             )
         lossy = train and self._loss is not None
+        calls, rates = divided(calls)
+        named, _ = jax.tree_util.tree_flatten_with_path(outputs)
         return Trace(
             _arrays(outputs),
             [Call(h.what.module, h.what.kind, _arrays(h.inputs), _arrays(h.outputs),
@@ -175,7 +185,28 @@ class JaxProgram:
             _arrays(of_outputs),
             {name: np.array(g) for name, g in gradients.items()},
             {name: np.array(b) for name, b in buffers.items()},
+            names=tuple(name_of(path) if path else "" for path, _ in named),
+            dropouts=rates if self._shows_dropout else None,
         )  # fmt: skip
+
+    def check_deterministic(self, weights: Weights, batch: Batch) -> None:
+        """Refuse a program of which two runs, or two traces, from the same state differ.
+
+        Raises:
+            InputError: with what differs first.
+        """
+        apart = difference_of_runs(self.run(weights, batch), self.run(weights, batch))
+        if not apart and self._traced(weights, batch) != self._traced(weights, batch):
+            apart = "a second trace has other numbers in it"
+        refuse_random(self.name, apart)
+
+    def _traced(self, weights: Weights, batch: Batch) -> str:
+        """The program as it is traced anew, in text; a number that Python draws stands in it."""
+        inputs = (batch.inputs, batch.named)
+        with self._scope(weights):
+            fresh = jax.jit(lambda *a: self._pass(*a, train=True))
+            lowered = fresh.lower(weights.params, weights.buffers, inputs, batch.targets)
+            return lowered.as_text()
 
     def _one_step(
         self, params: Any, memory: Any, buffers: Any, inputs: Any, targets: Any
@@ -207,6 +238,8 @@ class JaxProgram:
         params, buffers = weights.params, weights.buffers
         with self._scope(weights):
             memory = self._rule_of.init(self._nested(params))
+            if _wide(weights):  # an int32 divided is a float32, in which optax has its schedules
+                memory = jax.tree.map(_wide_count, memory)
         for i, batch in enumerate(batches, start=1):
             with self._scope(weights):
                 params, memory, buffers, gradients, value = self._step(
@@ -225,14 +258,14 @@ class JaxProgram:
     @contextlib.contextmanager
     def _scope(self, weights: Weights) -> Iterator[None]:
         """In the weights' dtype, products in full; the caller's settings are as they were after."""
-        wide = next(iter(weights.params.values())).dtype == np.float64
         try:
-            with jax.enable_x64(wide), jax.default_matmul_precision("highest"):
+            with jax.enable_x64(_wide(weights)), jax.default_matmul_precision("highest"):
                 yield
         except InvalidRngError as error:
             raise InputError(
                 f"{self.name}: draws at random ({str(error).split('(')[0].strip()}), so no other "
-                "program can do the same; draw outside of the model and hand it in as an input"
+                "program can do the same; draw outside of the model and hand it in as an input, or "
+                "set its rate to 0 if it is dropout"
             ) from error
 
 
@@ -270,6 +303,8 @@ class FlaxProgram(JaxProgram):
         self._module, self._variables = module, variables
         arguments = inspect.signature(type(module).__call__).parameters
         self._mode = {key: on for key, on in TRAINING.items() if key in arguments}
+
+    _shows_dropout = True
 
     def _init(self, batch: Batch) -> Any:
         rngs = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
@@ -324,6 +359,16 @@ def _checked(rule: Mapping[str, Any], program: str) -> dict[str, Any]:
     if kind not in KINDS:
         raise InputError(f"{program}: rule: kind {kind!r}: must be one of {', '.join(KINDS)}")
     return dict(rule)
+
+
+def _wide(weights: Weights) -> bool:
+    """Whether a program computes in float64."""
+    return next(iter(weights.params.values())).dtype == np.float64
+
+
+def _wide_count(leaf: Any) -> Any:
+    """A counter of steps as int64, anything else as it is."""
+    return leaf.astype(jnp.int64) if getattr(leaf, "dtype", None) == jnp.int32 else leaf
 
 
 def _arrays(tree: Any) -> tuple[np.ndarray, ...]:

@@ -349,7 +349,7 @@ def test_what_a_side_does_not_serve_is_not_called_ok():
     verdict = check_port(TorchProgram(mlp()), FlaxProgram(FlaxMLP()), BATCHES)
     verdict.assert_passed()
     unchecked = {name for name, rung in rungs(verdict).items() if hasattr(rung, "why")}
-    assert unchecked == {"loss", "gradients", "step", "trajectory", "buffers"}
+    assert unchecked == {"loss", "gradients", "step", "trajectory", "buffers", "randomness"}
     assert "not checked, because PyTorch was given no loss" in verdict.text
     assert rungs(verdict)["step"].to_dict()["passed"] is None
 
@@ -380,7 +380,8 @@ def test_nothing_of_the_callers_changes():
 
 def test_dropout_is_off_and_other_draws_are_refused():
     model = nn.Sequential(nn.Linear(8, 8), nn.ReLU(), nn.Dropout(0.5), nn.Linear(8, 3))
-    check_port(torch_side(model), flax_side(), BATCHES, steps=2).assert_passed()
+    verdict = check_port(torch_side(model), flax_side(), BATCHES, steps=2)
+    assert verdict.failed.name == "randomness"  # all that is computed agrees, the rates don't
 
     class Noisy(Shared):
         def forward(self, x):

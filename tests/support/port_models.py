@@ -40,7 +40,8 @@ class TorchBlock(nn.Module):
             f(y).unflatten(-1, (self.heads, -1)).transpose(1, 2)
             for f in (self.query, self.key, self.value)
         )
-        y = nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+        rate = 0.1 if self.training else 0.0
+        y = nn.functional.scaled_dot_product_attention(q, k, v, dropout_p=rate, is_causal=True)
         x = x + self.drop(self.out(y.transpose(1, 2).flatten(2)))
         x = x + self.down(nn.functional.gelu(self.up(self.norm2(x))))
         return self.head(self.last(x))

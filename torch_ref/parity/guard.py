@@ -1,8 +1,9 @@
-"""Stands between a model and torch's functions while a program looks at it.
+"""Stands between a model and torch's functions while a program is run.
 
-No draw happens, so that two programs can be compared: dropout is off, other draws are refused.
-What is made without a dtype gets the program's, which leaves torch's default dtype alone. And one
-function may be done otherwise, to see whether that is what a port does.
+Dropout is off and its rates are kept; other draws are kept too, for `TorchProgram` to see whether
+they change anything. What is made without a dtype gets the program's, which leaves torch's default
+dtype as it is, and so does a cast to float32: in float64 a model computes in float64 everywhere.
+One function may be replaced, to see whether that is what a port does.
 """
 
 from collections.abc import Callable
@@ -12,7 +13,6 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.parity.program import Variant
 
 DRAWS = {
@@ -24,6 +24,7 @@ DROPOUTS = {
     "dropout", "dropout_", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout",
     "feature_dropout", "feature_alpha_dropout",
 }  # fmt: skip
+FILLED = {"full": 1, "scalar_tensor": 0}  # the place of the number that they are filled with
 CONSTRUCTORS = {
     "zeros", "ones", "full", "empty", "eye", "linspace", "logspace", "arange", "tensor",
     "as_tensor", "scalar_tensor", "hann_window", "hamming_window",
@@ -43,7 +44,15 @@ class Site:
 
 
 class Guard(TorchFunctionMode):
-    """See the module; `sites` are the calls that were seen, in order."""
+    """See the module.
+
+    Args:
+        name: of the program, for errors.
+        dtype: that it computes in.
+        variant: the one function that is replaced, if any.
+        substitute: what to compute in its place.
+        keep_sites: whether calls are kept, with their arguments.
+    """
 
     def __init__(
         self,
@@ -51,17 +60,27 @@ class Guard(TorchFunctionMode):
         dtype: torch.dtype,
         variant: Variant | None = None,
         substitute: Callable[[Variant], Callable[..., Any]] | None = None,
+        keep_sites: bool = True,
     ) -> None:
         super().__init__()
         self._name, self._dtype, self._variant, self._substitute = name, dtype, variant, substitute
+        self._keep_sites = keep_sites
         self._clock = 0
         self.within: list[str] = []
         self.sites: list[Site] = []
+        self.draws: list[str] = []  # "rand in encoder", in order
+        self.dropouts: list[float] = []  # rates above 0, in order
+        self.casts: dict[str, None] = {}  # modules in which something is cast to float32
 
     def tick(self) -> int:
         """The next moment."""
         self._clock += 1
         return self._clock
+
+    @property
+    def module(self) -> str:
+        """The module that is being called; "" for the model itself."""
+        return self.within[-1] if self.within else ""
 
     def __torch_function__(
         self,
@@ -73,30 +92,78 @@ class Guard(TorchFunctionMode):
         kwargs = dict(kwargs or {})
         name = getattr(func, "__name__", "")
         if name in DROPOUTS:
-            return args[0] if args else kwargs["input"]
+            return self._without_dropout(name, args, kwargs)
         if name in DRAWS:
-            where = f" in {self.within[-1]}" if self.within else ""
-            raise InputError(
-                f"{self._name}: draws at random ({name}{where}), so no other program can do the "
-                "same; draw outside of the model and hand it in as an input"
-            )
+            self.draws.append(f"{name} in {self.module}" if self.within else name)
         if name == "scaled_dot_product_attention":
-            kwargs["dropout_p"] = 0.0
-            args = (*args[:4], 0.0, *args[5:]) if len(args) > 4 else args
-            if len(args) > 4:
-                del kwargs["dropout_p"]
+            args, kwargs = self._undropped_attention(args, kwargs)
         if name == "multi_head_attention_forward" and "training" in kwargs:
-            kwargs["training"] = False  # which switches its dropout alone
+            if kwargs["training"]:
+                self._drop(kwargs.get("dropout_p", args[10] if len(args) > 10 else 0.0))
+            kwargs["training"] = False  # which switches nothing but its dropout
+        if self._dtype == torch.float64:
+            func, args, kwargs = self._widened(func, name, args, kwargs)
         if name in CONSTRUCTORS and kwargs.get("dtype") is None:
-            made = func(*args, **kwargs)
-            narrow = made.dtype == torch.get_default_dtype() != self._dtype
-            given = isinstance(args[0] if args else None, torch.Tensor)
-            return func(*args, **{**kwargs, "dtype": self._dtype}) if narrow and not given else made
+            return self._constructed(func, name, args, kwargs)
         if name.startswith("__") or name in ("backward", "detach", "requires_grad_"):
             return func(*args, **kwargs)
-        site = Site(len(self.sites), name, self.within[-1] if self.within else "", self.tick(),
-                    args, kwargs)  # fmt: skip
+        return self._called(func, name, args, kwargs)
+
+    def _called(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        tick = self.tick()
+        if not self._keep_sites:
+            return func(*args, **kwargs)
+        site = Site(len(self.sites), name, self.module, tick, args, kwargs)
         self.sites.append(site)
         if self._variant is not None and self._variant.site == site.index and self._substitute:
             return self._substitute(self._variant)(func, *args, **kwargs)
         return func(*args, **kwargs)
+
+    def _drop(self, rate: float) -> None:
+        if rate:
+            self.dropouts.append(float(rate))
+
+    def _without_dropout(self, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        training = kwargs.get("training", args[2] if len(args) > 2 else True)
+        if training:
+            self._drop(kwargs.get("p", args[1] if len(args) > 1 else 0.5))
+        return args[0] if args else kwargs["input"]
+
+    def _undropped_attention(
+        self, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[tuple[Any, ...], dict[str, Any]]:
+        self._drop(kwargs.get("dropout_p", args[4] if len(args) > 4 else 0.0))
+        if len(args) > 4:
+            return (*args[:4], 0.0, *args[5:]), kwargs
+        return args, {**kwargs, "dropout_p": 0.0}
+
+    def _widened(
+        self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> tuple[Any, tuple[Any, ...], dict[str, Any]]:
+        """The call with float64 in place of float32, wherever float32 is asked for."""
+        if name != "float" and not any(map(is_single, (*args, *kwargs.values()))):
+            return func, args, kwargs
+        first = args[0] if args else None
+        if isinstance(first, torch.Tensor) and first.dtype == torch.float64:
+            self.casts.setdefault(self.module)
+        if name == "float":
+            return torch.Tensor.to, (args[0], self._dtype), {}
+        args = tuple(self._dtype if is_single(value) else value for value in args)
+        kwargs = {k: self._dtype if is_single(value) else value for k, value in kwargs.items()}
+        return func, args, kwargs
+
+    def _constructed(
+        self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+    ) -> Any:
+        place = FILLED.get(name)
+        if place is not None and len(args) > place and isinstance(args[place], float):
+            return func(*args, **{**kwargs, "dtype": self._dtype})  # float32 might not hold it
+        made = func(*args, **kwargs)
+        narrow = made.dtype == torch.get_default_dtype() != self._dtype
+        given = isinstance(args[0] if args else None, torch.Tensor)
+        return func(*args, **{**kwargs, "dtype": self._dtype}) if narrow and not given else made
+
+
+def is_single(value: Any) -> bool:
+    """Whether a value is float32's dtype."""
+    return isinstance(value, torch.dtype) and value == torch.float32

@@ -1,7 +1,9 @@
 """Every module's calls, by hooks: what went in and what came out, in order."""
 
 import contextlib
-from collections.abc import Iterator
+import copy
+import dataclasses
+from collections.abc import Callable, Iterator
 from typing import Any, Self
 
 import torch
@@ -17,21 +19,25 @@ SETTINGS = (
 
 
 class Listener:
-    """Within its block, `calls` grows by each call of a module below the root."""
+    """Within its block, `calls` grows by each call of a module.
 
-    def __init__(self, model: nn.Module, guard: Guard) -> None:
-        self._model, self._guard = model, guard
+    Args:
+        modules: those below the root, by name.
+        guard: whose clock and modules the calls are told.
+    """
+
+    def __init__(self, modules: dict[str, nn.Module], guard: Guard) -> None:
+        self._modules, self._guard = modules, guard
         self._open: list[tuple[int, tuple[Any, ...]]] = []
         self.calls: list[Call] = []
 
     def __enter__(self) -> Self:
         self._hooks = contextlib.ExitStack()
-        for name, module in self._model.named_modules(remove_duplicate=True):
-            if name:
-                before = module.register_forward_pre_hook(self._before(name), with_kwargs=True)
-                after = module.register_forward_hook(self._after(name), with_kwargs=True)
-                self._hooks.callback(before.remove)
-                self._hooks.callback(after.remove)
+        for name, module in self._modules.items():
+            before = module.register_forward_pre_hook(self._before(name), with_kwargs=True)
+            after = module.register_forward_hook(self._after(name), with_kwargs=True)
+            self._hooks.callback(before.remove)
+            self._hooks.callback(after.remove)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -64,12 +70,48 @@ class Listener:
 
 
 def tensors_in(value: Any) -> Iterator[torch.Tensor]:
-    """Every tensor in nested tuples, lists, dicts and their likes, in order."""
+    """Every tensor in nested tuples, lists, dicts, dataclasses and their likes, in order."""
+    yield from named_tensors(value).values()
+
+
+def named_tensors(value: Any, name: str = "") -> dict[str, torch.Tensor]:
+    """The same by name: `logits`, `1`, `hidden/0`."""
     if isinstance(value, torch.Tensor):
-        yield value
-    elif isinstance(value, dict):
-        for part in value.values():
-            yield from tensors_in(part)
-    elif isinstance(value, list | tuple):
-        for part in value:
-            yield from tensors_in(part)
+        return {name: value}
+    found: dict[str, torch.Tensor] = {}
+    for key, entry in _entries(value):
+        found |= named_tensors(entry, f"{name}/{key}" if name else str(key))
+    return found
+
+
+def _entries(value: Any) -> list[tuple[Any, Any]]:
+    if isinstance(value, dict):
+        return list(value.items())
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return list(zip(value._fields, value, strict=True))
+    if isinstance(value, list | tuple):
+        return list(enumerate(value))
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return [(field.name, getattr(value, field.name)) for field in dataclasses.fields(value)]
+    return []
+
+
+def replaced(value: Any, new: Callable[[torch.Tensor], torch.Tensor]) -> Any:
+    """The same structure with another tensor for each of its tensors."""
+    if isinstance(value, torch.Tensor):
+        return new(value)
+    if isinstance(value, dict):  # a copy of its own class, such as a ModelOutput
+        other = copy.copy(value)
+        for key, entry in value.items():
+            other[key] = replaced(entry, new)
+        return other
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*(replaced(entry, new) for entry in value))
+    if isinstance(value, list | tuple):
+        return type(value)(replaced(entry, new) for entry in value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        other = copy.copy(value)
+        for key, entry in _entries(value):
+            object.__setattr__(other, key, replaced(entry, new))
+        return other
+    return value

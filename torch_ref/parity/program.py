@@ -3,7 +3,8 @@
 import copy
 import inspect
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,11 @@ import torch
 from torch import nn
 
 from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.parity.determinism import difference_of_runs, refuse_random
 from mnist_fn.shared.parity.program import Batch, Nudge, Step, Tensors, Trace, Variant, Weights
 from torch_ref.parity import sites
 from torch_ref.parity.guard import Guard
-from torch_ref.parity.listening import Listener, tensors_in
+from torch_ref.parity.listening import Listener, named_tensors, replaced
 from torch_ref.parity.onepass import OnePass
 from torch_ref.parity.optimizers import SLACK, clip_plainly, clipped_to, read_rule
 
@@ -56,9 +58,22 @@ class TorchProgram:
             if isinstance(inner, nn.Module) and len(list(model.children())) == 1:
                 model = inner
         self.name, self._model = name, model
+        for argument, function in (
+            ("loss", loss),
+            ("optimizer", optimizer),
+            ("before_step", before_step),
+            ("scheduler", scheduler),
+        ):
+            if function is not None and not callable(function):
+                raise InputError(
+                    f"{name}: {argument} is a {type(function).__name__}, not a function; see "
+                    f"TorchProgram's docstring for what {argument} is called with"
+                )
         self._loss, self._optimizer = loss, optimizer
         self._before_step, self._scheduler = before_step, scheduler
         self._copies: dict[torch.dtype, nn.Module] = {}
+        self.notes: list[str] = []
+        self._casts: dict[str, None] = {}
         self._clip: float | None = None  # to which norm `before_step` was seen to clip
         self.unsupported: dict[str, str] = {}
         if loss is None:
@@ -84,7 +99,7 @@ class TorchProgram:
 
     def _rule(self) -> dict[str, Any] | None:
         model = copy.deepcopy(self._model)
-        return read_rule(self._made(model), dict(model.named_parameters()))
+        return read_rule(self._made(model), dict(self._parameters(model)))
 
     @property
     def rule(self) -> dict[str, Any] | None:
@@ -108,7 +123,19 @@ class TorchProgram:
         if self._optimizer is None:
             raise InputError(f"{self.name}: was given no optimizer")
         by_model = "model" in inspect.signature(self._optimizer).parameters
-        made = self._optimizer(model if by_model else list(model.parameters()))
+        with self._calls("optimizer"):
+            made = self._optimizer(model if by_model else list(model.parameters()))
+        if not isinstance(made, torch.optim.Optimizer):
+            raise InputError(
+                f"{self.name}: optimizer gives a {type(made).__name__}, not a torch.optim.Optimizer"
+            )
+        closure = inspect.signature(made.step).parameters.get("closure")
+        if closure is not None and closure.default is inspect.Parameter.empty:
+            raise InputError(
+                f"{self.name}: a step of {type(made).__name__} calls the loss several times by a "
+                "closure, so its steps can't be compared; leave the optimizer out to compare what "
+                "is below them"
+            )
         own = {id(p) for p in model.parameters()}
         if not all(id(p) in own for group in made.param_groups for p in group["params"]):
             raise InputError(
@@ -117,6 +144,19 @@ class TorchProgram:
                 "0.1), or lambda model: … for groups"
             )
         return made
+
+    @contextmanager
+    def _calls(self, argument: str) -> Iterator[None]:
+        """What a function of the caller's raises becomes one line."""
+        try:
+            yield
+        except InputError:
+            raise
+        except Exception as error:
+            first = (str(error).splitlines() or [""])[0]
+            raise InputError(
+                f"{self.name}: {argument} raises {type(error).__name__}: {first[:160]}"
+            ) from error
 
     def spec(self, batch: Batch) -> Weights:
         """The weights themselves."""
@@ -139,32 +179,92 @@ class TorchProgram:
         dtype = _dtype(weights)
         if dtype not in self._copies:
             self._copies[dtype] = self._copy(dtype)
-        model = _load(self._copies[dtype], weights).train(train)
+        model = self._load(self._copies[dtype], weights).train(train)
         model.zero_grad(set_to_none=True)
         guard = Guard(self.name, dtype, variant, self._substitute)
-        order = OnePass() if variant is not None and variant.control else nullcontext()
-        with order, torch.enable_grad(), Listener(model, guard) as listener, guard:
-            outputs = model(*map(_tensor, batch.inputs), **_named(batch))
-            modelled = guard.tick()
-            value = self._value(outputs, batch) if train and self._loss is not None else None
-            lost = guard.tick()
-        tensors = tuple(tensors_in(outputs))
-        found = Trace(_numpy(tensors), listener.calls, ticks=(modelled, lost))
+        trace, outputs, value = self._pass(model, batch, guard, variant, train)
         if value is not None:
             value.backward()
-            of_outputs = tuple(
-                t.grad if t.grad is not None else torch.zeros_like(t) for t in tensors
+            trace = replace(
+                trace,
+                loss=float(value.detach()),
+                output_gradients=_numpy(tuple(_gradient(t) for t in outputs)),
+                gradients=self._gradients(model),
             )
-            found = Trace(found.outputs, found.calls, float(value.detach()), _numpy(of_outputs),
-                         _gradients(model), {}, found.ticks)  # fmt: skip
-        found.buffers.update(_buffers(model))
-        self._sites = guard.sites
-        return found
+        trace.buffers.update(self._buffers(model))
+        self._sites, self._draws = guard.sites, guard.draws
+        for module in guard.casts:
+            if module not in self._casts:
+                self._casts.setdefault(module)
+                self.notes.append(
+                    f"{self.name}: {module or 'the model'} casts to float32; it is compared in "
+                    "float64 throughout"
+                )
+        return trace
+
+    def _pass(
+        self, model: nn.Module, batch: Batch, guard: Guard, variant: Variant | None, train: bool
+    ) -> tuple[Trace, tuple[torch.Tensor, ...], torch.Tensor | None]:
+        """What a pass shows so far, its outputs and its loss. The loss has its outputs as tensors
+        of their own, so that the gradient of one doesn't go through another.
+        """
+        order = OnePass() if variant is not None and variant.control else nullcontext()
+        kept = torch.random.fork_rng(devices=[])  # a draw that variants nothing moves the generator
+        with (
+            kept,
+            order,
+            torch.enable_grad(),
+            Listener(self._modules(model), guard) as listener,
+            guard,
+        ):
+            outputs = model(*map(_tensor, batch.inputs), **_named(batch))
+            value = None
+            if train and self._loss is not None:
+                outputs = replaced(outputs, lambda t: t.view_as(t))
+            named = named_tensors(outputs)
+            modelled = guard.tick()
+            if train and self._loss is not None:
+                value = self._value(outputs, batch)
+            lost = guard.tick()
+        tensors = tuple(named.values())
+        rates = None if variant is not None else sorted([*guard.dropouts, *self._recurrent(train)])
+        trace = Trace(
+            _numpy(tensors),
+            listener.calls,
+            ticks=(modelled, lost),
+            names=tuple(named),
+            dropouts=None if rates is None else tuple(rates),
+        )
+        return trace, tensors, value
+
+    def _recurrent(self, train: bool) -> list[float]:
+        """Dropout rates of recurrent modules, which apply them between their layers."""
+        modules = [m for m in self._model.modules() if isinstance(m, nn.RNNBase) and m.dropout]
+        return [float(m.dropout) for m in modules for _ in range(m.num_layers - 1) if train]
+
+    def check_deterministic(self, weights: Weights, batch: Batch) -> None:
+        """Refuse a program of which two runs from the same state differ.
+
+        Raises:
+            InputError: with what draws at random, where that is known.
+        """
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            first = self.run(weights, batch)
+            torch.manual_seed(1)
+            second = self.run(weights, batch)
+        apart = difference_of_runs(first, second)
+        if apart and self._draws:
+            raise InputError(
+                f"{self.name}: draws at random ({self._draws[0]}), so no other program can do the "
+                "same; draw outside of the model and hand it in as an input, or set its rate to 0"
+            )
+        refuse_random(self.name, apart)
 
     def _value(self, outputs: Any, batch: Batch) -> torch.Tensor:
         if self._loss is None:
             raise InputError(f"{self.name}: was given no loss")
-        for t in tensors_in(outputs):
+        for t in named_tensors(outputs).values():
             if t.requires_grad:
                 t.retain_grad()
         value = self._loss(outputs, _targets(batch.targets))
@@ -178,25 +278,33 @@ class TorchProgram:
     ) -> Iterator[Step]:
         """See `Program`."""
         dtype = _dtype(weights)
-        model = _load(self._copy(dtype), weights).train()
+        model = self._load(self._copy(dtype), weights).train()
         optimizer = self._made(model)
-        scheduler = None if self._scheduler is None else self._scheduler(optimizer)
+        scheduler = None
+        if self._scheduler is not None:
+            with self._calls("scheduler"):
+                scheduler = self._scheduler(optimizer)
         for i, batch in enumerate(batches, start=1):
             optimizer.zero_grad(set_to_none=True)
             order = nullcontext() if nudge is None else OnePass()
-            with order, torch.enable_grad(), Guard(self.name, dtype):
+            plain = Guard(self.name, dtype, keep_sites=False)
+            with torch.random.fork_rng(devices=[]), order, torch.enable_grad(), plain:
                 value = self._value(model(*map(_tensor, batch.inputs), **_named(batch)), batch)
             value.backward()
-            gradients = _gradients(model)
+            gradients = self._gradients(model)
             if self._before_step is not None:
-                self._before_step([p for p in model.parameters() if p.requires_grad])
-                self._clip = clipped_to(gradients, _gradients(model)) or self._clip
-            optimizer.step()
+                with self._calls("before_step"):
+                    self._before_step([p for p in model.parameters() if p.requires_grad])
+                self._clip = clipped_to(gradients, self._gradients(model)) or self._clip
+            # some rules keep a scalar in float32, whatever the parameters' dtype
+            with self._calls("optimizer"), Guard(self.name, dtype, keep_sites=False):
+                optimizer.step()
             if scheduler is not None:
-                scheduler.step()
+                with self._calls("scheduler"):
+                    scheduler.step()
             if nudge is not None:
-                _load(model, Weights(nudge(_params(model), i)))
-            yield Step(_params(model), _buffers(model), gradients, float(value.detach()))
+                self._load(model, Weights(nudge(self._params(model), i)))
+            yield Step(self._params(model), self._buffers(model), gradients, float(value.detach()))
 
     def variants(self, trace: Trace, first: int, last: int) -> list[Variant]:
         """See `Program`: of the last pass."""
@@ -212,10 +320,50 @@ class TorchProgram:
         except Exception as error:  # whatever a module of theirs says
             raise InputError(f"{self.name}: the model can't be copied ({error})") from error
         for module in model.modules():
-            for attribute in ("dropout", "dropout_p"):
-                if isinstance(getattr(module, attribute, None), float):
-                    setattr(module, attribute, 0.0)
+            if isinstance(module, nn.RNNBase):  # its dropout is within one call, out of reach
+                module.dropout = 0.0
         return model
+
+    def _modules(self, model: nn.Module) -> dict[str, nn.Module]:
+        """A copy's modules below the root, by the original's names."""
+        names = (name for name, _ in self._model.named_modules())
+        named = zip(names, model.modules(), strict=True)
+        return {name: module for name, module in named if name}
+
+    def _parameters(self, model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
+        """A copy's parameters by the original's names: some models name those of a copy anew."""
+        names = (name for name, _ in self._model.named_parameters())
+        yield from zip(names, model.parameters(), strict=True)
+
+    def _floating_buffers(self, model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
+        names = (name for name, _ in self._model.named_buffers())
+        for name, buffer in zip(names, model.buffers(), strict=True):
+            if buffer.is_floating_point():
+                yield name, buffer
+
+    @torch.no_grad()
+    def _load(self, model: nn.Module, weights: Weights) -> nn.Module:
+        tensors = {**dict(self._parameters(model)), **dict(self._floating_buffers(model))}
+        for name, array in {**weights.params, **weights.buffers}.items():
+            tensors[name].copy_(_tensor(array))
+        return model
+
+    def _params(self, model: nn.Module) -> Tensors:
+        return {name: p.detach().numpy().copy() for name, p in self._parameters(model)}
+
+    def _buffers(self, model: nn.Module) -> Tensors:
+        return {name: b.numpy().copy() for name, b in self._floating_buffers(model)}
+
+    def _gradients(self, model: nn.Module) -> Tensors:
+        return {
+            name: (torch.zeros_like(p) if p.grad is None else p.grad).numpy().copy()
+            for name, p in self._parameters(model)
+            if p.requires_grad
+        }
+
+
+def _gradient(tensor: torch.Tensor) -> torch.Tensor:
+    return torch.zeros_like(tensor) if tensor.grad is None else tensor.grad
 
 
 def _float64(tensor: torch.Tensor) -> np.ndarray:
@@ -227,7 +375,7 @@ def _numpy(tensors: tuple[torch.Tensor, ...]) -> tuple[np.ndarray, ...]:
 
 
 def _dtype(weights: Weights) -> torch.dtype:
-    return torch.from_numpy(next(iter(weights.params.values()))[..., :0]).dtype
+    return torch.from_numpy(np.zeros(0, next(iter(weights.params.values())).dtype)).dtype
 
 
 def _tensor(array: np.ndarray) -> torch.Tensor:
@@ -244,27 +392,3 @@ def _targets(targets: Any) -> Any:
     if isinstance(targets, list | tuple):
         return type(targets)(_targets(part) for part in targets)
     return _tensor(targets) if isinstance(targets, np.ndarray) else targets
-
-
-@torch.no_grad()
-def _load(model: nn.Module, weights: Weights) -> nn.Module:
-    own = {**dict(model.named_parameters()), **dict(model.named_buffers())}
-    for name, array in {**weights.params, **weights.buffers}.items():
-        own[name].copy_(_tensor(array))
-    return model
-
-
-def _params(model: nn.Module) -> Tensors:
-    return {name: p.detach().numpy().copy() for name, p in model.named_parameters()}
-
-
-def _buffers(model: nn.Module) -> Tensors:
-    return {n: b.numpy().copy() for n, b in model.named_buffers() if b.is_floating_point()}
-
-
-def _gradients(model: nn.Module) -> Tensors:
-    return {
-        name: (torch.zeros_like(p) if p.grad is None else p.grad).numpy().copy()
-        for name, p in model.named_parameters()
-        if p.requires_grad
-    }

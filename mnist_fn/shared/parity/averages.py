@@ -8,7 +8,7 @@ v ← k·v + (1 − k)·s². No argument of either changes what it does with n.
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -16,14 +16,22 @@ from mnist_fn.shared.parity.bounds import sum_bound, sums_reason
 from mnist_fn.shared.parity.causes.explanation import Candidate, Explanation, judge, number
 from mnist_fn.shared.parity.checks import Check
 from mnist_fn.shared.parity.compare import compare
-from mnist_fn.shared.parity.ladder_state import LadderState, beside_controls, nth
+from mnist_fn.shared.parity.ladder_state import LadderState, held_to_runs, nth
 from mnist_fn.shared.parity.param_map import parts
 from mnist_fn.shared.parity.program import Call, Tensors
 
 BIASED = (
-    "PyTorch keeps the unbiased variance, Flax the biased one, which no argument changes: with "
-    "n/(n − 1) = {:.6g} taken out, sums in another order are all that is left"
+    "PyTorch keeps the unbiased variance, Flax and most functions in JAX the biased one, which no "
+    "argument changes: with n/(n − 1) = {:.6g} taken out, only rounding is left"
 )
+
+
+class Runs(Protocol):
+    """Other runs of the training."""
+
+    def buffer_spreads(self, name: str) -> tuple[Callable[[], float], Callable[[], float]]:
+        """How far a buffer is from itself in float32, and any buffer of a control run, so far."""
+        ...
 
 
 @dataclass
@@ -47,19 +55,19 @@ class Averages:
         ours: Tensors,
         theirs: Tensors,
         examples: int,
-        apart: Callable[[], float],
+        runs: "Runs",
     ) -> None:
-        """The buffers after a step on so many examples; `apart` says how far a control
-        run's have been from those that it is a control of.
-        """
+        """The buffers after a step on so many examples, and what other runs make of them."""
         if self.first is None:
             self.first = ours, theirs
         for name in ours:
             if name not in theirs:
                 continue
             check = self._check(name, ours[name], theirs[name], number, examples)
-            if not check.passed and np.isfinite(check.difference.absolute):
-                check = beside_controls(check, apart())
+            if not check.passed:
+                largest = max(float(abs(t[name]).max(initial=0)) for t in (ours, theirs))
+                size = largest if self.state.dtype == "float64" else np.inf
+                check = held_to_runs(check, size, *runs.buffer_spreads(name))
             old = self.checks.get(name)
             if old is None or (old.passed and check.share >= old.share):
                 self.checks[name] = check
@@ -89,33 +97,46 @@ class Averages:
         return check
 
     def call(self, name: str) -> Call | None:
-        """The reference's call of the module that keeps a buffer."""
-        calls = nth(self.state.left.calls, _keeper(name))
+        """The call of the module that keeps a buffer: the reference's, else the port's."""
+        state = self.state
+        module = _keeper(name)
+        partner = state.pairing.param_map.modules().get(module, "")
+        calls = nth(state.left.calls, module) or nth(state.right.calls, partner)
         return calls[0] if calls else None
 
     def new_share(self, name: str) -> float | None:
-        """The reference's share of what is new at a step."""
+        """The share of what is new at a step, as that module has it."""
         call = self.call(name)
         momentum = None if call is None else call.settings.get("momentum")
         if call is None or not isinstance(momentum, float | int):
             return None
-        return float(momentum) if "eps" in call.settings else 1 - float(momentum)
+        return float(momentum) if _is_torch(call) else 1 - float(momentum)
 
     def _factor(self, name: str, examples: int) -> float | None:
-        """By which the reference's new variance is the port's, if two conventions keep them."""
+        """By which the reference's new variance is the port's, if two conventions keep them. A
+        plain function may have either.
+        """
         call = self.call(name)
         if parts(name)[1] != "var" or call is None or self.new_share(name) is None:
             return None
-        here = "eps" in call.settings
-        other = self.state.pairing.param_map.modules().get(call.module, "")
-        theirs = nth(self.state.right.calls, other)
-        if not theirs or ("eps" in theirs[0].settings) == here:
+        state = self.state
+        module = _keeper(name)
+        ours = nth(state.left.calls, module)
+        partner = state.pairing.param_map.modules().get(module, "")
+        theirs = nth(state.right.calls, partner)
+        unbiased_here = _is_torch(ours[0]) if ours else not _is_torch(theirs[0])
+        if ours and theirs and _is_torch(theirs[0]) == unbiased_here:
             return None
-        size = self.state.left.buffers[name].size
-        n = call.inputs[0].size / size * examples / self.state.batch.examples
+        size = state.left.buffers[name].size
+        n = call.inputs[0].size / size * examples / state.batch.examples
         if n <= 1:
             return None
-        return n / (n - 1) if here else (n - 1) / n
+        return n / (n - 1) if unbiased_here else (n - 1) / n
+
+
+def _is_torch(call: Call) -> bool:
+    """Whether a module is PyTorch's, whose ε is called eps."""
+    return "eps" in call.settings
 
 
 def _keeper(name: str) -> str:

@@ -10,7 +10,7 @@ from mnist_fn.shared.parity.causes.rules import Rule
 from mnist_fn.shared.parity.causes.update import explain_update
 from mnist_fn.shared.parity.ladder_state import LadderState
 from mnist_fn.shared.parity.layouts import aligned
-from mnist_fn.shared.parity.modules import Fault
+from mnist_fn.shared.parity.modules import Fault, matched
 from mnist_fn.shared.parity.program import Call, Step, Tensors, Trace, Weights
 from mnist_fn.shared.parity.table_causes import explain_between, explain_classes
 from mnist_fn.shared.parity.variant_search import Place
@@ -100,12 +100,10 @@ def explain_steps(
 
 
 def _value_and_slope(trace: Trace, like: Trace) -> Tensors:
-    slopes = {
-        f"slope {i}": aligned(g, one)
-        for i, (g, one) in enumerate(
-            zip(trace.output_gradients, like.output_gradients, strict=False)
-        )
-    }
+    slopes = {}
+    for i, place in enumerate(matched(like, trace)):
+        if place is not None and place < len(trace.output_gradients):
+            slopes[f"slope {i}"] = aligned(trace.output_gradients[place], like.output_gradients[i])
     return {"loss": np.atleast_1d(np.float64(trace.loss or 0.0)), **slopes}
 
 

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.parity import diagnosis, states
 from mnist_fn.shared.parity import pairing as pairings
@@ -11,6 +13,7 @@ from mnist_fn.shared.parity.averages import explain_averages
 from mnist_fn.shared.parity.batches import read_batches
 from mnist_fn.shared.parity.causes.explanation import Explanation
 from mnist_fn.shared.parity.checks import Check, Rung, run_rung
+from mnist_fn.shared.parity.compare import Difference
 from mnist_fn.shared.parity.ladder_state import LadderState, Pairing
 from mnist_fn.shared.parity.modules import outputs, walk
 from mnist_fn.shared.parity.packing import NotRecordedError
@@ -20,9 +23,10 @@ from mnist_fn.shared.parity.verdict import Unchecked, Verdict
 
 # What one pass or step shows, from wherever, comes before what many steps do.
 RUNGS = ("parameters", "modules", "outputs", "loss", "gradients", "step", "stress states",
-         "trajectory", "buffers", "evaluation")  # fmt: skip
+         "trajectory", "buffers", "evaluation", "randomness")  # fmt: skip
 STEPS = 20
 NO_AVERAGES = "there are no running averages"
+NO_DROPOUT = "there is no dropout"
 
 Explain = Callable[[], Explanation | None]
 Found = tuple[list[Check], Explain]
@@ -58,8 +62,27 @@ def check_port(
         raise InputError(f"precision {precision!r}: must be float64 or float32")
     if not isinstance(steps, int) or steps < 1:
         raise InputError(f"steps {steps!r}: must be a whole number, 1 or more")
+    for role, program in (("reference", reference), ("port", port)):
+        if not hasattr(program, "run"):
+            raise InputError(
+                f"{role} is a {type(program).__name__}, not a program; make it with TorchProgram, "
+                "FlaxProgram, JaxProgram or Recording"
+            )
     if reference is port:
         raise InputError("reference and port are one object; give two programs")
+    with np.errstate(all="ignore"):  # stress states overflow; what is not finite is looked for
+        return _climbed(reference, port, batches, steps, precision, param_map, on_rung)
+
+
+def _climbed(
+    reference: Program,
+    port: Program,
+    batches: Any,
+    steps: int,
+    precision: str,
+    param_map: Mapping[str, Any] | None,
+    on_rung: Callable[[Rung | Unchecked], None],
+) -> Verdict:
     found = read_batches(batches, precision)
     pairing, start = pairings.pair(reference, port, found[0], precision, param_map)
     ladder = _Ladder(pairing, start, found, steps)
@@ -72,7 +95,7 @@ def check_port(
         if isinstance(rung, Rung) and not rung.passed:
             cause = explain()
             break
-    notes = [*pairing.param_map.notes, *ladder.notes]
+    notes = [*pairing.param_map.notes, *reference.notes, *port.notes, *ladder.notes]
     return Verdict((reference.name, port.name), precision, pairing.param_map, rungs, cause, notes)
 
 
@@ -93,7 +116,9 @@ class _Ladder:
     def climb(self, name: str) -> tuple[Rung | Unchecked, Explain]:
         unsupported = self._why_unchecked(name)
         if unsupported:
-            return Unchecked(name, unsupported, unsupported == NO_AVERAGES), lambda: None
+            return Unchecked(
+                name, unsupported, unsupported in (NO_AVERAGES, NO_DROPOUT)
+            ), lambda: None
         explain: list[Explain] = [lambda: None]
 
         def checks() -> list[Check]:
@@ -113,8 +138,12 @@ class _Ladder:
                 return program.unsupported[need]
         if name == "modules" and not any(self.pairing.param_map.modules()):
             return "no module below the model has all of its parameters in one of the port's"
+        if name == "modules" and not self._called():
+            return "no module is called on both sides"
         if name == "trajectory" and self.steps == 1:
             return "one step was asked for"
+        if name == "randomness":
+            return self._unreadable_dropout()
         if name == "buffers":
             if not self.pairing.param_map.buffers:
                 return NO_AVERAGES if not self._averaged() else (
@@ -122,6 +151,30 @@ class _Ladder:
                 )  # fmt: skip
             return self._why_unchecked("step")
         return ""
+
+    def _called(self) -> bool:
+        """Whether a module and its partner are called."""
+        ours = {call.module for call in self.ordinary.left.calls}
+        theirs = {call.module for call in self.ordinary.right.calls}
+        param_map = self.pairing.param_map.modules()
+        return any(one in ours and other in theirs for one, other in param_map.items())
+
+    def _unreadable_dropout(self) -> str:
+        left, right = self.ordinary.left.dropouts, self.ordinary.right.dropouts
+        if not left and not right:
+            return NO_DROPOUT
+        for rates, program in ((left, self.pairing.reference), (right, self.pairing.port)):
+            if rates is None:
+                return f"{program.name} shows no modules, whose dropout could be read"
+        return ""
+
+    def _randomness(self) -> Found:
+        left, right = self.ordinary.left.dropouts or (), self.ordinary.right.dropouts or ()
+        text = f"rates of dropout: {_listed(left)} in the reference, {_listed(right)} in the port"
+        apart = 0.0 if left == right else np.inf
+        difference = Difference(text, 0.0, 0.0, apart, apart, apart)
+        check = Check(text, difference, 0.0, "absolute", "dropout drops as much on both sides")
+        return [check], lambda: None
 
     def _averaged(self) -> bool:
         return bool(self.start.buffers) and bool(self.pairing.like.buffers)
@@ -144,6 +197,11 @@ class _Ladder:
         return found, lambda: fault and diagnosis.explain_fault(state, fault)
 
     def _finite(self, state: LadderState) -> None:
+        if not state.left.outputs:
+            raise InputError(
+                f"{self.pairing.reference.name}: there is no tensor in what it gives; return a "
+                "tensor, or a tuple, dict or dataclass of tensors"
+            )
         if state is self.ordinary and not states.finite(state.left):
             raise InputError(
                 f"{self.pairing.reference.name}: batches[0] gives a NaN or an infinity; there is "
@@ -255,3 +313,7 @@ class _Ladder:
         if not self._why_unchecked("step"):
             training = Training(state, self.batches)
             yield self._noted(training, training.first())
+
+
+def _listed(rates: tuple[float, ...]) -> str:
+    return ", ".join(f"{rate:g}" for rate in rates) or "none"

@@ -20,6 +20,14 @@ from mnist_fn.shared.parity.program import (
     Weights,
     nudged,
 )
+from mnist_fn.shared.parity.rounding import (
+    CONTROL_SHARE,
+    MEASURED_REASON,
+    largest_gap,
+    measured_bound,
+    single_batch,
+    single_weights,
+)
 from mnist_fn.shared.parity.sum_lengths import SumLengths
 
 CONTROL_FACTOR = (
@@ -70,12 +78,12 @@ class LadderState:
     @cached_property
     def right(self) -> Trace:
         """What the port shows, its tensors under the reference's names."""
-        return self._port(self.weights)
+        return self._port(self.weights, self.batch)
 
-    def _port(self, weights: Weights) -> Trace:
+    def _port(self, weights: Weights, batch: Batch) -> Trace:
         pairing = self.pairing
         own = pairing.param_map.to_port(weights, pairing.like)
-        trace = pairing.port.run(own, pairing.move(self.batch), self.train)
+        trace = pairing.port.run(own, pairing.move(batch), self.train)
         back = pairing.param_map.to_reference
         return replace(trace, gradients=back(trace.gradients), buffers=back(trace.buffers, True))
 
@@ -99,10 +107,29 @@ class LadderState:
         if self.pairing.controls_are_ports():
             if getattr(self.pairing.port, "recorded", False):
                 return []
-            return [(self._port(weights), self.right) for weights in moved]
+            return [(self._port(weights, self.batch), self.right) for weights in moved]
         run = self.pairing.reference.run
         control = NONE.as_control()
         return [(run(weights, self.batch, self.train, control), self.left) for weights in moved]
+
+    @cached_property
+    def in_float32(self) -> list[tuple[Trace, Trace]]:
+        """(in float32, in float64) of one program; norms in two passes, then in one. Empty where it
+        computes in float32 anyway, or can't.
+        """
+        if self.dtype != "float64":
+            return []
+        weights, batch = single_weights(self.weights), single_batch(self.batch)
+        try:
+            if self.pairing.controls_are_ports():
+                if getattr(self.pairing.port, "recorded", False):
+                    return []
+                return [(self._port(weights, batch), self.right)]
+            run = self.pairing.reference.run
+            plain = run(weights, batch, self.train), self.left
+            return [plain, (run(weights, batch, self.train, NONE.as_control()), self.left)]
+        except Exception:  # a program that holds float64 of its own
+            return []
 
     @cached_property
     def lengths(self) -> SumLengths:
@@ -124,7 +151,8 @@ class LadderState:
         terms: int,
         least: float = 0.0,
     ) -> Check:
-        """Two arrays held to the bound on sums; where that fails, to what control runs do.
+        """Two arrays held to the bound on sums; where that fails, to the rounding that is measured,
+        then to what control runs do.
 
         Args:
             what: named in the check.
@@ -143,27 +171,52 @@ class LadderState:
         bound, reason = sum_bound(terms, self.dtype) * max(largest, least), sums_reason(terms)
         if least > largest:
             reason += CANCEL
-        if not d.absolute <= bound and np.isfinite(d.absolute):
-            own = max(
-                (_apart(read(control), read(of)) for control, of in self.controls), default=0.0
-            )
-            return beside_controls(Check(named, d, bound, "absolute", reason), own)
-        return Check(named, d, bound, "absolute", reason)
+        check = Check(named, d, bound, "absolute", reason)
+        return held_to_runs(
+            check,
+            max(largest, least) if self.dtype == "float64" else np.inf,
+            lambda: self._spread(self.in_float32, read),
+            lambda: self._spread(self.controls, read),
+        )
+
+    def _spread(
+        self, runs: list[tuple[Trace, Trace]], read: Callable[[Trace], np.ndarray | None]
+    ) -> float:
+        """How far another run's array is from the program's own, at most."""
+        return max((largest_gap(read(other), read(own)) for other, own in runs), default=0.0)
 
 
-def beside_controls(check: Check, own: float) -> Check:
-    """A check held to how far a control run has parted from its original, if that is more."""
-    if CONTROL_FACTOR * own <= check.tolerance:
+def held_to_runs(
+    check: Check, size: float, in_float32: Callable[[], float], control: Callable[[], float]
+) -> Check:
+    """A check that is out of its bound on sums, held to what other runs of one program show.
+
+    Args:
+        check: with the bound on sums.
+        size: of the figure, of which a control run may lift the bound by CONTROL_SHARE; infinite
+            in float32, where control runs are all there is.
+        in_float32: how far the program in float32 is from itself; 0 where that isn't known.
+        control: how far a control run is.
+    """
+    if check.passed or not np.isfinite(check.difference.absolute):
         return check
+    measured = measured_bound(in_float32())
+    if measured > check.tolerance:
+        check = replace(check, tolerance=measured, reason=MEASURED_REASON)
+    if check.passed:
+        return check
+    return beside_controls(check, control(), size)
+
+
+def beside_controls(check: Check, own: float, size: float) -> Check:
+    """A check held to how far a control run is from its original, if that is more."""
+    bound = CONTROL_FACTOR * own
     reason = f"{CONTROL_FACTOR} × the {own:.1e} by which a control run parts from itself"
-    return replace(check, tolerance=CONTROL_FACTOR * own, reason=reason)
-
-
-def _apart(one: np.ndarray | None, two: np.ndarray | None) -> float:
-    if one is None or two is None or one.shape != two.shape or not one.size:
-        return 0.0
-    gap = float(abs(one.astype(np.float64) - two).max())
-    return gap if np.isfinite(gap) else 0.0
+    if bound > CONTROL_SHARE * size:
+        bound, reason = CONTROL_SHARE * size, f"{reason}, at most {CONTROL_SHARE:g} of the figure"
+    if bound <= check.tolerance:
+        return check
+    return replace(check, tolerance=bound, reason=reason)
 
 
 def nth(calls: list[Call], module: str) -> list[Call]:

@@ -22,13 +22,13 @@ class Layout:
         if self.rows:  # the last axis of PyTorch's weight counts flattened channels first
             split = tensor.reshape(*tensor.shape[:-1], *self.rows)
             tensor = np.moveaxis(split, tensor.ndim - 1, -1).reshape(tensor.shape)
-        return np.ascontiguousarray(tensor.transpose(self.axes).reshape(self.shape))
+        return np.asarray(tensor.transpose(self.axes).reshape(self.shape), order="C")
 
     def to_reference(self, tensor: np.ndarray) -> np.ndarray:
         """The port's as the reference has it."""
         moved = tuple(self.kept[axis] for axis in self.axes)
         tensor = tensor.reshape(moved).transpose(np.argsort(self.axes))
-        return np.ascontiguousarray(self.ordered(tensor))
+        return np.asarray(self.ordered(tensor), order="C")
 
     def ordered(self, tensor: np.ndarray) -> np.ndarray:
         """A last axis that was flattened with channels last as it is with channels first."""

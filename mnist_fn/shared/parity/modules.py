@@ -60,23 +60,52 @@ def walk(state: LadderState) -> tuple[list[Check], Fault | None]:
 
 
 def outputs(state: LadderState) -> tuple[list[Check], Fault | None]:
-    """What the models give."""
-    left, right = state.left.outputs, state.right.outputs
+    """What the models give, each by its name where both have names."""
+    left, right = state.left, state.right
+    places = matched(left, right)
+    terms = state.lengths.outputs
     checks: list[Check] = []
-    for i, one in enumerate(left):
-        what = "outputs" if len(left) == 1 else f"outputs[{i}]"
-        two = aligned(right[i], one, state.pairing.across) if i < len(right) else np.zeros(0)
+    for i, one in enumerate(left.outputs):
+        what = output_name(left, i)
+        if places[i] is None:
+            checks.append(_absent(what, right))
+            return checks, None
+        two = aligned(right.outputs[places[i]], one, state.pairing.across)
 
         def read(trace: Trace, i: int = i) -> np.ndarray | None:
             return trace.outputs[i] if i < len(trace.outputs) else None
 
-        terms = state.lengths.outputs
         checks.append(state.check(what, one, two, read, terms))
         if not checks[-1].passed:
             inside = tuple((c.began, c.ended) for c in state.left.calls if _agrees(state, c))
             end = state.left.ticks[0]
-            return checks, Fault("the outputs", read, two, 0, end, inside, terms=terms)
+            where = "the outputs" if len(left.outputs) == 1 else what
+            return checks, Fault(where, read, two, 0, end, inside, terms=terms)
     return checks, None
+
+
+def matched(left: Trace, right: Trace) -> list[int | None]:
+    """The place in the port of each of the reference's outputs: by name, else by order."""
+    count = len(right.outputs)
+    places = {name: i for i, name in enumerate(right.names)}
+    if len(left.names) != len(left.outputs) or not set(left.names) & set(places):
+        return [i if i < count else None for i in range(len(left.outputs))]
+    return [places.get(name) for name in left.names]
+
+
+def output_name(trace: Trace, i: int) -> str:
+    """An output in words: outputs, outputs[1], outputs["logits"]."""
+    if len(trace.outputs) == 1:
+        return "outputs"
+    name = trace.names[i] if i < len(trace.names) else str(i)
+    return f"outputs[{name}]" if name.isdigit() else f'outputs["{name}"]'
+
+
+def _absent(what: str, right: Trace) -> Check:
+    names = ", ".join(right.names) or "none"
+    text = f"{what} is not among the port's outputs, which are {names}"
+    d = Difference(text, 0.0, 0.0, np.inf, np.inf, np.inf)
+    return Check(text, d, 0.0, "absolute", "both give the same outputs")
 
 
 def _agrees(state: LadderState, call: Call) -> bool:
@@ -97,6 +126,9 @@ def _compare(
     ):
         for i, one in enumerate(ours[: len(theirs)]):
             two = aligned(theirs[i], one, state.pairing.across)
+            if kind == "input" and not one.dtype.kind == two.dtype.kind == "f":
+                continue  # ids here and places there may give the same: the outputs decide
+            one, two = broadcast(one, two)
             if kind == "input" and two.shape == one.shape:
                 two = state.pairing.param_map.ordered(call.module, two)
             read = _reader(call.module, index, kind, i)
@@ -110,6 +142,19 @@ def _compare(
                                      call=whose, other=other if whose else None,
                                      terms=terms)  # fmt: skip
     return checks, None
+
+
+def broadcast(one: np.ndarray, two: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both in one shape where they differ by broadcasting, as [1, L] and [B, L] do."""
+    if one.shape == two.shape:
+        return one, two
+    try:
+        shape = np.broadcast_shapes(one.shape, two.shape)
+    except ValueError:
+        return one, two
+    if shape not in (one.shape, two.shape):
+        return one, two
+    return np.broadcast_to(one, shape), np.broadcast_to(two, shape)
 
 
 def _framed(fault: Fault, call: Call, agreed: list[tuple[int, int]]) -> Fault:

@@ -63,7 +63,7 @@ class Packed:
             program.data_format,
             program.unsupported,
         )
-        self.rule = program.rule
+        self.rule, self.notes = program.rule, program.notes
         self._ids: dict[str, str] = {}
         self.entries: dict[str, dict[str, Any]] = {"passes": {}, "trainings": {}}
 
@@ -85,6 +85,10 @@ class Packed:
     def start(self, batch: Batch) -> Weights:
         """See `Program`."""
         return self._program.start(batch)
+
+    def check_deterministic(self, weights: Weights, batch: Batch) -> None:
+        """See `Program`."""
+        self._side.check_deterministic(weights, batch)
 
     def variants(self, trace: Trace, first: int, last: int) -> list[Variant]:
         """See `Program`."""
@@ -158,7 +162,7 @@ class Packed:
             "loss": None if trace.loss is None else trace.loss.hex(),
             "slopes": self._arrays(trace.output_gradients),
             "gradients": self._tensors(trace.gradients), "buffers": self._tensors(trace.buffers),
-            "ticks": trace.ticks, "variants": [],
+            "ticks": trace.ticks, "names": trace.names, "dropouts": trace.dropouts, "variants": [],
         }  # fmt: skip
 
     def _arrays(self, arrays: tuple[np.ndarray, ...]) -> list[str]:
@@ -278,7 +282,8 @@ class Unpacked:
             self._arrays(entry["outputs"]), calls,
             None if loss is None else float.fromhex(loss), self._arrays(entry["slopes"]),
             self._named(entry["gradients"]), self._named(entry["buffers"]),
-            (entry["ticks"][0], entry["ticks"][1]),
+            (entry["ticks"][0], entry["ticks"][1]), tuple(entry["names"]),
+            None if entry["dropouts"] is None else tuple(entry["dropouts"]),
         )  # fmt: skip
 
     def _arrays(self, names: list[str]) -> tuple[np.ndarray, ...]:
@@ -316,4 +321,13 @@ def _expanded(trace: Trace, slots: list[list[Any]], values: np.ndarray) -> Trace
         places = _places(array.size)
         array.ravel()[places] = values[at : at + len(places)]
         at += len(places)
-    return Trace(tuple(outputs), calls, loss, tuple(slopes), gradients, trace.buffers, trace.ticks)
+    return Trace(
+        tuple(outputs),
+        calls,
+        loss,
+        tuple(slopes),
+        gradients,
+        trace.buffers,
+        trace.ticks,
+        trace.names,
+    )

@@ -32,7 +32,8 @@ def pair(
             and no choice makes the outputs agree.
     """
     start = called(reference, batch, lambda: reference.start(batch))
-    called(reference, batch, lambda: reference.run(cast(start, dtype), batch))
+    wide = cast(start, dtype)
+    called(reference, batch, lambda: reference.check_deterministic(wide, batch))
     tried: list[tuple[float, Pairing, Weights]] = []
     errors: list[str] = []
     for move in _moves(reference, port, batch):
@@ -54,7 +55,10 @@ def pair(
         raise InputError(errors[0])
     if 0 < apart <= MOST:
         pairing = _other_choice(pairing, start, batch, dtype)
-    return pairing, cast(start, dtype)
+    start = cast(start, dtype)
+    there, moved_batch = pairing.param_map.to_port(start, pairing.like), pairing.move(batch)
+    called(port, batch, lambda: port.check_deterministic(there, moved_batch))
+    return pairing, start
 
 
 def cast(weights: Weights, dtype: str) -> Weights:

@@ -66,6 +66,8 @@ class Trace:
     gradients: Tensors = field(default_factory=dict)
     buffers: Tensors = field(default_factory=dict)  # after the pass
     ticks: tuple[int, int] = (0, 0)  # when the model and when the loss had ended
+    names: tuple[str, ...] = ()  # of the outputs: a key, a field or a place; "" for a single one
+    dropouts: tuple[float, ...] | None = None  # rates above 0, sorted; None: they can't be read
 
 
 @dataclass(frozen=True)
@@ -115,6 +117,7 @@ class Program(Protocol):
     data_format: str  # "channels_first" or "channels_last": where its images have them
     unsupported: dict[str, str]  # what it can't serve, and why: modules, loss, optimizer
     rule: dict[str, Any] | None  # its optimizer's declared rule, where it can be read
+    notes: list[str]  # what it had to do to be compared
 
     def spec(self, batch: Batch) -> Weights:
         """Names and shapes; the values don't count."""
@@ -134,6 +137,10 @@ class Program(Protocol):
         self, weights: Weights, batches: Iterator[Batch], nudge: Nudge | None = None
     ) -> Iterator[Step]:
         """A step for each batch. `nudge` moves the weights after each step, for controls."""
+        ...
+
+    def check_deterministic(self, weights: Weights, batch: Batch) -> None:
+        """Raise InputError where two runs from the same state differ."""
         ...
 
     def variants(self, trace: Trace, first: int, last: int) -> list[Variant]:

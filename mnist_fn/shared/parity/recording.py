@@ -64,6 +64,7 @@ def record(
     packed = Packed(program)
     pairing = Pairing(packed, packed, ParamMap(()), start, lambda batch: batch)
     ordinary = LadderState("", pairing, start, read[0])
+    called(program, read[0], lambda: program.check_deterministic(start, read[0]))
     called(program, read[0], lambda: ordinary.left)
     stress = list(states.stress_states(ordinary, read))
     last = _trained(packed, ordinary, stress, read, steps)
@@ -77,7 +78,8 @@ def record(
     header = {
         "schema": SCHEMA, "name": program.name, "data_format": program.data_format,
         "unsupported": program.unsupported,
-        "rule": program.rule, "start": packed.weights(start), "precision": precision,
+        "rule": program.rule, "notes": program.notes, "precision": precision,
+        "start": packed.weights(start),
         "batches": [packed.batch(one) for one in read], **packed.entries,
     }  # fmt: skip
     if plain is not None:
@@ -145,6 +147,7 @@ class Recording:
             key: tuple(value) if isinstance(value, list) else value for key, value in rule.items()
         }
         self.precision: str = header["precision"]
+        self.notes: list[str] = list(header["notes"])
         self.batches = [self._kept.batch(one) for one in header["batches"]]
 
     def spec(self, batch: Batch) -> Weights:
@@ -172,6 +175,9 @@ class Recording:
         if steps is None or nudge is not None:
             raise self._unknown()
         yield from steps
+
+    def check_deterministic(self, weights: Weights, batch: Batch) -> None:
+        """Nothing: the program was checked when it was recorded."""
 
     def without_extras(self) -> tuple["Recording", str] | None:
         """This with gradients clipped to just the norm, if it was recorded; what is left out."""

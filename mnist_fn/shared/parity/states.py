@@ -12,6 +12,7 @@ from mnist_fn.shared.parity.causes.explanation import Explanation
 from mnist_fn.shared.parity.checks import Check
 from mnist_fn.shared.parity.ladder_state import LadderState
 from mnist_fn.shared.parity.layouts import aligned
+from mnist_fn.shared.parity.modules import matched, output_name
 from mnist_fn.shared.parity.program import Batch, Trace
 
 FACTORS = (0.1, 3.0, 10.0)  # of the weights: clipping, floors, clamps and branches wake
@@ -48,11 +49,13 @@ def loss(state: LadderState) -> tuple[list[Check], Callable[[], Explanation | No
         abs(usual.left.loss or 0.0),
     )  # fmt: skip
     found = [value]
+    places = matched(left, right)
     for i, one in enumerate(left.output_gradients):
-        if i < len(right.output_gradients):
-            two = aligned(right.output_gradients[i], one, state.pairing.across)
+        place = places[i]
+        if place is not None and place < len(right.output_gradients):
+            two = aligned(right.output_gradients[place], one, state.pairing.across)
             least = float(abs(usual.left.output_gradients[i]).max(initial=0))
-            what = "the loss's gradient of the outputs"
+            what = f"the loss's gradient of the {output_name(left, i)}"
             read = lambda trace, i=i: trace.output_gradients[i]  # noqa: E731
             found.append(state.check(what, one, two, read, state.lengths.loss, least))
     return found, lambda: diagnosis.explain_loss(state)

@@ -1,22 +1,21 @@
 """Two trainings from one start on the same batches, step by step, and controls where needed."""
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
 
 from mnist_fn.shared.parity.averages import Averages
 from mnist_fn.shared.parity.bounds import sum_bound, sums_reason
-from mnist_fn.shared.parity.causes.rules import Rule, simulate
 from mnist_fn.shared.parity.checks import Check
 from mnist_fn.shared.parity.compare import compare
-from mnist_fn.shared.parity.ladder_state import CONTROL_RUNS, LadderState, beside_controls
-from mnist_fn.shared.parity.program import Batch, Program, Step, Tensors, Weights, nudged
+from mnist_fn.shared.parity.ladder_state import CONTROL_RUNS, LadderState, held_to_runs
+from mnist_fn.shared.parity.program import Batch, Program, Step, Weights, nudged
+from mnist_fn.shared.parity.rounding import Spread, single_batch, single_weights
 
 KEPT = 6  # steps whose gradients are kept for a diagnosis
 ALONG = 10  # times what one step's rounding may be: it stays below where nothing amplifies
-GIVEN = ", beside what the rule makes of the gradients' own rounding"
 
 
 class Training:
@@ -30,10 +29,9 @@ class Training:
         self._kept: list[tuple[Step, Step]] = []
         self.done = 0
         self._both = self._start()
-        self._own = self._controls()
-        self._furthest = (0.0, 0.0)
+        self._float32 = Spread(self._lanes_in_float32())
+        self._control = Spread(self._control_lanes())
         self.note = ""  # what was taken out of the reference's training
-        self._asked = 0
 
     def _start(self) -> Iterator[tuple[Step, Step]]:
         pairing, weights = self.state.pairing, self.state.weights
@@ -61,8 +59,7 @@ class Training:
             self._kept.append(both)
         recorded = getattr(self.state.pairing.port, "recorded", False)
         self.before, self.last = self.last, both[recorded]  # a recording knows its own alone
-        self.averages.step(self.done, both[0].buffers, both[1].buffers, batch.examples,
-                           lambda: self._apart()[1])  # fmt: skip
+        self.averages.step(self.done, both[0].buffers, both[1].buffers, batch.examples, self)
         return both
 
     def first(self) -> list[Check]:
@@ -118,80 +115,73 @@ class Training:
         ours, theirs = both
         terms, checks = self.state.lengths.all, []
         share = times * sum_bound(terms, self.state.dtype)
-        moved: Tensors | None = None
         reason = sums_reason(terms) + (f", times {times} along a training" if times > 1 else "")
         for name, one in ours.params.items():
             two = theirs.params.get(name, np.zeros(0))
             two = two.astype(one.dtype) if two.size else two
             prefix = f"{self.state.name}: " if self.state.name else ""
             what = f"{prefix}step {self.done}: {name}"
-            d = compare(what, one, two)
-            bound = share * max(1e-3, float(abs(one).max(initial=0)))
-            why = reason
-            if not d.absolute <= bound and self.done == 1:
-                moved = self._moved(both) if moved is None else moved
-                if name in moved:
-                    d, why = compare(what, one + moved[name], two), reason + GIVEN
-            check = Check(what, d, bound, "absolute", why)
-            if not check.passed and np.isfinite(d.absolute):
-                check = beside_controls(check, self._apart()[0])
-            checks.append(check)
+            size = max(1e-3, float(abs(one).max(initial=0)))
+            check = Check(what, compare(what, one, two), share * size, "absolute", reason)
+            checks.append(
+                held_to_runs(
+                    check,
+                    size if self.state.dtype == "float64" else np.inf,
+                    lambda name=name: self._float32.advance(self.done).params.get(name, 0.0),
+                    lambda: max(self._control.advance(self.done).params.values(), default=0.0),
+                )
+            )
         return checks
 
-    def _moved(self, both: tuple[Step, Step]) -> Tensors:
-        """What the declared rule makes in its first step of the gradients' own rounding, which has
-        been held to its bound: where a gradient is next to 0, RMSprop or Adam take it for a whole
-        step.
-        """
-        rule, weights = self.state.pairing.reference.rule, self.state.weights.params
-        names = both[0].gradients.keys()
-        if rule is None or not names <= both[1].gradients.keys():
-            return {}
-        start = {name: weights[name].astype(np.float64) for name in names}
-        ours, theirs = (
-            simulate(
-                Rule(**rule),  # pyright: ignore[reportArgumentType]
-                [{name: step.gradients[name].astype(np.float64) for name in names}],
-                start,
-                [start],
-            )[0]
-            for step in both
+    def buffer_spreads(self, name: str) -> tuple[Callable[[], float], Callable[[], float]]:
+        """How far a buffer is from itself in float32, and any buffer of a control run, so far."""
+        return (
+            lambda: self._float32.advance(self.done).buffers.get(name, 0.0),
+            lambda: max(self._control.advance(self.done).buffers.values(), default=0.0),
         )
-        return {name: (theirs[name] - ours[name]).astype(weights[name].dtype) for name in names}
 
-    def _apart(self) -> tuple[float, float]:
-        """The furthest that any weight, and any buffer, of a control run has been from its original
-        so far.
+    def _program(self) -> tuple[Program, Weights, Callable[[Batch], Batch]] | None:
+        """The program that is run again: the reference, or the port of a recorded reference; its
+        start and how it takes a batch.
         """
-        while self._asked < self.done:
-            weights, buffers = next(self._own, (0.0, 0.0))
-            self._furthest = max(self._furthest[0], weights), max(self._furthest[1], buffers)
-            self._asked += 1
-        return self._furthest
-
-    def _controls(self) -> Iterator[tuple[float, float]]:
         pairing, weights = self.state.pairing, self.state.weights
-        program: Program = pairing.reference
-        batches = self._turns
-        if pairing.controls_are_ports():
-            program = pairing.port
-            weights = pairing.param_map.to_port(weights, pairing.like)
-            batches = lambda: map(pairing.move, self._turns())  # noqa: E731
-            if getattr(program, "recorded", False):
-                return
-        lanes = [program.train(weights, batches())]
+        if not pairing.controls_are_ports():
+            return pairing.reference, weights, lambda batch: batch
+        if getattr(pairing.port, "recorded", False):
+            return None
+        return pairing.port, pairing.param_map.to_port(weights, pairing.like), pairing.move
+
+    def _lanes_in_float32(self) -> list[Iterator[Step]]:
+        program = self._program()
+        if program is None or self.state.dtype != "float64":
+            return []
+        program, weights, move = program
+        single = (single_batch(move(batch)) for batch in self._turns())
+        return [
+            self._named(program.train(weights, map(move, self._turns()))),
+            self._named(program.train(single_weights(weights), single)),
+        ]
+
+    def _control_lanes(self) -> list[Iterator[Step]]:
+        program = self._program()
+        if program is None:
+            return []
+        program, weights, move = program
+        lanes = [program.train(weights, map(move, self._turns()))]
         for draw in range(CONTROL_RUNS):
             moved = Weights(nudged(weights.params, draw), weights.buffers, weights.frozen)
             lanes.append(
-                program.train(moved, batches(), lambda p, i, draw=draw: nudged(p, draw, i))
+                program.train(
+                    moved, map(move, self._turns()), lambda p, i, draw=draw: nudged(p, draw, i)
+                )
             )
-        for own, *controls in zip(*lanes, strict=True):
-            yield (
-                max(_furthest(control.params, own.params) for control in controls),
-                max(_furthest(control.buffers, own.buffers) for control in controls),
-            )
+        return lanes
 
-
-def _furthest(one: Tensors, two: Tensors) -> float:
-    gaps = [float(abs(one[name] - two[name]).max(initial=0)) for name in two]
-    return max((gap for gap in gaps if np.isfinite(gap)), default=0.0)
+    def _named(self, steps: Iterator[Step]) -> Iterator[Step]:
+        """Steps of the program that is run again, under the reference's names."""
+        if not self.state.pairing.controls_are_ports():
+            yield from steps
+            return
+        back = self.state.pairing.param_map.to_reference
+        for step in steps:
+            yield replace(step, params=back(step.params), buffers=back(step.buffers, True))

@@ -56,8 +56,10 @@ class Verdict:
         """One sentence."""
         reference, port = self.names
         if self.failed is None:
-            unchecked = sum(isinstance(r, Unchecked) and not r.nothing for r in self.rungs)
+            unchecked = sum(map(_is_open, self.rungs))
             but = f"; {unchecked} of {len(self.rungs)} rungs not checked" if unchecked else ""
+            if any(r.name == "randomness" and _is_open(r) for r in self.rungs):
+                but += "; dropout not compared"
             return f"{port} computes what {reference} does, in {self.precision}{but}"
         return f"{port} parts from {reference} at: {self.failed.name}"
 
@@ -104,6 +106,11 @@ class Verdict:
     def to_json(self) -> str:
         """The same as one JSON document."""
         return json.dumps(self.to_dict(), allow_nan=False)
+
+
+def _is_open(rung: Rung | Unchecked) -> bool:
+    """Whether a rung could not be climbed though there is something to compare."""
+    return isinstance(rung, Unchecked) and not rung.nothing
 
 
 def _line(rung: Rung | Unchecked) -> str:

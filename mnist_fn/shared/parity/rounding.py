@@ -1,0 +1,96 @@
+"""How far apart rounding may bring two right programs, measured where sums alone can't tell.
+
+The reference is run once more in float32 from the same state. What float32 changes in a tensor,
+times 2⁻²⁹, is what float64 may change in it, whatever cancels on the way: a key's bias, a
+saturated softmax, a gradient that is 0 in exact arithmetic. Right ports stay within 12 of these
+units and within 66 in structural zeros; wrong ones start at 5·10⁹ (see docs/porting.md).
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from mnist_fn.shared.parity.program import Batch, Step, Tensors, Weights
+
+UNIT = float(np.finfo(np.float64).eps / np.finfo(np.float32).eps)  # 2⁻²⁹
+MEASURED_FACTOR = 256  # units: 4 times the largest that was seen of a right port
+CONTROL_SHARE = 1e-6  # of a figure's size; no control run lifts a float64 bound above that
+MEASURED_REASON = f"{MEASURED_FACTOR} × 2⁻²⁹ × what float32 changes in the reference"
+
+
+def measured_bound(change: float) -> float:
+    """The bound in float64 on a tensor that float32 changes by so much."""
+    return MEASURED_FACTOR * UNIT * change
+
+
+def single_weights(weights: Weights) -> Weights:
+    """Weights rounded to float32."""
+    return replace(
+        weights, params=single_tensors(weights.params), buffers=single_tensors(weights.buffers)
+    )
+
+
+def single_tensors(tensors: Mapping[str, np.ndarray]) -> Tensors:
+    """Tensors by name, rounded to float32."""
+    return {name: tensor.astype(np.float32) for name, tensor in tensors.items()}
+
+
+def single_batch(batch: Batch) -> Batch:
+    """A batch whose floating-point inputs and targets are rounded to float32."""
+    return Batch(
+        tuple(_single(array) for array in batch.inputs),
+        {name: _single(array) for name, array in batch.named.items()},
+        _single(batch.targets),
+    )
+
+
+def _single(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _single(entry) for key, entry in value.items()}
+    if isinstance(value, tuple):
+        return tuple(_single(entry) for entry in value)
+    if isinstance(value, np.ndarray) and value.dtype == np.float64:
+        return value.astype(np.float32)
+    return value
+
+
+def largest_gap(left: np.ndarray | None, right: np.ndarray | None) -> float:
+    """The largest difference of two arrays; 0 where they can't be compared or are not finite."""
+    if left is None or right is None or left.shape != right.shape or not left.size:
+        return 0.0
+    gap = float(np.abs(left.astype(np.float64) - right).max())
+    return gap if np.isfinite(gap) else 0.0
+
+
+class Spread:
+    """How far other runs of a training are from it: for each tensor the most so far.
+
+    Args:
+        lanes: the training itself, then the other runs; all step by step.
+    """
+
+    def __init__(self, lanes: list[Iterator[Step]]) -> None:
+        self._lanes, self._steps = lanes, 0
+        self.params: dict[str, float] = {}
+        self.buffers: dict[str, float] = {}
+
+    def advance(self, steps: int) -> "Spread":
+        """Train on until so many steps are done; a run that ends or fails adds nothing more."""
+        while self._lanes and self._steps < steps:
+            try:
+                own, *others = [next(lane) for lane in self._lanes]
+            except Exception:  # what can't be computed in float32 has no measure
+                self._lanes = []
+                break
+            self._steps += 1
+            for other in others:
+                _widen(self.params, own.params, other.params)
+                _widen(self.buffers, own.buffers, other.buffers)
+        return self
+
+
+def _widen(spread: dict[str, float], own: Tensors, other: Tensors) -> None:
+    for name in own.keys() & other.keys():
+        spread[name] = max(spread.get(name, 0.0), largest_gap(own[name], other[name]))

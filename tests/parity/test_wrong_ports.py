@@ -1,0 +1,208 @@
+"""Ports that once passed though they are wrong, and programs that can't be compared at all."""
+
+import itertools
+import random
+import re
+
+import flax.linen as fnn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+import torch
+from torch import nn
+
+from mnist_fn import InputError
+from mnist_fn.parity import JaxProgram, check_port
+from tests.parity.test_right_ports import (
+    FlaxDropped,
+    FlaxMLP,
+    TorchDropped,
+    TorchMLP,
+    batches,
+    flax_program,
+    torch_program,
+)
+from tests.support.port_models import jax_cross_entropy
+
+# --- not deterministic -------------------------------------------------------------------------
+
+COUNTER = itertools.count()
+SOURCES = {
+    "random": random.random,
+    "np.random": lambda: float(np.random.default_rng().random()),
+    "a counter": lambda: float(next(COUNTER)),
+}
+
+
+class TorchNoisy(TorchMLP):
+    source = "random"
+
+    def forward(self, x):
+        return self.head(torch.tanh(self.body(x)) + SOURCES[self.source]())
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_a_reference_that_is_not_deterministic_is_refused(source):
+    model = TorchNoisy()
+    model.source = source
+    with pytest.raises(InputError, match=r"PyTorch: is not deterministic: .*output 0 of head"):
+        check_port(torch_program(model), flax_program(FlaxMLP()), batches())
+
+
+@pytest.mark.parametrize("source", SOURCES)
+def test_a_traced_port_that_is_not_deterministic_is_refused(source):
+    """Within one trace the number is a constant: a second trace shows it."""
+
+    def apply(params, x):
+        return x @ params["kernel"] + params["bias"] + 0 * SOURCES[source]()
+
+    params = {"kernel": jnp.zeros((6, 5)), "bias": jnp.zeros(5)}
+    port = JaxProgram(apply, params, loss=jax_cross_entropy, optimizer=optax.sgd(0.1))
+    check_port(torch_program(nn.Linear(6, 5)), port, batches(), steps=1).assert_passed()
+
+    def noisy(params, x):
+        return x @ params["kernel"] + params["bias"] + 1e-3 * SOURCES[source]()
+
+    port = JaxProgram(noisy, params, loss=jax_cross_entropy, optimizer=optax.sgd(0.1))
+    with pytest.raises(InputError, match=r"JAX: is not deterministic: .*second trace"):
+        check_port(torch_program(nn.Linear(6, 5)), port, batches())
+
+
+class TorchRouter(nn.Module):
+    """Each row goes to one of two experts; the router's weights start at 0."""
+
+    def __init__(self):
+        super().__init__()
+        self.router = nn.Linear(6, 2, bias=False)
+        self.first, self.second = nn.Linear(6, 5), nn.Linear(6, 5)
+        nn.init.zeros_(self.router.weight)
+
+    def forward(self, x):
+        chosen = self.router(x).argmax(-1, keepdim=True)
+        return torch.where(chosen == 0, self.first(x), self.second(x))
+
+
+class FlaxRouter(fnn.Module):
+    factor: float = 1.0
+
+    @fnn.compact
+    def __call__(self, x):
+        scores = fnn.Dense(2, use_bias=False, name="router")(x)
+        first, second = fnn.Dense(5, name="first")(x), fnn.Dense(5, name="second")(x)
+        return self.factor * jnp.where(scores.argmax(-1, keepdims=True) == 0, first, second)
+
+
+def test_no_control_run_lifts_a_bound_above_a_share_of_the_figure():
+    """A control run moves the router's zeros, which sends rows elsewhere; × 0.5 is no rounding."""
+    torch.manual_seed(0)
+    reference = torch_program(TorchRouter())
+    check_port(reference, flax_program(FlaxRouter()), batches(), steps=2).assert_passed()
+    verdict = check_port(reference, flax_program(FlaxRouter(0.5)), batches(), steps=2)
+    assert verdict.failed.name == "outputs"
+
+
+# --- dropout -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.1])
+def test_another_rate_of_dropout_fails_its_rung(rate):
+    torch.manual_seed(0)
+    programs = torch_program(TorchDropped()), flax_program(FlaxDropped(rate))
+    verdict = check_port(*programs, batches(), steps=2)
+    assert verdict.failed.name == "randomness"
+    theirs = f"{rate:g}" if rate else "none"
+    assert f"rates of dropout: 0.25 in the reference, {theirs} in the port" in verdict.text
+
+
+def test_dropout_that_cannot_be_read_is_not_called_compared():
+    def apply(params, x):
+        x = jnp.tanh(x @ params["body"]["kernel"] + params["body"]["bias"])
+        return x @ params["head"]["kernel"] + params["head"]["bias"]
+
+    params = {
+        "body": {"kernel": jnp.zeros((6, 8)), "bias": jnp.zeros(8)},
+        "head": {"kernel": jnp.zeros((8, 5)), "bias": jnp.zeros(5)},
+    }
+    port = JaxProgram(apply, params, loss=jax_cross_entropy, optimizer=optax.sgd(0.1))
+    verdict = check_port(torch_program(TorchDropped()), port, batches(), steps=2)
+    assert verdict.passed
+    assert verdict.summary.endswith("; dropout not compared")
+    assert "randomness  not checked, because JAX shows no modules" in verdict.text
+
+
+# --- what can't be compared is one line, exit code 2 -------------------------------------------
+
+
+def fails(*_):
+    raise KeyError("nothing\nof the kind")
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (
+            lambda: (nn.Linear(6, 5), flax_program(FlaxMLP())),
+            "reference is a Linear, not a program",
+        ),
+        (lambda: (torch_program(TorchMLP()), fnn.Dense(5)), "port is a Dense, not a program"),
+        (
+            lambda: (
+                torch_program(TorchMLP(), optimizer=torch.optim.SGD(TorchMLP().parameters(), 0.1)),
+                flax_program(FlaxMLP()),
+            ),
+            "PyTorch: optimizer is a SGD, not a function",
+        ),
+        (
+            lambda: (torch_program(TorchMLP(), before_step=fails), flax_program(FlaxMLP())),
+            "PyTorch: before_step raises KeyError: 'nothing",
+        ),
+        (
+            lambda: (torch_program(TorchMLP(), scheduler=fails), flax_program(FlaxMLP())),
+            "PyTorch: scheduler raises KeyError: 'nothing",
+        ),
+        (
+            lambda: (
+                torch_program(TorchMLP(), optimizer=lambda p: torch.optim.LBFGS(p)),
+                flax_program(FlaxMLP()),
+            ),
+            "PyTorch: a step of LBFGS calls the loss several times by a closure",
+        ),
+    ],
+)
+def test_what_cannot_be_compared_is_one_line(make, words):
+    with pytest.raises(InputError, match=re.escape(words)) as error:
+        check_port(*make(), batches())
+    assert "\n" not in str(error.value)
+
+
+def test_no_warning_of_arithmetic_reaches_a_user():
+    """Stress states overflow; pytest makes an error of every warning."""
+
+    class TorchExponential(TorchMLP):
+        def forward(self, x):
+            return self.head(torch.exp(self.body(x)))
+
+    class FlaxExponential(fnn.Module):
+        @fnn.compact
+        def __call__(self, x):
+            x = jnp.exp(fnn.Dense(8, name="body")(x))
+            return 2 * fnn.Dense(5, name="head")(x)
+
+    torch.manual_seed(0)
+    programs = torch_program(TorchExponential()), flax_program(FlaxExponential())
+    verdict = check_port(*programs, batches(scale=60.0), steps=2)
+    assert not verdict.passed
+
+
+def test_dropout_drawn_by_hand_is_refused_with_what_to_do():
+    class Dropped(fnn.Module):
+        @fnn.compact
+        def __call__(self, x):
+            x = jnp.tanh(fnn.Dense(8, name="body")(x))
+            kept = jax.random.bernoulli(self.make_rng("dropout"), 0.9, x.shape)
+            return fnn.Dense(5, name="head")(x * kept / 0.9)
+
+    with pytest.raises(InputError, match="set its rate to 0"):
+        check_port(torch_program(TorchMLP()), flax_program(Dropped()), batches())
