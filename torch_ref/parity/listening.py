@@ -88,7 +88,7 @@ def _entries(value: Any) -> list[tuple[Any, Any]]:
     if isinstance(value, dict):
         return list(value.items())
     if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return list(zip(value._fields, value, strict=True))
+        return list(zip(getattr(value, "_fields", ()), value, strict=True))
     if isinstance(value, list | tuple):
         return list(enumerate(value))
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

@@ -21,8 +21,8 @@ from mnist_fn.shared.parity.param_map import parts
 from mnist_fn.shared.parity.program import Call, Tensors
 
 BIASED = (
-    "PyTorch keeps the unbiased variance, Flax and most functions in JAX the biased one, which no "
-    "argument changes: with n/(n − 1) = {:.6g} taken out, only rounding is left"
+    "PyTorch keeps the unbiased variance, Flax the biased one, which no argument changes: with "
+    "n/(n − 1) = {:.6g} taken out, only rounding is left"
 )
 
 

@@ -67,10 +67,11 @@ def outputs(state: LadderState) -> tuple[list[Check], Fault | None]:
     checks: list[Check] = []
     for i, one in enumerate(left.outputs):
         what = output_name(left, i)
-        if places[i] is None:
+        place = places[i]
+        if place is None:
             checks.append(_absent(what, right))
             return checks, None
-        two = aligned(right.outputs[places[i]], one, state.pairing.across)
+        two = aligned(right.outputs[place], one, state.pairing.across)
 
         def read(trace: Trace, i: int = i) -> np.ndarray | None:
             return trace.outputs[i] if i < len(trace.outputs) else None

@@ -88,7 +88,7 @@ class Packed:
 
     def check_deterministic(self, weights: Weights, batch: Batch) -> None:
         """See `Program`."""
-        self._side.check_deterministic(weights, batch)
+        self._program.check_deterministic(weights, batch)
 
     def variants(self, trace: Trace, first: int, last: int) -> list[Variant]:
         """See `Program`."""
