@@ -11,8 +11,10 @@ Within `figures.style.themed("light")`, or "dark", they look as in this project.
 from importlib import import_module
 from typing import Any
 
-PLOTS = ("bench", "confusion", "depths", "horizon", "l2", "optimism", "per_class", "sweep",
-         "templates", "widths", "worst_mistakes")  # fmt: skip
+PLOTS = (
+    *("bench", "confusion", "curves", "depths", "horizon", "l2", "optimism", "per_class"),
+    *("sweep", "templates", "widths", "worst_mistakes"),
+)
 
 
 def __getattr__(name: str) -> Any:

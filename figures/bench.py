@@ -1,4 +1,4 @@
-"""The bench's chart: each contender's epoch in seconds, the floor as a line."""
+"""The bench's chart: each contender's epoch in seconds, the shortest possible as a line."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -14,7 +14,8 @@ def plot(document: Mapping[str, Any], ax: Any = None) -> Any:
         ax: matplotlib axes; None makes new ones.
 
     Returns:
-        The axes: bars are medians, whiskers quartiles.
+        The axes: dots are medians, whiskers quartiles. Bars would have no end to begin at, since a
+        logarithmic axis has no 0.
     """
     if ax is None:
         ax = style.new_axes(3.8)
@@ -22,13 +23,15 @@ def plot(document: Mapping[str, Any], ax: Any = None) -> Any:
     for row, (name, one) in enumerate(ordered):
         low, high = one["quartiles"]
         error = [[one["median"] - low], [high - one["median"]]]
-        ax.barh(row, one["median"], color="C0" if name.startswith("jax") else "C1", height=0.7)
-        ax.errorbar(one["median"], row, xerr=error, color=style.ink(), capsize=2, linewidth=1)
+        colour = "C0" if name.startswith("jax") else "C1"
+        ax.errorbar(one["median"], row, xerr=error, fmt="o", color=colour, markersize=6, capsize=3,
+                    linewidth=1)  # fmt: skip
     ax.set_yticks(range(len(ordered)), [name for name, _ in ordered])
     if document["floor"] is not None:
-        ax.axvline(
-            document["epochs"][document["floor"]]["median"], color=style.ink(), linestyle="--"
-        )
+        floor = document["epochs"][document["floor"]]["median"]
+        label = f"the floor, {document['floor']}: {floor:.2f} s"
+        ax.axvline(floor, color=style.ink(), linestyle="--", linewidth=1, label=label)
+        ax.legend(loc="upper right")
     ax.set_xscale("log")
     ax.set_xlabel(f"seconds an epoch of {document['examples']:,} examples")
     ax.set_title(f"{document['device']}: {document['machine']}", fontsize="small")

@@ -10,6 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+from figures import style
 from figures.series import order
 from figures.vector import compact
 from mnist_fn.shared.config import Config
@@ -20,6 +21,7 @@ from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.runs.trainer import load_run
 from mnist_fn.shared.storage import made_folder, read_sealed, write_atomically
 from mnist_fn.shared.study.experiments import Experiment
+from mnist_fn.shared.wording import counted
 
 FORMATS = ("png", "svg", "pdf")
 _METADATA = {  # what would tell when and by which version a file was made
@@ -137,7 +139,8 @@ def _beginning(run: Run, config: Config) -> Run:
 
 def _named(config: Config) -> str:
     held = f", validation {config.validation}" if config.validation else ""
-    return f"{config.model}, λ = {config.l2:g}, {config.epochs} epochs{held} ({config.dataset})"
+    epochs = counted(config.epochs, "epoch")
+    return f"{config.model}, λ = {config.l2:g}, {epochs}{held} ({config.dataset})"
 
 
 def draw(
@@ -150,7 +153,9 @@ def draw(
     drawn = plot(records)
     figure = getattr(drawn, "figure", None) or drawn
     if note is not None:
-        figure.suptitle(f"{note}\n{figure.get_suptitle()}".strip(), color="#d1242f", fontsize=11)
+        figure.suptitle(
+            f"{note}\n{figure.get_suptitle()}".strip(), color=style.alert(), fontsize=11
+        )
     return figure
 
 

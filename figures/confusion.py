@@ -9,6 +9,7 @@ from figures import style
 from figures.series import as_runs
 from mnist_fn.shared.evaluation import row_normalized
 from mnist_fn.shared.runs.run import Run
+from mnist_fn.shared.wording import counted
 
 FEW = 20  # classes: of more the cells have no room for numbers
 
@@ -57,6 +58,6 @@ def plot(records: Run | Sequence[Run], ax: Any = None) -> Any:
     bar.set_label(f"errors, share of the true {what}'s images")
     accuracy = 100 * np.mean([run.evaluation.accuracy for run in records])
     seeds = "one seed" if len(records) == 1 else f"mean over {len(records)} seeds"
-    epochs = records[0].config.epochs
-    ax.set_title(f"Test accuracy {accuracy:.2f} % after {epochs} epochs, {seeds}", fontsize=11)
+    after = counted(records[0].config.epochs, "epoch")
+    ax.set_title(f"Test accuracy {accuracy:.2f} % after {after}, {seeds}", fontsize=11)
     return ax

@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.lines import Line2D
 
 from figures import style
+from mnist_fn.shared.wording import scientific
 
 # and their colours' places
 KINDS = {
@@ -50,9 +51,12 @@ def plot(records: Sequence[dict[str, Any]], ax: Any = None) -> style.Panels:
     names = {"frameworks": first, "ulp twin": "twins: one weight moved by one ulp",
              "renumbered twin": "twins: sums in another order",
              "β₂-rounded twin": "twins: that, and β₂ rounded"}  # fmt: skip
-    there = {track["kind"] for record in records for track in record["tracks"]}
+    kinds = {track["kind"] for record in records for track in record["tracks"]}
     handles = [Line2D([], [], color=colours[KINDS[kind]], label=name)
-               for kind, name in names.items() if kind in there]  # fmt: skip
+               for kind, name in names.items() if kind in kinds]  # fmt: skip
+    limits = " and ".join(scientific(limit) for limit in records[0]["thresholds"])
+    handles.append(Line2D([], [], color=style.ink(), linewidth=0.8, linestyle=":",
+                          label=f"limits: {limits}"))  # fmt: skip
     figure.legend(handles=handles, loc="outside lower center", ncols=2)
     return figure
 

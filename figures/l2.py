@@ -35,9 +35,10 @@ def plot(records: Sequence[Run], ax: Any = None) -> style.Panels:
     right.set(ylabel="accuracy [%]", ylim=(min(curve[-1] for curve in accuracies) - 2, None))
     style.end_labels(left, loss_ends)
     style.end_labels(right, accuracy_ends)
-    handles = [Line2D([], [], color=style.ink(), linestyle=s) for s in ("-", "--")]
-    left.legend(handles, ["test", "train"], loc="upper right", ncols=2, frameon=True,
-                framealpha=1.0, edgecolor="none")  # fmt: skip
+    lines = {"test": "-", "train": "--", "best epoch": ":"}
+    handles = [Line2D([], [], color=style.ink(), linestyle=line) for line in lines.values()]
+    left.legend(handles, lines, loc="upper right", ncols=3, frameon=True, framealpha=1.0,
+                edgecolor="none", handlelength=1.6, columnspacing=1.0)  # fmt: skip
     shown = style.over_seeds([len(own) for own in runs.values()])
     figure.suptitle(f"L2 and overfitting: 512 hidden units, {shown}", fontsize=11)
     return figure

@@ -1,6 +1,7 @@
 """The study's figure 6: test accuracy of each class over epochs."""
 
 from collections.abc import Sequence
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -29,7 +30,7 @@ def plot(records: Sequence[Run], ax: Any = None) -> style.Panels:
     names = runs[0].form.names
     many = len(names) > FEW
     columns = 8 if many else 5
-    rows = -(-len(names) // columns)
+    rows = ceil(len(names) / columns)
     figure = style.panels(ax, 1.2 * rows + 0.6 if many else 2.0 * rows)
     values = [100 * stack(runs, f"test_accuracy_{label}") for label in range(len(names))]
     ends = [float(one[:, -1].min()) for one in values]  # the first epochs are cut off
@@ -62,7 +63,7 @@ def plot(records: Sequence[Run], ax: Any = None) -> style.Panels:
         panel.set(ylim=(lowest - 4, 100.1))
         panel.grid(visible=False)
     figure.supxlabel("epoch", fontsize=10)
-    figure.supylabel("test accuracy [%]", fontsize=10)
+    figure.supylabel(f"test accuracy [%], dotted: {100 * LEARNED:.0f} %", fontsize=10)
     shown = f"{l2_name(CHOSEN_L2)}, {style.over_seeds([len(runs)])}"
     reached = f"; when {100 * LEARNED:.0f} % is reached" if many else ""
     figure.suptitle(f"Accuracy by class: 512 hidden units, {shown}{reached}", fontsize=11)

@@ -35,7 +35,10 @@ def select(records: Sequence[Run], hidden: tuple[int, ...], l2: float = 0.0) -> 
             if held is None or len(held.rows) < len(run.rows):
                 longest[config.seed] = run
     if not longest:
-        raise InputError(f"no record of {shape_name(hidden)}, {l2_name(l2)} to draw")
+        raise InputError(
+            f"no record of {shape_name(hidden)}, {l2_name(l2)} to draw: this is a figure of the "
+            "study, and needs its runs; figures.curves.plot(runs) draws any"
+        )
     return [longest[seed] for seed in sorted(longest)]
 
 

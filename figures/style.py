@@ -1,6 +1,7 @@
 """One style for every figure: as wide as a README, colours that the colour-blind tell apart.
 
-The colours are Okabe and Ito's (https://jfly.uni-koeln.de/color/), lighter ones on dark.
+The series are Okabe and Ito's colours (https://jfly.uni-koeln.de/color/), moved until any two are
+at least 12 apart (CIEDE2000) for the colour-blind too, and lighter on dark.
 """
 
 import contextlib
@@ -10,7 +11,7 @@ from typing import Any
 import matplotlib as mpl
 import numpy as np
 from cycler import cycler
-from matplotlib.colors import Colormap, LinearSegmentedColormap
+from matplotlib.colors import Colormap, LinearSegmentedColormap, to_hex
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import FormatStrFormatter, LogLocator, MaxNLocator, NullLocator
 
@@ -22,13 +23,15 @@ THEMES = {
         "ground": "#ffffff",
         "ink": "#24292f",
         "faint": "#d0d7de",
-        "series": ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#a06f00", "#56b4e9"),
+        "alert": "#b3261e",
+        "series": ("#0f6fab", "#dc6914", "#009e73", "#ba7da0", "#7f5502", "#7e8ce4"),
     },
     "dark": {
         "ground": "#0d1117",
         "ink": "#e6edf3",
         "faint": "#30363d",
-        "series": ("#56b4e9", "#ff8c42", "#2fbf93", "#e39ac4", "#f0c74a", "#8aa9ff"),
+        "alert": "#ff9b94",
+        "series": ("#9bd4ff", "#fa8231", "#1cb68a", "#d296b8", "#ffdd6c", "#899af9"),
     },
 }
 _COMMON: dict[str, Any] = {
@@ -88,9 +91,19 @@ def ground() -> str:
     return mpl.rcParams["axes.facecolor"]
 
 
+def alert() -> str:
+    """The colour of a warning, in the theme in force."""
+    return str(THEMES[_theme()]["alert"])
+
+
+def _theme() -> str:
+    """The theme in force; of a caller's own style the light one."""
+    return next((name for name, theme in THEMES.items() if theme["ground"] == ground()), "light")
+
+
 def from_ground() -> Colormap:
     """From the background to a strong red or orange; what is masked is faint."""
-    if ground() == THEMES["light"]["ground"]:
+    if _theme() == "light":
         return mpl.colormaps["OrRd"].with_extremes(bad=faint())
     colours = [ground(), series_colours(2)[1]]
     return LinearSegmentedColormap.from_list("errors", colours).with_extremes(bad=faint())
@@ -183,8 +196,12 @@ def loss_ticks(ax: Any, axis: str = "y") -> None:
 
 
 def series_colours(n: int) -> list[str]:
-    """The first n colours of the theme in force."""
-    return mpl.rcParams["axes.prop_cycle"].by_key()["color"][:n]
+    """The first n colours of the theme in force; of more than it has, n from dark to light."""
+    colours = mpl.rcParams["axes.prop_cycle"].by_key()["color"]
+    if n <= len(colours):
+        return colours[:n]
+    shades = mpl.colormaps["cividis"](np.linspace(0.0, 0.9, n))
+    return [to_hex(shade) for shade in shades]
 
 
 def over_seeds(n: Sequence[int]) -> str:

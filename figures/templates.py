@@ -1,7 +1,7 @@
 """The study's figure 3: the linear model's weights of each class as pictures, for three λ."""
 
 from collections.abc import Sequence
-from math import isqrt
+from math import ceil, isqrt
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ from figures.series import select
 from mnist_fn.shared import evaluation
 from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.study.experiments import LINEAR, TEMPLATE_L2
-from mnist_fn.shared.wording import l2_name
+from mnist_fn.shared.wording import counted, l2_name
 
 FEW = 12  # classes that have room in one row
 
@@ -32,7 +32,7 @@ def plot(records: Sequence[Run], ax: Any = None) -> style.Panels:
     largest = float(np.abs(pictures).max())
     names = runs[0].form.names
     columns = len(names) if len(names) <= FEW else 16
-    lines = -(-len(names) // columns)  # of panels, for each λ
+    lines = ceil(len(names) / columns)  # of panels, for each λ
     figure = style.panels(ax, 2.8 if lines == 1 else 0.6 * lines * len(runs) + 0.6)
     panels = figure.subplots(lines * len(runs), columns, squeeze=False)
     look = {"cmap": "RdBu_r", "vmin": -largest, "vmax": largest, "interpolation": "nearest"}
@@ -53,6 +53,8 @@ def plot(records: Sequence[Run], ax: Any = None) -> style.Panels:
     bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
     bar.set_label("weight")
     epochs = runs[0].config.epochs
-    title = f"Weights of the linear model after {epochs} epochs, seed {runs[0].config.seed}"
+    title = (
+        f"Weights of the linear model after {counted(epochs, 'epoch')}, seed {runs[0].config.seed}"
+    )
     figure.suptitle(title, fontsize=11)
     return figure

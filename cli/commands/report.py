@@ -23,25 +23,28 @@ def command(
 ) -> None:
     """Make one self-contained page of finished runs, with a digit to draw.
 
-    It shows the run of the highest test accuracy in full (of several datasets, on the one that can
-    be drawn on, then on the one with the most runs), and what study.json, parity-*.json and
-    bench*.json in the folders say. Nothing is trained and nothing downloaded.
+    It opens with the run of the highest test accuracy (of several datasets, on the one of MNIST's
+    form, then on the one with the most runs); up to four others can be chosen on it. It has what
+    study.json, parity-*.json and bench*.json in the folders say. Nothing is trained, nothing
+    downloaded.
     """
     from cli.console import answer
     from cli.output import print_json
-    from figures.report import build, found
+    from figures.report import build, contents
     from mnist_fn.shared.storage import made_folder, write_atomically
+    from mnist_fn.shared.wording import counted
 
-    shown = found.find(folders or [Path("runs")])
+    shown = contents.read_contents(folders or [Path("runs")])
     page = build.build(shown, options.command_line(), data_dir).encode()
     with made_folder(out.parent):
         write_atomically(out, page)
-    runs = "1 run" if len(shown.runs) == 1 else f"{len(shown.runs)} runs"
+    opens_with = shown.in_full[0].path
+    runs = counted(len(shown.runs), "run")
     answer(json).print(
-        f"{out}: {len(page) / 1e6:.1f} MB, {runs}, in full {shown.main.path}; open it in a browser",
+        f"{out}: {len(page) / 1e6:.1f} MB, {runs}, opens with {opens_with}; open it in a browser",
         soft_wrap=True,
         markup=False,
     )
     if json:
         print_json({"report": str(out), "bytes": len(page), "runs": len(shown.runs),
-                    "shown": str(shown.main.path)})  # fmt: skip
+                    "shown": str(opens_with)})  # fmt: skip

@@ -1,84 +1,73 @@
-"""The page, from what was found: one file that needs nothing but itself."""
+"""The page as one HTML file, which loads nothing."""
 
 import base64
 import hashlib
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from figures.report import documents, drawings, network, study, templates
-from figures.report.digits import Digits
-from figures.report.found import Found
-from mnist_fn.shared.data.datasets import load_for, scale_pixels
-from mnist_fn.shared.errors import InputError, NotFoundError
-from mnist_fn.shared.evaluation import forward
-from mnist_fn.shared.pictures.preparation import DOUBT, SIDE, UNSURE
-from mnist_fn.shared.runs.opening import check_same_data
-from mnist_fn.shared.runs.records import RunDirectory
+from figures.report import documents, drawings, study
+from figures.report.contents import Contents
+from figures.report.view import Missing, RunView, dataset_title, view_of
+from mnist_fn.shared.pictures.preparation import DOUBT, UNSURE
 from mnist_fn.shared.runs.run import Run
-from mnist_fn.shared.state import count_parameters, layer_sizes
 from mnist_fn.shared.study.report import QUICK_RUN
-from mnist_fn.shared.wording import in_shell
+from mnist_fn.shared.wording import counted, in_shell
 
-SCRIPTS = ("picture.js", "network.js", "draw.js", "confusion.js")
-MANY = 20  # classes: their bars go in columns, and the matrix scrolls
-TITLES = {"mnist": "MNIST", "fashion-mnist": "Fashion-MNIST", "kmnist": "Kuzushiji-MNIST"}
-SECTIONS = (  # each in sections/NAME.html, and its title
+SCRIPTS = ("picture.js", "network.js", "draw.js", "confusion.js", "views.js")
+RUN_SECTIONS = (  # of the chosen run, each in sections/NAME.html, and its title
     ("draw", "Draw a digit"),
-    ("runs", "What was run, and where"),
     ("curves", "Learning curves"),
-    ("study", "The study"),
     ("confusion", "Confusion matrix"),
-    ("classes", "Accuracy by class"),
     ("mistakes", "Most confident mistakes"),
+    ("classes", "Accuracy by class"),
     ("templates", "Templates"),
+    ("training", "How it was trained"),
+)
+SHARED_SECTIONS = (
+    ("runs", "All runs"),
+    ("study", "The study"),
     ("parity", "Parity of the backends"),
     ("speed", "Speed"),
+    ("missing", "Not on this page"),
 )
+DOCUMENT_COMMANDS = {  # what makes the documents of each kind
+    "study": "mnist-fn study --out FOLDER",
+    "parity": "mnist-fn parity --level quick --out FOLDER",
+    "bench": "mnist-fn bench --out FOLDER/bench.json",
+}
 
 
-@dataclass(frozen=True)
-class Missing:
-    """A part of the page that can't be made, and what would make it."""
-
-    why: str
-    command: str = ""
-
-
-def build(found: Found, command: str, data_dir: Path | None = None) -> str:
+def build(contents: Contents, command: str, data_dir: Path | None = None) -> str:
     """The page as HTML.
 
     Args:
-        found: runs and documents.
+        contents: runs and documents.
         command: that makes the page, to be named on it.
-        data_dir: of the main run's dataset; None looks in the usual places, downloads nothing,
+        data_dir: of the first run's dataset; None looks in the usual places, downloads nothing,
             and does without test digits if there are none.
 
     Raises:
         InputError: bad documents; no dataset in `data_dir`, or another than the run's.
     """
-    tables = {kind: documents.tables(kind, those) for kind, those in found.documents.items()}
-    digits = _test_digits(found.main, data_dir)
-    networks = _networks(found)
+    tables = {kind: documents.tables(kind, of_kind)
+              for kind, of_kind in contents.documents.items()}  # fmt: skip
+    horizons = drawings.horizons(contents.documents["parity"])
+    views = _views(contents, data_dir)
+    study_shown = _study(contents)
+    missing = [*study_shown["missing"], *_missing_documents(contents)]
+    shared = {
+        "runs": True,
+        "study": contents.documents["study"],
+        "parity": contents.documents["parity"],
+        "speed": contents.documents["bench"],
+        "missing": missing or contents.skipped or any(view.missing for view in views),
+    }
     script = "\n".join(_text(name) for name in SCRIPTS)
-    titles, dataset = Counter(map(_title, found.runs)), _title(found.main)
-    form = found.main.form
-    thing = form.thing
-    shown: dict[str, Any] = {
-        "networks": networks if isinstance(networks, list) else [],
-        "names": form.names,
-        "thing": thing,
-        "unsure": UNSURE,
-        "doubt": DOUBT,
-        "form": {"transposed": form.transposed, "dark": form.ink == "dark",
-                 "two": form.largest == 1},
-    }  # fmt: skip
-    if isinstance(digits, Digits):
-        shown["digits"] = digits.in_cells(len(found.main.confusion_matrix))
     environment = Environment(
         loader=PackageLoader("figures.report", ""),
         autoescape=True,
@@ -87,103 +76,96 @@ def build(found: Found, command: str, data_dir: Path | None = None) -> str:
         lstrip_blocks=True,
     )
     environment.filters["in_shell"] = in_shell  # a page is made, and read, beside the command
+    environment.filters["counted"] = counted
+    environment.filters["capitalize_first"] = lambda text: text[:1].upper() + text[1:]
     return environment.get_template("page.html").render(
-        found=found,
-        run=found.main,
-        header=_header(found.main),
-        dataset=dataset,
-        alike=titles[dataset],
-        others=", ".join(sorted(titles.keys() - {dataset})),
-        layers=" → ".join(map(str, layer_sizes(found.main.weights))),
-        parameters=count_parameters(found.main.weights),
-        networks=networks,
-        names=form.names,
-        thing=thing,
-        kind=form.kind,
-        kinds="classes" if form.kind == "class" else f"{form.kind}s",
-        many=form.classes > MANY,
-        digits=digits,
-        curves=drawings.curves(found.main),
-        by_class=drawings.by_class(found.main),
-        templates=_templates(found.linear),
+        contents=contents,
+        views=views,
+        choice=_choice(contents.runs, views),
+        run_sections={view.number: _sections_of(view) for view in views},
+        shared_sections=[(name, title) for name, title in SHARED_SECTIONS if shared[name]],
         tables=tables,
-        study=_study(found),
-        horizons=drawings.horizons(found.documents["parity"]),
+        study=study_shown,
+        horizons=horizons,
+        missing=missing,
         command=command,
-        sections=[(name, title.replace("digit", thing)) for name, title in SECTIONS],
-        is_missing=lambda part: isinstance(part, Missing),
-        good=documents.GOOD,
-        bad=documents.BAD,
         style=_text("page.css"),
         script=script,
         script_hash=_csp_hash(script),
-        shown=shown,
+        shown={"unsure": UNSURE, "doubt": DOUBT, "views": [view.for_script() for view in views]},
     )
 
 
-def _title(run: Run) -> str:
-    return TITLES.get(run.config.dataset, run.config.dataset)
+def _views(contents: Contents, data_dir: Path | None) -> list[RunView]:
+    """The runs in full; `data_dir` holds the data of the first, and of others on the same set."""
+    first = contents.in_full[0].config.dataset
+    return [
+        view_of(run, number, contents.linear, data_dir if run.config.dataset == first else None)
+        for number, run in enumerate(contents.in_full)
+    ]
 
 
-def _study(found: Found) -> dict[str, Any]:
-    """Its figures, why others are missing, and warnings; nothing without its document."""
-    if not found.documents["study"]:
+def _sections_of(view: RunView) -> list[tuple[str, str]]:
+    """The names and titles of the sections that a run has something for."""
+    shown = {
+        "draw": view.networks,
+        "mistakes": view.digits,
+        "templates": view.templates,
+    }
+    return [
+        (name, title.replace("digit", view.thing))
+        for name, title in RUN_SECTIONS
+        if shown.get(name, True) is not None
+    ]
+
+
+def _choice(runs: Sequence[Run], views: Sequence[RunView]) -> str:
+    """How the run that the page opens with was chosen, and which runs can't be chosen."""
+    first = views[0]
+    alike = sum(run.config.dataset == first.run.config.dataset for run in runs)
+    sentences = []
+    if alike > 1:
+        sentences.append(
+            f"The page opens with the run of the highest test accuracy of {alike} on "
+            f"{first.dataset}; that is a choice made on the test set."
+        )
+    others = Counter(dataset_title(run) for run in runs)
+    del others[first.dataset]
+    if others:
+        sentences.append(
+            f"{counted(others.total(), 'run')} on {', '.join(sorted(others))}: an accuracy means "
+            "another thing there."
+        )
+    left_out = len(runs) - len(views)
+    if left_out:
+        sentences.append(
+            f"{counted(left_out, 'more run')} in the table only; mnist-fn report RUN shows one "
+            "in full."
+        )
+    return " ".join(sentences)
+
+
+def _study(contents: Contents) -> dict[str, Any]:
+    """Its figures, its warnings, and which figures are missing; nothing without its document."""
+    of_study = contents.documents["study"].values()
+    if not of_study:
         return {"figures": {}, "missing": [], "warnings": []}
-    said = [one.get("warning") for one in found.documents["study"].values()]
-    warnings = [str(one) for one in said if one]
-    backends = [name for one in found.documents["study"].values() for name in one["backends"]]
-    drawn, missing = study.figures(found.paths, found.main, backends, QUICK_RUN in warnings)
+    warnings = [str(document["warning"]) for document in of_study if document.get("warning")]
+    backends = [name for document in of_study for name in document["backends"]]
+    drawn, reasons = study.figures(
+        contents.folders, contents.in_full[0], backends, QUICK_RUN in warnings
+    )
+    missing = [Missing("a figure of the study", reason) for reason in reasons]
     return {"figures": drawn, "missing": missing, "warnings": warnings}
 
 
-def _header(run: Run) -> Any:
-    assert run.path is not None  # noqa: S101 - it was read from there
-    return RunDirectory(run.path).read_header()
-
-
-def _test_digits(run: Run, data_dir: Path | None) -> Digits | Missing:
-    command = f"mnist-fn report {run.path} --data-dir FOLDER"
-    try:
-        dataset = load_for(run.config, data_dir, download=False, form=run.form)
-        check_same_data(_header(run), dataset)
-    except NotFoundError:
-        return Missing(f"the pictures of {run.config.dataset} were not found", command)
-    except InputError as error:
-        if data_dir is not None:
-            raise
-        return Missing(str(error), command)
-    logits = forward(run.weights, scale_pixels(dataset.test.images, "float64"))
-    return Digits.of(dataset.test, run.evaluation, logits, run.form)
-
-
-def _networks(found: Found) -> list[dict[str, Any]] | Missing:
-    """The main run's network, and the linear one if that is another."""
-    if found.main.form.ink == "unknown":
-        return Missing("whether this run's pictures are light on dark is not known",
-                       "mnist-fn train --ink light")  # fmt: skip
-    runs = [found.main]
-    other = found.linear is not None and found.linear.path != found.main.path
-    if found.linear is not None and other and found.linear.form == found.main.form:
-        runs.append(found.linear)
-    try:
-        packed = [network.packed(run) for run in runs]
-    except InputError as error:
-        return Missing(str(error))
-    if packed[0]["sizes"][0] != SIDE**2:
-        return Missing(
-            f"the run is on images of {packed[0]['sizes'][0]} pixels, a drawing has {SIDE**2}",
-            "mnist-fn train",
-        )
-    return [one for one in packed if one["sizes"][0] == SIDE**2]
-
-
-def _templates(linear: Run | None) -> list[dict[str, Any]] | Missing:
-    if linear is None:
-        return Missing(
-            "only a linear model has templates, and none was given",
-            "mnist-fn train --model linear",
-        )
-    return templates.pictures(linear)
+def _missing_documents(contents: Contents) -> list[Missing]:
+    names = {"study": "the study", "parity": "parity of the backends", "bench": "speed"}
+    return [
+        Missing(names[kind], f"there is no {kind}.json in the folders given", command)
+        for kind, command in DOCUMENT_COMMANDS.items()
+        if not contents.documents[kind]
+    ]
 
 
 def _text(name: str) -> str:

@@ -1,6 +1,7 @@
 """Test digits for the page: those behind each cell of the confusion matrix, and the worst."""
 
 import base64
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,7 +92,7 @@ class Digits:
 def _tiled(images: np.ndarray) -> np.ndarray:
     """Images [n, rows, columns] side by side, COLUMNS in a row."""
     n, height, width = images.shape
-    rows = -(-n // COLUMNS)
+    rows = math.ceil(n / COLUMNS)
     full = np.zeros((rows * COLUMNS, height, width), np.uint8)
     full[:n] = images
     tiles = full.reshape(rows, COLUMNS, height, width).swapaxes(1, 2)

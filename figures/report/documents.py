@@ -1,13 +1,16 @@
-"""What the page says of the documents of `mnist-fn study`, `parity` and `bench`: plain tables.
+"""What the page shows of the documents of `mnist-fn study`, `parity` and `bench`: plain tables.
 
 Each function takes documents as they were read and may meet anything in them; see `tables`.
 """
 
 import contextlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
+
+from markupsafe import Markup, escape
 
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.study.tables import claim_table, honest_table, number_table, without
@@ -15,20 +18,33 @@ from mnist_fn.shared.study.tables import claim_table, honest_table, number_table
 Document = dict[str, Any]
 GOOD = ("inside", "equivalent", "passed", "holds", "met")
 BAD = ("outside", "different", "failed", "does not hold", "not met")
+GOALS_NOTE = (
+    "A goal is what this project set out to reach, on the machine of the measurement. “Not met” is "
+    "no error: the median is on the wrong side of the goal. Of “at most” a smaller number is "
+    "better, of “at least” a larger one."
+)
+_EMPHASIS = re.compile(r"(\*{1,2})(\S(?:[^*]*\S)?)\1")
+
+
+class Cell(NamedTuple):
+    """A table's cell; `mark` is "good" or "bad" for a verdict that is one, else empty."""
+
+    text: str
+    mark: str = ""
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table of the page; a cell that is in GOOD or BAD is marked as such."""
+    """A table of the page, and the notes below it."""
 
     title: str
     head: list[str]
-    rows: list[list[str]]
-    note: str = ""
+    rows: list[list[Cell]]
+    notes: list[str | Markup] = field(default_factory=list)
 
 
 def tables(kind: str, found: dict[Path, Document]) -> list[Table]:
-    """The tables of all documents of a kind.
+    """The tables of all documents of a kind, their verdicts first.
 
     Raises:
         InputError: a document is not what its command writes.
@@ -52,13 +68,57 @@ def as_written(kind: str, file: Path) -> Iterator[None]:
         ) from error
 
 
+def _table(
+    title: str, head: list[str], rows: list[list[str]], *notes: str, backends: Sequence[str] = ()
+) -> Table:
+    """A table with its verdicts marked, and moved beside its first column: on a narrow screen the
+    columns further right are out of sight. Of several `backends` each has a verdict.
+    """
+    verdicts = [i for i, name in enumerate(head) if name == "verdict"]
+    names = list(head)
+    if len(backends) > 1:
+        for i, backend in zip(verdicts, backends, strict=True):
+            names[i] = f"{backend}: verdict"
+    others = [i for i in range(1, len(head)) if i not in verdicts]
+    order = [0, *verdicts, *others]
+    return Table(
+        title,
+        [names[i] for i in order],
+        [[_cell(row[i]) for i in order] for row in rows],
+        [emphasized(note) for note in notes if note],
+    )
+
+
+def _cell(text: str) -> Cell:
+    plain = text.replace("*", "")
+    verdict = plain.partition(":")[0]
+    if verdict in GOOD:
+        return Cell(plain, "good")
+    if verdict in BAD or plain.startswith("outside "):
+        return Cell(plain, "bad")
+    return Cell(plain)
+
+
+def emphasized(text: str) -> Markup:
+    """A line of Markdown whose only markup is emphasis, as HTML."""
+    return Markup(_EMPHASIS.sub(r"<em>\2</em>", str(escape(text))))  # noqa: S704 - it is escaped
+
+
 def _study(document: Document) -> list[Table]:
-    head, rows = without(number_table(document), "experiment")
-    plain = [[cell.replace("*", "") for cell in row] for row in rows]
+    with_runs = [
+        number for number in document["numbers"]
+        if any(ours["n"] for ours in number["ours"].values())
+    ]  # fmt: skip
+    left_out = len(document["numbers"]) - len(with_runs)
+    head, rows = without(number_table({**document, "numbers": with_runs}), "experiment")
+    without_runs = f"{left_out} published numbers have no runs yet." if left_out else ""
+    notes = (without_runs, document["rule"])
+    claims = without(claim_table(document), "experiment")
+    backends = list(document["backends"])
     return [
-        Table("Published numbers beside ours", head, plain, document["rule"]),
-        Table("Published claims", *without(claim_table(document), "experiment")),
-        Table("An honest choice", *honest_table(document), document["protocol"]),
+        _table("Published numbers beside ours", head, rows, *notes, backends=backends),
+        _table("Published claims", *claims, backends=backends),
+        _table("An honest choice", *honest_table(document), document["protocol"]),
     ]
 
 
@@ -67,36 +127,37 @@ def _parity(document: Document) -> list[Table]:
     made = []
     for ladder in document.get("ladders", ()):
         rows = [_rung(rung) for rung in ladder["rungs"]]
-        head = ["rung", "", "largest difference", "bound", "in"]
-        made.append(Table(f"Ladder: {_experiment(ladder)}", head, rows, where))
-    for one in document.get("horizon", ()):
-        rows = [
-            [
-                track["name"],
-                *(_never("step", step) for step in track["first_step_above"]),
-                _never("epoch", track["first_epoch_with_another_prediction"]),
-            ]
-            for track in one["tracks"]
-        ]
-        said = "; ".join(
-            f"the frameworks part no sooner than the {claim['twins']}s, within a factor "
-            f"{one['factor']:g}: {'holds' if claim['holds'] else 'does not hold'}"
-            for claim in one["claims"]
-        )
-        limits = [f"a weight is {limit:g} apart" for limit in one["thresholds"]]
-        head = ["pair", *limits, "a prediction differs"]
-        made.append(Table(f"Horizon: {_experiment(one)}", head, rows, f"{said}. {where}"))
-    if found := document.get("statistics", ()):
-        rows = [_statistics(one) for one in found]
+        head = ["rung", "verdict", "largest difference", "bound", "in"]
+        made.append(_table(f"Ladder: {_experiment(ladder)}", head, rows, where))
+    for horizon in document.get("horizon", ()):
+        made.append(_horizon(horizon, where))
+    if equivalence := document.get("statistics", ()):
+        rows = [_statistics(result) for result in equivalence]
         head = ["model", "seeds", "difference", "90 % interval", "margin", "verdict"]
-        sides = " against ".join(found[0]["accuracy"])
+        sides = " against ".join(equivalence[0]["accuracy"])
         note = f"Test accuracy in percentage points, TOST over paired seeds, {sides}; {where}"
-        made.append(Table("Statistics over seeds", head, rows, note))
+        made.append(_table("Statistics over seeds", head, rows, note))
     return made
 
 
-def _experiment(one: dict[str, Any]) -> str:
-    return ", ".join(one[part] for part in ("model", "optimizer", "precision"))
+def _horizon(horizon: dict[str, Any], where: str) -> Table:
+    rows = []
+    for track in horizon["tracks"]:
+        steps = [_never("step", step) for step in track["first_step_above"]]
+        epoch = _never("epoch", track["first_epoch_with_another_prediction"])
+        rows.append([track["name"], *steps, epoch])
+    claims = "; ".join(
+        f"the frameworks part no sooner than the {claim['twins']}s, within a factor "
+        f"{horizon['factor']:g}: {'holds' if claim['holds'] else 'does not hold'}"
+        for claim in horizon["claims"]
+    )
+    limits = [f"a weight is {limit:g} apart" for limit in horizon["thresholds"]]
+    head = ["pair", *limits, "a prediction differs"]
+    return _table(f"Horizon: {_experiment(horizon)}", head, rows, f"{claims}. {where}")
+
+
+def _experiment(document: dict[str, Any]) -> str:
+    return ", ".join(document[part] for part in ("model", "optimizer", "precision"))
 
 
 def _rung(rung: dict[str, Any]) -> list[str]:
@@ -114,11 +175,11 @@ def _never(unit: str, value: int | None) -> str:
     return "never" if value is None else f"{unit} {value:,}"
 
 
-def _statistics(one: dict[str, Any]) -> list[str]:
-    test = one["tost"]
+def _statistics(result: dict[str, Any]) -> list[str]:
+    test = result["tost"]
     low, high = test["interval"]
     return [
-        f"{one['model']}, {one['optimizer']}",
+        f"{result['model']}, {result['optimizer']}",
         str(test["n"]),
         f"{test['mean']:+.3f}",
         f"{low:+.3f} to {high:+.3f}",
@@ -131,22 +192,25 @@ def _bench(document: Document) -> list[Table]:
     where = f"{document['device']}; {document['machine']}; {document['command']}"
     epochs = sorted(document["epochs"].items(), key=lambda item: item[1]["median"])
     rows = [
-        [name, document["what"].get(name, ""), f"{one['median']:.3f} s"] for name, one in epochs
-    ]
-    goals = [
-        [
-            goal["name"],
-            "" if goal["goal"] is None else f"{goal['sense']} {goal['goal']:g}",
-            f"{goal['ratio']['median']:.2f}",
-            {True: "met", False: "not met", None: ""}[goal["met"]],
-        ]
-        for goal in document["goals"]
-        if "ratio" in goal
-    ]
+        [name, f"{epoch['median']:.3f} s", document["what"].get(name, "")]
+        for name, epoch in epochs
+    ]  # fmt: skip
+    goals = [_goal(goal) for goal in document["goals"] if "ratio" in goal]
     return [
-        Table("Seconds an epoch", ["contender", "what", "median"], rows, where),
-        Table("Ratios", ["what", "goal", "median", "verdict"], goals),
+        _table("Seconds an epoch", ["contender", "median", "what"], rows, where),
+        _table("Goals", ["measure", "verdict", "median", "goal"], goals, GOALS_NOTE),
     ]
+
+
+def _goal(goal: dict[str, Any]) -> list[str]:
+    median = goal["ratio"]["median"]
+    verdicts = {True: "met", False: "not met", None: ""}
+    verdict = verdicts[goal["met"]]
+    if goal["met"] is False:
+        short = abs(median - goal["goal"]) / goal["goal"]
+        verdict += f": {short:.0%} {'over' if goal['sense'] == 'at most' else 'short'}"
+    wanted = "none" if goal["goal"] is None else f"{goal['sense']} {goal['goal']:g}"
+    return [goal["name"], verdict, f"{median:.2f}", wanted]
 
 
 _MAKERS: dict[str, Callable[[Document], list[Table]]] = {

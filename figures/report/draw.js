@@ -5,49 +5,77 @@ const PEN = 24; // of 280: what a pen's stroke is in MNIST
 const FOR = [214, 69, 61]; // as in templates.py
 const AGAINST = [59, 120, 216];
 
-if (shown.networks.length) startDrawing(shown.networks, shown.digits);
-
-function startDrawing(networks, digits) {
-  const panel = document.getElementById('draw-panel');
-  const pad = document.getElementById('pad');
+/** The drawing of one run: strokes on the pad, each digit's probability, what the network sees. */
+function startDrawing(root, view) {
+  const { side, digits } = view;
+  const panel = root.querySelector('.draw');
+  const pad = root.querySelector('.pad');
+  const said = root.querySelector('.said');
+  const undo = root.querySelector('.undo');
+  const pen = root.querySelector('.pen-width');
+  pad.width = pad.height = side * Math.floor(280 / side);  // whole pixels of the network's
   const paper = pad.getContext('2d', { willReadFrequently: true });
-  const said = document.getElementById('said');
-  const main = unpack(networks[0]);
-  const last = networks[networks.length - 1];
+  const main = unpack(view.networks[0]);
+  const last = view.networks[view.networks.length - 1];
   const linear = last.sizes.length === 2 ? unpack(last)[0] : null;
+  let strokes = [];  // each {width, points}, in the order drawn
   let isExample = false;
   let pending = false;
+  let pointer = null;  // the one that draws: a second finger or a palm does not
+  pen.value = side === SIDE ? PEN : Math.max(PEN, 350 / side);
   panel.hidden = false;
 
-  function clear() {
+  function erase() {
     paper.fillStyle = '#000';
     paper.fillRect(0, 0, pad.width, pad.height);
     isExample = false;
-    said.textContent = `Draw a ${shown.thing}.`;
-    classify();
+  }
+
+  function clear() {
+    strokes = [];
+    redraw();
+  }
+
+  function redraw() {
+    erase();
+    strokes.forEach(({ width, points }) => {
+      points.forEach((point, i) => line(width, points[Math.max(i - 1, 0)], point));
+    });
+    undo.disabled = strokes.length === 0;
+    said.textContent = strokes.length ? reading(view, classify()) : `Draw a ${view.thing}.`;
+    if (!strokes.length) classify();
   }
 
   function classify() {
-    const picture = pose(prepare(ink(paper), pad.width), shown.form);
+    const picture = seenBy(view, paper);
     const shares = picture && softmax(logits(main, picture));
-    showPicture(picture);
-    showBars(shares);
-    if (linear) showAgreement(linear, picture);
+    showPicture(root, side, picture);
+    showBars(root, shares);
+    if (linear) showAgreement(root, side, linear, picture);
     return shares;
   }
 
-  function line(from, to) {
+  function line(width, from, to) {
     paper.strokeStyle = '#fff';
-    paper.lineWidth = PEN;
+    paper.lineWidth = width;
     paper.lineCap = 'round';
     paper.beginPath();
     paper.moveTo(...from);
     paper.lineTo(...to);
     paper.stroke();
     paper.beginPath();  // a tap is a dot, which a line without length does not draw
-    paper.arc(...to, PEN / 2, 0, 2 * Math.PI);
+    paper.arc(...to, width / 2, 0, 2 * Math.PI);
     paper.fillStyle = '#fff';
     paper.fill();
+  }
+
+  function extend(event) {
+    const { width, points } = strokes[strokes.length - 1];
+    const frame = pad.getBoundingClientRect();
+    const scale = pad.width / frame.width;
+    const point = [(event.clientX - frame.left) * scale, (event.clientY - frame.top) * scale];
+    line(width, points.length ? points[points.length - 1] : point, point);
+    points.push(point);
     if (pending) return;
     pending = true;
     requestAnimationFrame(() => {
@@ -56,31 +84,30 @@ function startDrawing(networks, digits) {
     });
   }
 
-  let before = null;
-  const place = (event) => {
-    const frame = pad.getBoundingClientRect();
-    const scale = pad.width / frame.width;
-    return [(event.clientX - frame.left) * scale, (event.clientY - frame.top) * scale];
-  };
   pad.addEventListener('pointerdown', (event) => {
-    if (isExample) clear();
-    pad.setPointerCapture(event.pointerId);
-    before = place(event);
-    line(before, before);
+    if (pointer !== null || !event.isPrimary || event.button !== 0) return;
+    if (isExample) erase();
+    pointer = event.pointerId;
+    pad.setPointerCapture(pointer);
+    strokes.push({ width: Number(pen.value), points: [] });
+    undo.disabled = false;
+    extend(event);
   });
   pad.addEventListener('pointermove', (event) => {
-    if (!before) return;
-    const now = place(event);
-    line(before, now);
-    before = now;
+    if (event.pointerId === pointer) extend(event);
   });
-  const lift = () => {
-    if (before) said.textContent = reading(classify());
-    before = null;
+  const lift = (event) => {
+    if (event.pointerId !== pointer) return;
+    pointer = null;
+    said.textContent = reading(view, classify());
   };
   pad.addEventListener('pointerup', lift);
   pad.addEventListener('pointercancel', lift);
-  document.getElementById('clear').addEventListener('click', clear);
+  root.querySelector('.clear').addEventListener('click', clear);
+  undo.addEventListener('click', () => {
+    strokes.pop();
+    redraw();
+  });
   clear();
   if (!digits) return;
 
@@ -88,21 +115,43 @@ function startDrawing(networks, digits) {
   const showExample = () => {
     const [at, label] = digits.examples[Math.floor(Math.random() * digits.examples.length)];
     clear();
-    const from = [(at % digits.columns) * SIDE, Math.floor(at / digits.columns) * SIDE, SIDE, SIDE];
+    const from = [(at % digits.columns) * side, Math.floor(at / digits.columns) * side, side, side];
+    paper.imageSmoothingEnabled = side === SIDE;
     paper.drawImage(sprite, ...from, 0, 0, pad.width, pad.height);
     isExample = true;
-    said.textContent = `A test ${shown.thing}: ${shown.names[label]}. ${reading(classify())}`;
+    said.textContent =
+      `A test ${view.thing}: ${view.names[label]}. ${reading(view, classify())}`;
   };
-  document.getElementById('example').addEventListener('click', showExample);
+  root.querySelector('.example').addEventListener('click', showExample);
   sprite.onload = showExample;
   sprite.src = digits.sprite;
 }
 
+/** The pad as the run's network sees it; null if nothing is drawn. */
+function seenBy(view, paper) {
+  const grey = ink(paper);
+  const columns = paper.canvas.width;
+  const picture = view.side === SIDE ? prepare(grey, columns) : averaged(grey, columns, view.side);
+  return pose(picture, view.form, view.side);
+}
+
+/** The mean of each of side × side blocks of a square picture; null if there is no ink. */
+function averaged(ink, columns, side) {
+  const block = columns / side;
+  const sums = new Float64Array(side * side);
+  ink.forEach((value, i) => {
+    const row = Math.floor(Math.floor(i / columns) / block);
+    sums[row * side + Math.floor((i % columns) / block)] += value;
+  });
+  if (sums.every((sum) => sum === 0)) return null;
+  return Uint8Array.from(sums, (sum) => Math.round(sum / block ** 2));
+}
+
 /** What is read, in the words of `mnist-fn predict`: below the measured limit it is unsure. */
-function reading(shares) {
+function reading(view, shares) {
   const best = shares.indexOf(Math.max(...shares));
   const doubt = shares[best] < shown.unsure ? `, ${shown.doubt}` : '';
-  return `It reads ${shown.names[best]} (${percent(shares[best])})${doubt}.`;
+  return `It reads ${view.names[best]} (${percent(shares[best])})${doubt}.`;
 }
 
 /** The canvas is black where nothing is drawn, so its red is the ink. */
@@ -116,16 +165,16 @@ function percent(share) {
   return `${(100 * share).toFixed(1)} %`;
 }
 
-function showPicture(picture) {
-  paint(document.getElementById('seen'), (i) => {
+function showPicture(root, side, picture) {
+  paint(root.querySelector('.seen canvas'), side, (i) => {
     const value = picture ? picture[i] : 0;
     return [value, value, value, 255];
   });
 }
 
-function showBars(shares) {
+function showBars(root, shares) {
   const highest = shares && Math.max(...shares);
-  document.querySelectorAll('.bars tr').forEach((row, digit) => {
+  root.querySelectorAll('.bars tr').forEach((row, digit) => {
     const share = shares ? shares[digit] : 0;
     row.classList.toggle('best', shares !== null && share === highest);
     row.querySelector('span').style.width = `${100 * share}%`;
@@ -134,15 +183,15 @@ function showBars(shares) {
 }
 
 /** Pixel times weight for each class, on one scale, and the logit that they sum up to. */
-function showAgreement({ kernel, bias }, picture) {
-  const panel = document.getElementById('agreement');
+function showAgreement(root, side, { kernel, bias }, picture) {
+  const panel = root.querySelector('.agreement');
   const classes = bias.length;
   const parts = kernel.map((w, i) => (picture ? (w * picture[Math.floor(i / classes)]) / 255 : 0));
   const largest = parts.reduce((a, b) => Math.max(a, Math.abs(b)), 1e-9);
   const sums = picture ? logits([{ kernel, bias }], picture) : null;
   panel.hidden = false;
   panel.querySelectorAll('li').forEach((item, label) => {
-    paint(item.querySelector('canvas'), (i) => {
+    paint(item.querySelector('canvas'), side, (i) => {
       const part = parts[i * classes + label] / largest;
       return [...(part > 0 ? FOR : AGAINST), 255 * Math.sqrt(Math.abs(part))];
     });
@@ -151,9 +200,9 @@ function showAgreement({ kernel, bias }, picture) {
   });
 }
 
-/** Colour a 28 x 28 canvas: `colour` gives red, green, blue and opacity of each pixel. */
-function paint(canvas, colour) {
-  const image = new ImageData(SIDE, SIDE);
-  for (let i = 0; i < SIDE * SIDE; i++) image.data.set(colour(i), 4 * i);
+/** Colour a square canvas: `colour` gives red, green, blue and opacity of each pixel. */
+function paint(canvas, side, colour) {
+  const image = new ImageData(side, side);
+  for (let i = 0; i < side * side; i++) image.data.set(colour(i), 4 * i);
   canvas.getContext('2d').putImageData(image, 0, 0);
 }

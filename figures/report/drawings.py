@@ -15,6 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from figures import build, style
 from figures.report import documents
 from mnist_fn.shared.runs.run import Run
+from mnist_fn.shared.wording import counted
 
 FEW = 20  # classes: of more the others are a band, not a curve each
 _PICTURE = Markup(
@@ -43,15 +44,16 @@ def _svg(draw: Callable[[], Any], theme: str) -> str:
 
 def curves(run: Run) -> list[Markup]:
     """Loss and accuracy over the epochs; train dashed, test solid, the best epoch marked."""
-    shown = []
+    pictures = []
+    epochs = counted(len(run.rows), "epoch")
     for measure, word in (("loss", "smallest"), ("accuracy", "largest")):
         best = run.best[f"test_{measure}"]
         label = (
-            f"Train and test {measure} over {len(run.rows)} epochs; the {word} test {measure}, "
+            f"Train and test {measure} of {epochs}; the {word} test {measure}, "
             f"{best['value']:.4f}, is at epoch {best['epoch']}"
         )
-        shown.append(themed(lambda measure=measure: _curve(run, measure), label))
-    return shown
+        pictures.append(themed(partial(_curve, run, measure), label))
+    return pictures
 
 
 def _curve(run: Run, measure: str) -> Any:
@@ -63,7 +65,8 @@ def _curve(run: Run, measure: str) -> Any:
         values = scale * run.history[f"{split}_{measure}"]
         ax.plot(run.history["epoch"], values, line, color=colour, label=split)
     ax.axvline(best["epoch"], color=test, linestyle=":", linewidth=1)
-    ax.plot(best["epoch"], scale * best["value"], "o", color=test, markersize=5)
+    at_best = (best["epoch"], scale * best["value"])
+    ax.plot(*at_best, "o:", color=test, markersize=5, linewidth=1, label="best epoch")
     ax.set_xlabel("epoch")
     ax.set_title(measure + (" [%]" if scale > 1 else ""), loc="left")
     ax.legend()
@@ -102,14 +105,14 @@ def _class_panel(shares: np.ndarray, label: int, name: str) -> Any:
     return ax.figure
 
 
-def horizons(found: dict[Path, documents.Document]) -> list[Markup]:
+def horizons(documents_by_file: dict[Path, documents.Document]) -> list[Markup]:
     """Of each parity document that has one: how far the frameworks and their twins are apart.
 
     Raises:
         InputError: a document is not what its command writes.
     """
     entry, drawn = build.HORIZON, []
-    for file, document in found.items():
+    for file, document in documents_by_file.items():
         if document.get(entry.level):
             with documents.as_written("parity", file):
                 draw = partial(build.draw, entry, document[entry.level])

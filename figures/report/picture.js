@@ -33,10 +33,10 @@ function prepare(ink, columns) {
 }
 
 /** mnist_fn/shared/data/form.py's `pose`: a prepared picture as the run's own pictures stand. */
-function pose(picture, { transposed, dark, two }) {
+function pose(picture, { transposed, dark, two }, side = SIDE) {
   if (!picture) return null;
   return picture.map((_, i) => {
-    const value = picture[transposed ? (i % SIDE) * SIDE + Math.floor(i / SIDE) : i];
+    const value = picture[transposed ? (i % side) * side + Math.floor(i / side) : i];
     const level = two ? (value > 127 ? 255 : 0) : value;
     return dark ? 255 - level : level;
   });

@@ -18,6 +18,11 @@ def scientific(value: float) -> str:
     return power if float(factor) == 1 else f"{float(factor):g}×{power}"
 
 
+def counted(number: int, noun: str) -> str:
+    """`1 run`, `2 runs`, `1,234 epochs`."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def l2_name(l2: float) -> str:
     """`λ = 3×10⁻⁵`."""
     return f"λ = {scientific(l2)}"

@@ -23,7 +23,8 @@ PANELS = set(PLOTS) - ONE
 
 
 def drawn_from(name):
-    return DOCUMENTS.get(name) or records("l2" if name == "sweep" else name.replace("_", "-"))
+    of_any_runs = name in ("sweep", "curves")
+    return DOCUMENTS.get(name) or records("l2" if of_any_runs else name.replace("_", "-"))
 
 
 @pytest.mark.parametrize("name", PLOTS)

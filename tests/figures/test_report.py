@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from figures.report import build, drawings, found, study
+from figures.report import build, documents, drawings, study, view
+from figures.report.contents import MAX_IN_FULL, read_contents
 from figures.report.digits import EXAMPLES
 from mnist_fn.shared import backend
 from mnist_fn.shared.config import Config
@@ -24,11 +25,18 @@ from mnist_fn.shared.evaluation import forward
 from mnist_fn.shared.runs.records import RunDirectory
 from mnist_fn.shared.runs.trainer import load_run, train
 from mnist_fn.shared.storage import write_sealed
+from mnist_fn.shared.study import experiments
 from tests.support.report_documents import PARITY, write_all
+from tests.support.synthetic import study_runs
 
 
 def page_of(*folders, data_dir=None) -> str:
-    return build.build(found.find(list(folders)), "mnist-fn report", data_dir)
+    return build.build(read_contents(list(folders)), "mnist-fn report", data_dir)
+
+
+def digits_of(run, data_dir):
+    header = RunDirectory(run.path).read_header()
+    return view._test_digits(run, header, data_dir, [])
 
 
 @pytest.fixture
@@ -107,8 +115,8 @@ def test_its_network_is_the_backends(runs_28, prepared_digits):
 
 
 def test_a_weight_beyond_float16_leaves_out_the_drawing_alone(undrawn, runs_28, prepared_digits):
-    shown = found.find([runs_28["linear"]])
-    shown.main.weights["layer1"]["bias"][0] = 1e5
+    shown = read_contents([runs_28["linear"]])
+    shown.in_full[0].weights["layer1"]["bias"][0] = 1e5
     page = build.build(shown, "mnist-fn report", prepared_digits)
     assert "a weight is beyond float16" in page
     assert 'id="pad"' not in page
@@ -117,7 +125,7 @@ def test_a_weight_beyond_float16_leaves_out_the_drawing_alone(undrawn, runs_28, 
 
 def test_each_cell_has_its_digits(runs_28, prepared_digits):
     run = load_run(runs_28["linear"])
-    digits = build._test_digits(run, prepared_digits)
+    digits = digits_of(run, prepared_digits)
     cells = digits.in_cells(10)["cells"]
     labels = datasets.load("idx", prepared_digits).test.labels
     for true in range(10):
@@ -135,7 +143,7 @@ def test_each_cell_has_its_digits(runs_28, prepared_digits):
 
 def test_the_examples_to_try_are_from_all_over_the_test_set(runs_28, prepared_digits):
     """Not from the cells: these have the digits that it was least sure of."""
-    digits = build._test_digits(load_run(runs_28["linear"]), prepared_digits)
+    digits = digits_of(load_run(runs_28["linear"]), prepared_digits)
     shown = digits.in_cells(10)
     test = datasets.load("idx", prepared_digits).test
     wanted = np.linspace(0, len(test) - 1, EXAMPLES).astype(int)
@@ -161,36 +169,60 @@ def test_a_set_that_is_not_found_is_said_in_a_few_words(undrawn, prepared_digits
     config = Config(dataset="small", hidden=(), epochs=1)
     train(config, data_dir=tmp_path, out=tmp_path / "run")
     page = page_of(tmp_path / "run")
-    assert "Not here: the pictures of small were not found." in page
+    assert "the pictures of small are not here." in page
     assert "--data-dir FOLDER</code>" in page
-    assert "were not found" not in page_of(tmp_path / "run", data_dir=tmp_path)
+    assert "are not here" not in page_of(tmp_path / "run", data_dir=tmp_path)
 
 
-def test_images_of_another_size_have_no_drawing(undrawn, tmp_path):
+def test_a_page_without_a_network_connection_begins_with_a_drawing(undrawn, tmp_path):
+    """Of the digits that come with scikit-learn, whose pictures are 8 × 8."""
     train(Config(dataset="digits", hidden=(), epochs=1), out=tmp_path / "run")
     page = page_of(tmp_path / "run")
-    assert "on images of 64 pixels, a drawing has 784" in page
-    assert 'id="pad"' not in page
+    first = page[page.index("<section") :]
+    assert first.startswith('<section id="draw"')
+    assert '<canvas id="seen" width="8" height="8"' in first
     assert page.count('alt="Template of') == 10
+    assert "Draw large" not in page
+
+
+def test_what_is_missing_stands_at_the_end(undrawn, tmp_path):
+    """Of pictures that can't be drawn: the first section shows something."""
+    shown = read_contents([train_digits(tmp_path, hidden=(16,))])
+    run = shown.in_full[0]
+    unknown = replace(run, form=replace(run.form, ink="unknown"))
+    page = build.build(replace(shown, in_full=[unknown]), "mnist-fn report")
+    sections = re.findall(r'<section id="([^"]*)"', page)
+    assert sections == ["curves", "confusion", "mistakes", "classes", "training", "runs", "missing"]
+    missing = page[page.index('<section id="missing"') :]
+    assert "light on dark is not known" in missing
+    assert "only a linear model has them" in missing
+    assert "mnist-fn train --model linear --dataset digits</code> makes it" in missing
+    assert "Not here" not in page
+
+
+def train_digits(folder, **changes):
+    train(Config(dataset="digits", epochs=1, **changes), out=folder / "run")
+    return folder / "run"
 
 
 def test_a_half_done_study_says_what_is_missing(undrawn, half_done, prepared_digits):
     page = page_of(half_done, data_dir=prepared_digits)
     assert "deep: not finished; go on with: mnist-fn train --resume" in page
     assert "784 → 10" in page
-    for kind, name in (("study", "study.json"), ("parity", "parity-LEVEL.json")):
-        assert f"no {name} in the folders given" in page
+    for kind in ("study", "parity"):
+        assert f"there is no {kind}.json in the folders given" in page
         assert f"<code>mnist-fn {kind}" in page
 
 
 def test_documents_are_shown(undrawn, runs_28, prepared_digits, tmp_path):
-    write_all(tmp_path)
+    write_all(tmp_path, study_runs((0,), experiments.QUICK, only=["l2"]))
     page = page_of(runs_28["linear"], tmp_path, data_dir=prepared_digits)
     for said in (
         "QUICK RUN, NOT THE STUDY",
         "no finished jax run of",  # the figures that it has no runs for
         "Published numbers beside ours",
         "0.04754",
+        "published numbers have no runs yet.",
         "Ladder: shallow, adam, float64",
         '<td class="good">passed</td>',
         '<td class="bad">failed</td>',
@@ -276,18 +308,85 @@ def test_bad_input_is_one_line_and_exit_2(in_process, tmp_path, runs_28, argumen
 
 
 def test_runs_on_another_dataset_do_not_compete(runs_28, prepared_digits, tmp_path, undrawn):
-    """Their accuracy means another thing, and on 8 x 8 pixels nothing can be drawn."""
+    """Their accuracy means another thing, and the drawing is of 28 × 28 pixels."""
     other, weak = tmp_path / "other", tmp_path / "weak"
     recipe = {"learning_rate": 5e-3, "batch_size": 50}
     better = train(Config(dataset="digits", hidden=(96,), epochs=20, **recipe), out=other)
     worse = train(Config(dataset="idx", hidden=(), epochs=1), data_dir=prepared_digits, out=weak)
     assert better.final["test_accuracy"] > worse.final["test_accuracy"]
-    shown = found.find([other, weak])
-    assert (shown.main.path, shown.linear.path) == (weak, weak)
+    shown = read_contents([other, weak])
+    assert [run.path for run in shown.in_full] == [weak, other]
+    assert shown.linear["idx"].path == weak
     page = build.build(shown, "mnist-fn report", prepared_digits)
-    assert "1 run on digits, where an accuracy means another thing, is in the table alone" in page
+    assert "1 run on scikit-learn&#39;s digits: an accuracy means another thing there." in page
     assert "highest test accuracy" not in page  # it is the one run on its dataset
-    several = found.find([other, *runs_28.values(), weak])
-    assert several.main.path in runs_28.values()
-    assert "Of the 3 runs on idx it has the highest" in build.build(several, "", prepared_digits)
-    assert found.find([other]).main.path == other
+    several = read_contents([other, *runs_28.values(), weak])
+    assert several.in_full[0].path in runs_28.values()
+    page = build.build(several, "", prepared_digits)
+    assert "highest test accuracy of 3 on idx; that is a choice made on the test set. 1 run" in page
+    assert read_contents([other]).in_full[0].path == other
+
+
+def test_of_many_runs_the_best_seed_of_each_recipe_can_be_chosen(tmp_path, undrawn):
+    """A quick run hides no longer one, and of every dataset there is one."""
+    for seed in range(4):
+        for epochs in (1, 2):
+            config = Config(dataset="digits", hidden=(), epochs=epochs, seed=seed)
+            train(config, out=tmp_path / f"linear-{epochs}-{seed}")
+    for hidden in ((4,), (5,), (6,), (7,)):
+        config = Config(dataset="digits", hidden=hidden, epochs=1)
+        train(config, out=tmp_path / f"shallow-{hidden[0]}")
+    shown = read_contents([tmp_path])
+    assert len(shown.runs) == 12
+    assert len(shown.in_full) == MAX_IN_FULL
+    linear = [run for run in shown.in_full if run.config.hidden == ()]
+    assert sorted(run.config.epochs for run in linear) == [1, 2]
+    for run in linear:
+        alike = [one for one in shown.runs
+                 if one.config == run.config.replace(seed=one.config.seed)]  # fmt: skip
+        assert len(alike) == 4
+        assert run.final["test_accuracy"] == max(one.final["test_accuracy"] for one in alike)
+    page = build.build(shown, "mnist-fn report")
+    assert page.count("<option") == MAX_IN_FULL
+    assert "7 more runs in the table only; mnist-fn report RUN shows one in full." in page
+
+
+def test_counts_have_their_spaces_and_their_plural(runs_28, prepared_digits, tmp_path):
+    page = page_of(*runs_28.values(), train_digits(tmp_path), data_dir=prepared_digits)
+    text = re.sub(r"<script.*?</script>|<style.*?</style>", "", page, flags=re.DOTALL)
+    assert re.search(r"after \d+ epochs? with jax", text)
+    assert not re.search(r"\b1 (epochs|runs|digits)\b", text)
+    assert not re.search(r"[a-z][.;:,]\d+ (runs?|epochs?)", text)
+    assert re.search(r"of 1 epoch;", text)
+
+
+def test_a_verdict_stands_beside_what_it_judges_without_asterisks(tmp_path):
+    write_all(tmp_path)
+    for kind in ("study", "parity", "bench"):
+        files = {file: json.loads(file.read_text()) for file in tmp_path.glob(f"{kind}*.json")}
+        for table in documents.tables(kind, files):
+            marked = [i for row in table.rows for i, cell in enumerate(row) if cell.mark]
+            assert set(marked) <= {1}, table.title
+            words = [cell.text for row in table.rows for cell in row] + table.head
+            assert not any("*" in word for word in [*words, *table.notes]), table.title
+    assert documents.emphasized("*can't tell* & **so**, 2 * 3 * 4") == (
+        "<em>can&#39;t tell</em> &amp; <em>so</em>, 2 * 3 * 4"
+    )
+
+
+def test_of_two_backends_each_has_a_verdict_in_sight():
+    rows = [["loss", "0.1", "0.1", "5", "inside", "0.2", "5", "**outside** 0.3 to 0.4"]]
+    head = ["what", "published", "jax", "n", "verdict", "torch", "n", "verdict"]
+    table = documents._table("Numbers", head, rows, backends=["jax", "torch"])
+    assert table.head[:4] == ["what", "jax: verdict", "torch: verdict", "published"]
+    assert table.rows[0][1:3] == [("inside", "good"), ("outside 0.3 to 0.4", "bad")]
+
+
+def test_a_goal_that_is_not_met_is_explained(tmp_path):
+    write_all(tmp_path)
+    file = tmp_path / "bench.json"
+    (_, goals) = documents.tables("bench", {file: json.loads(file.read_text())})
+    row = next(row for row in goals.rows if row[0].text == "JAX epoch over the products")
+    assert row[1] == ("not met: 31% over", "bad")
+    assert [cell.text for cell in row[2:]] == ["1.37", "at most 1.05"]
+    assert "no error" in goals.notes[0]

@@ -10,7 +10,8 @@ import pytest
 from PIL import Image, ImageDraw
 
 from cli.commands.predict import Read, _line
-from figures.report import build, found, network
+from figures.report import build, network
+from figures.report.contents import read_contents
 from mnist_fn.shared import backend
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data import datasets, sources
@@ -37,7 +38,7 @@ def report(runs_28, prepared_digits, tmp_path_factory):
         shutil.copytree(run, folder / name)
     write_all(folder)
     page = folder / "report.html"
-    page.write_text(build.build(found.find([folder]), "mnist-fn report", prepared_digits))
+    page.write_text(build.build(read_contents([folder]), "mnist-fn report", prepared_digits))
     return page
 
 
@@ -63,9 +64,9 @@ def visit_named(browser, runs_28, prepared_digits, tmp_path):
     opened = []
 
     def open_page(names):
-        shown = found.find([runs_28["linear"]])
-        main = replace(shown.main, form=Form(names=names))
-        shown = replace(shown, main=main, linear=main)
+        shown = read_contents([runs_28["linear"]])
+        renamed = replace(shown.in_full[0], form=Form(names=names))
+        shown = replace(shown, in_full=[renamed], linear={renamed.config.dataset: renamed})
         page = tmp_path / "report.html"
         page.write_text(build.build(shown, "mnist-fn report", prepared_digits))
         opened.append(Visit(browser, page))
@@ -96,7 +97,7 @@ def test_a_drawing_is_made_to_stand_as_predict_does(visit, digits, how):
 
 def test_each_section_is_there_and_nothing_is_asked_for(visit):
     page = visit().page
-    for name, title in build.SECTIONS:
+    for name, title in (*build.RUN_SECTIONS, *build.SHARED_SECTIONS):
         assert page.locator(f"#{name} > h2").inner_text() == title
         assert len(page.locator(f"#{name}").inner_text()) > len(title) + 20
     broken = "[...document.images].filter((i) => !i.complete || !i.naturalWidth).length"
@@ -124,7 +125,7 @@ def test_a_click_or_a_key_on_a_cell_shows_its_digits(visit):
     true, predicted = button.get_attribute("data-cell").split(",")
     assert page.locator("#cell h3").inner_text().startswith(f"{true}, read as {predicted}")
     assert button.get_attribute("aria-pressed") == "true"
-    diagonal = page.locator('[data-cell="0,0"]')
+    diagonal = page.locator('#confusion [data-cell="0,0"]')
     diagonal.focus()
     page.keyboard.press("Enter")
     assert page.locator("#cell h3").inner_text().startswith("0, read right")
@@ -135,7 +136,7 @@ def test_the_digits_of_a_cell_are_those_of_the_test_set(visit, prepared_digits):
     """The sprite, cut where the page cuts it, against the dataset."""
     page = visit().page
     pixels = page.evaluate("""async () => {
-      const { sprite, cells, columns, side } = shown.digits;
+      const { sprite, cells, columns, side } = shown.views[0].digits;
       const image = new Image();
       image.src = sprite;
       await image.decode();
@@ -182,6 +183,157 @@ def test_a_finger_draws_too(visit):
     assert opened.page.locator("#said").inner_text().startswith("It reads ")
 
 
+def strokes_of(opened):
+    """How many pixels of the pad have ink."""
+    return opened.page.evaluate("""() => ink(
+      document.querySelector('#pad').getContext('2d')).filter((value) => value > 0).length""")
+
+
+POINTER = """([type, more]) => {
+  const pad = document.querySelector('#pad');
+  const frame = pad.getBoundingClientRect();
+  pad.setPointerCapture = () => {};
+  pad.dispatchEvent(new PointerEvent(type, {
+    bubbles: true, isPrimary: true, pointerId: 1, button: 0,
+    clientX: frame.left + more.x * frame.width, clientY: frame.top + more.y * frame.height, ...more,
+  }));
+}"""
+
+
+def point(opened, kind, x, y, **more):
+    opened.page.evaluate(POINTER, [f"pointer{kind}", {"x": x, "y": y, **more}])
+
+
+def test_only_the_first_pointer_draws(visit):
+    """A second finger or a palm moves between two strokes of the first, and draws no line."""
+    alone, joined = visit(), visit()
+    for opened, second in ((alone, False), (joined, True)):
+        opened.page.click("#clear")
+        point(opened, "down", 0.2, 0.2)
+        if second:
+            point(opened, "down", 0.8, 0.8, pointerId=2, isPrimary=False)
+        point(opened, "move", 0.2, 0.5)
+        if second:
+            point(opened, "move", 0.8, 0.5, pointerId=2, isPrimary=False)
+            point(opened, "up", 0.8, 0.5, pointerId=2, isPrimary=False)
+        point(opened, "move", 0.2, 0.8)
+        point(opened, "up", 0.2, 0.8)
+    assert strokes_of(joined) == strokes_of(alone) > 0
+    assert joined.page.evaluate("shown.views.length") > 0
+
+
+def test_the_right_button_draws_nothing(visit):
+    opened = visit()
+    opened.page.click("#clear")
+    opened.page.locator("#pad").click(button="right")
+    assert strokes_of(opened) == 0
+    opened.page.locator("#pad").click()
+    assert strokes_of(opened) > 0
+
+
+def test_a_stroke_is_undone_and_a_pen_has_a_width(visit):
+    opened = visit()
+    page = opened.page
+    assert page.locator("#pad-hint").is_visible()
+    page.click("#clear")
+    assert page.locator("#undo").is_disabled()
+    opened.draw((0.3, 0.2), (0.3, 0.8))
+    thin = strokes_of(opened)
+    shares = opened.shares()
+    opened.draw((0.7, 0.2), (0.7, 0.8))
+    assert strokes_of(opened) == 2 * thin
+    page.click("#undo")
+    assert strokes_of(opened) == thin
+    assert opened.shares() == shares
+    page.click("#undo")
+    assert set(opened.shares()) == {"–"}
+    assert page.locator("#undo").is_disabled()
+    page.locator("#pen").fill("48")
+    opened.draw((0.3, 0.2), (0.3, 0.8))
+    assert strokes_of(opened) > 1.8 * thin
+
+
+def test_another_run_can_be_chosen_on_the_page(visit):
+    opened = visit()
+    page = opened.page
+    first, second = page.locator("#chosen-run option").all_inner_texts()
+    assert first != second
+    heading = page.locator("h1:visible").inner_text()
+    page.select_option("#chosen-run", "1")
+    assert page.locator("h1:visible").count() == 1
+    assert page.locator("h1:visible").inner_text() != heading
+    assert page.locator("#draw").is_hidden()
+    page.locator("#said-2", has_text="A test digit").wait_for()
+    page.click("#clear-2")
+    page.locator("#pad-2").click()
+    assert page.locator("#said-2").inner_text().startswith("It reads ")
+    page.locator("#confusion-2 .matrix .wrong button").first.click()
+    assert page.locator("#cell-2 .digits li").count() > 0
+    for link in page.locator("nav:visible a").all():
+        assert page.locator(link.get_attribute("href")).is_visible()
+    page.select_option("#chosen-run", "0")
+    assert page.locator("h1:visible").inner_text() == heading
+    assert page.locator("#draw-2").is_hidden()
+
+
+@pytest.mark.parametrize("width", [360, 390, 1280])
+def test_verdicts_are_in_sight(visit, width):
+    page = visit(width=width).page
+    verdicts = page.locator(".plain .good, .plain .bad")
+    assert verdicts.count() > 5
+    for cell in verdicts.all():
+        box = cell.bounding_box()
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= width
+    # and further right a table is out of sight
+    if width == 390:
+        ends = page.locator(".plain td:last-child").evaluate_all(
+            "all => all.map((cell) => cell.getBoundingClientRect().right)"
+        )
+        assert max(ends) > width
+
+
+@pytest.fixture(scope="module")
+def of_digits(tmp_path_factory):
+    """The page of runs on scikit-learn's digits, which come with the installation."""
+    folder = tmp_path_factory.mktemp("digits-8")
+    config = Config(dataset="digits", hidden=(64,), epochs=30, learning_rate=5e-3)
+    train(config, out=folder / "shallow")
+    train(Config(dataset="digits", hidden=(), epochs=2), out=folder / "linear")
+    page = folder / "report.html"
+    page.write_text(build.build(read_contents([folder]), "mnist-fn report"))
+    return page
+
+
+def test_pictures_of_8_by_8_are_drawn_on_pixels_of_their_own(browser, of_digits):
+    opened = Visit(browser, of_digits, width=390)
+    page = opened.page
+    page.locator("#said", has_text="A test digit").wait_for()
+    run = load_run(of_digits.parent / "shallow")
+    test = datasets.load("digits").test
+    for label, image in zip(test.labels[:20], test.images[:20], strict=True):
+        block = np.kron(image, np.ones((35, 35)))
+        seen = page.evaluate(
+            "([ink]) => [...averaged(Float64Array.from(ink), 280, 8)]", [block.ravel().tolist()]
+        )
+        assert seen == image.ravel().tolist(), label
+    # what stands on the pad is a test digit, pixel for pixel, and is read as the run reads it
+    pixels = page.evaluate(
+        "[...seenBy(shown.views[0], document.querySelector('#pad').getContext('2d'))]"
+    )
+    (index,) = np.flatnonzero((test.images.reshape(-1, 64) == pixels).all(axis=1))
+    name = run.form.names[run.evaluation.predictions[index]]
+    assert f"It reads {name} " in page.locator("#said").inner_text()
+    page.click("#clear")
+    opened.draw((0.5, 0.05), (0.5, 0.95))
+    assert sum(float(share.removesuffix(" %")) for share in opened.shares()) == pytest.approx(
+        100, abs=0.5
+    )
+    assert violations(page) == []
+    assert opened.errors == []
+    opened.context.close()
+
+
 def test_a_test_digit_can_be_shown_without_drawing(visit):
     opened = visit()
     opened.page.click("#clear")
@@ -198,7 +350,7 @@ def test_it_is_unsure_where_predict_is(visit, highest):
     one = Read(Path("x"), 1, 1, MNIST.names, shares, bool(highest < UNSURE), False)
     page = visit().page
     assert page.evaluate("shown.unsure") == UNSURE
-    said = page.evaluate("(shares) => reading(shares)", shares.tolist())
+    said = page.evaluate("(shares) => reading(shown.views[0], shares)", shares.tolist())
     assert said.endswith(f", {DOUBT}.") == one.unsure == (f", {DOUBT}" in _line(one).plain)
     assert said.startswith(f"It reads 3 ({100 * highest:.1f} %)")
 
@@ -237,12 +389,13 @@ def test_the_page_calls_things_by_their_name(visit_named, names, thing, kinds):
 def test_its_logits_are_the_backends(visit, report, prepared_digits):
     """Both networks, the float16 weights, 100 test images."""
     page = visit().page
-    shown = found.find([report.parent])
+    shown = read_contents([report.parent])
     dataset = datasets.load("idx", prepared_digits)
     images = dataset.test.images[:100]
-    code = "([which, images]) => images.map((i) => [...logits(unpack(shown.networks[which]), i)])"
+    network_of = "unpack(shown.views[0].networks[which])"
+    code = f"([which, images]) => images.map((i) => [...logits({network_of}, i)])"
     flat = images.reshape(100, -1).tolist()
-    for which, run in enumerate((shown.main, shown.linear)):
+    for which, run in enumerate((shown.in_full[0], shown.linear["idx"])):
         there = np.array(page.evaluate(code, [which, flat]))
         rounded = {
             layer: {kind: tensor.astype(np.float32) for kind, tensor in tensors.items()}
@@ -303,28 +456,37 @@ def test_no_horizontal_scroll(visit, width):
     assert float(page.evaluate(tall).removesuffix("px")) >= 24  # WCAG 2.2's least target
 
 
-@pytest.fixture(scope="module")
-def of_many_classes(digits, tmp_path_factory):
-    """The page of a run on 62 classes, and a linear one."""
+@pytest.fixture(scope="module", params=[62, 47])
+def of_many_classes(request, digits, tmp_path_factory):
+    """The page of a run on many classes, and a linear one."""
     folder = tmp_path_factory.mktemp("many")
     splits = []
     for split in (digits.train, digits.test):
-        splits += [split.images, np.arange(len(split.images)) % 62]
+        splits += [split.images, np.arange(len(split.images)) % request.param]
     for file, array in zip(sources.FILES, splits, strict=True):
         (folder / file).write_bytes(idx_bytes(array))
     config = Config(dataset="idx", hidden=(), epochs=1)
     train(config, data_dir=folder, out=folder / "run")
     page = folder / "report.html"
-    page.write_text(build.build(found.find([folder / "run"]), "mnist-fn report", folder))
-    return page
+    page.write_text(build.build(read_contents([folder / "run"]), "mnist-fn report", folder))
+    return request.param, page
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_with_many_classes(browser, of_many_classes, scheme):
+    for width in (1280, 360):
+        opened = Visit(browser, of_many_classes[1], width=width, color_scheme=scheme)
+        assert violations(opened.page) == []
+        opened.context.close()
 
 
 @pytest.mark.parametrize("width", [360, 1280])
 def test_the_matrix_of_many_classes_scrolls_in_its_place(browser, of_many_classes, width):
-    one = Visit(browser, of_many_classes, width=width)
+    classes, file = of_many_classes
+    one = Visit(browser, file, width=width)
     page = one.page
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    assert page.locator(".matrix tbody tr").count() == 62
+    assert page.locator(".matrix tbody tr").count() == classes
     place = page.locator(".confusion .wide")
     place.evaluate("(e) => { e.scrollLeft = e.scrollWidth }")
     assert place.evaluate("(e) => e.scrollLeft") > 300
@@ -355,7 +517,7 @@ def reports(report, runs_28, prepared_digits, tmp_path_factory):
     for number in range(60):
         shutil.copytree(runs_28["linear"], folder / f"run-{number}")
     page = folder / "report.html"
-    page.write_text(build.build(found.find([folder]), "mnist-fn report", prepared_digits))
+    page.write_text(build.build(read_contents([folder]), "mnist-fn report", prepared_digits))
     return {1: report, 60: page}
 
 
@@ -432,7 +594,7 @@ def test_without_javascript_all_but_the_interactive_can_be_read(visit):
 
 def test_a_linear_run_alone_is_its_own_template_model(browser, runs_28, prepared_digits, tmp_path):
     page = tmp_path / "linear.html"
-    shown = found.find([runs_28["linear"]])
+    shown = read_contents([runs_28["linear"]])
     page.write_text(build.build(shown, "mnist-fn report", prepared_digits))
     assert load_run(runs_28["linear"]).weights.keys() == {"layer1"}
     opened = Visit(browser, page)

@@ -103,4 +103,4 @@ class Visit:
 
     def shares(self) -> list[str]:
         """Each digit's probability as it is written."""
-        return self.page.locator(".bars .share").all_inner_texts()
+        return self.page.locator(".bars:visible .share").all_inner_texts()

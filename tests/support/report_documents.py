@@ -1,10 +1,12 @@
 """Small documents of each kind, as their commands write them."""
 
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.runs.library import Records
+from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.storage import write_sealed
 from mnist_fn.shared.study import experiments
 from mnist_fn.shared.study import report as study_report
@@ -12,11 +14,11 @@ from mnist_fn.shared.study import report as study_report
 EVIDENCE = Path(__file__).parents[2] / "docs" / "evidence"
 
 
-def write_all(folder: Path) -> None:
-    """study.json without runs, a parity document of each level, the bench that is evidence."""
+def write_all(folder: Path, runs: Iterable[Run] = ()) -> None:
+    """study.json of these runs, a parity document of each level, the bench that is evidence."""
     found = study_report.document(
         experiments.experiments(Config(), experiments.QUICK),
-        {"jax": Records()},
+        {"jax": Records(runs)},
         warning=study_report.QUICK_RUN,
         command="mnist-fn study --quick",
         machine="a machine",

@@ -1,0 +1,235 @@
+"""One run in full: its numbers, network, test digits, curves and templates as the page has them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from math import isqrt
+from pathlib import Path
+from typing import Any
+
+from markupsafe import Markup
+
+from figures.report import drawings, network, templates
+from figures.report.digits import Digits
+from mnist_fn.shared.data.datasets import load_for, scale_pixels
+from mnist_fn.shared.errors import InputError, NotFoundError
+from mnist_fn.shared.evaluation import forward
+from mnist_fn.shared.runs.header import Header
+from mnist_fn.shared.runs.opening import check_same_data
+from mnist_fn.shared.runs.records import RunDirectory
+from mnist_fn.shared.runs.run import Run
+from mnist_fn.shared.state import count_parameters, layer_sizes
+from mnist_fn.shared.wording import counted
+
+MANY = 20  # classes: their bars go in columns, and the matrix scrolls
+MAX_SIDE = 64  # pixels of a picture that can be drawn
+TITLES = {
+    "mnist": "MNIST",
+    "fashion-mnist": "Fashion-MNIST",
+    "kmnist": "Kuzushiji-MNIST",
+    "digits": "scikit-learn's digits",
+}
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A part that can't be shown, why not, and the command that makes it."""
+
+    part: str
+    reason: str
+    command: str = ""
+
+
+@dataclass(frozen=True)
+class RunView:
+    """What the page shows of one run; a part that is None stands in `missing`, with its reason."""
+
+    number: int  # of the views: the page opens with 0
+    run: Run
+    header: Header
+    title: str
+    networks: list[dict[str, Any]] | None  # its own, and the linear one of its dataset
+    digits: Digits | None
+    curves: list[Markup]
+    by_class: list[Markup]
+    templates: list[dict[str, Any]] | None
+    missing: list[Missing]
+
+    @property
+    def suffix(self) -> str:
+        """What makes an id of this view unique: nothing in the first."""
+        return f"-{self.number + 1}" if self.number else ""
+
+    @property
+    def dataset(self) -> str:
+        """The dataset's name as it is written."""
+        return dataset_title(self.run)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The classes' names."""
+        return self.run.form.names
+
+    @property
+    def thing(self) -> str:
+        """What a picture shows: see `Form.thing`."""
+        return self.run.form.thing
+
+    @property
+    def kind(self) -> str:
+        """What a class is called."""
+        return self.run.form.kind
+
+    @property
+    def kinds(self) -> str:
+        """What classes are called."""
+        return "classes" if self.kind == "class" else f"{self.kind}s"
+
+    @property
+    def many(self) -> bool:
+        """Whether there are more classes than a table has room for."""
+        return len(self.names) > MANY
+
+    @property
+    def layers(self) -> str:
+        """The widths of the layers: `784 → 512 → 10`."""
+        return " → ".join(map(str, layer_sizes(self.run.weights)))
+
+    @property
+    def parameters(self) -> int:
+        """How many the network has."""
+        return count_parameters(self.run.weights)
+
+    @property
+    def epochs(self) -> int:
+        """How many were trained here: an imported run begins with a row of its import."""
+        return len(self.run.rows) - (1 if self.header.imported else 0)
+
+    @cached_property
+    def confusion_scale(self) -> float:
+        """The largest share of a row that is wrong, which has the strongest colour."""
+        worst = self.run.evaluation.worst_confusions(1)
+        return worst[0].share if worst else 1.0
+
+    def for_script(self) -> dict[str, Any]:
+        """What the page's script needs of it."""
+        form = self.run.form
+        shown: dict[str, Any] = {
+            "networks": self.networks or [],
+            "side": isqrt(layer_sizes(self.run.weights)[0]),
+            "names": self.names,
+            "thing": self.thing,
+            "title": self.title,
+            "form": {"transposed": form.transposed, "dark": form.ink == "dark",
+                     "two": form.largest == 1},
+        }  # fmt: skip
+        if self.digits is not None:
+            shown["digits"] = self.digits.in_cells(len(self.names))
+        return shown
+
+
+def dataset_title(run: Run) -> str:
+    """The name of a run's dataset as it is written."""
+    return TITLES.get(run.config.dataset, run.config.dataset)
+
+
+def view_of(
+    run: Run, number: int, linear_runs: Mapping[str, Run], data_dir: Path | None
+) -> RunView:
+    """Everything that the page shows of a run.
+
+    Args:
+        run: with its weights.
+        number: of the views.
+        linear_runs: the linear run of each dataset, for its templates.
+        data_dir: of the run's dataset; None looks in the usual places and downloads nothing.
+
+    Raises:
+        InputError: no dataset in `data_dir`, or another than the run's.
+    """
+    assert run.path is not None  # noqa: S101 - it was read from there
+    header = RunDirectory(run.path).read_header()
+    linear = run if run.config.hidden == () else linear_runs.get(run.config.dataset)
+    missing: list[Missing] = []
+    networks = _networks(run, linear, missing)
+    digits = _test_digits(run, header, data_dir, missing)
+    if linear is None:
+        missing.append(
+            Missing("templates", "only a linear model has them", _train_linear(run.config.dataset))
+        )
+    return RunView(
+        number=number,
+        run=run,
+        header=header,
+        title=_title(run, header),
+        networks=networks,
+        digits=digits,
+        curves=drawings.curves(run),
+        by_class=drawings.by_class(run),
+        templates=None if linear is None else templates.pictures(linear),
+        missing=missing,
+    )
+
+
+def _title(run: Run, header: Header) -> str:
+    """What tells a run from the others in a list: `512 on MNIST, λ = 3e-05, 100 epochs, seed 0`."""
+    config = run.config
+    parts = [
+        f"{config.model} on {dataset_title(run)}",
+        f"imported from {header.imported['file']}" if header.imported else f"λ = {config.l2:g}",
+        counted(len(run.rows), "epoch"),
+        f"seed {config.seed}",
+        run.backend,
+        f"{100 * run.final['test_accuracy']:.2f} % right",
+    ]
+    return ", ".join(parts)
+
+
+def _train_linear(dataset: str) -> str:
+    return "mnist-fn train --model linear" + ("" if dataset == "mnist" else f" --dataset {dataset}")
+
+
+def _test_digits(
+    run: Run, header: Header, data_dir: Path | None, missing: list[Missing]
+) -> Digits | None:
+    part = f"the {run.form.thing}s behind the numbers, and the mistakes"
+    command = f"mnist-fn report {run.path} --data-dir FOLDER"
+    try:
+        dataset = load_for(run.config, data_dir, download=False, form=run.form)
+        check_same_data(header, dataset)
+    except NotFoundError:
+        missing.append(Missing(part, f"the pictures of {run.config.dataset} are not here", command))
+        return None
+    except InputError as error:
+        if data_dir is not None:
+            raise
+        missing.append(Missing(part, str(error), command))
+        return None
+    logits = forward(run.weights, scale_pixels(dataset.test.images, "float64"))
+    return Digits.of(dataset.test, run.evaluation, logits, run.form)
+
+
+def _networks(run: Run, linear: Run | None, missing: list[Missing]) -> list[dict[str, Any]] | None:
+    """The run's network, and the linear one if that is another; None if it can't be drawn on."""
+    part = f"a {run.form.thing} to draw"
+    pixels = layer_sizes(run.weights)[0]
+    side = isqrt(pixels)
+    if run.form.ink == "unknown":
+        missing.append(Missing(part, "whether this run's pictures are light on dark is not known",
+                               "mnist-fn train --ink light"))  # fmt: skip
+        return None
+    if side**2 != pixels or side > MAX_SIDE:
+        missing.append(Missing(
+            part, f"the run is on pictures of {pixels:,} pixels, and only square ones of at most "
+            f"{MAX_SIDE} × {MAX_SIDE} can be drawn",
+        ))  # fmt: skip
+        return None
+    runs = [run]
+    if linear is not None and linear.path != run.path and linear.form == run.form:
+        runs.append(linear)
+    try:
+        packed = [network.packed(each) for each in runs]
+    except InputError as error:
+        missing.append(Missing(part, str(error)))
+        return None
+    return [each for each in packed if each["sizes"][0] == pixels]
