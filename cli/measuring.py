@@ -65,6 +65,7 @@ class Bench:
         contenders += self._torch("floor", config, dataset, device)
         contenders += self._torch("loops", config, dataset, device)
         contenders += self._torch("notebook", config, dataset, device, folder)
+        self._check_only([contender.name for contender in contenders])
         usable = [one for one in contenders if self._works(one)]
         self.what.update({one.name: one.what for one in usable})
         return take_turns(usable, self.rounds, say=self._say)
@@ -74,6 +75,17 @@ class Bench:
             yield from getattr(import_module("torch_ref.bench"), function)(*arguments)
 
         return self._made(f"torch/{function}", make)
+
+    def _check_only(self, names: list[str]) -> None:
+        """Refuse a part of a name that no contender has.
+
+        Raises:
+            InputError: --only names none of them.
+        """
+        for part in self._only:
+            if not any(part in name for name in names):
+                raise InputError(f"--only {part[:40]!r}: must be in the name of one of these "
+                                 f"contenders: {', '.join(names)}")  # fmt: skip
 
     def _works(self, contender: Contender) -> bool:
         """Its first run: compiles, and finds out what is missing (a C compiler, memory)."""

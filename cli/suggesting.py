@@ -1,9 +1,14 @@
-"""Did you mean: what stands near a word that was mistyped."""
+"""Did you mean: the choices, options and runs near a word that was mistyped."""
 
 import re
+from pathlib import Path
 from typing import Any
 
-from mnist_fn.shared.wording import nearest
+from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.wording import counted, nearest
+
+RUN_FILE = "run.json"
+MOST_NAMED = 6  # runs in a message
 
 # "'shalow': must be one of linear, shallow, deep, or …"; of backends the installed ones are named
 _CHOICES = re.compile(r"'(?P<word>[^']*)'.*?(?:must be (?:one )?of|installed are) (?P<known>[^;]+)")
@@ -38,3 +43,42 @@ def _abbreviated(error: Any) -> list[str]:
 
 def _initials(name: str) -> str:
     return "".join(part[0] for part in name.strip("-").split("-"))
+
+
+def check_is_run(path: Path) -> None:
+    """Refuse a path that holds no run, and name the runs that may have been meant.
+
+    Raises:
+        InputError: it is no run.
+    """
+    if (path / RUN_FILE).exists():
+        return
+    inside = _runs_in(path)
+    if inside:
+        raise InputError(
+            f"{path}: a folder of {counted(len(inside), 'run')}, no run itself; give one of "
+            f"{_listed(inside)}, such as {path / inside[0]}"
+        )
+    beside = _runs_in(path.parent)
+    near = nearest(path.name, beside)
+    if near is not None:
+        raise InputError(f"{path}: no run here; did you mean {path.parent / near}?")
+    if beside:
+        raise InputError(f"{path}: no run here; {path.parent} has {_listed(beside)}")
+    raise InputError(
+        f"{path}: no run here (a run is a folder with {RUN_FILE}); `mnist-fn runs FOLDER` lists "
+        "those of a folder"
+    )
+
+
+def _runs_in(folder: Path) -> list[str]:
+    """Names of the runs in a folder; none if it can't be read."""
+    try:
+        return sorted(header.parent.name for header in folder.glob(f"[!.]*/{RUN_FILE}"))
+    except OSError:
+        return []
+
+
+def _listed(names: list[str]) -> str:
+    shown = ", ".join(names[:MOST_NAMED])
+    return shown if len(names) <= MOST_NAMED else f"{shown} and {len(names) - MOST_NAMED} more"

@@ -1,5 +1,7 @@
 """The docs site, made by `make docs` into build/docs."""
 
+import importlib
+import inspect
 import re
 import sys
 import tomllib
@@ -28,6 +30,7 @@ exclude_patterns = ["make", "evidence"]
 nb_execution_mode = "off"  # as they were run; tests run them anew
 myst_heading_anchors = 4  # as GitHub has them, so links serve both
 default_role = "code"  # in docstrings, as in Markdown
+smartquotes = False  # what is quoted is often to be typed
 autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
@@ -57,6 +60,27 @@ def _code(app, what, name, obj, options, lines):
             lines[at:at] = [".. code-block:: python", ""]
 
 
+def _field(app, what, name, obj, options, lines):
+    """A dataclass's field is described by the comment behind it, as its readers have it."""
+    if what != "attribute" or any(lines):
+        return
+    owner, _, field = name.rpartition(".")
+    comment = _field_comments(owner).get(field)
+    if comment is not None:
+        lines[:] = [comment[:1].upper() + comment[1:] + "."]
+
+
+def _field_comments(name):
+    """The comments behind the fields of a class, by field."""
+    module, _, cls = name.rpartition(".")
+    try:
+        source = inspect.getsource(getattr(importlib.import_module(module), cls))
+    except (ImportError, AttributeError, OSError, TypeError):
+        return {}
+    return dict(re.findall(r"^    (\w+): [^#\n]*?  # (.+)$", source, re.MULTILINE))
+
+
 def setup(app):
     app.connect("autodoc-process-docstring", _code)
+    app.connect("autodoc-process-docstring", _field)
     app.connect("source-read", _inside)

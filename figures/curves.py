@@ -13,7 +13,7 @@ from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.wording import counted, l2_name, shape_name
 
-LINES = {"test": "-", "train": "--", "validation": ":"}
+LINES: dict[str, Any] = {"test": "-", "train": "--", "validation": ":"}
 Experiment = tuple[str, Config]  # backend and config, its seed set to 0
 
 

@@ -35,7 +35,7 @@ def plot(records: Sequence[Run], ax: Any = None) -> style.Panels:
     right.set(ylabel="accuracy [%]", ylim=(min(curve[-1] for curve in accuracies) - 2, None))
     style.end_labels(left, loss_ends)
     style.end_labels(right, accuracy_ends)
-    lines = {"test": "-", "train": "--", "best epoch": ":"}
+    lines: dict[str, Any] = {"test": "-", "train": "--", "best epoch": ":"}
     handles = [Line2D([], [], color=style.ink(), linestyle=line) for line in lines.values()]
     left.legend(handles, lines, loc="upper right", ncols=3, frameon=True, framealpha=1.0,
                 edgecolor="none", handlelength=1.6, columnspacing=1.0)  # fmt: skip

@@ -143,9 +143,9 @@ def _measure(
     where = find_devices(device)[0]
     on_gpu = where.platform == "gpu"
     found: dict[str, Any] = {}
-    if not quick:  # first, while this process is small and idle
-        found["processes"] = measuring.processes(config, data_dir, device, say)
     names = tuple(options.words(only))
+    if not quick and not names:  # first, while this process is small and idle
+        found["processes"] = measuring.processes(config, data_dir, device, say)
     bench = measuring.Bench(config, dataset, device, rounds, say, names)
     others = Others()
     with tempfile.TemporaryDirectory(prefix="mnist-fn-bench-") as folder:
@@ -155,7 +155,7 @@ def _measure(
         found["sweeps"] = {name: timing.spread(values) for name, values in sweeps.items()}
         found["widths"], found["lengths"] = bench.widths(), bench.lengths()
     cores = others.cores()
-    if not quick and not on_gpu:
+    if "processes" in found and not on_gpu:
         for name, measured in measuring.budgets(config, data_dir, say):
             if isinstance(measured, str):
                 bench.left_out[name] = measured

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from cli import options
+from cli.suggesting import check_is_run
 
 
 def command(
@@ -28,6 +29,7 @@ def command(
     from mnist_fn.shared.runs.records import RunDirectory
     from mnist_fn.shared.runs.trainer import evaluate_run
 
+    check_is_run(run)
     others: list[str] = []
     name, result = evaluate_run(
         run, backend=backend, device=device, data_dir=data_dir, on_other=others.append

@@ -178,6 +178,7 @@ def test_the_command_writes_its_document(command, tmp_path):
     ("arguments", "said"),
     [
         (["--rounds", "0"], "--rounds 0"),
+        (["--rounds", "1", "--only", "keras"], "--only 'keras': must be in the name of one of"),
         (["--out", "nowhere/x.json"], "nowhere is no folder"),
         (["--device", "gpu"], "--device gpu: JAX finds none"),
     ],

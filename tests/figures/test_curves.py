@@ -40,7 +40,7 @@ def test_one_run_stands_alone_and_says_what_it_is():
 def test_runs_of_other_lengths_and_shapes_are_each_drawn_to_their_end():
     runs = [run(Config(epochs=3)), run(Config(epochs=9)), run(Config(hidden=(), epochs=1))]
     figure = curves.plot(runs)
-    assert [len(line.get_xdata()) for line in solid(figure.axes[0])] == [3, 9, 1]
+    assert [np.size(line.get_xdata()) for line in solid(figure.axes[0])] == [3, 9, 1]
     assert {"512, 3 epochs", "512, 9 epochs", "linear, 1 epoch"} <= set(texts(figure))
 
 

@@ -36,7 +36,9 @@ def page_of(*folders, data_dir=None) -> str:
 
 def digits_of(run, data_dir):
     header = RunDirectory(run.path).read_header()
-    return view._test_digits(run, header, data_dir, [])
+    digits = view._test_digits(run, header, data_dir, [])
+    assert digits is not None
+    return digits
 
 
 @pytest.fixture
