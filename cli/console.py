@@ -64,9 +64,12 @@ def show_run(run: Run, to: Console) -> None:
 
 
 def show_confusions(evaluation: Evaluation, to: Console, names: Sequence[str] = ()) -> None:
-    """The most frequent mistakes on one line: true → predicted."""
-    worst = "   ".join(one.named(names) for one in evaluation.worst_confusions())
-    to.print(f"worst confusions: {worst or 'none'}", soft_wrap=True, markup=False)
+    """The most frequent mistakes on one line, as many as a terminal has room for."""
+    title = "worst confusions: "
+    worst = [one.named(names) for one in evaluation.worst_confusions()]
+    while to.is_terminal and len(worst) > 1 and len(title + "   ".join(worst)) > to.width:
+        worst.pop()
+    to.print(title + ("   ".join(worst) or "none"), soft_wrap=True, markup=False)
 
 
 def show_matrix(evaluation: Evaluation, names: Sequence[str], to: Console) -> None:
@@ -101,11 +104,17 @@ def _mistakes(row: np.ndarray, label: int, names: Sequence[str]) -> str:
     return ", ".join(f"{names[i]} {row[i]}" for i in order[:3])
 
 
-def print_table(table: Table, to: Console) -> None:
-    """At its natural width: rich would cut numbers to fit a narrow terminal. There a column with
-    overflow "fold" goes on in the next line.
+def print_table(table: Table, to: Console, leave_out: Sequence[str] = ()) -> None:
+    """Print a table at its natural width: rich would cut numbers to fit a narrow terminal.
+
+    There the columns of the headers in `leave_out` are left out, as many as it takes, and a column
+    with overflow "fold" goes on in the next line.
     """
     needed = _natural_width(table, to)
+    for header in leave_out:
+        if to.is_terminal and needed > to.width:
+            table.columns = [column for column in table.columns if column.header != header]
+            needed = _natural_width(table, to)
     for column in table.columns:
         if to.is_terminal and column.overflow == "fold" and needed > to.width:
             longest = max(to.measure(cell).maximum for cell in column.cells)

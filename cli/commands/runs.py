@@ -8,6 +8,8 @@ import typer
 
 from cli import options
 
+BEST = ("best test\nloss", "best test\naccuracy")  # each at its own epoch
+
 
 def command(
     folder: Annotated[Path, typer.Argument(help="A folder of runs, or a run.")] = Path("runs"),
@@ -31,10 +33,9 @@ def command(
     apart = [name for name in differing([one.header.config for one in found]) if name != "epochs"]
     backends = ["backend"] if len({one.header.backend for one in found}) > 1 else []
     table = Table(box=None, pad_edge=False)
-    for name in ("run", *backends, *apart, "status", "epochs", "loss", "accuracy", "changed"):
-        left = name in ("run", "backend", "status", "changed")
-        title, folds = name.replace("_", " "), "fold" if name == "run" else "ellipsis"
-        table.add_column(title, justify="left" if left else "right", overflow=folds)
+    for name in ("run", *backends, *apart, "epochs", *BEST, "changed"):
+        left = name in ("run", "backend", "changed")
+        table.add_column(name.replace("_", " "), justify="left" if left else "right", no_wrap=True)
     for one in found:
         config = one.header.config
         best = one.best or {}
@@ -42,13 +43,19 @@ def command(
             Text(one.path.name),
             *([one.header.backend] if backends else []),
             *(_shown(getattr(config, name)) for name in apart),
-            one.header.status,
-            f"{one.epochs}/{config.epochs}",
+            _progress(one.epochs, config.epochs, one.header.status),
             f"{best['test_loss']['value']:.5f}" if best else "",
             f"{best['test_accuracy']['value']:.2%}" if best else "",
             _when(one.changed),
         )
-    print_table(table, answer())
+    # a name is to be copied, and a run's own says most of what it differs in
+    narrow = ("changed", *(name.replace("_", " ") for name in reversed(apart)), "backend", BEST[0])
+    print_table(table, answer(), leave_out=narrow)
+
+
+def _progress(done: int, epochs: int, status: str) -> str:
+    """`4/4`, or `1/4 unfinished`."""
+    return f"{done}/{epochs}" + ("" if status == "finished" else f" {status}")
 
 
 def _when(changed: datetime) -> str:

@@ -2,10 +2,12 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -127,6 +129,24 @@ def test_auto_says_loudly_what_it_took(command):
     told = next(line for line in done.stderr.splitlines() if line.startswith("NOT MNIST"))
     assert "download failed (Failed to establish a new connection: [Errno 111]" in told
     assert told.endswith("or run with --dataset digits, which needs no files")  # whole, in a log
+
+
+def test_the_demo_without_mnist_is_trained_well_and_its_report_begins_with_a_drawing(
+    command, tmp_path
+):
+    """`make demo`'s own two commands, without a network."""
+    recipe = (Path(__file__).parents[2] / "Makefile").read_text().partition("\ndemo:")[2]
+    trained, advised = recipe.strip().splitlines()[1:3]
+    arguments = shlex.split(trained.partition("mnist-fn ")[2])
+    offline = {"MNIST_FN_DATA": "", **NO_NETWORK}
+    done = command(*arguments, "--json", env=offline)
+    assert done.returncode == 0, done.stderr
+    assert "100 epochs in place of 10: an epoch of the digits is 8 batches." in done.stderr
+    assert json.loads(done.stdout)["final"]["test_accuracy"] >= 0.97  # measured: 0.9722
+    arguments = shlex.split(advised.rstrip('"').partition("mnist-fn ")[2])
+    assert command(*arguments, env=offline).returncode == 0
+    page = (tmp_path / "report.html").read_text()
+    assert page[page.index("<section") :].startswith('<section id="draw"')
 
 
 @pytest.mark.mnist

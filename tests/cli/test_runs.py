@@ -40,11 +40,13 @@ def test_the_runs_of_a_folder(folder, in_process):
 
 def test_the_table_shows_what_differs_and_nothing_else(folder, in_process):
     done = in_process("runs", "runs", env={"COLUMNS": "60"})
-    head, *rows = done.stdout.splitlines()
-    columns = ["run", "l2", "seed", "status", "epochs", "loss", "accuracy", "changed"]
+    over, head, *rows = done.stdout.splitlines()
+    columns = ["run", "l2", "seed", "epochs", "loss", "accuracy", "changed"]
+    assert over.split() == ["best", "test", "best", "test"]
     assert head.split() == columns
     assert [row.split()[0] for row in rows] == ["a", "b", "c"]
-    assert "1/4" in rows[2]
+    assert "1/4 unfinished" in rows[2]
+    assert "4/4 " in rows[0]
     assert listed(folder / "a")[0].path.name == "a"
     assert differing([Config(), Config(l2=1.0), Config(hidden=())]) == ["hidden", "l2"]
 
@@ -52,21 +54,24 @@ def test_the_table_shows_what_differs_and_nothing_else(folder, in_process):
 def test_two_backends_are_told_apart_and_a_name_is_no_markup(folder, in_process, monkeypatch):
     monkeypatch.setattr(Tiny, "name", "other")
     train(TINY, backend="other", out=folder / "[red]d")
-    head, *rows = in_process("runs", "runs").stdout.splitlines()
+    _, head, *rows = in_process("runs", "runs").stdout.splitlines()
     assert head.split()[:2] == ["run", "backend"]
     assert rows[0].split()[:2] == ["[red]d", "other"]
     assert rows[1].split()[:2] == ["a", "tiny"]
 
 
-def test_a_long_name_is_folded_in_a_narrow_terminal_and_whole_elsewhere(folder, in_process):
-    name = "a-name-" * 8
+@pytest.mark.parametrize("name", ["mnist-deep-adamw-l2-3e-05-seed0-epochs200-jax", "x" * 90])
+def test_a_run_is_a_line_at_80_columns_with_its_name_to_be_copied(folder, in_process, name):
     (folder / "a").rename(folder / name)
     assert name in in_process("runs", "runs", env={"COLUMNS": "80"}).stdout
     terminal = in_process("runs", "runs", env={"COLUMNS": "80", "FORCE_COLOR": "1"}).stdout
-    lines = re.sub(r"\x1b\[[\d;]*m", "", terminal).splitlines()
-    assert max(map(len, lines)) <= 80
-    assert name not in "\n".join(lines)
-    assert "".join(line[:16].strip() for line in lines[1:]).startswith(name)
+    over, head, *rows = re.sub(r"\x1b\[[\d;]*m", "", terminal).splitlines()
+    assert len(rows) == 3
+    (row,) = (row for row in rows if row.startswith(name))
+    assert re.search(r"4/4 .*\d\.\d\d%", row)
+    if len(name) < 60:
+        assert max(map(len, (over, head, *rows))) <= 80
+    assert any("unfinished" in row for row in rows)
 
 
 def test_nothing_there_is_one_line(tmp_path, in_process):
