@@ -7,8 +7,12 @@ import torch
 from torch import nn
 
 from mnist_fn import Config
-from mnist_fn.shared.parity.backends.trajectory import FLOAT64_BOUND, FLOAT64_REASON
-from mnist_fn.shared.parity.bounds import SUM_FACTOR, sum_bound
+from mnist_fn.shared.parity.bounds import (
+    FLOAT64_BOUND,
+    FLOAT64_REASON,
+    SUM_FACTOR,
+    sum_bound,
+)
 from mnist_fn.shared.parity.checks import Pair
 from mnist_fn.shared.parity.program import Batch
 from mnist_fn.shared.parity.sum_lengths import Lengths

@@ -4,7 +4,8 @@ number, and what is right, or was never thought of, gets no name."""
 import numpy as np
 import pytest
 
-from mnist_fn.shared.parity.causes.explanation import MARGIN, Candidate, judge
+from mnist_fn.shared.parity.bounds import CLAIM_MARGIN
+from mnist_fn.shared.parity.causes.explanation import Candidate, judge
 from mnist_fn.shared.parity.causes.forward import ACTIVATIONS, explain_forward
 from mnist_fn.shared.parity.causes.gradients import explain_gradients
 from mnist_fn.shared.parity.causes.inputs import explain_order, explain_pixels
@@ -107,7 +108,7 @@ def test_the_rule_behind_some_steps_is_named(rule, change, words):
     assert words in [cause.text for cause in found.causes], found.sentence
     assert len(found.causes) == 1, found.sentence
     assert found.causes[0].residual < 1e-15
-    assert found.next_best.units >= MARGIN * found.causes[0].units
+    assert found.next_best.units >= CLAIM_MARGIN * found.causes[0].units
 
 
 def test_two_names_for_one_rule_are_both_said():
@@ -266,7 +267,7 @@ def test_nothing_is_claimed_where_something_else_is_near():
     wrong = Candidate("as declared", 1.0, 1e12)
     one = Candidate("one", 1e-17, 0.1)
     assert judge("weights", wrong, [one]).text == "one"
-    near = Candidate("another", 1e-14, 0.1 * MARGIN / 2)
+    near = Candidate("another", 1e-14, 0.1 * CLAIM_MARGIN / 2)
     found = judge("weights", wrong, [one, near])
     assert not found.found
     assert "one and another can't be told apart" in found.sentence

@@ -243,7 +243,7 @@ def test_what_a_broken_backend_gives_is_a_failed_rung_in_words(
 ):
     """Errors, missing tensors and NaN make no traceback, and a document that JSON can hold."""
     monkeypatch.setattr(place, change)
-    plan = make_plan("quick", ["torch", "torch"], ["cpu"], models=["linear"], dataset="digits")
+    plan = make_plan("quick", ["jax", "torch"], ["cpu"], models=["linear"], dataset="digits")
     document = proving.prove(plan, None, None, 10)
     assert not document["passed"]
     assert [ladder["rungs"][-1]["rung"] for ladder in document["ladders"]] == [rung, rung]
@@ -321,6 +321,8 @@ def test_the_command_climbs_and_keeps_its_document(command, tmp_path):
         ({"devices": ["gpu", "cpu", "cpu"]}, "expected one, or two"),
         ({"models": ["deep", "deep"]}, "--model deep,deep: a value is given twice"),
         ({"level": "statistics", "names": ["jax", "jax"]}, "both sides would be the same runs"),
+        ({"names": ["jax", "jax"]}, "one backend on one device agrees with itself"),
+        ({"level": "horizon", "names": ["torch", "torch"]}, "agrees with itself"),
     ],
 )
 def test_a_plan_refuses_what_it_does_not_know(changes, words):

@@ -7,7 +7,7 @@ from torch import nn
 from torch.nn import functional as fn
 
 from mnist_fn.parity import check_port
-from mnist_fn.shared.parity.causes.explanation import MARGIN
+from mnist_fn.shared.parity.bounds import CLAIM_MARGIN
 from torch_ref.parity import TorchProgram
 
 BATCHES = [
@@ -65,7 +65,7 @@ def test_a_number_is_solved_for(name):
     (cause,) = verdict.cause.causes
     assert cause.text.endswith(words), verdict.text
     assert cause.units <= 1
-    assert verdict.cause.next_best.units >= MARGIN * cause.units
+    assert verdict.cause.next_best.units >= CLAIM_MARGIN * cause.units
 
 
 def test_label_smoothing_is_solved_for():

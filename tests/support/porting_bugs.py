@@ -17,6 +17,7 @@ from mnist_fn import Config
 from mnist_fn.backend import JaxBackend, to_numpy
 from mnist_fn.shared.data.datasets import scale_pixels
 from mnist_fn.shared.parity.levels import OPTIMIZERS
+from mnist_fn.training import Sums
 from torch_ref.backend import TorchBackend
 from torch_ref.model import MLP
 from torch_ref.train import train_epoch
@@ -211,6 +212,18 @@ def penalized_report(model, optimizer, images, labels, batches):
     return loss, int(correct)
 
 
+def first_two_reported(model, optimizer, images, labels, batches):
+    sums = [train_epoch(model, optimizer, images, labels, [batch]) for batch in batches]
+    return sum(loss for loss, _ in sums[:2]), sum(correct for _, correct in sums[:2])
+
+
+def first_scanned_reported(*args, scan=jax.lax.scan, **kwargs):
+    state, sums = scan(*args, **kwargs)
+    if isinstance(sums, Sums):
+        sums = Sums(*(values.at[1:].set(0) for values in sums))
+    return state, sums
+
+
 def bf16_products(x, weight, bias, linear=torch.nn.functional.linear):
     a, b = ((t.bfloat16().double()) for t in (x.detach(), weight.detach()))
     return linear(x + (a - x.detach()), weight + (b - weight.detach()), bias)
@@ -375,6 +388,11 @@ BUGS = [
         "no gradient but the decay's everywhere but on layer3"),
     Bug("the penalty in the reported loss", "loss", EPOCH, penalized_report,
         "the penalty is in the reported loss"),
+    Bug("only two batches of an epoch reported", "trajectory", EPOCH, first_two_reported,
+        "only the first 2 batches are summed"),
+    Bug("only one scanned batch of an epoch reported", "trajectory",
+        "mnist_fn.training.jax.lax.scan", first_scanned_reported,
+        "of the full batches only the first is summed"),
     Bug("gradients not zeroed", "trajectory", "torch.optim.Adam.step", gradients_summed,
         "gradients are not zeroed"),
     Bug("clipping at norm 0.1", "step", ADAM, adam(clip_norm=0.1), "global norm of 0.1"),
@@ -425,4 +443,5 @@ QUICK = (
     "leaky ReLU", "SiLU for ReLU", "label smoothing left on", "λ/2", "ReLU′(0) = 1",
     "decoupled for coupled decay", "ε = 1e-7", "the biases' learning rate × 1.5",
     "clipping at norm 0.1", "step count lost on resume",
+    "only two batches of an epoch reported", "only one scanned batch of an epoch reported",
 )  # fmt: skip

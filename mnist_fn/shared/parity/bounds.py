@@ -1,10 +1,10 @@
-"""How far apart rounding may bring two programs that sum in another order: one bound, everywhere.
+"""Every bound that decides on the ladder, with its reason. Nowhere else does a number decide.
 
-A sum of n products is off by some √n eps (Higham and Mary, "A New Approach to Probabilistic
-Rounding Error Analysis", 2019, with 2·n·u as the limit that nothing passes). Sums taken one after
-another, the worst order in use, are off by 0.53·√n eps of the largest entry at most, from n = 200
-to 20,000 (tests/parity/test_bounds.py); the bound is 30 times that. The rest is for cancellation
-and for rounding that passes through several layers: real ladders stay 50 times below it.
+Two right programs sum in another order. A sum of n products is off by some √n eps (Higham and Mary,
+"A New Approach to Probabilistic Rounding Error Analysis", 2019; nothing passes 2·n·u). Sums taken
+one after another, the worst order in use, are off by 0.53·√n eps of the largest entry at most, from
+n = 200 to 20,000 (tests/parity/test_bounds.py); the bound is 30 times that. The rest is for
+cancellation and for rounding that passes through several layers: real ladders stay 50 times below.
 """
 
 import math
@@ -23,3 +23,55 @@ def sum_bound(n: int, dtype: str) -> float:
 def sums_reason(n: int) -> str:
     """The same in words."""
     return f"sums in another order: {SUM_FACTOR}·√{n} eps of the largest entry"
+
+
+# --- control runs: a program compared with itself, perturbed -----------------------------------
+
+# Two control runs are up to twice as far from one another as each from its original.
+CONTROL_FACTOR = 3
+# A unit whose sums cancel shows in few draws how far it can part.
+CONTROL_RUNS = 6
+# Of a changed program, six draws show some of what its rounding can do.
+CONTROL_ROUNDING = 16
+
+# --- any program's training --------------------------------------------------------------------
+
+# Times one step's rounding: a training stays below that where nothing amplifies.
+ALONG_TRAINING = 10
+# Weights smaller than this are compared as if they were as large: what a step adds to a weight that
+# starts at 0 has the rounding of the gradients that made it.
+SMALLEST_WEIGHT = 1e-3
+
+# --- two backends' training --------------------------------------------------------------------
+
+FLOAT64_BOUND = 1e-12
+FLOAT64_REASON = "15 times the 6.7e-14 that rounding made of nine ladders in 3,000 steps"
+# In float32 a prediction between two classes goes either way.
+PREDICTIONS_FACTOR, PREDICTIONS_SLACK = 3, 10
+# The mean loss of a trained epoch, of 1 or of itself if that is more.
+REPORT_BOUND = {"float64": 1e-9, "float32": 1e-3}
+REPORT_REASON = {
+    "float64": "weights within 1e-12 move a logit by no more than the sum of some hundred pixels "
+    "times that",
+    "float32": "one ReLU that rounding turns moves a weight by the learning rate",
+}
+
+# --- ReLU's boundary ---------------------------------------------------------------------------
+
+# In eps of a layer's largest input: √784 = 28 roundings of the longest sum, and their spread.
+NEAR_BOUNDARY_EPS = 64
+# p - 1 is rounded as p is, however small it is.
+ULPS_OF_ONE = 4
+
+# --- causes ------------------------------------------------------------------------------------
+
+# The next best has to be as many times farther from what was seen than the cause that is claimed.
+CLAIM_MARGIN = 1e4
+# A residual of 0 counts as this share of rounding, or any margin would hold.
+NEAR_ZERO = 1 / 32
+# Of an update: times what some draws of its gradients' rounding, or an ulp of a weight, do.
+UPDATE_DRAWS, UPDATE_ROUNDING = 3, 16
+# In units of rounding: a rule that comes so near is held to what rounding does of its own steps.
+NEARLY = 32
+# A layout of an activation that is as many times nearer than the likeliest is no chance.
+NEARER_LAYOUT = 1e-6

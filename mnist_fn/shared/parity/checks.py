@@ -30,6 +30,8 @@ class Check:
     tolerance: float
     measure: str  # which figure of the difference the bound is on: "absolute" or "relative"
     reason: str
+    state: str = ""  # which stress state it was made in; "" at the ordinary start
+    step: int | None = None  # after which step of a training
 
     @property
     def passed(self) -> bool:
@@ -50,6 +52,8 @@ class Check:
             **self.difference.to_dict(),
             "tolerance": plain(self.tolerance),
             "measure": self.measure,
+            **({"state": self.state} if self.state else {}),
+            **({"step": self.step} if self.step is not None else {}),
         }
 
 
@@ -160,8 +164,7 @@ def run_rung(name: str, checks: Callable[[], list[Check]], sides: tuple[str, ...
         text = raised(error, sides)
         found, reason = [], "must not raise"
     if not found:
-        failed = Difference(text, np.nan, np.nan, np.inf, np.inf, np.inf)
-        found = [Check(text, failed, 0.0, "absolute", reason)]
+        found = [Check(text, Difference.infinite(text), 0.0, "absolute", reason)]
     return Rung(name, found, trace)
 
 
@@ -217,7 +220,7 @@ def trees(
     """
     found = []
     for d in compare_trees(left, right, prefix):
-        name = d.where.partition("[")[0].removeprefix(prefix)
+        name = d.tensor.removeprefix(prefix)
         check = sums(pair, f"{what} {d.where}", d)
         if times != 1:
             check = replace(check, tolerance=check.tolerance * times,
@@ -244,7 +247,6 @@ def _switched(
     bound = check.tolerance * largest + allowed
     gap = np.abs(left.astype(np.float64) - right)
     at = np.unravel_index(int((gap / bound).argmax()), gap.shape)
-    where = f"{name}[{', '.join(map(str, at))}]"
-    d = replace(compare(where, left[at], right[at]), where=where)
+    d = replace(compare(name, left[at], right[at]), index=tuple(map(int, at)))
     reason = f"{check.reason}, and what {kinks.named} can do"
-    return Check(f"{what} {where}", d, float(bound[at]), "absolute", reason)
+    return Check(f"{what} {d.where}", d, float(bound[at]), "absolute", reason)

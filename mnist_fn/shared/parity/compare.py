@@ -12,19 +12,31 @@ from mnist_fn.shared.state import ParamTree, named_tensors
 class Difference:
     """The largest difference between two arrays of one name, and the entry that has it."""
 
-    where: str  # "layer1/kernel[3, 17]"
+    tensor: str  # "layer1/kernel"
+    index: tuple[int, ...]  # (3, 17); () of a number
     left: float
     right: float
     absolute: float
     relative: float  # to the array's largest entry
     ulps: float  # at that entry, in units in the last place of its larger value
 
+    @property
+    def where(self) -> str:
+        """The entry in words: `layer1/kernel[3, 17]`."""
+        return f"{self.tensor}[{', '.join(map(str, self.index))}]" if self.index else self.tensor
+
+    @classmethod
+    def infinite(cls, tensor: str) -> "Difference":
+        """Of what can't be compared: missing, of another shape, never computed."""
+        return cls(tensor, (), np.nan, np.nan, np.inf, np.inf, np.inf)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; a number that is not finite becomes its name."""
-        return {
-            name: value if isinstance(value, str) else plain(value)
-            for name, value in vars(self).items()
+        numbers = {
+            name: plain(getattr(self, name))
+            for name in ("left", "right", "absolute", "relative", "ulps")
         }
+        return {"where": self.where, "tensor": self.tensor, "index": list(self.index), **numbers}
 
 
 def plain(value: float) -> float | str:
@@ -39,7 +51,7 @@ def compare(name: str, left: np.ndarray, right: np.ndarray) -> Difference:
     """
     if left.shape != right.shape or left.dtype != right.dtype:
         text = f"{name}: {left.dtype}{list(left.shape)} against {right.dtype}{list(right.shape)}"
-        return Difference(text, np.nan, np.nan, np.inf, np.inf, np.inf)
+        return Difference.infinite(text)
     gap = np.abs(left.astype(np.float64) - right.astype(np.float64))
     gap = np.where(np.isnan(gap), np.inf, gap)
     index = np.unravel_index(int(gap.argmax()), gap.shape)
@@ -47,9 +59,9 @@ def compare(name: str, left: np.ndarray, right: np.ndarray) -> Difference:
     a, b = left[index], right[index]
     largest = max(float(np.abs(left).max()), float(np.abs(right).max()))
     unit = np.spacing(np.maximum(np.abs(a), np.abs(b))) if left.dtype.kind == "f" else 1
-    at = f"{name}[{', '.join(map(str, index))}]" if index else name
     return Difference(
-        where=at,
+        tensor=name,
+        index=tuple(map(int, index)),
         left=float(a),
         right=float(b),
         absolute=absolute,

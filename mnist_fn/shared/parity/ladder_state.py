@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from mnist_fn.shared.parity.bounds import sum_bound, sums_reason
+from mnist_fn.shared.parity.bounds import CONTROL_FACTOR, CONTROL_RUNS, sum_bound, sums_reason
 from mnist_fn.shared.parity.checks import Check
 from mnist_fn.shared.parity.compare import compare
 from mnist_fn.shared.parity.param_map import ParamMap
@@ -30,10 +30,6 @@ from mnist_fn.shared.parity.rounding import (
 )
 from mnist_fn.shared.parity.sum_lengths import SumLengths
 
-CONTROL_FACTOR = (
-    3  # two controls are up to twice as far from one another as each from what they are of
-)
-CONTROL_RUNS = 6  # a unit whose sums cancel shows in few draws how far it can part
 CANCEL = ", here of the largest of its kind, since its own sums cancel"
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from mnist_fn.shared.parity.bounds import NEARER_LAYOUT
+
 
 @dataclass(frozen=True)
 class Layout:
@@ -42,9 +44,6 @@ class Layout:
     def moves(self) -> bool:
         """Whether axes change places."""
         return self.axes != tuple(range(len(self.axes)))
-
-
-AGREES = 1e-6  # a layout that is so many times nearer is no chance
 
 
 # PyTorch's kernels are [out, in, …], Flax's […, in, out]
@@ -135,4 +134,4 @@ def aligned(array: np.ndarray, like: np.ndarray, across: int = 0) -> np.ndarray:
     with np.errstate(all="ignore"):
         gaps = [float(np.nan_to_num(abs(one - like), nan=np.inf).max(initial=0)) for one in found]
     best = int(np.argmin(gaps))
-    return found[best if gaps[best] < AGREES * gaps[0] else 0]
+    return found[best if gaps[best] < NEARER_LAYOUT * gaps[0] else 0]

@@ -1,7 +1,7 @@
 """The four levels of a parity run: which experiments each compares, and how far it goes."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
@@ -29,14 +29,14 @@ class Level:
     models: tuple[str, ...]
     optimizers: tuple[str, ...]
     precisions: tuple[str, ...] = ("float64", "float32")
-    steps: tuple[int, int] = (0, 0)  # of the ladders' trajectories, in float64 and in float32
+    steps: Mapping[str, int] = field(default_factory=dict)  # of the trajectories, by precision
 
 
 _ALL = tuple(MODELS)
 LEVELS = {
-    "quick": Level(_ALL, ("adam+l2",), steps=(300, 300)),
+    "quick": Level(_ALL, ("adam+l2",), steps={"float64": 300, "float32": 300}),
     # beyond an epoch a float32 trajectory says nothing that its twins don't say as well
-    "full": Level(_ALL, tuple(OPTIMIZERS), steps=(3000, 300)),
+    "full": Level(_ALL, tuple(OPTIMIZERS), steps={"float64": 3000, "float32": 300}),
     "horizon": Level(("shallow",), ("adam+l2",)),
     "statistics": Level(_ALL, ("adam",), ("float32",)),
 }
@@ -102,6 +102,11 @@ def make_plan(level: str, names: Sequence[str], devices: Sequence[str], **given:
     left, right = (backends.check_device(devices[i]) for i in (0, -1))
     for name in names:
         backends.find(name)
+    if level != "statistics" and names[0] == names[1] and left == right:
+        raise InputError(
+            f"--backends {','.join(names)}: one backend on one device agrees with itself; give two "
+            "backends, or two --device"
+        )
     paired = level == "statistics"  # there two precisions are the two sides', as two devices are
     precisions = PRECISIONS if paired else ("float64", "float32")
     choices = {"models": MODELS, "optimizers": OPTIMIZERS, "precisions": precisions}
@@ -143,7 +148,7 @@ def climb_all(
     in_float64: dict[Config, Diagnosis] = {}  # of each experiment that was climbed in it
     for name, config in plan.experiments():
         on_ladder(name)
-        steps = LEVELS[plan.level].steps[config.precision != "float64"]
+        steps = LEVELS[plan.level].steps[config.precision]
         rungs = []
         for rung in ladder.climb(plan.pair(config, dataset), steps=steps):
             on_rung(rung)

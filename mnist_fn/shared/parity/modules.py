@@ -178,5 +178,5 @@ def _fewer(module: str, ours: int, state: LadderState, theirs: int | None = None
     total = len(nth(state.left.calls, module))
     found = theirs if theirs is not None else ours
     text = f"calls of {module}: {total} in the reference, {found} in the port"
-    d = Difference(text, float(total), float(found), float(abs(total - found)), np.inf, np.inf)
+    d = Difference(text, (), float(total), float(found), float(abs(total - found)), np.inf, np.inf)
     return Check(text, d, 0.0, "absolute", "a module is called as often on both programs")

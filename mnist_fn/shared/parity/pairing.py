@@ -109,7 +109,7 @@ def checks(pairing: Pairing, start: Weights) -> list[Check]:
 
 
 def _exact(what: str, apart: float, reason: str) -> Check:
-    return Check(what, Difference(what, 0.0, 0.0, apart, apart, apart), 0.0, "absolute", reason)
+    return Check(what, Difference(what, (), 0.0, 0.0, apart, apart, apart), 0.0, "absolute", reason)
 
 
 def _said(error: Exception) -> str:

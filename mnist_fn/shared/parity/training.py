@@ -7,15 +7,20 @@ from dataclasses import replace
 import numpy as np
 
 from mnist_fn.shared.parity.averages import Averages
-from mnist_fn.shared.parity.bounds import sum_bound, sums_reason
+from mnist_fn.shared.parity.bounds import (
+    ALONG_TRAINING,
+    CONTROL_RUNS,
+    SMALLEST_WEIGHT,
+    sum_bound,
+    sums_reason,
+)
 from mnist_fn.shared.parity.checks import Check
 from mnist_fn.shared.parity.compare import compare
-from mnist_fn.shared.parity.ladder_state import CONTROL_RUNS, LadderState, held_to_runs
+from mnist_fn.shared.parity.ladder_state import LadderState, held_to_runs
 from mnist_fn.shared.parity.program import Batch, Program, Step, Weights, nudged
 from mnist_fn.shared.parity.rounding import Spread, single_batch, single_weights
 
 KEPT = 6  # steps whose gradients are kept for a diagnosis
-ALONG = 10  # times what one step's rounding may be: it stays below where nothing amplifies
 
 
 class Training:
@@ -76,7 +81,7 @@ class Training:
             both = self._advance()
             if both is None:
                 break
-            checks = self._compare(both, ALONG)
+            checks = self._compare(both, ALONG_TRAINING)
             if not all(check.passed for check in checks):
                 return self._without_extras(checks, "on_to", steps)
             for name, check in zip(both[0].params, checks, strict=True):
@@ -121,7 +126,7 @@ class Training:
             two = two.astype(one.dtype) if two.size else two
             prefix = f"{self.state.name}: " if self.state.name else ""
             what = f"{prefix}step {self.done}: {name}"
-            size = max(1e-3, float(abs(one).max(initial=0)))
+            size = max(SMALLEST_WEIGHT, float(abs(one).max(initial=0)))
             check = Check(what, compare(what, one, two), share * size, "absolute", reason)
             checks.append(
                 held_to_runs(

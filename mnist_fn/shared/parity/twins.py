@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from mnist_fn.shared.backend import Backend, MakeBackend
+from mnist_fn.shared.backend import Backend, EpochMetrics, MakeBackend
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset, Split
 from mnist_fn.shared.state import ParamTree, StateTree
@@ -47,9 +47,12 @@ class Lane:
     restore: Callable[[ParamTree], ParamTree] = lambda params: params
     images: np.ndarray | None = None  # test images as this lane numbers their pixels
 
-    def advance(self, order: np.ndarray, step: int) -> None:
-        """Train on the examples of `order`; `step` batches were trained on before."""
-        self.state, _ = self.backend.train_epoch(self.state, self.shuffle(order, step))
+    def advance(self, order: np.ndarray, step: int) -> EpochMetrics:
+        """Train on the examples of `order`, and what is reported of it; `step` batches were trained
+        on before.
+        """
+        self.state, metrics = self.backend.train_epoch(self.state, self.shuffle(order, step))
+        return metrics
 
     def dump(self) -> StateTree:
         """The state as this lane numbers it: what `backend.load` takes back."""

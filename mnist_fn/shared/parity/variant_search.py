@@ -11,18 +11,16 @@ from functools import cached_property
 import numpy as np
 
 from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.parity.bounds import CONTROL_ROUNDING, CONTROL_RUNS
 from mnist_fn.shared.parity.causes.explanation import Candidate, Explanation, Tensors, judge
 from mnist_fn.shared.parity.causes.search import Number, Search
-from mnist_fn.shared.parity.ladder_state import CONTROL_RUNS, LadderState
+from mnist_fn.shared.parity.ladder_state import LadderState
 from mnist_fn.shared.parity.packing import UNKNOWN, NotRecordedError
 from mnist_fn.shared.parity.program import Trace, Variant
 
 TRIED = 400  # variants of a program, each a pass through it
 SOLVED = 24  # numbers of a program that are solved for, each some dozen passes
 NEAR = 12  # variants that are looked at once more, where none fits
-CONTROL_ROUNDING = (
-    16  # times what a control run of a changed program does; two draws show some of it
-)
 
 
 @dataclass(frozen=True)

@@ -136,9 +136,8 @@ def _stages(pair: Pair, failed: Rung) -> Iterator[Stage]:
     for probe in (probes.Probe("", pair.start, probes.first_batch(pair)), *gradients.kinked(pair)):
         yield "gradients", probe.name, partial(gradients.gradients, probe=probe)
     if failed.name == "probes":  # up to there all held
-        at = failed.worst.what.partition(":")[0]
-        yield from _probed(pair, both, lambda name: name == at)
-    if failed.name == "trajectory" and (step := steps.located(failed)):
+        yield from _probed(pair, both, lambda name: name == failed.worst.state)
+    if failed.name == "trajectory" and (step := failed.worst.step):
         for one in both:
             yield "steps", f"step {step}", partial(steps.late, pair=one, step=step)
     for one in both:

@@ -8,11 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from mnist_fn.shared.parity.backends import reference
+from mnist_fn.shared.parity.bounds import NEAR_BOUNDARY_EPS, ULPS_OF_ONE
 from mnist_fn.shared.parity.causes.explanation import Tensors
-
-# eps of a layer's largest input: √784 = 28 roundings of the longest sum, and their spread
-NEAR_IN_EPS = 64
-ULPS_OF_ONE = 4  # p - 1 is rounded as p is, however small it is
 
 
 @dataclass(frozen=True)
@@ -47,7 +44,7 @@ def near(params: Tensors, x: np.ndarray, y: np.ndarray, eps: float) -> Kinks:
     allowed = {n: np.full(t.shape, ULPS_OF_ONE * eps * largest) for n, t in params.items()}
     named = []
     for layer, h in enumerate(inputs):
-        close = (h != 0) & (np.abs(h) <= NEAR_IN_EPS * eps * np.abs(h).max(initial=0))
+        close = (h != 0) & (np.abs(h) <= NEAR_BOUNDARY_EPS * eps * np.abs(h).max(initial=0))
         for example, unit in np.argwhere(close):
             named.append(f"layer{layer + 1} unit {unit} on example {example} of the batch")
             one = x[example : example + 1], y[example : example + 1]

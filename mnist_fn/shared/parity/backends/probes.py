@@ -71,7 +71,8 @@ def climbed(pair: Pair, backends: list[Backend], probe: Probe) -> list[Check]:
     times = max(1.0, largest_logit(pair, probe))
     checks: list[Check] = []
     for stage in (_logits, _losses, _gradients, _step):
-        checks += stage(pair, backends, probe, times)
+        found = stage(pair, backends, probe, times)
+        checks += [replace(check, state=probe.name) for check in found]
         if not all(check.passed for check in checks):
             break
     return checks

@@ -212,9 +212,8 @@ def _first_step(pair: Pair, left: StateTree, right: StateTree, what: str) -> lis
         bound = moved + pair.tolerance * float(np.abs(a).max())
         apart = np.abs(a.astype(np.float64) - b)
         at = np.unravel_index(int(np.nanargmax(apart / bound)), a.shape)
-        where = f"params/{name}[{', '.join(map(str, at))}]"
-        d = replace(compare(where, a[at], b[at]), where=where)
-        checks.append(Check(f"{what}: {where}", d, float(bound[at]), "absolute",
+        d = replace(compare(f"params/{name}", a[at], b[at]), index=tuple(map(int, at)))
+        checks.append(Check(f"{what}: {d.where}", d, float(bound[at]), "absolute",
                             "what Adam's first step, lr·g/(|g| + ε), makes of the gradients' own "
                             f"difference there, and {pair.tolerance:.1e}"))  # fmt: skip
     return checks

@@ -1,23 +1,28 @@
 """The ladder's upper rungs: the weights along a training, and the predictions at its end."""
 
+import math
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
-from mnist_fn.shared.backend import Backend
+from mnist_fn.shared.backend import Backend, EpochMetrics
+from mnist_fn.shared.parity.bounds import (
+    CONTROL_FACTOR,
+    FLOAT64_BOUND,
+    FLOAT64_REASON,
+    PREDICTIONS_FACTOR,
+    PREDICTIONS_SLACK,
+    REPORT_BOUND,
+    REPORT_REASON,
+)
 from mnist_fn.shared.parity.causes.pattern import constant_factor
 from mnist_fn.shared.parity.checks import Check, Pair, sums
-from mnist_fn.shared.parity.compare import Difference, compare_trees, divergence
+from mnist_fn.shared.parity.compare import Difference, compare, compare_trees, divergence
 from mnist_fn.shared.parity.twins import Lane, renumbered_twin, step_error
 from mnist_fn.shared.state import StateTree, named_tensors
 from mnist_fn.shared.streams import batch_order
-
-FLOAT64_BOUND = 1e-12
-FLOAT64_REASON = "15 times the 6.7e-14 that rounding made of nine ladders in 3,000 steps"
-# Two twins of one experiment are up to twice as far from it as one another; see docs/parity.md.
-TWIN_FACTOR = 3
-PREDICTIONS_FACTOR, PREDICTIONS_SLACK = 3, 10
 
 
 class Trajectory:
@@ -26,7 +31,7 @@ class Trajectory:
     In float64 the bound is absolute. In float32 a rounding that turns one ReLU on or off is
     amplified within tens of steps, so what rounding can do is measured: each backend's renumbered
     twin is the same experiment summed in another order, and the backends may part by no more than
-    TWIN_FACTOR times what either backend and its own twin do, or what one ReLU does. That finds
+    CONTROL_FACTOR times what either backend and its own twin do, or what one ReLU does. That finds
     gross errors only; the tight rung is float64's.
     """
 
@@ -43,13 +48,13 @@ class Trajectory:
         nearest: dict[str, Check] = {}
         for first, order in self._calls():
             before = [lane.dump() for lane in self._lanes]
-            for lane in self._lanes:
-                lane.advance(order, first)
-            checks = self._compare(first - (-len(order) // self._pair.config.batch_size))
+            reports = [lane.advance(order, first) for lane in self._lanes]
+            last = first + math.ceil(len(order) / self._pair.config.batch_size)
+            checks = self._compare(last) + self._reports(last, reports)
             if not all(check.passed for check in checks):
                 return self._locate(before, first, order) or checks
             for check in checks:
-                tensor = check.difference.where.partition("[")[0]
+                tensor = check.difference.tensor
                 if tensor not in nearest or check.share > nearest[tensor].share:
                     nearest[tensor] = check
         return list(nearest.values())
@@ -70,7 +75,7 @@ class Trajectory:
         second call of its train_epoch on shows as well.
         """
         whole, size = list(epochs(self._pair, self._steps)), self._pair.config.batch_size
-        half = -(-len(whole[0][1]) // size) // 2
+        half = math.ceil(len(whole[0][1]) / size) // 2
         if len(whole) > 1 or not half:
             return whole
         (first, order) = whole[0]
@@ -92,12 +97,35 @@ class Trajectory:
         bound, reason = FLOAT64_BOUND, FLOAT64_REASON
         if self._envelope:
             own = max(divergence(left, twins[0]), divergence(right, twins[1]), self._one_relu)
-            bound = TWIN_FACTOR * own
-            reason = f"{TWIN_FACTOR} × the {own:.1e} of twins or of one ReLU"
+            bound = CONTROL_FACTOR * own
+            reason = f"{CONTROL_FACTOR} × the {own:.1e} of twins or of one ReLU"
         return [
-            Check(f"step {step}: {d.where}", d, bound, "absolute", reason)
+            Check(f"step {step}: {d.where}", d, bound, "absolute", reason, step=step)
             for d in compare_trees(left, right)
         ]
+
+    def _reports(self, step: int, reports: list[EpochMetrics]) -> list[Check]:
+        """What the two say of the epoch that they have trained: its mean loss, and how many
+        predictions were right of how many.
+        """
+        left, right, *controls = reports
+        precision = "float32" if self._envelope else "float64"
+        of_right, reason = 0, "predictions are counted, not measured"
+        if self._envelope:
+            own = max(abs(left.correct - controls[0].correct),
+                      abs(right.correct - controls[1].correct))  # fmt: skip
+            of_right = PREDICTIONS_FACTOR * own + PREDICTIONS_SLACK
+            reason = f"{PREDICTIONS_FACTOR} × the control runs' own {own} + {PREDICTIONS_SLACK}"
+        bound = REPORT_BOUND[precision] * max(1.0, abs(left.loss))
+        what = f"step {step}: {{}} that the epoch's report says"
+        return [
+            Check(what.format("mean loss"), compare("loss", np.float64(left.loss),
+                  np.float64(right.loss)), bound, "absolute", REPORT_REASON[precision], step=step),
+            Check(what.format("correct predictions"), compare("correct", np.float64(left.correct),
+                  np.float64(right.correct)), of_right, "absolute", reason, step=step),
+            Check(what.format("number of examples"), compare("count", np.float64(left.count),
+                  np.float64(right.count)), 0, "absolute", "every example counts once", step=step),
+        ]  # fmt: skip
 
     def _moments(self, step: int) -> list[Check]:
         """Both moments at the step that parts, with the factor between them where there is one:
@@ -113,7 +141,8 @@ class Trajectory:
                 unit = np.full(a.shape, self._pair.tolerance * float(np.abs(a).max() or 1))
                 factor = constant_factor(a.astype(np.float64), b.astype(np.float64), unit)
                 share = f", {factor:.6g} times throughout" if factor and factor != 1 else ""
-                checks.append(sums(self._pair, f"step {step}: {d.where}{share}", d))
+                check = sums(self._pair, f"step {step}: {d.where}{share}", d)
+                checks.append(replace(check, step=step))
         return checks
 
     @property
@@ -144,7 +173,7 @@ def epochs(pair: Pair, steps: int) -> Iterator[tuple[int, np.ndarray]]:
     while done < steps:
         order = batch_order(pair.config.seed, epoch, n)[: (steps - done) * size]
         yield done, order
-        done, epoch = done - (-len(order) // size), epoch + 1
+        done, epoch = done + math.ceil(len(order) / size), epoch + 1
 
 
 def differing_predictions(left: np.ndarray, right: np.ndarray) -> Difference:
@@ -152,5 +181,4 @@ def differing_predictions(left: np.ndarray, right: np.ndarray) -> Difference:
     apart = np.nonzero(left != right)[0]
     first = int(apart[0]) if len(apart) else 0
     a, b = float(left[first]), float(right[first])
-    where = f"prediction[{first}]"
-    return Difference(where, a, b, float(len(apart)), len(apart) / len(left), 0.0)
+    return Difference("prediction", (first,), a, b, float(len(apart)), len(apart) / len(left), 0.0)

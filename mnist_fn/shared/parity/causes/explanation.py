@@ -6,10 +6,9 @@ from typing import Any
 
 import numpy as np
 
-Tensors = dict[str, np.ndarray]  # by name, in the order of the network
+from mnist_fn.shared.parity.bounds import CLAIM_MARGIN, NEAR_ZERO
 
-MARGIN = 1e4  # the next best has to be as many times farther from what was seen
-NEAR_ZERO = 1 / 32  # a residual of 0 counts as this share of rounding, or any margin would hold
+Tensors = dict[str, np.ndarray]  # by name, in the order of the network
 
 
 @dataclass(frozen=True)
@@ -85,7 +84,7 @@ def _plain(candidate: Candidate) -> dict[str, Any]:
 def judge(
     of: str, declared: Candidate, tried: Iterable[Candidate], pattern: str = ""
 ) -> Explanation:
-    """The rule of claiming: all that fit, if whatever else was tried is MARGIN times farther off.
+    """The rule of claiming: all that fit, if all else that was tried is CLAIM_MARGIN times farther.
 
     Args:
         of: what was seen, in words.
@@ -108,7 +107,7 @@ def judge(
     causes = tuple(fitting.values())
     if causes and next_best is not None:
         largest = max(NEAR_ZERO, *(cause.units for cause in causes))
-        if next_best.units < MARGIN * largest:
+        if next_best.units < CLAIM_MARGIN * largest:
             nearest = causes[0]
             pattern = f"{nearest.text} and {next_best.text} can't be told apart; {pattern}"
             return Explanation(of, False, (), nearest, pattern)

@@ -5,6 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
+from mnist_fn.shared.parity.bounds import NEARLY, UPDATE_DRAWS, UPDATE_ROUNDING
 from mnist_fn.shared.parity.causes import variants
 from mnist_fn.shared.parity.causes.explanation import (
     Candidate,
@@ -17,10 +18,6 @@ from mnist_fn.shared.parity.causes.explanation import (
 from mnist_fn.shared.parity.causes.numbers import simplest, solve
 from mnist_fn.shared.parity.causes.pattern import describe, since, within
 from mnist_fn.shared.parity.causes.rules import Rule, simulate
-
-DRAWS = 3  # of gradients moved by their own rounding
-ROUNDING = 16  # times what these draws, or an ulp of a weight, do
-NEARLY = 32  # units: what comes so near is held to what rounding does of its own rule
 
 
 def explain_update(
@@ -127,7 +124,7 @@ class Steps:
                 for s in self.after]  # fmt: skip
         rng = np.random.default_rng(0)
         largest = [{n: np.abs(g).max() for n, g in tree.items()} for tree in self.grads]
-        for _ in range(DRAWS):
+        for _ in range(UPDATE_DRAWS):
             moved = [
                 {n: g + self.eps * (np.abs(g) + largest[i][n]) * rng.choice((-1, 1), g.shape)
                  * (g != 0) for n, g in tree.items()}
@@ -144,7 +141,10 @@ class Steps:
             for name in self.before
         }  # fmt: skip
         return [
-            {name: np.where(dull[name], np.inf, ROUNDING * value) for name, value in unit.items()}
+            {
+                name: np.where(dull[name], np.inf, UPDATE_ROUNDING * value)
+                for name, value in unit.items()
+            }
             for unit in base
         ]
 

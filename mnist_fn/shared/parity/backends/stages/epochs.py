@@ -71,8 +71,8 @@ def _chaos(pair: Pair, params: Tensors, pieces: Sequence[Piece]) -> dict[str, fl
 
 
 def report(side: Implementation, pair: Pair) -> Explanation:
-    """Loss and count of correct predictions of an epoch of a full batch and a short one."""
-    cut, backend = _ragged(pair, 1), side.of(pair)
+    """Loss and count of correct predictions of an epoch of three full batches and a short one."""
+    cut, backend = _ragged(pair, 3), side.of(pair)
     states = trained(backend, backend.load(pair.start), cut)
     weights = [reference.flat(state.params) for state in states]
     _, metrics = backend.train_epoch(backend.load(pair.start), np.concatenate(cut))
@@ -84,14 +84,17 @@ def report(side: Implementation, pair: Pair) -> Explanation:
 
 @dataclass(frozen=True)
 class _Told:
-    """What an epoch of a full and a short batch may report."""
+    """What an epoch of some full batches and a short one may report."""
 
     weights: Sequence[Tensors]  # before each batch and after the last
     pieces: Sequence[Piece]
     l2: float
 
-    def sums(self, at: tuple[int, int] = (0, 1), by: float | None = None) -> Tensors:
-        """Both batches, the weights of `at` for each; sums divided by `by`, or the examples."""
+    def sums(self, at: Sequence[int] | None = None, by: float | None = None) -> Tensors:
+        """All batches, each with the weights `at` or those before it; sums divided by `by`, or the
+        examples.
+        """
+        at = range(len(self.pieces)) if at is None else at
         parts = [self.one(state, piece) for state, piece in zip(at, self.pieces, strict=True)]
         count = sum(len(losses) for losses, _ in parts)
         return _figures(sum(losses.sum() for losses, _ in parts) / (by or count), parts)
@@ -102,10 +105,10 @@ class _Told:
         z = reference.logits(self.weights[state], x)
         return cross_entropy(z, y), float((z.argmax(axis=1) == y).sum())
 
-    def alone(self, i: int) -> Tensors:
-        """One batch's alone."""
-        part = self.one(i, self.pieces[i])
-        return _figures(part[0].mean(), [part])
+    def some(self, chosen: Sequence[int]) -> Tensors:
+        """Some batches' only."""
+        parts = [self.one(i, self.pieces[i]) for i in chosen]
+        return _figures(np.concatenate([losses for losses, _ in parts]).mean(), parts)
 
     def otherwise(self, size: int) -> dict[str, Callable[[], Tensors]]:
         """Other reports by what they are in words; `size` is a full batch's."""
@@ -114,23 +117,32 @@ class _Told:
         squares = [sum((t * t).sum() for t in w.values() if t.ndim > 1) for w in self.weights]
         lengths = [len(losses) for losses, _ in parts]
         extra = self.l2 * np.average(squares[: len(parts)], weights=lengths)
-        declared, count = self.sums(), sum(lengths)
+        declared, count, n = self.sums(), sum(lengths), len(parts)
+
+        def summed(chosen: Sequence[tuple[np.ndarray, float]]) -> Tensors:
+            return _figures(sum(losses.sum() for losses, _ in chosen) / count, chosen)
+
+        some = {
+            "of the full batches only the first is summed": lambda: summed([parts[0], parts[-1]])
+        }
+        for k in range(1, n - 1):
+            of = "batch is" if k == 1 else f"{k} batches are"
+            some[f"only the first {of} summed"] = lambda k=k: summed(parts[:k])
         return {
+            **some,
             "mean of unequal batches' means": lambda: _figures(float(np.mean(means)), parts),
             "the penalty is in the reported loss": lambda: _figures(
                 declared["loss"][0] + extra, parts
             ),
-            "loss taken after each batch's update": lambda: self.sums((1, 2)),
-            "loss taken after the epoch": lambda: self.sums((2, 2)),
-            "loss taken at the epoch's start": lambda: self.sums((0, 0)),
-            "the last batch's alone": lambda: self.alone(1),
-            "the first batch's alone": lambda: self.alone(0),
-            "the short batch is not counted": lambda: _figures(
-                parts[0][0].sum() / count, parts[:1]
-            ),
+            "loss taken after each batch's update": lambda: self.sums(range(1, n + 1)),
+            "loss taken after the epoch": lambda: self.sums([n] * n),
+            "loss taken at the epoch's start": lambda: self.sums([0] * n),
+            "the last batch's alone": lambda: self.some([n - 1]),
+            "the first batch's alone": lambda: self.some([0]),
+            "the short batch is not counted": lambda: summed(parts[:-1]),
             "sum of the batches' means": lambda: _figures(sum(means), parts),
             "the sum, not the mean": lambda: self.sums(by=1),
-            "divided by the full batches' size": lambda: self.sums(by=2 * size),
+            "divided by the full batches' size": lambda: self.sums(by=n * size),
             "none is counted as correct": lambda: {**declared, "correct": np.zeros(1)},
         }
 

@@ -1,6 +1,5 @@
 """A side's optimizer steps, explained from its own gradients."""
 
-import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -13,7 +12,7 @@ from mnist_fn.shared.parity.backends.stages.gradients import reference_gradients
 from mnist_fn.shared.parity.backends.stages.implementation import Implementation
 from mnist_fn.shared.parity.causes.explanation import Explanation, Tensors
 from mnist_fn.shared.parity.causes.update import explain_update
-from mnist_fn.shared.parity.checks import Pair, Rung
+from mnist_fn.shared.parity.checks import Pair
 from mnist_fn.shared.state import StateTree
 from mnist_fn.shared.streams import batch_order
 
@@ -49,12 +48,6 @@ def late(side: Implementation, pair: Pair, step: int) -> Explanation:
         state, _ = backend.train_epoch(state, batch)
     found = trained(backend, state, batches[first:])
     return _update(side, pair, found, batches[first:], f"weights around step {step}")
-
-
-def located(failed: Rung) -> int:
-    """The step at which the trajectory parted; 0 if it was not located."""
-    found = re.match(r"step (\d+):", failed.worst.what)
-    return int(found[1]) if found else 0
 
 
 def full_batches(pair: Pair, count: int) -> list[np.ndarray]:
