@@ -18,8 +18,8 @@ from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset, load
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.parity import handed, levels
-from mnist_fn.shared.parity.checks import Rung
 from mnist_fn.shared.parity.levels import STATISTICS_EPOCHS, Plan
+from mnist_fn.shared.parity.result import Rung
 from mnist_fn.shared.parity.statistics import (
     MARGIN,
     compare_runs,

@@ -22,8 +22,8 @@ from pages import EVIDENCE
 from mnist_fn.shared import backend as backends
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset, load, scale_pixels
+from mnist_fn.shared.parity.backends.checks import Pair
 from mnist_fn.shared.parity.backends.ladder import climb
-from mnist_fn.shared.parity.checks import Pair
 from mnist_fn.shared.runs.computed import cores
 from mnist_fn.shared.runs.records import machine, versions
 from mnist_fn.shared.state import StateTree

@@ -7,15 +7,15 @@ import torch
 from torch import nn
 
 from mnist_fn import Config
+from mnist_fn.shared.parity.backends.checks import Pair
 from mnist_fn.shared.parity.bounds import (
     FLOAT64_BOUND,
     FLOAT64_REASON,
     SUM_FACTOR,
     sum_bound,
 )
-from mnist_fn.shared.parity.checks import Pair
 from mnist_fn.shared.parity.program import Batch
-from mnist_fn.shared.parity.sum_lengths import Lengths
+from mnist_fn.shared.parity.sum_lengths import SumLengths
 from torch_ref.parity import TorchProgram
 
 STATED = 0.53  # times √n eps: sums one after another
@@ -87,13 +87,13 @@ def test_a_ports_longest_sums_are_read_from_its_modules():
     side, batch = TorchProgram(model), Batch((np.ones((5, 64, 4, 4)),))
     weights = side.start(batch)
     seen = side.observe(weights, batch)
-    lengths = Lengths(seen, weights, batch, "first")
+    lengths = SumLengths(seen, weights, batch, "first")
     first, second, *_ = (call.ended for call in seen.calls)
     assert [lengths.upto(tick) for tick in (0, first, second)] == [1, 64, 4608]
     assert (lengths.outputs, lengths.all) == (4608, 4608)
     assert lengths._forward(seen.calls[2]) == 5 * 2 * 2  # BatchNorm: the batch's positions
     assert lengths._forward(seen.calls[4]) == 16
-    backward = Lengths(seen, weights, batch, "last")  # kernels read as [.., in, out]
+    backward = SumLengths(seen, weights, batch, "last")  # kernels read as [.., in, out]
     assert backward.outputs > 4608
     page = (make_parity.PAGE.parent / "porting.md").read_text()
     for terms in (4608, 64):

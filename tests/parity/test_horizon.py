@@ -6,7 +6,7 @@ import pytest
 from mnist_fn import Config
 from mnist_fn.shared import backend as backends
 from mnist_fn.shared.parity import horizon
-from mnist_fn.shared.parity.checks import Pair
+from mnist_fn.shared.parity.backends.checks import Pair
 from mnist_fn.shared.parity.compare import divergence
 from mnist_fn.shared.parity.horizon import FACTOR, Track, claims
 from mnist_fn.shared.parity.twins import Lane, renumbered_twin, step_error, ulp_twin

@@ -8,8 +8,8 @@ import pytest
 from cli import proving
 from mnist_fn import Config
 from mnist_fn.shared import backend as backends
+from mnist_fn.shared.parity.backends.checks import Pair
 from mnist_fn.shared.parity.backends.ladder import RUNGS, climb, why
-from mnist_fn.shared.parity.checks import Pair
 from mnist_fn.shared.parity.levels import OPTIMIZERS, make_plan
 
 PAGE = Path(__file__).parents[2] / "docs" / "parity.md"

@@ -16,9 +16,9 @@ import torch
 from cli import proving
 from mnist_fn import Config, InputError
 from mnist_fn.shared import backend as backends
+from mnist_fn.shared.parity.backends.checks import Pair
 from mnist_fn.shared.parity.backends.ladder import RUNGS, climb, why
 from mnist_fn.shared.parity.backends.trajectory import Trajectory, differing_predictions
-from mnist_fn.shared.parity.checks import Pair
 from mnist_fn.shared.parity.compare import compare, compare_trees
 from mnist_fn.shared.parity.levels import OPTIMIZERS, make_plan
 from tests.support.harmless_rewrites import QUICK_REWRITES, REWRITES

@@ -16,9 +16,9 @@ from mnist_fn.backend import make_model
 from mnist_fn.shared import backend as backends
 from mnist_fn.shared.data.datasets import scale_pixels
 from mnist_fn.shared.parity.backends import probes, rungs
+from mnist_fn.shared.parity.backends.checks import Pair
 from mnist_fn.shared.parity.backends.rungs import examples, first_batch
 from mnist_fn.shared.parity.backends.stages.gradients import kinked, reference_gradients
-from mnist_fn.shared.parity.checks import Pair
 from mnist_fn.training import Data, Hyper, State, make_loss, make_train_step
 from torch_ref.train import train_epoch as torch_epoch
 

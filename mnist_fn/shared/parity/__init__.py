@@ -14,7 +14,7 @@ OPEN = (
     "ladder",
     "recording",
     "causes",
-    "checks",
+    "result",
     "backends",
     "levels",
     "horizon",

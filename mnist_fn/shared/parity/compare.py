@@ -1,47 +1,9 @@
 """How far apart two arrays are, and where: absolute, relative and in ulps."""
 
-from dataclasses import dataclass
-from typing import Any
-
 import numpy as np
 
+from mnist_fn.shared.parity.result import Difference
 from mnist_fn.shared.state import ParamTree, named_tensors
-
-
-@dataclass(frozen=True)
-class Difference:
-    """The largest difference between two arrays of one name, and the entry that has it."""
-
-    tensor: str  # "layer1/kernel"
-    index: tuple[int, ...]  # (3, 17); () of a number
-    left: float
-    right: float
-    absolute: float
-    relative: float  # to the array's largest entry
-    ulps: float  # at that entry, in units in the last place of its larger value
-
-    @property
-    def where(self) -> str:
-        """The entry in words: `layer1/kernel[3, 17]`."""
-        return f"{self.tensor}[{', '.join(map(str, self.index))}]" if self.index else self.tensor
-
-    @classmethod
-    def infinite(cls, tensor: str) -> "Difference":
-        """Of what can't be compared: missing, of another shape, never computed."""
-        return cls(tensor, (), np.nan, np.nan, np.inf, np.inf, np.inf)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; a number that is not finite becomes its name."""
-        numbers = {
-            name: plain(getattr(self, name))
-            for name in ("left", "right", "absolute", "relative", "ulps")
-        }
-        return {"where": self.where, "tensor": self.tensor, "index": list(self.index), **numbers}
-
-
-def plain(value: float) -> float | str:
-    """A number for JSON: what is not finite by its name, which `float` reads back."""
-    return float(value) if np.isfinite(value) else str(float(value))
 
 
 def compare(name: str, left: np.ndarray, right: np.ndarray) -> Difference:

@@ -13,9 +13,10 @@ from typing import Any
 
 import numpy as np
 
+from mnist_fn.shared.parity.backends.checks import Pair
 from mnist_fn.shared.parity.backends.trajectory import epochs
-from mnist_fn.shared.parity.checks import Pair
-from mnist_fn.shared.parity.compare import divergence, plain
+from mnist_fn.shared.parity.compare import divergence
+from mnist_fn.shared.parity.result import plain
 from mnist_fn.shared.parity.twins import Lane, renumbered_twin, step_error, ulp_twin
 
 # In float32 an ulp of a weight is more than the first; there the second tells.

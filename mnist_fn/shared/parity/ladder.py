@@ -12,14 +12,12 @@ from mnist_fn.shared.parity import pairing as pairings
 from mnist_fn.shared.parity.averages import explain_averages
 from mnist_fn.shared.parity.batches import read_batches
 from mnist_fn.shared.parity.causes.explanation import Explanation
-from mnist_fn.shared.parity.checks import Check, Rung, run_rung
-from mnist_fn.shared.parity.compare import Difference
 from mnist_fn.shared.parity.ladder_state import LadderState, Pairing
 from mnist_fn.shared.parity.modules import outputs, walk
 from mnist_fn.shared.parity.packing import NotRecordedError
 from mnist_fn.shared.parity.program import Batch, Program, Weights
+from mnist_fn.shared.parity.result import Check, Difference, Rung, Unchecked, Verdict, run_rung
 from mnist_fn.shared.parity.training import Training
-from mnist_fn.shared.parity.verdict import Unchecked, Verdict
 
 # What one pass or step shows, from wherever, comes before what many steps do.
 RUNGS = ("parameters", "modules", "outputs", "loss", "gradients", "step", "stress states",

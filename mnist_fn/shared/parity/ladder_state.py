@@ -7,7 +7,6 @@ from functools import cached_property
 import numpy as np
 
 from mnist_fn.shared.parity.bounds import CONTROL_FACTOR, CONTROL_RUNS, sum_bound, sums_reason
-from mnist_fn.shared.parity.checks import Check
 from mnist_fn.shared.parity.compare import compare
 from mnist_fn.shared.parity.param_map import ParamMap
 from mnist_fn.shared.parity.program import (
@@ -20,6 +19,7 @@ from mnist_fn.shared.parity.program import (
     Weights,
     nudged,
 )
+from mnist_fn.shared.parity.result import Check
 from mnist_fn.shared.parity.rounding import (
     CONTROL_SHARE,
     MEASURED_REASON,

@@ -11,8 +11,9 @@ from mnist_fn.shared.data.datasets import Dataset
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.parity import horizon
 from mnist_fn.shared.parity.backends import ladder
+from mnist_fn.shared.parity.backends.checks import Pair
 from mnist_fn.shared.parity.backends.diagnosis import NOTHING, Diagnosis
-from mnist_fn.shared.parity.checks import Pair, Rung
+from mnist_fn.shared.parity.result import Rung
 
 SCHEMA = 1  # of the documents that `mnist-fn parity --out` keeps
 OPTIMIZERS: dict[str, dict[str, Any]] = {

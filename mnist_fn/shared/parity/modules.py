@@ -5,11 +5,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mnist_fn.shared.parity.checks import Check
-from mnist_fn.shared.parity.compare import Difference
 from mnist_fn.shared.parity.ladder_state import LadderState, nth
 from mnist_fn.shared.parity.layouts import aligned
 from mnist_fn.shared.parity.program import Call, Trace
+from mnist_fn.shared.parity.result import Check, Difference
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,13 @@ import numpy as np
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.parity import layouts
 from mnist_fn.shared.parity.batches import moved
-from mnist_fn.shared.parity.checks import Check
-from mnist_fn.shared.parity.compare import Difference, compare
+from mnist_fn.shared.parity.compare import compare
 from mnist_fn.shared.parity.ladder_state import LadderState, Pairing
 from mnist_fn.shared.parity.modules import outputs, walk
 from mnist_fn.shared.parity.packing import NotRecordedError
 from mnist_fn.shared.parity.param_map import ParamMap, map_params, parts
 from mnist_fn.shared.parity.program import Batch, Program, Weights
+from mnist_fn.shared.parity.result import Check, Difference
 
 MOST = 1e3  # a difference of outputs counts no more than that
 SWAPS = 256  # other assignments that are tried where names and shapes leave a choice

@@ -9,9 +9,10 @@ from mnist_fn.shared.backend import MakeBackend
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset, Split
 from mnist_fn.shared.parity.backends import arbiter
+from mnist_fn.shared.parity.backends.checks import Pair, sums
 from mnist_fn.shared.parity.backends.ladder import climb
-from mnist_fn.shared.parity.checks import Check, Pair, Rung, run_rung, sums
 from mnist_fn.shared.parity.compare import compare_trees
+from mnist_fn.shared.parity.result import Check, Rung, run_rung
 from mnist_fn.shared.state import ParamTree, StateTree
 from mnist_fn.shared.streams import initial_state, raw
 

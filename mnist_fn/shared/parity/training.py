@@ -14,10 +14,10 @@ from mnist_fn.shared.parity.bounds import (
     sum_bound,
     sums_reason,
 )
-from mnist_fn.shared.parity.checks import Check
 from mnist_fn.shared.parity.compare import compare
 from mnist_fn.shared.parity.ladder_state import LadderState, held_to_runs
 from mnist_fn.shared.parity.program import Batch, Program, Step, Weights, nudged
+from mnist_fn.shared.parity.result import Check
 from mnist_fn.shared.parity.rounding import Spread, single_batch, single_weights
 
 KEPT = 6  # steps whose gradients are kept for a diagnosis

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 
 from mnist_fn.shared.backend import Backend
-from mnist_fn.shared.parity.checks import Check
-from mnist_fn.shared.parity.compare import Difference
+from mnist_fn.shared.parity.result import Check, Difference
 from mnist_fn.shared.state import StateTree, named_tensors
 
 METHODS = ("load", "dump", "train_epoch", "logits", "losses", "gradients")

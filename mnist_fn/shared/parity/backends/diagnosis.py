@@ -11,11 +11,12 @@ from functools import partial
 from typing import Any
 
 from mnist_fn.shared.parity.backends import probes
+from mnist_fn.shared.parity.backends.checks import Pair
 from mnist_fn.shared.parity.backends.contract import REASON
 from mnist_fn.shared.parity.backends.stages import epochs, gradients, inputs, logits, losses, steps
 from mnist_fn.shared.parity.backends.stages.implementation import Implementation
 from mnist_fn.shared.parity.causes.explanation import Explanation
-from mnist_fn.shared.parity.checks import Pair, Rung, raised
+from mnist_fn.shared.parity.result import Rung, raised
 from mnist_fn.shared.state import ParamTree
 
 # what is read through a product may be wrong for the product's sake, which the logits show

@@ -11,10 +11,11 @@ from functools import partial
 
 from mnist_fn.shared.backend import Backend
 from mnist_fn.shared.parity.backends import probes, rungs
+from mnist_fn.shared.parity.backends.checks import Pair
 from mnist_fn.shared.parity.backends.contract import breaches
 from mnist_fn.shared.parity.backends.diagnosis import Diagnosis, diagnose
 from mnist_fn.shared.parity.backends.trajectory import Trajectory
-from mnist_fn.shared.parity.checks import Check, Pair, Rung, run_rung
+from mnist_fn.shared.parity.result import Check, Rung, run_rung
 
 __all__ = ["Check", "Pair", "Rung", "RUNGS", "climb", "why"]
 

@@ -11,9 +11,10 @@ import numpy as np
 
 from mnist_fn.shared.backend import Backend
 from mnist_fn.shared.parity.backends import reference
+from mnist_fn.shared.parity.backends.checks import Pair, sums, trees
 from mnist_fn.shared.parity.backends.rungs import examples, first_batch, kinks_of, middle, one_step
-from mnist_fn.shared.parity.checks import Check, Pair, sums, trees
 from mnist_fn.shared.parity.compare import compare
+from mnist_fn.shared.parity.result import Check
 from mnist_fn.shared.state import ParamTree, StateTree
 
 TEST_IMAGES = 200

@@ -7,10 +7,11 @@ import numpy as np
 from mnist_fn.shared.backend import Backend
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset, scale_pixels
+from mnist_fn.shared.parity.backends.checks import Pair, bitwise, sums, trees
 from mnist_fn.shared.parity.backends.kinks import Kinks, near
 from mnist_fn.shared.parity.backends.reference import flat
-from mnist_fn.shared.parity.checks import Check, Pair, bitwise, sums, trees
 from mnist_fn.shared.parity.compare import compare, compare_trees
+from mnist_fn.shared.parity.result import Check
 from mnist_fn.shared.state import ParamTree, StateTree, named_tensors, zeros_like
 from mnist_fn.shared.streams import batch_order, initial_state
 

@@ -8,6 +8,7 @@ from functools import partial
 import numpy as np
 
 from mnist_fn.shared.backend import Backend, EpochMetrics
+from mnist_fn.shared.parity.backends.checks import Pair, sums
 from mnist_fn.shared.parity.bounds import (
     CONTROL_FACTOR,
     FLOAT64_BOUND,
@@ -18,8 +19,8 @@ from mnist_fn.shared.parity.bounds import (
     REPORT_REASON,
 )
 from mnist_fn.shared.parity.causes.pattern import constant_factor
-from mnist_fn.shared.parity.checks import Check, Pair, sums
-from mnist_fn.shared.parity.compare import Difference, compare, compare_trees, divergence
+from mnist_fn.shared.parity.compare import compare, compare_trees, divergence
+from mnist_fn.shared.parity.result import Check, Difference
 from mnist_fn.shared.parity.twins import Lane, renumbered_twin, step_error
 from mnist_fn.shared.state import StateTree, named_tensors
 from mnist_fn.shared.streams import batch_order
@@ -110,22 +111,23 @@ class Trajectory:
         """
         left, right, *controls = reports
         precision = "float32" if self._envelope else "float64"
-        of_right, reason = 0, "predictions are counted, not measured"
+        correct_bound, reason = 0, "predictions are counted, not measured"
         if self._envelope:
             own = max(abs(left.correct - controls[0].correct),
                       abs(right.correct - controls[1].correct))  # fmt: skip
-            of_right = PREDICTIONS_FACTOR * own + PREDICTIONS_SLACK
+            correct_bound = PREDICTIONS_FACTOR * own + PREDICTIONS_SLACK
             reason = f"{PREDICTIONS_FACTOR} × the control runs' own {own} + {PREDICTIONS_SLACK}"
-        bound = REPORT_BOUND[precision] * max(1.0, abs(left.loss))
-        what = f"step {step}: {{}} that the epoch's report says"
-        return [
-            Check(what.format("mean loss"), compare("loss", np.float64(left.loss),
-                  np.float64(right.loss)), bound, "absolute", REPORT_REASON[precision], step=step),
-            Check(what.format("correct predictions"), compare("correct", np.float64(left.correct),
-                  np.float64(right.correct)), of_right, "absolute", reason, step=step),
-            Check(what.format("number of examples"), compare("count", np.float64(left.count),
-                  np.float64(right.count)), 0, "absolute", "every example counts once", step=step),
-        ]  # fmt: skip
+        loss_bound = REPORT_BOUND[precision] * max(1.0, abs(left.loss))
+        figures = [
+            ("mean loss", left.loss, right.loss, loss_bound, REPORT_REASON[precision]),
+            ("correct predictions", left.correct, right.correct, correct_bound, reason),
+            ("number of examples", left.count, right.count, 0, "every example counts once"),
+        ]
+        checks = []
+        for name, ours, theirs, bound, why in figures:
+            d = compare(f"report's {name}", np.array(float(ours)), np.array(float(theirs)))
+            checks.append(Check(f"step {step}: {d.tensor}", d, bound, "absolute", why, step=step))
+        return checks
 
     def _moments(self, step: int) -> list[Check]:
         """Both moments at the step that parts, with the factor between them where there is one:

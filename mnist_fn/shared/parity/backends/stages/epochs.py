@@ -7,13 +7,13 @@ import numpy as np
 
 from mnist_fn.shared.data.datasets import scale_pixels
 from mnist_fn.shared.parity.backends import reference
+from mnist_fn.shared.parity.backends.checks import Pair
 from mnist_fn.shared.parity.backends.rungs import examples, first_batch
 from mnist_fn.shared.parity.backends.stages.implementation import Implementation
 from mnist_fn.shared.parity.backends.stages.steps import full_batches, trained
 from mnist_fn.shared.parity.causes.explanation import Explanation, Tensors
 from mnist_fn.shared.parity.causes.loss import cross_entropy
 from mnist_fn.shared.parity.causes.search import Form, explain_variants
-from mnist_fn.shared.parity.checks import Pair
 from mnist_fn.shared.streams import batch_order
 
 Piece = tuple[np.ndarray, np.ndarray]  # a batch's pixels, scaled, and labels

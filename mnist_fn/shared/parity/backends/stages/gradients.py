@@ -5,13 +5,13 @@ from collections.abc import Callable, Mapping
 import numpy as np
 
 from mnist_fn.shared.parity.backends import reference
+from mnist_fn.shared.parity.backends.checks import Pair
 from mnist_fn.shared.parity.backends.kinks import near
 from mnist_fn.shared.parity.backends.probes import Probe
 from mnist_fn.shared.parity.backends.rungs import at_kink, examples, first_batch
 from mnist_fn.shared.parity.backends.stages.implementation import Implementation
 from mnist_fn.shared.parity.causes.explanation import Explanation, Tensors
 from mnist_fn.shared.parity.causes.gradients import explain_gradients
-from mnist_fn.shared.parity.checks import Pair
 from mnist_fn.shared.state import ParamTree, StateTree, named_tensors, zeros_like
 
 

@@ -5,7 +5,7 @@ from functools import cached_property
 
 from mnist_fn.shared.backend import Backend
 from mnist_fn.shared.config import Config
-from mnist_fn.shared.parity.checks import Pair
+from mnist_fn.shared.parity.backends.checks import Pair
 
 PICTURES = 24  # read back pixel by pixel
 

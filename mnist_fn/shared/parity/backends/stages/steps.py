@@ -6,13 +6,13 @@ import numpy as np
 
 from mnist_fn.shared.backend import Backend
 from mnist_fn.shared.parity.backends import reference
+from mnist_fn.shared.parity.backends.checks import Pair
 from mnist_fn.shared.parity.backends.probes import Probe
 from mnist_fn.shared.parity.backends.rungs import middle
 from mnist_fn.shared.parity.backends.stages.gradients import reference_gradients
 from mnist_fn.shared.parity.backends.stages.implementation import Implementation
 from mnist_fn.shared.parity.causes.explanation import Explanation, Tensors
 from mnist_fn.shared.parity.causes.update import explain_update
-from mnist_fn.shared.parity.checks import Pair
 from mnist_fn.shared.state import StateTree
 from mnist_fn.shared.streams import batch_order
 
