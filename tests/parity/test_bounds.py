@@ -84,16 +84,16 @@ def test_a_ports_longest_sums_are_read_from_its_modules():
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(64, 512, 1), nn.Conv2d(512, 4, 3), nn.BatchNorm2d(4),
                           nn.Flatten(), nn.LayerNorm(16), nn.Linear(16, 3))  # fmt: skip
-    side, batch = TorchProgram(model), Batch((np.ones((5, 64, 4, 4)),))
-    weights = side.start(batch)
-    seen = side.observe(weights, batch)
-    lengths = SumLengths(seen, weights, batch, "first")
-    first, second, *_ = (call.ended for call in seen.calls)
+    program, batch = TorchProgram(model), Batch((np.ones((5, 64, 4, 4)),))
+    weights = program.start(batch)
+    trace = program.run(weights, batch)
+    lengths = SumLengths(trace, weights, batch, "channels_first")
+    first, second, *_ = (call.ended for call in trace.calls)
     assert [lengths.upto(tick) for tick in (0, first, second)] == [1, 64, 4608]
     assert (lengths.outputs, lengths.all) == (4608, 4608)
-    assert lengths._forward(seen.calls[2]) == 5 * 2 * 2  # BatchNorm: the batch's positions
-    assert lengths._forward(seen.calls[4]) == 16
-    backward = SumLengths(seen, weights, batch, "last")  # kernels read as [.., in, out]
+    assert lengths._forward(trace.calls[2]) == 5 * 2 * 2  # BatchNorm: the batch's positions
+    assert lengths._forward(trace.calls[4]) == 16
+    backward = SumLengths(trace, weights, batch, "channels_last")  # kernels read as [.., in, out]
     assert backward.outputs > 4608
     page = (make_parity.PAGE.parent / "porting.md").read_text()
     for terms in (4608, 64):
