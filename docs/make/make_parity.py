@@ -18,13 +18,29 @@ from mnist_fn.shared.storage import digest_of, read_sealed
 from mnist_fn.shared.study.tables import markdown
 
 SHARPNESS = EVIDENCE / "parity-sharpness.json"
+OLD_RUNGS = {"probes": "stress states"}  # in evidence of before they were renamed
 PAGE, FIGURE = DOCS / "parity.md", PICTURES / "parity-horizon.svg"
 
 
 def evidence(level: str) -> dict[str, Any] | None:
-    """The document of a level, None if there is none yet."""
+    """The document of a level, rungs by their present names; None if there is none yet."""
     path = EVIDENCE / f"parity-{level}.json"
-    return read_sealed(path, SCHEMA) if path.exists() else None
+    if not path.exists():
+        return None
+    document = read_sealed(path, SCHEMA)
+    for ladder in document.get("ladders", []):
+        for rung in ladder["rungs"]:
+            rung["rung"] = OLD_RUNGS.get(rung["rung"], rung["rung"])
+    return document
+
+
+def detection_limits() -> dict[str, Any]:
+    """What docs/make/evidence_sharpness.py measured, rungs by their present names."""
+    document = json.loads(SHARPNESS.read_text())
+    for precisions in document["found"].values():
+        for one in precisions.values():
+            one["rung"] = OLD_RUNGS.get(one["rung"], one["rung"])
+    return document
 
 
 def where(document: dict[str, Any]) -> str:
@@ -270,7 +286,7 @@ def statistics_of(document: dict[str, Any]) -> str:
 
 def sharpness() -> str:
     """The smallest error of each kind that each lane finds."""
-    document = json.loads(SHARPNESS.read_text())
+    document = detection_limits()
     rows = []
     for kind, lanes in document["found"].items():
         cells = []

@@ -161,7 +161,7 @@ def test_the_statistics_are_of_thirty_seeds():
     assert all((one["tost"]["n"], one["tost"]["margin"]) == (30, 0.10) for one in found)
 
 
-FOUND = json.loads(make_parity.SHARPNESS.read_text())["found"]
+FOUND = make_parity.detection_limits()["found"]
 
 
 def test_each_lane_was_tried_on_each_kind_of_error():

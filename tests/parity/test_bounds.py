@@ -56,7 +56,7 @@ def test_the_longest_sum_is_the_experiments(digits):
 
 
 def test_the_evidence_is_as_far_below_the_bounds_as_is_said():
-    """8.6 eps, 50 times below; probes 32 times below their own; and 6.7e-14 along the
+    """8.6 eps, 50 times below; stress states 32 times below their own; and 6.7e-14 along the
     trajectories, 15 times below.
     """
     page = " ".join(make_parity.PAGE.read_text().split())
@@ -65,7 +65,7 @@ def test_the_evidence_is_as_far_below_the_bounds_as_is_said():
         eps = float(np.finfo(ladder["precision"]).eps)
         for rung in ladder["rungs"]:
             relative = [one for one in rung["checks"] if one["measure"] == "relative"]
-            if rung["rung"] == "probes":
+            if rung["rung"] == "stress states":
                 shares += [float(one["relative"]) / float(one["tolerance"]) for one in relative]
             else:
                 sums += [float(one["relative"]) / eps for one in relative]

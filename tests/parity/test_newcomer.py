@@ -85,7 +85,7 @@ def test_the_command_says_the_cause_before_the_numbers(digits, skeleton, monkeyp
     assert text.rstrip().endswith("torch and mine part: 0 of 1 ladders hold")
     (ladder,) = document["ladders"]
     assert ladder["diagnosis"]["cause"] == "ε = 1e-7 in place of 1e-8"
-    assert ladder["diagnosis"]["next_rung"]["rung"] == "probes"
+    assert ladder["diagnosis"]["next_rung"]["rung"] == "stress states"
 
 
 def test_a_pass_in_float32_says_what_it_did_not_see(digits, capsys):

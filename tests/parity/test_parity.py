@@ -302,7 +302,7 @@ def test_the_command_climbs_and_keeps_its_document(command, tmp_path):
     (one,) = document["ladders"]
     assert [rung["rung"] for rung in one["rungs"]] == list(RUNGS)
     assert {"absolute", "relative", "ulps", "tolerance", "reason"} <= set(one["rungs"][1]["worst"])
-    assert len(one["rungs"][3]["checks"]) == 4  # kernel and bias, at the start and at the kink
+    assert len(one["rungs"][3]["checks"]) == 4  # kernel and bias, at the start and at the boundary
     assert json.loads((tmp_path / "here" / "parity-quick.json").read_text())["passed"]
     for word in ("relative, bound", "sums in another order", "trajectory", "1 of 1 ladders hold"):
         assert word in done.stderr

@@ -36,7 +36,7 @@ class Level:
 _ALL = tuple(MODELS)
 LEVELS = {
     "quick": Level(_ALL, ("adam+l2",), steps={"float64": 300, "float32": 300}),
-    # beyond an epoch a float32 trajectory says nothing that its twins don't say as well
+    # beyond an epoch a float32 trajectory says nothing that its control runs don't
     "full": Level(_ALL, tuple(OPTIMIZERS), steps={"float64": 3000, "float32": 300}),
     "horizon": Level(("shallow",), ("adam+l2",)),
     "statistics": Level(_ALL, ("adam",), ("float32",)),

@@ -7,7 +7,7 @@ import numpy as np
 from mnist_fn.shared.backend import Backend, MakeBackend
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset
-from mnist_fn.shared.parity.backends.kinks import Kinks
+from mnist_fn.shared.parity.backends.relu_boundary import Boundary
 from mnist_fn.shared.parity.bounds import sum_bound, sums_reason
 from mnist_fn.shared.parity.compare import compare, compare_trees
 from mnist_fn.shared.parity.result import Check, Difference
@@ -79,7 +79,7 @@ def trees(
     left: ParamTree,
     right: ParamTree,
     prefix: str = "",
-    kinks: Kinks | None = None,
+    boundary: Boundary | None = None,
     times: float = 1.0,
     reason: str = "",
 ) -> list[Check]:
@@ -91,7 +91,7 @@ def trees(
         left: one side's.
         right: the other's.
         prefix: of the names.
-        kinks: units that rounding may switch, with what they do to a gradient.
+        boundary: units that rounding may switch, with what they do to a gradient.
         times: multiplies the bound on sums.
         reason: of that factor.
     """
@@ -102,10 +102,10 @@ def trees(
         if times != 1:
             check = replace(check, tolerance=check.tolerance * times,
                             reason=f"{check.reason}, times {times:.3g}: {reason}")  # fmt: skip
-        if not check.passed and kinks and np.isfinite(d.absolute):
+        if not check.passed and boundary and np.isfinite(d.absolute):
             layer, _, kind = name.partition("/")
             a, b = left[layer][kind], right[layer][kind]
-            check = _switched(check, prefix + name, what, a, b, kinks, kinks.allowed[name])
+            check = _switched(check, prefix + name, what, a, b, boundary, boundary.allowed[name])
         found.append(check)
     return found
 
@@ -116,14 +116,14 @@ def _switched(
     what: str,
     left: np.ndarray,
     right: np.ndarray,
-    kinks: Kinks,
+    boundary: Boundary,
     allowed: np.ndarray,
 ) -> Check:
-    """A check in which units at their kinks may do what they can, entry by entry, and no more."""
+    """A check in which units at ReLU's boundary may do what they can, entry by entry."""
     largest = max(float(np.abs(left).max()), float(np.abs(right).max()))
     bound = check.tolerance * largest + allowed
     gap = np.abs(left.astype(np.float64) - right)
     at = np.unravel_index(int((gap / bound).argmax()), gap.shape)
     d = replace(compare(name, left[at], right[at]), index=tuple(map(int, at)))
-    reason = f"{check.reason}, and what {kinks.named} can do"
+    reason = f"{check.reason}, and what {boundary.named} can do"
     return Check(f"{what} {d.where}", d, float(bound[at]), "absolute", reason)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-from mnist_fn.shared.parity.backends import probes
+from mnist_fn.shared.parity.backends import states
 from mnist_fn.shared.parity.backends.checks import Pair
 from mnist_fn.shared.parity.backends.contract import REASON
 from mnist_fn.shared.parity.backends.stages import epochs, gradients, inputs, logits, losses, steps
@@ -134,10 +134,13 @@ def _stages(pair: Pair, failed: Rung) -> Iterator[Stage]:
     yield "logits", "", logits.logits
     yield "loss", "", losses.losses
     yield "penalty", "", losses.penalty
-    for probe in (probes.Probe("", pair.start, probes.first_batch(pair)), *gradients.kinked(pair)):
-        yield "gradients", probe.name, partial(gradients.gradients, probe=probe)
-    if failed.name == "probes":  # up to there all held
-        yield from _probed(pair, both, lambda name: name == failed.worst.state)
+    for stress in (
+        states.StressState("", pair.start, states.first_batch(pair)),
+        *gradients.boundary_states(pair),
+    ):
+        yield "gradients", stress.name, partial(gradients.gradients, stress=stress)
+    if failed.name == "stress states":  # up to there all held
+        yield from _stressed(pair, both, lambda name: name == failed.worst.state)
     if failed.name == "trajectory" and (step := failed.worst.step):
         for one in both:
             yield "steps", f"step {step}", partial(steps.late, pair=one, step=step)
@@ -148,23 +151,26 @@ def _stages(pair: Pair, failed: Rung) -> Iterator[Stage]:
         yield "report", "", partial(epochs.report, pair=one)
     yield "logits after a training", "", epochs.predictions
     if failed.name not in ("inputs", "logits", "loss", "gradients"):
-        yield from _probed(pair, both[:1], lambda _: True)
+        yield from _stressed(pair, both[:1], lambda _: True)
 
 
-def _probed(pair: Pair, pairs: list[Pair], wanted: Callable[[str], bool]) -> Iterator[Stage]:
-    """The gradients of some probes, and steps from them in each of some networks."""
+def _stressed(pair: Pair, pairs: list[Pair], wanted: Callable[[str], bool]) -> Iterator[Stage]:
+    """The gradients in some stress states, and steps from them in each of some networks."""
     own, *others = [
-        {probe.name: probe for probe in probes.probes(one, one.start, _start_gradients(one))}
+        {
+            stress.name: stress
+            for stress in states.stress_states(one, one.start, _start_gradients(one))
+        }
         for one in (pair, *pairs)
     ]
     for name in filter(wanted, own):
-        yield "gradients", name, partial(gradients.gradients, probe=own[name])
+        yield "gradients", name, partial(gradients.gradients, stress=own[name])
         for one, there in zip(pairs, others, strict=True):
-            yield "steps", name, partial(steps.probed, pair=one, probe=there[name])
+            yield "steps", name, partial(steps.stressed, pair=one, stress=there[name])
 
 
 def _start_gradients(pair: Pair) -> ParamTree:
-    return gradients.reference_gradients(pair, pair.start, probes.first_batch(pair))
+    return gradients.reference_gradients(pair, pair.start, states.first_batch(pair))
 
 
 def _narrower(pair: Pair) -> Pair | None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 from functools import partial
 
 from mnist_fn.shared.backend import Backend
-from mnist_fn.shared.parity.backends import probes, rungs
+from mnist_fn.shared.parity.backends import rungs, states
 from mnist_fn.shared.parity.backends.checks import Pair
 from mnist_fn.shared.parity.backends.contract import breaches
 from mnist_fn.shared.parity.backends.diagnosis import Diagnosis, diagnose
@@ -19,7 +19,16 @@ from mnist_fn.shared.parity.result import Check, Rung, run_rung
 
 __all__ = ["Check", "Pair", "Rung", "RUNGS", "climb", "why"]
 
-RUNGS = ("inputs", "logits", "loss", "gradients", "step", "probes", "trajectory", "predictions")
+RUNGS = (
+    "inputs",
+    "logits",
+    "loss",
+    "gradients",
+    "step",
+    "stress states",
+    "trajectory",
+    "predictions",
+)
 
 
 def climb(pair: Pair, names: tuple[str, ...] = RUNGS, steps: int = 300) -> Iterator[Rung]:
@@ -82,7 +91,7 @@ def _checks(pair: Pair, steps: int) -> Callable[[str], list[Check]]:
         "loss": lambda: rungs.loss(pair, backends, start),
         "gradients": lambda: rungs.gradients(pair, backends, start),
         "step": lambda: rungs.step(pair, backends, start),
-        "probes": lambda: probes.rung(pair, backends, start),
+        "stress states": lambda: states.rung(pair, backends, start),
         "trajectory": trained.weights,
         "predictions": trained.predictions,
     }

@@ -8,15 +8,15 @@ from mnist_fn.shared.backend import Backend
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset, scale_pixels
 from mnist_fn.shared.parity.backends.checks import Pair, bitwise, sums, trees
-from mnist_fn.shared.parity.backends.kinks import Kinks, near
 from mnist_fn.shared.parity.backends.reference import flat
+from mnist_fn.shared.parity.backends.relu_boundary import Boundary, near
 from mnist_fn.shared.parity.compare import compare, compare_trees
 from mnist_fn.shared.parity.result import Check
 from mnist_fn.shared.state import ParamTree, StateTree, named_tensors, zeros_like
 from mnist_fn.shared.streams import batch_order, initial_state
 
-PROBE_EXAMPLES = 1000
-KINK = "at a ReLU's kink"
+FEW_EXAMPLES = 1000
+AT_BOUNDARY = "at a ReLU's boundary"
 EPS = 1e-8  # Adam's
 
 
@@ -30,8 +30,8 @@ def inputs(pair: Pair, backends: list[Backend], start: StateTree) -> list[Check]
             checks += bitwise(f"{backend.name} initial", found)
     few = replace(
         pair.dataset,
-        train=pair.dataset.train.first(PROBE_EXAMPLES),
-        test=pair.dataset.test.first(PROBE_EXAMPLES),
+        train=pair.dataset.train.first(FEW_EXAMPLES),
+        test=pair.dataset.test.first(FEW_EXAMPLES),
     )
     linear = pair.config.replace(hidden=(), batch_size=min(pair.config.batch_size, len(few.train)))
     for backend in pair.make(linear, few):
@@ -114,9 +114,9 @@ def gradients(pair: Pair, backends: list[Backend], start: StateTree) -> list[Che
     """Of each named tensor, at the start and where a unit's input is exactly 0."""
     batch = first_batch(pair)
     checks = []
-    for what, state in (("gradient of", start), (f"gradient {KINK} of", at_kink(start))):
+    for what, state in (("gradient of", start), (f"gradient {AT_BOUNDARY} of", at_boundary(start))):
         left, right = (backend.gradients(backend.load(state), batch) for backend in backends)
-        checks += trees(pair, what, left, right, kinks=kinks_of(pair, state, batch))
+        checks += trees(pair, what, left, right, boundary=boundary_of(pair, state, batch))
     return checks
 
 
@@ -125,7 +125,7 @@ def first_batch(pair: Pair) -> np.ndarray:
     return batch_order(pair.config.seed, 1, len(pair.dataset.train))[: pair.config.batch_size]
 
 
-def kinks_of(pair: Pair, state: StateTree, batch: np.ndarray) -> Kinks:
+def boundary_of(pair: Pair, state: StateTree, batch: np.ndarray) -> Boundary:
     """The units that rounding may switch on this batch."""
     x, y = examples(pair, batch)
     return near(flat(state.params), x, y, float(np.finfo(pair.config.dtype).eps))
@@ -138,7 +138,7 @@ def examples(pair: Pair, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return x, taken.labels.astype(np.int64)
 
 
-def at_kink(start: StateTree) -> StateTree:
+def at_boundary(start: StateTree) -> StateTree:
     """The first unit of each hidden layer gets no input: its ReLU stands at exactly 0."""
     params = {
         layer: {kind: tensor.copy() for kind, tensor in tensors.items()}
@@ -181,10 +181,10 @@ def one_step(
     )
     steps = compare("steps taken", np.asarray(float(left.step)), np.asarray(float(right.step)))
     checks = bitwise(what, [steps])
-    kinks = kinks_of(pair, state, batch)
+    boundary = boundary_of(pair, state, batch)
     largest = max(float(np.abs(g).max()) for _, g in named_tensors(left.mu)) * 10
     for kind, slope in (("mu", 0.1), ("nu", 0.002 * largest)):
-        moved = replace(kinks, allowed={n: slope * a for n, a in kinks.allowed.items()})
+        moved = replace(boundary, allowed={n: slope * a for n, a in boundary.allowed.items()})
         pairs = left.trees()[kind], right.trees()[kind]
         checks += trees(pair, f"{what}:", *pairs, f"{kind}/", moved, times, reason)
     if state.step == 0:
@@ -192,7 +192,7 @@ def one_step(
     # m/√v moves by as much as m does, over the smallest √v
     least = min(float(np.sqrt(nu.min())) for _, nu in named_tensors(left.nu))
     slope = pair.config.learning_rate * 0.1 / max(least, EPS)
-    moved = replace(kinks, allowed={n: 2 * slope * a for n, a in kinks.allowed.items()})
+    moved = replace(boundary, allowed={n: 2 * slope * a for n, a in boundary.allowed.items()})
     return checks + trees(
         pair, f"{what}:", left.params, right.params, "params/", moved, times, reason
     )

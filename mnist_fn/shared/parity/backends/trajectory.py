@@ -27,19 +27,19 @@ from mnist_fn.shared.streams import batch_order
 
 
 class Trajectory:
-    """Two trainings from one start on the same batches, and in float32 their twins beside them.
+    """Two trainings from one start on the same batches, and in float32 control runs beside them.
 
     In float64 the bound is absolute. In float32 a rounding that turns one ReLU on or off is
     amplified within tens of steps, so what rounding can do is measured: each backend's renumbered
-    twin is the same experiment summed in another order, and the backends may part by no more than
-    CONTROL_FACTOR times what either backend and its own twin do, or what one ReLU does. That finds
-    gross errors only; the tight rung is float64's.
+    control run is the same experiment summed in another order, and the backends may differ by no
+    more than CONTROL_FACTOR times what either backend and its own control run do, or what one ReLU
+    does. That finds gross errors only; the tight rung is float64's.
     """
 
     def __init__(self, pair: Pair, backends: list[Backend], steps: int) -> None:
         self._pair, self._steps = pair, steps
         self._backends, self._envelope = backends, pair.config.precision != "float64"
-        self._lanes: list[Lane] = []  # left, right, then their twins
+        self._lanes: list[Lane] = []  # left, right, then their control runs
 
     def weights(self) -> list[Check]:
         """Of each weight tensor the epoch's end at which it came nearest to its bound; or, at the
@@ -62,12 +62,12 @@ class Trajectory:
 
     def predictions(self) -> list[Check]:
         """Classes predicted for the whole test set, after `weights`."""
-        left, right, *twins = (lane.predictions(self._pair.dataset) for lane in self._lanes)
+        left, right, *controls = (lane.predictions(self._pair.dataset) for lane in self._lanes)
         bound, reason = 0, "weights this near to each other decide alike"
         if self._envelope:
-            own = max((left != twins[0]).sum(), (right != twins[1]).sum())
+            own = max((left != controls[0]).sum(), (right != controls[1]).sum())
             bound = PREDICTIONS_FACTOR * int(own) + PREDICTIONS_SLACK
-            reason = f"{PREDICTIONS_FACTOR} × the twins' own {own} + {PREDICTIONS_SLACK}"
+            reason = f"{PREDICTIONS_FACTOR} × the control runs' own {own} + {PREDICTIONS_SLACK}"
         found = differing_predictions(left, right)
         return [Check("predictions that differ", found, bound, "absolute", reason)]
 
@@ -88,18 +88,18 @@ class Trajectory:
         if self._envelope:
             one = partial(renumbered_twin, larger=step_error(pair.config.dtype))
             lanes += [
-                one("twin", make, pair.config, pair.dataset, device, start, draw)
+                one("control run", make, pair.config, pair.dataset, device, start, draw)
                 for draw, (make, device) in enumerate(pair.makers)
             ]
         return lanes
 
     def _compare(self, step: int) -> list[Check]:
-        left, right, *twins = (lane.params() for lane in self._lanes)
+        left, right, *controls = (lane.params() for lane in self._lanes)
         bound, reason = FLOAT64_BOUND, FLOAT64_REASON
         if self._envelope:
-            own = max(divergence(left, twins[0]), divergence(right, twins[1]), self._one_relu)
+            own = max(divergence(left, controls[0]), divergence(right, controls[1]), self._one_relu)
             bound = CONTROL_FACTOR * own
-            reason = f"{CONTROL_FACTOR} × the {own:.1e} of twins or of one ReLU"
+            reason = f"{CONTROL_FACTOR} × the {own:.1e} of control runs or of one ReLU"
         return [
             Check(f"step {step}: {d.where}", d, bound, "absolute", reason, step=step)
             for d in compare_trees(left, right)
@@ -150,7 +150,7 @@ class Trajectory:
     @property
     def _one_relu(self) -> float:
         """What one ReLU that rounding turns on or off does to a weight: up to a step, the learning
-        rate. Such an event is rare at first, and that no twin has met one yet is luck.
+        rate. Such an event is rare at first, and that no control run has met one yet is luck.
         """
         return self._pair.config.learning_rate if self._pair.config.hidden else 0.0
 

@@ -6,32 +6,33 @@ import numpy as np
 
 from mnist_fn.shared.parity.backends import reference
 from mnist_fn.shared.parity.backends.checks import Pair
-from mnist_fn.shared.parity.backends.kinks import near
-from mnist_fn.shared.parity.backends.probes import Probe
-from mnist_fn.shared.parity.backends.rungs import at_kink, examples, first_batch
+from mnist_fn.shared.parity.backends.relu_boundary import near
+from mnist_fn.shared.parity.backends.rungs import at_boundary, examples, first_batch
 from mnist_fn.shared.parity.backends.stages.implementation import Implementation
+from mnist_fn.shared.parity.backends.states import StressState
 from mnist_fn.shared.parity.causes.explanation import Explanation, Tensors
 from mnist_fn.shared.parity.causes.gradients import explain_gradients
 from mnist_fn.shared.state import ParamTree, StateTree, named_tensors, zeros_like
 
 
-def kinked(pair: Pair) -> list[Probe]:
+def boundary_states(pair: Pair) -> list[StressState]:
     """The state in which a unit's input is exactly 0."""
-    return [Probe("a ReLU's kink", at_kink(pair.start), first_batch(pair))] if pair.config.hidden \
-        else []  # fmt: skip
+    if not pair.config.hidden:
+        return []
+    return [StressState("a ReLU's boundary", at_boundary(pair.start), first_batch(pair))]
 
 
-def gradients(side: Implementation, probe: Probe) -> Explanation:
-    """The gradient of one batch, from the weights of a probe."""
+def gradients(side: Implementation, stress: StressState) -> Explanation:
+    """The gradient of one batch, from the weights of a stress."""
     pair, backend = side.pair, side.backend
-    x, y = examples(pair, probe.batch)
-    params = reference.flat(probe.state.params)
-    seen = dict(named_tensors(backend.gradients(backend.load(probe.state), probe.batch)))
+    x, y = examples(pair, stress.batch)
+    params = reference.flat(stress.state.params)
+    seen = dict(named_tensors(backend.gradients(backend.load(stress.state), stress.batch)))
     declared = reference.gradients(params, x, y, pair.config.l2)
-    kinks = near(params, x, y, float(np.finfo(side.dtype).eps))
+    boundary = near(params, x, y, float(np.finfo(side.dtype).eps))
     times = max(1.0, float(np.abs(reference.logits(params, x)).max()))
     floor = {n: a + pair.tolerance * times * np.abs(declared[n]).max()
-             for n, a in kinks.allowed.items()}  # fmt: skip
+             for n, a in boundary.allowed.items()}  # fmt: skip
 
     def explained(also: Mapping[str, Tensors]) -> Explanation:
         return explain_gradients(declared, seen, params, len(y), side.dtype, "gradients",

@@ -9,9 +9,9 @@ from mnist_fn.shared.backend import Backend
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset, scale_pixels
 from mnist_fn.shared.parity.backends import reference
-from mnist_fn.shared.parity.backends.probes import scaled_by_layer
 from mnist_fn.shared.parity.backends.rungs import zero_state
 from mnist_fn.shared.parity.backends.stages.implementation import PICTURES, Implementation
+from mnist_fn.shared.parity.backends.states import scaled_by_layer
 from mnist_fn.shared.parity.causes.explanation import Candidate, Explanation, Tensors, judge
 from mnist_fn.shared.parity.causes.inputs import explain_order, explain_pixels
 from mnist_fn.shared.parity.causes.numbers import round_to_bits

@@ -7,10 +7,10 @@ import numpy as np
 
 from mnist_fn.shared.data.datasets import scale_pixels
 from mnist_fn.shared.parity.backends import reference
-from mnist_fn.shared.parity.backends.probes import scaled_by_layer
 from mnist_fn.shared.parity.backends.reference import Activation, Layer, dense
 from mnist_fn.shared.parity.backends.stages.implementation import Implementation
 from mnist_fn.shared.parity.backends.stages.inputs import reshaped
+from mnist_fn.shared.parity.backends.states import scaled_by_layer
 from mnist_fn.shared.parity.causes.explanation import Explanation, Tensors
 from mnist_fn.shared.parity.causes.forward import (
     ACTIVATIONS,

@@ -6,9 +6,9 @@ import numpy as np
 
 from mnist_fn.shared.parity.backends import reference
 from mnist_fn.shared.parity.backends.checks import Pair
-from mnist_fn.shared.parity.backends.probes import scaled_by_layer
 from mnist_fn.shared.parity.backends.rungs import examples, first_batch
 from mnist_fn.shared.parity.backends.stages.implementation import Implementation
+from mnist_fn.shared.parity.backends.states import scaled_by_layer
 from mnist_fn.shared.parity.causes.explanation import Explanation, Tensors
 from mnist_fn.shared.parity.causes.loss import explain_loss
 from mnist_fn.shared.parity.causes.search import Form, Number, explain_variants

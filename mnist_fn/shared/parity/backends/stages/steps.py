@@ -7,10 +7,10 @@ import numpy as np
 from mnist_fn.shared.backend import Backend
 from mnist_fn.shared.parity.backends import reference
 from mnist_fn.shared.parity.backends.checks import Pair
-from mnist_fn.shared.parity.backends.probes import Probe
 from mnist_fn.shared.parity.backends.rungs import middle
 from mnist_fn.shared.parity.backends.stages.gradients import reference_gradients
 from mnist_fn.shared.parity.backends.stages.implementation import Implementation
+from mnist_fn.shared.parity.backends.states import StressState
 from mnist_fn.shared.parity.causes.explanation import Explanation, Tensors
 from mnist_fn.shared.parity.causes.update import explain_update
 from mnist_fn.shared.state import StateTree
@@ -33,10 +33,10 @@ def resumed(side: Implementation, pair: Pair) -> Explanation:
     return _explained(side, pair, state, full_batches(pair, 3), "weights after 3 steps")
 
 
-def probed(side: Implementation, pair: Pair, probe: Probe) -> Explanation:
-    """Steps from the weights of a probe of this pair."""
-    batches = [probe.batch, *full_batches(pair, 3)[1:]]
-    return _explained(side, pair, probe.state, batches, "weights after 3 steps")
+def stressed(side: Implementation, pair: Pair, stress: StressState) -> Explanation:
+    """Steps from the weights of a stress of this pair."""
+    batches = [stress.batch, *full_batches(pair, 3)[1:]]
+    return _explained(side, pair, stress.state, batches, "weights after 3 steps")
 
 
 def late(side: Implementation, pair: Pair, step: int) -> Explanation:

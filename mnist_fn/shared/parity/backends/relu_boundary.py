@@ -13,7 +13,7 @@ from mnist_fn.shared.parity.causes.explanation import Tensors
 
 
 @dataclass(frozen=True)
-class Kinks:
+class Boundary:
     """Which units these are on one batch, and what they can do to the gradient."""
 
     units: tuple[str, ...]
@@ -28,7 +28,7 @@ class Kinks:
         return "; ".join(self.units[:2]) + f"{more}, within rounding of 0,"
 
 
-def near(params: Tensors, x: np.ndarray, y: np.ndarray, eps: float) -> Kinks:
+def near(params: Tensors, x: np.ndarray, y: np.ndarray, eps: float) -> Boundary:
     """The units of a batch whose input is within rounding of 0, though not 0.
 
     Where the input is 0 to the bit the derivative is a convention, which has to be the same.
@@ -54,7 +54,7 @@ def near(params: Tensors, x: np.ndarray, y: np.ndarray, eps: float) -> Kinks:
             ]
             for name, tensor in allowed.items():
                 tensor += np.abs(found[0][name] - found[1][name]) / len(y)
-    return Kinks(tuple(named), allowed)
+    return Boundary(tuple(named), allowed)
 
 
 def _switched(layer: int, unit: int, on: float) -> Callable[[int, np.ndarray], np.ndarray]:

@@ -1,4 +1,4 @@
-"""The probes wake both sides of every branch that either backend has."""
+"""The stress states take both sides of every branch that either backend has."""
 
 from collections import defaultdict
 from dataclasses import replace
@@ -15,10 +15,10 @@ from mnist_fn import Config
 from mnist_fn.backend import make_model
 from mnist_fn.shared import backend as backends
 from mnist_fn.shared.data.datasets import scale_pixels
-from mnist_fn.shared.parity.backends import probes, rungs
+from mnist_fn.shared.parity.backends import rungs, states
 from mnist_fn.shared.parity.backends.checks import Pair
 from mnist_fn.shared.parity.backends.rungs import examples, first_batch
-from mnist_fn.shared.parity.backends.stages.gradients import kinked, reference_gradients
+from mnist_fn.shared.parity.backends.stages.gradients import boundary_states, reference_gradients
 from mnist_fn.training import Data, Hyper, State, make_loss, make_train_step
 from torch_ref.train import train_epoch as torch_epoch
 
@@ -40,12 +40,12 @@ BRANCHES = (
 EVERYWHERE_ALIKE = ("reduce_max", "argmax", "sign", "abs")
 
 
-def of_probes(data):
+def of_stress_states(data):
     pair = Pair(backends.find("torch"), backends.find("torch"), CONFIG, data)
     start, batch = pair.start, first_batch(pair)
     grads = reference_gradients(pair, start, batch)
-    return pair, [probes.Probe("start", start, batch), *kinked(pair),
-                  *probes.probes(pair, start, grads)]  # fmt: skip
+    return pair, [states.StressState("start", start, batch), *boundary_states(pair),
+                  *states.stress_states(pair, start, grads)]  # fmt: skip
 
 
 def walk(jaxpr, consts, arguments, taken, path=""):
@@ -76,34 +76,34 @@ def walk(jaxpr, consts, arguments, taken, path=""):
 
 
 def sides_of_jax(data, made, arguments):
-    """The sides that the branches of one JAX function take over all probes.
+    """The sides that the branches of one JAX function take over all stress states.
 
-    `made` is that function of the loss's model, `arguments` what it takes at a probe.
+    `made` is that function of the loss's model, `arguments` what it takes at a stress.
     """
-    pair, found = of_probes(data)
+    pair, found = of_stress_states(data)
     taken, graph = defaultdict(set), None
     with jax.enable_x64(True):
         function = made(make_model(CONFIG, 10, jax.devices("cpu")[0]))
-        for probe in found:
-            given = arguments(pair, probe)
+        for stress in found:
+            given = arguments(pair, stress)
             graph = graph or jax.make_jaxpr(function)(*given)
             walk(graph.jaxpr, graph.consts, jax.tree.leaves(given), taken)
     return taken
 
 
-def gradient_at(pair, probe):
-    x, y = examples(pair, probe.batch)
-    return probe.state.params, jnp.asarray(x), jnp.asarray(y, jnp.int32), jnp.asarray(1e-3)
+def gradient_at(pair, stress):
+    x, y = examples(pair, stress.batch)
+    return stress.state.params, jnp.asarray(x), jnp.asarray(y, jnp.int32), jnp.asarray(1e-3)
 
 
-def step_at(pair, probe):
-    state = probe.state
+def step_at(pair, stress):
+    state = stress.state
     adam = optax.ScaleByAdamState(jnp.asarray(state.step, jnp.int32), state.mu, state.nu)
     train = pair.dataset.train
     pixels = jnp.asarray(scale_pixels(train.images, "float64"))
     data = Data(pixels, jnp.asarray(train.labels, jnp.int32))
     hyper = Hyper(*(jnp.asarray(getattr(CONFIG, name)) for name in Hyper._fields))
-    return State(state.params, adam), jnp.asarray(probe.batch), data, hyper
+    return State(state.params, adam), jnp.asarray(stress.batch), data, hyper
 
 
 def of_relus(taken):
@@ -174,14 +174,14 @@ class Sides(TorchDispatchMode):
 
 
 def test_every_branch_of_torch_is_taken_on_both_sides(digits):
-    _, found = of_probes(digits)
+    _, found = of_stress_states(digits)
     sides = Sides()
     backend = backends.find("torch")(CONFIG, digits, "cpu")
     inside = type(backend).gradients.__wrapped__  # in this thread, where the mode is
-    for probe in found:
-        state = backend.load(probe.state)
+    for stress in found:
+        state = backend.load(stress.state)
         with torch.enable_grad(), sides:
-            inside(backend, state, probe.batch)
+            inside(backend, state, stress.batch)
     assert {key for key in sides.taken if key[0] == "relu"} == {("relu", 16), ("relu", 8)}
     for (name, _), taken in sides.taken.items():
         assert taken == ({-1.0, 0.0, 1.0} if name == "relu" else {True, False})
@@ -189,13 +189,13 @@ def test_every_branch_of_torch_is_taken_on_both_sides(digits):
 
 def test_the_optimizer_of_torch_is_one_program_without_a_branch_of_ours(digits):
     """What a step calls beyond the gradient's: fused Adam, whose only branches are its options."""
-    _, found = of_probes(digits)
+    _, found = of_stress_states(digits)
     backend = backends.find("torch")(CONFIG, digits, "cpu")
     sides, calls = Sides(), Calls()
-    for probe in found:
-        state = backend.load(probe.state)
+    for stress in found:
+        state = backend.load(stress.state)
         with torch.enable_grad(), sides, calls:
-            torch_epoch(*state, backend._images, backend._labels, [backend._indices(probe.batch)])
+            torch_epoch(*state, backend._images, backend._labels, [backend._indices(stress.batch)])
     assert {name for name in calls.names if "adam" in name} == {"_fused_adam_"}
     assert {"relu", "threshold_backward"} <= calls.names
     for (name, _), taken in sides.taken.items():
@@ -215,10 +215,10 @@ class Calls(TorchDispatchMode):
 
 
 def test_gradients_are_beyond_epsilon_on_both_sides_and_beyond_usual_norms(digits):
-    pair, found = of_probes(digits)
+    pair, found = of_stress_states(digits)
     norms, smallest = [], []
-    for probe in found:
-        grads = reference_gradients(pair, probe.state, probe.batch)
+    for stress in found:
+        grads = reference_gradients(pair, stress.state, stress.batch)
         every = np.concatenate([t.ravel() for layer in grads.values() for t in layer.values()])
         norms.append(float(np.sqrt((every**2).sum())))
         tensors = [np.abs(t).max() for layer in grads.values() for t in layer.values()]
@@ -226,10 +226,10 @@ def test_gradients_are_beyond_epsilon_on_both_sides_and_beyond_usual_norms(digit
     assert min(smallest) < 1e-8 < max(smallest)  # Adam's ε, whole tensors on either side
     assert min(norms) < 0.1
     assert max(norms) > 100  # whatever norm gradients are usually clipped to
-    columns = [np.linalg.norm(layer["kernel"], axis=0).max() for probe in found
-               for layer in probe.state.params.values()]  # fmt: skip
+    columns = [np.linalg.norm(layer["kernel"], axis=0).max() for stress in found
+               for layer in stress.state.params.values()]  # fmt: skip
     assert max(columns) > 100
-    assert {probe.state.step for probe in found} == {0, 10_000, 1_000_000}
+    assert {stress.state.step for stress in found} == {0, 10_000, 1_000_000}
 
 
 def test_a_first_step_whose_sign_rounding_decides_is_held_to_both(digits):
