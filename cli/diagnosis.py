@@ -57,7 +57,7 @@ def _fault(fault: faults.Fault) -> dict[str, Any]:
 
 
 def _checked(name: str, say: Callable[[str], None]) -> list[dict[str, Any]]:
-    """A backend against the arbiter, then its framework's known faults."""
+    """A backend against NumPy, then its framework's known faults."""
     say(f"self-check of {name}")
     found = []
     try:

@@ -30,7 +30,7 @@ PLUGIN = str(Path(__file__).parents[1] / "support" / "plugin")
 
 
 @pytest.fixture
-def arbiter(monkeypatch):
+def numpy_reference(monkeypatch):
     """The NumPy backend, installed as anybody's would be: a folder with an entry point."""
     monkeypatch.syspath_prepend(PLUGIN)
     return "numpy"
@@ -76,10 +76,10 @@ def test_the_ladder_holds_on_mnist(mnist, hidden, precision):
 @pytest.mark.parametrize(
     ("other", "optimizer"), [*(("torch", name) for name in OPTIMIZERS), ("jax", "adam+l2")]
 )
-def test_the_arbiter_climbs_with_either(digits, arbiter, other, optimizer):
+def test_numpy_climbs_with_either(digits, numpy_reference, other, optimizer):
     """A third backend found by its entry point; independent of both frameworks."""
     hidden = () if optimizer == "adam" else (16, 8)
-    holds(ladder(digits, arbiter, other, hidden=hidden, **OPTIMIZERS[optimizer]))
+    holds(ladder(digits, numpy_reference, other, hidden=hidden, **OPTIMIZERS[optimizer]))
 
 
 def broken_pair(bug, data, monkeypatch, left=None):
@@ -142,9 +142,13 @@ def test_where_there_is_no_float64_the_cause_is_sought_in_float32(digits, monkey
 
 @pytest.mark.exhaustive
 @pytest.mark.parametrize("bug", BUGS, ids=[bug.name for bug in BUGS])
-def test_the_arbiter_parts_from_the_broken_one_at_the_same_rung(digits, arbiter, monkeypatch, bug):
+def test_numpy_parts_from_the_broken_one_at_the_same_rung(
+    digits, numpy_reference, monkeypatch, bug
+):
     """It shares no code with either, so it says who is right."""
-    *_, last = climb(broken_pair(bug, digits, monkeypatch, backends.find(arbiter)), steps=48)
+    *_, last = climb(
+        broken_pair(bug, digits, monkeypatch, backends.find(numpy_reference)), steps=48
+    )
     assert (last.passed, last.name) == (False, bug.rung), last.to_dict()
 
 
@@ -337,9 +341,9 @@ def test_bad_input_is_one_line(command):
     assert "--seeds 1: must be between 2 and 1000" in done.stderr
 
 
-def test_a_backend_without_float32_says_so(digits, arbiter):
+def test_a_backend_without_float32_says_so(digits, numpy_reference):
     with pytest.raises(InputError, match="numpy backend has float64 only"):
-        ladder(digits, arbiter, "jax", precision="float32")
+        ladder(digits, numpy_reference, "jax", precision="float32")
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 
 from mnist_fn.parity import FlaxProgram, check_port
 from mnist_fn.shared.data import datasets
-from mnist_fn.shared.parity.backends import reference as declared
+from mnist_fn.shared.parity.backends import numpy_program as declared
 from tests.support.porting_bugs import BUGS
 
 # (name in porting_bugs, rung); the words are that ladder's own

@@ -64,6 +64,7 @@ class Check:
     reason: str
     state: str = ""  # which stress state it was made in; "" at the ordinary start
     step: int | None = None  # after which step of a training
+    kind: str = ""  # "contract": a program lacks what the ladder asks of it
 
     @property
     def passed(self) -> bool:

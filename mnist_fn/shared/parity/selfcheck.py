@@ -1,4 +1,4 @@
-"""Does a backend compute right here, now? A second's worth of the ladder, against the arbiter."""
+"""Does a backend compute right here, now? A second's worth of the ladder, against NumPy."""
 
 from collections.abc import Iterator
 from functools import cache, partial
@@ -8,7 +8,7 @@ import numpy as np
 from mnist_fn.shared.backend import MakeBackend
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset, Split
-from mnist_fn.shared.parity.backends import arbiter
+from mnist_fn.shared.parity.backends import numpy_program
 from mnist_fn.shared.parity.backends.checks import Pair, sums
 from mnist_fn.shared.parity.backends.ladder import climb
 from mnist_fn.shared.parity.compare import compare_trees
@@ -29,7 +29,7 @@ def check_backend(make: MakeBackend) -> Iterator[Rung]:
     """
     yield run_rung("products", partial(_in_turn, make))
     few = Config(hidden=(16,), l2=3e-5, batch_size=EXAMPLES, precision="float64")
-    yield from climb(Pair(arbiter.make, make, few, noise()), ("step",))
+    yield from climb(Pair(numpy_program.make, make, few, noise()), ("step",))
 
 
 def noise() -> Dataset:
@@ -45,7 +45,7 @@ def _in_turn(make: MakeBackend) -> list[Check]:
     the first that is wrong.
     """
     dataset, config = noise(), Config(batch_size=EXAMPLES)
-    pair = Pair(arbiter.make, make, config, dataset)
+    pair = Pair(numpy_program.make, make, config, dataset)
     batch = np.arange(EXAMPLES, dtype=np.int32)
     backend = make(config, dataset, "cpu")
     checks: list[Check] = []
@@ -61,9 +61,9 @@ def _in_turn(make: MakeBackend) -> list[Check]:
 
 @cache
 def _starts_and_gradients() -> tuple[tuple[StateTree, ParamTree], ...]:
-    """Two states and the arbiter's gradients of them, which are the same for every backend."""
+    """Two states and NumPy's gradients of them, which are the same for every backend."""
     dataset, config = noise(), Config(batch_size=EXAMPLES)
-    judge = arbiter.make(config.replace(precision="float64"), dataset, "cpu")
+    judge = numpy_program.make(config.replace(precision="float64"), dataset, "cpu")
     starts = [
         initial_state(config.replace(seed=seed), dataset.pixels, CLASSES) for seed in range(2)
     ]

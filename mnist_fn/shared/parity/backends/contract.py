@@ -48,4 +48,4 @@ def _names(backend: Backend, start: StateTree) -> str:
 
 
 def _failed(text: str) -> Check:
-    return Check(text, Difference.infinite(text), 0.0, "absolute", REASON)
+    return Check(text, Difference.infinite(text), 0.0, "absolute", REASON, kind="contract")

@@ -12,7 +12,6 @@ from typing import Any
 
 from mnist_fn.shared.parity.backends import states
 from mnist_fn.shared.parity.backends.checks import Pair
-from mnist_fn.shared.parity.backends.contract import REASON
 from mnist_fn.shared.parity.backends.stages import epochs, gradients, inputs, logits, losses, steps
 from mnist_fn.shared.parity.backends.stages.implementation import Implementation
 from mnist_fn.shared.parity.causes.explanation import Explanation
@@ -95,7 +94,7 @@ def diagnose(pair: Pair, failed: Rung, following: Rung | None = None) -> Diagnos
         failed: the rung that the ladder ended with.
         following: the rung above it, for what it adds.
     """
-    if failed.traceback or failed.worst.reason == REASON:
+    if failed.traceback or failed.worst.kind == "contract":
         return Diagnosis((), (), None, "; ".join(check.what for check in failed.failed))
     held: list[str] = []
     unnamed: list[Found] = []  # of a stage that the next one may name

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mnist_fn.shared.parity.backends import reference
+from mnist_fn.shared.parity.backends import numpy_program
 from mnist_fn.shared.parity.bounds import NEAR_BOUNDARY_EPS, ULPS_OF_ONE
 from mnist_fn.shared.parity.causes.explanation import Tensors
 
@@ -39,7 +39,7 @@ def near(params: Tensors, x: np.ndarray, y: np.ndarray, eps: float) -> Boundary:
         y: its labels, [n].
         eps: of the arithmetic.
     """
-    inputs = reference.hidden_inputs(params, x)
+    inputs = numpy_program.hidden_inputs(params, x)
     largest = max(1.0, *(float(np.abs(v).max(initial=0)) for v in (x, *inputs, *params.values())))
     allowed = {n: np.full(t.shape, ULPS_OF_ONE * eps * largest) for n, t in params.items()}
     named = []
@@ -49,7 +49,7 @@ def near(params: Tensors, x: np.ndarray, y: np.ndarray, eps: float) -> Boundary:
             named.append(f"layer{layer + 1} unit {unit} on example {example} of the batch")
             one = x[example : example + 1], y[example : example + 1]
             found = [
-                reference.gradients(params, *one, 0.0, _switched(layer, int(unit), on))
+                numpy_program.gradients(params, *one, 0.0, _switched(layer, int(unit), on))
                 for on in (0.0, 1.0)
             ]
             for name, tensor in allowed.items():

@@ -8,7 +8,7 @@ from mnist_fn.shared.backend import Backend
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset, scale_pixels
 from mnist_fn.shared.parity.backends.checks import Pair, bitwise, sums, trees
-from mnist_fn.shared.parity.backends.reference import flat
+from mnist_fn.shared.parity.backends.numpy_program import flat
 from mnist_fn.shared.parity.backends.relu_boundary import Boundary, near
 from mnist_fn.shared.parity.compare import compare, compare_trees
 from mnist_fn.shared.parity.result import Check
@@ -82,32 +82,31 @@ def logits(pair: Pair, backends: list[Backend], start: StateTree) -> list[Check]
 def loss(pair: Pair, backends: list[Backend], start: StateTree) -> list[Check]:
     """Of a full and a short batch, and as an epoch of the short one alone reports it."""
     order = batch_order(pair.config.seed, 1, len(pair.dataset.train))
-    full, short = order[: pair.config.batch_size], order[: pair.config.batch_size * 3 // 8 + 1]
-    seen = [
-        [
-            *backend.losses(backend.load(start), full),
-            *backend.losses(backend.load(start), short),
-            *_reported(backend, start, short),
-        ]
-        for backend in backends
-    ]
-    names = ("cross-entropy", "objective", "cross-entropy of a short batch",
-             "objective of a short batch", "loss of an epoch of one short batch",
-             "its correct predictions")  # fmt: skip
-    return _compare_losses(pair, names, seen)
-
-
-def _reported(backend: Backend, start: StateTree, order: np.ndarray) -> list[float]:
-    _, metrics = backend.train_epoch(backend.load(start), order)
-    return [metrics.loss, float(metrics.correct)]
-
-
-def _compare_losses(pair: Pair, names: tuple[str, ...], seen: list[list[float]]) -> list[Check]:
+    size = pair.config.batch_size
+    short = order[: size * 3 // 8 + 1]
     checks = []
-    for name, a, b in zip(names, *seen, strict=True):
-        dtype = np.float64 if name == "its correct predictions" else pair.config.dtype
-        checks.append(sums(pair, name, compare(name, np.asarray(a, dtype), np.asarray(b, dtype))))
-    return checks
+    for batch, of in ((order[:size], ""), (short, " of a short batch")):
+        pairs = [backend.losses(backend.load(start), batch) for backend in backends]
+        for name, left, right in zip(("cross-entropy", "objective"), *pairs, strict=True):
+            checks.append(_number(pair, name + of, left, right))
+    return checks + _report(pair, backends, start, short, "an epoch of one short batch")
+
+
+def _report(
+    pair: Pair, backends: list[Backend], start: StateTree, order: np.ndarray, epoch: str
+) -> list[Check]:
+    """What each backend reports of an epoch; how many predictions are right, to the number."""
+    left, right = (backend.train_epoch(backend.load(start), order)[1] for backend in backends)
+    counts = (np.array(float(report.correct)) for report in (left, right))
+    return [
+        _number(pair, f"loss of {epoch}", left.loss, right.loss),
+        *bitwise("its", [compare("correct predictions", *counts)]),
+    ]
+
+
+def _number(pair: Pair, name: str, left: float, right: float) -> Check:
+    values = (np.asarray(value, pair.config.dtype) for value in (left, right))
+    return sums(pair, name, compare(name, *values))
 
 
 def gradients(pair: Pair, backends: list[Backend], start: StateTree) -> list[Check]:
@@ -159,11 +158,8 @@ def step(pair: Pair, backends: list[Backend], start: StateTree) -> list[Check]:
     ragged = order[: size + size * 3 // 8 + 1]
     checks = one_step(pair, backends, start, batch, "first step")
     checks += one_step(pair, backends, half_way, batch, "step 1001")
-    return checks + _compare_losses(
-        pair,
-        ("loss of an epoch that ends in a short batch", "its correct predictions"),
-        [_reported(backend, start, ragged) for backend in backends],
-    )
+    epoch = "an epoch that ends in a short batch"
+    return checks + _report(pair, backends, start, ragged, epoch)
 
 
 def one_step(

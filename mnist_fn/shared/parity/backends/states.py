@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mnist_fn.shared.backend import Backend
-from mnist_fn.shared.parity.backends import reference
+from mnist_fn.shared.parity.backends import numpy_program
 from mnist_fn.shared.parity.backends.checks import Pair, sums, trees
 from mnist_fn.shared.parity.backends.rungs import (
     boundary_of,
@@ -86,7 +86,7 @@ def climbed(pair: Pair, backends: list[Backend], stress: StressState) -> list[Ch
 def largest_logit(pair: Pair, stress: StressState) -> float:
     """Of the stress's batch, by the reference."""
     x, _ = examples(pair, stress.batch)
-    return float(np.abs(reference.logits(reference.flat(stress.state.params), x)).max())
+    return float(np.abs(numpy_program.logits(numpy_program.flat(stress.state.params), x)).max())
 
 
 def _logits(pair: Pair, backends: list[Backend], stress: StressState, times: float) -> list[Check]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mnist_fn.shared.data.datasets import scale_pixels
-from mnist_fn.shared.parity.backends import reference
+from mnist_fn.shared.parity.backends import numpy_program
 from mnist_fn.shared.parity.backends.checks import Pair
 from mnist_fn.shared.parity.backends.rungs import examples, first_batch
 from mnist_fn.shared.parity.backends.stages.implementation import Implementation
@@ -32,12 +32,12 @@ def epoch(side: Implementation, pair: Pair) -> Explanation:
     """Weights after one epoch of two full batches and a short one."""
     cut, backend = _ragged(pair, 2), side.of(pair)
     done, _ = backend.train_epoch(backend.load(pair.start), np.concatenate(cut))
-    seen = reference.flat(backend.dump(done).params)
-    params = reference.flat(pair.start.params)
+    seen = numpy_program.flat(backend.dump(done).params)
+    params = numpy_program.flat(pair.start.params)
     pieces = [examples(pair, batch) for batch in cut]
 
     def made(chosen: Sequence[Piece], scales: Sequence[float] | None = None) -> Tensors:
-        return reference.train(pair.config, params, chosen, scales)
+        return numpy_program.train(pair.config, params, chosen, scales)
 
     *full, short = pieces
     x, y = (np.concatenate(parts) for parts in zip(*pieces, strict=True))
@@ -66,7 +66,7 @@ def _chaos(pair: Pair, params: Tensors, pieces: Sequence[Piece]) -> dict[str, fl
     eps = float(np.finfo(pair.config.dtype).eps)
     rng = np.random.default_rng(0)
     moved = {n: t * (1 + 4 * eps * rng.choice((-1, 1), t.shape)) for n, t in params.items()}
-    one, two = (reference.train(pair.config, p, pieces) for p in (params, moved))
+    one, two = (numpy_program.train(pair.config, p, pieces) for p in (params, moved))
     return {name: 10 * float(np.abs(one[name] - two[name]).max()) for name in params}
 
 
@@ -74,7 +74,7 @@ def report(side: Implementation, pair: Pair) -> Explanation:
     """Loss and count of correct predictions of an epoch of three full batches and a short one."""
     cut, backend = _ragged(pair, 3), side.of(pair)
     states = trained(backend, backend.load(pair.start), cut)
-    weights = [reference.flat(state.params) for state in states]
+    weights = [numpy_program.flat(state.params) for state in states]
     _, metrics = backend.train_epoch(backend.load(pair.start), np.concatenate(cut))
     seen = {"loss": np.array([metrics.loss]), "correct": np.array([float(metrics.correct)])}
     told = _Told(weights, [examples(pair, batch) for batch in cut], pair.config.l2)
@@ -102,7 +102,7 @@ class _Told:
     def one(self, state: int, piece: Piece) -> tuple[np.ndarray, float]:
         """Each example's loss, and how many predictions are right."""
         x, y = piece
-        z = reference.logits(self.weights[state], x)
+        z = numpy_program.logits(self.weights[state], x)
         return cross_entropy(z, y), float((z.argmax(axis=1) == y).sum())
 
     def some(self, chosen: Sequence[int]) -> Tensors:
@@ -158,15 +158,15 @@ def predictions(side: Implementation) -> Explanation:
     x = scale_pixels(images, side.dtype).astype(np.float64)
     state = backend.load(pair.start)
     backend.logits(state, images)
-    trees = [reference.flat(pair.start.params)]
+    trees = [numpy_program.flat(pair.start.params)]
     seen = np.empty(0)
     for batch in [first_batch(pair), *full_batches(pair, 4)]:
         state, _ = backend.train_epoch(state, batch)
-        trees.append(reference.flat(backend.dump(state).params))
+        trees.append(numpy_program.flat(backend.dump(state).params))
         seen = backend.logits(state, images).astype(np.float64)
 
     def of(params: Tensors) -> Tensors:
-        return {"logits": reference.logits(params, x)}
+        return {"logits": numpy_program.logits(params, x)}
 
     mean = {n: np.mean([tree[n] for tree in trees[1:]], axis=0) for n in trees[0]}
     weights = {

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from mnist_fn.shared.parity.backends import reference
+from mnist_fn.shared.parity.backends import numpy_program
 from mnist_fn.shared.parity.backends.checks import Pair
 from mnist_fn.shared.parity.backends.relu_boundary import near
 from mnist_fn.shared.parity.backends.rungs import at_boundary, examples, first_batch
@@ -12,7 +12,7 @@ from mnist_fn.shared.parity.backends.stages.implementation import Implementation
 from mnist_fn.shared.parity.backends.states import StressState
 from mnist_fn.shared.parity.causes.explanation import Explanation, Tensors
 from mnist_fn.shared.parity.causes.gradients import explain_gradients
-from mnist_fn.shared.state import ParamTree, StateTree, named_tensors, zeros_like
+from mnist_fn.shared.state import ParamTree, StateTree, named_tensors
 
 
 def boundary_states(pair: Pair) -> list[StressState]:
@@ -26,11 +26,11 @@ def gradients(side: Implementation, stress: StressState) -> Explanation:
     """The gradient of one batch, from the weights of a stress."""
     pair, backend = side.pair, side.backend
     x, y = examples(pair, stress.batch)
-    params = reference.flat(stress.state.params)
+    params = numpy_program.flat(stress.state.params)
     seen = dict(named_tensors(backend.gradients(backend.load(stress.state), stress.batch)))
-    declared = reference.gradients(params, x, y, pair.config.l2)
+    declared = numpy_program.gradients(params, x, y, pair.config.l2)
     boundary = near(params, x, y, float(np.finfo(side.dtype).eps))
-    times = max(1.0, float(np.abs(reference.logits(params, x)).max()))
+    times = max(1.0, float(np.abs(numpy_program.logits(params, x)).max()))
     floor = {n: a + pair.tolerance * times * np.abs(declared[n]).max()
              for n, a in boundary.allowed.items()}  # fmt: skip
 
@@ -42,7 +42,7 @@ def gradients(side: Implementation, stress: StressState) -> Explanation:
     if found.holds:
         return found
     return explained({
-        text: reference.gradients(params, x, y, pair.config.l2, passes)
+        text: numpy_program.gradients(params, x, y, pair.config.l2, passes)
         for text, passes in SLOPES.items()
     })  # fmt: skip
 
@@ -57,9 +57,5 @@ SLOPES: dict[str, Callable[[int, np.ndarray], np.ndarray]] = {
 def reference_gradients(pair: Pair, state: StateTree, batch: np.ndarray) -> ParamTree:
     """The declared gradient as a tree in the run's dtype."""
     x, y = examples(pair, batch)
-    found = reference.gradients(reference.flat(state.params), x, y, pair.config.l2)
-    tree = zeros_like(state.params)
-    for name, tensor in found.items():
-        layer, _, kind = name.partition("/")
-        tree[layer][kind] = tensor.astype(pair.config.dtype)
-    return tree
+    found = numpy_program.gradients(numpy_program.flat(state.params), x, y, pair.config.l2)
+    return numpy_program.nested(found, pair.config.dtype)

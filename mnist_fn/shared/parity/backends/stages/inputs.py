@@ -8,7 +8,7 @@ import numpy as np
 from mnist_fn.shared.backend import Backend
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset, scale_pixels
-from mnist_fn.shared.parity.backends import reference
+from mnist_fn.shared.parity.backends import numpy_program
 from mnist_fn.shared.parity.backends.rungs import zero_state
 from mnist_fn.shared.parity.backends.stages.implementation import PICTURES, Implementation
 from mnist_fn.shared.parity.backends.states import scaled_by_layer
@@ -24,8 +24,8 @@ QUERIES = 48  # examples asked for one by one
 def loaded(side: Implementation) -> Explanation:
     """Weights as `load` and `dump` give them back."""
     start = side.pair.start
-    seen = reference.flat(side.backend.dump(side.backend.load(start)).params)
-    expected = reference.flat(start.params)
+    seen = numpy_program.flat(side.backend.dump(side.backend.load(start)).params)
+    expected = numpy_program.flat(start.params)
     exact = {n: np.full(t.shape, 1e-300) for n, t in expected.items()}
     if any(n not in seen or seen[n].shape != t.shape for n, t in expected.items()):
         wrong = Candidate("as declared", np.inf, np.inf, "declared")

@@ -6,8 +6,8 @@ from functools import partial
 import numpy as np
 
 from mnist_fn.shared.data.datasets import scale_pixels
-from mnist_fn.shared.parity.backends import reference
-from mnist_fn.shared.parity.backends.reference import Activation, Layer, dense
+from mnist_fn.shared.parity.backends import numpy_program
+from mnist_fn.shared.parity.backends.numpy_program import Activation, Layer, dense
 from mnist_fn.shared.parity.backends.stages.implementation import Implementation
 from mnist_fn.shared.parity.backends.stages.inputs import reshaped
 from mnist_fn.shared.parity.backends.states import scaled_by_layer
@@ -33,10 +33,13 @@ def logits(side: Implementation) -> Explanation:
     states = {f"weights × {f}": scaled_by_layer(pair.start, lambda _, f=f: f) for f in LARGER}
     seen, floor, params = {}, {}, {}
     for name, state in states.items():
-        params[name] = reference.flat(state.params)
+        params[name] = numpy_program.flat(state.params)
         seen[name] = backend.logits(backend.load(state), images).astype(np.float64)
         # a product's rounding is a share of its own largest input, which may be beyond the logits'
-        inputs = [reference.logits(params[name], x), *reference.hidden_inputs(params[name], x)]
+        inputs = [
+            numpy_program.logits(params[name], x),
+            *numpy_program.hidden_inputs(params[name], x),
+        ]
         size = max(float(np.abs(h).max()) for h in inputs)
         floor[name] = np.full(seen[name].shape, pair.tolerance * size)
     found = _Logits(params, x)
@@ -49,17 +52,17 @@ class _Logits:
 
     def __init__(self, params: dict[str, Tensors], x: np.ndarray) -> None:
         self.params, self.x = params, x
-        self.depth = len(reference.layers(next(iter(params.values()))))
+        self.depth = len(numpy_program.layers(next(iter(params.values()))))
         # the product with the pixels is the dear one, and the same whatever follows
-        self.first = {n: dense(0, x, *reference.layers(p)[0]) for n, p in params.items()}
+        self.first = {n: dense(0, x, *numpy_program.layers(p)[0]) for n, p in params.items()}
         self.declared = self.logits()
 
-    def logits(self, activation: Activation = reference.relu, layer: Layer = dense) -> Tensors:
+    def logits(self, activation: Activation = numpy_program.relu, layer: Layer = dense) -> Tensors:
         def kept(i: int, x: np.ndarray, k: np.ndarray, b: np.ndarray, first: np.ndarray):
             return first if i == 0 and layer is dense else layer(i, x, k, b)
 
         return {
-            name: reference.logits(p, self.x, activation, partial(kept, first=self.first[name]))
+            name: numpy_program.logits(p, self.x, activation, partial(kept, first=self.first[name]))
             for name, p in self.params.items()
         }
 
@@ -77,7 +80,7 @@ class _Logits:
         return "" if layer is None else f" after layer{layer + 1} alone"
 
     def swapped(self, f: Callable[[np.ndarray], np.ndarray], only: int | None) -> Tensors:
-        return self.logits(lambda i, h: f(h) if only in (None, i) else reference.relu(i, h))
+        return self.logits(lambda i, h: f(h) if only in (None, i) else numpy_program.relu(i, h))
 
     def forms(self) -> Iterator[Form]:
         for only in self.places:

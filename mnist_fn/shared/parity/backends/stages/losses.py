@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from mnist_fn.shared.parity.backends import reference
+from mnist_fn.shared.parity.backends import numpy_program
 from mnist_fn.shared.parity.backends.checks import Pair
 from mnist_fn.shared.parity.backends.rungs import examples, first_batch
 from mnist_fn.shared.parity.backends.stages.implementation import Implementation
@@ -33,7 +33,7 @@ def losses(side: Implementation) -> Explanation:
     seen, batches = [], []
     for state, batch in _loss_states(side.pair):
         x, y = examples(side.pair, batch)
-        batches.append((reference.logits(reference.flat(state.params), x), y))
+        batches.append((numpy_program.logits(numpy_program.flat(state.params), x), y))
         seen.append(side.backend.losses(side.backend.load(state), batch)[0])
     return explain_loss(batches, seen, dtype=side.dtype, of="cross-entropy")
 
@@ -44,7 +44,7 @@ def penalty(side: Implementation) -> Explanation:
     states = _loss_states(pair)[:6]
     found = [side.backend.losses(side.backend.load(state), batch) for state, batch in states]
     seen = np.array([objective - ce for ce, objective in found])
-    trees = [reference.flat(state.params) for state, _ in states]
+    trees = [numpy_program.flat(state.params) for state, _ in states]
     squares = np.array([_squares(tree) for tree in trees])
     declared = {"penalty": l2 * squares}
     sizes = np.array([len(batch) for _, batch in states])

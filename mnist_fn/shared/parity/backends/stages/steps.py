@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from mnist_fn.shared.backend import Backend
-from mnist_fn.shared.parity.backends import reference
+from mnist_fn.shared.parity.backends import numpy_program
 from mnist_fn.shared.parity.backends.checks import Pair
 from mnist_fn.shared.parity.backends.rungs import middle
 from mnist_fn.shared.parity.backends.stages.gradients import reference_gradients
@@ -92,13 +92,13 @@ def _update(
     backend = backend or side.of(pair)
     grads: list[Tensors] = []
     for state, batch in zip(found, batches, strict=False):
-        own = reference.flat(backend.gradients(backend.load(state), batch))
-        weights = reference.flat(state.params)
+        own = numpy_program.flat(backend.gradients(backend.load(state), batch))
+        weights = numpy_program.flat(state.params)
         grads.append(
             {n: g - 2 * pair.config.l2 * weights[n] if g.ndim > 1 else g for n, g in own.items()}
         )
-    before = reference.flat(found[0].params)
-    after = [reference.flat(state.params) for state in found[1:]]
-    moments = {"mu": reference.flat(found[0].mu), "nu": reference.flat(found[0].nu)}
-    rule = reference.rule_of(pair.config, before)
+    before = numpy_program.flat(found[0].params)
+    after = [numpy_program.flat(state.params) for state in found[1:]]
+    moments = {"mu": numpy_program.flat(found[0].mu), "nu": numpy_program.flat(found[0].nu)}
+    rule = numpy_program.rule_of(pair.config, before)
     return explain_update(rule, grads, before, after, moments, found[0].step, side.dtype, of)

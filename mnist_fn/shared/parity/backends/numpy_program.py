@@ -1,0 +1,208 @@
+"""The declared experiment in plain NumPy, float64, formula by formula.
+
+It shares no code with either framework, so when two backends disagree it says who is right: a
+diagnosis holds each to it, and each line of it can be computed in another way, to see whether that
+is what the backend does. `NumpyBackend` is the shortest backend there is, which anybody's third one
+can be written after.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from mnist_fn.shared.backend import EpochMetrics
+from mnist_fn.shared.config import Config
+from mnist_fn.shared.data.datasets import Dataset, scale_pixels
+from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.parity.causes.explanation import Tensors
+from mnist_fn.shared.parity.causes.loss import cross_entropy, log_softmax
+from mnist_fn.shared.parity.causes.rules import Rule, simulate
+from mnist_fn.shared.state import ParamTree, StateTree, named_tensors
+
+BETA1, BETA2, EPS = 0.9, 0.999, 1e-8  # Adam's: Kingma and Ba (2015), algorithm 1
+
+Activation = Callable[[int, np.ndarray], np.ndarray]  # of a hidden layer's number, from 0
+Layer = Callable[[int, np.ndarray, np.ndarray, np.ndarray], np.ndarray]  # number, x, kernel, bias
+
+
+def relu(_: int, h: np.ndarray) -> np.ndarray:
+    """The declared activation."""
+    return np.maximum(h, 0)
+
+
+def dense(_: int, x: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    """The declared layer."""
+    return x @ kernel + bias
+
+
+def flat(tree: ParamTree) -> Tensors:
+    """A tree as tensors by name, float64."""
+    return {name: tensor.astype(np.float64) for name, tensor in named_tensors(tree)}
+
+
+def nested(tensors: Tensors, dtype: str = "float64") -> ParamTree:
+    """The way back: a tree of tensors by layer and kind."""
+    tree: ParamTree = {}
+    for name, tensor in tensors.items():
+        layer, _, kind = name.partition("/")
+        tree.setdefault(layer, {})[kind] = tensor.astype(dtype)
+    return tree
+
+
+def layers(params: Tensors) -> list[tuple[np.ndarray, np.ndarray]]:
+    """(kernel, bias) of each layer."""
+    names = dict.fromkeys(name.partition("/")[0] for name in params)
+    return [(params[f"{name}/kernel"], params[f"{name}/bias"]) for name in names]
+
+
+def hidden_inputs(params: Tensors, x: np.ndarray) -> list[np.ndarray]:
+    """What each hidden layer gives before its ReLU."""
+    found = []
+    for kernel, bias in layers(params)[:-1]:
+        h = x @ kernel + bias
+        found.append(h)
+        x = np.maximum(h, 0)
+    return found
+
+
+def logits(
+    params: Tensors,
+    x: np.ndarray,
+    activation: Activation = relu,
+    layer: Layer = dense,
+) -> np.ndarray:
+    """Logits [n, classes] of scaled pixels [n, pixels]."""
+    stack = layers(params)
+    for i, (kernel, bias) in enumerate(stack):
+        x = layer(i, x, kernel, bias)
+        if i + 1 < len(stack):
+            x = activation(i, x)
+    return x
+
+
+def gradients(
+    params: Tensors,
+    x: np.ndarray,
+    y: np.ndarray,
+    l2: float,
+    passes: Callable[[int, np.ndarray], np.ndarray] = lambda _, h: (h > 0).astype(float),
+) -> Tensors:
+    """Gradient of mean cross-entropy + λ Σ W²; `passes` is the ReLU's derivative by layer."""
+    stack, values, before = layers(params), [x], []
+    for i, (kernel, bias) in enumerate(stack):
+        h = values[-1] @ kernel + bias
+        before.append(h)
+        values.append(np.maximum(h, 0) if i + 1 < len(stack) else h)
+    delta = np.exp(log_softmax(values[-1]))
+    delta[np.arange(len(y)), y] -= 1
+    delta /= len(y)
+    found = {}
+    names = list(dict.fromkeys(name.partition("/")[0] for name in params))
+    for i in reversed(range(len(stack))):
+        found[f"{names[i]}/kernel"] = values[i].T @ delta + 2 * l2 * stack[i][0]
+        found[f"{names[i]}/bias"] = delta.sum(axis=0)
+        if i:
+            delta = (delta @ stack[i][0].T) * passes(i - 1, before[i - 1])
+    return {name: found[name] for name in params}
+
+
+def rule_of(config: Config, params: Tensors) -> Rule:
+    """The declared optimizer. The study's penalty is a coupled decay of 2λ."""
+    kernels = tuple(name for name in params if name.endswith("kernel"))
+    adamw = config.optimizer == "adamw"
+    decay = config.weight_decay if adamw else 2 * config.l2
+    return Rule(config.optimizer, config.learning_rate, weight_decay=decay, decayed=kernels)
+
+
+def train(
+    config: Config,
+    params: Tensors,
+    batches: Sequence[tuple[np.ndarray, np.ndarray]],
+    scales: Sequence[float] | None = None,
+) -> Tensors:
+    """Weights after a step on each batch (pixels, labels), from moments of 0.
+
+    `scales` multiplies the gradient of each batch, decay included.
+    """
+    rule = rule_of(config, params)
+    grads, after = [], []
+    for i, (x, y) in enumerate(batches):
+        weights = after[-1] if after else params
+        own = gradients(weights, x, y, 0.0)
+        grads.append({n: (scales[i] if scales else 1.0) * g for n, g in own.items()})
+        after.append(simulate(rule, grads, params, [*after, weights])[-1])
+    return after[-1] if after else params
+
+
+def make(config: Config, dataset: Dataset, device: str) -> "NumpyBackend":
+    """As a backend's entry point would; InputError for a precision or device that it lacks."""
+    if config.precision != "float64":
+        raise InputError(f'`precision="{config.precision}"`: the numpy backend has float64 only')
+    if device == "gpu":
+        raise InputError('`device="gpu"`: the numpy backend has none; use `device="cpu"`')
+    return NumpyBackend(config, dataset)
+
+
+class NumpyBackend:
+    """The experiment as a backend; see `mnist_fn.shared.backend.Backend` for the methods."""
+
+    name, device = "numpy", "cpu"
+
+    def __init__(self, config: Config, dataset: Dataset) -> None:
+        self.config = config
+        self.images = scale_pixels(dataset.train.images, "float64")
+        self.labels = dataset.train.labels.astype(np.int64)
+
+    def load(self, state: StateTree) -> StateTree:
+        """The state itself: no method below changes one in place."""
+        return state
+
+    def dump(self, state: StateTree) -> StateTree:
+        """The state itself."""
+        return state
+
+    def logits(self, state: StateTree, images: np.ndarray) -> np.ndarray:
+        """Logits [n, classes] of uint8 images."""
+        return logits(flat(state.params), scale_pixels(images, "float64"))
+
+    def losses(self, state: StateTree, indices: np.ndarray) -> tuple[float, float]:
+        """(cross-entropy, objective) of one batch."""
+        params = flat(state.params)
+        z = logits(params, self.images[indices])
+        mean = float(cross_entropy(z, self.labels[indices]).mean())
+        squares = sum(float((kernel**2).sum()) for kernel, _ in layers(params))
+        return mean, mean + self.config.l2 * squares
+
+    def gradients(self, state: StateTree, indices: np.ndarray) -> ParamTree:
+        """Backpropagation of one batch, the penalty's 2λW included."""
+        x, y = self.images[indices], self.labels[indices]
+        return nested(gradients(flat(state.params), x, y, self.config.l2))
+
+    def train_epoch(self, state: StateTree, order: np.ndarray) -> tuple[StateTree, EpochMetrics]:
+        """One epoch, step by step."""
+        loss, correct = 0.0, 0
+        for at in range(0, len(order), self.config.batch_size):
+            batch = order[at : at + self.config.batch_size]
+            z = logits(flat(state.params), self.images[batch])
+            correct += int((z.argmax(axis=1) == self.labels[batch]).sum())
+            loss += float(cross_entropy(z, self.labels[batch]).sum())
+            state = self.step(state, self.gradients(state, batch))
+        return state, EpochMetrics(loss, correct, len(order))
+
+    def step(self, state: StateTree, grads: ParamTree) -> StateTree:
+        """Adam; AdamW's decay is decoupled and on kernels alone."""
+        t, rate = state.step + 1, self.config.learning_rate
+        new = replace(state, params={}, mu={}, nu={}, step=t)
+        for name, layer in state.params.items():
+            for tree in (new.params, new.mu, new.nu):
+                tree[name] = {}
+            for kind, weight in layer.items():
+                g = grads[name][kind]
+                mu = BETA1 * state.mu[name][kind] + (1 - BETA1) * g
+                nu = BETA2 * state.nu[name][kind] + (1 - BETA2) * g * g
+                update = mu / (1 - BETA1**t) / (np.sqrt(nu / (1 - BETA2**t)) + EPS)
+                decay = self.config.weight_decay if kind == "kernel" else 0.0
+                new.params[name][kind] = weight - rate * (update + decay * weight)
+                new.mu[name][kind], new.nu[name][kind] = mu, nu
+        return new
