@@ -34,6 +34,22 @@ CONTROL_RUNS = 6
 # Of a changed program, six draws show some of what its rounding can do.
 CONTROL_ROUNDING = 16
 
+# Of a figure's size: no control run lifts a float64 bound above that.
+CONTROL_SHARE = 1e-6
+
+# --- rounding, measured in float32 where sums alone can't tell it ------------------------------
+
+UNIT = float(np.finfo(np.float64).eps / np.finfo(np.float32).eps)  # 2⁻²⁹
+# In these units: 4 times the largest that was seen of a right port.
+MEASURED_FACTOR = 256
+MEASURED_REASON = f"{MEASURED_FACTOR} × 2⁻²⁹ × what float32 changes in the reference"
+
+
+def measured_bound(change: float) -> float:
+    """The bound in float64 on a tensor that float32 changes by so much."""
+    return MEASURED_FACTOR * UNIT * change
+
+
 # --- any program's training --------------------------------------------------------------------
 
 # Times one step's rounding: a training stays below that where nothing amplifies.

@@ -170,7 +170,7 @@ class _Ladder:
         left, right = self.ordinary.left.dropouts or (), self.ordinary.right.dropouts or ()
         text = f"rates of dropout: {_listed(left)} in the reference, {_listed(right)} in the port"
         apart = 0.0 if left == right else np.inf
-        difference = Difference(text, 0.0, 0.0, apart, apart, apart)
+        difference = Difference(text, (), 0.0, 0.0, apart, apart, apart)
         check = Check(text, difference, 0.0, "absolute", "dropout drops as much on both sides")
         return [check], lambda: None
 

@@ -6,7 +6,15 @@ from functools import cached_property
 
 import numpy as np
 
-from mnist_fn.shared.parity.bounds import CONTROL_FACTOR, CONTROL_RUNS, sum_bound, sums_reason
+from mnist_fn.shared.parity.bounds import (
+    CONTROL_FACTOR,
+    CONTROL_RUNS,
+    CONTROL_SHARE,
+    MEASURED_REASON,
+    measured_bound,
+    sum_bound,
+    sums_reason,
+)
 from mnist_fn.shared.parity.compare import compare
 from mnist_fn.shared.parity.param_map import ParamMap
 from mnist_fn.shared.parity.program import (
@@ -20,14 +28,7 @@ from mnist_fn.shared.parity.program import (
     nudged,
 )
 from mnist_fn.shared.parity.result import Check
-from mnist_fn.shared.parity.rounding import (
-    CONTROL_SHARE,
-    MEASURED_REASON,
-    largest_gap,
-    measured_bound,
-    single_batch,
-    single_weights,
-)
+from mnist_fn.shared.parity.rounding import largest_gap, single_batch, single_weights
 from mnist_fn.shared.parity.sum_lengths import SumLengths
 
 CANCEL = ", here of the largest of its kind, since its own sums cancel"

@@ -104,7 +104,7 @@ def output_name(trace: Trace, i: int) -> str:
 def _absent(what: str, right: Trace) -> Check:
     names = ", ".join(right.names) or "none"
     text = f"{what} is not among the port's outputs, which are {names}"
-    d = Difference(text, 0.0, 0.0, np.inf, np.inf, np.inf)
+    d = Difference(text, (), 0.0, 0.0, np.inf, np.inf, np.inf)
     return Check(text, d, 0.0, "absolute", "both give the same outputs")
 
 

@@ -14,16 +14,6 @@ import numpy as np
 
 from mnist_fn.shared.parity.program import Batch, Step, Tensors, Weights
 
-UNIT = float(np.finfo(np.float64).eps / np.finfo(np.float32).eps)  # 2⁻²⁹
-MEASURED_FACTOR = 256  # units: 4 times the largest that was seen of a right port
-CONTROL_SHARE = 1e-6  # of a figure's size; no control run lifts a float64 bound above that
-MEASURED_REASON = f"{MEASURED_FACTOR} × 2⁻²⁹ × what float32 changes in the reference"
-
-
-def measured_bound(change: float) -> float:
-    """The bound in float64 on a tensor that float32 changes by so much."""
-    return MEASURED_FACTOR * UNIT * change
-
 
 def single_weights(weights: Weights) -> Weights:
     """Weights rounded to float32."""
