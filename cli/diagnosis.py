@@ -15,7 +15,7 @@ from mnist_fn.shared.data.datasets import load
 from mnist_fn.shared.data.sources import TORCHVISION, cache_dir, find
 from mnist_fn.shared.errors import InputError, MissingExtraError
 from mnist_fn.shared.parity.selfcheck import check_backend
-from mnist_fn.shared.runs.records import machine, versions
+from mnist_fn.shared.runs.environment import machine, versions
 from mnist_fn.shared.wording import in_shell
 
 SCHEMA = 1

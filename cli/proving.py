@@ -12,7 +12,7 @@ from rich.text import Text
 
 from cli import options
 from cli.console import answer, console, print_table
-from cli.training import shown
+from cli.training import followed
 from mnist_fn.shared import backend as backends
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset, load
@@ -27,22 +27,24 @@ from mnist_fn.shared.parity.statistics import (
     unlike_present,
     versions_of,
 )
+from mnist_fn.shared.runs.environment import machine, versions
+from mnist_fn.shared.runs.folder import RunFolder
 from mnist_fn.shared.runs.header import Header
-from mnist_fn.shared.runs.library import headers
-from mnist_fn.shared.runs.many import crew_of, train_all
-from mnist_fn.shared.runs.records import RunDirectory, machine, versions
-from mnist_fn.shared.runs.run import Run
-from mnist_fn.shared.runs.staff import Staff
+from mnist_fn.shared.runs.run import Run, RunsScheduled
+from mnist_fn.shared.runs.store import RunStore
 from mnist_fn.shared.storage import write_sealed
+from mnist_fn.shared.sweeps.chains import workers_of
+from mnist_fn.shared.sweeps.request import SweepRequest, Workers
+from mnist_fn.shared.sweeps.sweep import count_ended, train_all
 
 
-def staff_for(plan: Plan, staff: Staff | None) -> Staff | None:
+def workers_for(plan: Plan, workers: Workers | None) -> Workers | None:
     """The workers for a level; InputError if it has nothing to give to them."""
-    if staff is not None and plan.level not in ("statistics", "horizon"):
-        raise InputError(f"{staff.option}: for --level statistics and horizon, not {plan.level}")
-    if staff is not None and plan.level == "horizon" and len(set(plan.devices)) > 1:
-        raise InputError(f"{staff.option}: a horizon's worker has one --device for both sides")
-    return staff
+    if workers is not None and plan.level not in ("statistics", "horizon"):
+        raise InputError(f"{workers.option}: for --level statistics and horizon, not {plan.level}")
+    if workers is not None and plan.level == "horizon" and len(set(plan.devices)) > 1:
+        raise InputError(f"{workers.option}: a horizon's worker has one --device for both sides")
+    return workers
 
 
 def prove(
@@ -51,7 +53,7 @@ def prove(
     out: Path | None,
     seeds: int,
     seed: int = 0,
-    staff: Staff | None = None,
+    workers: Workers | None = None,
     to: Console | None = None,
     margin: float = MARGIN,
     reuse: bool = False,
@@ -64,7 +66,7 @@ def prove(
         out: folder of the statistics' runs; None is runs/.
         seeds: of the statistics.
         seed: the first of them.
-        staff: workers, if any.
+        workers: that train, if any.
         to: where the result is shown; None is stdout.
         margin: of the statistics, in percentage points.
         reuse: for the statistics, take runs of other versions or other code as well.
@@ -82,14 +84,14 @@ def prove(
     made_with = {"machine": machine(), "versions": versions()}
     if plan.level == "statistics":
         sides = _trained_sides(
-            plan, data_dir, out or Path("runs"), range(seed, seed + seeds), staff, reuse
+            plan, data_dir, out or Path("runs"), range(seed, seed + seeds), workers, reuse
         )
         found = _statistics(plan, sides, dataset, margin)
         made_with = _made_with(sides)
         _show_statistics(found, to)
         passed = all(one["tost"]["verdict"] == "equivalent" for one in found)
     elif plan.level == "horizon":
-        found = _horizons(plan, dataset) if staff is None else _handed(plan, data_dir, staff)
+        found = _horizons(plan, dataset) if workers is None else _handed(plan, data_dir, workers)
         _show_horizons(found, to)
         passed = all(one["claims"][0]["holds"] for one in found)  # against all twins
     else:
@@ -250,18 +252,20 @@ def _horizons(plan: Plan, dataset: Dataset) -> list[dict[str, Any]]:
     return levels.horizons(plan, dataset, on_epoch)
 
 
-def _handed(plan: Plan, data_dir: Path | None, staff: Staff) -> list[dict[str, Any]]:
+def _handed(plan: Plan, data_dir: Path | None, workers: Workers) -> list[dict[str, Any]]:
     """The same by workers, in the plan's order."""
     experiments = list(plan.horizons())
+    configs = tuple(config for _, config in experiments)
+    request = SweepRequest(configs, device=plan.devices[0], data_dir=data_dir, workers=workers)
     found: list[dict[str, Any]] = []
     with (
-        shown(staff, "the same command begins these anew") as (view, watch),
-        crew_of(staff, plan.dataset, data_dir, plan.devices[0], watch) as crew,
+        followed("the same command begins these again") as callbacks,
+        count_ended(callbacks, len(configs)) as counting,
+        workers_of(request, plan.dataset, counting) as pool,
     ):
-        assert crew is not None  # noqa: S101 - there is a staff
-        watch.on_plan([{config: config.epochs for _, config in experiments}])
-        for name, measured in handed.horizons(plan, crew, watch):
-            view.ended()
+        assert pool is not None  # noqa: S101 - there are workers
+        counting.on_event(RunsScheduled([{config: config.epochs for config in configs}]))
+        for name, measured in handed.horizons(plan, pool, counting):
             found.append({**name, **measured})
     order = [name for name, _ in experiments]
     return sorted(found, key=lambda one: order.index({name: one[name] for name in order[0]}))
@@ -296,7 +300,7 @@ def _trained_sides(
     data_dir: Path | None,
     out: Path,
     seeds: range,
-    staff: Staff | None,
+    workers: Workers | None,
     reuse: bool,
 ) -> list[list[Run]]:
     """Each side's runs, all seeds of the plan's first experiment, then of the next.
@@ -312,16 +316,16 @@ def _trained_sides(
         experiments = replace(plan, precisions=(precision,)).experiments(epochs=STATISTICS_EPOCHS)
         configs = [config.replace(seed=seed) for _, config in experiments for seed in seeds]
         folder = out if len(set(plan.devices)) == 1 else out / device
-        if not reuse and folder.is_dir():  # before any is trained for nothing
+        if not reuse:  # before any is trained for nothing
             asked = set(configs)
             _check_present(
                 (path, header)
-                for path, header in headers([folder])
+                for path, header in RunStore(folder)
                 if header.config in asked and header.backend == name
             )
-        runs = _trained(configs, name, device, data_dir, folder, staff)
+        runs = _trained(configs, name, device, data_dir, folder, workers)
         if not reuse:
-            _check_present((path, RunDirectory(path).read_header()) for path in map(_path, runs))
+            _check_present((path, RunFolder(path).read_header()) for path in map(_path, runs))
         sides.append(runs)
     return sides
 
@@ -343,7 +347,7 @@ def _check_present(runs: Iterable[tuple[Path, Header]]) -> None:
 
 def _made_with(sides: list[list[Run]]) -> dict[str, Any]:
     """What computed the runs, which may be another machine and other versions than the reader's."""
-    those = [RunDirectory(_path(run)).read_header() for runs in sides for run in runs]
+    those = [RunFolder(_path(run)).read_header() for runs in sides for run in runs]
     machines = sorted({leg["machine"] for header in those for leg in means(header)})
     return {"machine": "; ".join(machines), "versions": versions_of(those)}
 
@@ -366,17 +370,25 @@ def _trained(
     device: str,
     data_dir: Path | None,
     out: Path,
-    staff: Staff | None,
+    workers: Workers | None,
 ) -> list[Run]:
-    with shown(staff) as (_, watch):
-        runs, unfinished = train_all(configs, name, lambda run: run, device=device, out=out,
-                                     data_dir=data_dir, staff=staff, watch=watch)  # fmt: skip
-    if unfinished.all:
-        raise InputError(f"--backends {name}: {unfinished.all[0]}")
-    for run in runs:
-        if device != "auto" and (run.device == "cpu") != (device == "cpu"):
-            raise InputError(f"{run.path}: was trained on {run.device}; choose another --out")
-    return runs
+    """The runs of one side, without their weights."""
+    request = SweepRequest(
+        tuple(configs), name, device=device, data_dir=data_dir, out=out, workers=workers
+    )
+    runs: dict[Config, Run] = {}
+    failures: list[InputError] = []
+    with followed() as callbacks:
+        for config, run in train_all(request, callbacks):
+            if isinstance(run, InputError):
+                failures.append(run)
+                continue
+            if device != "auto" and (run.device == "cpu") != (device == "cpu"):
+                raise InputError(f"{run.path}: was trained on {run.device}; choose another --out")
+            runs[config] = run.without_weights()
+    if failures:
+        raise InputError(f"--backends {name}: {failures[0]}")
+    return [runs[config] for config in configs]
 
 
 def _show_statistics(found: list[dict[str, Any]], to: Console) -> None:

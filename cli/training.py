@@ -1,4 +1,4 @@
-"""Many runs as a command follows them: a bar, and what becomes of Ctrl-C."""
+"""Many runs as a command follows them: a bar, and the end at Ctrl-C."""
 
 import contextlib
 from collections.abc import Iterator
@@ -7,30 +7,25 @@ import typer
 
 from cli.console import console
 from mnist_fn.shared.errors import Interrupted
-from mnist_fn.shared.runs.progress import SweepView
-from mnist_fn.shared.runs.progress_workers import view_of
-from mnist_fn.shared.runs.run import Watch
-from mnist_fn.shared.runs.staff import Staff
+from mnist_fn.shared.runs.progress import ProgressView
+from mnist_fn.shared.runs.run import Callbacks
 from mnist_fn.shared.runs.stopping import stoppable
 
 
 @contextlib.contextmanager
-def shown(
-    staff: Staff | None = None, way_on: str = "the same command goes on from there"
-) -> Iterator[tuple[SweepView, Watch]]:
-    """A bar within the block, and the watch that tells it and hears of Ctrl-C.
+def followed(hint: str = "the same command goes on from there") -> Iterator[Callbacks]:
+    """Callbacks that show progress within the block and stop at Ctrl-C.
 
     Args:
-        staff: the workers, if any.
-        way_on: what is said after a stop.
+        hint: what follows the reason of a stop: how to go on.
 
     Raises:
-        typer.Exit: stopped by a signal, as the shell expects it.
+        typer.Exit: stopped by a signal, with the exit code that the shell expects.
     """
     with stoppable() as stop:
         try:
-            with view_of(staff, console) as view:
-                yield view, view.watch(stop)
+            with ProgressView(console) as view:
+                yield view.callbacks(stop.should_stop)
         except Interrupted as reason:
-            console.print(f"{reason}; {way_on}", soft_wrap=True)
+            console.print(f"{reason}; {hint}", soft_wrap=True)
             raise typer.Exit(stop.exit_code) from None

@@ -16,9 +16,8 @@ from figures.vector import compact
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.parity.levels import SCHEMA
-from mnist_fn.shared.runs.library import Records, headers, serves
 from mnist_fn.shared.runs.run import Run
-from mnist_fn.shared.runs.trainer import load_run
+from mnist_fn.shared.runs.store import Records, RunStore, serves
 from mnist_fn.shared.storage import made_folder, read_sealed, write_atomically
 from mnist_fn.shared.study.experiments import Experiment
 from mnist_fn.shared.wording import counted
@@ -83,11 +82,8 @@ class Shelf:
     def __init__(self, folders: Sequence[Path], backend: str) -> None:
         self._where = ", ".join(map(str, folders))
         self._backend, self._folders = backend, folders
-        self._paths = {
-            header.config: path
-            for path, header in headers(folders)
-            if header.status == "finished" and header.backend == backend
-        }
+        self._store = RunStore(*folders, must_exist=True)
+        self._paths = self._store.finished(backend)
         self._slim: dict[Config, Run] = {}
 
     def records(self, entry: Entry, experiment: Experiment, command: str) -> list[Run]:
@@ -124,9 +120,9 @@ class Shelf:
 
     def _load(self, config: Config, weights: bool) -> Run:
         if weights:
-            return load_run(self._paths[config])
+            return self._store.load(self._paths[config])
         if config not in self._slim:
-            self._slim |= Records([load_run(self._paths[config])]).runs
+            self._slim |= Records([self._store.load(self._paths[config])]).runs
         return self._slim[config]
 
 

@@ -9,8 +9,8 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 
 from figures import style
 from figures.build import save as save_figure
-from mnist_fn.shared.runs.comparison import Cell, cells, ended
 from mnist_fn.shared.runs.run import Run
+from mnist_fn.shared.sweeps.comparison import Condition, conditions, result_of
 from mnist_fn.shared.wording import scientific
 
 
@@ -25,21 +25,21 @@ def plot(records: Iterable[Run], ax: Any = None, measure: str = "test_accuracy")
     Returns:
         The axes.
     """
-    return draw(cells(map(ended, records)), ax, measure)
+    return draw(conditions(map(result_of, records)), ax, measure)
 
 
-def draw(found: Sequence[Cell], ax: Any = None, measure: str = "test_accuracy") -> Any:
-    """As `plot`, of what `comparison.cells` made of the runs."""
+def draw(found: Sequence[Condition], ax: Any = None, measure: str = "test_accuracy") -> Any:
+    """As `plot`, of what `comparison.conditions` made of the runs."""
     if ax is None:
         ax = style.new_axes(3.4, width=5)
     # a λ of 0 has its place left of the others on a logarithmic axis
-    positive = sorted({cell.config.l2 for cell in found if cell.config.l2 > 0})
+    positive = sorted({condition.config.l2 for condition in found if condition.config.l2 > 0})
     threshold = positive[0] if positive else 1.0
     for label, series in _series(found).items():
-        series = sorted(series, key=lambda cell: cell.config.l2)
-        x = np.array([cell.config.l2 for cell in series])
-        mean = np.array([cell.mean(measure) for cell in series])
-        sd = np.nan_to_num([cell.sd(measure) for cell in series])
+        series = sorted(series, key=lambda condition: condition.config.l2)
+        x = np.array([condition.config.l2 for condition in series])
+        mean = np.array([condition.mean(measure) for condition in series])
+        sd = np.nan_to_num([condition.sd(measure) for condition in series])
         scale = 100 if measure.endswith("accuracy") else 1
         ax.errorbar(x, scale * mean, scale * sd, marker="o", markersize=4, capsize=3, label=label)
     ax.set_xscale("symlog", linthresh=threshold, linscale=0.5)
@@ -49,13 +49,13 @@ def draw(found: Sequence[Cell], ax: Any = None, measure: str = "test_accuracy") 
     ax.set_xlabel("λ")
     unit = " [%]" if measure.endswith("accuracy") else ""
     ax.set_ylabel(measure.replace("_", " ") + unit)
-    seeds = {len(cell.seeds) for cell in found}
+    seeds = {len(condition.seeds) for condition in found}
     ax.set_title(f"mean ± sd over {'/'.join(map(str, sorted(seeds)))} seeds", fontsize="medium")
     ax.legend(frameon=False)
     return ax
 
 
-def save(found: Sequence[Cell], path: Path) -> Path:
+def save(found: Sequence[Condition], path: Path) -> Path:
     """Draw to a file whose ending says the format.
 
     Raises:
@@ -65,10 +65,10 @@ def save(found: Sequence[Cell], path: Path) -> Path:
         return save_figure(draw(found).figure, path)
 
 
-def _series(found: Sequence[Cell]) -> dict[str, list[Cell]]:
-    rates = {cell.config.learning_rate for cell in found}
-    series: dict[str, list[Cell]] = {}
-    for cell in found:
-        rate = f", learning rate {cell.config.learning_rate:g}" if len(rates) > 1 else ""
-        series.setdefault(cell.config.model + rate, []).append(cell)
+def _series(found: Sequence[Condition]) -> dict[str, list[Condition]]:
+    rates = {condition.config.learning_rate for condition in found}
+    series: dict[str, list[Condition]] = {}
+    for condition in found:
+        rate = f", learning rate {condition.config.learning_rate:g}" if len(rates) > 1 else ""
+        series.setdefault(condition.config.model + rate, []).append(condition)
     return series

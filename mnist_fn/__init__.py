@@ -17,17 +17,17 @@ if TYPE_CHECKING:
     from mnist_fn.shared.config import Config
     from mnist_fn.shared.errors import InputError, Interrupted
     from mnist_fn.shared.parity.ladder import check_port
-    from mnist_fn.shared.runs.run import Run, Watch
-    from mnist_fn.shared.runs.swept import Sweep
+    from mnist_fn.shared.runs.run import Callbacks, Run
     from mnist_fn.shared.runs.trainer import load_run
     from mnist_fn.shared.study.running import Study
+    from mnist_fn.shared.sweeps.sweep import Sweep
 
 # Read by jaxlib when it is imported. Before 0.10.2 it takes a program from its own cache for one of
 # another processor and says so in ten lines at each start; what really fails raises all the same.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 # fmt: off
-__all__ = ["Config", "train", "resume", "load_run", "Run", "Watch", "sweep", "Sweep", "study",
+__all__ = ["Config", "train", "resume", "load_run", "Run", "Callbacks", "sweep", "Sweep", "study",
            "Study", "check_port", "InputError", "Interrupted"]
 # fmt: on
 
@@ -36,9 +36,9 @@ _HOME = {  # where each is, below this package
     "InputError": "shared.errors",
     "Interrupted": "shared.errors",
     "Run": "shared.runs.run",
-    "Watch": "shared.runs.run",
+    "Callbacks": "shared.runs.run",
     "load_run": "shared.runs.trainer",
-    "Sweep": "shared.runs.swept",
+    "Sweep": "shared.sweeps.sweep",
     "Study": "shared.study.running",
     "check_port": "shared.parity.ladder",
     **dict.fromkeys(("train", "resume", "sweep", "study"), "api"),

@@ -1,8 +1,8 @@
 """What a script or a notebook calls: the commands' own work, followed and stopped as there.
 
 Each shows a live line on a terminal and in a notebook and plain lines in a log, on stderr;
-`progress=False` shows nothing, and so does a `watch` of the caller's, who then follows the run.
-Ctrl-C or a notebook's interrupt ends after the epoch, with all saved; a second one at once.
+`progress=False` shows nothing, nor do `callbacks` of the caller's, who then follows the run.
+Ctrl-C or a notebook's interrupt ends after the epoch with everything saved; a second one at once.
 """
 
 import contextlib
@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING, Any
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.errors import Interrupted, way_on
 from mnist_fn.shared.runs import trainer
-from mnist_fn.shared.runs.run import Run, Watch
-from mnist_fn.shared.runs.staff import Staff, staff_of
+from mnist_fn.shared.runs.run import Callbacks, Run
 from mnist_fn.shared.runs.stopping import stoppable
-from mnist_fn.shared.runs.swept import Numbers, Sweep, run_sweep
+from mnist_fn.shared.sweeps.request import Numbers, SweepRequest, Workers
+from mnist_fn.shared.sweeps.sweep import Sweep
+from mnist_fn.shared.sweeps.sweep import sweep as run_sweep
 
 if TYPE_CHECKING:
-    from mnist_fn.shared.runs.progress import SweepView, TrainingView
     from mnist_fn.shared.study.running import Study
 
-LOST = "it was in memory alone and is lost; give `out`, a folder, to go on from there"
-SAME = "the same call goes on from there"
+LOST = "it was in memory only and is lost; give `out`, a folder, to go on from there"
+SAME_CALL = "the same call goes on from there"
 
 
 def train(
@@ -36,7 +36,7 @@ def train(
     data_dir: Path | str | None = None,
     out: Path | str | None = None,
     force: bool = False,
-    watch: Watch | None = None,
+    callbacks: Callbacks | None = None,
     progress: bool = True,
 ) -> Run:
     """Train one model and evaluate it on the test set, as `mnist-fn train` does.
@@ -48,17 +48,19 @@ def train(
         data_dir: folder with the dataset's files; None searches the usual places.
         out: the run's folder. A finished run there is returned as it is, an unfinished one of
             the same config goes on. None keeps everything in memory.
-        force: train anew what is in `out`.
-        watch: callbacks, in place of what is shown.
+        force: train again what is in `out`.
+        callbacks: in place of what is shown. `should_stop` ends the run early: it is returned as
+            it is, with `stopped` set, and goes on from there when it is asked for again.
         progress: show how far it is.
 
     Raises:
         InputError: bad data, device or folder; a loss that explodes.
-        Interrupted: Ctrl-C, or `watch.should_stop`; what was done is saved in `out`.
+        Interrupted: Ctrl-C; what was done is saved in `out`.
     """
     where: dict[str, Any] = {"device": device, "data_dir": data_dir}
-    with _followed(_line(progress, watch), watch, LOST if out is None else _goes_on(out)) as own:
-        return trainer.train(config, backend, **where, out=out, force=force, watch=own)
+    hint = LOST if out is None else _go_on(out)
+    with _followed(callbacks, progress, hint) as followed:
+        return trainer.train(config, backend, **where, out=out, force=force, callbacks=followed)
 
 
 def resume(
@@ -68,15 +70,15 @@ def resume(
     backend: str | None = None,
     device: str = "auto",
     data_dir: Path | str | None = None,
-    watch: Watch | None = None,
+    callbacks: Callbacks | None = None,
     progress: bool = True,
 ) -> Run:
     """Go on with the run in a folder, a finished one to more epochs, on the same or another
     backend. Arguments and errors as for `train`; None keeps what the run has.
     """
     where: dict[str, Any] = {"device": device, "data_dir": data_dir}
-    with _followed(_line(progress, watch), watch, _goes_on(path)) as own:
-        return trainer.resume(path, epochs=epochs, backend=backend, **where, watch=own)
+    with _followed(callbacks, progress, _go_on(path)) as followed:
+        return trainer.resume(path, epochs=epochs, backend=backend, **where, callbacks=followed)
 
 
 def sweep(
@@ -88,7 +90,7 @@ def sweep(
     model: str | Sequence[str] = (),
     hidden: Sequence[int] | Sequence[Sequence[int]] = (),
     backend: str = "jax",
-    by: str | None = None,
+    metric: str | None = None,
     device: str = "auto",
     data_dir: Path | str | None = None,
     max_memory: int | str | None = None,
@@ -102,8 +104,8 @@ def sweep(
     """Train every combination of seeds, λ, learning rates and shapes and compare them, as
     `mnist-fn sweep` does.
 
-        found = sweep(Config(epochs=20), l2=[0, 3e-5, 3e-4], seeds=5, out="runs")
-        found.best[0].cell.config.l2, found.to_frame(), found[0].history
+        result = sweep(Config(epochs=20), l2=[0, 3e-5, 3e-4], seeds=5, out="runs")
+        result.best.config.l2, result.to_frame(), result[0].history
 
     Args:
         config: what all have in common, its seed the first; None is `Config()`.
@@ -113,7 +115,7 @@ def sweep(
         model: names of shapes, "linear", "shallow" or "deep"; one or several.
         hidden: widths of shapes outright, (256, 128) or a list of such.
         backend: "jax", "torch", or any installed one.
-        by: what the best λ is best in, "test_accuracy", "test_loss", "validation_accuracy" or
+        metric: that the best is best in, "test_accuracy", "test_loss", "validation_accuracy" or
             "validation_loss"; None is the accuracy, on the validation split if there is one.
         device: "auto", "cpu" or "gpu".
         data_dir: as for `train`.
@@ -122,26 +124,38 @@ def sweep(
         workers, threads: processes that train on this machine, and the threads of each (needs the
             extra `ray`, and `out`).
         cluster: "auto" or HOST:PORT of a Ray cluster's head, whose workers train.
-        out: folder of the runs, each in one of its own. Finished ones are not trained again. Their
-            weights are then on disk alone: `load_run(run.path)`. None keeps all in memory.
-        force: train finished runs anew.
+        out: folder of the runs, each in one of its own. Finished ones are not trained again.
+            None keeps all in memory.
+        force: train finished runs again.
         progress: show how far it is.
 
     Returns:
-        The finished runs in a sequence, with `cells`, `best`, `unfinished` and `to_frame()`.
+        The finished runs in a sequence, with `best`, `best_by(...)`, `conditions`, `failures` and
+        `to_frame()`.
 
     Raises:
         InputError: a value out of its range or given twice, bad data, device or folder; none of the
             runs came to its end.
         Interrupted: Ctrl-C; all is saved in `out`.
     """
-    staff = staff_of(workers, threads, cluster)
-    with _followed(_bar(progress, staff), None, LOST if out is None else SAME) as watch:
-        return run_sweep(
-            config or Config(), seeds=seeds, l2=l2, learning_rate=learning_rate, model=model,
-            hidden=hidden, backend=backend, by=by, device=device, data_dir=data_dir,
-            max_memory=max_memory, staff=staff, out=out, force=force, watch=watch,
-        )  # fmt: skip
+    request = SweepRequest.of(
+        config or Config(),
+        seeds=seeds,
+        l2=l2,
+        learning_rate=learning_rate,
+        model=model,
+        hidden=hidden,
+        metric=metric,
+        backend=backend,
+        device=device,
+        data_dir=data_dir,
+        max_memory=max_memory,
+        workers=Workers.of(workers, threads, cluster),
+        out=out,
+        overwrite=force,
+    )
+    with _followed(None, progress, LOST if out is None else SAME_CALL) as callbacks:
+        return run_sweep(request, callbacks)
 
 
 def study(
@@ -182,60 +196,61 @@ def study(
         InputError: bad data, device, folder, experiment or number of seeds.
         Interrupted: Ctrl-C; all is saved.
     """
-    asked: dict[str, Any] = {
-        "backend": backend, "seeds": seeds, "seed": seed, "only": only, "quick": quick,
-        "dataset": dataset, "device": device, "data_dir": data_dir,
-    }  # fmt: skip
-    crew = {"workers": workers, "threads": threads, "cluster": cluster}
+    arguments: dict[str, Any] = {
+        "backend": backend,
+        "seeds": seeds,
+        "seed": seed,
+        "only": only,
+        "quick": quick,
+        "dataset": dataset,
+        "device": device,
+        "data_dir": data_dir,
+        "out": out,
+    }
     from mnist_fn.shared.study.running import run_study
 
-    all_asked = {**asked, **crew, "out": out}
-    given = ", ".join(f"{name}={value!r}" for name, value in all_asked.items() if value is not None)
-    staff = staff_of(**crew)
-    with _followed(_bar(progress, staff), None, SAME) as watch:
+    given = {**arguments, "workers": workers, "threads": threads, "cluster": cluster}
+    words = [f"{name}={value!r}" for name, value in given.items() if value is not None]
+    with _followed(None, progress, SAME_CALL) as callbacks:
         return run_study(
-            **asked, staff=staff, out=out, command=f"mnist_fn.study({given})", watch=watch
+            **arguments,
+            workers=Workers.of(workers, threads, cluster),
+            command=f"mnist_fn.study({', '.join(words)})",
+            callbacks=callbacks,
         )
 
 
 @contextlib.contextmanager
-def _followed(
-    view: "TrainingView | SweepView | None", watch: Watch | None, rest: str
-) -> Iterator[Watch]:
-    """The watch of a call; a stop says the `rest` of what it has to say."""
-    # somebody's own handler stays: only where Ctrl-C would raise does it ask for an end instead
+def _followed(callbacks: Callbacks | None, progress: bool, hint: str) -> Iterator[Callbacks]:
+    """The callbacks of a call: those of the caller, or else a progress view's; Ctrl-C stops it.
+
+    Args:
+        callbacks: of the caller.
+        progress: show how far it is, where the caller has none.
+        hint: what follows the reason of a stop: how to go on.
+    """
+    # a handler of the caller's own stays: only where Ctrl-C would raise does it ask for an end
     plain = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    with (
-        stoppable([signal.SIGINT] if plain else [], lambda _: KeyboardInterrupt()) as stop,
-        contextlib.nullcontext() if view is None else view,
-    ):
-        before = watch or Watch()
-        own = replace(before, should_stop=lambda: stop() or before.should_stop())
+    signals = [signal.SIGINT] if plain else []
+    given = callbacks or Callbacks()
+    with stoppable(signals, lambda _: KeyboardInterrupt()) as stop, contextlib.ExitStack() as views:
+
+        def should_stop() -> bool:
+            return stop.should_stop() or given.should_stop()
+
+        followed = replace(given, should_stop=should_stop)
+        if progress and callbacks is None:
+            from rich.console import Console
+
+            from mnist_fn.shared.runs.progress import ProgressView
+
+            view = views.enter_context(ProgressView(Console(stderr=True, highlight=False)))
+            followed = view.callbacks(should_stop)
         try:
-            yield own if view is None else view.watch(stop)
+            yield followed
         except Interrupted as reason:
-            raise Interrupted(f"{reason}; {rest}") from None
+            raise Interrupted(f"{reason}; {hint}") from None
 
 
-def _goes_on(path: Path | str) -> str:
+def _go_on(path: Path | str) -> str:
     return f"go on with: {way_on(path)}"
-
-
-def _line(progress: bool, watch: Watch | None) -> "TrainingView | None":
-    if not progress or watch is not None:
-        return None
-    from rich.console import Console
-
-    from mnist_fn.shared.runs.progress import TrainingView
-
-    return TrainingView(Console(stderr=True, highlight=False))
-
-
-def _bar(progress: bool, staff: Staff | None) -> "SweepView | None":
-    if not progress:
-        return None
-    from rich.console import Console
-
-    from mnist_fn.shared.runs.progress_workers import view_of
-
-    return view_of(staff, Console(stderr=True, highlight=False))

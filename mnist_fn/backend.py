@@ -19,7 +19,7 @@ from mnist_fn.shared.backend import EpochMetrics
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset, Split, scale_pixels
 from mnist_fn.shared.errors import InputError
-from mnist_fn.shared.runs.computed import cores
+from mnist_fn.shared.runs.environment import cores
 from mnist_fn.shared.state import ParamTree, StateTree
 from mnist_fn.training import Data, Hyper, State, apply, make_loss, make_train_epoch
 

@@ -14,8 +14,8 @@ from mnist_fn.shared.bench.timing import Contender
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset
 from mnist_fn.shared.errors import InputError
-from mnist_fn.shared.runs.sweep import grid
 from mnist_fn.shared.streams import batch_order, initial_state
+from mnist_fn.shared.sweeps.request import grid
 from mnist_fn.training import Data, make_loss
 
 

@@ -24,12 +24,12 @@ RULES = [
     ("mnist_fn.model", ("torch", "torchvision", "torch_ref")),
     ("mnist_fn.bench", ("torch", "torchvision", "torch_ref", "cli", "figures", "matplotlib")),
     ("mnist_fn.capacity", ("torch", "torchvision", "torch_ref", "cli", "figures", "matplotlib")),
-    ("mnist_fn.shared.runs.sweep", ("torch", "jax", "scipy", "matplotlib")),
-    ("mnist_fn.shared.runs.cluster", ("ray", "torch", "jax", "scipy", "matplotlib")),
+    ("mnist_fn.shared.sweeps.sweep", ("torch", "jax", "scipy", "matplotlib")),
+    ("mnist_fn.shared.sweeps.workers", ("ray", "torch", "jax", "scipy", "matplotlib")),
     ("mnist_fn.shared.parity.handed", ("ray", "torch", "jax", "scipy", "matplotlib")),
     ("cli.training", ("ray", "torch", "jax")),
     ("mnist_fn.api", ("ray", "torch", "jax", "scipy", "matplotlib", "pandas", "rich")),
-    ("mnist_fn.shared.runs.comparison", ("torch", "jax", "scipy", "matplotlib")),
+    ("mnist_fn.shared.sweeps.comparison", ("torch", "jax", "scipy", "matplotlib")),
     ("mnist_fn.shared.bench.timing", ("torch", "jax")),
     ("torch_ref.bench", ("jax", "flax", "optax")),
     ("mnist_fn.shared.parity.backends.ladder", ("torch", "jax", "scipy", "matplotlib")),
@@ -100,7 +100,7 @@ def test_a_jax_run_with_its_files_there_imports_no_torch():
     assert done.stdout.strip() == "[]"
 
 
-ROOMS = ("data", "pictures", "runs", "parity", "study", "bench", "exchange")
+ROOMS = ("data", "pictures", "runs", "sweeps", "parity", "study", "bench", "exchange")
 OPEN = {room: import_module(f"mnist_fn.shared.{room}").OPEN for room in ROOMS}
 
 

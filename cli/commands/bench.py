@@ -94,7 +94,7 @@ def _workers(config: Any, data_dir: Path | None, rounds: int, out: Path | None, 
     from cli import measuring_workers
     from cli.console import console
     from cli.output import print_json
-    from mnist_fn.shared.runs.records import machine, versions
+    from mnist_fn.shared.runs.environment import machine, versions
     from mnist_fn.shared.storage import write_sealed
 
     if out is not None:
@@ -135,7 +135,7 @@ def _measure(
     from mnist_fn.backend import describe, find_devices
     from mnist_fn.shared.bench import report as bench_report
     from mnist_fn.shared.bench import timing
-    from mnist_fn.shared.runs.records import machine, versions
+    from mnist_fn.shared.runs.environment import machine, versions
 
     def say(line: str) -> None:
         console.print(line, style="dim")

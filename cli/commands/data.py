@@ -47,7 +47,7 @@ def _load(dataset: str, data_dir, download: bool) -> None:
     from cli.console import answer, console
     from mnist_fn.shared.data.datasets import load
     from mnist_fn.shared.data.sources import TORCHVISION, check_name
-    from mnist_fn.shared.runs.progress import say_once
+    from mnist_fn.shared.runs.progress import print_notes
 
     loaded = load(check_name(dataset), data_dir, download)
     known = "as it should be" if dataset in TORCHVISION else "read whole"
@@ -57,4 +57,4 @@ def _load(dataset: str, data_dir, download: bool) -> None:
         f"{loaded.classes} classes, content {known} (SHA-256 {loaded.sha256[:16]})",
         soft_wrap=True,
     )
-    say_once(loaded, console)
+    print_notes(loaded, console)

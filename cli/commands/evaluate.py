@@ -26,7 +26,7 @@ def command(
     """
     from cli.console import answer, console, show_confusions, show_matrix
     from cli.output import print_json
-    from mnist_fn.shared.runs.records import RunDirectory
+    from mnist_fn.shared.runs.folder import RunFolder
     from mnist_fn.shared.runs.trainer import evaluate_run
 
     check_is_run(run)
@@ -34,7 +34,7 @@ def command(
     name, result = evaluate_run(
         run, backend=backend, device=device, data_dir=data_dir, on_other=others.append
     )
-    header = RunDirectory(run).read_header()
+    header = RunFolder(run).read_header()
     for sha256 in others:
         console.print(
             f"{data_dir}: another test set than the run's (SHA-256 {sha256[:16]}, the run's data "

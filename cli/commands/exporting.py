@@ -31,11 +31,11 @@ def command(
     """
     from cli.console import answer
     from cli.output import print_json
-    from mnist_fn.shared.runs.trainer import load_run
+    from mnist_fn.shared.runs.trainer import load_finished
 
     if to not in KINDS:
         raise InputError(f"--to {to[:40]!r}: must be one of {', '.join(KINDS)}")
-    loaded = load_run(run)
+    loaded = load_finished(run)
     name = run.resolve().name
     if to == "torch":
         from torch_ref.exchange import write_pt

@@ -92,8 +92,8 @@ def command(
     from cli.console import answer
     from cli.output import print_json
     from mnist_fn.shared.parity.levels import make_plan
-    from mnist_fn.shared.runs.staff import staff_of
     from mnist_fn.shared.storage import made_folder
+    from mnist_fn.shared.sweeps.request import Workers
 
     plan = make_plan(
         level,
@@ -105,11 +105,11 @@ def command(
         dataset=options.resolved(dataset, data_dir),
         epochs=epochs,
     )
-    staff = proving.staff_for(plan, staff_of(workers, threads, cluster))
+    pool = proving.workers_for(plan, Workers.of(workers, threads, cluster))
     # its place is made before anything is measured for it
     with made_folder(out) if out is not None else nullcontext():
         document = proving.prove(
-            plan, data_dir, out, seeds, seed, staff, answer(json), margin, reuse
+            plan, data_dir, out, seeds, seed, pool, answer(json), margin, reuse
         )
         if out is not None:
             proving.write(out, document)

@@ -91,12 +91,12 @@ def command(
     """
     from cli.console import answer
     from cli.output import print_json
-    from mnist_fn.shared.runs.records import RunDirectory
+    from mnist_fn.shared.runs.folder import RunFolder
 
     files = _files(images)
     if show is not None:
         _check_show(show, len(files))
-    form = RunDirectory(run).read_header().form
+    form = RunFolder(run).read_header().form
     if ink not in INKS:
         raise InputError(f"--ink {ink[:40]!r}: must be one of {', '.join(INKS)}")
     how = {"single": single, "ink": ink}

@@ -22,34 +22,41 @@ def command(
     from cli.console import answer, print_table
     from cli.output import print_json
     from mnist_fn.shared.errors import InputError
-    from mnist_fn.shared.runs.listing import differing, listed
+    from mnist_fn.shared.runs.store import RunStore, varying_fields
 
-    found = listed(folder)
+    runs = RunStore(folder, must_exist=True).summaries()
     if json:
-        print_json({"folder": str(folder), "runs": [one.to_dict() for one in found]})
+        print_json({"folder": str(folder), "runs": [run.to_dict() for run in runs]})
         return
-    if not found:
+    if not runs:
         raise InputError(f"{folder}: no runs in it; `mnist-fn train` makes one")
-    apart = [name for name in differing([one.header.config for one in found]) if name != "epochs"]
-    backends = ["backend"] if len({one.header.backend for one in found}) > 1 else []
+    varying = varying_fields([run.header.config for run in runs])
+    varying = [name for name in varying if name != "epochs"]
+    several_backends = len({run.header.backend for run in runs}) > 1
+    backends = ["backend"] if several_backends else []
     table = Table(box=None, pad_edge=False)
-    for name in ("run", *backends, *apart, "epochs", *BEST, "changed"):
+    for name in ("run", *backends, *varying, "epochs", *BEST, "changed"):
         left = name in ("run", "backend", "changed")
         table.add_column(name.replace("_", " "), justify="left" if left else "right", no_wrap=True)
-    for one in found:
-        config = one.header.config
-        best = one.best or {}
+    for run in runs:
+        config = run.header.config
+        best = run.best or {}
         table.add_row(
-            Text(one.path.name),
-            *([one.header.backend] if backends else []),
-            *(_shown(getattr(config, name)) for name in apart),
-            _progress(one.epochs, config.epochs, one.header.status),
+            Text(run.path.name),
+            *([run.header.backend] if several_backends else []),
+            *(_format(getattr(config, name)) for name in varying),
+            _progress(run.epochs, config.epochs, run.header.status),
             f"{best['test_loss']['value']:.5f}" if best else "",
             f"{best['test_accuracy']['value']:.2%}" if best else "",
-            _when(one.changed),
+            _when(run.changed),
         )
     # a name is to be copied, and a run's own says most of what it differs in
-    narrow = ("changed", *(name.replace("_", " ") for name in reversed(apart)), "backend", BEST[0])
+    narrow = (
+        "changed",
+        *(name.replace("_", " ") for name in reversed(varying)),
+        "backend",
+        BEST[0],
+    )
     print_table(table, answer(), leave_out=narrow)
 
 
@@ -64,7 +71,7 @@ def _when(changed: datetime) -> str:
     return f"{changed:%m-%d %H:%M}" if this_year else f"{changed:%Y-%m-%d}"
 
 
-def _shown(value: Any) -> str:
+def _format(value: Any) -> str:
     if isinstance(value, tuple):
         return "-".join(map(str, value)) or "linear"
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -60,15 +60,14 @@ def command(
     """
     from cli.console import answer
     from cli.output import print_json
-    from cli.training import shown
-    from mnist_fn.shared.runs.staff import staff_of
+    from cli.training import followed
     from mnist_fn.shared.study.running import run_study
+    from mnist_fn.shared.sweeps.request import Workers
     from mnist_fn.shared.wording import in_shell
 
     if quick and strict:
         raise InputError("--quick has one seed and decides nothing: no --strict with it")
-    staff = staff_of(workers, threads, cluster)
-    with shown(staff) as (_, watch):
+    with followed() as callbacks:
         found = run_study(
             backend=backend,
             seeds=seeds,
@@ -78,11 +77,11 @@ def command(
             dataset=dataset or "mnist",
             device=device,
             data_dir=data_dir,
-            staff=staff,
+            workers=Workers.of(workers, threads, cluster),
             out=out,
             command=options.command_line(),
             say=in_shell,
-            watch=watch,
+            callbacks=callbacks,
         )
     _show(found, answer(json))
     if json:

@@ -11,7 +11,7 @@ from mnist_fn.shared.errors import InputError
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from mnist_fn.shared.runs.swept import Sweep
+    from mnist_fn.shared.sweeps.sweep import Sweep
 
 
 def _option(text: str, **more: Any) -> Any:
@@ -52,15 +52,18 @@ def command(
         str | None,
         _option("For data and models together, such as 8G. Default: what the device has."),
     ] = None,
-    by: Annotated[
+    metric: Annotated[
         str | None,
-        _option("What the best λ is best in. Default: accuracy, on the validation split if any."),
+        _option(
+            "test_accuracy, test_loss, validation_accuracy or validation_loss: what the best is "
+            "best in. Default: accuracy, on the validation split if any."
+        ),
     ] = None,
     out: Annotated[Path, typer.Option(help="Folder of the runs.")] = Path("runs"),
     figure: Annotated[
         Path | None, _option("File of the figure. Default: sweep.png in the runs' folder.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Train finished runs anew.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Train finished runs again.")] = False,
     json: options.Json = False,
 ) -> None:
     """Train every combination of seeds, λ, learning rates and shapes; compare them.
@@ -70,9 +73,9 @@ def command(
     """
     from cli.console import answer
     from cli.output import print_json
-    from cli.training import shown
-    from mnist_fn.shared.runs.staff import staff_of
-    from mnist_fn.shared.runs.swept import run_sweep
+    from cli.training import followed
+    from mnist_fn.shared.sweeps.request import SweepRequest, Workers
+    from mnist_fn.shared.sweeps.sweep import sweep
     from mnist_fn.shared.wording import in_shell
 
     config = options.make_config(
@@ -89,48 +92,46 @@ def command(
     )
     if figure is not None and figure.suffix not in (".png", ".svg", ".pdf"):
         raise InputError(f"--figure {figure}: the ending must be .png, .svg or .pdf")
-    staff = staff_of(workers, threads, cluster)
-    with shown(staff) as (_, watch):
-        found = run_sweep(
-            config,
-            seeds=seeds,
-            l2=options.numbers("--l2", l2),
-            learning_rate=options.numbers("--learning-rate", learning_rate),
-            hidden=options.shapes(model, hidden),
-            backend=backend or "jax",
-            by=by,
-            device=device,
-            data_dir=data_dir,
-            max_memory=max_memory,
-            staff=staff,
-            out=out,
-            force=force,
-            watch=watch,
-        )
-    _show(found, answer(json))
-    drawn = _draw(found, figure or out / "sweep.png")
+    request = SweepRequest.of(
+        config,
+        seeds=seeds,
+        l2=options.numbers("--l2", l2),
+        learning_rate=options.numbers("--learning-rate", learning_rate),
+        hidden=options.shapes(model, hidden),
+        metric=metric,
+        backend=backend or "jax",
+        device=device,
+        data_dir=data_dir,
+        max_memory=max_memory,
+        workers=Workers.of(workers, threads, cluster),
+        out=out,
+        overwrite=force,
+    )
+    with followed() as callbacks:
+        result = sweep(request, callbacks)
+    _show(result, answer(json))
+    drawn = _draw(result, figure or out / "sweep.png")
     if json:
-        unfinished = found.unfinished.to_dict(in_shell)
-        print_json({**found.to_dict(), **unfinished, "figure": str(drawn)})
+        print_json({**result.to_dict(in_shell), "figure": str(drawn)})
 
 
-def _show(found: "Sweep", to: "Console") -> None:
+def _show(result: "Sweep", to: "Console") -> None:
     from rich.table import Table
 
     from cli.console import print_table
 
-    head, rows = found.table()
+    head, rows = result.table()
     table = Table(box=None, pad_edge=False)
     for name in head:
         table.add_column(name, justify="left" if name == "model" else "right")
     for row in rows:
         table.add_row(*row)
     print_table(table, to)
-    for line in found.sentences:
+    for line in result.sentences:
         to.print(line, soft_wrap=True)
 
 
-def _draw(found: "Sweep", path: Path) -> Path:
+def _draw(result: "Sweep", path: Path) -> Path:
     from figures import sweep
 
-    return sweep.save(found.cells, path)
+    return sweep.save(result.conditions, path)

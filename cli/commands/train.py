@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from cli import options
-from mnist_fn.shared.errors import InputError, Interrupted
+from mnist_fn.shared.errors import InputError
 
 DIGITS_FACTOR = 10  # epochs on the digits in place of one on MNIST
 
@@ -40,7 +40,7 @@ def command(
         Path | None,
         typer.Option(help="Go on with this run; --epochs may ask for more, --backend for another."),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Train a finished run anew.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Train a finished run again.")] = False,
     json: options.Json = False,
 ) -> None:
     """Train a model and record the run. Without options: the study's shallow model, λ = 0.
@@ -66,14 +66,14 @@ def command(
         _refuse_with_resume({**study, "out": out, "force": force or None})
         _run_and_show(json, resume, backend=backend, epochs=epochs, **where)
         return
-    from mnist_fn.shared.runs.folders import own_folders
+    from mnist_fn.shared.runs.store import RunStore
 
     study["dataset"] = options.resolved(dataset, data_dir)
     if dataset == "auto" and study["dataset"] == "digits":
         epochs = _epochs_on_digits(epochs)
     config = options.make_config(**study, epochs=epochs)
     backend = backend or "jax"
-    folder = out or own_folders([config], backend, Path("runs"))[config]
+    folder = out or RunStore(Path("runs")).assign_folders([config], backend)[config]
     _run_and_show(json, folder, config=config, backend=backend, force=force, **where)
 
 
@@ -103,25 +103,18 @@ def _refuse_with_resume(study: dict[str, Any]) -> None:
 def _run_and_show(json: bool, folder: Path, **arguments: Any) -> None:
     from cli.console import answer, console, show_run
     from cli.output import print_json
+    from cli.training import followed
     from mnist_fn.shared.errors import way_on
     from mnist_fn.shared.runs import trainer
-    from mnist_fn.shared.runs.progress import TrainingView
-    from mnist_fn.shared.runs.stopping import stoppable
 
-    with stoppable() as stop:
-        try:
-            with TrainingView(console) as view:
-                watch = view.watch(stop)
-                if "config" in arguments:
-                    run = trainer.train(**arguments, out=folder, watch=watch)
-                else:
-                    run = trainer.resume(folder, **arguments, watch=watch)
-        except Interrupted as reason:
-            console.print(f"{reason}; go on with: {way_on(folder)}", soft_wrap=True)
-            raise typer.Exit(stop.exit_code) from None
-    if not run.trained:
+    with followed(f"go on with: {way_on(folder)}") as callbacks:
+        if "config" in arguments:
+            run = trainer.train(**arguments, out=folder, callbacks=callbacks)
+        else:
+            run = trainer.resume(folder, **arguments, callbacks=callbacks)
+    if run.loaded:
         console.print(
-            "this run stood finished; --force trains it anew, "
+            "this run was finished before; --force trains it again, "
             f"--resume {folder} --epochs N takes it further",
             soft_wrap=True,
         )

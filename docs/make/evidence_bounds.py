@@ -23,7 +23,7 @@ from xml.etree import ElementTree  # of pytest's own report
 
 from pages import EVIDENCE, ROOT
 
-from mnist_fn.shared.runs.records import machine
+from mnist_fn.shared.runs.environment import machine
 
 ENDS = {"lowest": "lowest-direct", "newest": "highest"}
 PYTHON = "3.12"

@@ -18,7 +18,7 @@ from typing import Any
 
 from pages import EVIDENCE, ROOT
 
-from mnist_fn.shared.runs.records import machine, versions
+from mnist_fn.shared.runs.environment import machine, versions
 from mnist_fn.shared.storage import write_sealed
 
 SCHEMA = 1

@@ -20,7 +20,7 @@ from mnist_fn.shared.data import datasets
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.evaluation import log_probabilities
 from mnist_fn.shared.pictures.preparation import UNSURE, read_picture
-from mnist_fn.shared.runs.records import machine, versions
+from mnist_fn.shared.runs.environment import machine, versions
 from mnist_fn.shared.runs.trainer import load_run, predict
 from tests.support import no_digits
 from tests.support.photos import EMPTY, Reading, read_photos

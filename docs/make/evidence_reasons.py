@@ -19,7 +19,7 @@ from torch import nn
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset, load, scale_pixels
 from mnist_fn.shared.evaluation import confusion_matrix
-from mnist_fn.shared.runs.records import machine, versions
+from mnist_fn.shared.runs.environment import machine, versions
 from mnist_fn.shared.study.experiments import experiments
 from mnist_fn.shared.study.published import CONFUSIONS
 

@@ -23,9 +23,10 @@ from pathlib import Path
 
 from pages import EVIDENCE
 
-from mnist_fn import Config, Watch, train
+from mnist_fn import Callbacks, Config, train
 from mnist_fn.shared.runs import loop, trainer
-from mnist_fn.shared.runs.records import RunDirectory, machine, versions
+from mnist_fn.shared.runs.environment import machine, versions
+from mnist_fn.shared.runs.folder import RunFolder
 from tests.support.hostile import Hostile
 from tests.support.killing import (
     TRAIN,
@@ -94,7 +95,7 @@ def memory(folder: Path, backend: str, n: int) -> dict:
 
     loop.SAVING_SHARE = math.inf
     config = Config(dataset="digits", hidden=(64,), epochs=n + 100)
-    train(config, backend, device="cpu", out=folder / "run", watch=Watch(on_epoch=sample))
+    train(config, backend, device="cpu", out=folder / "run", callbacks=Callbacks(on_epoch=sample))
     growth = round(seen[n + 100] - seen[100], 1)
     return {"epochs": n, "resident_mb_at_epoch": seen, "growth_mb": growth,
             "limit_mb": GROWTH_LIMIT_MB}  # fmt: skip
@@ -148,7 +149,7 @@ def command(*arguments: str) -> None:
 
 def threads_of(folder: Path, backend: str | None) -> list[int | None]:
     """Of the backend's arithmetic, as its runs have it: one number if all had as many."""
-    headers = [RunDirectory(file.parent).read_header() for file in folder.rglob("run.json")]
+    headers = [RunFolder(file.parent).read_header() for file in folder.rglob("run.json")]
     return sorted({h.computed.threads for h in headers if h.backend == backend}, key=str)
 
 

@@ -24,8 +24,7 @@ from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset, load, scale_pixels
 from mnist_fn.shared.parity.backends.checks import Pair
 from mnist_fn.shared.parity.backends.ladder import climb
-from mnist_fn.shared.runs.computed import cores
-from mnist_fn.shared.runs.records import machine, versions
+from mnist_fn.shared.runs.environment import cores, machine, versions
 from mnist_fn.shared.state import StateTree
 from torch_ref.backend import TorchBackend
 

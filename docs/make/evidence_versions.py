@@ -22,7 +22,7 @@ from typing import Any
 from evidence_bounds import PYTHON, interpreter
 from pages import EVIDENCE, ROOT
 
-from mnist_fn.shared.runs.records import machine
+from mnist_fn.shared.runs.environment import machine
 
 XNNPACK = "--xla_cpu_experimental_xnn_graph_fusion_mode=XNN_GRAPH_FUSION_MODE_BYPASS_COST_MODEL"
 LADDERS = {  # name: XLA_FLAGS, and what is compared

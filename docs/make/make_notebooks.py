@@ -123,7 +123,7 @@ A validation split is held out of train, so that the choice of λ is an honest o
 own = Config(dataset="even", hidden=(64,), epochs=30, batch_size=50, validation=100)
 found = sweep(own, l2=[0, 1e-4, 1e-2], seeds=2, data_dir=folder, out="my-runs")
 found"""),
-    do("""chosen = found.best[0].cell.config
+    do("""chosen = found.best.config
 run = train(chosen, data_dir=folder, out="my-run")
 run"""),
     say("""## What it confuses, by name"""),

@@ -14,8 +14,8 @@ import make_parity
 import make_study
 from pages import EVIDENCE, ROOT, renew
 
-from mnist_fn.shared.runs.computed import UNKNOWN, Computed
-from mnist_fn.shared.runs.records import RunDirectory
+from mnist_fn.shared.runs.environment import UNKNOWN_HARDWARE, Hardware
+from mnist_fn.shared.runs.folder import RunFolder
 
 RUNS = EVIDENCE / "main-job-jax.json"
 README = ROOT / "README.md"
@@ -32,7 +32,7 @@ def evidence_from(lines: list[str]) -> dict:
     """The figures of each run, from the documents of `mnist-fn train --json`; where they were
     made, from the runs themselves: all on one machine, by one version."""
     runs = [json.loads(line) for line in lines]
-    headers = [RunDirectory(Path(run["run"])).read_header() for run in runs]
+    headers = [RunFolder(Path(run["run"])).read_header() for run in runs]
     where = [
         {"versions": h.versions, "machine": h.machine, "computed": h.computed.to_dict()}
         for h in headers
@@ -73,7 +73,7 @@ def table(evidence: dict) -> str:
             values = [run[name] * factor for run in runs]
             shown = form.format(statistics.mean(values), statistics.stdev(values))
             lines.append(f"| {l2} | {title} | {shown} | {published.get(name, '')} |")
-    computed = Computed.from_dict(evidence.get("computed", UNKNOWN.to_dict()))
+    computed = Hardware.from_dict(evidence.get("computed", UNKNOWN_HARDWARE.to_dict()))
     count, found = len(evidence["runs"]) // 2, evidence["versions"]
     lines += [
         "",

@@ -19,9 +19,9 @@ from pages import DOCS, EVIDENCE, PICTURES, renew
 from figures import build, style
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.evaluation import row_normalized
-from mnist_fn.shared.runs.folders import slug
-from mnist_fn.shared.runs.library import headers
+from mnist_fn.shared.runs.folder import slug
 from mnist_fn.shared.runs.run import Run
+from mnist_fn.shared.runs.store import RunStore
 from mnist_fn.shared.runs.trainer import load_run
 from mnist_fn.shared.storage import digest_of
 from mnist_fn.shared.study import evidence, experiments, judging, published
@@ -54,7 +54,7 @@ def add(folder: Path) -> None:
     """
     firsts = experiments.needed(EXPERIMENTS.values(), [0])
     found: Evidence = {}
-    for path, header in headers([folder]):
+    for path, header in RunStore(folder, must_exist=True):
         if header.status == "finished" and header.config.replace(seed=0) in firsts:
             entry = evidence.compact(load_run(path), header, EXPERIMENTS.values())
             found.setdefault(header.backend, {})[slug(header.config, header.backend)] = entry

@@ -9,9 +9,10 @@ from typing import Any
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.pictures.preparation import SIDE
-from mnist_fn.shared.runs.records import RunDirectory
+from mnist_fn.shared.runs.folder import RunFolder
 from mnist_fn.shared.runs.run import Run
-from mnist_fn.shared.runs.trainer import load_run
+from mnist_fn.shared.runs.store import RunStore
+from mnist_fn.shared.runs.trainer import load_finished
 from mnist_fn.shared.storage import read_sealed
 
 DOCUMENTS = ("study", "parity", "bench")  # KIND.json or KIND-*.json, by `mnist-fn KIND`
@@ -45,9 +46,10 @@ def read_contents(paths: Sequence[Path]) -> Contents:
     runs: dict[Path, Run] = {}
     skipped: list[str] = []
     for path in paths:
-        for folder in _run_folders(path):
+        store = _store(path)
+        for folder in store.paths:
             try:
-                run = load_run(folder)
+                run = store.load(folder)
             except InputError as error:
                 if folder == path:
                     raise
@@ -98,7 +100,7 @@ def _dataset_rank(name: str, runs: Sequence[Run], count: Counter[str]) -> tuple[
 
 def _is_like_mnist(run: Run) -> bool:
     assert run.path is not None  # noqa: S101 - it was read from there
-    return RunDirectory(run.path).read_header().pixels == SIDE**2
+    return RunFolder(run.path).read_header().pixels == SIDE**2
 
 
 def _accuracy(run: Run) -> float:
@@ -117,15 +119,13 @@ def _linear_runs(runs: Sequence[Run]) -> dict[str, Run]:
 
 def _with_weights(run: Run) -> Run:
     assert run.path is not None  # noqa: S101 - it was read from there
-    return load_run(run.path)
+    return load_finished(run.path)
 
 
-def _run_folders(path: Path) -> list[Path]:
-    if RunDirectory(path).exists():
-        return [path]
+def _store(path: Path) -> RunStore:
     if not path.is_dir():
         raise InputError(f"{path}: no such folder; give a run's, or one with runs in it")
-    return sorted(header.parent for header in path.glob("[!.]*/run.json"))
+    return RunStore(path)
 
 
 def _documents(paths: Sequence[Path]) -> dict[str, dict[Path, dict[str, Any]]]:

@@ -14,9 +14,8 @@ from figures.report.digits import Digits
 from mnist_fn.shared.data.datasets import load_for, scale_pixels
 from mnist_fn.shared.errors import InputError, NotFoundError
 from mnist_fn.shared.evaluation import forward
+from mnist_fn.shared.runs.folder import RunFolder
 from mnist_fn.shared.runs.header import Header
-from mnist_fn.shared.runs.opening import check_same_data
-from mnist_fn.shared.runs.records import RunDirectory
 from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.state import count_parameters, layer_sizes
 from mnist_fn.shared.wording import counted
@@ -148,7 +147,7 @@ def view_of(
         InputError: no dataset in `data_dir`, or another than the run's.
     """
     assert run.path is not None  # noqa: S101 - it was read from there
-    header = RunDirectory(run.path).read_header()
+    header = RunFolder(run.path).read_header()
     linear = run if run.config.hidden == () else linear_runs.get(run.config.dataset)
     missing: list[Missing] = []
     networks = _networks(run, linear, missing)
@@ -196,7 +195,7 @@ def _test_digits(
     command = f"mnist-fn report {run.path} --data-dir FOLDER"
     try:
         dataset = load_for(run.config, data_dir, download=False, form=run.form)
-        check_same_data(header, dataset)
+        header.check_dataset(dataset)
     except NotFoundError:
         missing.append(Missing(part, f"the pictures of {run.config.dataset} are not here", command))
         return None

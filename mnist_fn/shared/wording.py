@@ -58,7 +58,7 @@ def spread(mean: float, sd: float | None, unit: str) -> str:
 ARGUMENTS = (
     *("dataset", "validation", "hidden", "model", "l2", "optimizer", "weight_decay"),
     *("learning_rate", "batch_size", "epochs", "seed", "seeds", "precision", "orientation", "ink"),
-    *("backend", "device", "data_dir", "out", "force", "by", "only", "quick", "max_memory"),
+    *("backend", "device", "data_dir", "out", "force", "metric", "only", "quick", "max_memory"),
     *("workers", "threads", "cluster"),
 )
 _NAMED = re.compile(rf"`({'|'.join(sorted(ARGUMENTS, key=len, reverse=True))})(?:=([^`]*))?`")

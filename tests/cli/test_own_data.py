@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from mnist_fn.shared.data import sources
-from mnist_fn.shared.runs.records import RunDirectory
+from mnist_fn.shared.runs.folder import RunFolder
 from tests.support.idx_files import idx_bytes
 
 
@@ -23,7 +23,7 @@ def letters(cases, tmp_path_factory):
 
 
 def test_a_run_keeps_its_classes_and_how_its_pictures_stand(letters):
-    header = RunDirectory(letters).read_header()
+    header = RunFolder(letters).read_header()
     assert header.classes == 26
     assert header.form.names[0] == "A"
     assert header.form.turned
@@ -84,7 +84,7 @@ def test_what_is_unusual_is_said_once(cases, in_process, tmp_path):
                       "--as-stored", "--out", str(tmp_path / "run"))  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("left transposed, as the files have them") == 1
-    header = RunDirectory(tmp_path / "run").read_header()
+    header = RunFolder(tmp_path / "run").read_header()
     assert (header.config.orientation, header.form.transposed) == ("as-stored", True)
 
 

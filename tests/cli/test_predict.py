@@ -14,7 +14,7 @@ from mnist_fn.shared.data.form import MNIST
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.evaluation import log_probabilities
 from mnist_fn.shared.pictures.preparation import TOUCH, read_picture
-from mnist_fn.shared.runs.records import RunDirectory
+from mnist_fn.shared.runs.folder import RunFolder
 from mnist_fn.shared.runs.trainer import predict
 
 
@@ -185,8 +185,8 @@ def test_ink_can_be_said_where_the_picture_does_not_tell(in_process, runs_28, tm
 def test_an_image_without_any_is_told_in_the_runs_own_word(in_process, runs_28, tmp_path):
     run = tmp_path / "letters"
     shutil.copytree(runs_28["linear"], run)
-    header = RunDirectory(run).read_header()
-    RunDirectory(run).write_header(replace(header, form=replace(MNIST, names=tuple("ABCDEFGHIJ"))))
+    header = RunFolder(run).read_header()
+    RunFolder(run).write_header(replace(header, form=replace(MNIST, names=tuple("ABCDEFGHIJ"))))
     sheet = np.full((300, 300), 220, np.uint8)
     sheet[100:120] = 60  # a pencil
     Image.fromarray(sheet).save(tmp_path / "pencil.png")

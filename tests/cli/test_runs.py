@@ -5,9 +5,9 @@ import re
 
 import pytest
 
-from mnist_fn import Config, Interrupted, Watch, train
+from mnist_fn import Callbacks, Config, train
 from mnist_fn.shared import backend as backends
-from mnist_fn.shared.runs.listing import differing, listed
+from mnist_fn.shared.runs.store import RunStore, varying_fields
 from tests.support.tiny_backend import TINY, Tiny
 
 
@@ -18,10 +18,9 @@ def folder(tmp_path, monkeypatch):
     folder = tmp_path / "runs"
     for name, l2 in (("a", 0.0), ("b", 3e-5)):
         train(TINY.replace(l2=l2), backend="tiny", out=folder / name)
-    with pytest.raises(Interrupted):
-        rows = []
-        stop = Watch(on_epoch=rows.append, should_stop=lambda: bool(rows))
-        train(TINY.replace(seed=1), backend="tiny", out=folder / "c", watch=stop)
+    rows = []
+    stop = Callbacks(on_epoch=rows.append, should_stop=lambda: bool(rows))
+    train(TINY.replace(seed=1), backend="tiny", out=folder / "c", callbacks=stop)
     return folder
 
 
@@ -47,8 +46,8 @@ def test_the_table_shows_what_differs_and_nothing_else(folder, in_process):
     assert [row.split()[0] for row in rows] == ["a", "b", "c"]
     assert "1/4 unfinished" in rows[2]
     assert "4/4 " in rows[0]
-    assert listed(folder / "a")[0].path.name == "a"
-    assert differing([Config(), Config(l2=1.0), Config(hidden=())]) == ["hidden", "l2"]
+    assert RunStore(folder / "a").summaries()[0].path.name == "a"
+    assert varying_fields([Config(), Config(l2=1.0), Config(hidden=())]) == ["hidden", "l2"]
 
 
 def test_two_backends_are_told_apart_and_a_name_is_no_markup(folder, in_process, monkeypatch):

@@ -13,7 +13,7 @@ import pytest
 from mnist_fn import command as door
 from mnist_fn.shared.data import cache, datasets, sources
 from mnist_fn.shared.errors import InputError
-from mnist_fn.shared.runs import listing
+from mnist_fn.shared.runs import store
 from tests.support.idx_files import idx_bytes
 
 COUNT = """
@@ -263,6 +263,6 @@ def test_so_it_is_within_a_command(in_process, monkeypatch):
     def interrupted(_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(listing, "listed", interrupted)
+    monkeypatch.setattr(store.RunStore, "summaries", interrupted)
     done = in_process("runs", "runs")
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "mnist-fn: interrupted\n")

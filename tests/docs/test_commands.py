@@ -154,7 +154,7 @@ RUN_BLOCKS = [
 ELSEWHERE = {  # words of the block: where it is run
     "train(Config(l2=3e-5": "tests/docs/test_readme.py",
     "to_state_dict(run.weights)": "tests/docs/test_readme.py",
-    "watch=Watch(": "tests/docs/test_readme.py",
+    "callbacks=Callbacks(": "tests/docs/test_readme.py",
     "figures.PLOTS": "tests/docs/test_readme.py",
     "def make(config": "tests/parity/test_newcomer.py",
     "class Reference(torch.nn.Module)": "tests/docs/test_porting_docs.py",

@@ -10,7 +10,7 @@ from pages import renew
 
 from mnist_fn import train
 from mnist_fn.shared import backend as backends
-from mnist_fn.shared.runs.records import RunDirectory
+from mnist_fn.shared.runs.folder import RunFolder
 from tests.support.tiny_backend import TINY, Tiny
 
 EVIDENCE = json.loads(make_results.RUNS.read_text())
@@ -49,10 +49,10 @@ def test_where_it_was_made_comes_from_the_runs_and_runs_made_otherwise_are_refus
     documents = []
     for seed in (0, 1):
         run = train(TINY.replace(seed=seed), "tiny", out=tmp_path / str(seed))
-        header = replace(RunDirectory(run.path).read_header(), machine="a machine of theirs")
-        RunDirectory(run.path).write_header(header)
+        header = replace(RunFolder(run.path).read_header(), machine="a machine of theirs")
+        RunFolder(run.path).write_header(header)
         documents.append(json.dumps(run.summary()))
     assert make_results.evidence_from(documents)["machine"] == "a machine of theirs"
-    RunDirectory(run.path).write_header(replace(header, machine="another"))
+    RunFolder(run.path).write_header(replace(header, machine="another"))
     with pytest.raises(SystemExit, match="not made alike"):
         make_results.evidence_from(documents)

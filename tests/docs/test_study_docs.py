@@ -12,7 +12,7 @@ from figures import build
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.runs.header import Header
-from mnist_fn.shared.runs.library import Records, serves
+from mnist_fn.shared.runs.store import Records, serves
 from mnist_fn.shared.study import evidence, experiments, judging, published
 from mnist_fn.shared.study import report as study_report
 from tests.support.synthetic import study_runs

@@ -22,7 +22,7 @@ from mnist_fn.shared.data import datasets, sources
 from mnist_fn.shared.data.datasets import scale_pixels
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.evaluation import forward
-from mnist_fn.shared.runs.records import RunDirectory
+from mnist_fn.shared.runs.folder import RunFolder
 from mnist_fn.shared.runs.trainer import load_run, train
 from mnist_fn.shared.storage import write_sealed
 from mnist_fn.shared.study import experiments
@@ -35,7 +35,7 @@ def page_of(*folders, data_dir=None) -> str:
 
 
 def digits_of(run, data_dir):
-    header = RunDirectory(run.path).read_header()
+    header = RunFolder(run.path).read_header()
     digits = view._test_digits(run, header, data_dir, [])
     assert digits is not None
     return digits
@@ -69,7 +69,7 @@ def half_done(runs_28, tmp_path_factory):
     folder = tmp_path_factory.mktemp("half-done")
     for name, run in runs_28.items():
         shutil.copytree(run, folder / name)
-    directory = RunDirectory(folder / "deep")
+    directory = RunFolder(folder / "deep")
     directory.write_header(replace(directory.read_header(), status="unfinished"))
     return folder
 
@@ -239,7 +239,7 @@ def test_documents_are_shown(undrawn, runs_28, prepared_digits, tmp_path):
 def test_what_a_file_says_is_text(undrawn, runs_28, prepared_digits, tmp_path):
     """A run from somebody else can't put anything of its own on the page."""
     shutil.copytree(runs_28["linear"], tmp_path / "run")
-    directory = RunDirectory(tmp_path / "run")
+    directory = RunFolder(tmp_path / "run")
     evil = "</script><script>alert(1)</script><img src=x onerror=alert(1)>"
     header = directory.read_header()
     directory.write_header(replace(header, machine=evil, device=evil, backend=evil))

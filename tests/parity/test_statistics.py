@@ -18,7 +18,8 @@ from mnist_fn.shared.parity.statistics import (
     unlike_present,
 )
 from mnist_fn.shared.runs import opening
-from mnist_fn.shared.runs.records import RunDirectory, versions
+from mnist_fn.shared.runs.environment import versions
+from mnist_fn.shared.runs.folder import RunFolder
 from mnist_fn.shared.statistics import mcnemar, tost
 from tests.support.tiny_backend import Tiny
 
@@ -106,7 +107,7 @@ def test_evidence_carries_the_versions_of_the_runs(two_backends, monkeypatch, tm
 def test_a_run_is_unlike_the_present_by_what_its_bits_depend_on(two_backends, tmp_path):
     proving.prove(two_backends, None, tmp_path, 2)
     path = next(path.parent for path in tmp_path.glob("*-jax/run.json"))
-    header = RunDirectory(path).read_header()
+    header = RunFolder(path).read_header()
     now = versions()
     assert unlike_present(header) == []
     for name in ("python", "mnist-fn", "torch", source.EVERYTHING):

@@ -16,8 +16,9 @@ import typer
 
 import mnist_fn
 from cli.main import app
-from mnist_fn import Config, InputError, Interrupted, Watch, load_run, sweep, train
-from mnist_fn.shared.runs import chains
+from mnist_fn import Callbacks, Config, InputError, Interrupted, load_run, sweep, train
+from mnist_fn.shared.runs.opening import Diverged
+from mnist_fn.shared.study import running
 from mnist_fn.shared.wording import ARGUMENTS, in_shell
 
 ROOT = Path(mnist_fn.__file__).parents[1]
@@ -39,13 +40,13 @@ def test_a_sweep_is_a_sequence_of_its_runs(found):
         (1e-3, 1),
     ]
     assert len(found) == len(found[:4]) == 4
-    assert found.unfinished.all == []
+    assert found.failures.all == []
     single = train(found[3].config, device="cpu", progress=False)
     assert found[3].rows == single.rows
     weights = load_run(found[3].path).weights["layer1"]["kernel"]
     assert np.array_equal(weights, single.weights["layer1"]["kernel"])
-    best = max(found.cells, key=lambda cell: cell.mean("test_accuracy"))
-    assert found.best[0].cell.config == best.config
+    best = max(found.conditions, key=lambda condition: condition.mean("test_accuracy"))
+    assert found.best.config == best.config
 
 
 def test_a_sweep_as_a_frame_and_as_a_notebook_shows_it(found):
@@ -79,7 +80,7 @@ def test_a_sweep_in_memory_keeps_its_weights():
         ({"max_memory": "8Q"}, "`max_memory='8Q'`"),
         ({"workers": 2}, "`out`: workers need a folder"),
         ({"threads": 2}, "`threads=2`: of each worker; give `workers` too"),
-        ({"by": "luck"}, "`by='luck'`"),
+        ({"metric": "luck"}, "`metric='luck'`"),
     ],
 )  # fmt: skip
 def test_a_sweep_refuses_in_pythons_words(given, said):
@@ -105,8 +106,8 @@ def test_a_run_that_diverged_says_what_to_do_in_the_words_of_the_place(in_proces
 
 
 def test_so_does_a_study_and_its_file(in_process, tmp_path, monkeypatch):
-    lost = InputError(f"diverged: try a smaller {WILD[0]}")
-    monkeypatch.setattr(chains, "train", lambda configs, *_, **__: [(configs[0], lost)])
+    lost = Diverged(f"diverged: try a smaller {WILD[0]}")
+    monkeypatch.setattr(running, "train_chain", lambda request, *_: [(request.configs[0], lost)])
     asked = {"dataset": "digits", "device": "cpu", "quick": True}
     for name in ("python", "shell"):  # a run makes its folder
         (tmp_path / name).mkdir()
@@ -144,7 +145,7 @@ def test_one_line_in_a_log_and_none_if_not_wanted(capfd):
     (line,) = capfd.readouterr().err.splitlines()
     assert line == "8 on digits: 1,437 train, 360 test; 2 epochs on cpu"
     train(BASE, device="cpu", progress=False)
-    train(BASE, device="cpu", watch=Watch())
+    train(BASE, device="cpu", callbacks=Callbacks())
     assert capfd.readouterr() == ("", "")
     assert len(run.rows) == 2
 
@@ -234,11 +235,15 @@ def test_ctrl_c_ends_after_the_epoch_and_says_the_way_on(tmp_path, out):
     assert process.returncode == 0, rest
     done = int(re.match(r"stopped after epoch (\d+) of 1000000; ", said)[1])
     if out is None:
-        assert "it was in memory alone and is lost; give `out`" in said
+        assert "it was in memory only and is lost; give `out`" in said
         return
     assert "go on with: `resume('r')`" in said
     more = mnist_fn.resume(tmp_path / "r", epochs=done + 1, device="cpu", progress=False)
     assert [row["epoch"] for row in more.rows] == list(range(1, done + 2))
+
+
+def interrupt(_):
+    os.kill(os.getpid(), signal.SIGINT)
 
 
 def test_a_handler_of_the_callers_own_is_left_alone():
@@ -246,7 +251,9 @@ def test_a_handler_of_the_callers_own_is_left_alone():
     before = signal.signal(signal.SIGINT, lambda *_: heard.append(1))
     try:
         train(
-            BASE, device="cpu", watch=Watch(on_epoch=lambda _: os.kill(os.getpid(), signal.SIGINT))
+            BASE,
+            device="cpu",
+            callbacks=Callbacks(on_epoch=lambda _: os.kill(os.getpid(), signal.SIGINT)),
         )
     finally:
         signal.signal(signal.SIGINT, before)
@@ -259,10 +266,12 @@ def test_a_second_interrupt_ends_at_once():
         os.kill(os.getpid(), signal.SIGINT)
 
     with pytest.raises(KeyboardInterrupt):
-        train(BASE, device="cpu", watch=Watch(on_epoch=press))
+        train(BASE, device="cpu", callbacks=Callbacks(on_epoch=press))
     with pytest.raises(Interrupted, match="after epoch 1 of 2; it was in memory"):
         train(
-            BASE, device="cpu", watch=Watch(on_epoch=lambda _: os.kill(os.getpid(), signal.SIGINT))
+            BASE,
+            device="cpu",
+            callbacks=Callbacks(on_epoch=lambda _: os.kill(os.getpid(), signal.SIGINT)),
         )
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 

@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from mnist_fn import InputError, Interrupted, Watch, resume, train
+from mnist_fn import Callbacks, InputError, Interrupted, resume, train
 from mnist_fn.shared import backend as backends
-from mnist_fn.shared.runs import chains
-from mnist_fn.shared.runs.folders import own_folders, slug
-from mnist_fn.shared.runs.records import RunDirectory
+from mnist_fn.shared.runs.folder import RunFolder, slug
+from mnist_fn.shared.runs.store import RunStore
+from mnist_fn.shared.sweeps.chains import choose_runs, epochs_left, train_chain
+from mnist_fn.shared.sweeps.request import SweepRequest
 from tests.support.tiny_backend import TINY, Tiny
 
 RESULTS = ("metrics.csv", "checkpoint.safetensors", "evaluation.json")
@@ -26,11 +27,11 @@ NEEDS = {TINY.replace(epochs=e, seed=s): e == 2 for e in (5, 2, 3) for s in (0, 
 def run_chain(out: Path, should_stop=lambda _: False, needs=NEEDS):
     """Train what is needed; the epochs that it took, and the configs that came out."""
     trained, came = [], []
-    watch = Watch(on_epoch=trained.append, should_stop=lambda: should_stop(len(trained)))
+    callbacks = Callbacks(on_epoch=trained.append, should_stop=lambda: should_stop(len(trained)))
+    store = RunStore(out)
+    request = SweepRequest(tuple(choose_runs(needs, store, "jax")), device="cpu", out=out)
     try:
-        for config, run in chains.train(
-            chains.targets(needs, out, "jax"), "jax", out, device="cpu", watch=watch
-        ):
+        for config, run in train_chain(request, callbacks, store):
             assert not isinstance(run, InputError)
             came.append(config)
     except Interrupted:
@@ -64,10 +65,10 @@ def test_a_chain_trains_each_epoch_once_and_leaves_the_files_of_single_runs(tiny
 
 
 def test_what_is_left_is_what_it_takes(tiny, tmp_path):
-    wanted = chains.targets(NEEDS, tmp_path, "jax")
-    left = chains.epochs_left(wanted, tmp_path, "jax")
+    chosen = choose_runs(NEEDS, RunStore(tmp_path), "jax")
+    left = epochs_left(chosen, RunStore(tmp_path), "jax")
     assert sum(left.values()) == run_chain(tmp_path, needs=NEEDS)[0]
-    assert set(chains.epochs_left(wanted, tmp_path, "jax").values()) == {0}
+    assert set(epochs_left(chosen, RunStore(tmp_path), "jax").values()) == {0}
 
 
 def test_a_run_that_was_taken_further_is_left_and_the_one_asked_for_lies_beside_it(
@@ -75,12 +76,12 @@ def test_a_run_that_was_taken_further_is_left_and_the_one_asked_for_lies_beside_
 ):
     """`train --resume RUN --epochs N` keeps the folder's name: a study stopped at it."""
     asked = TINY.replace(epochs=3, seed=0)
-    folder = own_folders([asked], "jax", tmp_path)[asked]
+    folder = RunStore(tmp_path).folder_of(asked, "jax")
     train(asked, device="cpu", out=folder)
     resume(folder, epochs=7, device="cpu")
     further = (folder / "metrics.csv").read_bytes()
     run_chain(tmp_path)
-    own = own_folders([asked], "jax", tmp_path)[asked]
+    own = RunStore(tmp_path).folder_of(asked, "jax")
     assert own.name == f"{folder.name}-3-epochs"
     for file in RESULTS:
         assert (own / file).read_bytes() == whole[folder.name, file]
@@ -125,5 +126,5 @@ def test_a_damaged_shorter_run_is_said_and_not_built_upon(tiny, tmp_path):
     train(short, device="cpu", out=out / slug(short, "jax"))
     (out / slug(short, "jax") / "metrics.csv").write_text("epoch\n")
     with pytest.raises(InputError, match=r"metrics\.csv: damaged"):
-        chains.extend(out / slug(short, "jax"), TINY, out / slug(TINY, "jax"))
-    assert not RunDirectory(out / slug(TINY, "jax")).exists()
+        RunStore(out).extend(out / slug(short, "jax"), TINY, out / slug(TINY, "jax"))
+    assert not RunFolder(out / slug(TINY, "jax")).exists()

@@ -1,14 +1,18 @@
 """Mean, sd, interval and the best λ, against SciPy and by hand; and their figure."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from scipy import stats
 
 from figures import sweep as figure
 from mnist_fn.shared.config import Config
-from mnist_fn.shared.runs import comparison
-from mnist_fn.shared.runs.comparison import best
+from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.runs.run import Run
+from mnist_fn.shared.sweeps import comparison
+from mnist_fn.shared.sweeps.comparison import best, best_by
+from mnist_fn.shared.sweeps.sweep import Sweep
 
 
 def runs(accuracies, **changes):
@@ -27,8 +31,12 @@ def runs(accuracies, **changes):
     ]
 
 
-def cells(found):
-    return comparison.cells(map(comparison.ended, found))
+def conditions(trained):
+    return comparison.conditions(map(comparison.result_of, trained))
+
+
+def l2_of(others):
+    return [other.config.l2 for other in others]
 
 
 NEAR = [0.97, 0.98, 0.96, 0.97]
@@ -41,21 +49,62 @@ def three():
 
 
 def test_mean_sd_and_interval_are_students():
-    cell = cells(runs(NEAR))[0]
+    cell = conditions(runs(NEAR))[0]
     assert cell.mean("test_accuracy") == pytest.approx(0.97)
     assert cell.sd("test_accuracy") == pytest.approx(np.sqrt(2e-4 / 3))
     theirs = stats.ttest_1samp(NEAR, 0).confidence_interval(0.95)
     assert cell.interval("test_accuracy") == pytest.approx((theirs.low, theirs.high))
 
 
-def test_the_best_lambda_and_those_not_told_apart_from_it():
-    (chosen,) = best(cells(three()), "test_accuracy")
-    assert chosen.cell.config.l2 == 3e-5
-    assert chosen.l2_interval == (3e-5, 3e-4)
-    # what the interval rests on, by SciPy's paired test with Bonferroni's correction
+def test_the_best_lambda_and_those_told_apart_from_it():
+    chosen = best(conditions(three()), "test_accuracy")
+    assert chosen.config.l2 == 3e-5
+    assert (l2_of(chosen.worse), l2_of(chosen.undecided)) == ([0.0], [3e-4])
+    # by SciPy's paired test with Bonferroni's correction
     assert stats.ttest_rel(BEST, FAR).pvalue < 0.05 / 2
     assert stats.ttest_rel(BEST, NEAR).pvalue > 0.05 / 2
-    assert best(cells(three()), "test_loss")[0].cell.config.l2 == 3e-5
+    assert best(conditions(three()), "test_loss").config.l2 == 3e-5
+
+
+def test_a_lambda_between_those_not_told_apart_is_listed_as_told_apart():
+    """It was hidden in a range: "not told apart from it: λ from 0 to 0.001"."""
+    rng = np.random.default_rng(0)
+    top = 0.97 + 1e-3 * rng.standard_normal(10)
+    near = [top - 1e-6 + 1e-5 * np.array([1, -1] * 5) for _ in range(2)]
+    far = top - 0.01 - 1e-4 * rng.standard_normal(10)
+    trained = [*runs(near[0]), *runs(far, l2=1e-4), *runs(top, l2=3e-4), *runs(near[1], l2=1e-3)]
+    assert stats.ttest_rel(top, far).pvalue < 1e-6
+    chosen = best(conditions(trained), "test_accuracy")
+    assert chosen.config.l2 == 3e-4
+    assert l2_of(chosen.undecided) == [0.0, 1e-3]
+    assert l2_of(chosen.worse) == [1e-4]
+    request = Sweep([comparison.result_of(run) for run in trained], "jax", "test_accuracy")
+    line, warning = request.sentences
+    assert "not told apart from it: λ 0, 0.001; told apart: λ 0.0001" in line
+    assert "chosen on the test set, the best figure is biased" in warning
+
+
+def test_a_figure_chosen_on_a_validation_split_has_no_warning():
+    run = replace(runs([0.9])[0], rows=[{"validation_accuracy": 0.9}])
+    result = Sweep([comparison.result_of(run)], "jax", "validation_accuracy")
+    assert not any("biased" in line for line in result.sentences)
+
+
+def test_the_best_is_over_all_that_was_compared():
+    """With two learning rates `best[0]` was the first one's, and worse: 88 % for 95 %."""
+    trained = [*runs([0.88, 0.87]), *runs([0.95, 0.96], learning_rate=1e-2),
+               *runs([0.89, 0.88], learning_rate=1e-4)]  # fmt: skip
+    result = Sweep([comparison.result_of(run) for run in trained], "jax", "test_accuracy")
+    assert result.best.config.learning_rate == 1e-2
+    rates = {
+        rate: one.config.learning_rate for rate, one in result.best_by("learning_rate").items()
+    }
+    assert rates == {rate: rate for rate in (5e-4, 1e-2, 1e-4)}
+    assert list(result.best_by("model")) == ["shallow"]
+    assert result.best_by("model")["shallow"].config == result.best.config
+    assert result.sentences[0].startswith("best of all: shallow at learning rate 0.01, λ 0")
+    with pytest.raises(InputError, match=r"best_by\('seed',\): give some of model, learning_rate"):
+        result.best_by("seed")
 
 
 def test_the_pairing_is_by_seed():
@@ -63,40 +112,41 @@ def test_the_pairing_is_by_seed():
     over the seeds that both have."""
     wide = [0.90, 0.98, 0.94, 0.96, 0.92]
     above = [accuracy + 1e-3 + tiny for accuracy, tiny in zip(wide, (0, 1e-5) * 3, strict=False)]
-    found = cells([*runs(wide)[::-1], *runs(above, l2=1e-4)[1:]])
-    assert best(found, "test_accuracy")[0].l2_interval == (1e-4, 1e-4)
+    compared = conditions([*runs(wide)[::-1], *runs(above, l2=1e-4)[1:]])
+    assert l2_of(best(compared, "test_accuracy").worse) == [0.0]
     assert stats.ttest_ind(wide, above).pvalue > 0.5
 
 
 def test_seeds_that_happen_to_be_alike_decide_nothing():
     """Two images of 10,000, for two seeds that tie: that λ was told apart from all others."""
-    found = cells([*runs([0.9698, 0.9701]), *runs([0.9700, 0.9703], l2=3e-5)])
-    assert best(found, "test_accuracy")[0].l2_interval == (0, 3e-5)
-    (tied,) = cells(runs([0.97, 0.97]))
+    compared = conditions([*runs([0.9698, 0.9701]), *runs([0.9700, 0.9703], l2=3e-5)])
+    assert l2_of(best(compared, "test_accuracy").undecided) == [0.0]
+    (tied,) = conditions(runs([0.97, 0.97]))
     assert np.isnan(tied.interval("test_accuracy")).all()
 
 
 def test_an_accuracys_interval_ends_at_1():
-    (cell,) = cells(runs([0.75, 0.85]))
+    (cell,) = conditions(runs([0.75, 0.85]))
     low, high = cell.interval("test_accuracy")
     assert (round(low, 3), high) == (0.165, 1.0)
 
 
-def test_one_seed_has_no_interval():
-    (chosen,) = best(cells([*runs([0.9]), *runs([0.95], l2=1e-4)]), "test_accuracy")
-    assert chosen.cell.config.l2 == 1e-4
-    assert chosen.l2_interval is None
-    assert np.isnan(chosen.cell.interval("test_accuracy")).all()
-    assert np.isnan(chosen.cell.sd("test_accuracy"))
+def test_one_seed_has_no_interval_and_no_test():
+    chosen = best(conditions([*runs([0.9]), *runs([0.95], l2=1e-4)]), "test_accuracy")
+    assert chosen.config.l2 == 1e-4
+    assert l2_of(chosen.untested) == [0.0]
+    assert chosen.worse == chosen.undecided == []
+    assert np.isnan(chosen.condition.interval("test_accuracy")).all()
+    assert np.isnan(chosen.condition.sd("test_accuracy"))
 
 
-def test_models_and_learning_rates_are_chosen_for_apart():
-    found = cells([*three(), *runs(NEAR, hidden=()), *runs(FAR, hidden=(), l2=1e-3)])
-    chosen = best(found, "test_accuracy")
-    assert [(one.cell.config.model, one.cell.config.l2) for one in chosen] == [
-        ("shallow", 3e-5),
-        ("linear", 0.0),
-    ]
+def test_models_are_chosen_for_separately():
+    compared = conditions([*three(), *runs(NEAR, hidden=()), *runs(FAR, hidden=(), l2=1e-3)])
+    chosen = best_by(compared, "test_accuracy", lambda config: config.model)
+    assert {model: one.config.l2 for model, one in chosen.items()} == {
+        "shallow": 3e-5,
+        "linear": 0.0,
+    }
 
 
 def test_the_figure_shows_each_mean_and_sd():

@@ -8,10 +8,11 @@ from dataclasses import replace
 
 import pytest
 
-from mnist_fn import InputError, Watch, resume, train
+from mnist_fn import Callbacks, InputError, resume, train
 from mnist_fn.shared import backend as backends
-from mnist_fn.shared.runs.computed import UNKNOWN, Computed, here
-from mnist_fn.shared.runs.records import RunDirectory
+from mnist_fn.shared.runs.environment import UNKNOWN_HARDWARE, Hardware, this_hardware
+from mnist_fn.shared.runs.folder import RunFolder
+from mnist_fn.shared.runs.run import Notice
 from mnist_fn.shared.storage import read_sealed, write_sealed
 from tests.support.tiny_backend import TINY, Tiny
 
@@ -19,9 +20,9 @@ SCRIPT = """
 import json, os, sys
 os.sched_setaffinity(0, {int(sys.argv[3])})
 from mnist_fn import Config, train
-from mnist_fn.shared.runs.records import RunDirectory
+from mnist_fn.shared.runs.folder import RunFolder
 train(Config(dataset="digits", hidden=(), epochs=1), sys.argv[1], out=sys.argv[2], device="cpu")
-print(json.dumps(RunDirectory(__import__("pathlib").Path(sys.argv[2])).read_header().computed.to_dict()))
+print(json.dumps(RunFolder(__import__("pathlib").Path(sys.argv[2])).read_header().computed.to_dict()))
 """
 
 
@@ -38,7 +39,7 @@ def test_the_record_says_the_cores_and_threads_that_were_there(backend, tmp_path
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert (found["cores"], found["threads"]) == (1, 1)
-    assert found["vectors"] == here(None).vectors
+    assert found["vectors"] == this_hardware(None).vectors
 
 
 class Threaded(Tiny):
@@ -52,23 +53,28 @@ def run(tmp_path, monkeypatch):
     return tmp_path / "run"
 
 
+def keep_notices(notices):
+    """For `on_event`: the text of each Notice is kept."""
+    return lambda event: notices.append(event.text) if isinstance(event, Notice) else None
+
+
 @pytest.mark.parametrize(("threads", "said"), [(2, 0), (1, 1)])
 def test_going_on_with_other_threads_is_said(run, monkeypatch, threads, said):
     monkeypatch.setattr(Threaded, "threads", threads)
     notices = []
-    resume(run, epochs=6, watch=Watch(on_notice=notices.append))
+    resume(run, epochs=6, callbacks=Callbacks(on_event=keep_notices(notices)))
     assert len(notices) == said
     assert all("first 4 epochs were computed with 2 threads" in one for one in notices)
-    assert RunDirectory(run).read_header().computed.threads == threads
+    assert RunFolder(run).read_header().computed.threads == threads
 
 
 def test_a_run_from_before_it_was_recorded_still_opens(run):
     document = read_sealed(run / "run.json", 1)
     del document["computed"]
     write_sealed(run / "run.json", document)
-    assert RunDirectory(run).read_header().computed == UNKNOWN
+    assert RunFolder(run).read_header().computed == UNKNOWN_HARDWARE
     notices = []
-    resume(run, epochs=6, watch=Watch(on_notice=notices.append))
+    resume(run, epochs=6, callbacks=Callbacks(on_event=keep_notices(notices)))
     assert notices == []
 
 
@@ -78,10 +84,10 @@ def test_a_damaged_record_is_refused(run, harm):
     document["computed"] |= harm
     write_sealed(run / "run.json", document)
     with pytest.raises(InputError, match="damaged"):
-        RunDirectory(run).read_header()
+        RunFolder(run).read_header()
 
 
 def test_it_is_said_in_words():
-    assert str(Computed(1, 1, "AVX2")) == "1 thread, AVX2"
-    assert str(replace(UNKNOWN, threads=2)) == "2 threads"
-    assert str(UNKNOWN) == "threads unknown"
+    assert str(Hardware(1, 1, "AVX2")) == "1 thread, AVX2"
+    assert str(replace(UNKNOWN_HARDWARE, threads=2)) == "2 threads"
+    assert str(UNKNOWN_HARDWARE) == "threads unknown"

@@ -5,9 +5,12 @@ import re
 import pytest
 
 from mnist_fn import Config, InputError
-from mnist_fn.shared.runs import chains
-from mnist_fn.shared.runs.folders import MAX_NAME, own_folders, slug
-from mnist_fn.shared.runs.sweep import sweep
+from mnist_fn.shared.runs.folder import slug
+from mnist_fn.shared.runs.run import Callbacks
+from mnist_fn.shared.runs.store import MAX_NAME, RunStore
+from mnist_fn.shared.sweeps.chains import choose_runs
+from mnist_fn.shared.sweeps.request import SweepRequest
+from mnist_fn.shared.sweeps.sweep import sweep
 
 TWO = Config(dataset="digits", hidden=(64, 32), epochs=1)
 LONGEST = Config(
@@ -69,16 +72,17 @@ def test_a_list_in_which_a_run_has_no_folder_of_its_own_is_refused_whole(tmp_pat
     """Before anything is trained or made; the first run of the list would do."""
     out = tmp_path / "runs"
     with pytest.raises(InputError, match=re.escape(said)):
-        next(sweep([TWO.replace(hidden=()), TWO, other], device="cpu", out=out))
+        configs = (TWO.replace(hidden=()), TWO, other)
+        sweep(SweepRequest(configs, device="cpu", out=out), Callbacks())
     if other != TWO:  # the study's needs are a mapping
         with pytest.raises(InputError, match=re.escape(said)):
-            chains.targets({TWO: True, other: False}, out, "jax")
+            choose_runs({TWO: True, other: False}, RunStore(out), "jax")
     assert not out.exists()
 
 
-def test_own_folders_are_where_each_run_lies(tmp_path):
+def test_assigned_folders_are_where_each_run_lies(tmp_path):
     configs = [TWO, TWO.replace(seed=1)]
-    found = own_folders(configs, "torch", tmp_path)
+    found = RunStore(tmp_path).assign_folders(configs, "torch")
     assert found == {config: tmp_path / slug(config, "torch") for config in configs}
 
 

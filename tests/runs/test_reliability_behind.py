@@ -8,7 +8,7 @@ import pytest
 
 from mnist_fn import Config, InputError, load_run, train
 from mnist_fn.shared.runs import trainer
-from mnist_fn.shared.runs.records import RunDirectory
+from mnist_fn.shared.runs.folder import RunFolder
 from mnist_fn.shared.storage import locked
 from tests.support.hostile_files import forged_checkpoint
 from tests.support.tiny_backend import TINY, Tiny
@@ -77,14 +77,14 @@ def test_a_run_that_changed_backends_is_what_its_legs_say(tmp_path):
     for backend, epochs in (("torch", 6), ("jax", 7)):
         trainer.resume(path, backend=backend, epochs=epochs)
         load_run(path)
-    legs = RunDirectory(path).read_header().legs
+    legs = RunFolder(path).read_header().legs
     assert [(leg["backend"], leg["first_epoch"]) for leg in legs] == [
         ("jax", 1), ("torch", 5), ("jax", 7)]  # fmt: skip
 
 
 def test_a_kill_between_the_other_backends_header_and_its_checkpoint(tmp_path, monkeypatch):
     path = finished(tmp_path / "a", "jax")
-    monkeypatch.setattr(RunDirectory, "write_progress", lambda *_: 1 / 0)
+    monkeypatch.setattr(RunFolder, "write_progress", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         trainer.resume(path, backend="torch", epochs=6)
     monkeypatch.undo()

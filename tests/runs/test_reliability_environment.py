@@ -201,7 +201,7 @@ def test_no_memory_on_the_device(monkeypatch, tmp_path, error):
         train(TINY, "full", out=tmp_path / "r")
     monkeypatch.setattr(trainer.backends, "find", lambda _: Tiny)
     seen = []
-    train(TINY, "tiny", out=tmp_path / "r", watch=trainer.Watch(on_epoch=seen.append))
+    train(TINY, "tiny", out=tmp_path / "r", callbacks=trainer.Callbacks(on_epoch=seen.append))
     assert [row["epoch"] for row in seen] == [3, 4]
 
 

@@ -4,6 +4,7 @@ import ast
 import copy
 import importlib
 import json
+import math
 import os
 import pkgutil
 import tracemalloc
@@ -14,7 +15,8 @@ import pytest
 
 from mnist_fn import Config, InputError, load_run, train
 from mnist_fn.shared.data.npz import read_npz
-from mnist_fn.shared.runs import checkpoint, records, trainer
+from mnist_fn.shared.runs import checkpoint, folder, loop, trainer
+from mnist_fn.shared.runs.header import Header
 from mnist_fn.shared.storage import locked, write_atomically
 from mnist_fn.shared.streams import MAX_PARAMETERS, blank_state, initial_state
 from tests.support.hostile import Hostile
@@ -62,9 +64,9 @@ def unsealed(path, _):
 @pytest.mark.parametrize(
     ("target", "weakened"),
     [
-        ("evaluation.json damaged", (records, "read_sealed", unsealed)),
+        ("evaluation.json damaged", (folder, "read_sealed", unsealed)),
         ("checkpoint.safetensors forged", (checkpoint, "all_finite", lambda _: True)),
-        ("run.json forged", (records, "well_formed", lambda _: True)),
+        ("run.json forged", (Header, "is_well_formed", lambda _: True)),
     ],
 )  # fmt: skip
 def test_the_attack_finds_a_reader_that_is_too_trusting(hostile, target, weakened, monkeypatch):
@@ -224,8 +226,11 @@ class Diverging(Tiny):
 
 
 @pytest.mark.parametrize("where", ["params", "mu", "nu", "loss"])
-def test_what_is_not_finite_stops_the_run_at_that_epoch(tmp_path, monkeypatch, where):
+def test_what_is_not_finite_stops_the_run_when_it_is_saved(tmp_path, monkeypatch, where):
+    """Here after every epoch; a loss that is not finite stops it at once."""
     monkeypatch.setattr(trainer.backends, "find", lambda _: Diverging)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", -1.0)
+    monkeypatch.setattr(loop, "SAVING_SHARE", math.inf)
     monkeypatch.setattr(Diverging, "where", where)
     said = (
         r"in epoch 3 \(steps 7 to 9\): the loss or the weights are no longer finite, "
@@ -233,7 +238,7 @@ def test_what_is_not_finite_stops_the_run_at_that_epoch(tmp_path, monkeypatch, w
     )
     with pytest.raises(InputError, match=said):
         train(TINY, "tiny", out=tmp_path / "r")
-    directory = records.RunDirectory(tmp_path / "r")
+    directory = folder.RunFolder(tmp_path / "r")
     state, rows = directory.read_progress(directory.read_header())
     assert len(rows) == 2
     assert state.step == 6

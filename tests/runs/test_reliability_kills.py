@@ -18,7 +18,7 @@ from mnist_fn import Config, InputError, resume, train
 from mnist_fn.shared import backend as backends
 from mnist_fn.shared.runs import loop, trainer
 from mnist_fn.shared.runs.checkpoint import weights_digest
-from mnist_fn.shared.runs.records import RunDirectory
+from mnist_fn.shared.runs.folder import RunFolder
 from mnist_fn.shared.streams import batch_order, initial_state
 from tests.support import killing
 from tests.support.killing import (
@@ -47,7 +47,7 @@ def test_killed_runs_resume_to_the_same_bytes(tmp_path, backend, kills):
 
 def damage(run, how):
     """What a program with a mistake might leave of a run after a kill."""
-    directory = RunDirectory(run)
+    directory = RunFolder(run)
     header = directory.read_header()
     state, rows = directory.read_progress(header)
     if how == "torn":
@@ -199,7 +199,7 @@ def test_a_fault_while_a_finished_run_goes_on(tiny, monkeypatch, tmp_path, error
     short = train(TINY.replace(epochs=2), "tiny", out=tmp_path / "short").path
 
     def check(folder):
-        RunDirectory(folder).read_progress(RunDirectory(folder).read_header())
+        RunFolder(folder).read_progress(RunFolder(folder).read_header())
         resume(folder, epochs=4)
         assert differing(folder, whole) == []
 
@@ -214,7 +214,7 @@ def test_a_kill_while_force_replaces_a_run(tiny, monkeypatch, tmp_path):
     whole = train(TINY, "tiny", out=tmp_path / "whole").path
 
     def check(folder):
-        header = RunDirectory(folder).read_header()  # of the old run or of the new
+        header = RunFolder(folder).read_header()  # of the old run or of the new
         resume(folder)
         assert differing(folder, whole if header.config == TINY else old) == []
 
@@ -230,7 +230,7 @@ def test_force_keeps_the_old_run_until_the_new_one_can_begin(tiny, tmp_path):
     with pytest.raises(InputError, match="batch_size"):
         train(TINY.replace(batch_size=9999), "tiny", out=run, force=True)
     assert {name: (run / name).read_bytes() for name in RESULTS} == before
-    assert not train(TINY, "tiny", out=run).trained
+    assert train(TINY, "tiny", out=run).loaded
 
 
 def test_results_without_a_header_are_not_taken_over(tiny, tmp_path):
@@ -278,5 +278,5 @@ def test_a_signal_before_the_first_epoch(tmp_path, phase, number, code):
     assert process.returncode == code, said
     assert re.search(r"stopped after epoch 0 .*mnist-fn train --resume r\n$", said)
     assert "Traceback" not in said
-    directory = RunDirectory(tmp_path / "r")
+    directory = RunFolder(tmp_path / "r")
     assert directory.read_progress(directory.read_header())[1] == []

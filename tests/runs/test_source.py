@@ -9,7 +9,7 @@ from mnist_fn.shared import backend as backends
 from mnist_fn.shared import source
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.runs import opening, trainer
-from mnist_fn.shared.runs.records import RunDirectory
+from mnist_fn.shared.runs.folder import RunFolder
 from tests.support.tiny_backend import TINY, Tiny
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -35,7 +35,7 @@ def digests_of(monkeypatch, folder: Path, changed: str | None = None) -> dict[st
 
 def test_a_run_carries_the_digests_of_its_source(tmp_path):
     run = train(TINY, "tiny", out=tmp_path / "a")
-    versions = RunDirectory(run.path).read_header().versions
+    versions = RunFolder(run.path).read_header().versions
     assert {name: versions[name] for name in DIGESTS} == source.digests()
     assert all(len(versions[name]) == 16 for name in DIGESTS)
 
@@ -67,13 +67,13 @@ def test_files_that_no_run_depends_on_are_named_as_they_stand():
 
 def test_a_leg_keeps_its_versions_and_machine(tmp_path, monkeypatch):
     path = train(TINY, "tiny", out=tmp_path / "a").path
-    first = RunDirectory(path).read_header()
+    first = RunFolder(path).read_header()
     monkeypatch.setattr(opening, "machine", lambda: "another machine")
     trainer.resume(path, epochs=6)
     monkeypatch.setattr(opening, "versions", lambda: {"numpy": "1"})
     trainer.resume(path, epochs=7)
     trainer.resume(path, epochs=8)  # as before: no leg of its own
-    legs = RunDirectory(path).read_header().legs
+    legs = RunFolder(path).read_header().legs
     assert [(leg["first_epoch"], leg["machine"]) for leg in legs] == [
         (1, first.machine), (5, "another machine"), (7, "another machine")]  # fmt: skip
     assert [leg["versions"] for leg in legs] == [first.versions, first.versions, {"numpy": "1"}]
@@ -81,7 +81,7 @@ def test_a_leg_keeps_its_versions_and_machine(tmp_path, monkeypatch):
 
 
 def test_an_older_runs_leg_says_what_its_header_did(tmp_path, monkeypatch):
-    directory = RunDirectory(train(TINY, "tiny", out=tmp_path / "a").path)
+    directory = RunFolder(train(TINY, "tiny", out=tmp_path / "a").path)
     header = directory.read_header()
     header.legs[:] = [{"backend": "tiny", "first_epoch": 1}]
     directory.write_header(header)
@@ -94,13 +94,13 @@ def test_an_older_runs_leg_says_what_its_header_did(tmp_path, monkeypatch):
 
 
 def test_a_leg_that_did_no_epoch_leaves_nothing(tmp_path, monkeypatch):
-    directory = RunDirectory(train(TINY, "tiny", out=tmp_path / "a").path)
+    directory = RunFolder(train(TINY, "tiny", out=tmp_path / "a").path)
     before = directory.read_header()
     other = {**before.legs[0], "first_epoch": 5, "machine": "another"}
     idle = {**before.legs[0], "first_epoch": 5, "machine": "a third"}
     header = type(before)(**{**vars(before), "legs": [*before.legs, idle], "machine": "a third"})
-    assert opening.legs_with(header, other) == [*before.legs, other]
-    assert opening.legs_with(header, {**before.legs[0], "first_epoch": 5}) == before.legs
+    assert opening.segments_with(header, other) == [*before.legs, other]
+    assert opening.segments_with(header, {**before.legs[0], "first_epoch": 5}) == before.legs
 
 
 @pytest.mark.parametrize(
@@ -108,7 +108,7 @@ def test_a_leg_that_did_no_epoch_leaves_nothing(tmp_path, monkeypatch):
     [{"machine": 3}, {"versions": {"numpy": 1}}, {"versions": []}, {"computed": {}}, {"more": "x"}],
 )
 def test_a_damaged_leg_is_refused(tmp_path, change):
-    directory = RunDirectory(train(TINY, "tiny", out=tmp_path / "a").path)
+    directory = RunFolder(train(TINY, "tiny", out=tmp_path / "a").path)
     header = directory.read_header()
     header.legs[0].update(change)
     directory.write_header(header)

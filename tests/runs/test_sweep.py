@@ -9,19 +9,30 @@ import jax
 import numpy as np
 import pytest
 
-from mnist_fn import Config, InputError, Interrupted, Watch, load_run, train
+from mnist_fn import Callbacks, Config, InputError, Interrupted, load_run, train
 from mnist_fn.capacity import MEMORY_SHARE, OneAtATime, free_bytes, make_group, model_bytes
 from mnist_fn.shared import backend as backends
 from mnist_fn.shared.data.datasets import load
-from mnist_fn.shared.runs.folders import slug
-from mnist_fn.shared.runs.sweep import by_shape, grid, sweep
+from mnist_fn.shared.runs.folder import slug
+from mnist_fn.shared.runs.loop import TrainingJob
+from mnist_fn.shared.runs.opening import TrainingRun
+from mnist_fn.shared.runs.store import RunStore
 from mnist_fn.shared.state import named_tensors
+from mnist_fn.shared.sweeps.request import SweepRequest, grid
+from mnist_fn.shared.sweeps.runner import shape_of, train_runs
 from mnist_fn.sweeping import JaxGroup
 
 BASE = Config(dataset="digits", hidden=(16,), epochs=3, learning_rate=5e-3)
 CONFIGS = grid(BASE, seeds=1, l2=(0.0, 1e-3), learning_rate=(5e-3, 1e-3))
 CONFIGS[3] = CONFIGS[3].replace(seed=1)  # all three axes
 FILES = ("metrics.csv", "checkpoint.safetensors", "evaluation.json")
+
+
+def train_many(configs, out=None, callbacks=None):
+    """Each run by its config."""
+    request = SweepRequest(tuple(configs), device="cpu", out=out)
+    store = None if out is None else RunStore(out)
+    return dict(train_runs(request, callbacks or Callbacks(), store))
 
 
 def tensors(run):
@@ -59,17 +70,16 @@ def test_a_bad_grid_is_refused(axes, said):
         grid(BASE, **axes)
 
 
-def test_shapes_come_in_turn_and_a_validation_split_is_its_seeds_own():
-    shapes = by_shape([*CONFIGS, *(config.replace(hidden=()) for config in CONFIGS)])
-    assert [len(shape) for shape in shapes] == [4, 4]
-    held = by_shape([config.replace(validation=100) for config in CONFIGS])
-    assert [{config.seed for config in shape} for shape in held] == [{0}, {1}]
-    assert [len(shape) for shape in held] == [3, 1]
+def test_a_shape_is_what_a_program_can_train_and_a_validation_split_is_its_seeds_own():
+    assert len({shape_of(config) for config in CONFIGS}) == 1
+    assert shape_of(CONFIGS[0].replace(hidden=())) != shape_of(CONFIGS[0])
+    held_out = [config.replace(validation=100) for config in CONFIGS]
+    assert [shape_of(config).seed for config in held_out] == [0, 0, 0, 1]
 
 
 def test_a_sweep_writes_the_files_of_single_runs(alone, tmp_path):
     """On a CPU, byte for byte."""
-    results = dict(sweep(CONFIGS, device="cpu", out=tmp_path))
+    results = train_many(CONFIGS, tmp_path)
     assert list(results) == CONFIGS
     for config, run in results.items():
         single = alone[config]
@@ -81,7 +91,7 @@ def test_a_sweep_writes_the_files_of_single_runs(alone, tmp_path):
 
 def test_a_float64_sweep_too_has_the_bits_of_single_runs():
     configs = [config.replace(precision="float64", epochs=1) for config in CONFIGS[:2]]
-    for config, run in sweep(configs, device="cpu"):
+    for config, run in train_many(configs).items():
         assert run.rows == train(config, device="cpu").rows
 
 
@@ -113,12 +123,8 @@ def test_evaluation_on_the_device_is_numpys(alone, digits):
 
 def train_through(group, dataset, configs=CONFIGS):
     """What `sweep` does with a group, for a group made by hand."""
-    from mnist_fn.shared.runs.loop import Job
-    from mnist_fn.shared.runs.opening import open_run
-
-    opened = [open_run(config, None) for config in configs]
-    members = [run.begin(dataset, group, 0.0) for run in opened]
-    return Job(group, dataset, members, Watch(), 0.0).run([o.start(dataset) for o in opened])
+    runs = [TrainingRun(config) for config in configs]
+    return TrainingJob(group, dataset, runs, Callbacks(), 0.0).train()
 
 
 def test_vmap_in_float64_is_the_single_run_to_its_last_digits(digits):
@@ -138,19 +144,19 @@ def test_a_short_load_is_padded_and_the_padding_is_not_seen(alone, digits):
 
 def stop_after(epochs):
     seen = []
-    return Watch(on_epoch=seen.append, should_stop=lambda: len(seen) >= epochs)
+    return Callbacks(on_epoch=seen.append, should_stop=lambda: len(seen) >= epochs)
 
 
 def test_an_interrupted_sweep_goes_on_to_the_same_runs(alone, tmp_path):
     with pytest.raises(Interrupted):
-        list(sweep(CONFIGS, device="cpu", out=tmp_path, watch=stop_after(4)))  # in the second run
+        train_many(CONFIGS, tmp_path, stop_after(4))  # in the second run
     trained = []
-    results = dict(sweep(CONFIGS, device="cpu", out=tmp_path, watch=Watch(on_epoch=trained.append)))
+    results = train_many(CONFIGS, tmp_path, Callbacks(on_epoch=trained.append))
     assert len(trained) == 3 * len(CONFIGS) - 4
     assert results.keys() == set(CONFIGS)
     for config, run in results.items():
         assert run.rows == alone[config].rows
-    assert not any(run.trained for _, run in sweep(CONFIGS, device="cpu", out=tmp_path))
+    assert all(run.loaded for run in train_many(CONFIGS, tmp_path).values())
 
 
 def test_a_run_that_diverges_does_not_stop_the_others(alone, digits):
@@ -175,7 +181,7 @@ def test_memory_bounds_the_models_at_once(digits, monkeypatch):
 
 def test_backends_without_groups_are_trained_one_by_one(alone, monkeypatch):
     monkeypatch.setattr(backends, "find_group", lambda _: None)
-    for config, run in sweep(CONFIGS[:1], device="cpu"):
+    for config, run in train_many(CONFIGS[:1]).items():
         assert run.rows == alone[config].rows
 
 
@@ -229,7 +235,7 @@ def test_jax_has_groups_and_they_are_used(monkeypatch):
     monkeypatch.setattr(
         "mnist_fn.capacity.OneAtATime", lambda *args: made.append(args) or OneAtATime(*args)
     )
-    list(sweep(CONFIGS[:2], device="cpu"))
+    train_many(CONFIGS[:2])
     assert len(made) == 1
 
 
@@ -261,18 +267,21 @@ def test_the_commands_document_and_table(command, tmp_path):
     runs = [load_run(tmp_path / path) for path in document["runs"]]
     by_l2 = {l2: [r.final["test_accuracy"] for r in runs if r.config.l2 == l2]
              for l2 in (0, 1e-3, 1e-2)}  # fmt: skip
-    for cell in document["cells"]:
-        accuracy = by_l2[cell["l2"]]
-        assert cell["seeds"] == 3
-        assert cell["test_accuracy"]["mean"] == pytest.approx(np.mean(accuracy))
-        assert cell["test_accuracy"]["sd"] == pytest.approx(np.std(accuracy, ddof=1))
+    for condition in document["conditions"]:
+        accuracy = by_l2[condition["l2"]]
+        assert condition["seeds"] == 3
+        assert condition["test_accuracy"]["mean"] == pytest.approx(np.mean(accuracy))
+        assert condition["test_accuracy"]["sd"] == pytest.approx(np.std(accuracy, ddof=1))
         assert f"{np.mean(accuracy):.2%}" in done.stderr
-    (best,) = document["best"]
-    assert best["mean"] == max(cell["test_accuracy"]["mean"] for cell in document["cells"])
-    assert best["l2_interval"][0] <= best["l2"] <= best["l2_interval"][1]
+    best = document["best"]
+    means = [condition["test_accuracy"]["mean"] for condition in document["conditions"]]
+    assert best["mean"] == max(means)
+    assert document["best_by_model_and_learning_rate"] == [best]
+    others = [*best["worse"], *best["undecided"]]
+    assert {best["l2"], *(other["l2"] for other in others)} == set(by_l2)
     assert (tmp_path / document["figure"]).read_bytes().startswith(b"\x89PNG")
     again = command(*SWEEP)
-    assert "stood finished" in again.stderr
+    assert "were finished before" in again.stderr
     assert json.loads(again.stdout) == document
 
 
@@ -284,8 +293,8 @@ def test_the_commands_document_and_table(command, tmp_path):
         (["--max-memory", "5Q"], "expected a size"),
         (["--max-memory", "1K"], "one model take"),
         (["--model", "shallow", "--hidden", "8"], "give one of them"),
-        (["--by", "luck"], "must be one of test_accuracy"),
-        (["--by", "validation_loss"], "there is no validation split"),
+        (["--metric", "luck"], "must be one of test_accuracy"),
+        (["--metric", "validation_loss"], "there is no validation split"),
         (["--figure", "x.xyz"], "must be .png"),
         (["--precision", "tf32"], "--precision tf32: cpu has none"),
         (

@@ -5,9 +5,9 @@ import re
 import numpy as np
 import pytest
 
-from mnist_fn import Config, InputError, Interrupted, Watch, load_run, resume, train
+from mnist_fn import Callbacks, Config, InputError, load_run, resume, train
 from mnist_fn.shared.runs import trainer
-from mnist_fn.shared.runs.records import RunDirectory
+from mnist_fn.shared.runs.folder import RunFolder
 from mnist_fn.shared.runs.trainer import evaluate_run
 from mnist_fn.shared.state import named_tensors
 from mnist_fn.shared.storage import locked
@@ -23,7 +23,7 @@ def whole(tmp_path_factory):
 
 def stop_after(epochs):
     seen = []
-    return Watch(on_epoch=seen.append, should_stop=lambda: len(seen) >= epochs)
+    return Callbacks(on_epoch=seen.append, should_stop=lambda: len(seen) >= epochs)
 
 
 def assert_same_run(one, other):
@@ -50,8 +50,8 @@ def test_files_are_the_same_bytes_twice(whole, tmp_path):
 
 @pytest.mark.parametrize("after", [0, 1, 3])
 def test_resume_equals_uninterrupted_bit_for_bit(whole, tmp_path, after):
-    with pytest.raises(Interrupted, match=f"after epoch {after} of 4"):
-        train(CONFIG, out=tmp_path / "r", watch=stop_after(after))
+    stopped = train(CONFIG, out=tmp_path / "r", callbacks=stop_after(after))
+    assert (stopped.stopped, stopped.finished, len(stopped.rows)) == (True, False, after)
     resumed = resume(tmp_path / "r")
     assert_same_run(resumed, whole)
     for name in ("metrics.csv", "checkpoint.safetensors", "evaluation.json"):
@@ -59,10 +59,9 @@ def test_resume_equals_uninterrupted_bit_for_bit(whole, tmp_path, after):
 
 
 def test_the_same_command_goes_on_with_an_unfinished_run(whole, tmp_path):
-    with pytest.raises(Interrupted):
-        train(CONFIG, out=tmp_path / "r", watch=stop_after(2))
+    train(CONFIG, out=tmp_path / "r", callbacks=stop_after(2))
     seen = []
-    run = train(CONFIG, out=tmp_path / "r", watch=Watch(on_epoch=seen.append))
+    run = train(CONFIG, out=tmp_path / "r", callbacks=Callbacks(on_epoch=seen.append))
     assert [row["epoch"] for row in seen] == [3, 4]
     assert_same_run(run, whole)
 
@@ -77,7 +76,7 @@ def test_a_finished_run_goes_on_to_more_epochs(whole, tmp_path):
 def test_a_finished_run_is_returned_not_trained(whole, monkeypatch):
     monkeypatch.setattr(trainer, "load_for", lambda *_: pytest.fail("it loads data"))
     again = train(CONFIG, out=whole.path)
-    assert not again.trained
+    assert again.loaded
     assert_same_run(again, whole)
     assert_same_run(load_run(whole.path), whole)
 
@@ -86,7 +85,7 @@ def test_force_trains_anew(whole, tmp_path):
     first = train(CONFIG, out=tmp_path / "r")
     (first.path / "keep.txt").write_text("mine")
     second = train(CONFIG.replace(seed=1), out=tmp_path / "r", force=True)
-    assert second.trained
+    assert not second.loaded
     assert second.rows != first.rows
     assert (first.path / "keep.txt").read_text() == "mine"
 
@@ -117,8 +116,10 @@ def test_fewer_epochs_than_done_are_refused(whole):
 
 
 def test_two_at_once_are_refused(whole):
-    with locked(whole.path), pytest.raises(InputError, match="in use by another"):
-        train(CONFIG, out=whole.path)
+    with locked(whole.path):
+        assert train(CONFIG, out=whole.path).loaded  # a finished run is read, nothing is written
+        with pytest.raises(InputError, match="in use by another"):
+            resume(whole.path, epochs=5)
 
 
 def test_the_history_and_summary(whole):
@@ -143,7 +144,7 @@ def test_a_learning_rate_that_explodes_stops_the_run(tmp_path):
     said = r"diverged in epoch 1 .*no longer finite, .*smaller `learning_rate`"
     with pytest.raises(InputError, match=said):
         train(CONFIG.replace(learning_rate=1e6, hidden=(16,) * 8), out=tmp_path / "r")
-    directory = RunDirectory(tmp_path / "r")
+    directory = RunFolder(tmp_path / "r")
     assert directory.read_header().status == "diverged"
     with pytest.raises(InputError, match="r: diverged; train another with a smaller"):
         load_run(tmp_path / "r")
@@ -160,7 +161,7 @@ def test_a_loss_that_explodes_without_becoming_nan_is_diverged(tmp_path, backend
                 train(config, backend, out=out, progress=False)
             assert re.match(r"diverged in epoch 1 \(steps 1 to 7\): a loss of \d", str(error.value))
             assert "from 8.4e+06 on float32 rounds off a nat" in str(error.value)
-            assert RunDirectory(out).read_header().status == "diverged"
+            assert RunFolder(out).read_header().status == "diverged"
     steep = train(CONFIG.replace(learning_rate=100.0), backend, progress=False)  # bad, and no more
     assert 1e4 < steep.history["train_loss"].max() < 8.4e6
 
@@ -195,8 +196,7 @@ def test_a_damaged_file_is_refused_by_name(whole, tmp_path, file, damage):
 
 def test_rows_past_the_checkpoint_are_dropped(whole, tmp_path):
     """As after a kill between the two writes."""
-    with pytest.raises(Interrupted):
-        train(CONFIG, out=tmp_path / "r", watch=stop_after(2))
+    train(CONFIG, out=tmp_path / "r", callbacks=stop_after(2))
     text = (whole.path / "metrics.csv").read_text().splitlines(keepends=True)
     (tmp_path / "r" / "metrics.csv").write_text("".join(text[:4]))
     assert_same_run(resume(tmp_path / "r"), whole)

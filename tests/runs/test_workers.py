@@ -1,5 +1,6 @@
 """Workers on a real Ray: what is refused, what a stop leaves, who may in, the same study."""
 
+import fcntl
 import json
 import os
 import signal
@@ -7,17 +8,18 @@ import socket
 import subprocess
 import sys
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
-from mnist_fn import Config, InputError, Watch
+from mnist_fn import Callbacks, Config, InputError
 from mnist_fn.shared.data.datasets import load
-from mnist_fn.shared.runs import cluster as ray_cluster
-from mnist_fn.shared.runs import nodes
-from mnist_fn.shared.runs.records import RunDirectory
-from mnist_fn.shared.runs.staff import Staff
-from mnist_fn.shared.runs.sweep import sweep
+from mnist_fn.shared.runs.folder import RunFolder
+from mnist_fn.shared.runs.run import RunEnded
+from mnist_fn.shared.sweeps import nodes, runner, workers
+from mnist_fn.shared.sweeps.request import SweepRequest, Workers
+from mnist_fn.shared.sweeps.sweep import sweep
 from tests.support import clusters
 
 pytestmark = [pytest.mark.cluster, pytest.mark.filterwarnings("ignore")]  # Ray's own, by the dozen
@@ -39,7 +41,7 @@ def killed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("killed")
     out = ("--epochs", "200000", "--workers", "1", "--out", str(folder / "r"))
     driver = clusters.begin(folder / "log", *SWEEP, *out)
-    clusters.until(lambda: list((folder / "r").glob("*/run.json")), 120)
+    clusters.until(lambda: clusters.workers_under(driver.pid), 120)
     started = clusters.descendants(driver.pid)
     clusters.kill(driver.pid)
     driver.communicate()
@@ -47,8 +49,8 @@ def killed(tmp_path_factory):
 
 
 def test_the_workers_of_a_killed_command_die_at_once(killed):
-    assert any("_Station" in said for said in killed.values())
-    clusters.until(lambda: not clusters.alive(killed, "_Station"), 30)
+    assert any("mnist-fn-worker" in said for said in killed.values())
+    clusters.until(lambda: not clusters.alive(killed, "mnist-fn-worker"), 30)
 
 
 def pretended(folder: Path, code: str) -> dict[str, str]:
@@ -67,7 +69,8 @@ def another(folder: Path, package: str) -> str:
 NOT_THERE = """
 import importlib.util
 find = importlib.util.find_spec
-importlib.util.find_spec = lambda name, *rest: None if name == "mnist_fn" else find(name, *rest)
+ours = ("mnist_fn", "torch_ref")
+importlib.util.find_spec = lambda name, *rest: None if name in ours else find(name, *rest)
 """
 DAMAGED = """
 import ray
@@ -101,7 +104,7 @@ def test_a_node_that_differs_is_refused_before_anything_is_trained(
     try:
         with (
             pytest.raises(InputError, match=rf"`cluster=.*: node .* {differs}"),
-            ray_cluster.crew(Staff(None, 1, cluster.address), load("digits"), "cpu"),
+            workers.worker_pool(Workers(None, 1, cluster.address), load("digits"), "cpu"),
         ):
             pytest.fail("it was let in")
     finally:
@@ -111,23 +114,27 @@ def test_a_node_that_differs_is_refused_before_anything_is_trained(
 def test_a_node_that_comes_late_and_differs_is_refused_and_what_is_done_stays(cluster, tmp_path):
     """Two workers are asked for, and there is room for one until it comes."""
     added = [cluster.add_node(num_cpus=1)]
-    there = pretended(tmp_path, another(tmp_path, "jax"))
+    differing = pretended(tmp_path, another(tmp_path, "jax"))
 
-    def join(_):
-        if len(added) == 1:  # the first epoch is done
-            added.append(cluster.add_node(num_cpus=1, env_vars=there))
+    def join(event):
+        if isinstance(event, RunEnded) and len(added) == 1:
+            added.append(cluster.add_node(num_cpus=1, env_vars=differing))
 
-    configs = [Config(dataset="digits", hidden=(16,), epochs=10**5, seed=seed) for seed in (0, 1)]
+    base = Config(dataset="digits", hidden=(16,))
+    configs = [base.replace(epochs=2, seed=9)]
+    configs += [base.replace(epochs=10**5, seed=seed) for seed in (0, 1)]
+    request = SweepRequest(
+        tuple(configs), device="cpu", out=tmp_path / "r", workers=Workers(2, 1, cluster.address)
+    )
     try:
-        with ray_cluster.crew(Staff(2, 1, cluster.address), load("digits"), "cpu") as crew:
-            watch = Watch(on_epoch=join)
-            with pytest.raises(InputError, match=r"differs: jax 0\.0\.1 there, .* here"):
-                list(sweep(configs, out=tmp_path / "r", crew=crew, watch=watch))
+        with pytest.raises(InputError, match=r"differs: jax 0\.0\.1 there, .* here"):
+            sweep(request, Callbacks(on_event=join))
     finally:
         for node in added:
             cluster.remove_node(node)
     (run,) = (tmp_path / "r").iterdir()
-    assert RunDirectory(run).read_header().config == configs[0]
+    header = RunFolder(run).read_header()
+    assert (header.config, header.finished) == (configs[0], True)
 
 
 def test_refusals_are_one_line_and_leave_nothing(command):
@@ -147,53 +154,113 @@ def test_a_divergence_ends_that_run_alone(command):
     assert len(found["runs"]) == 1 and "no longer finite" in found["diverged"][0]
 
 
-def test_a_run_whose_worker_is_lost_thrice_is_given_up_and_the_next_trained(tmp_path):
-    out, log = tmp_path / "r", tmp_path / "log"
-    clusters.ray_or_skip()
-    driver = clusters.begin(log, *SWEEP, "--epochs", "100000", "--workers", "1", "--out", str(out))
-    header = out / "digits-16-epochs=100000-seed=0-jax" / "run.json"
-    for time in (1, 2, 3):
-        killed_at = header.stat().st_mtime_ns if header.exists() else 0
-        if time > 1:  # the next worker has begun once it has written the header anew
-            clusters.until(lambda at=killed_at: header.stat().st_mtime_ns > at, 120)
-        clusters.until(header.exists, 120)
-        (pid,) = clusters.workers_under(driver.pid)
-        clusters.kill(pid)
-        clusters.until(lambda time=time: log.read_text().count("is lost") == time, 120)
-    second = out / "digits-16-epochs=100000-seed=1-jax"
-    clusters.until((second / "run.json").exists, 120)
-    os.killpg(driver.pid, signal.SIGINT)
-    driver.communicate(timeout=120)
-    assert driver.returncode == 130
-    assert "given up" in log.read_text() and "Traceback" not in log.read_text()
+SPECIAL = """
+import os, signal
+from mnist_fn.shared.sweeps import runner
+from mnist_fn.shared.sweeps.runner import train_task
+
+def deadly(dataset, task):
+    if task.request.configs[0].seed == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return train_task(dataset, task)
+"""
 
 
-def test_ctrl_c_saves_ends_all_and_only_loopback_was_open(tmp_path):
+def test_a_run_that_kills_its_workers_is_given_up_and_the_others_trained(tmp_path, monkeypatch):
+    """Ray starts it again three times. What a task is may be replaced: it is a function."""
+    clusters.ray_or_skip()
+    (tmp_path / "special.py").write_text(SPECIAL)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ['PYTHONPATH']}")
+    monkeypatch.setattr(runner, "train_task", import_module("special").deadly)
+    base = Config(dataset="digits", hidden=(16,), epochs=2)
+    configs = tuple(base.replace(seed=seed) for seed in range(3))
+    request = SweepRequest(configs, device="cpu", out=tmp_path / "r", workers=Workers(1))
+    result = sweep(request, Callbacks())
+    assert [run.config.seed for run in result] == [0, 2]
+    (message,) = result.failures.failed
+    assert "seed=1-jax: its workers were lost: the process is gone; the same command" in message
+    assert {path.name for path in (tmp_path / "r").iterdir()} == {run.path.name for run in result}
+
+
+def test_ctrl_c_ends_all_keeps_what_is_finished_and_only_loopback_was_open(tmp_path):
     clusters.ray_or_skip()
     out, log = tmp_path / "r", tmp_path / "log"
+    short = clusters.begin(log, *SWEEP, "--epochs", "2", "--workers", "2", "--out", str(out))
+    short.communicate(timeout=200)
+    assert short.returncode == 0, log.read_text()
+    before = sorted(out.iterdir())
     driver = clusters.begin(
         log, *SWEEP, "--epochs", "200000", "--workers", "2", "--json", "--out", str(out)
     )
-    clusters.until(lambda: len(list(out.glob("*/run.json"))) == 2, 120)
+    clusters.until(lambda: len(clusters.workers_under(driver.pid)) == 2, 120)
     started = clusters.descendants(driver.pid)
-    assert len(clusters.workers_under(driver.pid)) == 2
     addresses = clusters.listening([driver.pid, *started])
     assert addresses and addresses <= LOOPBACK
-    clusters.until(lambda: rows_saved(out, at_least=0), 60)
     os.killpg(driver.pid, signal.SIGINT)  # as a terminal does: to all
     written, _ = driver.communicate(timeout=120)
     said = log.read_text()
     assert (driver.returncode, written) == (130, ""), said
-    assert "stopped with 2 of 2 runs to be finished; the same command goes on" in said
+    assert "stopped with 0 of 2 runs done; the same command goes on" in said
     assert "Traceback" not in said
-    assert rows_saved(out, at_least=1)
+    assert sorted(out.iterdir()) == before
     clusters.until(lambda: not set(started) & set(clusters.processes()), 30)
-    assert not list(Path("/tmp").glob(f"mnist-fn-ray-{driver.pid}-*"))
 
 
-def rows_saved(out: Path, at_least: int) -> bool:
-    directories = [RunDirectory(run) for run in out.iterdir() if (run / "run.json").exists()]
-    return all(len(d.read_progress(d.read_header())[1]) >= at_least for d in directories)
+PEEK = """
+import os, sys
+for folder, _, files in os.walk(sys.argv[1], onerror=lambda error: print(type(error).__name__)):
+    print(*files)
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root, to be another user")
+def test_another_user_cannot_enter_the_folder_of_our_own_ray():
+    """Ray opens its folder to everybody: the sockets of a worker could be taken over."""
+    clusters.ray_or_skip()
+    with workers.worker_pool(Workers(1), load("digits"), "cpu") as pool:
+        session = Path(pool.ray.get_runtime_context().get_temp_dir())
+        outer = session.parent
+        assert outer.name.startswith("mnist-fn-ray-") and outer.parent == Path("/tmp")
+        assert session.stat().st_mode & 0o777 == 0o777  # it is the outer one that keeps them out
+        assert outer.stat().st_mode & 0o777 == 0o700
+        for folder in (outer, session):
+            peek = subprocess.run(
+                [sys.executable, "-c", PEEK, str(folder)], user=65534, group=65534, extra_groups=[],
+                capture_output=True, text=True, check=False,
+            )  # fmt: skip
+            assert peek.stdout.strip() == "PermissionError", peek.stderr
+    assert not outer.exists()
+
+
+def test_leftovers_are_removed_by_owner_age_and_lock(tmp_path, monkeypatch):
+    """Not by a number in the name: `mnist-fn-ray-99999999999999999999-x` ended the command."""
+    monkeypatch.setattr(workers, "TEMPORARY", tmp_path)
+    names = (
+        "mnist-fn-ray-99999999999999999999-x",
+        "mnist-fn-ray-new",
+        "mnist-fn-ray-used",
+        "other",
+    )
+    folders = {name: tmp_path / name for name in names}
+    for folder in folders.values():
+        folder.mkdir()
+        (folder / "file").touch()
+        os.utime(folder, (0, 0))
+    os.utime(folders["mnist-fn-ray-new"])
+    (tmp_path / "mnist-fn-ray-link").symlink_to(folders["other"])
+    if os.getuid() == 0:
+        theirs = tmp_path / "mnist-fn-ray-theirs"
+        theirs.mkdir()
+        os.chown(theirs, 65534, 65534)
+        os.utime(theirs, (0, 0))
+    descriptor = os.open(folders["mnist-fn-ray-used"], os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_EX)
+    before = {path.name for path in tmp_path.iterdir()}
+    workers._remove_leftovers()
+    os.close(descriptor)
+    assert before - {path.name for path in tmp_path.iterdir()} == {old}
+    assert (folders["other"] / "file").exists()
 
 
 def test_nodes_of_ray_start_train_a_sweep(tmp_path):
@@ -272,7 +339,7 @@ import ray
 from mnist_fn import Config, sweep
 found = sweep(Config(dataset="digits", hidden=(8,), epochs=1), l2=[0, 1e-4], seeds=1, workers=1,
               out="runs", progress=False)
-print(len(found.cells))
+print(len(found.conditions))
 """
 
 

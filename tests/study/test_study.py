@@ -9,7 +9,7 @@ import pytest
 
 from mnist_fn import Config, InputError
 from mnist_fn.shared.evaluation import template_summary
-from mnist_fn.shared.runs.library import Records, serves
+from mnist_fn.shared.runs.store import Records, serves
 from mnist_fn.shared.statistics import prediction_interval
 from mnist_fn.shared.study import judging, protocol
 from mnist_fn.shared.study import report as study_report

@@ -17,7 +17,6 @@ import pytest
 from tests.support.killing import environment
 
 TOKEN = secrets.token_hex(32)  # of every cluster here: Ray reads it once for a process
-HASTY = Path(__file__).parent / "hasty"
 REQUIRED = os.environ.get("MNIST_FN_REQUIRE_RAY") == "1"
 # A death is noticed within two seconds, as docs/cluster.md has it.
 HEALTH = {
@@ -47,7 +46,7 @@ def cluster_of(*cpus: int) -> Iterator[Any]:
     ray = ray_or_skip()
     known = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": TOKEN,
              "RAY_USAGE_STATS_ENABLED": "0",
-             "PYTHONPATH": os.pathsep.join([str(HASTY), environment()["PYTHONPATH"]])}  # fmt: skip
+             "PYTHONPATH": environment()["PYTHONPATH"]}  # fmt: skip
     with pytest.MonkeyPatch.context() as patch:
         for name, value in known.items():
             patch.setenv(name, value)
@@ -116,7 +115,10 @@ def descendants(pid: int) -> dict[int, str]:
 def workers_under(*pids: int) -> list[int]:
     """The workers of ours among what these raylets (or drivers) started."""
     return sorted(
-        one for pid in pids for one, said in descendants(pid).items() if "_Station" in said
+        one
+        for pid in pids
+        for one, said in descendants(pid).items()
+        if "ray::mnist-fn-worker" in said
     )
 
 

@@ -27,8 +27,9 @@ ROOMS = {
     "pictures": {"floor"},
     "backend": {"data", "floor"},
     "runs": {"backend", "data", "floor"},
-    "parity": {"runs", "backend", "data", "floor"},
-    "study": {"runs", "backend", "data", "floor"},
+    "sweeps": {"runs", "backend", "data", "floor"},
+    "parity": {"sweeps", "runs", "backend", "data", "floor"},
+    "study": {"sweeps", "runs", "backend", "data", "floor"},
     "bench": {"backend", "data", "floor"},
     "exchange": {"runs", "backend", "data", "floor"},
 }

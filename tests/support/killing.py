@@ -19,7 +19,7 @@ from mnist_fn.shared.data.datasets import load_for
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.runs import metrics
 from mnist_fn.shared.runs.checkpoint import weights_digest
-from mnist_fn.shared.runs.records import RunDirectory
+from mnist_fn.shared.runs.folder import RunFolder
 from mnist_fn.shared.state import StateTree
 from mnist_fn.shared.streams import batch_order, initial_state
 from tests.support.losses import KILLS
@@ -107,7 +107,7 @@ class Kept:
 
 def what_is_kept(run: Path, whole: Path, states: list[str]) -> Kept:
     """Read a run as a resume would, and compare rows, weights and moments with the whole's."""
-    directory = RunDirectory(run)
+    directory = RunFolder(run)
     if not directory.exists():
         return Kept(0)
     try:

@@ -15,7 +15,7 @@ from typing import Any
 
 from cli.main import main
 from mnist_fn.shared.runs import loop, trainer
-from mnist_fn.shared.runs.records import RunDirectory
+from mnist_fn.shared.runs.folder import RunFolder
 
 PHASES = {"l": "load", "c": "compile", "t": "train", "w": "write", "e": "evaluate"}
 
@@ -50,6 +50,6 @@ if __name__ == "__main__":
     loop.CHECKPOINT_SECONDS = 0.0
     loop.SAVING_SHARE = math.inf
     for name in ("write_header", "write_progress", "write_evaluation"):
-        setattr(RunDirectory, name, marked("w", getattr(RunDirectory, name)))
+        setattr(RunFolder, name, marked("w", getattr(RunFolder, name)))
     sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - the result; the pipe is the marks'
     main()

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from mnist_fn.shared.config import Config
-from mnist_fn.shared.runs.library import Records
 from mnist_fn.shared.runs.run import Run
+from mnist_fn.shared.runs.store import Records
 from mnist_fn.shared.storage import write_sealed
 from mnist_fn.shared.study import experiments
 from mnist_fn.shared.study import report as study_report

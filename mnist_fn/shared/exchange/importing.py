@@ -15,8 +15,9 @@ from mnist_fn.shared.exchange.layers import mlp_of
 from mnist_fn.shared.exchange.scaling import Scaling, folded
 from mnist_fn.shared.exchange.source import Source
 from mnist_fn.shared.runs import metrics
+from mnist_fn.shared.runs.environment import machine, versions
+from mnist_fn.shared.runs.folder import RunFolder
 from mnist_fn.shared.runs.header import Header
-from mnist_fn.shared.runs.records import RunDirectory, machine, versions
 from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.runs.trainer import load_run
 from mnist_fn.shared.state import ParamTree, StateTree, all_finite, layer_sizes, zeros_like
@@ -57,8 +58,8 @@ def import_run(
     started = time.perf_counter()
     make = backends.find(backend)
     backends.check_device(device)
-    directory = RunDirectory(out)
-    if directory.exists() or directory.results():
+    folder = RunFolder(out)
+    if folder.exists() or folder.result_files():
         raise InputError(f"{out}: holds a run already; choose another --out")
     data = load(dataset, data_dir)
     params = _params(source, data, scaling)
@@ -94,9 +95,8 @@ def import_run(
         imported={"file": source.path.name, "sha256": source.sha256, "pixels": str(scaling)},
     )
     with locked(out):
-        directory.write_progress(header, state, [row])
-        directory.write_evaluation(test, params)
-        directory.write_header(header)
+        folder.write_progress(header, state, [row], test)
+        folder.write_header(header)
     return load_run(out)
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from mnist_fn.shared import source
+from mnist_fn.shared.runs.environment import versions
 from mnist_fn.shared.runs.header import Header
-from mnist_fn.shared.runs.records import versions
 from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.statistics import ALPHA, mcnemar, mean, standard_deviation, tost
 

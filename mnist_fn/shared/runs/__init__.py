@@ -1,39 +1,23 @@
-"""A run: trained, kept on disk so that nothing is lost, read back; many beside each other.
+"""A run: trained, kept on disk so that nothing is lost, read back.
 
-Others use `trainer` (train, resume, load_run), `sweep` and `chains` (many), `run` (Run, Watch),
-`records`, `header` and `metrics` (what a folder holds), `library` (the runs that are there),
-`comparison` (what a sweep says), `folders` (what runs' folders are called), `opening`
-(check_same_data) and `checkpoint` (weights_digest).
-`swept` is a sweep as it is asked for, `many` trains for whoever asks; `progress`, `stopping`,
-`card` and `frames`: what a person sees of it, how it is stopped, how a notebook shows it.
-Runs at workers: `staff` (as asked for), `cluster` (workers on Ray), `joining` (Ray, which it alone
-imports), `crew` (the driver), `mailbox` (a worker).
+`run` (a run as a value; how a caller follows one), `folder` (its files), `store` (the runs in a
+folder), `trainer` (single runs), `opening` and `loop` (what trains them), `header`, `checkpoint`
+and `metrics` (what the files hold), `environment` (what computed it), `progress`, `stopping` and
+`notebook` (how a person follows, stops and sees it). Many runs are in `sweeps`.
 """
 
 OPEN = (
-    "computed",
-    "listing",
-    "trainer",
-    "sweep",
-    "chains",
-    "run",
-    "records",
-    "header",
-    "metrics",
-    "library",
-    "comparison",
-    "folders",
-    "opening",
     "checkpoint",
-    "cluster",
-    "crew",
-    "mailbox",
-    "staff",
-    "swept",
-    "many",
+    "environment",
+    "folder",
+    "header",
+    "loop",
+    "metrics",
+    "notebook",
+    "opening",
     "progress",
-    "progress_workers",
+    "run",
     "stopping",
-    "card",
-    "frames",
+    "store",
+    "trainer",
 )

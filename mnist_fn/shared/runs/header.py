@@ -1,18 +1,22 @@
 """What `run.json` says of a run."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from mnist_fn.shared.config import Config
+from mnist_fn.shared.data.datasets import Dataset
 from mnist_fn.shared.data.form import MNIST, Form
-from mnist_fn.shared.runs.computed import UNKNOWN, Computed
+from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.runs.environment import UNKNOWN_HARDWARE, Hardware
 from mnist_fn.shared.storage import digest_of
 
 STATUSES = ("unfinished", "finished", "diverged")
 SECONDS = ("compile", "train", "total")
-_LEG = {"backend": str, "first_epoch": int}
-# What else a leg says; legs of older runs have none of it.
-_OF_LEG = {"device": str, "machine": str, "versions": dict, "computed": dict}
+_SEGMENT = {"backend": str, "first_epoch": int}
+# What else a segment says; segments of older runs have none of it.
+_SEGMENT_MEANS = {"device": str, "machine": str, "versions": dict, "computed": dict}
+_IMPORTED = ({}, {"file": str, "sha256": str, "pixels": str})
+_MAX_PIXELS = 2**24  # in a header that is believed
 
 
 @dataclass(frozen=True)
@@ -28,59 +32,114 @@ class Header:
     status: str  # one of STATUSES
     versions: dict[str, str]
     machine: str
-    # Which backend did which epochs, and with what: {"backend", "first_epoch", "device", "machine",
+    # The run's segments, each by one backend: {"backend", "first_epoch", "device", "machine",
     # "versions", "computed"}. The fields above are those of the last.
     legs: list[dict[str, Any]]
-    seconds: dict[str, float]  # compile, train, total, of all legs together
+    seconds: dict[str, float]  # compile, train, total, of all segments together
     form: Form = MNIST  # its classes, and how the pictures stand that it was trained on
-    computed: Computed = UNKNOWN  # what computed last
-    # where its weights came from, if not from here: {"file", "sha256", "pixels"}
+    computed: Hardware = UNKNOWN_HARDWARE  # what computed last
+    # where its weights came from, if they were not trained: {"file", "sha256", "pixels"}
     imported: dict[str, str] = field(default_factory=dict)
 
     @property
     def identity(self) -> str:
-        """Names the experiment whatever its length and backend: any leg of it may go on."""
+        """Names the experiment whatever its length and backend: any segment of it may go on."""
         config = self.config.to_dict()
         del config["epochs"]
         return digest_of([config, self.dataset_sha256])
 
+    @property
+    def finished(self) -> bool:
+        """Whether the run came to its last epoch."""
+        return self.status == "finished"
+
     def backend_of(self, epoch: int) -> str:
-        """Which backend did an epoch (the first is 1), as the legs say; "" if none did."""
-        those = (leg["backend"] for leg in reversed(self.legs) if leg["first_epoch"] <= epoch)
-        return next(those, "")
+        """Which backend did an epoch (the first is 1), as the segments say; "" if none did."""
+        for segment in reversed(self.legs):
+            if segment["first_epoch"] <= epoch:
+                return segment["backend"]
+        return ""
+
+    def check_dataset(self, dataset: Dataset) -> None:
+        """Raise InputError if the run began with other data than these."""
+        if self.dataset_sha256 != dataset.sha256:
+            raise InputError(
+                f"{dataset.name}: not the data that this run began with (SHA-256 "
+                f"{self.dataset_sha256[:16]} then, {dataset.sha256[:16]} now)"
+            )
+        if self.form.labels != dataset.form.labels:
+            raise InputError(
+                f"{dataset.name}: {dataset.classes} classes, this run began with "
+                f"{self.classes}; put the names of its classes beside the data as they were"
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        values = {each.name: getattr(self, each.name) for each in fields(Header)}
+        for name in ("config", "form", "computed"):
+            values[name] = values[name].to_dict()
+        return values
+
+    @classmethod
+    def from_dict(cls, document: dict[str, Any]) -> "Header":
+        """Read what `to_dict` wrote; fields that old runs did not record get their defaults.
+
+        Raises:
+            InputError, KeyError, ValueError: it is not that; a field is of another kind.
+        """
+        document = {
+            "form": MNIST.to_dict(),
+            "computed": UNKNOWN_HARDWARE.to_dict(),
+            "imported": {},
+            **document,
+        }
+        values = {each.name: document[each.name] for each in fields(Header)}
+        values["config"] = Config.from_dict(values["config"])
+        values["form"] = Form.from_dict(values["form"])
+        values["computed"] = Hardware.from_dict(values["computed"])
+        header = cls(**values)
+        if not header.is_well_formed():
+            raise ValueError("a field is of another kind or out of range")
+        return header
+
+    def is_well_formed(self) -> bool:
+        """Whether each field is what its annotation says; the config has been checked."""
+        for text in (self.dataset_sha256, self.backend, self.device, self.status, self.machine):
+            if type(text) is not str:
+                return False
+        return (
+            self.status in STATUSES
+            and type(self.pixels) is int
+            and 0 < self.pixels < _MAX_PIXELS
+            and type(self.classes) is int
+            and self.classes == self.form.classes
+            and _maps_to(str, self.versions)
+            and isinstance(self.legs, list)
+            and all(map(_is_segment, self.legs))
+            and _maps_to(float, self.seconds)
+            and set(self.seconds) == set(SECONDS)
+            and _types(self.imported) in _IMPORTED
+        )
 
 
-def well_formed(header: Header) -> bool:
-    """Whether each field is what its annotation says; the config has been checked."""
-    words = (header.dataset_sha256, header.backend, header.device, header.status, header.machine)
-    return (
-        all(type(word) is str for word in words)
-        and header.status in STATUSES
-        and type(header.pixels) is int
-        and 0 < header.pixels < 2**24
-        and type(header.classes) is int
-        and header.classes == header.form.classes
-        and _maps_to(str, header.versions)
-        and isinstance(header.legs, list)
-        and all(map(_well_formed_leg, header.legs))
-        and _maps_to(float, header.seconds)
-        and set(header.seconds) == set(SECONDS)
-        and _maps_to(str, header.imported)
-    )
-
-
-def _well_formed_leg(leg: object) -> bool:
-    if not isinstance(leg, dict):
-        return False
-    types = {name: type(value) for name, value in leg.items()}
-    if types == _LEG:
-        return True
+def _is_segment(segment: object) -> bool:
+    if not isinstance(segment, dict) or _types(segment) == _SEGMENT:
+        return isinstance(segment, dict)
     try:
-        Computed.from_dict(leg.get("computed"))
+        Hardware.from_dict(segment.get("computed"))
     except KeyError:
         return False
-    return types == {**_LEG, **_OF_LEG} and _maps_to(str, leg["versions"])
+    expected = {**_SEGMENT, **_SEGMENT_MEANS}
+    return _types(segment) == expected and _maps_to(str, segment["versions"])
+
+
+def _types(values: object) -> dict[str, type] | None:
+    """The type of each value of a JSON object; None for anything else."""
+    if not isinstance(values, dict):
+        return None
+    return {name: type(value) for name, value in values.items()}
 
 
 def _maps_to(kind: type, values: object) -> bool:
-    return isinstance(values, dict) and all(type(value) is kind for value in values.values())
+    types = _types(values)
+    return types is not None and set(types.values()) <= {kind}

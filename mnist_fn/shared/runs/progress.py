@@ -1,53 +1,54 @@
-"""What a person sees of a training: a live line on a terminal and in a notebook, plain lines in a
-log. What is shown goes to the console that is given.
+"""The progress of a run, a sweep or workers: a live line on a terminal and in a notebook, plain
+lines in a log.
 """
 
 import io
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable
 from typing import Any, Self
 
-from rich.console import Console, RenderableType
+from rich.console import Console
 from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
-from rich.table import Table
 
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset
-from mnist_fn.shared.runs.folders import slug
+from mnist_fn.shared.runs.folder import slug
 from mnist_fn.shared.runs.metrics import Row
-from mnist_fn.shared.runs.run import Place, Run, Watch
+from mnist_fn.shared.runs.run import (
+    Callbacks,
+    Event,
+    Notice,
+    Run,
+    RunEnded,
+    RunsScheduled,
+    RunStarted,
+    TaskEnded,
+    WorkersStarted,
+)
 
-DRAW_SECONDS = 0.25  # between two looks of what is live
+DRAW_SECONDS = 0.25  # between two updates of a notebook's display
 NOTEBOOK_WIDTH = 100  # characters
-_SAID: set[str] = set()
+_PRINTED_NOTES: set[str] = set()
 
 
-def say_once(dataset: Dataset, console: Console) -> None:
-    """What is to be said of a dataset, once a process however many runs are on it."""
+def print_notes(dataset: Dataset, console: Console) -> None:
+    """Print a dataset's notes, each once in a process however many runs are on it."""
     for line in dataset.notes:
-        if line not in _SAID:
-            _SAID.add(line)
+        if line not in _PRINTED_NOTES:
+            _PRINTED_NOTES.add(line)
             console.print(line, soft_wrap=True, markup=False)
 
 
 class Bar(Progress):
-    """A live line: rich's on a terminal; in a notebook a display that is written anew; else none.
+    """A live line: rich's on a terminal; in a notebook a display that is updated; else none.
 
     In a notebook rich's own needs ipywidgets and is gone from a saved one.
     """
-
-    table: Table | None = None  # over the bar
 
     def __init__(self, *columns: ProgressColumn, console: Console) -> None:
         super().__init__(*columns, console=console, disable=not console.is_terminal)
         self._display: Any = None
         self._drawn_at = 0.0
-
-    def get_renderables(self) -> Iterable[RenderableType]:
-        """See Progress."""
-        if self.table is not None:
-            yield self.table
-        yield from super().get_renderables()
 
     def start(self) -> None:
         """See Progress."""
@@ -75,7 +76,7 @@ class Bar(Progress):
             self._drawn_at = time.monotonic()
 
     def _page(self) -> dict[str, str]:
-        """What is shown, in HTML and in text."""
+        """The live line in HTML and in text."""
         page = Console(file=io.StringIO(), record=True, width=NOTEBOOK_WIDTH, force_jupyter=False,
                        force_terminal=True, color_system="truecolor")  # fmt: skip
         page.print(self.get_renderable())
@@ -83,74 +84,21 @@ class Bar(Progress):
         return {"text/html": html, "text/plain": page.export_text()}
 
 
-class _View:
-    """What a bar is within: it is shown while the block runs."""
+class ProgressView:
+    """The progress of whatever is called within the block: one run, many runs, or workers' tasks.
 
-    _bar: Bar
+    One run has a bar of its epochs with its figures; in a log, one line at the start. Many have one
+    bar of all epochs, and a line for each run as it ends.
+    """
 
     def __init__(self, console: Console) -> None:
         self._console = console
-
-    def __enter__(self) -> Self:
-        self._bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._bar.stop()
-
-    def _say(self, line: str) -> None:
-        self._console.print(line, soft_wrap=True, markup=False)
-
-    def say_notice(self, text: str) -> None:
-        """A notice of a run, in a line."""
-        self._say(f"note: {text}")
-
-
-class TrainingView(_View):
-    """A bar of one run's epochs; in a log one line at the start."""
-
-    def __init__(self, console: Console) -> None:
-        super().__init__(console)
-        self._bar = Bar(
-            TextColumn("epoch {task.completed:.0f}/{task.total:.0f}"),
-            BarColumn(bar_width=None),
-            TextColumn("{task.description}"),
-            TimeRemainingColumn(compact=True),
-            console=console,
-        )
-
-    def watch(self, stop: Callable[[], bool]) -> Watch:
-        """What tells this view, and hears of a stop."""
-        return Watch(self.on_start, self.on_epoch, stop, on_notice=self.say_notice)
-
-    def on_start(self, config: Config, dataset: Dataset, device: str, done: int) -> None:
-        """Say what is about to be trained."""
-        say_once(dataset, self._console)
-        epochs = "1 epoch" if config.epochs == 1 else f"{config.epochs} epochs"
-        self._say(
-            f"{config.model} on {dataset.name}: {len(dataset.train):,} train, "
-            f"{len(dataset.test):,} test; {epochs} on {device}"
-            + (f", going on after epoch {done}" if done else "")
-        )
-        self._task = self._bar.add_task("compiling", total=config.epochs, completed=done)
-
-    def on_epoch(self, row: Row) -> None:
-        """Show an epoch's figures."""
-        self._bar.update(
-            self._task,
-            completed=row["epoch"],
-            description=f"train {row['train_loss']:.4f} {row['train_accuracy']:.2%}  "
-            f"test {row['test_loss']:.4f} {row['test_accuracy']:.2%}",
-        )
-
-
-class SweepView(_View):
-    """The epochs of all runs on one bar; a line for each run as it ends."""
-
-    def __init__(self, console: Console) -> None:
-        super().__init__(console)
-        self._expected: list[dict[Config, int]] = []
-        self._epochs, self._total, self._finished, self._stood = 0, 0, 0, 0
+        self._plans: list[dict[Config, int]] = []  # epochs still expected of runs not yet begun
+        self._epochs = 0  # of all runs
+        self._runs = 0  # scheduled; 0 where a single run is trained
+        self._ended = 0
+        self._loaded = 0  # of those that ended: finished before
+        self._workers = 0
         self._running = ""
         self._bar = Bar(
             TextColumn("{task.description}"),
@@ -161,72 +109,105 @@ class SweepView(_View):
         )
         self._task = self._bar.add_task("", total=None)
 
+    def __enter__(self) -> Self:
+        self._bar.start()
+        return self
+
     def __exit__(self, *_: object) -> None:
-        super().__exit__()
-        if self._stood:
-            self._say(f"{self._stood} of {self._total} runs stood finished")
+        self._bar.stop()
+        if self._loaded:
+            self._print(f"{self._loaded} of {self._runs} runs were finished before")
 
-    def watch(self, stop: Callable[[], bool]) -> Watch:
-        """What tells this view, and hears of a stop."""
-        return Watch(self.on_start, self.on_epoch, stop, self.on_places, self.on_lost,
-                     self.say_notice, self.on_plan, self.on_run, self.on_crew)  # fmt: skip
-
-    def on_plan(self, expected: Sequence[Mapping[Config, int]]) -> None:
-        """The runs and the epochs that each takes; several plans where backends follow each other,
-        since a config is then run once by each.
-        """
-        self._expected += [dict(each) for each in expected]
-        self._epochs += sum(sum(each.values()) for each in expected)
-        self._total += sum(map(len, expected))
-        self._bar.update(self._task, total=self._epochs)
-
-    def on_start(self, config: Config, dataset: Dataset, device: str, done: int) -> None:
-        """A run begins; epochs that it has already are no work."""
-        say_once(dataset, self._console)
-        self._takes(config, config.epochs - done)
-        self._running = f"{config.model} on {device}, epoch {{}} of {config.epochs}"
-        self._show(done)
-
-    def on_crew(self, size: int) -> None:
-        """Workers are there; there are none here."""
-
-    def on_places(self, places: list[Place]) -> None:
-        """What each worker does; there are none here."""
-
-    def on_lost(self, line: str, epochs: int) -> None:
-        """A worker is lost; there are none here."""
+    def callbacks(self, should_stop: Callable[[], bool]) -> Callbacks:
+        """Callbacks that show progress here, and ask `should_stop` for a stop."""
+        return Callbacks(self.on_epoch, self.on_event, should_stop)
 
     def on_epoch(self, row: Row) -> None:
-        """Count an epoch of a run."""
+        """Count an epoch and show its figures or its run."""
         self._bar.update(self._task, advance=1)
-        self._show(int(row["epoch"]))
+        epoch = int(row["epoch"])
+        if self._runs:
+            self._describe(f"{self._ended}/{self._runs} runs, {self._running.format(epoch)}")
+        else:
+            self._describe(
+                f"epoch {epoch}/{self._epochs}  "
+                f"train {row['train_loss']:.4f} {row['train_accuracy']:.2%}  "
+                f"test {row['test_loss']:.4f} {row['test_accuracy']:.2%}"
+            )
 
-    def ended(self) -> None:
-        """Count what is no run."""
-        self._finished += 1
+    def on_event(self, event: Event) -> None:
+        """Show what happened."""
+        match event:
+            case RunsScheduled():
+                self._plans += [dict(plan) for plan in event.plans]
+                self._epochs += sum(sum(plan.values()) for plan in event.plans)
+                self._runs += sum(map(len, event.plans))
+                self._bar.update(self._task, total=self._epochs)
+            case WorkersStarted():
+                self._workers = event.count
+                workers = _count(event.count, "worker")
+                self._print(f"{workers} of {_count(event.threads, 'thread')} on {event.place}")
+            case RunStarted():
+                self._start(event)
+            case RunEnded():
+                self._end_run(event.run)
+            case TaskEnded():
+                self._count_end(event.config)
+            case Notice():
+                self._print(f"note: {event.text}")
 
-    def _takes(self, config: Config, epochs: int) -> None:
-        """Put what a run really takes in the place of what was expected."""
-        expected = next(each for each in self._expected if config in each)
-        self._epochs += epochs - expected.pop(config)
-        self._bar.update(self._task, total=self._epochs)
-
-    def _show(self, epoch: int) -> None:
-        running = self._running.format(epoch)
-        text = f"{self._finished}/{self._total} runs, {running}"
-        self._bar.update(self._task, description=text)
-
-    def on_run(self, run: Run) -> None:
-        """Say that a run is finished; those that were before are counted, and said at the end."""
-        self._finished += 1
-        if not run.trained:
-            self._takes(run.config, 0)
-            self._stood += 1
-        if self._finished == self._total:
-            self._bar.update(self._task, description=f"{self._total} runs")
-        if not run.trained or self._console.is_jupyter:  # the bar has the count
+    def _start(self, event: RunStarted) -> None:
+        print_notes(event.dataset, self._console)
+        config, done = event.config, event.epochs_done
+        if self._runs:
+            self._expect(config, config.epochs - done)
+            self._running = f"{config.model} on {event.device}, epoch {{}} of {config.epochs}"
+            self._describe(f"{self._ended}/{self._runs} runs, {self._running.format(done)}")
             return
-        self._say(
-            f"{self._finished}/{self._total} {run.path or slug(run.config, run.backend)} "
+        self._epochs = config.epochs
+        self._bar.update(self._task, total=config.epochs, completed=done, description="compiling")
+        self._print(
+            f"{config.model} on {event.dataset.name}: {len(event.dataset.train):,} train, "
+            f"{len(event.dataset.test):,} test; {_count(config.epochs, 'epoch')} on {event.device}"
+            + (f", going on after epoch {done}" if done else "")
+        )
+
+    def _expect(self, config: Config, epochs: int) -> None:
+        """Replace what was expected of a run by the epochs that it really takes."""
+        for plan in self._plans:
+            if config in plan:
+                self._epochs += epochs - plan.pop(config)
+                self._bar.update(self._task, total=self._epochs)
+                return
+
+    def _count_end(self, config: Config) -> None:
+        """Count a run or task that ended; its epochs too if a worker trained them."""
+        self._ended += 1
+        for plan in self._plans:
+            if config in plan:
+                self._bar.update(self._task, advance=plan.pop(config))
+                break
+        busy = f", {_count(self._workers, 'worker')}" if self._workers else ""
+        self._describe(f"{self._ended}/{self._runs} runs{busy}")
+
+    def _end_run(self, run: Run) -> None:
+        if run.loaded:
+            self._loaded += 1
+            self._expect(run.config, 0)
+        self._count_end(run.config)
+        if run.loaded or self._console.is_jupyter:  # there the bar has the count
+            return
+        self._print(
+            f"{self._ended}/{self._runs} {run.path or slug(run.config, run.backend)} "
             f"test {run.final['test_loss']:.5f} {run.final['test_accuracy']:.2%}"
         )
+
+    def _describe(self, text: str) -> None:
+        self._bar.update(self._task, description=text)
+
+    def _print(self, line: str) -> None:
+        self._console.print(line, soft_wrap=True, markup=False)
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,4 +1,4 @@
-"""A trained run as a value, and how a caller follows one."""
+"""A trained run as a value, and how a caller follows and stops runs."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,7 +18,11 @@ from mnist_fn.shared.state import ParamTree, StateTree
 
 @dataclass(frozen=True)
 class Run:
-    """A trained model and how it came to be."""
+    """A trained model and how it came to be.
+
+    A run that was stopped, or is loaded before its last epoch, has `finished` False: its history,
+    weights and evaluation are those of the last saved epoch.
+    """
 
     config: Config
     backend: str
@@ -28,13 +32,16 @@ class Run:
     evaluation: Evaluation = field(repr=False)
     seconds: dict[str, float] = field(repr=False)
     path: Path | None = None
-    trained: bool = True  # False: it stood finished on disk already
     form: Form = field(default=MNIST, repr=False)  # its classes, how its pictures stand
+    finished: bool = True
+    stopped: bool = False  # ended early in this call, by the caller's `should_stop`
+    loaded: bool = False  # read from disk, not trained in this call
 
     @property
     def history(self) -> dict[str, np.ndarray]:
         """Each figure over the epochs, float64 [epochs]: `run.history["test_loss"]`."""
-        return {name: np.array([row[name] for row in self.rows]) for name in self.rows[0]}
+        names = self.rows[0] if self.rows else ()
+        return {name: np.array([row[name] for row in self.rows]) for name in names}
 
     @property
     def confusion_matrix(self) -> np.ndarray:
@@ -47,14 +54,13 @@ class Run:
         return self.state.params
 
     def without_weights(self) -> "Run":
-        """The same without them, to be one of many in memory; they stay on disk, if it is there."""
+        """The same run without its tensors, so that thousands fit into memory."""
         return replace(self, state=StateTree({}, {}, {}, self.state.step))
 
     @property
     def final(self) -> Row:
         """Train and test loss and accuracy after the last epoch."""
-        names = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
-        return {name: self.rows[-1][name] for name in names}
+        return {name: self.rows[-1][name] for name in metrics.FIGURES}
 
     @property
     def best(self) -> dict[str, dict[str, float | int]]:
@@ -67,19 +73,22 @@ class Run:
         Raises:
             InputError: pandas is not installed.
         """
-        from mnist_fn.shared.runs.frames import pandas
+        from mnist_fn.shared.runs.notebook import pandas
 
         return pandas("run").DataFrame(self.rows).set_index("epoch")
 
     def _repr_html_(self) -> str:
-        """How a notebook shows it."""
-        from mnist_fn.shared.runs.card import card
+        """HTML for a notebook."""
+        from mnist_fn.shared.runs.notebook import run_card
 
         config = self.config
-        about = [f"λ = {config.l2:g}, seed {config.seed}, {config.precision}"]
-        about += [] if self.path is None else [str(self.path)]
+        lines = [f"λ = {config.l2:g}, seed {config.seed}, {config.precision}"]
+        if self.path is not None:
+            lines.append(str(self.path))
+        if not self.finished:
+            lines.append(f"not finished: {len(self.rows)} of {config.epochs} epochs")
         title = f"{config.model} on {config.dataset}, {self.backend}"
-        return card(title, about, self.rows, self.confusion_matrix)
+        return run_card(title, lines, self.rows, self.confusion_matrix)
 
     def summary(self) -> dict[str, Any]:
         """The document of `mnist-fn train --json`."""
@@ -96,32 +105,82 @@ class Run:
         }
 
 
-@dataclass(frozen=True)
-class Place:
-    """A worker and what it does."""
-
-    where: str  # host and process
-    what: str = ""  # nothing: it waits
-    epoch: int = 0  # that it has done
-    epochs: int = 0  # of all
+def no_evaluation(classes: int) -> Evaluation:
+    """The evaluation of a run of which none is saved: no loss, no predictions, no counts."""
+    matrix = np.zeros((classes, classes), np.int64)
+    return Evaluation(np.nan, np.zeros(0, np.uint8), matrix)
 
 
 @dataclass(frozen=True)
-class Watch:
-    """How a caller follows and stops a run; the defaults do neither.
+class RunsScheduled:
+    """Before many runs: for each backend in its turn, the runs and the epochs that each takes."""
 
-    `on_plan` and `on_run` are of many runs: what is expected, and each as it comes to its end.
-    `on_crew`, `on_places` and `on_lost` are of runs that workers train: how many there are, where
-    each run is, and what was lost with a worker, in words and in epochs.
+    plans: Sequence[Mapping[Config, int]]
+
+
+@dataclass(frozen=True)
+class WorkersStarted:
+    """Workers are there to train: how many, and where, in words."""
+
+    count: int
+    threads: int  # of each
+    place: str
+
+
+@dataclass(frozen=True)
+class RunStarted:
+    """A run is about to train in this process."""
+
+    config: Config
+    dataset: Dataset
+    device: str
+    epochs_done: int
+
+
+@dataclass(frozen=True)
+class RunEnded:
+    """One of many runs came to its end, or was read finished."""
+
+    run: Run
+
+
+@dataclass(frozen=True)
+class TaskEnded:
+    """A worker's task that is no run came to its end."""
+
+    config: Config
+
+
+@dataclass(frozen=True)
+class Notice:
+    """A line that the user should see."""
+
+    text: str
+
+
+Event = RunsScheduled | WorkersStarted | RunStarted | RunEnded | TaskEnded | Notice
+
+
+def _ignore(_: object) -> None:
+    """Do nothing."""
+
+
+def _never() -> bool:
+    return False
+
+
+@dataclass(frozen=True)
+class Callbacks:
+    """How a caller follows and stops runs; the defaults do neither.
+
+    Attributes:
+        on_epoch: called with an epoch's row of figures after each epoch trained in this process.
+        on_event: called with an Event as runs start and end.
+        should_stop: asked before each epoch and between runs. True ends the run with what it has;
+            of many runs, it ends the call with `Interrupted`. It may raise `Interrupted` itself:
+            the run is saved, and the exception reaches the caller.
     """
 
-    on_start: Callable[[Config, Dataset, str, int], None] = lambda *_: None
-    on_epoch: Callable[[Row], None] = lambda _: None
-    should_stop: Callable[[], bool] = lambda: False
-    on_places: Callable[[list[Place]], None] = lambda _: None
-    on_lost: Callable[[str, int], None] = lambda *_: None
-    on_notice: Callable[[str], None] = lambda _: None
-    # for each backend in its turn, the runs and the epochs that each takes
-    on_plan: Callable[[Sequence[Mapping[Config, int]]], None] = lambda _: None
-    on_run: Callable[[Run], None] = lambda _: None
-    on_crew: Callable[[int], None] = lambda _: None
+    on_epoch: Callable[[Row], None] = _ignore
+    on_event: Callable[[Event], None] = _ignore
+    should_stop: Callable[[], bool] = _never

@@ -1,5 +1,5 @@
-"""Ctrl-C, a notebook's interrupt and SIGTERM: the first asks for a clean end after the epoch, the
-second ends at once.
+"""Ctrl-C, a notebook's interrupt and SIGTERM: the first asks for an end after the epoch with
+everything saved, the second ends at once.
 """
 
 import contextlib
@@ -9,17 +9,21 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from types import FrameType
 
+from mnist_fn.shared.errors import Interrupted
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stop:
-    """Which signal has asked for an end, 0 if none has."""
+    """The signal that asked for an end, 0 if none has come."""
 
     signal = 0
 
-    def __call__(self) -> bool:
-        """Whether an end was asked for."""
-        return self.signal != 0
+    def should_stop(self) -> bool:
+        """For `Callbacks.should_stop`: False, or Interrupted once a signal has come."""
+        if self.signal:
+            raise Interrupted("stopped")
+        return False
 
     @property
     def exit_code(self) -> int:
@@ -34,7 +38,7 @@ def stoppable(
 ) -> Iterator[Stop]:
     """Within it, the signals set the yielded Stop instead of ending the process.
 
-    Python lets the main thread alone take signals; within another nothing is changed.
+    Python delivers signals to the main thread only; in another thread nothing is changed.
 
     Args:
         signals: those that ask for an end.
@@ -46,7 +50,7 @@ def stoppable(
         return
 
     def ask(number: int, _: FrameType | None) -> None:
-        if stop():
+        if stop.signal:
             raise at_once(number)
         stop.signal = number
         # A handler may interrupt a write to stderr, and Python's own streams don't re-enter.

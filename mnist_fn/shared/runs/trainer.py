@@ -1,4 +1,4 @@
-"""Training and reading single runs: train, resume, load, evaluate anew, predict."""
+"""Single runs: train, resume, load, evaluate again, predict."""
 
 import time
 from collections.abc import Callable
@@ -15,15 +15,15 @@ from mnist_fn.shared.data.datasets import Dataset, Split, load_for
 from mnist_fn.shared.data.elsewhere import load_test
 from mnist_fn.shared.errors import InputError, way_on
 from mnist_fn.shared.evaluation import Evaluation, evaluate
+from mnist_fn.shared.runs.folder import RunFolder
 from mnist_fn.shared.runs.header import Header
-from mnist_fn.shared.runs.loop import Job
-from mnist_fn.shared.runs.opening import Opened, check_same_data, open_run, stored_run
-from mnist_fn.shared.runs.records import RunDirectory
-from mnist_fn.shared.runs.run import Run, Watch
+from mnist_fn.shared.runs.loop import TrainingJob
+from mnist_fn.shared.runs.opening import Diverged, TrainingRun, open_run
+from mnist_fn.shared.runs.run import Callbacks, Run
 from mnist_fn.shared.state import StateTree
 from mnist_fn.shared.storage import locked
 
-__all__ = ["Run", "Watch", "evaluate_run", "load_run", "predict", "resume", "train"]
+__all__ = ["evaluate_run", "load_finished", "load_run", "predict", "resume", "train"]
 
 
 @backends.enough_memory()
@@ -35,23 +35,27 @@ def train(
     data_dir: Path | str | None = None,
     out: Path | str | None = None,
     force: bool = False,
-    watch: Watch | None = None,
+    callbacks: Callbacks | None = None,
 ) -> Run:
-    """See `mnist_fn.train`; `watch` follows and stops it, and nothing is shown.
+    """See `mnist_fn.train`; nothing is shown.
 
     Raises:
         InputError: bad data, device or folder; a loss that explodes.
-        Interrupted: `watch.should_stop` asked for it; what was done is saved in `out`.
+        Interrupted: `callbacks.should_stop` raised it; what was done is saved in `out`.
     """
     if not isinstance(config, Config):
         raise InputError(f"a Config is expected to train, not a {type(config).__name__}")
     data_dir = None if data_dir is None else Path(data_dir)
-    directory = None if out is None else RunDirectory(Path(out))
+    folder = None if out is None else RunFolder(Path(out))
     make = backends.find(backend)
     backends.check_device(device)
-    with nullcontext() if directory is None else locked(directory.path):
-        opened = open_run(config, directory, force=force)
-        return _train(opened, make, device, data_dir, watch or Watch())
+    if folder is not None and folder.exists() and not force:
+        header = folder.read_header()
+        if header.finished and header.config == config:  # read without a lock: nothing is written
+            return folder.load(header)
+    with nullcontext() if folder is None else locked(folder.path):
+        run = open_run(config, folder, overwrite=force)
+        return _train(run, make, device, data_dir, callbacks or Callbacks())
 
 
 @backends.enough_memory()
@@ -62,38 +66,37 @@ def resume(
     backend: str | None = None,
     device: str = "auto",
     data_dir: Path | str | None = None,
-    watch: Watch | None = None,
+    callbacks: Callbacks | None = None,
 ) -> Run:
     """Go on with the run in a folder, a finished one to more epochs, on the same or another
     backend. Arguments and errors as for `train`; None keeps what the run has.
     """
     data_dir = None if data_dir is None else Path(data_dir)
-    directory = RunDirectory(Path(path))
-    header = directory.read_header()  # before the lock, which would make the folder
+    folder = RunFolder(Path(path))
+    header = folder.read_header()  # before the lock, which would make the folder
     backend = backend or header.backend
     make = backends.find(backend)
     backends.check_device(device)
-    with locked(directory.path):
-        header = directory.read_header()
+    with locked(folder.path):
+        header = folder.read_header()
         config = header.config if epochs is None else header.config.replace(epochs=epochs)
-        opened = open_run(config, directory, longer=True)
-        return _train(opened, make, device, data_dir, watch or Watch())
+        run = open_run(config, folder, longer=True)
+        return _train(run, make, device, data_dir, callbacks or Callbacks())
 
 
 def load_run(path: Path | str) -> Run:
-    """A finished run from its folder.
+    """A run from its folder. One that is not finished has `finished` False and is as far as it was
+    saved: its history, weights and evaluation.
 
     Raises:
-        InputError: no run there, not finished, or damaged.
+        InputError: no run there, it diverged, no epoch is saved yet, or it is damaged.
     """
-    directory = RunDirectory(Path(path))
-    header = directory.read_header()
-    if header.status == "diverged":
-        raise InputError(f"{path}: diverged; train another with a smaller `learning_rate`")
-    if header.status != "finished":
-        raise InputError(f"{path}: not finished; go on with: {way_on(path)}")
-    state, rows = directory.read_progress(header)
-    return stored_run(directory, header, state, rows)
+    return RunFolder(Path(path)).load()
+
+
+def load_finished(path: Path | str) -> Run:
+    """As `load_run`; InputError for a run that is not finished, too."""
+    return RunFolder(Path(path)).load_finished()
 
 
 @backends.enough_memory()
@@ -105,7 +108,7 @@ def evaluate_run(
     data_dir: Path | str | None = None,
     on_other: Callable[[str], None] = lambda _: None,
 ) -> tuple[str, Evaluation]:
-    """Compute the test evaluation of a run's saved weights anew; returns the backend's name too.
+    """Evaluate a run's saved weights on the test set again; returns the backend's name too.
 
     Args:
         path: the run's folder.
@@ -121,7 +124,7 @@ def evaluate_run(
     header = saved.header
     if data_dir is None:
         dataset = load_for(header.config, form=header.form)
-        check_same_data(header, dataset)
+        header.check_dataset(dataset)
         test = dataset.test
     else:
         other = load_test(Path(data_dir), header.config.dataset, header.form)
@@ -186,33 +189,34 @@ class _Saved:
 
 
 def _saved(path: Path | str, backend: str | None, device: str) -> _Saved:
-    directory = RunDirectory(Path(path))
-    header = directory.read_header()
+    folder = RunFolder(Path(path))
+    header = folder.read_header()
     name = backend or header.backend
     make = backends.find(name)
     backends.check_device(device)
-    checkpoint = directory.read_state(header)
+    checkpoint = folder.read_checkpoint(header)
     if checkpoint is None or not checkpoint.epoch:
         raise InputError(f"{path}: no epoch is saved yet; go on with: {way_on(path)}")
     return _Saved(header, checkpoint.state, name, make, device)
 
 
 def _train(
-    opened: Opened,
+    run: TrainingRun,
     make: backends.MakeBackend,
     device: str,
     data_dir: Path | None,
-    watch: Watch,
+    callbacks: Callbacks,
 ) -> Run:
-    if opened.finished:
-        return opened.stored()
+    if run.finished:
+        return run.stored()
     started = time.perf_counter()
-    form = None if opened.existing is None else opened.existing.form
-    dataset = load_for(opened.config, data_dir, form=form)
-    made_at = time.perf_counter()
-    group = GroupOfOne(make(opened.config, dataset, device))
-    member = opened.begin(dataset, group, time.perf_counter() - made_at)
-    (ended,) = Job(group, dataset, [member], watch, started).run([opened.start(dataset)])
-    if isinstance(ended, InputError):
-        raise ended
-    return ended
+    form = None if run.existing is None else run.existing.form
+    dataset = load_for(run.config, data_dir, form=form)
+    loaded = time.perf_counter()
+    group = GroupOfOne(make(run.config, dataset, device))
+    compile_seconds = time.perf_counter() - loaded
+    job = TrainingJob(group, dataset, [run], callbacks, started, compile_seconds)
+    (result,) = job.train()
+    if isinstance(result, Diverged):
+        raise result.in_folder(run.folder)
+    return result

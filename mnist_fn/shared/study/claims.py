@@ -10,8 +10,8 @@ import numpy as np
 
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.runs import metrics
-from mnist_fn.shared.runs.library import Records
 from mnist_fn.shared.runs.metrics import Row
+from mnist_fn.shared.runs.store import Records
 from mnist_fn.shared.statistics import proportion_interval
 from mnist_fn.shared.study.experiments import BY_CLASS, CHOSEN_L2, Experiment
 from mnist_fn.shared.wording import l2_name

@@ -13,10 +13,10 @@ from mnist_fn.shared.config import Config
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.evaluation import Evaluation
 from mnist_fn.shared.runs.checkpoint import weights_digest
-from mnist_fn.shared.runs.computed import UNKNOWN, Computed
+from mnist_fn.shared.runs.environment import UNKNOWN_HARDWARE, Hardware
 from mnist_fn.shared.runs.header import Header
-from mnist_fn.shared.runs.library import Records, is_beginning, serves
 from mnist_fn.shared.runs.run import Run
+from mnist_fn.shared.runs.store import Records, is_beginning, serves
 from mnist_fn.shared.state import StateTree
 from mnist_fn.shared.study.experiments import Experiment
 
@@ -123,7 +123,7 @@ def merge(entries: Mapping[str, Entry], more: Mapping[str, Entry]) -> dict[str, 
 def place(entry: Entry) -> str:
     """Where a run was made and by what."""
     where = entry["where"]
-    computed = Computed.from_dict(where.get("computed", UNKNOWN.to_dict()))
+    computed = Hardware.from_dict(where.get("computed", UNKNOWN_HARDWARE.to_dict()))
     return f"{where['machine']}, {computed}"
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from mnist_fn.shared import statistics
-from mnist_fn.shared.runs.library import Records
+from mnist_fn.shared.runs.store import Records
 from mnist_fn.shared.study.published import Number
 
 LEVEL = 0.99

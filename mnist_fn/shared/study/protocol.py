@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.runs import metrics
-from mnist_fn.shared.runs.library import Records
+from mnist_fn.shared.runs.store import Records
 
 MEASURES = ("loss", "accuracy")
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.evaluation import row_normalized
 from mnist_fn.shared.runs import metrics
-from mnist_fn.shared.runs.library import Records
+from mnist_fn.shared.runs.store import Records
 from mnist_fn.shared.study.experiments import Experiment
 from mnist_fn.shared.wording import l2_name
 

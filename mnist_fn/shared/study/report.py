@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mnist_fn.shared.config import Config
-from mnist_fn.shared.runs.library import Records
+from mnist_fn.shared.runs.store import Records
 from mnist_fn.shared.study import judging, protocol
 from mnist_fn.shared.study.claims import Claim, claims, find
 from mnist_fn.shared.study.experiments import Experiment

@@ -1,7 +1,7 @@
 """The study as it is asked for: its runs trained, its numbers judged, its report written."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -9,16 +9,16 @@ from mnist_fn.shared import backend as backends
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import load_for
 from mnist_fn.shared.errors import InputError
-from mnist_fn.shared.runs import chains
-from mnist_fn.shared.runs.card import table as html_table
-from mnist_fn.shared.runs.frames import pandas
-from mnist_fn.shared.runs.library import Records
-from mnist_fn.shared.runs.many import Unfinished, crew_of
-from mnist_fn.shared.runs.records import machine, versions
-from mnist_fn.shared.runs.run import Watch
-from mnist_fn.shared.runs.staff import Staff
+from mnist_fn.shared.runs.environment import machine, versions
+from mnist_fn.shared.runs.notebook import html_table, pandas
+from mnist_fn.shared.runs.run import Callbacks, RunsScheduled
+from mnist_fn.shared.runs.store import Records, RunStore
 from mnist_fn.shared.storage import write_atomically, write_sealed
 from mnist_fn.shared.study import experiments, report, tables
+from mnist_fn.shared.sweeps.chains import choose_runs, epochs_left, train_chain, workers_of
+from mnist_fn.shared.sweeps.request import SweepRequest, Workers
+from mnist_fn.shared.sweeps.runner import Failures
+from mnist_fn.shared.sweeps.sweep import count_ended
 
 BOTH = ("jax", "torch")
 MAX_SEEDS = 1000
@@ -99,15 +99,15 @@ def run_study(
     dataset: str = "mnist",
     device: str = "auto",
     data_dir: Path | str | None = None,
-    staff: Staff | None = None,
+    workers: Workers | None = None,
     out: Path | str | None = None,
     command: str,
     say: Callable[[str], str] = str,
-    watch: Watch,
+    callbacks: Callbacks,
 ) -> Study:
-    """See `mnist_fn.study`. `staff` trains, this process if None; `command` is kept in the
-    document, whose errors are in its words as `say` has them; `watch` follows and stops it,
-    `Interrupted` is raised if it does.
+    """See `mnist_fn.study`. `workers` train, or this process if None; `command` is kept in the
+    document, whose errors are in its words as `say` rewords them; `Interrupted` is raised if
+    `callbacks` stop it.
     """
     if quick and seeds is not None:
         raise InputError("`quick=True` has one seed and decides nothing: no `seeds` with it")
@@ -123,9 +123,9 @@ def run_study(
     chosen = experiments.choose(names, among)
     needs = experiments.needed(chosen, range(seed, seed + seeds))
     there = Path(out or ("runs-quick" if quick else "runs"))
-    where = {"device": device, "data_dir": folder}
-    on = BOTH if backend == "both" else (backend,)
-    records, unfinished = _train(needs, on, there, where, staff, watch)
+    request = SweepRequest((), device=device, data_dir=folder, out=there, workers=workers)
+    backend_names = BOTH if backend == "both" else (backend,)
+    records, failures = _train(needs, backend_names, request, callbacks)
     found = report.document(
         {experiment.name: experiment for experiment in chosen},
         records,
@@ -133,7 +133,7 @@ def run_study(
         command=command,
         machine=machine(),
         versions=versions(),
-        **unfinished.to_dict(say),
+        **failures.to_dict(say),
     )
     study = Study(found, there)
     write_sealed(there / "study.json", found)
@@ -162,25 +162,37 @@ def _warning(quick: bool, base: Config) -> str | None:
 
 def _train(
     needs: Mapping[Config, bool],
-    names: tuple[str, ...],
-    out: Path,
-    where: dict[str, Any],
-    staff: Staff | None,
-    watch: Watch,
-) -> tuple[dict[str, Records], Unfinished]:
-    """Records of each backend, and what is said of runs that did not come to their end."""
-    for name in names:
-        backends.check(name) if staff else backends.find(name)
-    todo = {name: chains.targets(needs, out, name) for name in names}
-    records, unfinished = {name: Records() for name in names}, Unfinished()
-    watch.on_plan([chains.epochs_left(own, out, name) for name, own in todo.items()])
+    backend_names: tuple[str, ...],
+    request: SweepRequest,
+    callbacks: Callbacks,
+) -> tuple[dict[str, Records], Failures]:
+    """Records of each backend, and the runs that did not come to their end.
+
+    Args:
+        needs: each run, and whether its end is read.
+        backend_names: in their turn.
+        request: folder, data, device and workers of all; its runs and backend are filled in.
+        callbacks: follow and stop it.
+    """
+    for name in backend_names:
+        backends.check(name) if request.workers else backends.find(name)
+    store = RunStore(request.out or Path("runs"))
+    requests = {}
+    for name in backend_names:
+        configs = choose_runs(needs, store, name)
+        requests[name] = replace(request, backend=name, configs=tuple(configs))
+    plans = [epochs_left(each.configs, store, name) for name, each in requests.items()]
+    callbacks.on_event(RunsScheduled(plans))
+    records, failures = {name: Records() for name in backend_names}, Failures()
     dataset = next(iter(needs)).dataset
-    with crew_of(staff, dataset, where["data_dir"], where["device"], watch) as crew:
-        for name, configs in todo.items():
-            for _, run in chains.train(configs, name, out, **where, watch=watch, crew=crew):
+    with (
+        count_ended(callbacks, sum(map(len, plans))) as counting,
+        workers_of(request, dataset, counting) as pool,
+    ):
+        for name, each in requests.items():
+            for _, run in train_chain(each, counting, store, pool):
                 if isinstance(run, InputError):
-                    unfinished.add(run)
-                    continue
-                records[name].add(run)
-                watch.on_run(run)
-    return records, unfinished
+                    failures.add(run)
+                else:
+                    records[name].add(run)
+    return records, failures

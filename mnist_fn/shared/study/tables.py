@@ -115,7 +115,7 @@ def page(found: Mapping[str, Any]) -> str:
 
 def unfinished(found: Mapping[str, Any]) -> list[str]:
     """A line for each run that did not come to its end."""
-    return [*found.get("diverged", ()), *found.get("given_up", ())]
+    return [*found.get("diverged", ()), *found.get("failed", found.get("given_up", ()))]
 
 
 def published(one: Mapping[str, Any]) -> str:

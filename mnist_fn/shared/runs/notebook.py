@@ -1,10 +1,12 @@
-"""How a notebook shows a run and tables: HTML, its pictures inline."""
+"""Runs and tables in a notebook: HTML with inline pictures, and pandas for `to_frame`."""
 
 from collections.abc import Sequence
 from html import escape
+from typing import Any
 
 import numpy as np
 
+from mnist_fn.shared.errors import missing
 from mnist_fn.shared.evaluation import row_normalized
 from mnist_fn.shared.runs import metrics
 from mnist_fn.shared.runs.metrics import Row
@@ -14,47 +16,67 @@ KEY = "loss over epochs, logarithmic: train grey, test blue; true classes are ro
 CURVES = (("train_loss", "#8c959f"), ("test_loss", "#0072b2"))
 
 
-def card(title: str, about: Sequence[str], rows: Sequence[Row], matrix: np.ndarray) -> str:
-    """One element of HTML, its pictures inline; nothing is loaded or run.
+def pandas(owner: str) -> Any:
+    """The module pandas, for `{owner}.to_frame`.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    try:
+        import pandas as pd
+    except ImportError as error:
+        raise missing(f"{owner}.to_frame", "pandas", error) from error
+    return pd
+
+
+def run_card(title: str, lines: Sequence[str], rows: Sequence[Row], matrix: np.ndarray) -> str:
+    """One HTML element with inline pictures; nothing is loaded or executed.
 
     Args:
         title: what was trained.
-        about: lines below it.
-        rows: the metrics of each epoch.
+        lines: text below the title.
+        rows: the metrics of each epoch; none of a run that has not begun.
         matrix: counts [classes, classes], rows are true classes.
     """
-    loss, accuracy = (metrics.best(rows, name) for name in ("test_loss", "test_accuracy"))
-    final, last = rows[-1], f"epoch {len(rows)}"
-    at = f"epochs {loss['epoch']} and {accuracy['epoch']}"
-    lines = "".join(
-        f"<tr><th>{name} test</th><td>{a:.5f}</td><td>{b:.2%}</td><td>{when}</td></tr>"
-        for name, a, b, when in (
-            ("final", final["test_loss"], final["test_accuracy"], last),
-            ("best", loss["value"], accuracy["value"], at),
-        )
+    heading = f"<b>{escape(title)}</b>" + "".join(f"<br>{escape(line)}" for line in lines)
+    if not rows:
+        return f"<div>{heading}</div>"
+    loss, accuracy = metrics.best(rows, "test_loss"), metrics.best(rows, "test_accuracy")
+    final = rows[-1]["test_loss"], rows[-1]["test_accuracy"]
+    best = loss["value"], accuracy["value"]
+    epochs = f"epochs {loss['epoch']} and {accuracy['epoch']}"
+    figures = (
+        f"<table><tr><th></th><th>loss</th><th>accuracy</th><th></th></tr>"
+        f"{_figures('final', final, f'epoch {len(rows)}')}{_figures('best', best, epochs)}</table>"
     )
+    pictures = f"{_curves(rows)} {_matrix(matrix)}"
+    return f"<div>{heading}{figures}{pictures}<br><small>{KEY}</small></div>"
+
+
+def _figures(name: str, figures: tuple[float, float], epochs: str) -> str:
+    loss, accuracy = figures
     return (
-        f"<div><b>{escape(title)}</b>{''.join(f'<br>{escape(line)}' for line in about)}"
-        f"<table><tr><th></th><th>loss</th><th>accuracy</th><th></th></tr>{lines}</table>"
-        f"{_curves(rows)} {_matrix(matrix)}<br><small>{KEY}</small></div>"
+        f"<tr><th>{name} test</th><td>{loss:.5f}</td><td>{accuracy:.2%}</td><td>{epochs}</td></tr>"
     )
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]], below: Sequence[str] = ()) -> str:
-    """A table and lines below it, in HTML.
+def html_table(
+    head: Sequence[str], rows: Sequence[Sequence[str]], below: Sequence[str] = ()
+) -> str:
+    """A table in HTML and lines below it.
 
     Args:
         head: the columns' names.
         rows: their cells, as text.
         below: lines.
     """
-    lines = "".join(_row("td", row) for row in rows)
-    rest = "".join(f"<div>{escape(line)}</div>" for line in below)
-    return f"<div><table>{_row('th', head)}{lines}</table>{rest}</div>"
+    lines = [_row("th", head)] + [_row("td", row) for row in rows]
+    notes = "".join(f"<div>{escape(line)}</div>" for line in below)
+    return f"<div><table>{''.join(lines)}</table>{notes}</div>"
 
 
-def _row(kind: str, cells: Sequence[str]) -> str:
-    return f"<tr>{''.join(f'<{kind}>{escape(cell)}</{kind}>' for cell in cells)}</tr>"
+def _row(tag: str, cells: Sequence[str]) -> str:
+    return "<tr>" + "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells) + "</tr>"
 
 
 def _curves(rows: Sequence[Row]) -> str:
@@ -88,8 +110,8 @@ def _matrix(matrix: np.ndarray) -> str:
     return _svg(side, side, f"confusion matrix, {right:.2%} on the diagonal", cells)
 
 
-def _svg(width: int, height: int, said: str, content: str) -> str:
+def _svg(width: int, height: int, label: str, content: str) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" role="img" '
-        f'aria-label="{escape(said)}">{content}</svg>'
+        f'aria-label="{escape(label)}">{content}</svg>'
     )

@@ -1,0 +1,282 @@
+"""The runs in a folder: each header read once, runs found by their Config.
+
+Whatever lists, finds, compares, extends or reports runs asks a `RunStore`. `Records` keeps runs in
+memory, without weights, for what judges and tabulates them.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from mnist_fn.shared.config import Config
+from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.evaluation import template_summary
+from mnist_fn.shared.runs import metrics
+from mnist_fn.shared.runs.folder import HEADER, RunFolder, slug
+from mnist_fn.shared.runs.header import Header
+from mnist_fn.shared.runs.metrics import Row
+from mnist_fn.shared.runs.run import Run
+from mnist_fn.shared.storage import flush_folder, locked
+
+# File systems take 255 bytes in a name; a temporary name is a little longer.
+MAX_NAME = 240
+
+
+def without_epochs(config: Config) -> Config:
+    """A Config that is the same for runs that are beginnings of one another."""
+    return config.replace(epochs=1)
+
+
+def is_beginning(config: Config, of: Config) -> bool:
+    """Whether a run is the first epochs of another, longer one."""
+    return config.epochs < of.epochs and without_epochs(config) == without_epochs(of)
+
+
+def serves(available: Config, wanted: Config, at_end: bool) -> bool:
+    """Whether a run is the one wanted, whatever its seed, or has its epochs as its beginning.
+
+    A run's weights and evaluation at its end are had only from the run itself.
+    """
+    available = available.replace(seed=wanted.seed)
+    return available == wanted or (not at_end and is_beginning(wanted, available))
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """A run as a folder's table shows it; its weights are not read."""
+
+    path: Path
+    header: Header
+    epochs: int  # done
+    best: dict[str, dict[str, float | int]] | None  # as Run.best; None before the first epoch
+    changed: datetime  # local time
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return {
+            "run": str(self.path),
+            "backend": self.header.backend,
+            "device": self.header.device,
+            "status": self.header.status,
+            "config": self.header.config.to_dict(),
+            "epochs": self.epochs,
+            "best": self.best,
+            "changed": self.changed.isoformat(timespec="seconds"),
+        }
+
+
+class RunStore:
+    """The runs in some folders, by path. Each header is read once, when the store is made.
+
+    A run whose `run.json` is damaged is passed over, since the folder may hold other things;
+    asking for that very run raises the error.
+    """
+
+    def __init__(self, *folders: Path, must_exist: bool = False) -> None:
+        """Read the headers.
+
+        Args:
+            folders: each a run's own folder, or one with runs in it. New runs go into the first.
+            must_exist: raise InputError for a folder that does not exist.
+        """
+        self.folders = folders
+        self._headers: dict[Path, Header] = {}
+        self._errors: dict[Path, InputError] = {}
+        for folder in folders:
+            if folder.is_dir():
+                for path in _run_paths(folder):
+                    self._read(path)
+            elif must_exist:
+                raise InputError(f"{folder}: no such folder")
+
+    def _read(self, path: Path) -> None:
+        try:
+            self._headers[path] = RunFolder(path).read_header()
+        except InputError as error:
+            self._errors[path] = error
+
+    def __iter__(self) -> Iterator[tuple[Path, Header]]:
+        return iter(self._headers.items())
+
+    @property
+    def paths(self) -> list[Path]:
+        """The folder of every run, of damaged ones too, by name."""
+        return sorted([*self._headers, *self._errors])
+
+    def header_at(self, path: Path) -> Header | None:
+        """The header of the run in a folder, None if there is none; InputError if damaged."""
+        if path in self._errors:
+            raise self._errors[path]
+        return self._headers.get(path)
+
+    def add(self, path: Path, header: Header) -> None:
+        """Keep the header of a run written since the store was made."""
+        self._errors.pop(path, None)
+        self._headers[path] = header
+
+    def load(self, path: Path) -> Run:
+        """A finished run; InputError if it is damaged or not finished."""
+        return RunFolder(path).load_finished(self.header_at(path))
+
+    def finished(self, backend: str) -> dict[Config, Path]:
+        """The finished runs that a backend computed last, by Config."""
+        return {
+            header.config: path
+            for path, header in self
+            if header.finished and header.backend == backend
+        }
+
+    def finished_here(self, backend: str) -> dict[Config, Path]:
+        """The finished runs that lie in the first folder under the names that they get there."""
+        return {
+            header.config: path
+            for path, header in self
+            if header.finished and path == self.folder_of(header.config, backend)
+        }
+
+    def folder_of(self, config: Config, backend: str) -> Path:
+        """The folder of a run in the first folder: its slug. Where the run of that name was taken
+        further by `resume`, a name with the epochs. Nothing is made.
+        """
+        path = self.folders[0] / slug(config, backend)
+        existing = self._headers.get(path)
+        if existing is not None and is_beginning(config, existing.config):
+            return path.with_name(f"{path.name}-{config.epochs}-epochs")
+        return path
+
+    def assign_folders(self, configs: Iterable[Config], backend: str) -> dict[Config, Path]:
+        """A folder for each run; nothing is made.
+
+        Raises:
+            InputError: a run is given twice, two would share a folder, or a name is too long.
+        """
+        paths: dict[Config, Path] = {}
+        owners: dict[Path, Config] = {}
+        for config in configs:
+            path = self.folder_of(config, backend)
+            if config in paths:
+                raise InputError(f"{path}: this run is given twice")
+            if path in owners:
+                changes = differences(owners[path], config)
+                text = "; ".join(f"{name} {one} and {two}" for name, one, two in changes)
+                raise InputError(
+                    f"{path}: two runs would share this folder ({text}); "
+                    "train them apart, each in a folder of its own"
+                )
+            if len(path.name.encode()) > MAX_NAME:
+                raise InputError(
+                    f"{path.name[:60]}…: a run's folder would have a name of {len(path.name)} "
+                    f"characters, at most {MAX_NAME} fit; train it by itself, with `out`"
+                )
+            paths[config], owners[path] = path, config
+        return paths
+
+    def summaries(self) -> list[RunSummary]:
+        """Every run by name, with how far it is and its best figures."""
+        return [_summary(path, header) for path, header in self]
+
+    def extend(self, short: Path, config: Config, long: Path) -> None:
+        """Make a longer run's folder from a finished shorter run, unfinished where that ended.
+
+        After a kill at any moment the longer run is there completely or not at all.
+
+        Args:
+            short: the shorter run's folder.
+            config: of the longer run.
+            long: its folder, which does not exist yet.
+
+        Raises:
+            InputError: the shorter run is damaged, or the longer one can't be written.
+        """
+        header = self.header_at(short) or RunFolder(short).read_header()
+        state, rows = RunFolder(short).read_progress(header)
+        header = replace(header, config=config, status="unfinished")
+        temporary = long.with_name(f".extending-{long.name}")
+        with locked(temporary):
+            copy = RunFolder(temporary)
+            copy.write_progress(header, state, rows)
+            copy.write_header(header)
+            try:
+                temporary.rename(long)
+                flush_folder(long.parent)
+            except OSError as error:
+                raise InputError(f"{long}: can't be written ({error.strerror})") from error
+        self.add(long, header)
+
+
+def _run_paths(folder: Path) -> list[Path]:
+    """The folder itself if it is a run's, else the runs' folders in it by name."""
+    if RunFolder(folder).exists():
+        return [folder]
+    return [file.parent for file in sorted(folder.glob(f"[!.]*/{HEADER}"))]
+
+
+def _summary(path: Path, header: Header) -> RunSummary:
+    folder = RunFolder(path)
+    try:
+        rows = metrics.read_at_most(folder.metrics_file, header.config.epochs)
+    except InputError:  # none yet, or damaged: `evaluate` says which
+        rows = []
+    best = None
+    if rows:
+        best = {name: metrics.best(rows, name) for name in ("test_loss", "test_accuracy")}
+    changed = datetime.fromtimestamp(folder.header_file.stat().st_mtime)
+    return RunSummary(path, header, len(rows), best, changed)
+
+
+def differences(one: Config, other: Config) -> list[tuple[str, Any, Any]]:
+    """The fields in which two configs differ, each with both values."""
+    left, right = one.to_dict(), other.to_dict()
+    return [
+        (name, left.get(name, "auto"), right.get(name, "auto"))
+        for name in {**left, **right}
+        if left.get(name) != right.get(name)
+    ]
+
+
+def varying_fields(configs: Sequence[Config]) -> list[str]:
+    """The fields of a Config that are not the same in all of them, in the Config's order."""
+    names = [field.name for field in fields(Config)]
+    return [name for name in names if len({getattr(config, name) for config in configs}) > 1]
+
+
+class Records:
+    """Finished runs of one backend, without their weights: what is judged and tabulated.
+
+    A run is the beginning of each longer one of its config, so a longer one's rows answer for
+    a shorter one that is missing.
+    """
+
+    def __init__(self, runs: Iterable[Run] = ()) -> None:
+        self.runs: dict[Config, Run] = {}
+        self._by_length: dict[Config, dict[int, Run]] = {}  # without_epochs(config) -> epochs
+        self.templates: dict[Config, dict[str, float]] = {}
+        for run in runs:
+            self.add(run)
+
+    def add(self, run: Run, templates: Mapping[str, float] | None = None) -> None:
+        """Keep a run. A linear one's templates are summed up while its weights are here."""
+        if run.config.hidden == () and templates is None and run.weights:
+            templates = template_summary(run.weights)
+        if templates is not None:
+            self.templates[run.config] = dict(templates)
+        self.runs[run.config] = run = run.without_weights()
+        self._by_length.setdefault(without_epochs(run.config), {})[run.config.epochs] = run
+
+    @property
+    def seeds(self) -> list[int]:
+        """Of all runs, ascending."""
+        return sorted({config.seed for config in self.runs})
+
+    def rows(self, config: Config, columns: Sequence[str] = ()) -> list[Row] | None:
+        """The rows of a run's epochs that have these columns, from it or the shortest longer run;
+        None if there is neither.
+        """
+        candidates = [
+            run.rows
+            for epochs, run in self._by_length.get(without_epochs(config), {}).items()
+            if epochs >= config.epochs and set(columns) <= set(run.rows[0])
+        ]
+        return min(candidates, key=len)[: config.epochs] if candidates else None

@@ -1,0 +1,96 @@
+"""A study's runs, each trained once: a shorter run is the beginning of a longer one."""
+
+import contextlib
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
+
+from mnist_fn.shared.config import Config
+from mnist_fn.shared.data.datasets import load
+from mnist_fn.shared.runs.run import Callbacks, WorkersStarted
+from mnist_fn.shared.runs.store import RunStore, is_beginning
+from mnist_fn.shared.sweeps.request import SweepRequest
+from mnist_fn.shared.sweeps.runner import TrainResult, train_runs
+from mnist_fn.shared.sweeps.workers import WorkerPool, worker_pool
+
+
+@contextlib.contextmanager
+def workers_of(
+    request: SweepRequest, dataset: str, callbacks: Callbacks
+) -> Iterator[WorkerPool | None]:
+    """The workers of a request within the block, None if this process trains.
+
+    Args:
+        request: names the workers, their device and the data.
+        dataset: the name of the dataset that every worker gets.
+        callbacks: hear that the workers have started.
+
+    Raises:
+        InputError: see `workers.worker_pool`.
+    """
+    if request.workers is None:
+        yield None
+        return
+    data = load(dataset, request.data_dir)
+    with worker_pool(request.workers, data, request.device) as pool:
+        callbacks.on_event(WorkersStarted(pool.size, request.workers.threads, pool.place))
+        yield pool
+
+
+def choose_runs(needs: Mapping[Config, bool], store: RunStore, backend: str) -> list[Config]:
+    """The runs to have in the store's folder, the shortest first.
+
+    A run of which only the curves are read is left to a longer one that exists already; its
+    weights and evaluation can't be had from that.
+
+    Args:
+        needs: each run, and whether its end is read, as `study.needed` says.
+        store: of the folder.
+        backend: that computes the runs.
+
+    Raises:
+        InputError: as `RunStore.assign_folders`.
+    """
+    paths = store.assign_folders(needs, backend)
+    finished = store.finished_here(backend)
+    there = set(store.paths)
+    existing = [*finished, *(config for config in needs if paths[config] in there)]
+    chosen: dict[Config, None] = {}
+    for config, at_end in needs.items():
+        longer = [other for other in existing if is_beginning(config, other)]
+        if longer and not at_end and config not in finished:
+            config = min(longer, key=lambda other: other.epochs)
+        chosen[config] = None
+    return sorted(chosen, key=lambda config: config.epochs)
+
+
+def epochs_left(configs: Iterable[Config], store: RunStore, backend: str) -> dict[Config, int]:
+    """How many epochs each run takes; one that is unfinished counts as not begun."""
+    configs = list(configs)
+    finished = store.finished_here(backend)
+    available = [*finished, *configs]
+    left = {}
+    for config in configs:
+        shorter = [other.epochs for other in available if is_beginning(other, config)]
+        left[config] = 0 if config in finished else config.epochs - max(shorter, default=0)
+    return left
+
+
+def train_chain(
+    request: SweepRequest, callbacks: Callbacks, store: RunStore, pool: WorkerPool | None = None
+) -> Iterator[TrainResult]:
+    """Train what is missing and yield every run, the shortest first.
+
+    Args:
+        request: its configs are what `choose_runs` chose.
+        callbacks, store, pool: as for `runner.train_runs`, whose errors these are.
+    """
+    for epochs in sorted({config.epochs for config in request.configs}):
+        stage = [config for config in request.configs if config.epochs == epochs]
+        finished = store.finished_here(request.backend)
+        for config in stage:
+            path = store.folder_of(config, request.backend)
+            shorter = [other for other in finished if is_beginning(other, config)]
+            if shorter and store.header_at(path) is None:
+                longest = max(shorter, key=lambda other: other.epochs)
+                store.extend(finished[longest], config, path)
+        yield from train_runs(replace(request, configs=tuple(stage)), callbacks, store, pool)

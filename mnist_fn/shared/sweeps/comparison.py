@@ -1,0 +1,143 @@
+"""What a sweep's runs say: mean ± sd over seeds of each condition, and which condition is best."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mnist_fn.shared import statistics
+from mnist_fn.shared.config import Config
+from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.runs.run import Run
+
+METRICS = ("test_accuracy", "test_loss", "validation_accuracy", "validation_loss")
+VARIED = ("model", "learning_rate", "l2")  # what tells conditions apart
+
+
+@dataclass(frozen=True)
+class Result:
+    """The figures of a finished run that are compared: thousands of these fit into memory."""
+
+    config: Config
+    path: Path | None
+    values: dict[str, float]  # metric -> value after the last epoch
+
+
+def result_of(run: Run) -> Result:
+    """The figures of a run that are compared."""
+    last = run.rows[-1]
+    return Result(run.config, run.path, {name: last[name] for name in METRICS if name in last})
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One combination of model, learning rate and λ over its seeds, after the last epoch."""
+
+    config: Config  # of its first seed
+    seeds: tuple[int, ...]
+    values: dict[str, np.ndarray] = field(repr=False)  # metric -> float64 [seeds]
+
+    @property
+    def name(self) -> dict[str, Any]:
+        """What tells it apart, for tables and JSON."""
+        return {name: getattr(self.config, name) for name in VARIED}
+
+    def mean(self, metric: str) -> float:
+        """Over seeds."""
+        return float(self.values[metric].mean())
+
+    def sd(self, metric: str) -> float:
+        """Over seeds, with n - 1; NaN for a single one."""
+        return statistics.standard_deviation(self.values[metric])
+
+    def interval(self, metric: str) -> tuple[float, float]:
+        """Student's 95 % interval of the mean, an accuracy's within 0 and 1; NaN for a single seed
+        or seeds with one and the same value.
+        """
+        low, high = statistics.mean_interval(self.values[metric])
+        return (max(low, 0.0), min(high, 1.0)) if metric.endswith("accuracy") else (low, high)
+
+    def at_seeds(self, metric: str, seeds: Sequence[int]) -> np.ndarray:
+        """The metric at these seeds, float64 [len(seeds)]."""
+        return self.values[metric][[self.seeds.index(seed) for seed in seeds]]
+
+
+@dataclass(frozen=True)
+class Best:
+    """The condition with the best mean, and what a paired test says of each other one."""
+
+    condition: Condition
+    metric: str
+    worse: list[Condition]  # significantly: the test tells them apart from the best
+    undecided: list[Condition]  # the test does not tell them apart
+    untested: list[Condition]  # fewer than two seeds are shared
+
+    @property
+    def config(self) -> Config:
+        """Of the best condition's first seed."""
+        return self.condition.config
+
+
+def conditions(results: Iterable[Result]) -> list[Condition]:
+    """Results by condition, in the order of their first; equal but for the seed."""
+    groups: dict[Config, list[Result]] = {}
+    for result in results:
+        groups.setdefault(result.config.replace(seed=0), []).append(result)
+    return [_condition(group) for group in groups.values()]
+
+
+def _condition(results: Sequence[Result]) -> Condition:
+    ordered = sorted(results, key=lambda result: result.config.seed)
+    values = {}
+    for metric in ordered[0].values:
+        values[metric] = np.array([result.values[metric] for result in ordered])
+    seeds = tuple(result.config.seed for result in ordered)
+    return Condition(ordered[0].config, seeds, values)
+
+
+def check_metric(name: str | None, config: Config) -> str:
+    """The metric to choose by: `name`, else accuracy, on the validation split if there is one.
+
+    Raises:
+        InputError: no such metric, or no validation split for it.
+    """
+    if name is None:
+        return "validation_accuracy" if config.validation else "test_accuracy"
+    if name not in METRICS:
+        raise InputError(f"`metric={name[:40]!r}`: must be one of {', '.join(METRICS)}")
+    if name.startswith("validation") and not config.validation:
+        raise InputError(f'`metric="{name}"`: there is no validation split; add `validation`')
+    return name
+
+
+def best(candidates: Sequence[Condition], metric: str) -> Best:
+    """The condition with the best mean of the metric; the first of equals.
+
+    The others are told apart from it by a test paired by seed (the same initial weights and
+    batches): Student's t, with Bonferroni's correction for the number of conditions.
+    """
+    sign = 1 if metric.endswith("loss") else -1
+    top = min(candidates, key=lambda condition: sign * condition.mean(metric))
+    others = [condition for condition in candidates if condition is not top]
+    verdicts: dict[str, list[Condition]] = {"worse": [], "undecided": [], "untested": []}
+    for other in others:
+        shared = sorted(set(other.seeds) & set(top.seeds))
+        if len(shared) < 2:
+            verdicts["untested"].append(other)
+            continue
+        gaps = other.at_seeds(metric, shared) - top.at_seeds(metric, shared)
+        verdict = "worse" if statistics.differs(gaps, len(others)) else "undecided"
+        verdicts[verdict].append(other)
+    return Best(top, metric, **verdicts)
+
+
+def best_by(
+    candidates: Sequence[Condition], metric: str, key: Callable[[Config], Any]
+) -> dict[Any, Best]:
+    """The best of the conditions that share a key, for each key in the order of its first."""
+    groups: dict[Any, list[Condition]] = {}
+    for condition in candidates:
+        groups.setdefault(key(condition.config), []).append(condition)
+    return {name: best(group, metric) for name, group in groups.items()}

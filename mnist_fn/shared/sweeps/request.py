@@ -1,0 +1,197 @@
+"""A sweep as it is asked for: which runs, with what, where, by how many workers."""
+
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mnist_fn.shared.config import Config, hidden_of
+from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.sweeps.comparison import check_metric
+
+Numbers = float | Iterable[float]
+MAX_WORKERS = 10_000
+MAX_THREADS = 1024  # of a worker
+MAX_SEEDS = 1_000_000
+
+
+@dataclass(frozen=True)
+class Workers:
+    """Processes that train: how many, of how many threads, where."""
+
+    count: int | None  # None: as many as the cluster has room for
+    threads: int = 1  # of each
+    address: str | None = None  # of a Ray cluster, or "auto"; None: a Ray of our own
+
+    @property
+    def option(self) -> str:
+        """The argument that an error is about."""
+        return "`workers`" if self.address is None else f'`cluster="{self.address}"`'
+
+    @classmethod
+    def of(cls, count: int | None, threads: int | None, address: str | None) -> "Workers | None":
+        """The workers asked for; None if this process is to train.
+
+        Raises:
+            InputError: a number out of its range, or threads of no worker.
+        """
+        if count is None and address is None:
+            if threads is not None:
+                raise InputError(f"`threads={threads}`: of each worker; give `workers` too")
+            return None
+        if count is not None and not 1 <= count <= MAX_WORKERS:
+            raise InputError(f"`workers={count}`: must be between 1 and {MAX_WORKERS}")
+        if threads is not None and not 1 <= threads <= MAX_THREADS:
+            raise InputError(f"`threads={threads}`: must be between 1 and {MAX_THREADS}")
+        if address is not None and address != "auto" and not _is_host_and_port(address):
+            raise InputError(
+                f"`cluster={address[:60]!r}`: expected auto, or the head's HOST:PORT, on a machine "
+                "of the cluster"
+            )
+        return cls(count, threads or 1, address)
+
+
+def _is_host_and_port(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    return bool(host) and "/" not in host and port.isdecimal() and 0 < int(port) < 2**16
+
+
+@dataclass(frozen=True)
+class SweepRequest:
+    """Runs to be trained, no two equal, and how.
+
+    Attributes:
+        configs: the runs.
+        backend: that trains them; one without groups trains them one by one.
+        device: "auto", "cpu" or "gpu"; of the workers where there are some.
+        data_dir: folder of the dataset's files; None searches the usual places.
+        out: folder of the runs, each in one of its own; None keeps them in memory.
+        max_memory: bytes that models and data may take on all devices together.
+        overwrite: train finished runs again.
+        workers: processes that train; None: this one does.
+        metric: that the best is best in.
+    """
+
+    configs: tuple[Config, ...]
+    backend: str = "jax"
+    device: str = "auto"
+    data_dir: Path | None = None
+    out: Path | None = None
+    max_memory: int | None = None
+    overwrite: bool = False
+    workers: Workers | None = None
+    metric: str = "test_accuracy"
+
+    @classmethod
+    def of(
+        cls,
+        base: Config,
+        *,
+        seeds: int = 1,
+        l2: Numbers = (),
+        learning_rate: Numbers = (),
+        model: str | Sequence[str] = (),
+        hidden: Sequence[int] | Sequence[Sequence[int]] = (),
+        metric: str | None = None,
+        data_dir: Path | str | None = None,
+        out: Path | str | None = None,
+        max_memory: int | str | None = None,
+        **options: Any,
+    ) -> "SweepRequest":
+        """A request from arguments as a user gives them: see `mnist_fn.sweep`.
+
+        Raises:
+            InputError: a value out of its range or given twice, or not understood.
+        """
+        configs = grid(
+            base,
+            seeds=seeds,
+            l2=_several(l2),
+            learning_rate=_several(learning_rate),
+            hidden=_shapes(model, hidden),
+        )
+        return cls(
+            tuple(configs),
+            data_dir=None if data_dir is None else Path(data_dir),
+            out=None if out is None else Path(out),
+            max_memory=_bytes_of(max_memory),
+            metric=check_metric(metric, base),
+            **options,
+        )
+
+
+def grid(
+    base: Config,
+    *,
+    seeds: int,
+    l2: Sequence[float] = (),
+    learning_rate: Sequence[float] = (),
+    hidden: Sequence[tuple[int, ...]] = (),
+) -> list[Config]:
+    """Every combination, seeds fastest; what is not given stays as in `base`.
+
+    The seeds are `base.seed` and those after it, the same for every combination, so that
+    combinations can be compared seed by seed.
+
+    Raises:
+        InputError: fewer than one seed, a value given twice, or out of its range.
+    """
+    if not 1 <= seeds <= MAX_SEEDS:
+        raise InputError(f"`seeds={seeds}`: must be between 1 and {MAX_SEEDS}")
+    axes: dict[str, Sequence[Any]] = {}
+    for name, values in (("hidden", hidden), ("learning_rate", learning_rate), ("l2", l2)):
+        if len(set(values)) < len(values):
+            raise InputError(f"`{name}`: a value is given twice")
+        if values:
+            axes[name] = values
+    configs = []
+    for values in itertools.product(*axes.values()):
+        combination = dict(zip(axes, values, strict=True))
+        for seed in range(base.seed, base.seed + seeds):
+            configs.append(base.replace(**combination, seed=seed))
+    return configs
+
+
+def _several(values: Numbers) -> list[float]:
+    return list(values) if isinstance(values, Iterable) else [values]
+
+
+def _shapes(
+    model: str | Sequence[str], hidden: Sequence[int] | Sequence[Sequence[int]]
+) -> list[tuple[int, ...]]:
+    """Layer widths by name or given as such; a single one may stand without a list around it."""
+    names = [model] if isinstance(model, str) else list(model)
+    if names and len(hidden):
+        raise InputError("`model` and `hidden`: give one of them, they both say the layers")
+    widths: list[Any] = list(hidden)
+    if widths and all(isinstance(width, int) for width in widths):
+        widths = [widths]
+    try:
+        return [hidden_of(name) for name in names] + [tuple(shape) for shape in widths]
+    except TypeError as error:
+        raise InputError(
+            "`hidden`: expected widths such as (256, 128), or a list of them"
+        ) from error
+
+
+def _bytes_of(size: int | str | None) -> int | None:
+    """Bytes from a number or text such as 500M or 8G (powers of 1000); None stays None.
+
+    Raises:
+        InputError: not understood, or not above 0.
+    """
+    if size is None:
+        return None
+    units = {"K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+    number = str(size).strip().upper().removesuffix("B")
+    unit = units.get(number[-1:], 1)
+    try:
+        count = float(number[:-1] if unit > 1 else number) * unit
+        if not 1 <= count < 2**63:
+            raise ValueError
+    except ValueError as error:
+        raise InputError(
+            f"`max_memory={str(size)[:40]!r}`: expected a size such as 500M or 8G"
+        ) from error
+    return int(count)

@@ -1,0 +1,293 @@
+"""A sweep: its runs trained, and what comparing them says."""
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, overload
+
+from mnist_fn.shared.config import Config
+from mnist_fn.shared.errors import InputError, Interrupted
+from mnist_fn.shared.runs.folder import RunFolder
+from mnist_fn.shared.runs.notebook import html_table, pandas
+from mnist_fn.shared.runs.run import Callbacks, Run, RunEnded, RunsScheduled
+from mnist_fn.shared.runs.store import RunStore
+from mnist_fn.shared.sweeps import comparison
+from mnist_fn.shared.sweeps.chains import workers_of
+from mnist_fn.shared.sweeps.comparison import VARIED, Best, Condition, Result, result_of
+from mnist_fn.shared.sweeps.request import SweepRequest
+from mnist_fn.shared.sweeps.runner import Failures, TrainResult, train_runs
+
+__all__ = ["Sweep", "count_ended", "sweep", "train_all"]
+
+
+@dataclass(frozen=True)
+class Sweep(Sequence[Run]):
+    """A sweep's finished runs, a sequence of `Run`, and what comparing them says.
+
+    Runs that are on disk are read when they are asked for: thousands of them need not fit into
+    memory. A run that has changed since the sweep raises InputError.
+    """
+
+    results: list[Result] = field(repr=False)  # the figures of each run that are compared
+    backend: str
+    metric: str  # that the best is best in
+    failures: Failures = field(default_factory=Failures)  # runs that did not come to their end
+    in_memory: list[Run] = field(default_factory=list, repr=False)  # none of those on disk
+
+    def __len__(self) -> int:
+        return len(self.results)
+
+    @overload
+    def __getitem__(self, index: int) -> Run: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Run]: ...
+    def __getitem__(self, index: int | slice) -> Run | list[Run]:
+        if self.in_memory:
+            return self.in_memory[index]
+        if isinstance(index, slice):
+            return [_read(result) for result in self.results[index]]
+        return _read(self.results[index])
+
+    @property
+    def conditions(self) -> list[Condition]:
+        """Each combination of model, learning rate and λ, with mean, sd and interval over seeds."""
+        return comparison.conditions(self.results)
+
+    @property
+    def best(self) -> Best:
+        """The condition with the best mean of the metric, over all that was compared."""
+        return comparison.best(self.conditions, self.metric)
+
+    def best_by(self, *names: str) -> dict[Any, Best]:
+        """The best condition of each model, learning rate or λ: `best_by("model")`.
+
+        Args:
+            names: of "model", "learning_rate", "l2"; with several, keys are tuples.
+
+        Raises:
+            InputError: another name, or none.
+        """
+        if not names or not set(names) <= set(VARIED):
+            raise InputError(f"best_by{names!r}: give some of {', '.join(VARIED)}")
+
+        def key(config: Config) -> Any:
+            values = tuple(getattr(config, name) for name in names)
+            return values[0] if len(names) == 1 else values
+
+        return comparison.best_by(self.conditions, self.metric, key)
+
+    @property
+    def sentences(self) -> list[str]:
+        """Which condition is best, which λ is best for each shape and learning rate, and which
+        runs did not come to their end.
+        """
+        series = self.best_by("model", "learning_rate")
+        lines = []
+        if len(series) > 1:
+            lines.append(f"best of all: {_describe(self.best)}")
+        lines += [f"best λ for {_describe_series(best)}" for best in series.values()]
+        if self.metric.startswith("test") and len(self.conditions) > 1:
+            lines.append(
+                "chosen on the test set, the best figure is biased: it looks better than the "
+                "condition is; to choose without bias, hold out `validation`"
+            )
+        return lines + [f"not finished: {message}" for message in self.failures.all]
+
+    def table(self) -> tuple[list[str], list[list[str]]]:
+        """Head and rows: mean ± sd over seeds for each condition, after the last epoch."""
+        conditions = self.conditions
+        metrics = list(conditions[0].values)
+        head = ["model", "learning rate", "λ", "seeds"]
+        head += [metric.replace("_", " ") for metric in metrics]
+        rows = []
+        for condition in conditions:
+            config, seeds = condition.config, str(len(condition.seeds))
+            row = [config.model, f"{config.learning_rate:g}", f"{config.l2:g}", seeds]
+            rows.append(row + [_mean_and_sd(condition, metric) for metric in metrics])
+        return head, rows
+
+    def to_frame(self) -> Any:
+        """A pandas DataFrame, a run a row: what tells it apart, its seed, and its figures after the
+        last epoch (losses in nats, accuracies 0 to 1).
+
+        Raises:
+            InputError: pandas is not installed.
+        """
+        rows = []
+        for result in self.results:
+            row = {name: getattr(result.config, name) for name in VARIED}
+            rows.append({**row, "seed": result.config.seed, **result.values})
+        return pandas("sweep").DataFrame(rows)
+
+    def to_dict(self, translate: Callable[[str], str] = str) -> dict[str, Any]:
+        """The document of `mnist-fn sweep --json`, without its figure.
+
+        Args:
+            translate: rewords each message of a run that did not come to its end.
+        """
+        paths = [result.path for result in self.results]
+        series = self.best_by("model", "learning_rate")
+        return {
+            "runs": [None if path is None else str(path) for path in paths],
+            **self.failures.to_dict(translate),
+            "backend": self.backend,
+            "epochs": self.results[0].config.epochs,
+            "metric": self.metric,
+            "conditions": [_condition_document(condition) for condition in self.conditions],
+            "best": _best_document(self.best),
+            "best_by_model_and_learning_rate": [_best_document(best) for best in series.values()],
+        }
+
+    def _repr_html_(self) -> str:
+        """HTML for a notebook."""
+        return html_table(*self.table(), below=self.sentences)
+
+
+def sweep(request: SweepRequest, callbacks: Callbacks | None = None) -> Sweep:
+    """Train or read every run of a request and compare them.
+
+    Raises:
+        InputError: as `runner.train_runs`; workers without `out`; no run came to its end.
+        Interrupted: `should_stop` asked for it; what was done is in the request's folder.
+    """
+    results: dict[Config, Result] = {}
+    in_memory: list[Run] = []
+    failures = Failures()
+    for config, run in train_all(request, callbacks or Callbacks()):
+        if isinstance(run, InputError):
+            failures.add(run)
+            continue
+        results[config] = result_of(run)
+        if request.out is None:
+            in_memory.append(run)
+    if not results:
+        count, first = len(request.configs), failures.all[0]
+        raise InputError(f"none of {count} runs came to its end; the first: {first}")
+    ordered = [results[config] for config in request.configs if config in results]
+    in_memory.sort(key=lambda run: request.configs.index(run.config))
+    return Sweep(ordered, request.backend, request.metric, failures, in_memory)
+
+
+def train_all(request: SweepRequest, callbacks: Callbacks) -> Iterator[TrainResult]:
+    """Train or read every run of a request, by its workers if there are some; see `train_runs`.
+
+    Raises:
+        InputError: as `runner.train_runs`; workers without `out`.
+        Interrupted: `should_stop` asked for it; says how many runs are done.
+    """
+    if request.workers is not None and request.out is None:
+        raise InputError("`out`: workers need a folder for the runs")
+    store = None if request.out is None else RunStore(request.out)
+    callbacks.on_event(RunsScheduled([{config: config.epochs for config in request.configs}]))
+    with (
+        count_ended(callbacks, len(request.configs)) as counting,
+        workers_of(request, request.configs[0].dataset, counting) as pool,
+    ):
+        yield from train_runs(request, counting, store, pool)
+
+
+@contextlib.contextmanager
+def count_ended(callbacks: Callbacks, total: int) -> Iterator[Callbacks]:
+    """Within it, Interrupted says how many of so many runs are done; use the callbacks yielded."""
+    ended = 0
+
+    def on_event(event: Any) -> None:
+        nonlocal ended
+        ended += isinstance(event, RunEnded)
+        callbacks.on_event(event)
+
+    try:
+        yield replace(callbacks, on_event=on_event)
+    except Interrupted:
+        raise Interrupted(f"stopped with {ended} of {total} runs done") from None
+
+
+def _read(result: Result) -> Run:
+    if result.path is None:
+        raise ValueError("a run in memory is not read")
+    run = RunFolder(result.path).load()
+    now = result_of(run)
+    if (now.config, now.values) != (result.config, result.values) or not run.finished:
+        raise InputError(
+            f"{result.path}: changed since this sweep, resumed or trained again; make the sweep "
+            "again to compare what is there"
+        )
+    return run
+
+
+def _mean_and_sd(condition: Condition, metric: str) -> str:
+    mean, sd = _format(condition.mean(metric), metric), condition.sd(metric)
+    if math.isnan(sd):
+        return mean
+    return f"{mean} ± {100 * sd:.2f}" if metric.endswith("accuracy") else f"{mean} ± {sd:.5f}"
+
+
+def _format(value: float, metric: str) -> str:
+    return f"{value:.2%}" if metric.endswith("accuracy") else f"{value:.5f}"
+
+
+def _describe(best: Best) -> str:
+    config = best.config
+    return (
+        f"{config.model} at learning rate {config.learning_rate:g}, λ {config.l2:g}, "
+        f"{_figure(best)}"
+    )
+
+
+def _figure(best: Best) -> str:
+    """The best mean with its interval."""
+    condition, metric = best.condition, best.metric
+    text = f"{metric.replace('_', ' ')} {_format(condition.mean(metric), metric)}"
+    low, high = condition.interval(metric)
+    if not math.isnan(low):
+        interval = f"{_format(low, metric)} to {_format(high, metric)}"
+        return f"{text} (95 % interval of the mean: {interval})"
+    if len(condition.seeds) > 1:
+        return f"{text} (all seeds alike: no interval)"
+    return text
+
+
+def _describe_series(best: Best) -> str:
+    """The best λ of one shape and learning rate, and what the test says of each other λ."""
+    config = best.config
+    text = f"{config.model} at learning rate {config.learning_rate:g}: {config.l2:g}, "
+    text += _figure(best)
+    if best.undecided:
+        text += f"; not told apart from it: λ {_l2_list(best.undecided)}"
+    if best.worse:
+        text += f"; told apart: λ {_l2_list(best.worse)}"
+    if best.untested:
+        text += f"; fewer than two seeds, so not tested: λ {_l2_list(best.untested)}"
+    return text
+
+
+def _l2_list(conditions: Sequence[Condition]) -> str:
+    return ", ".join(f"{l2:g}" for l2 in _l2_values(conditions))
+
+
+def _l2_values(conditions: Sequence[Condition]) -> list[float]:
+    return sorted(condition.config.l2 for condition in conditions)
+
+
+def _condition_document(condition: Condition) -> dict[str, Any]:
+    figures = {}
+    for metric in condition.values:
+        figures[metric] = {"mean": condition.mean(metric), "sd": _or_none(condition.sd(metric))}
+    return {**condition.name, "seeds": len(condition.seeds), **figures}
+
+
+def _best_document(best: Best) -> dict[str, Any]:
+    condition = best.condition
+    return {
+        **condition.name,
+        "mean": condition.mean(best.metric),
+        "interval": [_or_none(end) for end in condition.interval(best.metric)],
+        "worse": [other.name for other in best.worse],
+        "undecided": [other.name for other in best.undecided],
+        "untested": [other.name for other in best.untested],
+    }
+
+
+def _or_none(value: float) -> float | None:
+    return None if math.isnan(value) else value
