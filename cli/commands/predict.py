@@ -1,7 +1,6 @@
 """`mnist-fn predict`."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,47 +13,10 @@ from mnist_fn.shared.errors import InputError, one_line
 if TYPE_CHECKING:
     import numpy as np
 
-    from mnist_fn.shared.data.form import Form
-    from mnist_fn.shared.pictures.preparation import Seen
+    from mnist_fn.shared.pictures.reading import DigitReading, PreparedDigits
 
 IN_FULL = 3  # digits that get a bar for each class; of more, the best two classes
-BARS = 12  # classes that get one, the likeliest
-
-
-@dataclass(frozen=True)
-class Read:
-    """One digit of an image, read."""
-
-    image: Path
-    place: int  # from the left, 1 is the first
-    of: int  # digits in its image
-    names: tuple[str, ...]  # of the classes
-    probabilities: "np.ndarray"  # [classes]
-    unsure: bool
-    wide: bool  # than it is tall
-
-    @property
-    def may_be_two(self) -> bool:
-        """Digits that touch."""
-        return self.unsure and self.wide
-
-    @property
-    def order(self) -> list[int]:
-        """The classes, the likeliest first."""
-        return [int(label) for label in (-self.probabilities).argsort(kind="stable")]
-
-    def document(self) -> dict[str, Any]:
-        """As --json has it."""
-        return {
-            "image": str(self.image),
-            "place": self.place,
-            "of": self.of,
-            "digit": self.order[0],
-            "name": self.names[self.order[0]],
-            "unsure": self.unsure,
-            "may_be_two": self.may_be_two,
-            "probabilities": self.probabilities.tolist(),
-        }
+MAX_BARS = 12  # classes that get one, the likeliest
 
 
 def command(
@@ -66,81 +28,111 @@ def command(
         str | None,
         typer.Option(help="Compute on this backend. Default: the run's own.", show_default=False),
     ] = None,
-    single: Annotated[
-        bool, typer.Option("--single", help="Take all that is in an image for one digit.")
+    single_digit: Annotated[
+        bool, typer.Option("--single-digit", help="Take all that is in an image for one digit.")
     ] = False,
     ink: Annotated[
         str,
         typer.Option(help="Whether it is dark or light on its ground. auto: each picture tells."),
     ] = "auto",
-    show: Annotated[
+    save_crops: Annotated[
         Path | None,
         typer.Option(
-            help="Write what the model sees, a panel a digit: a .png file; a folder for several.",
+            help="Write each digit as the model gets it: a .png file, or a folder for several.",
             show_default=False,
         ),
     ] = None,
     device: options.Device = "auto",
     json: options.Json = False,
 ) -> None:
-    """Say which digits are in an image, with each digit's probability.
+    """Read the digits in an image, with each class's probability.
 
     A photo or a drawing of any size and colour: the digits are found, cut out, scaled and centred
-    the way MNIST was, and read from left to right. What can't be read is said, the rest goes on
-    (exit 2).
+    the way MNIST was, and read from left to right, line by line. An image that can't be read gets a
+    message, and the others are read (then exit 2).
     """
     from cli.console import answer
     from cli.output import print_json
+    from mnist_fn.shared.pictures.reading import all_pictures, is_text, to_readings
     from mnist_fn.shared.runs.folder import RunFolder
+    from mnist_fn.shared.runs.trainer import predict
 
-    files = _files(images)
-    if show is not None:
-        _check_show(show, len(files))
+    _check_run(run, images)
+    files = _image_files(images)
+    if save_crops is not None:
+        _check_crops(save_crops, files)
     form = RunFolder(run).read_header().form
     if ink not in INKS:
         raise InputError(f"--ink {ink[:40]!r}: must be one of {', '.join(INKS)}")
-    how = {"single": single, "ink": ink}
-    seen, failed = _see(files, how, form.thing)
-    if not seen:
+    prepared, failed = _prepare(files, single_digit, ink, form.thing)
+    if not prepared:
         raise typer.Exit(2)
-    name, found = _read(run, form, seen, backend, device)
+    by_name = {str(path): digits for path, digits in prepared.items()}
+    pictures = form.pose(all_pictures(by_name))
+    backend_name, logits = predict(run, pictures, backend=backend, device=device)
+    readings = to_readings(by_name, logits, form.names)
+    for path in list(prepared):
+        if is_text([reading for reading in readings if reading.image == str(path)]):
+            _fail(failed, path, f"{path}: a text, a pattern or noise: few of its marks are digits")
+            readings = [reading for reading in readings if reading.image != str(path)]
+            del prepared[path]
     if json:
         print_json(
             {
                 "run": str(run),
-                "backend": name,
-                "predictions": [one.document() for one in found],
+                "backend": backend_name,
+                "predictions": [reading.document() for reading in readings],
                 "notes": [
                     {"image": str(path), "note": note}
-                    for path, one in seen.items()
-                    for note in one.notes
+                    for path, digits in prepared.items()
+                    for note in digits.notes
                 ],
                 "failed": [{"image": str(path), "error": error} for path, error in failed.items()],
             }
         )
-    _print(found, answer(json))
-    if show is not None:
-        _write({path: one.pictures for path, one in seen.items()}, show)
+    _print(readings, answer(json))
+    if save_crops is not None and prepared:
+        outputs = _outputs(save_crops, files)
+        _write({outputs[path]: digits.pictures for path, digits in prepared.items()}, save_crops)
     if failed:
         raise typer.Exit(2)
 
 
-def _check_show(show: Path, images: int) -> None:
-    """InputError for one file of several images, or of another format, which would be made a
-    folder of that name.
+def _check_run(run: Path, images: list[Path]) -> None:
+    """InputError where the run and an image were given in the other order."""
+    from mnist_fn.shared.pictures.image_files import SUFFIXES
+
+    if run.is_file() and run.suffix.lower() in SUFFIXES:
+        runs = [path for path in images if (path / "run.json").is_file()]
+        example = runs[0] if runs else "RUN"
+        raise InputError(
+            f"{run}: an image, where the run's folder is expected first: "
+            f"mnist-fn predict {example} {run}"
+        )
+
+
+def _check_crops(crops: Path, files: list[Path]) -> None:
+    """InputError for one file of several images, for one of another format, which would be made a
+    folder of that name, and for one that would replace an image that is read.
     """
-    from mnist_fn.shared.pictures.preparation import SUFFIXES
+    from mnist_fn.shared.pictures.image_files import SUFFIXES
 
-    suffix = show.suffix.lower()
-    if suffix == ".png" and images > 1:
-        raise InputError(f"--show {show}: one file for {images} images; give a folder")
-    if suffix in set(SUFFIXES) - {".png"} and not show.is_dir():
-        raise InputError(f"--show {show}: must end with .png, or be a folder")
+    suffix = crops.suffix.lower()
+    if suffix == ".png" and len(files) > 1:
+        raise InputError(f"--save-crops {crops}: one file for {len(files)} images; give a folder")
+    if suffix in set(SUFFIXES) - {".png"} and not crops.is_dir():
+        raise InputError(f"--save-crops {crops}: must end with .png, or be a folder")
+    images = {file.resolve() for file in files}
+    for output in _outputs(crops, files).values():
+        if output.resolve() in images:
+            raise InputError(
+                f"--save-crops {crops}: would replace the image {output}; give a new folder"
+            )
 
 
-def _files(images: list[Path]) -> list[Path]:
-    """The files that were named, once each, and those in the folders that were."""
-    from mnist_fn.shared.pictures.preparation import SUFFIXES
+def _image_files(images: list[Path]) -> list[Path]:
+    """The files that were given, once each, and those in the folders that were."""
+    from mnist_fn.shared.pictures.image_files import SUFFIXES
 
     files: dict[Path, None] = {}
     for path in images:
@@ -154,65 +146,53 @@ def _files(images: list[Path]) -> list[Path]:
     return list(files)
 
 
-def _see(
-    files: list[Path], how: dict[str, Any], thing: str
-) -> "tuple[dict[Path, Seen], dict[Path, str]]":
-    """The digits in each file, and what was wrong with the files that gave none."""
+def _prepare(
+    files: list[Path], single: bool, ink: str, thing: str
+) -> "tuple[dict[Path, PreparedDigits], dict[Path, str]]":
+    """The digits in each file, and what is wrong with each file that gave none."""
     from cli.console import console
-    from cli.output import fail
-    from mnist_fn.shared.pictures.preparation import read_picture
+    from mnist_fn.shared.pictures.reading import read_picture
 
-    seen, failed = {}, {}
+    prepared: dict[Path, PreparedDigits] = {}
+    failed: dict[Path, str] = {}
     for path in files:
         try:
-            seen[path] = read_picture(path, **how, thing=thing)
+            digits = read_picture(path, single=single, ink=ink, thing=thing)
         except InputError as error:
-            failed[path] = str(error)
-            fail(str(error))
+            _fail(failed, path, str(error))
             continue
-        notes = list(seen[path].notes)
-        if (count := len(seen[path].pictures)) > 1:
-            notes.append(f"{count} {thing}s, read from left to right; --single takes them for one")
+        prepared[path] = digits
+        notes = list(digits.notes)
+        if (count := len(digits.pictures)) > 1:
+            notes.append(f"{count} {thing}s, read from left to right; --single-digit reads one")
         for note in notes:
             console.print(f"{one_line(str(path))}: {note}", soft_wrap=True, markup=False)
-    return seen, failed
+    return prepared, failed
 
 
-def _read(
-    run: Path, form: "Form", seen: "dict[Path, Seen]", backend: str | None, device: str
-) -> tuple[str, list[Read]]:
-    """The backend's name and every digit of the images, in their order."""
-    import numpy as np
+def _fail(failed: dict[Path, str], path: Path, error: str) -> None:
+    from cli.output import fail
 
-    from mnist_fn.shared.evaluation import log_probabilities
-    from mnist_fn.shared.pictures.preparation import UNSURE, is_wide
-    from mnist_fn.shared.runs.trainer import predict
-
-    upright = np.concatenate([one.pictures for one in seen.values()])
-    name, logits = predict(run, form.pose(upright), backend=backend, device=device)
-    places = [
-        (path, place + 1, len(one.pictures))
-        for path, one in seen.items()
-        for place in range(len(one.pictures))
-    ]
-    return name, [
-        Read(*where, form.names, shares, bool(shares.max() < UNSURE), is_wide(picture))
-        for where, shares, picture in zip(
-            places, np.exp(log_probabilities(logits)), upright, strict=True
-        )
-    ]
+    failed[path] = error
+    fail(error)
 
 
-def _write(pictures: "dict[Path, np.ndarray]", show: Path) -> None:
-    """To the file `show`, or to a folder under each image's name."""
+def _outputs(crops: Path, files: list[Path]) -> dict[Path, Path]:
+    """Where each image's panels go: to the file `crops`, or to a folder under the image's name."""
+    if crops.suffix.lower() == ".png":
+        return dict.fromkeys(files, crops)
+    names = [crops / f"{name}.png" for name in _names(files)]
+    return dict(zip(files, names, strict=True))
+
+
+def _write(pictures: "dict[Path, np.ndarray]", crops: Path) -> None:
+    """Write the panels of each file, by its path."""
     from mnist_fn.shared.pictures.preparation import panels
     from mnist_fn.shared.storage import made_folder, write_atomically
 
-    alone = show.suffix.lower() == ".png"
-    names = [show] if alone else [show / f"{name}.png" for name in _names(list(pictures))]
-    with made_folder(show.parent if alone else show):
-        for name, one in zip(names, pictures.values(), strict=True):
-            write_atomically(name, panels(one))
+    with made_folder(crops.parent if crops.suffix.lower() == ".png" else crops):
+        for path, one in pictures.items():
+            write_atomically(path, panels(one))
 
 
 def _names(paths: list[Path]) -> Iterator[str]:
@@ -225,43 +205,42 @@ def _names(paths: list[Path]) -> Iterator[str]:
             yield path.name if names.count(path.name) == 1 else f"{path.name}-{i + 1}"
 
 
-def _print(found: list[Read], to: Any) -> None:
+def _print(readings: "list[DigitReading]", console: Any) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    for one in found:
-        if one.of > 1 and one.place == 1:
-            row = [each for each in found if each.image == one.image]
-            text = Text(f"{one_line(str(one.image))}: ")
-            text.append(" ".join(each.names[each.order[0]] for each in row), style="bold")
-            to.print(text, soft_wrap=True)
-        to.print(_line(one), soft_wrap=True)
-        if len(found) <= IN_FULL:
+    for reading in readings:
+        if reading.count > 1 and reading.index == 1:
+            labels = [other.label for other in readings if other.image == reading.image]
+            text = Text(f"{one_line(reading.image)}: ")
+            text.append(" ".join(labels), style="bold")
+            console.print(text, soft_wrap=True)
+        console.print(_line(reading), soft_wrap=True)
+        if len(readings) <= IN_FULL:
             table = Table.grid(padding=(0, 1))
-            for label in sorted(one.order[:BARS]):
-                share = one.probabilities[label]
-                style = "bold" if label == one.order[0] else "dim"
+            for i in sorted(reading.ranking[:MAX_BARS]):
+                share = reading.probabilities[i]
+                style = "bold" if i == reading.class_index else "dim"
                 text = Text(f"{share:.2%}", style=style)
-                table.add_row(f"  {one.names[label]}", _bar(share, style), text)
+                table.add_row(f"  {reading.class_names[i]}", _bar(share, style), text)
             table.columns[-1].justify = "right"
-            to.print(table)
+            console.print(table)
 
 
-def _line(one: Read) -> Any:
+def _line(reading: "DigitReading") -> Any:
     from rich.text import Text
 
-    from mnist_fn.shared.pictures.preparation import DOUBT, TOUCH
-
-    best, *others = (
-        (one.names[label], f"{one.probabilities[label]:.1%}") for label in one.order[:2]
-    )
-    line = Text(f"{one_line(str(one.image))}: " if one.of == 1 else f"  {one.place}. ")
-    line.append(best[0], style="bold").append(f" ({best[1]}")
-    for other in others:
-        line.append(f", then {other[0]} {other[1]}")
+    candidates = [
+        (reading.class_names[i], f"{reading.probabilities[i]:.1%}") for i in reading.ranking[:2]
+    ]
+    label, share = candidates[0]
+    line = Text(f"{one_line(reading.image)}: " if reading.count == 1 else f"  {reading.index}. ")
+    line.append(label, style="bold").append(f" ({share}")
+    for other, other_share in candidates[1:]:
+        line.append(f", then {other} {other_share}")
     line.append(")")
-    if one.unsure:
-        line.append(f", {DOUBT}" + (f", {TOUCH}" if one.may_be_two else ""))
+    if reading.warning:
+        line.append(f", {reading.warning}")
     return line
 
 

@@ -19,11 +19,11 @@ from pages import EVIDENCE
 from mnist_fn.shared.data import datasets
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.evaluation import log_probabilities
-from mnist_fn.shared.pictures.preparation import UNSURE, read_picture
+from mnist_fn.shared.pictures.reading import CONFIDENT, read_picture
 from mnist_fn.shared.runs.environment import machine, versions
 from mnist_fn.shared.runs.trainer import load_run, predict
 from tests.support import no_digits
-from tests.support.photos import EMPTY, Reading, read_photos
+from tests.support.picture_kinds import EMPTY, Reading, read_photos
 
 LIMITS = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 LOST = 0.1  # of the digits that are read rightly, at most, may be called unsure
@@ -113,8 +113,8 @@ def main() -> None:
     }
     (EVIDENCE / "pictures.json").write_text(json.dumps(document, indent=1) + "\n")
     print(json.dumps(document["kinds"], indent=1), json.dumps(document["unsure"], indent=1))
-    if document["unsure"]["limit"] != UNSURE:
-        print(f"picture.UNSURE is {UNSURE}: make it {document['unsure']['limit']}")
+    if document["unsure"]["limit"] != CONFIDENT:
+        print(f"reading.CONFIDENT is {CONFIDENT}: make it {document['unsure']['limit']}")
 
 
 if __name__ == "__main__":

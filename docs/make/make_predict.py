@@ -16,8 +16,9 @@ from pages import DOCS, EVIDENCE, PICTURES, renew
 from PIL import Image, ImageOps
 
 from mnist_fn.shared.data import datasets
-from mnist_fn.shared.pictures.preparation import panels, read_picture
-from tests.support.photos import KINDS
+from mnist_fn.shared.pictures.preparation import panels
+from mnist_fn.shared.pictures.reading import read_picture
+from tests.support.picture_kinds import KINDS
 
 PAGE, PICTURE = DOCS / "predict.md", PICTURES / "predict-seen.png"
 SHOWN = ("shadow from a side", "dark lines across", "frame", "pencil", "three digits, ruled")

@@ -13,7 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from figures.report import documents, drawings, study
 from figures.report.contents import Contents
 from figures.report.view import Missing, RunView, dataset_title, view_of
-from mnist_fn.shared.pictures.preparation import DOUBT, UNSURE
+from mnist_fn.shared.pictures.reading import CONFIDENT, UNSURE
 from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.study.report import QUICK_RUN
 from mnist_fn.shared.wording import counted, in_shell
@@ -54,7 +54,8 @@ def build(contents: Contents, command: str, data_dir: Path | None = None) -> str
     Raises:
         InputError: bad documents; no dataset in `data_dir`, or another than the run's.
     """
-    tables = {kind: documents.tables(kind, of_kind) for kind, of_kind in contents.documents.items()}
+    tables = {kind: documents.tables(kind, of_kind)
+              for kind, of_kind in contents.documents.items()}  # fmt: skip
     horizons = drawings.horizons(contents.documents["parity"])
     views = _views(contents, data_dir)
     study_shown = _study(contents)
@@ -91,7 +92,11 @@ def build(contents: Contents, command: str, data_dir: Path | None = None) -> str
         style=_text("page.css"),
         script=script,
         script_hash=_csp_hash(script),
-        shown={"unsure": UNSURE, "doubt": DOUBT, "views": [view.for_script() for view in views]},
+        shown={
+            "unsure": CONFIDENT,
+            "doubt": UNSURE,
+            "views": [view.for_script() for view in views],
+        },
     )
 
 
@@ -128,11 +133,11 @@ def _choice(runs: Sequence[Run], views: Sequence[RunView]) -> str:
             f"The page opens with the run of the highest test accuracy of {alike} on "
             f"{first.dataset}; that is a choice made on the test set."
         )
-    count = Counter(dataset_title(run) for run in runs)
-    del count[first.dataset]
-    if count:
+    others = Counter(dataset_title(run) for run in runs)
+    del others[first.dataset]
+    if others:
         sentences.append(
-            f"{counted(count.total(), 'run')} on {', '.join(sorted(count))}: an accuracy means "
+            f"{counted(others.total(), 'run')} on {', '.join(sorted(others))}: an accuracy means "
             "another thing there."
         )
     left_out = len(runs) - len(views)

@@ -43,17 +43,17 @@ class Table:
     notes: list[str | Markup] = field(default_factory=list)
 
 
-def tables(kind: str, documents: dict[Path, Document]) -> list[Table]:
+def tables(kind: str, found: dict[Path, Document]) -> list[Table]:
     """The tables of all documents of a kind, their verdicts first.
 
     Raises:
         InputError: a document is not what its command writes.
     """
-    of_all: list[Table] = []
-    for file, document in documents.items():
+    made: list[Table] = []
+    for file, document in found.items():
         with as_written(kind, file):
-            of_all += _MAKERS[kind](document)
-    return of_all
+            made += _MAKERS[kind](document)
+    return made
 
 
 @contextlib.contextmanager
@@ -79,8 +79,8 @@ def _table(
     if len(backends) > 1:
         for i, backend in zip(verdicts, backends, strict=True):
             names[i] = f"{backend}: verdict"
-    numbers = [i for i in range(1, len(head)) if i not in verdicts]
-    order = [0, *verdicts, *numbers]
+    others = [i for i in range(1, len(head)) if i not in verdicts]
+    order = [0, *verdicts, *others]
     return Table(
         title,
         [names[i] for i in order],
@@ -106,10 +106,9 @@ def emphasized(text: str) -> Markup:
 
 def _study(document: Document) -> list[Table]:
     with_runs = [
-        number
-        for number in document["numbers"]
+        number for number in document["numbers"]
         if any(ours["n"] for ours in number["ours"].values())
-    ]
+    ]  # fmt: skip
     left_out = len(document["numbers"]) - len(with_runs)
     head, rows = without(number_table({**document, "numbers": with_runs}), "experiment")
     without_runs = f"{left_out} published numbers have no runs yet." if left_out else ""
@@ -124,24 +123,24 @@ def _study(document: Document) -> list[Table]:
 
 
 def _parity(document: Document) -> list[Table]:
-    source = f"{' against '.join(document['backends'])}, {document['machine']}"
-    of_document = []
+    where = f"{' against '.join(document['backends'])}, {document['machine']}"
+    made = []
     for ladder in document.get("ladders", ()):
         rows = [_rung(rung) for rung in ladder["rungs"]]
         head = ["rung", "verdict", "largest difference", "bound", "in"]
-        of_document.append(_table(f"Ladder: {_experiment(ladder)}", head, rows, source))
+        made.append(_table(f"Ladder: {_experiment(ladder)}", head, rows, where))
     for horizon in document.get("horizon", ()):
-        of_document.append(_horizon(horizon, source))
+        made.append(_horizon(horizon, where))
     if equivalence := document.get("statistics", ()):
         rows = [_statistics(result) for result in equivalence]
         head = ["model", "seeds", "difference", "90 % interval", "margin", "verdict"]
         sides = " against ".join(equivalence[0]["accuracy"])
-        note = f"Test accuracy in percentage points, TOST over paired seeds, {sides}; {source}"
-        of_document.append(_table("Statistics over seeds", head, rows, note))
-    return of_document
+        note = f"Test accuracy in percentage points, TOST over paired seeds, {sides}; {where}"
+        made.append(_table("Statistics over seeds", head, rows, note))
+    return made
 
 
-def _horizon(horizon: dict[str, Any], source: str) -> Table:
+def _horizon(horizon: dict[str, Any], where: str) -> Table:
     rows = []
     for track in horizon["tracks"]:
         steps = [_never("step", step) for step in track["first_step_above"]]
@@ -154,7 +153,7 @@ def _horizon(horizon: dict[str, Any], source: str) -> Table:
     )
     limits = [f"a weight is {limit:g} apart" for limit in horizon["thresholds"]]
     head = ["pair", *limits, "a prediction differs"]
-    return _table(f"Horizon: {_experiment(horizon)}", head, rows, f"{claims}. {source}")
+    return _table(f"Horizon: {_experiment(horizon)}", head, rows, f"{claims}. {where}")
 
 
 def _experiment(document: dict[str, Any]) -> str:
@@ -190,14 +189,15 @@ def _statistics(result: dict[str, Any]) -> list[str]:
 
 
 def _bench(document: Document) -> list[Table]:
-    source = f"{document['device']}; {document['machine']}; {document['command']}"
+    where = f"{document['device']}; {document['machine']}; {document['command']}"
     epochs = sorted(document["epochs"].items(), key=lambda item: item[1]["median"])
     rows = [
-        [name, f"{epoch['median']:.3f} s", document["what"].get(name, "")] for name, epoch in epochs
-    ]
+        [name, f"{epoch['median']:.3f} s", document["what"].get(name, "")]
+        for name, epoch in epochs
+    ]  # fmt: skip
     goals = [_goal(goal) for goal in document["goals"] if "ratio" in goal]
     return [
-        _table("Seconds an epoch", ["contender", "median", "what"], rows, source),
+        _table("Seconds an epoch", ["contender", "median", "what"], rows, where),
         _table("Goals", ["measure", "verdict", "median", "goal"], goals, GOALS_NOTE),
     ]
 

@@ -119,12 +119,9 @@ class RunView:
             "names": self.names,
             "thing": self.thing,
             "title": self.title,
-            "form": {
-                "transposed": form.transposed,
-                "dark": form.ink == "dark",
-                "two": form.largest == 1,
-            },
-        }
+            "form": {"transposed": form.transposed, "dark": form.ink == "dark",
+                     "two": form.largest == 1},
+        }  # fmt: skip
         if self.digits is not None:
             shown["digits"] = self.digits.in_cells(len(self.names))
         return shown
@@ -217,29 +214,21 @@ def _networks(run: Run, linear: Run | None, missing: list[Missing]) -> list[dict
     pixels = layer_sizes(run.weights)[0]
     side = isqrt(pixels)
     if run.form.ink == "unknown":
-        missing.append(
-            Missing(
-                part,
-                "whether this run's pictures are light on dark is not known",
-                "mnist-fn train --ink light",
-            )
-        )
+        missing.append(Missing(part, "whether this run's pictures are light on dark is not known",
+                               "mnist-fn train --ink light"))  # fmt: skip
         return None
     if side**2 != pixels or side > MAX_SIDE:
-        missing.append(
-            Missing(
-                part,
-                f"the run is on pictures of {pixels:,} pixels, and only square ones of at most "
-                f"{MAX_SIDE} × {MAX_SIDE} can be drawn",
-            )
-        )
+        missing.append(Missing(
+            part, f"the run is on pictures of {pixels:,} pixels, and only square ones of at most "
+            f"{MAX_SIDE} × {MAX_SIDE} can be drawn",
+        ))  # fmt: skip
         return None
     runs = [run]
     if linear is not None and linear.path != run.path and linear.form == run.form:
         runs.append(linear)
     try:
-        packed = [network.packed(run_shown) for run_shown in runs]
+        packed = [network.packed(each) for each in runs]
     except InputError as error:
         missing.append(Missing(part, str(error)))
         return None
-    return [layers for layers in packed if layers["sizes"][0] == pixels]
+    return [each for each in packed if each["sizes"][0] == pixels]

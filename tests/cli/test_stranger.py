@@ -15,7 +15,7 @@ from mnist_fn.shared.data import datasets
 from mnist_fn.shared.data.datasets import scale_pixels
 from tests.exchange.test_exporting import ALONE
 from tests.support.letters import letters, write_letters
-from tests.support.photos import KINDS
+from tests.support.picture_kinds import KINDS
 
 MEAN, STD = 0.1307, 0.3081
 PHOTOS = 12

@@ -4,8 +4,8 @@ import copy
 
 import make_predict
 
-from mnist_fn.shared.pictures.preparation import UNSURE
-from tests.support.photos import KINDS
+from mnist_fn.shared.pictures.reading import CONFIDENT
+from tests.support.picture_kinds import KINDS
 
 
 def test_the_page_is_what_the_evidence_says():
@@ -15,7 +15,7 @@ def test_the_page_is_what_the_evidence_says():
 def test_the_evidence_has_every_kind_and_the_limit():
     found = make_predict.document()
     assert list(found["kinds"]) == list(KINDS)
-    assert found["unsure"]["limit"] == UNSURE
+    assert found["unsure"]["limit"] == CONFIDENT
     changed = copy.deepcopy(found)
     changed["kinds"]["pencil"]["right"] -= 1
     assert make_predict.kinds(changed) != make_predict.kinds(found)

@@ -3,20 +3,20 @@
 import re
 import shutil
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageDraw
 
-from cli.commands.predict import Read, _line
+from cli.commands.predict import _line
 from figures.report import build, network
 from figures.report.contents import read_contents
 from mnist_fn.shared import backend
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data import datasets, sources
 from mnist_fn.shared.data.form import MNIST, Form
-from mnist_fn.shared.pictures.preparation import DOUBT, UNSURE, prepare
+from mnist_fn.shared.pictures.preparation import prepare
+from mnist_fn.shared.pictures.reading import CONFIDENT, UNSURE, DigitReading
 from mnist_fn.shared.runs.trainer import load_run, train
 from mnist_fn.shared.state import StateTree
 from tests.support.browser import AXE, CONTRAST, Visit, chromium
@@ -342,16 +342,17 @@ def test_a_test_digit_can_be_shown_without_drawing(visit):
     assert opened.page.locator("#said").inner_text().startswith("A test digit: ")
 
 
-@pytest.mark.parametrize("highest", [UNSURE - 1e-3, UNSURE, 0.5, 1.0])
+@pytest.mark.parametrize("highest", [CONFIDENT - 1e-3, CONFIDENT, 0.5, 1.0])
 def test_it_is_unsure_where_predict_is(visit, highest):
     """The same limit, the same words, from one place."""
     shares = np.full(10, (1 - highest) / 9)
     shares[3] = highest
-    one = Read(Path("x"), 1, 1, MNIST.names, shares, bool(highest < UNSURE), False)
+    one = DigitReading("x", 1, 1, MNIST.names, shares, doubtful=False, is_wide=False)
     page = visit().page
-    assert page.evaluate("shown.unsure") == UNSURE
+    assert page.evaluate("shown.unsure") == CONFIDENT
     said = page.evaluate("(shares) => reading(shown.views[0], shares)", shares.tolist())
-    assert said.endswith(f", {DOUBT}.") == one.unsure == (f", {DOUBT}" in _line(one).plain)
+    assert said.endswith(f", {UNSURE}.") == one.low_confidence
+    assert one.low_confidence == (f", {UNSURE}" in _line(one).plain)
     assert said.startswith(f"It reads 3 ({100 * highest:.1f} %)")
 
 
@@ -360,8 +361,8 @@ def test_a_drawing_is_called_unsure(visit):
     opened.page.click("#clear")
     opened.draw((0.2, 0.2), (0.8, 0.2), (0.8, 0.8), (0.2, 0.8), (0.2, 0.2), (0.8, 0.8))
     highest = max(float(share.removesuffix(" %")) for share in opened.shares())
-    assert highest < 100 * UNSURE - 1
-    assert opened.page.locator("#said").inner_text().endswith(f", {DOUBT}.")
+    assert highest < 100 * CONFIDENT - 1
+    assert opened.page.locator("#said").inner_text().endswith(f", {UNSURE}.")
 
 
 @pytest.mark.parametrize(

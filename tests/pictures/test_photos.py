@@ -11,10 +11,12 @@ from PIL import Image, ImageDraw
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.evaluation import log_probabilities
-from mnist_fn.shared.pictures import illumination, lines, segmentation
-from mnist_fn.shared.pictures.preparation import UNSURE, is_wide, prepare, read_picture
+from mnist_fn.shared.pictures import clutter, illumination, lines, segmentation
+from mnist_fn.shared.pictures.preparation import is_wide, prepare
+from mnist_fn.shared.pictures.reading import CONFIDENT, read_picture
 from mnist_fn.shared.runs.trainer import predict, train
-from tests.support.photos import EMPTY, KINDS, penned, read_photos, touching
+from tests.support.photos import penned, touching
+from tests.support.picture_kinds import EMPTY, KINDS, read_photos
 
 pytestmark = pytest.mark.mnist
 
@@ -31,32 +33,35 @@ def labelled(mnist):
     return list(zip(mnist.test.images, mnist.test.labels.tolist(), strict=True))
 
 
-def test_the_public_pictures(reader, cases):
-    """Each was read wrongly, but for `even`, before light, lines and frames were taken out."""
-    expected = {
-        "even-7.jpg": [7], "framed-2.png": [2], "lamp-3.jpg": [3], "ruled-3.jpg": [3],
-        "shaded-0.jpg": [0], "shaded-2.jpg": [2], "shaded-7.jpg": [7], "shaded-turned-7.jpg": [7],
-        "two-digits-7-and-2.png": [7, 2], "vignette-3.jpg": [3],
-    }  # fmt: skip
-    folder = cases / "pictures"
-    assert {file.name for file in folder.iterdir()} == set(expected)
-    for name, digits in expected.items():
-        logits = predict(reader, read_picture(folder / name).pictures)[1]
-        assert logits.argmax(axis=1).tolist() == digits, name
+def test_every_public_picture_is_read(reader, cases):
+    """The digits at the end of a file's name are what is right."""
+    wrong = {}
+    for file in sorted((cases / "pictures").iterdir()):
+        name = file.stem.replace("-and-", "")
+        right = name[len(name.rstrip("0123456789")) :]
+        try:
+            logits = predict(reader, read_picture(file).pictures)[1]
+        except InputError as error:
+            wrong[file.name] = str(error)
+            continue
+        read = "".join(str(label) for label in logits.argmax(axis=1))
+        if read != right:
+            wrong[file.name] = read
+    assert wrong == {}
 
 
 def test_one_photo_of_each_kind(reader, labelled, tmp_path):
     readings = read_photos(reader, labelled, tmp_path, n=1, seed=1)
     assert len(readings) == len(KINDS)
-    wrong = [one for one in readings if not one.right]
-    assert len(wrong) <= 1, wrong  # the model itself errs on one digit in 40
+    wrong = [one for one in readings if one.share_right < 0.9]
+    assert len(wrong) <= 2, wrong  # the model itself errs on one digit in 40
 
 
 @pytest.mark.long
 def test_19_of_20_photos_are_read(reader, labelled, tmp_path):
-    """Of 24 kinds, 15 each; hundreds more are in docs/evidence/pictures.json."""
+    """Of 40 kinds, 15 each; hundreds more are in docs/evidence/pictures.json."""
     readings = read_photos(reader, labelled, tmp_path, n=15, seed=2)
-    full = [one.right for one in readings if one.kind not in EMPTY]
+    full = [one.share_right for one in readings if one.kind not in EMPTY]
     empty = [one.right for one in readings if one.kind in EMPTY]
     assert np.mean(full) >= 0.95
     assert np.mean(empty) >= 0.95
@@ -68,12 +73,12 @@ def test_19_of_20_photos_are_read(reader, labelled, tmp_path):
         ("closed", lambda light, _: np.full_like(light, np.median(light)), ["shadow from a side"]),
         ("without_lines", lambda found, _: (found, 0), ["dark lines across"]),
         ("is_light_on_dark", lambda _: False, ["blackboard"]),
-        ("_frames", lambda *_: [], ["frame"]),
+        ("find_frames", lambda _: [], ["frame"]),
     ],
 )
 def test_each_part_is_needed(reader, labelled, tmp_path, monkeypatch, name, broken, kinds):
     before = read_photos(reader, labelled, tmp_path, n=4, seed=3, kinds=kinds)
-    for module in (segmentation, illumination, lines):
+    for module in (segmentation, clutter, illumination, lines):
         if hasattr(module, name):
             monkeypatch.setattr(module, name, broken)
     after = read_photos(reader, labelled, tmp_path, n=4, seed=3, kinds=kinds)
@@ -93,7 +98,8 @@ def test_what_is_left_out_is_said(tmp_path):
     assert np.abs(seen.pictures[0].astype(int) - prepare(seven)).mean() < 4
     Image.fromarray(sheet[:180]).save(tmp_path / "cut.png")  # both reach an edge now
     assert read_picture(tmp_path / "cut.png").notes == [
-        "it reaches the picture's edge and may be cut off"
+        "ink at the picture's edge was left out",
+        "it reaches the picture's edge and may be cut off",
     ]
 
 
@@ -118,7 +124,7 @@ def hinted(reader: Path, pictures: np.ndarray) -> float:
     """The share of pictures, each read as one digit, that `predict` says may be two."""
     sure = np.exp(log_probabilities(predict(reader, pictures)[1])).max(axis=1)
     wide = np.array([is_wide(picture) for picture in pictures])
-    return float(np.mean(wide & (sure < UNSURE)))
+    return float(np.mean(wide & (sure < CONFIDENT)))
 
 
 @pytest.mark.long
@@ -143,7 +149,7 @@ def test_a_page_of_text_is_no_digit(tmp_path):
             mask = penned(rng, int(rng.integers(10)), 24, 0.12)
             page[top : top + 24, left : left + mask.shape[1]] -= (255 * mask).astype(np.uint8)
     Image.fromarray(page).save(tmp_path / "text.png")
-    with pytest.raises(InputError, match="marks in it, more than digits: a text"):
+    with pytest.raises(InputError, match="342 marks in it that are no digits: a text"):
         read_picture(tmp_path / "text.png")
 
 
@@ -157,5 +163,5 @@ def test_a_pencil_across_the_sheet_is_no_digit(tmp_path, monkeypatch):
         InputError, match="like a letter in it; give an image of one letter or a few"
     ):
         read_picture(tmp_path / "pencil.png", thing="letter")
-    monkeypatch.setattr(segmentation, "_is_edge", lambda *_: False)
+    monkeypatch.setattr(clutter, "is_edge", lambda *_: False)
     assert len(read_picture(tmp_path / "pencil.png").pictures) == 1

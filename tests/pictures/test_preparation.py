@@ -7,7 +7,8 @@ import pytest
 from PIL import Image, ImageDraw
 
 from mnist_fn.shared.errors import InputError
-from mnist_fn.shared.pictures.preparation import INK, prepare, read_picture
+from mnist_fn.shared.pictures.preparation import INK, prepare
+from mnist_fn.shared.pictures.reading import read_picture
 
 
 def drawn(side=240, pen=20) -> np.ndarray:

@@ -8,17 +8,11 @@ JPEG or PNG, like a user's.
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
 from scipy import ndimage
-
-from mnist_fn.shared.errors import InputError
-from mnist_fn.shared.evaluation import log_probabilities
-from mnist_fn.shared.pictures.preparation import SIDE, read_picture
-from mnist_fn.shared.runs.trainer import predict
 
 Digits = Sequence[tuple[np.ndarray, int]]
 # Strokes of hand-drawn digits in a unit square, each a list of points.
@@ -365,7 +359,7 @@ def _dark_ruled(rng: np.random.Generator, scene: Scene) -> None:
     rule(rng, scene, bool(rng.random() < 0.3), (0.35, 0.6))
 
 
-KINDS: dict[str, Callable[[np.random.Generator, Digits], Photo]] = {
+PHOTOS: dict[str, Callable[[np.random.Generator, Digits], Photo]] = {
     "as stored, 28 x 28": _as_stored,
     "screenshot": _clean,
     "even light": _with(),
@@ -391,46 +385,3 @@ KINDS: dict[str, Callable[[np.random.Generator, Digits], Photo]] = {
     "blank, ruled": _empty(lamp, _squared),
     "noise alone": _noise,
 }
-EMPTY = ("blank", "blank, shadow", "blank, ruled", "noise alone")
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What became of one photo."""
-
-    kind: str
-    labels: list[int]
-    read: list[int]
-    sureness: list[float]  # of each digit read
-    said: str  # why nothing was read
-
-    @property
-    def right(self) -> bool:
-        """All of its digits, in order, and no other."""
-        return self.read == self.labels
-
-
-def read_photos(
-    run: Path, digits: Digits, folder: Path, n: int, seed: int = 0, kinds: Sequence[str] = ()
-) -> list[Reading]:
-    """`n` photos of each kind, made, saved, and read by a run as `mnist-fn predict` does."""
-    made: list[tuple[str, list[int], np.ndarray, str]] = []
-    none = np.zeros((0, SIDE, SIDE), np.uint8)
-    for number, (kind, make) in enumerate(KINDS.items()):
-        for index in range(n if not kinds or kind in kinds else 0):
-            photo = make(np.random.default_rng((seed, number, index)), digits)
-            file = folder / f"photo{photo.suffix}"
-            file.write_bytes(photo.content)
-            try:
-                made.append((kind, photo.labels, read_picture(file).pictures, ""))
-            except InputError as error:
-                made.append((kind, photo.labels, none, str(error)))
-    pictures = np.concatenate([seen for _, _, seen, _ in made])
-    shares = np.exp(log_probabilities(predict(run, pictures)[1])) if len(pictures) else none
-    ends = np.cumsum([len(seen) for _, _, seen, _ in made])
-    readings = []
-    for (kind, labels, seen, said), end in zip(made, ends, strict=True):
-        mine = shares[end - len(seen) : end]
-        read = [int(one.argmax()) for one in mine]
-        readings.append(Reading(kind, labels, read, [float(one.max()) for one in mine], said))
-    return readings

@@ -1,7 +1,9 @@
 """Digits out of a photo, a scan or a drawing, each prepared as MNIST's pictures were.
 
-`illumination` turns brightness into ink, `lines` takes printed lines out, `segmentation` finds the
-digits, `preparation` reads an image file and scales each digit. `mnist-fn predict` uses them.
+`reading` does all of it. `image_files` reads a file's pixels; `illumination` turns brightness into
+ink and `lines` takes printed lines out; `segmentation` finds the digits with `pieces` (connected
+ink), `clutter` (what is no digit) and `grouping` (strokes of one digit, reading order);
+`preparation` scales and centres each.
 """
 
-OPEN = ("preparation",)
+OPEN = ("reading", "preparation", "image_files")

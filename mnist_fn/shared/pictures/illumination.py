@@ -7,11 +7,16 @@ Image Analysis and Mathematical Morphology, 1982.)
 
 import numpy as np
 
+from mnist_fn.shared.pictures.pieces import otsu_threshold
+
 WINDOW = 0.3  # of the longer side: wider than any stroke of a digit that fills the picture
 SMALL = 100  # pixels of the longer side: no photo, nothing is smoothed
 GRAIN = 1 / 1020  # of full brightness, a quarter of a level: a drawing has less
 MEASURED = 512  # pixels of the longer side, on which polarity is measured
 SCALES = (0.02, 0.04, 0.08, 0.16)  # windows, of the longer side
+FLAT = 0.2  # of the contrast: how much the brightness of flat paper varies at most
+SURFACE = 0.35  # of the longer side: what is thicker is no stroke
+LEAST_CHROMA = 40  # of 255: what varies less is grey
 DARKEST = 0.06  # of full brightness: shares of less light than this are not to be trusted
 
 
@@ -32,13 +37,62 @@ def ink_of(grey: np.ndarray, polarity: str = "auto") -> np.ndarray:
         light = 1 - light
     side = max(light.shape)
     smooth = ndimage.gaussian_filter(light, side / 500)
-    if side < SMALL or float(np.median(np.abs(light - smooth))) < GRAIN:
+    is_drawing = side < SMALL or float(np.median(np.abs(light - smooth))) < GRAIN
+    if is_drawing:
         smooth = light
-    paper = closed(smooth, int(WINDOW * side))
+    paper = flat_paper(smooth) if is_drawing else None
+    is_flat = paper is not None
+    if paper is None:
+        paper = closed(smooth, int(WINDOW * side))
     missing = (paper - smooth) / np.maximum(paper, DARKEST)
-    middle = float(np.median(missing))
-    noise = middle + 4 * 1.4826 * float(np.median(np.abs(missing - middle)))
+    grain = missing
+    if is_flat:  # strokes may be half of it
+        grain = missing[missing < otsu_threshold(missing.ravel())]
+    middle = float(np.median(grain))
+    noise = middle + 4 * 1.4826 * float(np.median(np.abs(grain - middle)))
     return np.clip(missing - noise, 0, 1)
+
+
+def flat_paper(light: np.ndarray) -> np.ndarray | None:
+    """The paper's brightness where it is the same everywhere, as in a drawing; else None.
+
+    Strokes along a picture's side, which a closing takes for the paper's edge, are ink then.
+    """
+    from scipy import ndimage
+
+    threshold = otsu_threshold(light.ravel())
+    around = np.pad(light <= threshold, 1, mode="edge")
+    if 2 * ndimage.distance_transform_cdt(around).max() > SURFACE * max(light.shape):
+        return None  # half of the picture in a shadow, say
+    paper = light[light > threshold]
+    ink = light[light <= threshold]
+    if not len(paper) or not len(ink):
+        return None
+    low, middle, high = np.quantile(paper, (0.3, 0.5, 0.95))
+    if high - low > FLAT * (middle - np.median(ink)):
+        return None
+    return np.full_like(light, middle)
+
+
+def colour_contrast(colours: np.ndarray) -> np.ndarray | None:
+    """Brightness along the colour in which a picture varies most, for ink of the paper's luma.
+
+    Args:
+        colours: uint8 [rows, columns, 3].
+
+    Returns:
+        uint8 [rows, columns], 0 to 255; None for a picture without colours.
+    """
+    deviations = colours.reshape(-1, 3).astype(np.float32)
+    chroma = deviations - deviations.mean(axis=1, keepdims=True)
+    low, high = np.quantile(chroma, (0.01, 0.99), axis=0)  # a sensor's noise has single pixels
+    if (high - low).max() < LEAST_CHROMA:
+        return None
+    chroma -= np.median(chroma, axis=0)
+    _, axes = np.linalg.eigh(chroma.T @ chroma)
+    levels = chroma @ axes[:, -1]
+    levels -= levels.min()
+    return (levels * (255 / levels.max())).astype(np.uint8).reshape(colours.shape[:2])
 
 
 def closed(light: np.ndarray, window: int) -> np.ndarray:

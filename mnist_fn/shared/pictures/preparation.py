@@ -1,4 +1,4 @@
-"""A digit prepared the way MNIST was, from any image; segmentation.py finds it there.
+"""A digit prepared the way MNIST was, from ink that `segmentation` finds.
 
 MNIST (LeCun, Cortes and Burges, yann.lecun.com/exdb/mnist): the digit's bounding box is scaled
 into 20 x 20 keeping its aspect, antialiased, then placed in 28 x 28 with its centre of mass in
@@ -7,65 +7,13 @@ of mass, rounded, is pixel 14 both ways. `figures/report/picture.js` does the sa
 """
 
 import io
-import warnings
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
 
 import numpy as np
-
-from mnist_fn.shared.errors import InputError
-from mnist_fn.shared.pictures.segmentation import find_digits
-from mnist_fn.shared.storage import open_plain
 
 SIDE = 28
 BOX = 20
 CENTRE = 14  # index of the pixel that the centre of mass falls into
 INK = 1 / 32  # of the strongest ink: what is fainter is cut off, not to widen the bounding box
-LEAST_CONTRAST = 16  # of 255, for a transparent image to be seen on its ground
-UNSURE = 0.95  # of probability: what is read with less is said to be unsure
-DOUBT = "unsure: it may be none of these"  # how that is said
-TOUCH = "or two that touch, which are read as one"  # and of one that is wider than tall
-MAX_PIXELS = 65_000_000  # in a file: bounds the memory that reading one takes
-LARGEST_SIDE = 1024  # larger images are reduced first: bounded memory, and a phone's noise goes
-ORIENTATION = 0x0112  # EXIF's tag
-# Readers of plain pixels. Others (EPS, for one) would start programs to read a file.
-FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF", "PPM")
-SUFFIXES = (  # of files that are taken from a folder
-    ".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm",
-    # no reader, but not to be passed over in silence
-    ".heic", ".heif", ".avif", ".jp2", ".jxl", ".dng", ".raw", ".svg", ".pdf",
-)  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Seen:
-    """The digits of a picture as a network sees them, from left to right."""
-
-    pictures: np.ndarray = field(repr=False)  # uint8 [n, 28, 28], light on black
-    notes: list[str]  # what was left out of the picture, and why
-
-
-def read_picture(
-    path: Path, *, single: bool = False, ink: str = "auto", thing: str = "digit"
-) -> Seen:
-    """The digits in an image file, each prepared.
-
-    Args:
-        path: the file.
-        single: all that is found is one digit.
-        ink: whether it is "light" or "dark" on its ground; "auto" tells it from the picture.
-        thing: what a digit is called in the errors; see `Form.thing`.
-
-    Raises:
-        InputError: no image, a damaged or too large one, or nothing like a digit in it.
-    """
-    grey = read_grey(path)
-    try:
-        found = find_digits(grey, single=single, polarity=ink, thing=thing)
-    except ValueError as error:
-        raise InputError(f"{path}: {error}; give an image of one {thing} or a few") from error
-    return Seen(np.stack([prepare(digit) for digit in found.inks]), found.notes)
 
 
 def prepare(ink: np.ndarray) -> np.ndarray:
@@ -92,70 +40,6 @@ def is_wide(picture: np.ndarray) -> bool:
     """Whether what is in a prepared picture, uint8 [28, 28], is wider than it is tall."""
     rows, columns = (np.flatnonzero((picture > INK * 255).any(axis=axis)) for axis in (1, 0))
     return bool(np.ptp(columns) > np.ptp(rows))
-
-
-def read_grey(path: Path) -> np.ndarray:
-    """An image file's brightness (ITU-R 601 luma), uint8 [rows, columns].
-
-    Turned as its EXIF data say; a transparent image is laid on white, or on black where nothing
-    would be seen on white.
-
-    Raises:
-        InputError: no image of a format in FORMATS, damaged, or of more than MAX_PIXELS.
-    """
-    from PIL import Image
-
-    too_large = InputError(f"{path}: more than {MAX_PIXELS:,} pixels; give a smaller one")
-    with open_plain(path) as file, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            with Image.open(file, formats=FORMATS) as image:
-                if image.width * image.height > MAX_PIXELS:
-                    raise too_large
-                return _on_plain_ground(_reduced(image))
-        except InputError:
-            raise
-        except Image.DecompressionBombError as error:
-            raise too_large from error
-        except MemoryError as error:
-            raise InputError(f"{path}: asks for more memory than there is") from error
-        except Image.UnidentifiedImageError as error:
-            raise InputError(
-                f"{path}: not an image that is read here ({', '.join(FORMATS)}); save it as one"
-            ) from error
-        except Exception as error:  # Pillow's decoders raise whatever a damaged file leads to
-            raise InputError(f"{path}: a damaged image ({str(error)[:80]})") from error
-
-
-def _reduced(image: Any) -> Any:
-    """An upright RGBA image of at most LARGEST_SIDE. Reduced first, so that little is converted."""
-    from PIL import Image, ImageOps
-
-    image.draft("RGB", (LARGEST_SIDE, LARGEST_SIDE))  # a JPEG is read at a lower resolution
-    orientation = image.getexif().get(ORIENTATION, 1)
-    if image.mode.startswith(("I", "F")):  # 16 bits and more: Pillow would clip them at 255
-        factor = max(1, max(image.size) // LARGEST_SIDE)
-        levels = np.asarray(image.convert("F").reduce(factor), dtype=np.float64)
-        spread = np.ptp(levels) or 1.0
-        image = Image.fromarray(((levels - levels.min()) * (255 / spread)).astype(np.uint8))
-    if image.mode not in ("L", "RGB"):  # of a palette no mean can be taken
-        image = image.convert("RGBA")
-    image.thumbnail((LARGEST_SIDE, LARGEST_SIDE))
-    image = image.convert("RGBA")
-    image.getexif()[ORIENTATION] = orientation  # a converted TIFF has lost it
-    return ImageOps.exif_transpose(image)
-
-
-def _on_plain_ground(image: Any) -> np.ndarray:
-    from PIL import Image
-
-    greys = []
-    for ground in ("white", "black"):
-        under = Image.new("RGBA", image.size, ground)
-        greys.append(np.asarray(Image.alpha_composite(under, image).convert("L")))
-        if np.ptp(greys[-1]) >= LEAST_CONTRAST:
-            return greys[-1]
-    return greys[0]
 
 
 def _scaled(ink: np.ndarray) -> np.ndarray:

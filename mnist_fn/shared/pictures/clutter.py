@@ -1,0 +1,209 @@
+"""Ink that is no digit: a table's edge, a frame, the rest of a form's box, a finger, dust."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from mnist_fn.shared.pictures.pieces import Piece, contained, sides_reached
+
+LARGE = 0.45  # of the largest piece: may be a digit of its own
+FILLING = 0.3  # share of a piece in the picture's middle: it is no edge of something beside it
+EMPTY_CORNERS = 0.02  # share of a 0 in the picture's corners; a frame has more
+SOLID = 0.65  # share of its box that is ink: a surface, no strokes
+HOLLOW = 0.3  # share of its box that is ink, at most, for a frame
+SMALLEST = 0.025  # of the picture's longer side: a smaller mark is dust
+DUST = 0.08  # of the largest piece
+RECTANGLE = 0.82  # share of its box that a rectangle fills at least; an ellipse 0.785
+RIM = 0.02  # of a rectangle: the line around it
+THIN = 0.06  # of its length: how wide a straight line's box may be
+
+
+@dataclass
+class Clutter:
+    """What was left out of a picture, by kind."""
+
+    edges: list[Piece] = field(default_factory=list)  # a table, a shadow
+    neighbours: list[Piece] = field(default_factory=list)  # cut off at the picture's side
+    frames: list[Piece] = field(default_factory=list)
+    outside: list[Piece] = field(default_factory=list)  # of a frame
+    lines: list[Piece] = field(default_factory=list)
+    marks: list[Piece] = field(default_factory=list)  # dust, commas
+
+    def notes(self) -> list[str]:
+        """What was left out, in words."""
+        notes = []
+        if self.edges or self.neighbours:
+            notes.append("ink at the picture's edge was left out")
+        if self.outside:
+            notes.append("what lies outside the frame was left out")
+        if self.lines:
+            notes.append(_counted(len(self.lines), "straight line"))
+        if self.marks:
+            notes.append(_counted(len(self.marks), "small mark"))
+        return notes
+
+    def may_be_digits(self) -> list[Piece]:
+        """What was left out although it may be a digit, if it is large enough."""
+        return self.neighbours + self.outside + self.marks
+
+
+def _counted(count: int, name: str) -> str:
+    if count == 1:
+        return f"1 {name} was left out"
+    return f"{count} {name}s were left out"
+
+
+def take_out_clutter(pieces: list[Piece], shape: tuple[int, int], clutter: Clutter) -> list[Piece]:
+    """Pieces that are edges, frames, lines or neighbours, entered in `clutter` too.
+
+    Args:
+        pieces: all in the picture, largest first.
+        shape: rows and columns of the picture.
+        clutter: gets them by kind.
+    """
+    if not pieces:
+        return []
+    edges = [piece for piece in pieces if is_edge(piece, shape)]
+    if len(edges) == len(pieces) == 1 and _may_be_upright_stroke(pieces[0], shape):
+        return []
+    clutter.edges += edges
+    if edges:
+        return edges
+    frames = find_frames(pieces)
+    if frames:
+        inside = np.any([contained(pieces, frame) for frame in frames], axis=0)
+        outside = [piece for piece, is_inside in zip(pieces, inside, strict=True) if not is_inside]
+        clutter.frames += frames
+        clutter.outside += outside
+        return frames + outside
+    lines = [piece for piece in pieces if is_ruled_line(piece, pieces, shape)]
+    clutter.lines += lines
+    if lines:
+        return lines
+    neighbours = find_neighbours(pieces, shape)
+    clutter.neighbours += neighbours
+    return neighbours
+
+
+def is_edge(piece: Piece, shape: tuple[int, int]) -> bool:
+    """Whether it is a table's or a shadow's edge: it lies along the picture's side."""
+    height, width = shape
+    top, bottom, left, right = sides_reached(piece, shape, within=1)
+    across, down = left and right, top and bottom
+    if (across and piece.height < 0.2 * width) or (down and piece.width < 0.2 * height):
+        return True
+    flat = piece.height < 0.2 * piece.width or piece.width < 0.2 * piece.height
+    reached = sum((top, bottom, left, right))
+    fills = piece.middle > FILLING or (reached >= 3 and piece.corners < EMPTY_CORNERS)
+    if not flat and fills and piece.solidity < SOLID:
+        return False  # a digit that fills the picture
+    if reached >= 3:
+        return True
+    along = (top or bottom) and piece.width > 0.3 * width
+    upright = (left or right) and piece.height > 0.3 * height
+    corner = (top or bottom) and (left or right)
+    return (flat or corner) and (along or upright)
+
+
+def _may_be_upright_stroke(piece: Piece, shape: tuple[int, int]) -> bool:
+    """Whether the only thing in a picture may be a 1 at its side."""
+    height, width = shape
+    return piece.width < 0.3 * width and piece.height < 0.9 * height and piece.solidity > 0.3
+
+
+def find_frames(pieces: list[Piece]) -> list[Piece]:
+    """Hollow pieces that are drawn around another that is large enough for a digit."""
+    hollow = [piece for piece in pieces if piece.solidity < HOLLOW]
+    sizes = np.array([piece.size for piece in pieces])
+    labels = np.array([piece.label for piece in pieces])
+    return [
+        piece
+        for piece in hollow
+        if ((labels != piece.label) & contained(pieces, piece) & (sizes > 0.25 * piece.size)).any()
+    ]
+
+
+def is_ruled_line(piece: Piece, pieces: list[Piece], shape: tuple[int, int]) -> bool:
+    """Whether it is a straight thin line beside digits: the rest of a form's box, an axis.
+
+    A 1 is about as tall and as thick as the digits beside it.
+    """
+    height, width = shape
+    upright = piece.width <= max(2, THIN * piece.height)
+    level = piece.height <= max(2, THIN * piece.width)
+    others = [other for other in pieces if other is not piece and other.size > 0.25 * piece.size]
+    others = [other for other in others if min(other.height, other.width) > THIN * other.size]
+    if not others or not (upright or level):
+        return False
+    if level:
+        return piece.width > 0.6 * width or piece.width > 1.5 * max(o.width for o in others)
+    sides = sides_reached(piece, shape, within=max(1, round(0.06 * width)))
+    longer = piece.height > 1.2 * max(other.height for other in others)
+    thinner = piece.stroke < 0.6 * float(np.median([other.stroke for other in others]))
+    return longer and (thinner or any(sides[2:]) or piece.height > 0.8 * height)
+
+
+def find_neighbours(pieces: list[Piece], shape: tuple[int, int]) -> list[Piece]:
+    """Large pieces that reach the picture's side and do not look like the digits that do not: a
+    finger, half a neighbour.
+    """
+    large = [piece for piece in pieces if piece.size > LARGE * pieces[0].size]
+    reaching = [piece for piece in large if any(sides_reached(piece, shape))]
+    whole = [piece for piece in large if not any(sides_reached(piece, shape))]
+    if not whole:
+        return []
+    stroke = float(np.median([piece.stroke for piece in whole]))
+    height = float(np.median([piece.height for piece in whole]))
+    return [
+        piece
+        for piece in reaching
+        if not (0.5 < piece.stroke / stroke < 2 and 0.7 < piece.height / height < 1.5)
+    ]
+
+
+def find_dust(pieces: list[Piece], shape: tuple[int, int]) -> list[Piece]:
+    """Pieces that are too small for a digit or a part of one."""
+    if not pieces:
+        return []
+    least = max(5, SMALLEST * max(shape))
+    if pieces[0].size < least:
+        return pieces
+    return [piece for piece in pieces if piece.size <= DUST * pieces[0].size]
+
+
+def inner_picture(light: np.ndarray) -> tuple[slice, slice] | None:
+    """The rows and columns of a filled rectangle inside a page, as `plt.imshow` draws a digit.
+
+    Args:
+        light: brightness [rows, columns], 0 to 1.
+    """
+    from scipy import ndimage
+
+    border = np.concatenate([light[0], light[-1], light[:, 0], light[:, -1]])
+    contrast = np.abs(light - np.median(border))
+    if contrast.max() < 0.3:
+        return None
+    surface = contrast > 0.5 * contrast.max()
+    filled = ndimage.binary_fill_holes(surface)
+    labels = np.zeros(light.shape, np.int32)
+    ndimage.label(filled, output=labels)
+    regions = ndimage.find_objects(labels)
+    if not regions:
+        return None
+    areas = np.bincount(labels.ravel())[1:]
+    largest = int(areas.argmax())
+    rows, columns = regions[largest]
+    height, width = rows.stop - rows.start, columns.stop - columns.start
+    touches = rows.start < 2 or columns.start < 2
+    touches = touches or rows.stop > light.shape[0] - 2 or columns.stop > light.shape[1] - 2
+    if touches or min(height, width) < 14 or height * width < 0.1 * light.size:
+        return None
+    is_filled = areas[largest] > RECTANGLE * height * width
+    is_surface = surface[rows, columns].mean() > 0.5
+    if not (is_filled and is_surface and 0.5 < height / width < 2):
+        return None
+    margin = 1 + round(RIM * min(height, width))
+    return (
+        slice(rows.start + margin, rows.stop - margin),
+        slice(columns.start + margin, columns.stop - margin),
+    )
