@@ -108,6 +108,9 @@ def _show(study: "Study", to: "Console") -> None:
                 _print(table, to)
     for table in (study_tables.honest_table(found), study_tables.choice_table(found)):
         _print(table, to)
+    if any(found["joint"].values()):
+        to.print("all numbers of an experiment together", style="bold")
+        _print(study_tables.joint_table(found), to)
     to.print(found["rule"], style="dim")
     for line in study.sentences:
         to.print(line, style="bold red" if line == found["warning"] else "", soft_wrap=True)

@@ -1,104 +1,111 @@
-"""Write the README's figures from the evidence: its best run over five seeds, the whole study.
+"""Write the README's figures: its best run and the whole study, both from the study's evidence.
 
-    python docs/make/make_results.py [TRAIN_JSON_LINES]
-
-With a file of `mnist-fn train --json` documents, one on a line, the evidence is made from it first.
+python docs/make/make_results.py
 """
 
-import json
-import statistics
-import sys
-from pathlib import Path
+from typing import Any
 
 import make_parity
 import make_study
-from pages import EVIDENCE, ROOT, renew
+from pages import ROOT, renew
 
-from mnist_fn.shared.runs.environment import UNKNOWN_HARDWARE, Hardware
-from mnist_fn.shared.runs.folder import RunFolder
+from mnist_fn.shared import statistics
+from mnist_fn.shared.config import Config
+from mnist_fn.shared.faults import FAULTS
+from mnist_fn.shared.runs import metrics
+from mnist_fn.shared.runs.store import Records
+from mnist_fn.shared.study import evidence, published
+from mnist_fn.shared.study.experiments import CHOSEN_L2, Experiment
+from mnist_fn.shared.wording import figure, l2_name
 
-RUNS = EVIDENCE / "main-job-jax.json"
 README = ROOT / "README.md"
-# The study's figure 5; "about 0.10" is its reading of the curve. Its epochs count from 0, here 1 is
-# added.
-PUBLISHED = {
-    "3e-05": {"min_test_loss": "0.04754", "epoch": "90", "max_test_accuracy": "98.54 %"},
-    "0": {"min_test_loss": "0.06149", "epoch": "19", "max_test_accuracy": "98.25 %",
-          "final_test_loss": "about 0.10"},
-}  # fmt: skip
+BACKEND = "jax"
+L2 = (CHOSEN_L2, 0.0)
+EXCLUDED = {(fault.package, version) for fault in FAULTS for version in fault.versions}
 
 
-def evidence_from(lines: list[str]) -> dict:
-    """The figures of each run, from the documents of `mnist-fn train --json`; where they were
-    made, from the runs themselves: all on one machine, by one version."""
-    runs = [json.loads(line) for line in lines]
-    headers = [RunFolder(Path(run["run"])).read_header() for run in runs]
-    where = [
-        {"versions": h.versions, "machine": h.machine, "computed": h.computed.to_dict()}
-        for h in headers
-    ]
-    if any(one != where[0] for one in where):
-        raise SystemExit("these runs were not made alike: other versions, machines or threads")
+def entries() -> dict[str, evidence.Entry]:
+    """The study's runs on JAX by versions that are not excluded: the README names those."""
     return {
-        "command": "for s in 0 1 2 3 4; do for l in 3e-5 0; do "
-        "mnist-fn train --backend jax --l2 $l --seed $s --json; done; done",
-        **where[0],
-        "runs": [
-            {
-                "l2": "3e-05" if "l2=3e-05" in run["run"] else "0",
-                "epochs": run["epochs"],
-                "min_test_loss": run["best"]["test_loss"]["value"],
-                "epoch": run["best"]["test_loss"]["epoch"],
-                "max_test_accuracy": run["best"]["test_accuracy"]["value"],
-                "final_test_loss": run["final"]["test_loss"],
-                "seconds": run["seconds"]["total"],
-            }
-            for run in runs
-        ],
+        name: entry
+        for name, entry in make_study.all_evidence()[BACKEND].items()
+        if not EXCLUDED & set(entry["where"]["versions"].items())
     }
 
 
-def table(evidence: dict) -> str:
+def runs_of(l2: float, those: dict[str, evidence.Entry]) -> list[list[dict[str, Any]]]:
+    """The rows of each seed's run of the main job with this penalty."""
+    records = Records(evidence.restore(entry, BACKEND) for entry in those.values())
+    config = Config(l2=l2)
+    rows = [records.rows(config.replace(seed=seed), ["test_loss"]) for seed in records.seeds]
+    return [each for each in rows if each is not None]
+
+
+def table(those: dict[str, evidence.Entry]) -> str:
     """Markdown: mean ± sd over the seeds beside the published figure."""
-    names = {
-        "min_test_loss": ("minimum test loss", "{:.4f} ± {:.4f}", 1),
-        "epoch": ("at epoch", "{:.0f} ± {:.0f}", 1),
-        "max_test_accuracy": ("maximum test accuracy", "{:.2f} ± {:.2f} %", 100),
-        "final_test_loss": ("test loss after 100 epochs", "{:.4f} ± {:.4f}", 1),
+    l2_experiment: dict[str, Experiment] = {"l2": make_study.EXPERIMENTS["l2"]}
+    printed = {
+        (number.config.l2, number.kind or "test_loss, last"): number
+        for number in published.numbers(l2_experiment)
     }
     lines = ["| λ | | here | published |", "|---|---|---|---|"]
-    for l2, published in PUBLISHED.items():
-        runs = [run for run in evidence["runs"] if run["l2"] == l2]
-        for name, (title, form, factor) in names.items():
-            values = [run[name] * factor for run in runs]
-            shown = form.format(statistics.mean(values), statistics.stdev(values))
-            lines.append(f"| {l2} | {title} | {shown} | {published.get(name, '')} |")
-    computed = Hardware.from_dict(evidence.get("computed", UNKNOWN_HARDWARE.to_dict()))
-    count, found = len(evidence["runs"]) // 2, evidence["versions"]
+    counts = []
+    for l2 in L2:
+        runs = runs_of(l2, those)
+        counts.append(f"{len(runs)} of {l2_name(l2)}")
+        best = [metrics.best(rows, "test_loss") for rows in runs]
+        accuracies = [metrics.best(rows, "test_accuracy")["value"] for rows in runs]
+        for title, kind, values in (
+            ("minimum test loss", "test_loss, loss", [lowest["value"] for lowest in best]),
+            ("at epoch", "test_loss, epoch", [lowest["epoch"] for lowest in best]),
+            ("maximum test accuracy", "test_accuracy, accuracy", accuracies),
+            ("test loss after 100 epochs", "test_loss, last", [r[-1]["test_loss"] for r in runs]),
+        ):
+            center, sd = statistics.mean(values), statistics.standard_deviation(values)
+            number = printed.get((l2, kind))
+            theirs = "" if number is None else published_as(number)
+            lines.append(f"| {l2:g} | {title} | {_spread(center, sd, kind)} | {theirs} |")
+    places = {make_study.where(entry, BACKEND) for entry in used(those)}
     lines += [
         "",
-        f"Mean ± sd over {count} seeds, 100 epochs each, which took {_range(evidence)} s a run; "
-        f"{evidence['machine']}, {computed}; "
-        f"jax {found['jax']}, Python {found['python']}. `{evidence['command']}`",
+        f"Mean ± sd over seeds ({', '.join(counts)}), 100 epochs each, from the study's own "
+        f"evidence; {'; '.join(sorted(places))}. `mnist-fn study --only l2 --seeds n`",
     ]
     return "\n".join(lines)
 
 
-def _range(evidence: dict) -> str:
-    """Seconds of the runs, from the shortest to the longest, and their median."""
-    seconds = [run["seconds"] for run in evidence["runs"]]
-    return f"{min(seconds):.0f} to {max(seconds):.0f} (median {statistics.median(seconds):.0f})"
+def used(those: dict[str, evidence.Entry]) -> list[evidence.Entry]:
+    """The entries behind the table."""
+    asked = [Config(l2=l2) for l2 in L2]
+    return [
+        entry
+        for entry in those.values()
+        if entry["epochs"] and evidence.config_of(entry).replace(seed=0) in asked
+    ]
 
 
-def sections(evidence: dict) -> dict[str, str]:
+def published_as(number: published.Number) -> str:
+    """A published number in the README's units; "about" where the study says so."""
+    if number.unit == "epoch":
+        return f"{number.value:.0f}"
+    text = figure(number.value, "accuracy") if number.unit == "accuracy" else number.printed
+    return f"about {text}" if "about" in number.what else text
+
+
+def _spread(center: float, sd: float, kind: str) -> str:
+    if kind.endswith("epoch"):
+        return f"{center:.0f} ± {sd:.0f}"
+    if kind.endswith("accuracy"):
+        return f"{100 * center:.2f} ± {100 * sd:.2f} %"
+    return f"{center:.4f} ± {sd:.4f}"
+
+
+def sections(those: dict[str, evidence.Entry]) -> dict[str, str]:
     """What stands between the README's markers, by name."""
     study = make_study.headline(make_study.document(make_study.all_evidence()))
-    return {"results": table(evidence), "study": study, "exceptions": make_parity.exceptions(),
+    return {"results": table(those), "study": study, "exceptions": make_parity.exceptions(),
             "bugs": make_parity.injected()}  # fmt: skip
 
 
 if __name__ == "__main__":
-    if len(sys.argv) > 1:
-        made = evidence_from(Path(sys.argv[1]).read_text().splitlines())
-        RUNS.write_text(json.dumps(made, indent=1) + "\n")
-    README.write_text(renew(README.read_text(), sections(json.loads(RUNS.read_text()))))
+    README.write_text(renew(README.read_text(), sections(entries())))

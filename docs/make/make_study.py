@@ -13,7 +13,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import evidence_planted
 import numpy as np
+import planted
 from pages import DOCS, EVIDENCE, PICTURES, renew
 
 from figures import build, style
@@ -21,10 +23,10 @@ from mnist_fn.shared.config import Config
 from mnist_fn.shared.evaluation import row_normalized
 from mnist_fn.shared.runs.folder import slug
 from mnist_fn.shared.runs.run import Run
-from mnist_fn.shared.runs.store import RunStore
+from mnist_fn.shared.runs.store import Records, RunStore
 from mnist_fn.shared.runs.trainer import load_run
 from mnist_fn.shared.storage import digest_of
-from mnist_fn.shared.study import evidence, experiments, judging, published
+from mnist_fn.shared.study import evidence, experiments, joint, judging, published
 from mnist_fn.shared.study import report as study_report
 from mnist_fn.shared.study import tables as study_tables
 
@@ -129,7 +131,49 @@ def sections(entries: Evidence) -> dict[str, str]:
     made["honest"] = f"{found['protocol']}\n\n{markdown(honest)}".strip()
     for name in build.OF_STUDY:
         made[f"figure-{name}"] = pictures(name, entries)
+    made["answer"] = answer(found)
+    made["joint"] = markdown([study_tables.joint_table(found)])
+    made["joint-rule"] = found["joint_rule"]
+    made["planted"] = planted_section(evidence.records(entries[DRAWN[0]], DRAWN[0]))
     return made | {"largest": largest(found, entries), "reasons": reasons(found)}
+
+
+def answer(found: dict[str, Any]) -> str:
+    """The study's result for somebody who reads no further."""
+    lines = []
+    for backend in found["backends"]:
+        together = study_report.joint_sentence(found["joint"][backend])
+        counts = study_report.tally(found)[backend]
+        lines.append(
+            f"- **{backend}**: the published numbers, taken together, look like one more draw from "
+            f"our runs: {together}. One by one, {counts.get('inside', 0)} of "
+            f"{sum(counts.values())} lie inside an interval that is narrow enough to say so, "
+            f"{counts.get('outside', 0)} outside; {counts.get('undecidable', 0)} scatter too much "
+            f"to be decided. {_holding(found, backend)}."
+        )
+        if found["joint"][backend][joint.WHOLE_STUDY]["p"] < planted.ALPHA:
+            lines[-1] = lines[-1].replace("look like one", "do not look like one")
+    return "\n".join(lines)
+
+
+def planted_section(ours: Records) -> str:
+    """The power of the verdicts: what they notice of planted mistakes."""
+    document = json.loads(planted.FILE.read_text())
+    table = planted.table(published.numbers(EXPERIMENTS), ours)
+    versions = document["versions"]
+    missing = planted.missing([mistake.name for mistake in evidence_planted.MISTAKES])
+    lines = [
+        markdown([table]),
+        "",
+        f"`{document['command']}`; jax {versions['jax']}, python {versions['python']}, "
+        f"{document['machine']}. Noticed: joint p below {planted.ALPHA:g}, against our JAX runs. "
+        "The published study has five runs of each model of *selection*, one of *chosen* and one "
+        "of each λ: a mistake trained less often here had less to be noticed by. A mistake that "
+        "is not noticed here is not excluded by the verdict above.",
+    ]
+    if missing:
+        lines.append(f"Not trained yet, so nothing is known of them: {', '.join(missing)}.")
+    return "\n".join(lines)
 
 
 def largest(found: dict[str, Any], entries: Evidence) -> str:
@@ -226,7 +270,7 @@ def summary(found: dict[str, Any], entries: Evidence) -> str:
     for backend in found["backends"]:
         exceptions = _exceptions(found, backend)
         but = f"; not {', '.join(exceptions)}" if exceptions else ""
-        made = {_where(entry, backend) for entry in entries[backend].values()}
+        made = {where(entry, backend) for entry in entries[backend].values()}
         lines.append(
             f"- **{backend}**: {study_report.outcome(found, backend)}. "
             f"{_holding(found, backend)}{but}. "
@@ -263,10 +307,11 @@ def _exceptions(found: dict[str, Any], backend: str) -> list[str]:
     ]
 
 
-def _where(entry: evidence.Entry, backend: str) -> str:
-    where, versions = entry["where"], entry["where"]["versions"]
+def where(entry: evidence.Entry, backend: str) -> str:
+    """The machine, threads, device and versions of a run."""
+    versions = entry["where"]["versions"]
     used = ", ".join(f"{name} {versions[name]}" for name in (backend, "python"))
-    return f"{evidence.place(entry)}, on {where['device']}, {used}"
+    return f"{evidence.place(entry)}, on {entry['where']['device']}, {used}"
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ SciPy is imported in the functions that need it: reading runs needs none of it.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -58,7 +59,8 @@ def differs(differences: Values, comparisons: int = 1) -> bool:
 
     if all_alike(differences):
         return False
-    return bool(stats.ttest_1samp(differences, 0.0).pvalue < ALPHA / comparisons)
+    result: Any = stats.ttest_1samp(differences, 0.0)
+    return bool(result.pvalue < ALPHA / comparisons)
 
 
 @dataclass(frozen=True)
@@ -98,12 +100,12 @@ def tost(differences: Values, margin: float) -> Equivalence:
         sd, interval = 0.0, (center, center)
         p, p_difference = float(abs(center) >= margin), float(center == 0)
     else:
-        two_sided = stats.ttest_1samp(values, 0.0)
+        two_sided: Any = stats.ttest_1samp(values, 0.0)
         bounds = two_sided.confidence_interval(1 - 2 * ALPHA)
         interval, p_difference = (float(bounds.low), float(bounds.high)), float(two_sided.pvalue)
-        above = stats.ttest_1samp(values, -margin, alternative="greater").pvalue
-        below = stats.ttest_1samp(values, margin, alternative="less").pvalue
-        p = float(max(above, below))
+        above: Any = stats.ttest_1samp(values, -margin, alternative="greater")
+        below: Any = stats.ttest_1samp(values, margin, alternative="less")
+        p = float(max(above.pvalue, below.pvalue))
     verdict = "equivalent" if p < ALPHA else "different" if p_difference < ALPHA else "not decided"
     power, needed = power_of(n, sd, margin), pairs_needed(sd, margin)
     return Equivalence(n, center, sd, interval, margin, p, p_difference, power, needed, verdict)
@@ -162,7 +164,11 @@ def proportion_interval(successes: int, n: int, confidence: float = 0.95) -> tup
 
 
 def prediction_interval(
-    values: Values, confidence: float, statistic: str = "run", size: int = 5
+    values: Values,
+    confidence: float,
+    statistic: str = "run",
+    size: int = 5,
+    n: float | None = None,
 ) -> tuple[float, float]:
     """Return where a new run's value lies, or the mean or standard deviation of some new ones.
 
@@ -173,13 +179,22 @@ def prediction_interval(
         confidence: 0 to 1.
         statistic: "run", "mean" or "sd".
         size: how many new runs the mean or the sd is of.
+        n: how many values there would be, of this mean and sd; math.inf for as many as one likes.
+            Default: as many as there are.
     """
     from scipy import stats
 
-    n, center, sd = len(values), mean(values), standard_deviation(values)
+    n = len(values) if n is None else n
+    center, sd = mean(values), standard_deviation(values)
     tail = (1 - confidence) / 2
     if statistic == "sd":
-        low, high = (float(stats.f.ppf(q, size - 1, n - 1)) for q in (tail, 1 - tail))
+        # the F distribution with infinitely many degrees below is chi-squared over those above
+        chi = stats.chi2(size - 1)
+        quantiles = (tail, 1 - tail)
+        if math.isinf(n):
+            low, high = (float(chi.ppf(q)) / (size - 1) for q in quantiles)
+        else:
+            low, high = (float(stats.f.ppf(q, size - 1, n - 1)) for q in quantiles)
         return sd * math.sqrt(low), sd * math.sqrt(high)
     new = {"run": 1, "mean": size}[statistic]
     half = float(stats.t.ppf(1 - tail, n - 1)) * sd * math.sqrt(1 / new + 1 / n)

@@ -152,6 +152,19 @@ def test_a_prediction_interval_by_hand():
     assert high**2 / 7 == pytest.approx(stats.f.ppf(0.995, 4, 2))
 
 
+def test_a_prediction_interval_of_as_many_seeds_as_one_likes():
+    values = [1.0, 2.0, 6.0]
+    half = stats.norm.ppf(0.995) * math.sqrt(7)
+    assert prediction_interval(values, 0.99, n=math.inf) == pytest.approx((3 - half, 3 + half))
+    for statistic in ("run", "mean", "sd"):
+        many = prediction_interval(values, 0.99, statistic, n=10**7)
+        limit = prediction_interval(values, 0.99, statistic, n=math.inf)
+        assert many == pytest.approx(limit, rel=1e-4)
+        assert prediction_interval(values, 0.99, statistic) == prediction_interval(
+            values, 0.99, statistic, n=3
+        )
+
+
 @pytest.mark.parametrize("statistic", ["run", "mean", "sd"])
 def test_a_prediction_interval_holds_what_it_promises(statistic):
     """Of 3,000 repetitions 99 % inside; 6 of the binomial's sds, 1.1 %, are room for chance."""

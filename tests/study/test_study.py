@@ -120,7 +120,10 @@ def number_measured_as(values, printed, unit="loss", statistic="run"):
         # t(0.995, 2) = 9.925: 1.005 ± 0.005 · 9.925 √(4/3) = 1.005 ± 0.0573
         ([1.000, 1.005, 1.010], "1.06", "inside"),
         ([1.000, 1.005, 1.010], "1.07", "outside"),
-        ([1.0, 2.0, 3.0], "13.0", "can't tell"),  # 2 ± 11.46 would take 0 as well
+        # ± 2.576 at any n, a tenth of 13 is what matters: no number of seeds would tell
+        ([1.0, 2.0, 3.0], "13.0", "undecidable"),
+        # ± 0.115 at 3 seeds, 0.026 at any number, 0.11 matters
+        ([1.00, 1.01, 1.02], "1.05", "can't tell"),
         ([1.0, 2.0, 3.0], "14.0", "outside"),
         ([0.0134, 0.0134], ".013", "can't tell"),  # no spread at all says nothing of it
         ([1.0], "1.0", "not decided"),
@@ -138,6 +141,24 @@ def test_beside_a_verdict_stands_how_sharp_it_is():
     assert found.sds == pytest.approx(3.0)
     assert found.passes == pytest.approx(0.0573 + 0.015 + 0.005, abs=1e-4)  # downwards, and rounded
     assert judging.judge(*number_measured_as([1.000, 1.005, 1.010], "1.07")).passes is None
+
+
+def test_what_can_never_be_told_says_so_and_what_can_says_how():
+    """At infinitely many seeds the interval of one run is 2.575829 sds to either side."""
+    found = judging.judge(*number_measured_as([1.0, 2.0, 3.0], "13.0"))
+    assert (found.limit, found.seeds_needed) == (pytest.approx(2.575829), None)
+    number, records = number_measured_as([1.00, 1.01, 1.02], "1.05")
+    found = judging.judge(number, records)
+    assert (found.verdict, found.limit) == ("can't tell", None)
+
+    def half_width(n):
+        return prediction_interval([1.00, 1.01, 1.02], 0.99, n=n)[1] - 1.01
+
+    limit = judging.LOSS * 1.05 - number.rounding  # an error that matters
+    assert half_width(found.seeds_needed) <= limit < half_width(found.seeds_needed - 1)
+    # of five normal values the sd is less than half of the true one in more than 0.5 % of cases
+    scatter = judging.judge(*number_measured_as([1.0, 1.1, 1.2] * 9, "0.1", statistic="sd"))
+    assert (scatter.verdict, scatter.limit) == ("undecidable", None)
 
 
 @pytest.mark.parametrize(("unit", "end"), [("share", 1.0), ("accuracy", 1.0), ("epoch", 100.0)])

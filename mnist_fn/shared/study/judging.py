@@ -12,8 +12,11 @@ from mnist_fn.shared.study.published import Number
 
 LEVEL = 0.99
 FIVE = 5  # runs behind the study's means and sds
-VERDICTS = ("inside", "outside", "can't tell", "not decided", "no runs")
-# What an error has to be to matter, set before any verdict was taken by it.
+VERDICTS = ("inside", "outside", "undecidable", "can't tell", "not decided", "no runs")
+WITH_INTERVAL = VERDICTS[:4]
+MAX_SEEDS = 10_000  # beyond these no plan goes
+# What an error has to be to matter. Set when the first verdicts, all inside, had been seen: it can
+# take an "inside" away, and never an "outside".
 LOSS, ERRORS, RATE, EPOCHS, FACTOR = 0.1, 0.2, 0.5, 0.25, 2.0
 RULE = (
     "A published number of one run is inside if it lies in our 99 % prediction interval for one "
@@ -25,7 +28,10 @@ RULE = (
     f"narrower, to either side of our mean, than an error that matters: {LOSS:.0%} of a loss, "
     f"{ERRORS:.0%} of an accuracy's errors, {RATE:.0%} of a rate (a confusion's, or of a class's "
     f"errors), {EPOCHS:.0%} of the run for an epoch, a factor {FACTOR:g} for an sd. Where it is "
-    "wider, or our seeds don't differ at all, the verdict is *can't tell*. Beside each verdict: "
+    "wider, or our seeds don't differ at all, the verdict is *can't tell*, with the number of "
+    "seeds that would tell; where it would be wider at any number of seeds, since one run scatters "
+    "too much, it is *undecidable*, and only the joint verdict uses the number. Beside each "
+    "verdict: "
     "that half-width, how many of our sds the published number is away, and the largest error of "
     "it that would pass. At this level one number in a hundred is outside by chance. One seed "
     "decides nothing. Epochs are counted from 1 here and from 0 by the notebook, so 1 is "
@@ -43,6 +49,8 @@ class Verdict:
     verdict: str  # one of VERDICTS
     passes: float | None = None  # the largest error of the number that would still be inside
     sds: float | None = None  # how many of our sds it is above our mean; None for an sd
+    seeds_needed: int | None = None  # of "can't tell": to tell at our sd; None if nobody knows
+    limit: float | None = None  # of "undecidable": the half-width at any number of seeds
 
     @property
     def n(self) -> int:
@@ -83,9 +91,29 @@ def judge_values(number: Number, values: tuple[float, ...]) -> Verdict:
         found = replace(found, sds=(number.value - found.mean) / sd)
     if sd and not low - number.rounding <= number.value <= high + number.rounding:
         return found
-    passes = max(high - number.value, number.value - low) + number.rounding
-    sharp = sd and _is_sharp(number, found)
-    return replace(found, passes=passes, verdict="inside" if sharp else "can't tell")
+    found = replace(found, passes=max(high - number.value, number.value - low) + number.rounding)
+    if not sd:
+        return replace(found, verdict="can't tell")
+    if _is_sharp(number, found):
+        return replace(found, verdict="inside")
+    widest = replace(found, interval=_interval_for(number, values, math.inf))
+    if not _is_sharp(number, widest):
+        limit = None if number.statistic == "sd" else widest.half_width
+        return replace(found, verdict="undecidable", limit=limit)
+    return replace(found, verdict="can't tell", seeds_needed=_seeds_needed(number, found))
+
+
+def _seeds_needed(number: Number, found: Verdict) -> int:
+    """Return the fewest seeds of our mean and sd whose interval is narrow enough."""
+    too_few, enough = found.n, MAX_SEEDS
+    while enough - too_few > 1:
+        middle = (too_few + enough) // 2
+        interval = _interval_for(number, found.values, middle)
+        if _is_sharp(number, replace(found, interval=interval)):
+            enough = middle
+        else:
+            too_few = middle
+    return enough
 
 
 def values_of(number: Number, records: Records) -> tuple[float, ...]:
@@ -124,19 +152,23 @@ def _is_sharp(number: Number, found: Verdict) -> bool:
     return half is not None and half + number.rounding <= matters[number.unit]
 
 
-def _interval_for(number: Number, values: Sequence[float]) -> tuple[float, float]:
+def _interval_for(
+    number: Number, values: Sequence[float], n: float | None = None
+) -> tuple[float, float]:
     if number.unit in ("accuracy", "share"):
         angles = np.arcsin(np.sqrt(values))
-        ends = np.clip(interval(angles, number.statistic), 0, math.pi / 2)
+        ends = np.clip(interval(angles, number.statistic, n), 0, math.pi / 2)
         low, high = np.sin(ends) ** 2
         return float(low), float(high)
-    low, high = interval(values, number.statistic)
+    low, high = interval(values, number.statistic, n)
     if number.unit == "epoch":
         return float(max(math.floor(low), 1)), float(min(math.ceil(high), number.config.epochs))
     return low, high
 
 
-def interval(values: Sequence[float] | np.ndarray, statistic: str = "run") -> tuple[float, float]:
+def interval(
+    values: Sequence[float] | np.ndarray, statistic: str = "run", n: float | None = None
+) -> tuple[float, float]:
     """Where a new run's value lies with LEVEL, or the "mean" or "sd" of FIVE new ones.
 
     Exact for normal values: Hahn and Meeker, Statistical Intervals (1991).
@@ -144,5 +176,6 @@ def interval(values: Sequence[float] | np.ndarray, statistic: str = "run") -> tu
     Args:
         values: two or more, a seed each.
         statistic: "run", "mean" or "sd".
+        n: of so many values instead, with their mean and sd; math.inf for any number.
     """
-    return statistics.prediction_interval(values, LEVEL, statistic, FIVE)
+    return statistics.prediction_interval(values, LEVEL, statistic, FIVE, n)

@@ -52,11 +52,18 @@ class Number:
     measure: Measure
     statistic: str = "run"  # or "mean", "sd": of five runs
     kind: str = ""  # numbers of one kind are the same measure of different runs
+    run: str = ""  # which published run of its config it was measured on
+    confusion: bool = False  # one of the run's largest confusions, named for being large
 
     @property
     def value(self) -> float:
         """The number, epochs counted from 1: the notebook counts from 0."""
-        return float(self.printed) + (1 if self.unit == "epoch" else 0)
+        return float(self.printed) + self.counted_from
+
+    @property
+    def counted_from(self) -> int:
+        """What is added to the printed number."""
+        return 1 if self.unit == "epoch" else 0
 
     @property
     def rounding(self) -> float:
@@ -137,8 +144,10 @@ def _selection(configs: tuple[Config, ...]) -> Iterator[Number]:
         name = config.model
         for seed, (loss, epoch) in enumerate(runs, start=1):
             what = f"{name}, run {seed}: minimum test loss"
-            yield Number("selection", what, loss, "loss", config, lowest)
-            yield Number("selection", f"{name}, run {seed}: at epoch", epoch, "epoch", config, at)
+            run = f"run {seed}"
+            yield Number("selection", what, loss, "loss", config, lowest, run=run)
+            what = f"{name}, run {seed}: at epoch"
+            yield Number("selection", what, epoch, "epoch", config, at, run=run)
         for statistic, value in (("mean", mean), ("sd", sd)):
             what = f"{name}: {statistic} of the five minima"
             yield Number("selection", what, value, "loss", config, lowest, statistic)
@@ -151,7 +160,8 @@ def _chosen(configs: tuple[Config, ...]) -> Iterator[Number]:
         yield Number("chosen", f"{label} → {label}", share, "share", config, cell(label, label))
     for (true, predicted), share in CONFUSIONS.items():
         what = f"{true} → {predicted}"
-        yield Number("chosen", what, share, "share", config, cell(true, predicted))
+        measure = cell(true, predicted)
+        yield Number("chosen", what, share, "share", config, measure, confusion=True)
 
 
 def _l2(configs: tuple[Config, ...]) -> Iterator[Number]:

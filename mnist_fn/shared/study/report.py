@@ -2,16 +2,23 @@
 
 import math
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.runs.store import Records
-from mnist_fn.shared.study import judging, protocol
+from mnist_fn.shared.study import joint, judging, protocol
 from mnist_fn.shared.study.claims import Claim, claims, find
 from mnist_fn.shared.study.experiments import Experiment
 from mnist_fn.shared.study.published import Number, numbers
 
 SCHEMA = 2
+REST = {  # verdicts that are neither inside nor outside, as the sentence has them
+    "undecidable": "can be decided at no number of seeds",
+    "can't tell": "need more seeds",
+    "not decided": "have one seed",
+    "no runs": "have no runs",
+}
 QUICK_RUN = "QUICK RUN, NOT THE STUDY: one seed and few epochs; its figures mean nothing"
 PROTOCOL = (
     "Of all widths, depths and λ, each run with examples held out of train, the validation split "
@@ -51,6 +58,11 @@ def document(
             name: dict(zip(("noticed", "tried"), judging.swaps(published, own), strict=True))
             for name, own in records.items()
         },
+        "joint": {
+            name: {of: asdict(one) for of, one in joint.judge_jointly(published, own).items()}
+            for name, own in records.items()
+        },
+        "joint_rule": joint.RULE,
         "claims": [_claim(claim, records) for claim in claims(experiments)],
         "protocol": PROTOCOL,
         "honest": {
@@ -83,6 +95,8 @@ def _verdict(verdict: judging.Verdict) -> dict[str, Any]:
         "verdict": verdict.verdict,
         "sds": verdict.sds,
         "passes": verdict.passes,
+        "seeds_needed": verdict.seeds_needed,
+        "limit": verdict.limit,
         "values": list(verdict.values),
     }
 
@@ -138,15 +152,28 @@ def tally(found: Mapping[str, Any]) -> dict[str, dict[str, int]]:
 def outcome(found: Mapping[str, Any], backend: str) -> str:
     """How the published numbers came out on a backend, in a sentence that cannot mislead."""
     counts = tally(found)[backend]
-    decided = counts.get("inside", 0) + counts.get("outside", 0)
-    with_interval = decided + counts.get("can't tell", 0)  # any of these could be outside
-    rest = {v: n for v, n in counts.items() if n and v not in ("inside", "outside")}
-    swapped = found["swaps"][backend]
-    return (
+    judged = sum(counts.get(one, 0) for one in judging.WITH_INTERVAL)  # any could be outside
+    parts = [
         f"of {sum(counts.values())} published numbers {counts.get('outside', 0)} are outside our "
-        f"99 % interval ({(1 - judging.LEVEL) * with_interval:.2f} would be by chance) and "
-        f"{counts.get('inside', 0)} inside; "
-        + ", ".join(f"{n} {verdict}" for verdict, n in rest.items())
-        + ("; " if rest else "")
-        + f"another λ's number in a row is noticed in {swapped['noticed']} of {swapped['tried']}"
+        f"99 % interval ({(1 - judging.LEVEL) * judged:.2f} would be by chance) and "
+        f"{counts.get('inside', 0)} inside"
+    ]
+    for verdict, words in REST.items():
+        if counts.get(verdict):
+            parts.append(f"{counts[verdict]} {words}")
+    if together := found["joint"].get(backend):
+        parts.append(f"all together, {joint_sentence(together)}")
+    swapped = found["swaps"][backend]
+    parts.append(
+        f"another λ's number in a row is noticed in {swapped['noticed']} of {swapped['tried']}"
     )
+    return "; ".join(parts)
+
+
+def joint_sentence(verdicts: Mapping[str, Any]) -> str:
+    """The joint verdicts of one backend: `p = 0.47 for the study (l2 0.39, selection 0.77)`."""
+    whole = verdicts.get(joint.WHOLE_STUDY)
+    if whole is None:
+        return "too few seeds"
+    each = [f"{name} {one['p']:.2g}" for name, one in verdicts.items() if one is not whole]
+    return f"p = {whole['p']:.2g} for {joint.WHOLE_STUDY} ({', '.join(each)})"

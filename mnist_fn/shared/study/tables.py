@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mnist_fn.shared import statistics
+from mnist_fn.shared.study import joint
 from mnist_fn.shared.study.protocol import MEASURES
 from mnist_fn.shared.wording import figure, l2_name, shape_name, spread
 
@@ -46,6 +47,30 @@ def claim_table(found: Mapping[str, Any], experiment: str | None = None) -> Tabl
             share = one["ours"][name]["share"]
             of_all = "" if share is None else "{:.0f} to {:.0f} %".format(*(100 * s for s in share))
             row += [mean + extent, one["ours"][name]["verdict"], of_all]
+        rows.append(row)
+    return head, rows
+
+
+def joint_table(found: Mapping[str, Any]) -> Table:
+    """The joint verdict of each experiment and of the study: p on each backend."""
+    backends = list(found["backends"])
+    names = {name: None for verdicts in found["joint"].values() for name in verdicts}
+    order = sorted(names, key=lambda name: name == joint.WHOLE_STUDY)  # the whole comes last
+    head = ["experiment", "published runs of", "numbers"]
+    for backend in backends:
+        head += [f"p, {backend}", "least possible", "seeds"]
+    rows = []
+    for name in order:
+        several = [found["joint"][backend].get(name) for backend in backends]
+        known = next(one for one in several if one)
+        row = [name, f"{known['groups']} configs", str(known["numbers"])]
+        for one in several:
+            if one is None:
+                row += ["", "", "too few"]
+                continue
+            low, high = one["seeds"]
+            seeds = f"{low}" if low == high else f"{low} to {high}"
+            row += [f"{one['p']:.3f}", f"{one['least_p']:.3f}", seeds]
         rows.append(row)
     return head, rows
 
@@ -104,6 +129,8 @@ def page(found: Mapping[str, Any]) -> str:
     parts = ["# The study", *warning, f"`{found['command']}`; {found['machine']}; {runs}."]
     if lines := unfinished(found):
         parts += ["## Not finished", "\n".join(f"- {line}" for line in lines)]
+    if any(found["joint"].values()):
+        parts += ["## All together", found["joint_rule"], markdown(joint_table(found))]
     parts += ["## Published numbers", found["rule"], markdown(number_table(found))]
     if found["claims"]:
         parts += ["## What it says in words", markdown(claim_table(found))]
@@ -147,6 +174,11 @@ def _sharpness(one: Mapping[str, Any], ours: Mapping[str, Any]) -> tuple[str, st
 
 
 def _said(one: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
+    if ours["verdict"] == "undecidable":
+        limit = figure(ours["limit"], one["unit"])
+        return f"undecidable: ± {limit} at any n" if limit else "undecidable at any n"
+    if ours["verdict"] == "can't tell" and ours["seeds_needed"]:
+        return f"can't tell below about {ours['seeds_needed']} seeds"
     if ours["verdict"] != "outside":
         return ours["verdict"]
     low, high = (figure(end, one["unit"]) for end in ours["interval"])

@@ -1,0 +1,129 @@
+"""How many planted mistakes the study's verdicts notice: the table on docs/study.md.
+
+`evidence_planted.py` trains the mistakes. Each mistaken study takes the place of the published one:
+its numbers, printed with as many digits, are judged by the same rules against our own seeds.
+"""
+
+import json
+import math
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from pages import EVIDENCE
+
+from mnist_fn.shared.config import Config
+from mnist_fn.shared.evaluation import Evaluation
+from mnist_fn.shared.runs.run import Run
+from mnist_fn.shared.runs.store import Records
+from mnist_fn.shared.state import StateTree
+from mnist_fn.shared.study import joint, judging
+from mnist_fn.shared.study.published import Number
+
+FILE = EVIDENCE / "planted.json"
+ALPHA = 0.05
+WRONG_EPOCH = "test set evaluated in the wrong epoch"
+HELD_OUT = 5  # of our seeds, to be evaluated in the wrong epoch
+BEFORE_TRAINING = {"test_loss": math.log(10), "test_accuracy": 0.1}
+
+
+def table(numbers: list[Number], ours: Records) -> tuple[list[str], list[list[str]]]:
+    """Each mistake, what was trained of it, and what noticed it."""
+    head = ["mistake", "trained", "joint p", "noticed", "single numbers outside"]
+    document = json.loads(FILE.read_text())
+    mistakes: dict[str, dict[str, list[dict[str, Any]]]] = {}
+    for run in document["runs"].values():
+        mistakes.setdefault(run["mistake"], {}).setdefault(run["experiment"], []).append(run)
+    rows = []
+    for mistake, experiments in mistakes.items():
+        trained = [f"{name}: {len(runs)} runs" for name, runs in experiments.items()]
+        mistaken: list[Number] = []
+        for name, runs in experiments.items():
+            mistaken += as_published(numbers, name, Records(map(run_of, runs)))
+        rows.append([mistake, ", ".join(trained), *verdicts(mistaken, ours)])
+    rows.append([WRONG_EPOCH, "none: our own runs, rows moved", *wrong_epoch(numbers, ours)])
+    return head, rows
+
+
+def missing(names: list[str]) -> list[str]:
+    """Mistakes of which nothing is trained yet."""
+    document = json.loads(FILE.read_text())
+    trained = {run["mistake"] for run in document["runs"].values()}
+    return [name for name in names if name not in trained]
+
+
+def wrong_epoch(numbers: list[Number], ours: Records) -> tuple[str, str, str]:
+    """Judge runs of ours, held out, that would have been evaluated before an epoch, not after."""
+    curves = [number for number in numbers if number.experiment in ("selection", "l2")]
+    last = max(ours.seeds)
+    moved, kept = Records(), Records()
+    for run in ours.runs.values():
+        if run.config.seed > last - HELD_OUT and run.rows and "test_loss" in run.rows[0]:
+            moved.add(replace(run, rows=[BEFORE_TRAINING | {"epoch": 1}, *_later(run.rows)]))
+        else:
+            kept.add(run)
+    mistaken = [
+        number
+        for name in ("selection", "l2")
+        for number in as_published(curves, name, moved)
+    ]  # fmt: skip
+    return verdicts(mistaken, kept)
+
+
+def _later(rows: list[Any]) -> list[Any]:
+    return [{**row, "epoch": row["epoch"] + 1} for row in rows[:-1]]
+
+
+def verdicts(mistaken: list[Number], ours: Records) -> tuple[str, str, str]:
+    """The joint p-value, whether it notices, and how many single numbers are outside."""
+    whole = joint.judge_jointly(mistaken, ours).get(joint.WHOLE_STUDY)
+    singles = [judging.judge(number, ours).verdict for number in mistaken]
+    outside = f"{singles.count('outside')} of {len(singles)}"
+    if whole is None:
+        return "", "too few seeds", outside
+    return f"{whole.p:.3f}", "yes" if whole.p < ALPHA else "no", outside
+
+
+def as_published(numbers: list[Number], experiment: str, mistaken: Records) -> list[Number]:
+    """Return the numbers that would have been published of mistaken runs, as far as there are."""
+    printed = []
+    runs: dict[Config, list[str]] = {}  # each published run's name, in order
+    for number in numbers:
+        if number.experiment != experiment or number.statistic != "run":
+            continue
+        names = runs.setdefault(number.config, [])
+        if number.run not in names:
+            names.append(number.run)
+        seeds = [seed for seed in mistaken.seeds if number.of_seed(mistaken, seed) is not None]
+        index = names.index(number.run)
+        if index < len(seeds):
+            printed.append(_printed(number, numbers, mistaken, seeds[index]))
+    return printed
+
+
+def _printed(number: Number, numbers: list[Number], runs: Records, seed: int) -> Number:
+    if number.confusion:
+        named = [one for one in numbers if one.experiment == number.experiment and one.confusion]
+        own = joint.with_own_confusions(named, seed, runs)
+        number = replace(own[named.index(number)], what=f"{number.what}, or as large")
+    value = number.of_seed(runs, seed)
+    assert value is not None
+    digits = len(number.printed.partition(".")[2])
+    return replace(number, printed=f"{value - number.counted_from:.{digits}f}")
+
+
+def run_of(entry: dict[str, Any]) -> Run:
+    """A trained mistake as a run of the config that it stands for."""
+    asked = entry["config"]
+    config = Config(hidden=tuple(asked["hidden"]), l2=asked["l2"], epochs=asked["epochs"],
+                    seed=asked["seed"])  # fmt: skip
+    rows = [
+        {"epoch": epoch, "test_loss": loss, "test_accuracy": accuracy}
+        for epoch, (loss, accuracy) in enumerate(
+            zip(entry["test_loss"], entry["test_accuracy"], strict=True), start=1
+        )
+    ]
+    matrix = np.array(entry["confusion_matrix"], dtype=np.int64)
+    evaluation = Evaluation(rows[-1]["test_loss"], np.zeros(0, np.uint8), matrix)
+    nothing = StateTree({}, {}, {}, 0)
+    return Run(config, "jax", "cpu", rows, nothing, evaluation, {})
