@@ -260,9 +260,9 @@ def test_ctrl_c_while_it_imports_is_one_line(monkeypatch, capsys):
 def test_so_it_is_within_a_command(in_process, monkeypatch):
     """Where it imports what it needs, or reads, and nothing is trained yet."""
 
-    def interrupted(_):
+    def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(store.RunStore, "summaries", interrupted)
+    monkeypatch.setattr(store.RunStore, "__init__", interrupted)
     done = in_process("runs", "runs")
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "mnist-fn: interrupted\n")
