@@ -9,6 +9,8 @@ and read as `mnist-fn predict` does; what is no digit comes from tests/support/n
 
 import argparse
 import json
+import shlex
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -103,7 +105,7 @@ def main() -> None:
         others = no_digit_sureness(given.run, Path(scratch), 3 * given.n)
     sureness = unsure(readings, others)
     document = {
-        "command": f"python docs/make/evidence_pictures.py RUN --n {given.n}",
+        "command": f"python docs/make/evidence_pictures.py {shlex.join(sys.argv[1:])}",
         "run": "mnist-fn train --epochs 10",
         "test_accuracy": load_run(given.run).final["test_accuracy"],
         "machine": machine(),

@@ -113,6 +113,30 @@ def gate(level: str) -> str:
     return "\n\n".join(made)
 
 
+def closest(level: str) -> str:
+    """Of every rung in each precision, the check that comes closest to its bound."""
+    document = evidence(level)
+    if document is None:
+        return "*Not measured yet.*"
+    nearest: dict[tuple[str, str], tuple[float, list[str]]] = {}
+    for ladder in document["ladders"]:
+        for rung in ladder["rungs"]:
+            for check in rung["checks"]:
+                bound = float(check["tolerance"])
+                if bound == 0:
+                    continue  # exactly equal, or failed
+                share = float(check[check["measure"]]) / bound
+                key = (rung["rung"], ladder["precision"])
+                if share > nearest.get(key, (-1.0,))[0]:
+                    where = f"{ladder['model']}, {ladder['optimizer']}"
+                    shown = f"{share:.2g}" if share < 0.995 else f"{share:.8f}"
+                    nearest[key] = share, [shown, check["measure"], check["what"], where]
+    rows = [[*key, *cells] for key, (_, cells) in sorted(nearest.items())]
+    rows.sort(key=lambda row: RUNGS.index(row[0]) if row[0] in RUNGS else len(RUNGS))
+    head = ["rung", "precision", "of its bound", "measure", "check", "ladder"]
+    return markdown((head, rows))
+
+
 def horizon() -> str:
     document = evidence("horizon")
     if document is None:
@@ -308,6 +332,7 @@ def sections() -> dict[str, str]:
         "bugs": bugs(),
         "counts": counts(),
         "gate": gate("full"),
+        "closest": closest("full"),
         "sharpness": sharpness(),
         "horizon": horizon(),
         "statistics": statistics(),

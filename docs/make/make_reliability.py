@@ -65,8 +65,8 @@ IN_THE_SUITE = [
     ("Every run of a sweep or a study has a folder of its own, or nothing is begun",
      "folders::test_a_list_in_which_a_run_has_no_folder_of_its_own_is_refused_whole",
      "a run given twice, two of one name, a name too long"),
-    ("NaN or infinity stops the run at that epoch, the state before it kept",
-     "reliability_hostile::test_what_is_not_finite_stops_the_run_at_that_epoch",
+    ("NaN or infinity is never saved: it stops the run, the state saved before it is kept",
+     "reliability_hostile::test_what_is_not_finite_stops_the_run_when_it_is_saved",
      "in the loss, a weight and either moment"),
     ("Bad input leaves nothing behind",
      "reliability_behind::test_training_without_data_leaves_nothing_behind",
@@ -101,14 +101,16 @@ def kills(r: Result) -> tuple[str, str]:
     phases = ", ".join(f"{count} in {phase}" for phase, count in r["by_phase"].items())
     return ("`kill -9` at any moment: resumed, the weights, metrics and evaluation equal the "
             "uninterrupted run's, byte for byte; no epoch twice or missing",
-            f"{r['kills']} kills ({phases}), rows, weights and moments compared after each; "
+            f"{r['kills']} kills of runs on the 8 × 8 digits ({phases}), rows, weights and "
+            "moments compared after each; "
             f"{r['runs_finished_and_compared']} finished runs compared")  # fmt: skip
 
 
 def hostile(r: Result) -> tuple[str, str]:
-    return ("A hostile data, weights, config or run file is refused on one line, or means what it "
-            "says; memory is bounded",
-            f"{r['inputs']:,} inputs to {len(r['by_reader'])} readers; at most "
+    readers = ", ".join(r["by_reader"])
+    return ("A hostile data, config or run file is refused on one line, or means what it says; "
+            "memory is bounded",
+            f"{r['inputs']:,} inputs to {len(r['by_reader'])} readers ({readers}); at most "
             f"{r['limit_mb']} MB to allocate")  # fmt: skip
 
 
@@ -124,7 +126,7 @@ def peak(r: Result) -> tuple[str, str]:
 
 def parallel(r: Result) -> tuple[str, str]:
     return ("Parallel runs in different folders do not disturb each other",
-            f"{r['processes']} at once, compared byte for byte")  # fmt: skip
+            f"{r['processes']} at once on the 8 × 8 digits, compared byte for byte")  # fmt: skip
 
 
 def reproducible(r: Result) -> tuple[str, str]:

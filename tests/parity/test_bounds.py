@@ -72,6 +72,11 @@ def test_the_evidence_is_as_far_below_the_bounds_as_is_said():
             if rung["rung"] == "trajectory" and ladder["precision"] == "float64":
                 weights += [float(one["absolute"]) for one in rung["checks"]]
     assert f"difference of all is {max(sums):.1f} eps" in page
+    # and no check that comes closer goes unsaid
+    every = [float(check[check["measure"]]) / float(check["tolerance"])
+             for ladder in make_parity.evidence("full")["ladders"] for rung in ladder["rungs"]
+             for check in rung["checks"] if float(check["tolerance"])]  # fmt: skip
+    assert f"| {max(every):.8f} | absolute |" in page
     assert 50 <= SUM_FACTOR * 28 / max(sums) < 55
     assert f"stay {int(1 / max(shares))} times below their own" in page
     assert f"the {max(weights):.1e} that" in FLOAT64_REASON
