@@ -8,20 +8,21 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from mnist_fn.shared.errors import InputError, Message, in_shell
 from mnist_fn.shared.evaluation import Evaluation
 from mnist_fn.shared.runs.run import Run
-from mnist_fn.shared.wording import as_share, in_shell
+from mnist_fn.shared.wording import as_share
 
 
 class _Said(Console):
-    """Says a message in the command's words, as it is: a name may look like markup."""
+    """Shows a message in the command line's terms, and text as it is: it may look like markup."""
 
     def __init__(self, **how: Any) -> None:
         super().__init__(highlight=False, markup=False, **how)
 
     def print(self, *objects: Any, **how: Any) -> None:
         """See Console."""
-        said = (in_shell(one) if isinstance(one, str) else one for one in objects)
+        said = (in_shell(one) if isinstance(one, Message | InputError) else one for one in objects)
         super().print(*said, **how)
 
 

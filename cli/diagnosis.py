@@ -13,10 +13,9 @@ from mnist_fn.shared import backend as backends
 from mnist_fn.shared import faults
 from mnist_fn.shared.data.datasets import load
 from mnist_fn.shared.data.sources import TORCHVISION, cache_dir, find
-from mnist_fn.shared.errors import InputError, MissingExtraError
+from mnist_fn.shared.errors import InputError, MissingExtraError, in_shell
 from mnist_fn.shared.parity.selfcheck import check_backend
 from mnist_fn.shared.runs.environment import machine, versions
-from mnist_fn.shared.wording import in_shell
 
 SCHEMA = 1
 FRAMEWORKS = {"jax": "mnist_fn.selfcheck", "torch": "torch_ref.selfcheck"}
@@ -69,7 +68,7 @@ def _checked(name: str, say: Callable[[str], None]) -> list[dict[str, Any]]:
     except MissingExtraError:  # nothing is wrong with what is not here; the devices say so
         return []
     except InputError as error:
-        return [{"backend": name, "check": "made", "passed": False, "found": str(error)}]
+        return [{"backend": name, "check": "made", "passed": False, "found": in_shell(error)}]
     tried = _jax_faults() if name == "jax" else {}
     for check, (passed, text) in tried.items():
         found.append({"backend": name, "check": check, "passed": passed, "found": text})
@@ -115,7 +114,7 @@ def _data() -> dict[str, str | None]:
                 load(name, download=False)  # read: MNIST's kin has files of the same names
                 found[name] = str(files[0].parent)
         except InputError as error:
-            found[name] = f"not here ({in_shell(str(error))})"
+            found[name] = f"not here ({in_shell(error)})"
     return found
 
 

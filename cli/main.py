@@ -32,7 +32,7 @@ from cli.commands import (
     train,
 )
 from cli.output import fail
-from cli.suggesting import meant, usage
+from cli.suggesting import usage
 from mnist_fn.shared import faults
 from mnist_fn.shared.errors import InputError
 
@@ -120,7 +120,7 @@ def main() -> None:
         if sys.stdout is not None:
             sys.stdout.flush()  # so that what can't be written is known here
     except InputError as error:
-        code = fail(meant(str(error)))
+        code = fail(error)
     except KeyboardInterrupt:
         code = fail("interrupted", 130)
     except BrokenPipeError:  # the reader of our stdout has gone, as `| head` does

@@ -7,8 +7,16 @@ from typing import Annotated, Any
 
 import typer
 
-from mnist_fn.shared.config import DATASETS, MODELS, OPTIMIZERS, PRECISIONS, Config, hidden_of
+from mnist_fn.shared.config import (
+    DATASETS,
+    MODELS,
+    PRECISIONS,
+    Config,
+    both_shapes,
+    hidden_of,
+)
 from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.optimizers import OPTIMIZERS, SCHEDULES
 
 _STUDY = "The experiment"
 _WHERE = "Where"
@@ -32,7 +40,16 @@ DatasetName = Annotated[
 ]
 Validation = Annotated[int | None, _option("Examples held out of train. Default: 0.")]
 L2 = Annotated[float | None, _option("λ of the penalty λ Σ W² on weights. Default: 0.")]
-Optimizer = Annotated[str | None, _option(f"{' or '.join(OPTIMIZERS)}. Default: adam.")]
+Optimizer = Annotated[str | None, _option(f"{', '.join(OPTIMIZERS)}. Default: adam.")]
+Momentum = Annotated[float | None, _option("Of sgd, such as 0.9. Default: 0.")]
+Nesterov = Annotated[
+    bool | None, typer.Option("--nesterov", help="Nesterov's momentum.", rich_help_panel=_STUDY)
+]
+Schedule = Annotated[
+    str | None,
+    _option(f"Of the learning rate: {', '.join(SCHEDULES)}. Default: constant."),
+]
+Warmup = Annotated[int | None, _option("Steps in which the learning rate rises, for the last.")]
 WeightDecay = Annotated[float | None, _option("Decoupled decay of the weights, for adamw.")]
 LearningRate = Annotated[float | None, _option("Default: 5e-4.")]
 BatchSize = Annotated[int | None, _option("Default: 200.")]
@@ -88,7 +105,7 @@ def hidden_from(model: str | None, hidden: str | None) -> tuple[int, ...] | None
         InputError: both are given, or either is not understood.
     """
     if model is not None and hidden is not None:
-        raise InputError("--model and --hidden: give one of them, they both say the layers")
+        raise both_shapes()
     if hidden is not None:
         try:
             return tuple(int(width) for width in hidden.split(",") if width.strip())
@@ -149,7 +166,7 @@ def shapes(model: str | None, hidden: list[str] | None) -> list[tuple[int, ...]]
         InputError: both are given, or either is not understood.
     """
     if model is not None and hidden:
-        raise InputError("--model and --hidden: give one of them, they both say the layers")
+        raise both_shapes()
     found = [hidden_from(name, None) for name in words(model)]
     found += [hidden_from(None, widths) for widths in hidden or ()]
     return [shape for shape in found if shape is not None]

@@ -5,11 +5,10 @@ import json
 import sys
 from typing import Any
 
-from mnist_fn.shared.errors import one_line
-from mnist_fn.shared.wording import in_shell
+from mnist_fn.shared.errors import in_shell, one_line
 
 
-def fail(message: str, code: int = 2) -> int:
+def fail(message: object, code: int = 2) -> int:
     """Print one line on stderr, if there is one, and return the exit code."""
     if sys.stderr is not None:  # else print would take stdout
         with contextlib.suppress(OSError):

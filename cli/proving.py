@@ -41,9 +41,11 @@ from mnist_fn.shared.sweeps.sweep import count_ended, train_all
 def workers_for(plan: Plan, workers: Workers | None) -> Workers | None:
     """The workers for a level; InputError if it has nothing to give to them."""
     if workers is not None and plan.level not in ("statistics", "horizon"):
-        raise InputError(f"{workers.option}: for --level statistics and horizon, not {plan.level}")
+        raise InputError(
+            (workers.option, f": for --level statistics and horizon, not {plan.level}")
+        )
     if workers is not None and plan.level == "horizon" and len(set(plan.devices)) > 1:
-        raise InputError(f"{workers.option}: a horizon's worker has one --device for both sides")
+        raise InputError((workers.option, ": a horizon's worker has one --device for both sides"))
     return workers
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mnist_fn.shared.config import Config
-from mnist_fn.shared.errors import Interrupted, way_on
+from mnist_fn.shared.errors import Interrupted, Resume
 from mnist_fn.shared.runs import trainer
 from mnist_fn.shared.runs.run import Callbacks, Run
 from mnist_fn.shared.runs.stopping import stoppable
@@ -253,4 +253,4 @@ def _followed(callbacks: Callbacks | None, progress: bool, hint: str) -> Iterato
 
 
 def _go_on(path: Path | str) -> str:
-    return f"go on with: {way_on(path)}"
+    return f"go on with: {Resume(path).in_python()}"

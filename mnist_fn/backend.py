@@ -6,22 +6,31 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from math import ceil
 from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from mnist_fn.compiling import compile_for, use_compilation_cache
 from mnist_fn.model import MLP
 from mnist_fn.shared.backend import EpochMetrics
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset, Split, scale_pixels
-from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.errors import Argument, InputError
+from mnist_fn.shared.optimizers import learning_rates, slots_of
 from mnist_fn.shared.runs.environment import cores
 from mnist_fn.shared.state import ParamTree, StateTree
-from mnist_fn.training import Data, Hyper, State, apply, make_loss, make_train_epoch
+from mnist_fn.training import (
+    Data,
+    Hyper,
+    State,
+    apply,
+    make_direction,
+    make_loss,
+    make_train_epoch,
+)
 
 
 def make(config: Config, dataset: Dataset, device: str = "auto") -> "JaxBackend":
@@ -46,11 +55,13 @@ def find_devices(name: str) -> list[Any]:
         if name == "cpu" and asked and (found := _cpu_alone()):
             return found
         reason = str(error).splitlines()[0][:160] if str(error) else "no reason given"
-        ways = [f"unset JAX_PLATFORMS={asked}, which lets JAX look for no other"] if asked else []
+        unset = f"unset JAX_PLATFORMS={asked}, which lets JAX look for no other" if asked else ""
+        hint: Any = unset
         if name != "cpu":
-            ways += ["for an NVIDIA GPU install mnist-fn[cuda]", 'use `device="cpu"`']
+            hint = (unset, ", or " if unset else "", "for an NVIDIA GPU install mnist-fn[cuda], or "
+                    "use ", Argument("device", "cpu"))  # fmt: skip
         raise InputError(
-            f'`device="{name}"`: JAX finds none ({reason}); {", or ".join(ways)}'
+            (Argument("device", name), f": JAX finds none ({reason})"), hint=hint
         ) from error
 
 
@@ -90,8 +101,11 @@ def make_model(config: Config, classes: int, device: Any) -> MLP:
     if config.precision == "tf32":
         if device.platform != "gpu":
             raise InputError(
-                f'`precision="tf32"`: {describe(device)} has none, NVIDIA GPUs since Ampere have; '
-                'use float32, or `device="gpu"` where there is one'
+                (
+                    Argument("precision", "tf32"),
+                    f": {describe(device)} has none, NVIDIA GPUs since Ampere have",
+                ),
+                hint=("use float32, or ", Argument("device", "gpu"), " where there is one"),
             )
         algorithm = jax.lax.DotAlgorithmPreset.TF32_TF32_F32
         return MLP(config.hidden, classes, jnp.dtype("float32"), precision=algorithm)
@@ -157,11 +171,14 @@ class JaxBackend:
         model = make_model(config, dataset.classes, device)
         self._scope = partial(scope, config, device)
         self._loss = make_loss(model)
-        self._epoch = jax.jit(make_train_epoch(model, config.batch_size), donate_argnums=0)
+        self._epoch = jax.jit(
+            make_train_epoch(model, config.batch_size, make_direction(config)), donate_argnums=0
+        )
         self._logits = jax.jit(partial(apply, model))
         self._gradients = jax.jit(jax.grad(self._loss, has_aux=True))
         self._losses = jax.jit(self._loss)
         self._programs: dict[int, jax.stages.Compiled] = {}  # by the length of the order
+        self._steps_an_epoch = ceil(len(dataset.train) / config.batch_size)
         self._shapes = _shapes(config, dataset, self._dtype)
         use_compilation_cache()
         with ThreadPoolExecutor(1) as pool:  # compiling needs no data, only their shapes
@@ -174,6 +191,7 @@ class JaxBackend:
 
     def take_hyper(self, config: Config) -> None:
         """Go on with the λ, learning rate and decay of another config of this shape."""
+        self._learning_rate = config.learning_rate
         with self._scope():
             self._hyper = Hyper(
                 *(
@@ -185,23 +203,22 @@ class JaxBackend:
     def load(self, state: StateTree) -> State:
         """Copy a shared state to the device."""
         with self._scope():
-            params, mu, nu = (
-                jax.tree.map(lambda tensor: self._put(np.array(tensor, self._dtype)), tree)
-                for tree in (state.params, state.mu, state.nu)
+            params, slots = jax.tree.map(
+                lambda tensor: self._put(np.array(tensor, self._dtype)), (state.params, state.slots)
             )
-            count = self._put(np.asarray(state.step, np.int32))
-            return State(params, optax.ScaleByAdamState(count, mu, nu))
+            return State(params, slots, self._put(np.asarray(state.step, np.int32)))
 
     def dump(self, state: State) -> StateTree:
         """Copy a state to NumPy."""
-        count, mu, nu = state.adam
-        return StateTree(to_numpy(state.params), to_numpy(mu), to_numpy(nu), int(np.asarray(count)))
+        slots = {name: to_numpy(slot) for name, slot in state.slots.items()}
+        return StateTree(to_numpy(state.params), slots, int(np.asarray(state.step)))
 
     def train_epoch(self, state: State, order: np.ndarray) -> tuple[State, EpochMetrics]:
         """Run one epoch; the given state's memory is reused."""
         with self._scope():
             program = self._program(len(order))
-            state, sums = program(state, self._put(order), self._data, self._hyper)
+            hyper = self._hyper_of_epoch(state, len(order))
+            state, sums = program(state, self._put(order), self._data, hyper)
             return state, EpochMetrics(float(sums.loss), int(sums.correct), len(order))
 
     def logits(self, state: State, images: np.ndarray) -> np.ndarray:
@@ -227,12 +244,25 @@ class JaxBackend:
             grads, _ = self._gradients(state.params, *self._batch(indices), self._hyper.l2)
             return to_numpy(grads)
 
+    def _hyper_of_epoch(self, state: State, n: int) -> Hyper:
+        """With the learning rate of each of its steps, if there is a schedule."""
+        if self.config.schedule == "constant":
+            return self._hyper
+        config = self.config.replace(learning_rate=self._learning_rate)
+        steps = ceil(n / config.batch_size)
+        rates = learning_rates(config, int(state.step), steps, self._steps_an_epoch)
+        return self._hyper._replace(learning_rate=self._put(rates.astype(self._dtype)))
+
     def _program(self, n: int) -> jax.stages.Compiled:
         """The compiled epoch over n examples; compiled ahead, so it can't retrace unseen."""
         if n not in self._programs:
             with self._scope():
                 order = jax.ShapeDtypeStruct((n,), jnp.int32)
                 state, data, hyper = self._shapes
+                if self.config.schedule != "constant":
+                    steps = ceil(n / self.config.batch_size)
+                    rates = jax.ShapeDtypeStruct((steps,), self._dtype)
+                    hyper = hyper._replace(learning_rate=cast(Any, rates))
                 lowered = self._epoch.lower(state, order, data, hyper)
                 self._programs[n] = compile_for(lowered, self._device)
         return self._programs[n]
@@ -253,7 +283,8 @@ def _shapes(config: Config, dataset: Dataset, dtype: Any) -> tuple[State, Data, 
         for index, (fan_in, fan_out) in enumerate(sizes, start=1)
     }
     count = jax.ShapeDtypeStruct((), jnp.int32)
-    state = State(cast(Any, params), optax.ScaleByAdamState(*cast(Any, (count, params, params))))
+    slots = dict.fromkeys(slots_of(config), params)
+    state = State(*cast(Any, (params, slots, count)))
     labels = jax.ShapeDtypeStruct((n,), jnp.int32)
     data = Data(*cast(Any, (like((n, dataset.pixels)), labels)))
     return state, data, Hyper(*cast(Any, (like(()),) * 3))

@@ -10,7 +10,7 @@ from mnist_fn.backend import JaxBackend, find_devices
 from mnist_fn.shared.backend import Group, GroupOfOne
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset
-from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.errors import Argument, InputError
 from mnist_fn.shared.state import StateTree
 from mnist_fn.sweeping import JaxGroup
 
@@ -65,8 +65,10 @@ def models_in(config: Config, dataset: Dataset, memory: int) -> int:
     if count < 1:
         need = data + model_bytes(config, dataset)
         raise InputError(
-            f"`max_memory`: {memory:,} bytes to a device, the data and one model take {need:,}; "
-            "allow more"
+            (
+                Argument("max_memory"),
+                f": {memory:,} bytes to a device, the data and one model take {need:,}; allow more",
+            )
         )
     return count
 

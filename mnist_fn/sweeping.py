@@ -6,13 +6,13 @@ all local devices. How many at once, and where one at a time is faster: `capacit
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from math import ceil
 from operator import itemgetter
 from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -22,14 +22,16 @@ from mnist_fn.shared.backend import EpochMetrics
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset, Split
 from mnist_fn.shared.evaluation import Evaluation, confusion_matrix, evaluate
+from mnist_fn.shared.optimizers import learning_rates
 from mnist_fn.shared.state import StateTree
 from mnist_fn.shared.streams import initial_state
-from mnist_fn.training import Data, Hyper, State, apply, make_train_epoch
+from mnist_fn.training import Data, Hyper, State, apply, make_direction, make_train_epoch
 
 
 class Loaded(NamedTuple):
     """A group's state: what every device array has in front is the axis of the models."""
 
+    configs: Sequence[Config]  # with the padding's
     models: int  # without the padding
     hyper: Hyper  # (size,) each
     state: State
@@ -74,11 +76,13 @@ class JaxGroup:
         model = make_model(config, dataset.classes, devices[0])
         self._over = over = partial(_over_models, mesh, each)
         self._programs: dict[int, jax.stages.Compiled] = {}  # by the length of the orders
+        self._steps_an_epoch = ceil(len(dataset.train) / config.batch_size)
         self._start = initial_state(config, dataset.pixels, dataset.classes)  # for its shapes
         use_compilation_cache()
         with self._scope():
             self._data = Data(*self._place(dataset.train))
-            epoch = over(make_train_epoch(model, config.batch_size), (True, True, False, True))
+            epoch = make_train_epoch(model, config.batch_size, make_direction(config))
+            epoch = over(epoch, (True, True, False, True))
             self._epoch = jax.jit(epoch, donate_argnums=0)
             self._program(len(dataset.train))
             self._logits = jax.jit(over(partial(apply, model), (True, False)))
@@ -91,6 +95,9 @@ class JaxGroup:
                 lambda array: self._like(array.shape, array.dtype), _stack([self._start])
             )
             hyper = Hyper(*(cast(Any, self._like((1,), self._dtype)) for _ in Hyper._fields))
+            if self.config.schedule != "constant":
+                rates = self._like((1, ceil(n / self.config.batch_size)), self._dtype)
+                hyper = hyper._replace(learning_rate=cast(Any, rates))
             orders = self._like((1, n), np.int32)
             lowered = self._epoch.lower(like, orders, self._data, hyper)
             self._programs[n] = compile_for(lowered, self._device)
@@ -112,15 +119,16 @@ class JaxGroup:
         )
         with self._scope():
             placed = jax.device_put((hyper, _stack(states)), self._split)
-        return Loaded(len(states) - padding, *placed)
+        return Loaded(configs, len(states) - padding, *placed)
 
     def dump(self, state: Loaded) -> list[StateTree]:
         """Copy states to NumPy."""
-        params, (count, mu, nu) = jax.device_get(state.state)
+        stacked = jax.device_get(state.state)
         states = []
         for i in range(state.models):
-            own = (to_numpy(jax.tree.map(itemgetter(i), tree)) for tree in (params, mu, nu))
-            states.append(StateTree(*own, step=int(count[i])))
+            params, slots, count = jax.tree.map(itemgetter(i), stacked)
+            slots = {name: to_numpy(slot) for name, slot in slots.items()}
+            states.append(StateTree(to_numpy(params), slots, int(count)))
         return states
 
     def train_epoch(
@@ -131,13 +139,28 @@ class JaxGroup:
         with self._scope():
             order = jax.device_put(stacked, self._split)
             program = self._program(stacked.shape[1])
-            after, sums = program(state.state, order, self._data, state.hyper)
+            hyper = self._hyper_of_epoch(state, stacked.shape[1])
+            after, sums = program(state.state, order, self._data, hyper)
             loss, correct = jax.device_get((sums.loss, sums.correct))
         metrics = [
             EpochMetrics(float(loss[i]), int(correct[i]), stacked.shape[1])
             for i in range(state.models)
         ]
         return state._replace(state=after), metrics
+
+    def _hyper_of_epoch(self, state: Loaded, n: int) -> Hyper:
+        """With the learning rate of each model's steps, if there is a schedule."""
+        if self.config.schedule == "constant":
+            return state.hyper
+        steps = ceil(n / self.config.batch_size)
+        rates = np.array(
+            [
+                learning_rates(config, int(count), steps, self._steps_an_epoch)
+                for config, count in zip(state.configs, np.asarray(state.state.step), strict=True)
+            ],
+            self._dtype,
+        )
+        return state.hyper._replace(learning_rate=jax.device_put(rates, self._split))
 
     def evaluate(self, state: Loaded, split: Split) -> list[Evaluation]:
         """Evaluate every model on a split, which stays on the devices."""
@@ -221,9 +244,6 @@ def _judge(
 
 def _stack(states: Sequence[StateTree]) -> State:
     """States as one, the axis of the models in front."""
-    params, mu, nu = (
-        jax.tree.map(lambda *tensors: np.stack(tensors), *trees)
-        for trees in zip(*((s.params, s.mu, s.nu) for s in states), strict=True)
-    )
-    count = cast(jax.Array, np.array([state.step for state in states], np.int32))
-    return State(params, optax.ScaleByAdamState(count, mu, nu))
+    trees = [(state.params, state.slots) for state in states]
+    params, slots = jax.tree.map(lambda *tensors: np.stack(tensors), *trees)
+    return State(params, slots, cast(jax.Array, np.array([s.step for s in states], np.int32)))

@@ -6,12 +6,15 @@ the choice of model are closed over.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import optax
+
+from mnist_fn.shared.config import Config
+from mnist_fn.shared.optimizers import ALPHA, BETA1, BETA2, EPS
 
 Params = dict[str, dict[str, jax.Array]]
 
@@ -19,16 +22,17 @@ Params = dict[str, dict[str, jax.Array]]
 class Hyper(NamedTuple):
     """What a sweep may vary without compiling anew; scalars of the run's dtype."""
 
-    learning_rate: jax.Array
+    learning_rate: jax.Array  # () or, of an epoch with a schedule, (steps,)
     l2: jax.Array  # λ of the study's penalty
     weight_decay: jax.Array  # AdamW's, decoupled
 
 
 class State(NamedTuple):
-    """Weights and Adam's moments."""
+    """Weights and what the optimizer remembers of them."""
 
     params: Params
-    adam: optax.ScaleByAdamState  # count, mu, nu
+    slots: dict[str, Params]  # by name, as `shared.optimizers` has them
+    step: jax.Array  # steps taken, int32
 
 
 class Data(NamedTuple):
@@ -78,30 +82,58 @@ def make_loss(model: nn.Module) -> Callable[..., tuple[jax.Array, tuple[jax.Arra
     return loss
 
 
-def scale_by_moments() -> optax.GradientTransformation:
-    """Adam's direction, with the constants of Kingma and Ba (2015), algorithm 1."""
-    return optax.scale_by_adam(b1=0.9, b2=0.999, eps=1e-8)
+class Direction(NamedTuple):
+    """An optimizer of optax without its learning rate, and its state from and to our slots."""
+
+    transform: optax.GradientTransformation
+    pack: Callable[[State], Any]  # optax's state
+    unpack: Callable[[Any], dict[str, Params]]  # our slots
+
+
+def make_direction(config: Config) -> Direction:
+    """The optimizer of a config, with the constants of `shared.optimizers`."""
+    if config.optimizer == "sgd":
+        if not config.momentum:
+            return Direction(optax.identity(), lambda _: optax.EmptyState(), lambda _: {})
+        return Direction(
+            optax.trace(decay=config.momentum, nesterov=config.nesterov),
+            lambda state: optax.TraceState(state.slots["mu"]),
+            lambda trace: {"mu": trace.trace},
+        )
+    if config.optimizer == "rmsprop":
+        return Direction(
+            optax.scale_by_rms(decay=ALPHA, eps=EPS, eps_in_sqrt=False),
+            lambda state: optax.ScaleByRmsState(state.slots["nu"]),
+            lambda rms: {"nu": rms.nu},
+        )
+    return Direction(
+        optax.scale_by_adam(b1=BETA1, b2=BETA2, eps=EPS),
+        lambda state: optax.ScaleByAdamState(state.step, state.slots["mu"], state.slots["nu"]),
+        lambda adam: {"mu": adam.mu, "nu": adam.nu},
+    )
 
 
 def decay_and_rate(
     learning_rate: jax.Array | float, weight_decay: jax.Array | float
 ) -> optax.GradientTransformation:
-    """What follows the moments: AdamW's decay of the kernels, and the learning rate. No state."""
+    """What follows the direction: AdamW's decay of the kernels, the learning rate. No state."""
     return optax.chain(
         optax.add_decayed_weights(weight_decay, mask=kernels),
         optax.scale_by_learning_rate(learning_rate),
     )
 
 
-def make_train_step(model: nn.Module) -> Callable[..., tuple[State, Sums]]:
-    """One step of Adam on one batch: `train_step(state, indices, data, hyper)`.
+def make_train_step(
+    model: nn.Module, direction: Direction | None = None
+) -> Callable[..., tuple[State, Sums]]:
+    """One optimizer step on one batch: `train_step(state, indices, data, hyper)`.
 
-    The penalty's gradient 2λW goes into Adam's moments (it is not AdamW); `weight_decay` is
-    AdamW's, decoupled: θ ← θ − lr·(m̂/(√v̂ + ε) + decay·θ), for kernels alone.
-    AdamW: Loshchilov and Hutter (2019).
+    The penalty's gradient 2λW is part of the gradient, so of Adam's moments (it is not AdamW);
+    `weight_decay` is AdamW's, decoupled: θ ← θ − lr·(m̂/(√v̂ + ε) + decay·θ), for kernels alone.
+    AdamW: Loshchilov and Hutter (2019). The optimizer is Adam if `direction` is None.
     """
     loss = make_loss(model)
-    adam = scale_by_moments()
+    transform, pack, unpack = direction or make_direction(Config())
 
     def train_step(
         state: State, indices: jax.Array, data: Data, hyper: Hyper
@@ -111,36 +143,44 @@ def make_train_step(model: nn.Module) -> Callable[..., tuple[State, Sums]]:
         grads, (cross_entropy, correct) = jax.grad(loss, has_aux=True)(
             state.params, images, labels, hyper.l2
         )
-        updates, adam_state = adam.update(grads, state.adam)
+        updates, after = transform.update(grads, pack(state))
         rest = decay_and_rate(hyper.learning_rate, hyper.weight_decay)
         updates, _ = rest.update(updates, rest.init(state.params), state.params)
         params = cast(Params, optax.apply_updates(state.params, updates))
-        return State(params, cast(optax.ScaleByAdamState, adam_state)), Sums(
-            cross_entropy * len(indices), correct
-        )
+        step = cast(jax.Array, optax.safe_increment(state.step))
+        return State(params, unpack(after), step), Sums(cross_entropy * len(indices), correct)
 
     return train_step
 
 
 def make_train_epoch(
-    model: nn.Module, batch_size: int
+    model: nn.Module, batch_size: int, direction: Direction | None = None
 ) -> Callable[[State, jax.Array, Data, Hyper], tuple[State, Sums]]:
     """One epoch as one program: `train_epoch(state, order, data, hyper)`.
 
-    `order` (n,) is cut into batches; all full ones are scanned, a short last one follows. Not
-    jitted here: a backend jits it with its state donated, a sweep maps it first.
+    `order` (n,) is cut into batches; all full ones are scanned, a short last one follows. A
+    learning rate with an axis is one for each batch. Not jitted here: a backend jits it with its
+    state donated, a sweep maps it first.
     """
-    train_step = make_train_step(model)
+    train_step = make_train_step(model, direction)
 
     def train_epoch(state: State, order: jax.Array, data: Data, hyper: Hyper) -> tuple[State, Sums]:
         full = len(order) // batch_size * batch_size
         batches = order[:full].reshape(-1, batch_size)  # (steps, batch)
-        state, sums = jax.lax.scan(
-            lambda state, batch: train_step(state, batch, data, hyper), state, batches
-        )
+        scheduled = hyper.learning_rate.ndim > 0
+        rates = hyper.learning_rate[: len(batches)] if scheduled else None  # (steps,)
+
+        def scan_step(state: State, step: tuple[jax.Array, jax.Array | None]) -> tuple[State, Sums]:
+            batch, rate = step
+            own = hyper if rate is None else hyper._replace(learning_rate=rate)
+            return train_step(state, batch, data, own)
+
+        state, sums = jax.lax.scan(scan_step, state, (batches, rates))
         total = Sums(sums.loss.sum(), sums.correct.sum())
         if full < len(order):
-            state, last = train_step(state, order[full:], data, hyper)
+            last_rate = hyper.learning_rate[-1] if scheduled else hyper.learning_rate
+            own = hyper._replace(learning_rate=last_rate)
+            state, last = train_step(state, order[full:], data, own)
             total = Sums(total.loss + last.loss, total.correct + last.correct)
         return state, total
 

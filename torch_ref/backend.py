@@ -1,5 +1,6 @@
 """The PyTorch backend: the plain training code of `train.py` behind the shared contract."""
 
+from math import ceil
 from typing import NamedTuple
 
 import numpy as np
@@ -9,11 +10,12 @@ from torch import nn
 from mnist_fn.shared.backend import EpochMetrics
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset, scale_pixels
-from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.errors import Argument, InputError
+from mnist_fn.shared.optimizers import learning_rates, slots_of
 from mnist_fn.shared.state import ParamTree, StateTree
 from torch_ref.computing import ComputingThread, in_its_thread
 from torch_ref.model import MLP
-from torch_ref.train import make_optimizer, objective, train_epoch
+from torch_ref.train import SLOTS, make_optimizer, objective, train_epoch
 from torch_ref.weights import from_state_dict, to_state_dict
 
 
@@ -24,9 +26,7 @@ def make(config: Config, dataset: Dataset, device: str = "auto") -> "TorchBacken
         InputError: no such device, or a precision that this backend does not have.
     """
     if config.precision != config.dtype:
-        raise InputError(
-            f'`precision="{config.precision}"`: the torch backend has float32 and float64 only'
-        )
+        raise InputError("precision", config.precision, "float32 or float64 on the torch backend")
     return TorchBackend(config, dataset, find_device(device))
 
 
@@ -38,15 +38,19 @@ def find_device(name: str) -> torch.device:
     """
     there = torch.cuda.is_available()
     if name == "gpu" and not there:
-        raise InputError('`device="gpu"`: PyTorch finds no CUDA GPU here; use `device="cpu"`')
+        raise InputError(
+            (Argument("device", "gpu"), ": PyTorch finds no CUDA GPU here; use ",
+             Argument("device", "cpu"))
+        )  # fmt: skip
     return torch.device("cuda" if there and name != "cpu" else "cpu")
 
 
 class State(NamedTuple):
-    """A model and its optimizer; both change in place."""
+    """A model and its optimizer, which change in place, and the number of steps taken."""
 
     model: MLP
     optimizer: torch.optim.Optimizer
+    step: int
 
 
 class TorchBackend:
@@ -62,6 +66,8 @@ class TorchBackend:
         self.device = "cpu" if device.type == "cpu" else torch.cuda.get_device_name(device)
         self._dtype = getattr(torch, config.dtype)
         self._test = dataset.test.images
+        self._slots = {name: SLOTS[config.optimizer][name] for name in slots_of(config)}
+        self._steps_an_epoch = ceil(len(dataset.train) / config.batch_size)
         self._sizes = (dataset.pixels, config.hidden, dataset.classes)
         self._images = self._put(scale_pixels(dataset.train.images, config.dtype))
         self._labels = self._put(dataset.train.labels.astype(np.int64))
@@ -73,36 +79,38 @@ class TorchBackend:
         model = MLP(*self._sizes, dtype=self._dtype).to(self._device)
         model.load_state_dict(to_state_dict(state.params))
         optimizer = make_optimizer(model, self.config)
-        mu, nu = to_state_dict(state.mu), to_state_dict(state.nu)
+        slots = {theirs: to_state_dict(state.slots[ours]) for ours, theirs in self._slots.items()}
         for name, parameter in model.named_parameters():
             optimizer.state[parameter] = {
                 "step": torch.tensor(float(state.step), device=self._device),
-                "exp_avg": mu[name].to(self._device, self._dtype),
-                "exp_avg_sq": nu[name].to(self._device, self._dtype),
+                **{slot: tree[name].to(self._device, self._dtype) for slot, tree in slots.items()},
             }
-        return State(model, optimizer)
+        return State(model, optimizer, state.step)
 
     @in_its_thread
     def dump(self, state: State) -> StateTree:
         """Copy a state to NumPy."""
-        moments = {
-            name: state.optimizer.state[parameter]
-            for name, parameter in state.model.named_parameters()
+        of = {n: state.optimizer.state[p] for n, p in state.model.named_parameters()}
+        slots = {
+            ours: from_state_dict({name: slots[theirs] for name, slots in of.items()})
+            for ours, theirs in self._slots.items()
         }
-        return StateTree(
-            params=from_state_dict(state.model.state_dict()),
-            mu=from_state_dict({name: moment["exp_avg"] for name, moment in moments.items()}),
-            nu=from_state_dict({name: moment["exp_avg_sq"] for name, moment in moments.items()}),
-            step=int(moments["layer1.weight"]["step"].item()),
-        )
+        return StateTree(from_state_dict(state.model.state_dict()), slots, state.step)
 
     @in_its_thread
     def train_epoch(self, state: State, order: np.ndarray) -> tuple[State, EpochMetrics]:
         """Run one epoch; the given state is changed in place and returned."""
         batches = self._indices(order).split(self.config.batch_size)
+        rates = learning_rates(self.config, state.step, len(batches), self._steps_an_epoch)
         loss_sum, correct = train_epoch(
-            *state, self._images, self._labels, self.computing.while_awaited(batches)
+            state.model,
+            state.optimizer,
+            self._images,
+            self._labels,
+            self.computing.while_awaited(batches),
+            rates.tolist(),
         )
+        state = state._replace(step=state.step + len(batches))
         return state, EpochMetrics(loss_sum, correct, len(order))
 
     @in_its_thread

@@ -6,25 +6,41 @@ import torch
 from torch import nn
 
 from mnist_fn.shared.config import Config
+from mnist_fn.shared.optimizers import ALPHA, BETA1, BETA2, EPS, OPTIMIZERS
 from torch_ref.model import MLP
+
+# What PyTorch calls the slots of each optimizer's state.
+SLOTS = {
+    "adam": {"mu": "exp_avg", "nu": "exp_avg_sq"},
+    "adamw": {"mu": "exp_avg", "nu": "exp_avg_sq"},
+    "sgd": {"mu": "momentum_buffer"},
+    "rmsprop": {"nu": "square_avg"},
+}
 
 
 def make_optimizer(model: MLP, config: Config) -> torch.optim.Optimizer:
-    """Adam or AdamW with two parameter groups, so that biases are never decayed.
+    """The optimizer with two parameter groups, so that biases are never decayed.
 
-    The study's penalty λ Σ W² has the gradient 2λW, which is what Adam's `weight_decay=2λ` adds
-    before its moments. AdamW's `weight_decay` is decoupled from them.
+    The study's penalty λ Σ W² has the gradient 2λW, which is what `weight_decay=2λ` adds to the
+    gradient first, in every optimizer but AdamW, whose `weight_decay` is decoupled.
     """
-    adamw = config.optimizer == "adamw"
+    coupled = OPTIMIZERS[config.optimizer].coupled
     groups = [
         {
             "params": model.weights(),
-            "weight_decay": config.weight_decay if adamw else 2 * config.l2,
+            "weight_decay": 2 * config.l2 if coupled else config.weight_decay,
         },
         {"params": model.biases(), "weight_decay": 0.0},
     ]
-    make = torch.optim.AdamW if adamw else torch.optim.Adam
-    return make(groups, lr=config.learning_rate, betas=(0.9, 0.999), eps=1e-8, fused=True)
+    rate = config.learning_rate
+    if config.optimizer == "sgd":
+        return torch.optim.SGD(
+            groups, rate, momentum=config.momentum, nesterov=config.nesterov, fused=True
+        )
+    if config.optimizer == "rmsprop":
+        return torch.optim.RMSprop(groups, rate, alpha=ALPHA, eps=EPS)
+    make = torch.optim.AdamW if config.optimizer == "adamw" else torch.optim.Adam
+    return make(groups, rate, betas=(BETA1, BETA2), eps=EPS, fused=True)
 
 
 def objective(model: MLP, cross_entropy: torch.Tensor, l2: float) -> torch.Tensor:
@@ -39,6 +55,7 @@ def train_epoch(
     images: torch.Tensor,  # (n, pixels), scaled, on the device
     labels: torch.Tensor,  # (n,) int64, on the device
     batches: Iterable[torch.Tensor],  # (m,) int64 each, on the device
+    rates: Iterable[float],  # the learning rate of each batch
 ) -> tuple[float, int]:
     """One pass over batches; returns the sums of cross-entropy and of correct predictions.
 
@@ -48,7 +65,9 @@ def train_epoch(
     criterion = nn.CrossEntropyLoss()
     loss_sum = torch.zeros((), dtype=images.dtype, device=images.device)
     correct = torch.zeros((), dtype=torch.int64, device=images.device)
-    for batch in batches:
+    for batch, rate in zip(batches, rates, strict=False):  # fewer batches if interrupted
+        for group in optimizer.param_groups:
+            group["lr"] = rate
         x, y = images.index_select(0, batch), labels.index_select(0, batch)
         logits = model(x)
         loss = criterion(logits, y)

@@ -63,8 +63,9 @@ def load_state_dict(path: Path) -> ParamTree:
     Raises:
         InputError: missing, not safetensors, or other names.
     """
+    data = read_bounded(path, 2**30)
     try:
-        return from_state_dict(load_bytes(read_bounded(path, 2**30)))
+        return from_state_dict(load_bytes(data))
     except (SafetensorError, ValueError, KeyError) as error:
         raise InputError(f"{path}: not readable as safetensors ({str(error)[:80]})") from error
 

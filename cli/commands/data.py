@@ -38,7 +38,7 @@ def path(dataset: Name = "mnist", data_dir: options.DataDir = None) -> None:
         raise InputError("digits has no files: it comes with scikit-learn")
     files = find(dataset, data_dir)
     if files is None:
-        raise InputError(not_found(dataset, data_dir))
+        raise not_found(dataset, data_dir)
     for file in files:
         print(file)
 

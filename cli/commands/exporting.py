@@ -34,7 +34,7 @@ def command(
     from mnist_fn.shared.runs.trainer import load_finished
 
     if to not in KINDS:
-        raise InputError(f"--to {to[:40]!r}: must be one of {', '.join(KINDS)}")
+        raise InputError("to", to, tuple(KINDS))
     loaded = load_finished(run)
     name = run.resolve().name
     if to == "torch":

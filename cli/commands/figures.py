@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli import options
-from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.errors import InputError, Message
 
 if TYPE_CHECKING:
     from figures.build import Entry, Shelf
@@ -43,9 +43,9 @@ def command(
     from mnist_fn.shared.study.running import check_classes
 
     if format not in build.FORMATS:
-        raise InputError(f"--format {format[:40]!r}: must be one of {', '.join(build.FORMATS)}")
+        raise InputError("format", format, tuple(build.FORMATS))
     if theme not in style.THEMES:
-        raise InputError(f"--theme {theme[:40]!r}: must be one of {', '.join(style.THEMES)}")
+        raise InputError("theme", theme, tuple(style.THEMES))
     entries = experiments.choose(only, build.ENTRIES)
     if list_:
         _list(entries)
@@ -99,7 +99,7 @@ def _draw(
             path = build.save(figure, out / build.file_name(entry, theme, kind))
             answer().print(str(path), soft_wrap=True)
     for error in missing:
-        console.print(f"left out: {error}", soft_wrap=True)
+        console.print(Message("left out: ", error), soft_wrap=True)
 
 
 def _list(entries: "list[Entry]") -> None:

@@ -23,8 +23,8 @@ def command(
     optimizer: Annotated[
         str | None,
         typer.Option(
-            help="adam, adam+l2, adamw. Default: full has all; statistics adam; "
-            "the others adam+l2 (λ = 3e-5)."
+            help="adam, adam+l2, adamw, sgd, sgd+nesterov, rmsprop, adam+cosine. Default: full has "
+            "the first three; statistics adam; the others adam+l2 (λ = 3e-5)."
         ),
     ] = None,
     precision: Annotated[

@@ -8,7 +8,7 @@ import typer
 
 from cli import options
 from mnist_fn.shared.config import INKS
-from mnist_fn.shared.errors import InputError, one_line
+from mnist_fn.shared.errors import InputError, in_shell, one_line
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,7 +63,7 @@ def command(
         _check_crops(save_crops, files)
     form = RunFolder(run).read_header().form
     if ink not in INKS:
-        raise InputError(f"--ink {ink[:40]!r}: must be one of {', '.join(INKS)}")
+        raise InputError("ink", ink, INKS)
     prepared, failed = _prepare(files, single_digit, ink, form.thing)
     if not prepared:
         raise typer.Exit(2)
@@ -159,7 +159,7 @@ def _prepare(
         try:
             digits = read_picture(path, single=single, ink=ink, thing=thing)
         except InputError as error:
-            _fail(failed, path, str(error))
+            _fail(failed, path, in_shell(error))
             continue
         prepared[path] = digits
         notes = list(digits.notes)

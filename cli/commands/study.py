@@ -61,9 +61,9 @@ def command(
     from cli.console import answer
     from cli.output import print_json
     from cli.training import followed
+    from mnist_fn.shared.errors import in_shell
     from mnist_fn.shared.study.running import run_study
     from mnist_fn.shared.sweeps.request import Workers
-    from mnist_fn.shared.wording import in_shell
 
     if quick and strict:
         raise InputError("--quick has one seed and decides nothing: no --strict with it")

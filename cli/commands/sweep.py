@@ -74,9 +74,9 @@ def command(
     from cli.console import answer
     from cli.output import print_json
     from cli.training import followed
+    from mnist_fn.shared.errors import in_shell
     from mnist_fn.shared.sweeps.request import SweepRequest, Workers
     from mnist_fn.shared.sweeps.sweep import sweep
-    from mnist_fn.shared.wording import in_shell
 
     config = options.make_config(
         optimizer=optimizer,

@@ -6,7 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from cli import options
-from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.errors import InputError, Resume
 
 DIGITS_FACTOR = 10  # epochs on the digits in place of one on MNIST
 
@@ -104,10 +104,9 @@ def _run_and_show(json: bool, folder: Path, **arguments: Any) -> None:
     from cli.console import answer, console, show_run
     from cli.output import print_json
     from cli.training import followed
-    from mnist_fn.shared.errors import way_on
     from mnist_fn.shared.runs import trainer
 
-    with followed(f"go on with: {way_on(folder)}") as callbacks:
+    with followed(f"go on with: {Resume(folder).in_shell()}") as callbacks:
         if "config" in arguments:
             run = trainer.train(**arguments, out=folder, callbacks=callbacks)
         else:

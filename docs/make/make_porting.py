@@ -74,7 +74,7 @@ from mnist_fn.model import MLP
 from mnist_fn.parity import FlaxProgram
 from mnist_fn.shared.data.datasets import load, scale_pixels
 from mnist_fn.shared.streams import batch_order, initial_state
-from mnist_fn.training import decay_and_rate, penalty, scale_by_moments
+from mnist_fn.training import decay_and_rate, make_direction, penalty
 from torch_ref import model as reference_model
 from torch_ref.parity import TorchProgram
 from torch_ref.train import make_optimizer
@@ -99,7 +99,7 @@ port = FlaxProgram(
     loss=lambda z, y: optax.softmax_cross_entropy_with_integer_labels(z, y).mean(),
     penalty=lambda params: config.l2 * penalty(params),  # λ Σ W², in the loss
     optimizer=optax.chain(
-        scale_by_moments(), decay_and_rate(config.learning_rate, config.weight_decay)
+        make_direction(config).transform, decay_and_rate(config.learning_rate, config.weight_decay)
     ),
 )
 """

@@ -16,7 +16,7 @@ from figures.report.view import Missing, RunView, dataset_title, view_of
 from mnist_fn.shared.pictures.reading import CONFIDENT, UNSURE
 from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.study.report import QUICK_RUN
-from mnist_fn.shared.wording import counted, in_shell
+from mnist_fn.shared.wording import counted
 
 SCRIPTS = ("picture.js", "network.js", "draw.js", "confusion.js", "views.js")
 RUN_SECTIONS = (  # of the chosen run, each in sections/NAME.html, and its title
@@ -75,7 +75,6 @@ def build(contents: Contents, command: str, data_dir: Path | None = None) -> str
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["in_shell"] = in_shell  # a page is made, and read, beside the command
     environment.filters["counted"] = counted
     environment.filters["capitalize_first"] = lambda text: text[:1].upper() + text[1:]
     return environment.get_template("page.html").render(

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mnist_fn.shared.config import Config
-from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.errors import InputError, in_shell
 from mnist_fn.shared.pictures.preparation import SIDE
 from mnist_fn.shared.runs.folder import RunFolder
 from mnist_fn.shared.runs.run import Run
@@ -53,7 +53,7 @@ def read_contents(paths: Sequence[Path]) -> Contents:
             except InputError as error:
                 if folder == path:
                     raise
-                skipped.append(str(error))
+                skipped.append(in_shell(error))
                 continue
             runs[folder.resolve()] = run.without_weights()
     if not runs:
@@ -140,5 +140,4 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         return read_sealed(file, schema=None)
     except InputError as error:
-        reason = str(error).partition("; put a good copy")[0]
-        raise InputError(f"{reason}; make it anew, or take it out of the folder") from error
+        raise InputError(error.what, hint="make it anew, or take it out of the folder") from error

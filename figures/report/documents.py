@@ -61,6 +61,8 @@ def as_written(kind: str, file: Path) -> Iterator[None]:
     """Within it, a document that is not what its command writes is an InputError."""
     try:
         yield
+    except InputError:
+        raise
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise InputError(
             f"{file}: not what mnist-fn {kind} writes ({type(error).__name__}: "

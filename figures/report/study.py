@@ -9,7 +9,7 @@ from markupsafe import Markup
 from figures import build
 from figures.report.drawings import themed
 from mnist_fn.shared.config import Config
-from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.errors import InputError, in_shell
 from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.study import experiments
 from mnist_fn.shared.study.report import QUICK_RUN
@@ -43,5 +43,5 @@ def figures(
             draw = partial(build.draw, entry, records, note=note)
             drawn[entry.what] = themed(draw, entry.what)
         except InputError as error:
-            missing.append(str(error))
+            missing.append(in_shell(error))
     return drawn, missing

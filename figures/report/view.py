@@ -12,7 +12,7 @@ from markupsafe import Markup
 from figures.report import drawings, network, templates
 from figures.report.digits import Digits
 from mnist_fn.shared.data.datasets import load_for, scale_pixels
-from mnist_fn.shared.errors import InputError, NotFoundError
+from mnist_fn.shared.errors import InputError, NotFoundError, in_shell
 from mnist_fn.shared.evaluation import forward
 from mnist_fn.shared.runs.folder import RunFolder
 from mnist_fn.shared.runs.header import Header
@@ -202,7 +202,7 @@ def _test_digits(
     except InputError as error:
         if data_dir is not None:
             raise
-        missing.append(Missing(part, str(error), command))
+        missing.append(Missing(part, in_shell(error), command))
         return None
     logits = forward(run.weights, scale_pixels(dataset.test.images, "float64"))
     return Digits.of(dataset.test, run.evaluation, logits, run.form)
@@ -229,6 +229,6 @@ def _networks(run: Run, linear: Run | None, missing: list[Missing]) -> list[dict
     try:
         packed = [network.packed(each) for each in runs]
     except InputError as error:
-        missing.append(Missing(part, str(error)))
+        missing.append(Missing(part, in_shell(error)))
         return None
     return [each for each in packed if each["sizes"][0] == pixels]

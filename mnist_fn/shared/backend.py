@@ -12,7 +12,7 @@ import numpy as np
 from mnist_fn.shared import faults
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset, Split
-from mnist_fn.shared.errors import InputError, MissingExtraError
+from mnist_fn.shared.errors import Argument, InputError, MissingExtraError
 from mnist_fn.shared.evaluation import Evaluation, evaluate
 from mnist_fn.shared.state import ParamTree, StateTree
 
@@ -206,10 +206,10 @@ def find_group(name: str) -> MakeGroup | None:
     _import(point)
     if hasattr(sys.modules[point.module], "make_group"):
         raise InputError(
-            f'`backend="{name}"`: {point.module}.make_group is not looked for there any more; its '
-            f'package has to name it: [project.entry-points."{GROUPS}"] '
-            f'{name} = "{point.module}:make_group"'
-        )
+            (Argument("backend", name), f": {point.module}.make_group is not looked for there any "
+             f'more; its package has to name it: [project.entry-points."{GROUPS}"] '
+             f'{name} = "{point.module}:make_group"')
+        )  # fmt: skip
     return None
 
 
@@ -222,18 +222,18 @@ def _checked(name: str) -> EntryPoint:
 def _point(name: str) -> EntryPoint:
     for point in entry_points(group=GROUP, name=name):
         return point
-    raise InputError(
-        f"`backend={name[:40]!r}`: no such backend; installed are {', '.join(names()) or 'none'}"
-    )
+    raise InputError("backend", name, names() or "installed; none is")
 
 
 def _import(point: EntryPoint) -> Any:
     try:
         return point.load()
     except MissingExtraError as error:
-        raise MissingExtraError(f'`backend="{point.name}"`: {error}') from error
+        raise MissingExtraError((Argument("backend", point.name), ": ", error)) from error
     except (ImportError, AttributeError) as error:
-        raise InputError(f'`backend="{point.name}"`: cannot be loaded ({error})') from error
+        raise InputError(
+            (Argument("backend", point.name), f": cannot be loaded ({error})")
+        ) from error
 
 
 @contextlib.contextmanager
@@ -248,9 +248,10 @@ def enough_memory() -> Iterator[None]:
         if not (isinstance(error, MemoryError) or _says_no_memory(error)):
             raise
         raise InputError(
-            f"out of memory ({str(error)[:100] or 'on the host'}): use a smaller `hidden` or "
-            '`batch_size`, `precision="float32"`, or another `device`'
-        ) from error
+            f"out of memory ({str(error)[:100] or 'on the host'})",
+            hint=("use a smaller ", Argument("hidden"), " or ", Argument("batch_size"), ", ",
+                  Argument("precision", "float32"), ", or another ", Argument("device")),
+        ) from error  # fmt: skip
 
 
 def _says_no_memory(error: RuntimeError) -> bool:
@@ -266,5 +267,5 @@ def check_device(device: str) -> str:
         InputError: it is not.
     """
     if device not in DEVICES:
-        raise InputError(f"`device={device[:40]!r}`: must be one of {', '.join(DEVICES)}")
+        raise InputError("device", device, DEVICES)
     return device

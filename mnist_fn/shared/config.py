@@ -2,18 +2,18 @@
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar, get_type_hints
 
-from mnist_fn.shared.errors import InputError
-from mnist_fn.shared.wording import nearest
+from mnist_fn.shared.errors import Argument, InputError
+from mnist_fn.shared.optimizers import HYPERPARAMETERS, OPTIMIZERS, SCHEDULES, Range
+from mnist_fn.shared.wording import between, nearest
 
 DATASETS = ("mnist", "fashion-mnist", "kmnist", "digits", "idx")
 ORIENTATIONS = ("auto", "upright", "as-stored")
 INKS = ("auto", "light", "dark")
-OPTIMIZERS = ("adam", "adamw")
 PRECISIONS = ("float32", "float64", "tf32", "bf16")
 MODELS: dict[str, tuple[int, ...]] = {"linear": (), "shallow": (512,), "deep": (512, 256)}
 
@@ -24,9 +24,16 @@ MAX_EPOCHS = 1_000_000
 _SET_NAME = re.compile(r"[a-z0-9]([a-z0-9._-]{0,38}[a-z0-9])?")
 # Came later: left out of JSON at their defaults, so that what was written before reads, and a run's
 # identity stays what it was.
-_LATER = {"orientation": "auto", "ink": "auto"}
+_LATER = {
+    "orientation": "auto",
+    "ink": "auto",
+    "momentum": 0.0,
+    "nesterov": False,
+    "schedule": "constant",
+    "warmup": 0,
+}
 
-Made = TypeVar("Made")
+ConfigClass = TypeVar("ConfigClass")
 
 
 def hidden_of(model: object) -> tuple[int, ...]:
@@ -36,19 +43,19 @@ def hidden_of(model: object) -> tuple[int, ...]:
         InputError: no such model.
     """
     if not isinstance(model, str) or model not in MODELS:
-        raise InputError(f"`model={_shown(model)}`: must be one of {', '.join(MODELS)}")
+        raise InputError("model", model, tuple(MODELS))
     return MODELS[model]
 
 
-def _may_name_its_model(cls: type[Made]) -> type[Made]:
+def _may_name_its_model(cls: type[ConfigClass]) -> type[ConfigClass]:
     """`Config(model="deep")` stands for its `hidden`; what is read as `model` is a property."""
     init = cls.__init__
 
     @wraps(init)
     def named(self: Any, *values: Any, model: str | None = None, **more: Any) -> None:
         if model is not None:
-            if more.get("hidden", hidden_of(model)) != hidden_of(model):
-                raise InputError("`model` and `hidden`: give one of them, they both say the layers")
+            if "hidden" in more and _widths(_plain(more["hidden"])) != hidden_of(model):
+                raise both_shapes()
             more["hidden"] = hidden_of(model)
         _check_names(more)
         init(self, *values, **more)
@@ -57,12 +64,20 @@ def _may_name_its_model(cls: type[Made]) -> type[Made]:
     return cls
 
 
+def both_shapes() -> InputError:
+    """The error for a model and widths at once; raise it."""
+    return InputError(
+        (Argument("model"), " and ", Argument("hidden"), ": give one of them, both say the layers")
+    )
+
+
 @_may_name_its_model
 @dataclass(frozen=True)
 class Config:
     """One training run, apart from where it computes. Frozen and hashable.
 
-    `model="deep"`, or another of MODELS, may be given in place of `hidden`.
+    `model="deep"`, or another of MODELS, may be given in place of `hidden`. Numbers may be NumPy's,
+    whole ones floats such as 5.0; `hidden` may be a list, or the width of a single layer.
 
     Two runs with equal configs draw the same initial weights and the same batches
     on every backend; what may differ between them is arithmetic alone.
@@ -72,54 +87,38 @@ class Config:
     """
 
     dataset: str = "mnist"  # one of DATASETS, or what its files' names begin with
-    validation: int = 0  # examples held out of train
-    hidden: tuple[int, ...] = (512,)  # widths of the hidden layers; () is the linear model
-    l2: float = 0.0  # λ in CE + λ Σ W², weights only, no ½
-    optimizer: str = "adam"  # one of OPTIMIZERS
-    weight_decay: float = 0.0  # decoupled decay of the weights, adamw only
-    learning_rate: float = 5e-4
-    batch_size: int = 200
-    epochs: int = 100
-    seed: int = 0  # of every draw: initial weights, batch order, validation split
-    precision: str = "float32"  # of the arithmetic; one of PRECISIONS
-    orientation: str = "auto"  # "upright" turns transposed pictures on reading; auto: EMNIST's
-    ink: str = "auto"  # "light" on dark or "dark" on light; auto: the pictures' borders tell
+    validation: Annotated[int, Range(0, 2**31)] = 0  # examples held out of train
+    hidden: Annotated[tuple[int, ...], Range(1, MAX_WIDTH)] = (512,)  # widths of the hidden layers
+    l2: Annotated[float, Range(0.0, 1e6)] = 0.0  # λ in CE + λ Σ W², weights only, no ½
+    optimizer: Annotated[str, tuple(OPTIMIZERS)] = "adam"
+    # decoupled, of the weights; adamw's
+    weight_decay: Annotated[float, HYPERPARAMETERS["weight_decay"]] = 0.0
+    learning_rate: Annotated[float, Range(0.0, 1e6)] = 5e-4
+    batch_size: Annotated[int, Range(1, 2**31)] = 200
+    epochs: Annotated[int, Range(1, MAX_EPOCHS)] = 100
+    seed: Annotated[int, Range(0, MAX_SEED)] = 0  # of initial weights, batch order, validation
+    precision: Annotated[str, PRECISIONS] = "float32"  # of the arithmetic
+    # "upright" transposes pictures that were stored transposed; auto: EMNIST's
+    orientation: Annotated[str, ORIENTATIONS] = "auto"
+    ink: Annotated[str, INKS] = "auto"  # "light" on dark or "dark" on light; auto: by the borders
+    momentum: Annotated[float, HYPERPARAMETERS["momentum"]] = 0.0  # sgd's
+    nesterov: bool = False  # Nesterov's momentum; sgd's
+    schedule: Annotated[str, SCHEDULES] = "constant"  # of the learning rate, over all epochs
+    warmup: Annotated[int, Range(0, 2**31)] = 0  # steps in which the learning rate rises linearly
 
     def __post_init__(self) -> None:
-        _check_types(self)
+        for field in fields(self):
+            value = _checked(field.name, getattr(self, field.name))
+            object.__setattr__(self, field.name, value)
         _check_dataset(self.dataset)
-        _one_of("orientation", self.orientation, ORIENTATIONS)
-        _one_of("ink", self.ink, INKS)
-        _one_of("optimizer", self.optimizer, OPTIMIZERS)
-        _one_of("precision", self.precision, PRECISIONS)
-        _in_range("validation", self.validation, 0, 2**31)
-        _in_range("batch_size", self.batch_size, 1, 2**31)
-        _in_range("epochs", self.epochs, 1, MAX_EPOCHS)
-        _in_range("seed", self.seed, 0, MAX_SEED)
-        _in_range("l2", self.l2, 0.0, 1e6)
-        _in_range("weight_decay", self.weight_decay, 0.0, 1e6)
-        _in_range("learning_rate", self.learning_rate, 0.0, 1e6)
         if self.learning_rate == 0:
-            raise InputError("`learning_rate=0`: must be greater than 0")
+            raise InputError("learning_rate", self.learning_rate, "greater than 0")
         if len(self.hidden) > MAX_LAYERS:
-            raise InputError(f"`hidden`: {len(self.hidden)} layers, at most {MAX_LAYERS}")
-        for width in self.hidden:
-            _in_range("hidden", width, 1, MAX_WIDTH)
-        if self.optimizer == "adam" and self.weight_decay:
             raise InputError(
-                f"`weight_decay={self.weight_decay:g}` is adamw's; "
-                'add `optimizer="adamw"`, or use `l2` for the study\'s penalty'
+                (Argument("hidden"), f": {len(self.hidden)} layers, at most {MAX_LAYERS}")
             )
-        if self.optimizer == "adamw" and self.l2:
-            raise InputError(
-                f'`l2={self.l2:g}` with `optimizer="adamw"`: give one of them; adamw has its own '
-                "decay, `weight_decay`"
-            )
-        if self.optimizer == "adamw" and not self.weight_decay:
-            raise InputError(
-                '`optimizer="adamw"` needs `weight_decay` above 0: PyTorch\'s default (0.01) and '
-                "optax's (0.0001) differ, so none is assumed"
-            )
+        _check_optimizer(self)
+        _check_schedule(self)
 
     @property
     def model(self) -> str:
@@ -136,6 +135,15 @@ class Config:
         tf32 and bf16 round the inputs of the matrix products alone, to 10 and 7 bits of mantissa.
         """
         return "float64" if self.precision == "float64" else "float32"
+
+    @property
+    def beginning(self) -> "Config":
+        """What all runs have in common of which one may be the beginning of another, a Config.
+
+        They differ in `epochs`. A schedule spreads over all of these, so none of its runs is the
+        beginning of a longer one.
+        """
+        return replace(self, epochs=1) if self.schedule == "constant" else self
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; `from_dict` reads them back to an equal Config."""
@@ -156,16 +164,17 @@ class Config:
             raise InputError(f"config: unknown field {', '.join(unknown)[:80]}")
         if missing := sorted(names - set(values) - set(_LATER)):
             raise InputError(f"config: missing field {', '.join(missing)}")
-        hidden = values["hidden"]
-        if not isinstance(hidden, list | tuple):
-            raise InputError(f"config: hidden must be a list, found {type(hidden).__name__}")
-        return cls(**{**values, "hidden": tuple(hidden)})
+        return cls(**values)
 
     def replace(self, **changes: Any) -> "Config":
         """A copy with some fields changed, checked again; `model` for its `hidden` here too."""
         if "model" in changes:
             changes["hidden"] = hidden_of(changes.pop("model"))
+        _check_names(changes)
         return replace(self, **changes)
+
+
+_HINTS = get_type_hints(Config, include_extras=True)
 
 
 def _check_names(given: Mapping[str, Any]) -> None:
@@ -173,74 +182,110 @@ def _check_names(given: Mapping[str, Any]) -> None:
     for name in given:
         if name not in known:
             near = nearest(name, [*known, "model"])
-            hint = f"; did you mean `{near}`?" if near else f"; there are {', '.join(known)}"
-            raise InputError(f"Config has no {name[:40]!r}{hint}")
+            hint = f"did you mean `{near}`?" if near else f"there are {', '.join(known)}"
+            raise InputError(f"Config has no {name[:40]!r}", hint=hint)
 
 
-def _check_types(config: Config) -> None:
-    for field in fields(config):
-        value = getattr(config, field.name)
-        kind = type(field.default)
-        if field.name == "hidden":
-            good = isinstance(value, tuple) and all(type(width) is int for width in value)
-        elif kind is float:
-            good = type(value) in (int, float) and _finite(value)
-            if good:  # 0 and 0.0 are one experiment: one hash, one JSON
-                object.__setattr__(config, field.name, float(value))
-        else:
-            good = type(value) is kind
-        if not good:
-            raise InputError(
-                f"`{field.name}={_shown(value)}`: expected {_expected(field.name, kind)}"
-            )
+def _checked(name: str, value: object) -> Any:
+    """A field's value as plain Python: of its annotated type, within its range or its choices.
+
+    Raises:
+        InputError: it is not.
+    """
+    hint = _HINTS[name]
+    kind, limits = getattr(hint, "__origin__", hint), getattr(hint, "__metadata__", ((),))[0]
+    convert, expected = _CONVERSIONS[kind]
+    plain = convert(_plain(value))
+    if plain is None:
+        raise InputError(name, value, expected)
+    if isinstance(limits, Range):
+        for number in plain if isinstance(plain, tuple) else (plain,):
+            if not limits.low <= number <= limits.high:
+                raise InputError(name, number, between(*limits))
+    elif limits and plain not in limits:
+        raise InputError(name, plain, limits)
+    return plain
 
 
-def _finite(value: float) -> bool:
+def _plain(value: Any) -> Any:
+    """Numbers, arrays and lists of NumPy, JAX or PyTorch as Python's numbers and tuples."""
+    if hasattr(value, "tolist") and not isinstance(value, type):
+        value = value.tolist()
+    return tuple(_plain(item) for item in value) if isinstance(value, list | tuple) else value
+
+
+def _whole(value: Any) -> int | None:
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return value if type(value) is int else None
+
+
+def _finite(value: Any) -> float | None:
+    """0 and 0.0 are one experiment: one hash, one JSON."""
+    if type(value) not in (int, float):
+        return None
     try:
-        return math.isfinite(value)
+        return float(value) if math.isfinite(value) else None
     except OverflowError:
-        return False
+        return None
 
 
-def _expected(name: str, kind: type) -> str:
-    if name == "hidden":
-        return "a tuple of layer widths, such as (256, 128)"
-    return {int: "a whole number", float: "a finite number", str: "a word"}[kind]
+def _widths(value: Any) -> tuple[int, ...] | None:
+    widths = [_whole(width) for width in (value if isinstance(value, tuple) else (value,))]
+    whole = tuple(width for width in widths if width is not None)
+    return whole if len(whole) == len(widths) else None
 
 
-def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise InputError(f"`{name}={value[:40]!r}`: must be one of {', '.join(choices)}")
+_CONVERSIONS: dict[Any, tuple[Callable[[Any], Any], str]] = {
+    int: (_whole, "a whole number"),
+    float: (_finite, "a finite number"),
+    bool: (lambda value: value if isinstance(value, bool) else None, "True or False"),
+    str: (lambda value: value if isinstance(value, str) else None, "a word"),
+    tuple[int, ...]: (_widths, "layer widths, such as (256, 128)"),
+}
 
 
 def _check_dataset(name: str) -> None:
     if not _SET_NAME.fullmatch(name):
+        hint = ("or what the names of the files in ", Argument("data_dir"),
+                " begin with, such as emnist-letters")  # fmt: skip
+        raise InputError("dataset", name, DATASETS, hint)
+
+
+def _check_optimizer(config: Config) -> None:
+    """InputError for a hyperparameter of another optimizer, or one that is needed."""
+    own = OPTIMIZERS[config.optimizer]
+    named = Argument("optimizer", config.optimizer)
+    for name in HYPERPARAMETERS:
+        value = getattr(config, name)
+        if value and name not in own.hyperparameters:
+            owner = next(other for other, o in OPTIMIZERS.items() if name in o.hyperparameters)
+            penalty = (", or use ", Argument("l2"), " for the study's penalty")
+            raise InputError(
+                (Argument(name, value, given=True), f" is {owner}'s"),
+                hint=("add ", Argument("optimizer", owner), penalty if own.coupled else ""),
+            )
+    if config.l2 and not own.coupled:
         raise InputError(
-            f"`dataset={name[:40]!r}`: must be one of {', '.join(DATASETS)}, or what the names of "
-            "the files in `data_dir` begin with, such as emnist-letters"
+            (Argument("l2", config.l2, given=True), " with ", named, ": give one of them"),
+            hint=(f"{config.optimizer} has its own decay, ", Argument("weight_decay")),
         )
-
-
-def _in_range(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
+    if config.optimizer == "adamw" and not config.weight_decay:
         raise InputError(
-            f"`{name}={_shown(value)}`: must be between {_bound(low)} and {_bound(high)}"
-        )
+            (named, " needs ", Argument("weight_decay"), " above 0: PyTorch's default (0.01) and "
+             "optax's (0.0001) differ, so none is assumed")
+        )  # fmt: skip
+    if config.nesterov and not config.momentum:
+        raise InputError((Argument("nesterov", True), " needs ", Argument("momentum"), " above 0"))
 
 
-def _bound(value: float) -> str:
-    """`4,294,967,295`, `1e+06`: a whole number has all its digits."""
-    return f"{value:,}" if isinstance(value, int) else f"{value:g}"
-
-
-def _shown(value: object) -> str:
-    try:
-        if type(value) is int and abs(value) < 2**64:
-            return str(value)
-        if isinstance(value, int | float) and not isinstance(value, bool):
-            return f"{value:g}"
-        return repr(value)[:40]
-    except OverflowError:  # a whole number beyond the floats
-        return "so large"
-    except (ValueError, RecursionError):  # nested too deep to show, or too many digits
-        return f"of {type(value).__name__}"
+def _check_schedule(config: Config) -> None:
+    """InputError for a warmup without its schedule, or a schedule without its warmup."""
+    warms_up = config.schedule == "linear-warmup-cosine"
+    if warms_up != bool(config.warmup):
+        raise InputError(
+            (Argument("schedule", config.schedule), " with ",
+             Argument("warmup", config.warmup, given=True)),
+            hint=("give ", Argument("schedule", "linear-warmup-cosine"), " a number of steps as ",
+                  Argument("warmup"), ", and no other schedule one"),
+        )  # fmt: skip

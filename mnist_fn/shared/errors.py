@@ -1,15 +1,128 @@
-"""Errors that a user can cause, each one clear line: what, where and what to do."""
+"""Errors that a user can cause, as data: what is wrong, the value, what is allowed, what to do.
+
+A text that names arguments keeps them as `Argument`, so that whoever shows it names them in its
+own terms: Python `learning_rate=0.5`, the command line `--learning-rate 0.5` (`in_shell`).
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+from mnist_fn.shared.wording import nearest
+
+NOT_GIVEN: Any = ...  # a value that pickling keeps
+MAX_SHOWN = 40  # characters of a value
 
 
-class InputError(Exception):
+@dataclass(frozen=True)
+class Argument:
+    """An argument of a call, which the command line has as an option."""
+
+    name: str
+    value: object = NOT_GIVEN  # that it has, or is advised to have
+    given: bool = False  # by the user; else it is advice
+
+    def in_python(self) -> str:
+        """`learning_rate=0.5` in backticks."""
+        if self.value is NOT_GIVEN:
+            return f"`{self.name}`"
+        if isinstance(self.value, str) and not self.given:
+            return f'`{self.name}="{self.value}"`'
+        return f"`{self.name}={shown(self.value)}`"
+
+    def in_shell(self) -> str:
+        """`--learning-rate 0.5`."""
+        if self.name == "orientation" and not self.given and self.value is not NOT_GIVEN:
+            return f"--{self.value}"
+        option = "--" + self.name.replace("_", "-")
+        if self.value is NOT_GIVEN or (self.value is True and not self.given):
+            return option
+        if isinstance(self.value, tuple | list):
+            return f"{option} {','.join(map(str, self.value))[:MAX_SHOWN]}"
+        if isinstance(self.value, str) and not self.given:
+            return f"{option} {self.value}"
+        return f"{option} {shown(self.value)}"
+
+
+@dataclass(frozen=True)
+class Resume:
+    """The call that continues a run."""
+
+    path: object
+
+    def in_python(self) -> str:
+        """`resume('runs/a')` in backticks."""
+        return f"`resume({str(self.path)!r})`"
+
+    def in_shell(self) -> str:
+        """`mnist-fn train --resume runs/a`."""
+        return f"mnist-fn train --resume {self.path}"
+
+
+class Message:
+    """A text whose arguments are named by whoever shows it; `str` has Python's names."""
+
+    def __init__(self, *parts: "Text") -> None:
+        self.parts: tuple[str | Argument | Resume, ...] = tuple(
+            piece for part in parts for piece in _pieces(part)
+        )
+
+    def __str__(self) -> str:
+        return one_line("".join(p if isinstance(p, str) else p.in_python() for p in self.parts))
+
+    def in_shell(self) -> str:
+        """The text in the command line's terms."""
+        return one_line("".join(p if isinstance(p, str) else p.in_shell() for p in self.parts))
+
+
+Text: TypeAlias = "str | Argument | Resume | Message | InputError | tuple[Text, ...]"
+
+
+def _pieces(text: Any) -> tuple[str | Argument | Resume, ...]:
+    if isinstance(text, tuple):
+        return tuple(piece for part in text for piece in _pieces(part))
+    if isinstance(text, InputError):
+        return text.message.parts
+    return text.parts if isinstance(text, Message) else (text,)
+
+
+class InputError(ValueError):
     """Bad input or environment. The command prints it on one line and exits with 2.
 
-    An argument is named as Python has it, in backticks: `learning_rate`, `force=True`,
-    `dataset="digits"`. The command says the same as its options (`wording.in_shell`).
+    `InputError("batch_size", 0, "between 1 and 512")` reads "`batch_size=0`: must be between 1 and
+    512" in Python and "--batch-size 0: must be …" in the shell. Choices in a sequence are listed,
+    and the one that the value is most like is suggested.
+
+    Args:
+        what: the argument's name where `value` is given; else what is wrong, in words.
+        value: what was given.
+        allowed: what it must be, in words or as the choices.
+        hint: what to do.
     """
 
-    def __init__(self, message: str) -> None:
-        super().__init__(one_line(message))
+    def __init__(
+        self,
+        what: Text,
+        value: object = NOT_GIVEN,
+        allowed: str | Sequence[str] = (),
+        hint: Text = (),
+    ) -> None:
+        self.what, self.value, self.allowed, self.hint = what, value, allowed, hint
+        parts: list[Any] = [what if value is NOT_GIVEN else Argument(str(what), value, given=True)]
+        if isinstance(allowed, str):
+            parts.append(f": must be {allowed}")
+        elif allowed:
+            parts.append(f": must be one of {', '.join(allowed)}")
+        if hint:
+            parts += ["; " if allowed or value is NOT_GIVEN else ": ", hint]
+        if not isinstance(allowed, str) and isinstance(value, str):
+            near = nearest(value, allowed)
+            parts.append(f"; did you mean {near}?" if near else "")
+        self.message = Message(*parts)
+        super().__init__(str(self.message))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.message,), self.__dict__
 
     def _render_traceback_(self) -> list[str]:
         """How a notebook shows it: what a user can cause needs no traceback."""
@@ -35,11 +148,28 @@ class MissingExtraError(InputError, ImportError):
     """A package of an extra is not installed: an ImportError too, for who imports in Python."""
 
 
-def missing(who: str, package: str, why: ImportError) -> MissingExtraError:
+def missing(who: Text, package: str, why: ImportError) -> MissingExtraError:
     """The error for one of EXTRAS that `who` needs and can't import; raise it."""
     return MissingExtraError(
-        f"{who} needs {package} ({why}); pip install 'mnist-fn[{EXTRAS[package]}]'"
+        (who, f" needs {package} ({why}); pip install 'mnist-fn[{EXTRAS[package]}]'")
     )
+
+
+def shown(value: object) -> str:
+    """A value that a user gave, briefly."""
+    try:
+        if type(value) is int and abs(value) < 2**64:
+            return str(value)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return f"{value:g}"
+        text = repr(value)
+        if isinstance(value, str) and len(text) > MAX_SHOWN:
+            return repr(value[:MAX_SHOWN])
+        return text[:MAX_SHOWN]
+    except OverflowError:  # a whole number beyond the floats
+        return "so large"
+    except (ValueError, RecursionError):  # nested too deep to show, or too many digits
+        return f"of {type(value).__name__}"
 
 
 def one_line(message: str) -> str:
@@ -50,16 +180,17 @@ def one_line(message: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
 
 
-def way_on(path: object) -> str:
-    """The call that goes on with a run; the command says its own for it."""
-    return f"`resume({str(path)!r})`"
+def in_shell(text: object) -> str:
+    """A message, or an error's, in the command line's terms; other text as it is."""
+    message = text.message if isinstance(text, InputError) else text
+    return message.in_shell() if isinstance(message, Message) else str(message)
 
 
 def damaged(path: object, why: object) -> InputError:
     """The error for a run's file that is not as it was written; raise it."""
     return InputError(
-        f"{path}: damaged ({str(why)[:100]}); put a good copy there, "
-        "or train anew with `force=True`"
+        f"{path}: damaged ({str(why)[:100]})",
+        hint=("put a good copy there, or train anew with ", Argument("force", True)),
     )
 
 

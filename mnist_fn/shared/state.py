@@ -11,16 +11,18 @@ ParamTree = dict[str, dict[str, np.ndarray]]
 
 @dataclass(frozen=True)
 class StateTree:
-    """Weights and Adam's moments by layer name, and the number of steps taken."""
+    """Weights and what the optimizer remembers of them, by layer name; the number of steps taken.
+
+    The slots' names are `optimizers.slots_of(config)`: Adam's are `mu` and `nu`, its moments.
+    """
 
     params: ParamTree
-    mu: ParamTree  # first moment
-    nu: ParamTree  # second moment
+    slots: dict[str, ParamTree]
     step: int
 
     def trees(self) -> dict[str, ParamTree]:
-        """The three trees by name."""
-        return {"params": self.params, "mu": self.mu, "nu": self.nu}
+        """The weights as `params`, and each slot by its name."""
+        return {"params": self.params, **self.slots}
 
 
 def named_tensors(tree: ParamTree) -> Iterator[tuple[str, np.ndarray]]:
@@ -50,7 +52,7 @@ def count_parameters(params: ParamTree) -> int:
 
 
 def all_finite(state: StateTree) -> bool:
-    """No NaN and no infinity in weights or moments."""
+    """No NaN and no infinity in weights or slots."""
     return all(
         bool(np.isfinite(tensor).all())
         for tree in state.trees().values()

@@ -9,10 +9,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from mnist_fn.shared.errors import InputError, damaged
+from mnist_fn.shared.errors import Argument, InputError, damaged
 
 MAX_JSON_BYTES = 2**24
 _TEMPORARY = ".writing-"
+
+ANOTHER_PLACE = ("choose another place with ", Argument("out"))
 
 
 def write_atomically(path: Path, data: bytes | memoryview) -> None:
@@ -199,7 +201,7 @@ def locked(folder: Path) -> Iterator[None]:
     except OSError as error:
         _remove_empty(made)
         raise InputError(
-            f"{folder}: can't be written ({error.strerror}); choose another place with `out`"
+            f"{folder}: can't be written ({error.strerror})", hint=ANOTHER_PLACE
         ) from error
     try:
         _lock(folder, lock, descriptor)
@@ -217,8 +219,7 @@ def locked(folder: Path) -> Iterator[None]:
 
 def _lock(folder: Path, lock: Path, descriptor: int) -> None:
     busy = InputError(
-        f"{folder}: in use by another mnist-fn process; wait for it, "
-        "or choose another place with `out`"
+        f"{folder}: in use by another mnist-fn process", hint=("wait for it, or ", ANOTHER_PLACE)
     )
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -228,7 +229,8 @@ def _lock(folder: Path, lock: Path, descriptor: int) -> None:
         raise busy from error
     except OSError as error:
         raise InputError(
-            f"{folder}: can't be locked ({error.strerror}); choose a local disk with `out`"
+            f"{folder}: can't be locked ({error.strerror})",
+            hint=("choose a local disk with ", Argument("out")),
         ) from error
     if not held:
         raise busy

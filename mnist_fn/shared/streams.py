@@ -13,7 +13,8 @@ import math
 import numpy as np
 
 from mnist_fn.shared.config import Config
-from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.errors import Argument, InputError
+from mnist_fn.shared.optimizers import slots_of
 from mnist_fn.shared.state import ParamTree, StateTree, zeros_like
 
 MAX_PARAMETERS = 2**26  # bounds what a few digits in a config or a record can allocate
@@ -44,7 +45,7 @@ def initial_state(config: Config, pixels: int, classes: int) -> StateTree:
 
     Weights and biases are uniform in ±1/√fan_in, drawn in float64 layer by layer (kernel
     [in, out] row by row, then bias) and rounded once to `config.dtype`; so float32 and
-    float64 runs of a seed start from the same numbers. Moments are 0, the step is 0.
+    float64 runs of a seed start from the same numbers. Slots are 0, the step is 0.
 
     Raises:
         InputError: more than MAX_PARAMETERS.
@@ -63,7 +64,8 @@ def initial_state(config: Config, pixels: int, classes: int) -> StateTree:
             "bias": values[middle - start :],
         }
         start = end
-    return StateTree(params=params, mu=zeros_like(params), nu=zeros_like(params), step=0)
+    slots = {name: zeros_like(params) for name in slots_of(config)}
+    return StateTree(params, slots, step=0)
 
 
 def blank_state(config: Config, pixels: int, classes: int) -> StateTree:
@@ -80,7 +82,7 @@ def blank_state(config: Config, pixels: int, classes: int) -> StateTree:
         }
         for index, (fan_in, fan_out) in enumerate(_layers(config, pixels, classes), start=1)
     }
-    return StateTree(params, params, params, step=0)
+    return StateTree(params, dict.fromkeys(slots_of(config), params), step=0)
 
 
 def _layers(config: Config, pixels: int, classes: int) -> list[tuple[int, int]]:
@@ -88,7 +90,8 @@ def _layers(config: Config, pixels: int, classes: int) -> list[tuple[int, int]]:
     count = sum((fan_in + 1) * fan_out for fan_in, fan_out in layers)
     if count > MAX_PARAMETERS:
         raise InputError(
-            f"`hidden={config.hidden}`: {count:,} parameters on {pixels} "
-            f"pixels, at most {MAX_PARAMETERS:,}; use fewer or narrower layers"
-        )
+            (Argument("hidden", config.hidden, given=True),
+             f": {count:,} parameters on {pixels} pixels, at most {MAX_PARAMETERS:,}"),
+            hint="use fewer or narrower layers",
+        )  # fmt: skip
     return layers

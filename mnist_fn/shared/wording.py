@@ -1,9 +1,9 @@
-"""How figures and λ are written, in tables and on axes alike; options in messages, and what was
-meant by a word mistyped.
+"""How figures, λ and ranges are written, in tables and on axes alike; and which known word was
+meant by one mistyped.
 """
 
 import math
-import re
+from collections.abc import Iterable
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _FORMS = {"loss": "{:.5f}", "accuracy": "{:.2f}", "epoch": "{:.1f}", "share": "{:.4f}"}
@@ -54,39 +54,26 @@ def spread(mean: float, sd: float | None, unit: str) -> str:
     return f"{number} ± {figure(sd, unit)}"
 
 
-# Messages name arguments as Python has them, in backticks; the command has options.
-ARGUMENTS = (
-    *("dataset", "validation", "hidden", "model", "l2", "optimizer", "weight_decay"),
-    *("learning_rate", "batch_size", "epochs", "seed", "seeds", "precision", "orientation", "ink"),
-    *("backend", "device", "data_dir", "out", "force", "metric", "only", "quick", "max_memory"),
-    *("workers", "threads", "cluster"),
-)
-_NAMED = re.compile(rf"`({'|'.join(sorted(ARGUMENTS, key=len, reverse=True))})(?:=([^`]*))?`")
-_ALLOWED = re.compile(r"(MNIST_FN_ALLOW_KNOWN_WRONG=1) in the environment")
-_RESUMED = re.compile(r"`resume\((['\"])([^`]*)\1\)`")
+def between(low: float, high: float) -> str:
+    """`between 0 and 4,294,967,295`: a whole number has all its digits."""
+    return f"between {_bound(low)} and {_bound(high)}"
 
 
-def in_shell(text: str) -> str:
-    """A message in the command's words: `force=True` is --force, `data_dir` --data-dir."""
-    text = _ALLOWED.sub(r"--allow-known-wrong (\1)", text)
-    text = _RESUMED.sub(lambda found: f"mnist-fn train --resume {found[2]}", text)
-    return _NAMED.sub(lambda found: _option(found[1], found[2]), text)
+def _bound(value: float) -> str:
+    return f"{value:,}" if isinstance(value, int) else f"{value:g}"
 
 
-def _option(name: str, value: str | None) -> str:
-    if name == "orientation" and value is not None:
-        return "--" + value.strip('"')
-    option = "--" + name.replace("_", "-")
-    if value is None or value == "True":
-        return option
-    if name == "hidden":  # a tuple
-        value = re.sub(r"[() ]|,(?=\))", "", value)
-    return f"{option} {value.strip(chr(34))}"  # advice stands in double quotes, what was given not
-
-
-def nearest(word: str, known: list[str]) -> str | None:
-    """The one of `known` that is most like the word, None if none is much like it."""
+def nearest(word: str, known: Iterable[str]) -> str | None:
+    """The one of `known` that was probably meant: spelled alike, or with these initials (`lr`)."""
     import difflib
 
-    lower = {one.lower(): one for one in known}
-    return next((lower[one] for one in difflib.get_close_matches(word.lower(), lower, 1)), None)
+    lower = {name.lower(): name for name in known}
+    word = word.lower()
+    by_initials = [name for name in lower if "_" in name and initials(name) == word]
+    alike = difflib.get_close_matches(word, lower, 1, cutoff=0.65)
+    return next((lower[name] for name in (*by_initials, *alike)), None)
+
+
+def initials(name: str) -> str:
+    """`lr` of learning_rate."""
+    return "".join(word[0] for word in name.split("_") if word)

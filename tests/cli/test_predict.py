@@ -86,7 +86,7 @@ def test_what_cannot_be_read_gets_a_line_and_the_rest_go_on(command, photos, run
         (["nowhere", "PHOTO"], "nowhere: no run here"),
         (["RUN", "PHOTO", "--ink", "blue"], "must be one of auto, light, dark"),
         (["RUN", "empty"], "no images in this folder"),
-        (["RUN", "PHOTO", "--backend", "tpu"], "no such backend"),
+        (["RUN", "PHOTO", "--backend", "tpu"], "must be one of jax"),
         (["RUN", "PHOTO", "--device", "tpu"], "must be one of auto, cpu, gpu"),
         (["RUN", "PHOTOS", "--save-crops", "one.png"], "one file for 12 images; give a folder"),
         (["RUN"], "missing argument"),

@@ -129,7 +129,7 @@ def test_the_list_says_what_each_needs(command):
         (["study", "--seeds", "0"], "--seeds 0"),
         (["study", "--quick", "--seeds", "3"], "--quick has one seed"),
         (["study", "--quick", "--strict"], "--quick has one seed"),
-        (["study", "--backend", "tensorflow"], "no such backend"),
+        (["study", "--backend", "tensorflow"], "must be one of jax"),
         (["study", "--quick", "--dataset", "nothing"], "--dataset 'nothing'"),
         (["figures", "nowhere"], "nowhere: no such folder"),
         (["figures", "--only", "pie"], "--only 'pie': must be of widths"),

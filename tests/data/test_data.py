@@ -203,7 +203,7 @@ def test_validation_is_held_out_of_train():
     [
         ({"validation": 1437}, "`validation=1437`"),
         ({"batch_size": 1438}, "`batch_size=1438`"),
-        ({"validation": 1300, "batch_size": 138}, "larger than the 137"),
+        ({"validation": 1300, "batch_size": 138}, "at most the 137"),
     ],
 )
 def test_splits_and_batches_that_train_cannot_give(changes, said):

@@ -140,7 +140,9 @@ def test_an_imported_run_is_a_run(in_process, model, tmp_path, digits, backend):
     assert loaded.evaluation.predictions.tolist() == there.tolist()
     assert evaluate_run(run, backend="jax")[1].accuracy == loaded.evaluation.accuracy
     assert loaded.state.step == 0
-    assert not any(moment.any() for layer in loaded.state.mu.values() for moment in layer.values())
+    assert not any(
+        moment.any() for layer in loaded.state.slots["mu"].values() for moment in layer.values()
+    )
     longer = resume(run, epochs=3, backend=backend)
     assert [row["epoch"] for row in longer.rows] == [1, 2, 3]
     assert longer.rows[0] == loaded.rows[0]

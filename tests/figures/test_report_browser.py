@@ -402,7 +402,7 @@ def test_its_logits_are_the_backends(visit, report, prepared_digits):
             layer: {kind: tensor.astype(np.float32) for kind, tensor in tensors.items()}
             for layer, tensors in network.halved(run.weights).items()
         }
-        state = StateTree(rounded, run.state.mu, run.state.nu, run.state.step)
+        state = StateTree(rounded, run.state.slots, run.state.step)
         computer = backend.find("jax")(run.config, dataset, "cpu")
         here = computer.logits(computer.load(state), images)
         # float32's sums of 784 products against float64's: about √784 eps of the largest

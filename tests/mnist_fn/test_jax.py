@@ -153,9 +153,11 @@ def test_l2_is_coupled_and_weight_decay_is_not(small):
         )
     )
     kernel = start.params["layer1"]["kernel"]
-    assert np.abs(coupled.mu["layer1"]["kernel"] - plain.mu["layer1"]["kernel"]
+    assert np.abs(coupled.slots["mu"]["layer1"]["kernel"] - plain.slots["mu"]["layer1"]["kernel"]
                   - 0.1 * 2 * 0.01 * kernel).max() < 1e-15  # fmt: skip
-    assert np.array_equal(coupled.mu["layer1"]["bias"], plain.mu["layer1"]["bias"])
+    assert np.array_equal(
+        coupled.slots["mu"]["layer1"]["bias"], plain.slots["mu"]["layer1"]["bias"]
+    )
     shrunk = plain.params["layer1"]["kernel"] - 5e-4 * 0.1 * kernel
     assert np.abs(decoupled.params["layer1"]["kernel"] - shrunk).max() < 1e-15
     assert np.array_equal(decoupled.params["layer1"]["bias"], plain.params["layer1"]["bias"])

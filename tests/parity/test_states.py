@@ -98,12 +98,12 @@ def gradient_at(pair, stress):
 
 def step_at(pair, stress):
     state = stress.state
-    adam = optax.ScaleByAdamState(jnp.asarray(state.step, jnp.int32), state.mu, state.nu)
     train = pair.dataset.train
     pixels = jnp.asarray(scale_pixels(train.images, "float64"))
     data = Data(pixels, jnp.asarray(train.labels, jnp.int32))
     hyper = Hyper(*(jnp.asarray(getattr(CONFIG, name)) for name in Hyper._fields))
-    return State(state.params, adam), jnp.asarray(stress.batch), data, hyper
+    count = jnp.asarray(state.step, jnp.int32)
+    return State(state.params, state.slots, count), jnp.asarray(stress.batch), data, hyper
 
 
 def of_relus(taken):
@@ -249,4 +249,4 @@ def moved(pair, g, rate=1.0):
               for layer, tensors in start.params.items()}  # fmt: skip
     mu = {layer: {k: np.full_like(t, 0.1 * g) for k, t in tensors.items()}
           for layer, tensors in start.params.items()}  # fmt: skip
-    return replace(start, params=params, mu=mu, step=1)
+    return replace(start, params=params, slots={**start.slots, "mu": mu}, step=1)

@@ -3,6 +3,7 @@
 import ast
 import json
 import os
+import pickle
 import re
 import signal
 import subprocess
@@ -17,9 +18,9 @@ import typer
 import mnist_fn
 from cli.main import app
 from mnist_fn import Callbacks, Config, InputError, Interrupted, load_run, sweep, train
+from mnist_fn.shared.errors import Argument, Message, Resume, in_shell
 from mnist_fn.shared.runs.opening import Diverged
 from mnist_fn.shared.study import running
-from mnist_fn.shared.wording import ARGUMENTS, in_shell
 
 ROOT = Path(mnist_fn.__file__).parents[1]
 BASE = Config(dataset="digits", hidden=(8,), epochs=2)
@@ -106,7 +107,7 @@ def test_a_run_that_diverged_says_what_to_do_in_the_words_of_the_place(in_proces
 
 
 def test_so_does_a_study_and_its_file(in_process, tmp_path, monkeypatch):
-    lost = Diverged(f"diverged: try a smaller {WILD[0]}")
+    lost = Diverged(("diverged: try a smaller ", Argument("learning_rate")))
     monkeypatch.setattr(running, "train_chain", lambda request, *_: [(request.configs[0], lost)])
     asked = {"dataset": "digits", "device": "cpu", "quick": True}
     for name in ("python", "shell"):  # a run makes its folder
@@ -136,7 +137,7 @@ def test_a_quick_study(tmp_path):
     assert study.outside == []
     with pytest.raises(InputError, match="`quick=True` has one seed"):
         mnist_fn.study(quick=True, seeds=3)
-    with pytest.raises(InputError, match="`only='l3'`: must be of width-depth"):
+    with pytest.raises(InputError, match="`only='l3'`: must be one of width-depth"):
         mnist_fn.study(only="l3")
 
 
@@ -179,35 +180,89 @@ def test_no_message_that_python_can_reach_names_an_option():
     assert told == set()
 
 
-def test_what_messages_name_is_an_option_of_a_command():
+def options():
+    """Every option of a command."""
     group = typer.main.get_command(app)
-    options = {
+    return {
         word
         for one in group.commands.values()
         for p in one.params
         for word in p.opts + p.secondary_opts
     }
-    for name in ARGUMENTS:
-        value = '="as-stored"' if name == "orientation" else ""
-        assert in_shell(f"`{name}{value}`") in options, name
-    named = {name for _, text in messages() for name in re.findall(r"`([a-z_0-9]+)[=`]", text)}
-    assert {"out", "force", "data_dir", "learning_rate"} <= named <= set(ARGUMENTS)
+
+
+def named_arguments():
+    """The name in every `Argument("name", …)`, and in every `InputError("name", value, …)`."""
+    for path in sorted([*ROOT.glob("mnist_fn/**/*.py"), *ROOT.glob("torch_ref/**/*.py")]):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name):
+                continue
+            whole = node.func.id == "Argument" or (
+                node.func.id == "InputError" and len(node.args) > 1
+            )
+            if whole and isinstance(node.args[0], ast.Constant):
+                yield node.args[0].value
+
+
+def test_what_messages_name_is_an_option_of_a_command():
+    named = set(named_arguments())
+    assert {"out", "force", "data_dir", "learning_rate"} <= named
+    for name in named - {"orientation"}:
+        assert in_shell(Message(Argument(name))) in options(), name
+    assert in_shell(Message(Argument("orientation", "as-stored"))) in options()
+
+
+def test_no_message_names_an_argument_in_plain_text():
+    """The command line could not name it as its option."""
+    arguments = {word.strip("-").replace("-", "_") for word in options()} - {"to", "json"}
+    plain = [
+        f"{path.name}: {text}"
+        for path, text in messages()
+        for name in re.findall(r"`([a-z_0-9]+)[=`]", text)
+        if name in arguments and path.name != "api.py"  # only Python calls that one
+    ]
+    assert plain == []
+
+
+A = Argument
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("parts", "python", "shell"),
     [
-        ("choose another `out`, or `force=True` to", "choose another --out, or --force to"),
-        ("`hidden=(65536, 65536)`: too", "--hidden 65536,65536: too"),
-        ("`hidden=(8,)`: too", "--hidden 8: too"),
-        ("`dataset='x'`: must; `dataset=\"digits\"`", "--dataset 'x': must; --dataset digits"),
-        ("(`orientation=\"as-stored\"` leaves them)", "(--as-stored leaves them)"),
-        ("go on with: `resume('runs/a b')`", "go on with: mnist-fn train --resume runs/a b"),
-        ("a file `name` of yours", "a file `name` of yours"),
+        (
+            ("choose another ", A("out"), ", or ", A("force", True), " to"),
+            "choose another `out`, or `force=True` to",
+            "choose another --out, or --force to",
+        ),
+        ((A("hidden", (8, 4)), ": too"), "`hidden=(8, 4)`: too", "--hidden 8,4: too"),
+        ((A("dataset", "digits"),), '`dataset="digits"`', "--dataset digits"),
+        ((A("dataset", "x", given=True),), "`dataset='x'`", "--dataset 'x'"),
+        ((A("orientation", "as-stored"),), '`orientation="as-stored"`', "--as-stored"),
+        ((Resume("runs/a b"),), "`resume('runs/a b')`", "mnist-fn train --resume runs/a b"),
     ],
-)  # fmt: skip
-def test_the_command_says_the_same_as_its_options(text, said):
-    assert in_shell(text) == said
+)
+def test_python_and_the_command_line_name_an_argument_each_in_its_terms(parts, python, shell):
+    message = Message(*parts)
+    assert (str(message), in_shell(message)) == (python, shell)
+    error = pickle.loads(pickle.dumps(InputError(message, hint=("see ", A("seed")))))
+    assert (str(error), in_shell(error)) == (f"{python}; see `seed`", f"{shell}; see --seed")
+
+
+def test_an_error_is_a_value_error_with_its_parts():
+    with pytest.raises(ValueError, match="`epochs=0`: must be between 1 and") as refused:
+        Config(epochs=0)
+    error = refused.value
+    assert (error.what, error.value, error.allowed) == ("epochs", 0, "between 1 and 1,000,000")
+
+
+def test_the_choice_that_was_meant_is_suggested_in_python_too():
+    with pytest.raises(InputError, match=r"`backend='jaxx'`: must be one.*did you mean jax\?"):
+        train(BASE, "jaxx")
+    with pytest.raises(InputError, match="no 'lr'; did you mean `learning_rate`"):
+        Config(lr=0.1)
+    with pytest.raises(InputError, match="no 'epoch'; did you mean `epochs`"):
+        BASE.replace(epoch=3)
 
 
 # --- how it stops ---

@@ -59,7 +59,7 @@ def damage(run, how):
         state.params["layer1"]["kernel"][3, 4] += 1e-7
         directory.write_progress(header, state, rows)
     elif how == "another moment":
-        state.nu["layer2"]["bias"][0] *= 1.5
+        state.slots["nu"]["layer2"]["bias"][0] *= 1.5
         directory.write_progress(header, state, rows)
 
 
@@ -107,9 +107,9 @@ def test_a_dumped_state_is_not_changed_by_the_next_epoch(digits, backend):
     order = batch_order(0, 1, len(digits.train))
     state, _ = computer.train_epoch(computer.load(initial_state(config, 64, 10)), order)
     dumped = computer.dump(state)
-    before = weights_digest(dumped.params), weights_digest(dumped.mu), weights_digest(dumped.nu)
+    before = [weights_digest(tree) for tree in dumped.trees().values()]
     state, _ = computer.train_epoch(state, order)
-    after = weights_digest(dumped.params), weights_digest(dumped.mu), weights_digest(dumped.nu)
+    after = [weights_digest(tree) for tree in dumped.trees().values()]
     assert after == before
     assert weights_digest(computer.dump(state).params) != before[0]
 

@@ -290,7 +290,7 @@ def test_the_commands_document_and_table(command, tmp_path):
     [
         (["--l2", "0,x"], "expected numbers"),
         (["--seeds", "0"], "--seeds 0"),
-        (["--max-memory", "5Q"], "expected a size"),
+        (["--max-memory", "5Q"], "must be a size"),
         (["--max-memory", "1K"], "one model take"),
         (["--model", "shallow", "--hidden", "8"], "give one of them"),
         (["--metric", "luck"], "must be one of test_accuracy"),

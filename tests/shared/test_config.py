@@ -3,6 +3,7 @@
 import json
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,7 +34,10 @@ def test_defaults_are_the_studys_recipe():
         {"epochs": True},
         {"hidden": (0,)},
         {"hidden": (512, -1)},
-        {"hidden": [512]},
+        {"hidden": "512"},
+        {"hidden": (512, 2.5)},
+        {"epochs": 2.5},
+        {"epochs": "5"},
         {"hidden": (1,) * 99},
         {"seed": -1},
         {"seed": 2**32},
@@ -42,7 +46,7 @@ def test_defaults_are_the_studys_recipe():
         {"dataset": "CIFAR-10 "},
         {"orientation": "turned"},
         {"ink": "black"},
-        {"optimizer": "sgd"},
+        {"optimizer": "adagard"},
         {"precision": "float16"},
         {"weight_decay": 0.1},
         {"optimizer": "adamw"},
@@ -113,9 +117,28 @@ def test_a_model_that_is_none_or_two_is_refused(given, said):
 
 
 def test_bounds_and_whole_numbers_are_written_out():
-    with pytest.raises(InputError, match=r"\[256\]`: expected a tuple of layer widths, such as \("):
-        Config(hidden=[256])
+    with pytest.raises(InputError, match=r"`hidden='8'`: must be layer widths, such as \(256, 1"):
+        Config(hidden="8")
     with pytest.raises(InputError, match="`seed=4294967296`: must be between 0 and 4,294,967,295"):
         Config(seed=2**32)
     with pytest.raises(InputError, match=r"`l2=2e\+06`: must be between 0 and 1e\+06"):
         Config(l2=2e6)
+
+
+@pytest.mark.parametrize(
+    ("typed", "plain"),
+    [
+        ({"l2": np.float64(3e-5)}, {"l2": 3e-5}),
+        ({"learning_rate": np.float32(0.5)}, {"learning_rate": 0.5}),
+        ({"epochs": 5.0, "batch_size": np.int64(50)}, {"epochs": 5, "batch_size": 50}),
+        ({"seed": np.uint8(3)}, {"seed": 3}),
+        ({"hidden": [256, 128]}, {"hidden": (256, 128)}),
+        ({"hidden": np.array([256, 128])}, {"hidden": (256, 128)}),
+        ({"hidden": 256}, {"hidden": (256,)}),
+        ({"hidden": [512, 256], "model": "deep"}, {"model": "deep"}),
+    ],
+)
+def test_values_as_a_scientist_types_them(typed, plain):
+    config = Config(**typed)
+    assert config == Config(**plain)
+    assert json.dumps(config.to_dict()) == json.dumps(Config(**plain).to_dict())

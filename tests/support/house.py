@@ -17,9 +17,8 @@ ABOVE = {
     "mnist_fn.shared": set(),
 }
 FLOOR = (
-    *("errors", "state", "wording", "faults", "config", "evaluation", "storage", "streams"),
-    "statistics",
-    "source",
+    *("wording", "errors", "state", "faults", "optimizers", "config", "evaluation", "storage"),
+    *("streams", "statistics", "source"),
 )
 ROOMS = {
     "floor": set(),

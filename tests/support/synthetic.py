@@ -29,7 +29,7 @@ def run(config: Config) -> Run:
     state = initial_state(config, 784 if config.hidden == () else 4, 10)
     if config.hidden == ():
         params = {"layer1": {**state.params["layer1"], "kernel": _templates(config.l2, rng)}}
-        state = StateTree(params, state.mu, state.nu, 300)
+        state = StateTree(params, state.slots, 300)
     labels = np.arange(1000) % 10
     logits = np.eye(10)[labels] + 0.29 * rng.standard_normal((1000, 10))
     rows = [_row(config, epoch, rng) for epoch in range(1, config.epochs + 1)]

@@ -39,7 +39,7 @@ class Tiny:
             bias -= self.config.learning_rate * slope.sum(axis=0)
             step += 1
         params: ParamTree = {"layer1": {"kernel": kernel, "bias": bias}}
-        return StateTree(params, state.mu, state.nu, step), EpochMetrics(loss, correct, len(order))
+        return StateTree(params, state.slots, step), EpochMetrics(loss, correct, len(order))
 
     def logits(self, state: StateTree, images: np.ndarray) -> np.ndarray:
         layer = state.params["layer1"]

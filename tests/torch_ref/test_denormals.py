@@ -38,16 +38,16 @@ config, data = Config(dataset="digits"), load("digits")
 backend = backends.find("torch")(config, data, "cpu")
 start = initial_state(config, data.pixels, data.classes)
 tiny = {layer: {name: np.full_like(tensor, 1e-39) for name, tensor in tensors.items()}
-        for layer, tensors in start.mu.items()}
-state = backend.load(replace(start, mu=tiny))
+        for layer, tensors in start.slots["mu"].items()}
+state = backend.load(replace(start, slots={**start.slots, "mu": tiny}))
 state, _ = backend.train_epoch(state, batch_order(0, 1, len(data.train)))
 end = backend.dump(state)
 within = backend.computing.run(threads_that_keep) if hasattr(backend, "computing") else None
 print(json.dumps({
     "before": before, "within": within, "after": threads_that_keep(),
     "moments": [int(sum((np.abs(t) < 1e-37).sum() - (t == 0).sum() for t in tensors.values()))
-                for tensors in end.mu.values()],
-    "bytes": [weights_digest(tree) for tree in (end.params, end.mu, end.nu)],
+                for tensors in end.slots["mu"].values()],
+    "bytes": [weights_digest(tree) for tree in end.trees().values()],
 }))
 """
 

@@ -23,7 +23,7 @@ from mnist_fn.shared.data.sources import (
     find_set,
     not_found,
 )
-from mnist_fn.shared.errors import InputError, NotFoundError
+from mnist_fn.shared.errors import Argument, InputError, Message
 from mnist_fn.shared.streams import permutation
 
 
@@ -56,7 +56,7 @@ class Dataset:
     sha256: str
     validation: Split | None = None
     form: Form = MNIST  # `labels` of the splits are indices of its classes
-    notes: tuple[str, ...] = ()  # what is to be said of the data, once
+    notes: tuple[Message | str, ...] = ()  # what is to be said of the data, once
 
     @property
     def classes(self) -> int:
@@ -89,7 +89,7 @@ def load(
     if files is None and download and name in TORCHVISION:
         files = files_in(fetch(name), name)
     if files is None:
-        raise NotFoundError(not_found(name, data_dir))
+        raise not_found(name, data_dir)
     arrays, sha256 = _read(name, files)
     asked = replace(asked or Asked(), ten=name in TORCHVISION)
     form = form_of(files, name, arrays[0], arrays[1::2], asked)
@@ -133,15 +133,11 @@ def hold_out(dataset: Dataset, config: Config) -> Dataset:
     """
     total = len(dataset.train)
     if config.validation >= total:
-        raise InputError(
-            f"`validation={config.validation}`: {config.dataset} has {total} training examples; "
-            "hold out fewer"
-        )
+        allowed = f"fewer than the {total} training examples of {config.dataset}"
+        raise InputError("validation", config.validation, allowed)
     if config.batch_size > total - config.validation:
-        raise InputError(
-            f"`batch_size={config.batch_size}`: larger than the {total - config.validation} "
-            f"training examples of {config.dataset}"
-        )
+        allowed = f"at most the {total - config.validation} training examples of {config.dataset}"
+        raise InputError("batch_size", config.batch_size, allowed)
     if not config.validation:
         return dataset
     order = permutation(config.seed, "validation", 0, total)
@@ -160,14 +156,14 @@ def scale_pixels(images: np.ndarray, dtype: str) -> np.ndarray:
     return np.divide(flat, 255, dtype=dtype)
 
 
-def resolve_auto(data_dir: Path | None, say: Callable[[str], None]) -> str:
+def resolve_auto(data_dir: Path | None, say: Callable[[Message | str], None]) -> str:
     """`mnist` if it is there or can be fetched, else `digits`, saying which and why."""
     if data_dir is not None or find("mnist") is not None:
         return "mnist"
     try:
         fetch("mnist")
     except InputError as error:
-        say(f"NOT MNIST: {error}")
+        say(Message("NOT MNIST: ", error))
         say("Using scikit-learn's embedded digits instead: 1,797 real handwritten 8x8 digits.")
         return "digits"
     return "mnist"
@@ -178,9 +174,10 @@ def _check_gz(name: str, index: int, path: Path) -> None:
         return
     if path.suffix != ".gz":
         raise InputError(
-            f"{path}: {name} publishes checksums of its .gz files only; put {path.name}.gz there, "
-            'or use `dataset="idx"` to read it unchecked'
-        )
+            f"{path}: {name} publishes checksums of its .gz files only",
+            hint=(f"put {path.name}.gz there, or use ", Argument("dataset", "idx"),
+                  " to read it unchecked"),
+        )  # fmt: skip
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(2**20):
@@ -196,8 +193,8 @@ def _check_content(name: str, index: int, path: Path, digest: str) -> None:
 def _compare(name: str, path: Path, expected: str, found: str) -> None:
     if expected != found:
         raise InputError(
-            f"{path}: not {name}'s: SHA-256 should begin {expected[:16]}, begins {found[:16]}; "
-            'fetch the file anew, or read other files with `dataset="idx"`'
+            f"{path}: not {name}'s: SHA-256 should begin {expected[:16]}, begins {found[:16]}",
+            hint=("fetch the file anew, or read other files with ", Argument("dataset", "idx")),
         )
 
 

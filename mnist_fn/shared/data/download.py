@@ -4,7 +4,7 @@ import logging
 from pathlib import Path
 
 from mnist_fn.shared.data.sources import FILES, SHA256_GZ, TORCHVISION, cache_dir
-from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.errors import Argument, InputError
 from mnist_fn.shared.storage import made_folder
 
 # The places that torchvision takes them from.
@@ -46,15 +46,17 @@ def fetch(name: str) -> Path:
     except (InputError, PermissionError) as error:  # of the folder, or of a file within
         cause = error if isinstance(error, OSError) else error.__cause__
         raise InputError(
-            f"{folder}: can't be written ({getattr(cause, 'strerror', cause)}); name another place "
-            'with `data_dir` or MNIST_FN_DATA, or run with `dataset="digits"`'
-        ) from error
+            f"{folder}: can't be written ({getattr(cause, 'strerror', cause)})",
+            hint=("name another place with ", Argument("data_dir"), " or MNIST_FN_DATA, or run "
+                  "with ", Argument("dataset", "digits")),
+        ) from error  # fmt: skip
     except (OSError, ValueError, RequestException) as error:
         raise InputError(
-            f"{name}: not on this machine and the download failed ({_reason(error)}); put "
-            f"{', '.join(FILES)} (.gz or not) into {folder}, or name their folder with `data_dir` "
-            'or MNIST_FN_DATA, or run with `dataset="digits"`, which needs no files'
-        ) from error
+            f"{name}: not on this machine and the download failed ({_reason(error)})",
+            hint=(f"put {', '.join(FILES)} (.gz or not) into {folder}, or name their folder with ",
+                  Argument("data_dir"), " or MNIST_FN_DATA, or run with ",
+                  Argument("dataset", "digits"), ", which needs no files"),
+        ) from error  # fmt: skip
     return folder
 
 

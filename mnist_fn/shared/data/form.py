@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from mnist_fn.shared.config import INKS
-from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.errors import Argument, InputError
 
 MAX_CLASSES = 256  # a label is a byte
 MAX_NAME = 40  # characters of a class's name
@@ -75,8 +75,8 @@ class Form:
         """
         if self.ink == "unknown":
             raise InputError(
-                "whether this run's pictures are light on dark could not be told from its data; "
-                'train it with `ink="light"` or `ink="dark"`'
+                "whether this run's pictures are light on dark is not clear from its data",
+                hint=("train it with ", Argument("ink", "light"), " or ", Argument("ink", "dark")),
             )
         if self.largest == 1:
             pictures = np.where(pictures > 127, 255, 0).astype(np.uint8)

@@ -45,6 +45,8 @@ def read_npz(path: Path, dimensions: int) -> tuple[np.ndarray, str]:
                 member = _member(path, archive)
                 with archive.open(member) as stream:
                     array = _read(path, stream, dimensions)
+        except InputError:
+            raise
         except _BROKEN as error:
             raise InputError(
                 f"{path}: a broken .npz file ({str(error)[:80] or type(error).__name__}); "

@@ -8,7 +8,7 @@ import numpy as np
 from mnist_fn.shared.data.form import MNIST, Form
 from mnist_fn.shared.data.names import find_names
 from mnist_fn.shared.data.sets import FileSet
-from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.errors import Argument, InputError, Message, Text
 
 TRANSPOSED = "emnist"  # sets by this name ship their pictures transposed
 LABELS = {  # of sets that are known by name, used in these files or not
@@ -135,7 +135,9 @@ def as_classes(labels: np.ndarray, form: Form, where: object) -> np.ndarray:
     return table[labels]
 
 
-def notes(form: Form, name: str, train: np.ndarray, splits: dict[str, np.ndarray]) -> list[str]:
+def notes(
+    form: Form, name: str, train: np.ndarray, splits: dict[str, np.ndarray]
+) -> list[Message | str]:
     """What a person has to know of a set, a line each.
 
     Args:
@@ -144,7 +146,7 @@ def notes(form: Form, name: str, train: np.ndarray, splits: dict[str, np.ndarray
         train: training pictures as the network sees them.
         splits: class indices by the name of their split.
     """
-    said = []
+    said: list[Text] = []
     if form.labels != tuple(range(form.classes)):
         unused = sorted(set(range(form.labels[-1])) - set(form.labels))
         said.append(f"{form.classes} classes, labels {_numbers(form.labels)}; not used: "
@@ -154,8 +156,8 @@ def notes(form: Form, name: str, train: np.ndarray, splits: dict[str, np.ndarray
         if without := [form.names[i] for i in np.flatnonzero(counts == 0)]:
             said.append(f"no {split} examples of {', '.join(without)}")
     if form.turned:
-        said.append("the files have the pictures transposed; they are turned upright "
-                    '(`orientation="as-stored"` leaves them)')  # fmt: skip
+        said.append(("the files have the pictures transposed; they are turned upright (",
+                     Argument("orientation", "as-stored"), " leaves them)"))  # fmt: skip
     if form.transposed:
         said.append("the pictures are left transposed, as the files have them")
     if form.largest == 1:
@@ -166,11 +168,18 @@ def notes(form: Form, name: str, train: np.ndarray, splits: dict[str, np.ndarray
         said.append("the pictures are dark on light")
     elif form.ink == "unknown":
         said.append(
-            f"light on dark or dark on light? {light_border(train):.0%} of the pictures' borders "
-            'are light, which doesn\'t tell: add `ink="light"` or `ink="dark"`, or other '
-            "pictures can't be predicted"
+            (
+                f"light on dark or dark on light? {light_border(train):.0%} of the pictures' "
+                "borders are light, which doesn't tell: add ",
+                Argument("ink", "light"),
+                " or ",
+                Argument("ink", "dark"),
+                ", or other pictures can't be predicted",
+            )
         )
-    return [f"{name}: {line}" for line in said]
+    return [
+        f"{name}: {line}" if isinstance(line, str) else Message(f"{name}: ", line) for line in said
+    ]
 
 
 def _numbers(labels: Sequence[int]) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mnist_fn.shared.config import DATASETS, Config
 from mnist_fn.shared.data.sets import FileSet, listed, sets_in
-from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.errors import Argument, InputError, NotFoundError
 
 FILES = (
     "train-images-idx3-ubyte",
@@ -61,10 +61,17 @@ def find_set(name: str, data_dir: Path | None = None) -> FileSet | None:
     if data_dir is not None:
         found = files_in(data_dir, name)
         if found is None:
-            raise InputError(not_found(name, data_dir))
+            raise not_found(name, data_dir)
         return found
     if name == "idx":
-        raise InputError('`dataset="idx"` needs `data_dir` with the four IDX files')
+        raise InputError(
+            (
+                Argument("dataset", "idx"),
+                " needs ",
+                Argument("data_dir"),
+                " with the four IDX files",
+            )
+        )
     for folder in search_path():
         if found := files_in(folder, name):
             return found
@@ -126,8 +133,8 @@ def candidates(folder: Path, name: str) -> list[FileSet]:
         whole = [one for one in there.values() if not one.missing]
         if len(whole) > 1:
             raise InputError(
-                f"{folder}: holds several sets ({listed(whole)}); choose one with "
-                f'`dataset="{whole[0].name}"`'
+                f"{folder}: holds several sets ({listed(whole)})",
+                hint=("choose one with ", Argument("dataset", whole[0].name)),
             )
         return whole or list(there.values())
     found = [there[name]] if name in there else []
@@ -140,33 +147,34 @@ def candidates(folder: Path, name: str) -> list[FileSet]:
     return found
 
 
-def not_found(name: str, data_dir: Path | None) -> str:
-    """What to say of files that are not there."""
+def not_found(name: str, data_dir: Path | None) -> InputError:
+    """The error for files that are not in their place; raise it."""
+    kind = NotFoundError if data_dir is None else InputError
     folders = [data_dir] if data_dir is not None else search_path()
     where = " or ".join(map(str, folders))
     prefix = "" if name in DATASETS else name + "-"
     files = ", ".join(prefix + file for file in FILES)
     there = [one for folder in folders for one in sets_in(folder).values() if one.name != name]
     for one in (one for folder in folders for one in candidates(folder, name)):
-        return (
-            f"{name}: not found whole in {one.folder}: its {', '.join(one.missing)} are missing; "
-            "put them there"
+        return kind(
+            f"{name}: not found whole in {one.folder}: its {', '.join(one.missing)} are missing",
+            hint="put them there",
         )
     if there and data_dir is not None and name != "idx":
         chosen = there[0].name or "idx"
-        return (
-            f"{name}: not found in {where}, which holds {listed(there)}; choose one with "
-            f'`dataset="{chosen}"`'
+        return kind(
+            f"{name}: not found in {where}, which holds {listed(there)}",
+            hint=("choose one with ", Argument("dataset", chosen)),
         )
     if name not in DATASETS and data_dir is None:
-        return (
-            f"`dataset={name!r}`: must be one of {', '.join(DATASETS)}, or what the names of files "
-            f"in `data_dir` begin with; {files} are not in {where}"
-        )
-    return (
-        f"{name}: not found in {where}; put {files} there (.gz or not), "
-        'or run with `dataset="digits"`, which needs no files'
-    )
+        hint = ("or what the names of the files in ", Argument("data_dir"),
+                f" begin with; {files} are not in {where}")  # fmt: skip
+        return kind("dataset", name, DATASETS, hint)
+    return kind(
+        f"{name}: not found in {where}",
+        hint=(f"put {files} there (.gz or not), or run with ", Argument("dataset", "digits"),
+              ", which needs no files"),
+    )  # fmt: skip
 
 
 def check_name(name: str) -> str:

@@ -14,6 +14,7 @@ from mnist_fn.shared.evaluation import evaluate
 from mnist_fn.shared.exchange.layers import mlp_of
 from mnist_fn.shared.exchange.scaling import Scaling, folded
 from mnist_fn.shared.exchange.source import Source
+from mnist_fn.shared.optimizers import slots_of
 from mnist_fn.shared.runs import metrics
 from mnist_fn.shared.runs.environment import machine, versions
 from mnist_fn.shared.runs.folder import RunFolder
@@ -71,7 +72,8 @@ def import_run(
         batch_size=min(Config().batch_size, len(data.train)),
     )
     blank_state(config, data.pixels, data.classes)  # within the size of any model that is made
-    state = StateTree(params, zeros_like(params), zeros_like(params), step=0)
+    slots = {name: zeros_like(params) for name in slots_of(config)}
+    state = StateTree(params, slots, step=0)
     computer = make(config, data, device)
     loaded = computer.load(state)
     test = evaluate(computer.logits(loaded, data.test.images), data.test.labels)
@@ -114,6 +116,6 @@ def _params(source: Source, data: Dataset, scaling: Scaling) -> ParamTree:
     }
     with np.errstate(over="ignore", invalid="ignore"):
         params = folded(params, scaling)
-    if not all_finite(StateTree(params, {}, {}, 0)):
+    if not all_finite(StateTree(params, {}, 0)):
         raise InputError(f"{source.path}: a weight is not finite")
     return params

@@ -20,6 +20,10 @@ OPTIMIZERS: dict[str, dict[str, Any]] = {
     "adam": {},
     "adam+l2": {"l2": 3e-5},
     "adamw": {"optimizer": "adamw", "weight_decay": 0.01},
+    "sgd": {"optimizer": "sgd", "learning_rate": 0.1, "l2": 3e-5},
+    "sgd+nesterov": {"optimizer": "sgd", "learning_rate": 0.01, "momentum": 0.9, "nesterov": True},
+    "rmsprop": {"optimizer": "rmsprop", "l2": 3e-5},
+    "adam+cosine": {"schedule": "linear-warmup-cosine", "warmup": 100, "epochs": 2},
 }
 
 
@@ -37,7 +41,7 @@ _ALL = tuple(MODELS)
 LEVELS = {
     "quick": Level(_ALL, ("adam+l2",), steps={"float64": 300, "float32": 300}),
     # beyond an epoch a float32 trajectory says nothing that its control runs don't
-    "full": Level(_ALL, tuple(OPTIMIZERS), steps={"float64": 3000, "float32": 300}),
+    "full": Level(_ALL, ("adam", "adam+l2", "adamw"), steps={"float64": 3000, "float32": 300}),
     "horizon": Level(("shallow",), ("adam+l2",)),
     "statistics": Level(_ALL, ("adam",), ("float32",)),
 }
@@ -95,7 +99,7 @@ def make_plan(level: str, names: Sequence[str], devices: Sequence[str], **given:
         InputError: an unknown name, or not two backends.
     """
     if level not in LEVELS:
-        raise InputError(f"--level {level[:40]!r}: must be one of {', '.join(LEVELS)}")
+        raise InputError("level", level, tuple(LEVELS))
     if len(names) != 2:
         raise InputError(f"--backends {','.join(names)[:40]!r}: expected two, such as jax,torch")
     if len(devices) not in (1, 2):
@@ -117,7 +121,7 @@ def make_plan(level: str, names: Sequence[str], devices: Sequence[str], **given:
         option = axis.removesuffix("s")
         for one in chosen[axis]:
             if one not in known:
-                raise InputError(f"--{option} {one[:40]!r}: must be one of {', '.join(known)}")
+                raise InputError(option, one, tuple(known))
         if len(set(chosen[axis])) < len(chosen[axis]) and not (paired and axis == "precisions"):
             raise InputError(f"--{option} {','.join(chosen[axis])[:40]}: a value is given twice")
     if paired and len(chosen["precisions"]) > 2:

@@ -133,7 +133,7 @@ def renumbered_twin(
     return Lane(
         name,
         backend,
-        backend.load(StateTree(**trees, step=start.step)),
+        backend.load(StateTree(trees.pop("params"), trees, start.step)),
         shuffle,
         lambda params: renumber(params, back),
         moved.test.images,

@@ -78,8 +78,8 @@ def read_checkpoint(path: Path, like: StateTree) -> Checkpoint:
     digest = header.pop("digest")
     if digest != _digest(header, tensors):
         raise damaged(path, "its content does not match its digest")
-    trees = {kind: _nest(tensors, kind) for kind in ("params", "mu", "nu")}
-    state = StateTree(trees["params"], trees["mu"], trees["nu"], step=header["step"])
+    slots = {name: _nest(tensors, name) for name in like.slots}
+    state = StateTree(_nest(tensors, "params"), slots, step=header["step"])
     if not all_finite(state):
         raise damaged(path, "a weight or a moment is not finite")
     return Checkpoint(

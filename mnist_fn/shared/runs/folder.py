@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from mnist_fn.shared.config import Config
-from mnist_fn.shared.errors import InputError, damaged, way_on
+from mnist_fn.shared.errors import Argument, InputError, Resume, damaged
 from mnist_fn.shared.evaluation import Evaluation
 from mnist_fn.shared.runs import metrics
 from mnist_fn.shared.runs.checkpoint import (
@@ -196,17 +196,20 @@ class RunFolder:
         """
         header = header or self.read_header()
         if header.status == "diverged":
-            raise InputError(f"{self.path}: diverged; train another with a smaller `learning_rate`")
+            hint = ("train another with a smaller ", Argument("learning_rate"))
+            raise InputError(f"{self.path}: diverged", hint=hint)
         state, rows = self.read_progress(header)
         if not rows:
-            raise InputError(f"{self.path}: no epoch is saved yet; go on with: {way_on(self.path)}")
+            raise InputError(
+                f"{self.path}: no epoch is saved yet", hint=("go on with: ", Resume(self.path))
+            )
         return self.as_run(header, state, rows)
 
     def load_finished(self, header: Header | None = None) -> Run:
         """As `load`; InputError for a run that is not finished, too."""
         header = header or self.read_header()
         if header.status == "unfinished":
-            raise InputError(f"{self.path}: not finished; go on with: {way_on(self.path)}")
+            raise InputError(f"{self.path}: not finished", hint=("go on with: ", Resume(self.path)))
         return self.load(header)
 
     def as_run(self, header: Header, state: StateTree, rows: list[Row]) -> Run:

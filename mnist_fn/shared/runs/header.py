@@ -45,7 +45,8 @@ class Header:
     def identity(self) -> str:
         """Names the experiment whatever its length and backend: any segment of it may go on."""
         config = self.config.to_dict()
-        del config["epochs"]
+        if self.config.schedule == "constant":  # a schedule spreads over all epochs
+            del config["epochs"]
         return digest_of([config, self.dataset_sha256])
 
     @property

@@ -12,7 +12,7 @@ import numpy as np
 
 from mnist_fn.shared.backend import Group
 from mnist_fn.shared.data.datasets import Dataset
-from mnist_fn.shared.errors import Interrupted
+from mnist_fn.shared.errors import Argument, Interrupted
 from mnist_fn.shared.evaluation import Evaluation
 from mnist_fn.shared.runs import metrics
 from mnist_fn.shared.runs.header import Header
@@ -112,9 +112,11 @@ class TrainingJob:
         """Mark a run as diverged; its folder keeps the last state that was saved."""
         steps = math.ceil(len(self.dataset.train) / run.config.batch_size)
         run.error = Diverged(
-            f"diverged in epoch {epoch} (steps {(epoch - 1) * steps + 1} to {epoch * steps}): "
-            f"{reason}, at learning rate {run.config.learning_rate:g}: "
-            "try a smaller `learning_rate`",
+            (
+                f"diverged in epoch {epoch} (steps {(epoch - 1) * steps + 1} to {epoch * steps}): "
+                f"{reason}, at learning rate {run.config.learning_rate:g}: try a smaller ",
+                Argument("learning_rate"),
+            ),
             run.saved_epochs,
         )
         if run.folder is not None:

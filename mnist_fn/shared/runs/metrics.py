@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mnist_fn.shared.backend import EpochMetrics
-from mnist_fn.shared.errors import damaged
+from mnist_fn.shared.errors import InputError, damaged
 from mnist_fn.shared.evaluation import Evaluation
 from mnist_fn.shared.storage import open_plain
 
@@ -84,6 +84,8 @@ def read_at_most(path: Path, epochs: int) -> list[Row]:
                 if row["epoch"] != number or not whole or math.inf in map(abs, row.values()):
                     raise ValueError(f"row {number} is not epoch {number}'s")
                 rows.append({**row, "epoch": number})
+    except InputError:
+        raise
     except (ValueError, TypeError, KeyError, AttributeError, csv.Error) as error:
         raise damaged(path, error) from error
     return rows

@@ -6,7 +6,7 @@ from typing import Any
 from mnist_fn.shared.backend import Group
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset
-from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.errors import Argument, InputError, Text
 from mnist_fn.shared.runs.environment import machine, this_hardware, versions
 from mnist_fn.shared.runs.folder import RunFolder
 from mnist_fn.shared.runs.header import SECONDS, Header
@@ -16,20 +16,22 @@ from mnist_fn.shared.runs.store import RunStore, differences
 from mnist_fn.shared.state import StateTree
 from mnist_fn.shared.streams import initial_state
 
+ANOTHER = ("choose another ", Argument("out"), ", or ", Argument("force", True))
+
 
 class Diverged(InputError):  # noqa: N818 - it is the user's learning rate
     """A run's loss or weights exploded."""
 
-    def __init__(self, message: str, saved_epochs: int = 0) -> None:
+    def __init__(self, message: Text, saved_epochs: int = 0) -> None:
         super().__init__(message)
-        self.message, self.saved_epochs = message, saved_epochs
+        self.saved_epochs = saved_epochs
 
     def in_folder(self, folder: RunFolder | None) -> "Diverged":
         """The same, with what the run's folder keeps."""
         if folder is None or not self.saved_epochs:
             return self
         kept = f"; {folder.path} keeps the state after epoch {self.saved_epochs}"
-        return Diverged(self.message + kept, self.saved_epochs)
+        return Diverged((self.message, kept), self.saved_epochs)
 
 
 @dataclass
@@ -174,8 +176,7 @@ def open_run(
         strays = folder.result_files()
         if strays and not overwrite:
             raise InputError(
-                f"{strays[0]}: there is no run.json beside it; choose another `out`, "
-                "or `force=True` to replace it"
+                f"{strays[0]}: there is no run.json beside it", hint=(ANOTHER, " to replace it")
             )
         return TrainingRun(config, folder)
     if overwrite:
@@ -186,7 +187,10 @@ def open_run(
     state, rows = folder.read_progress(header)
     if len(rows) > config.epochs:
         raise InputError(
-            f"{folder.path}: has {len(rows)} epochs already, `epochs={config.epochs}` asked"
+            (
+                f"{folder.path}: has {len(rows)} epochs already, not ",
+                Argument("epochs", config.epochs, given=True),
+            )
         )
     return TrainingRun(config, folder, header, state, rows, saved_epochs=len(rows))
 
@@ -197,8 +201,7 @@ def check_same_config(config: Config, header: Header, folder: RunFolder) -> None
     if changes:
         text = "; ".join(f"{name} {before} there, {now} asked" for name, before, now in changes)
         raise InputError(
-            f"{folder.path}: holds another run ({text}); choose another `out`, "
-            "or `force=True` to train anew there"
+            f"{folder.path}: holds another run ({text})", hint=(ANOTHER, " to train anew there")
         )
 
 
@@ -206,6 +209,6 @@ def _check_no_runs_inside(folder: RunFolder) -> None:
     """A run beside the folders of others would hide them: a reader would find a single run."""
     for path, _ in RunStore(folder.path):
         raise InputError(
-            f"{folder.path}: holds runs ({path.name}); name a folder in it as `out`, "
-            f"such as {folder.path / 'mine'}"
+            f"{folder.path}: holds runs ({path.name})",
+            hint=("name a folder in it as ", Argument("out"), f", such as {folder.path / 'mine'}"),
         )

@@ -34,8 +34,8 @@ _PRINTED_NOTES: set[str] = set()
 def print_notes(dataset: Dataset, console: Console) -> None:
     """Print a dataset's notes, each once in a process however many runs are on it."""
     for line in dataset.notes:
-        if line not in _PRINTED_NOTES:
-            _PRINTED_NOTES.add(line)
+        if str(line) not in _PRINTED_NOTES:
+            _PRINTED_NOTES.add(str(line))
             console.print(line, soft_wrap=True, markup=False)
 
 

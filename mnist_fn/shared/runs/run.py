@@ -55,7 +55,7 @@ class Run:
 
     def without_weights(self) -> "Run":
         """The same run without its tensors, so that thousands fit into memory."""
-        return replace(self, state=StateTree({}, {}, {}, self.state.step))
+        return replace(self, state=StateTree({}, {}, self.state.step))
 
     @property
     def final(self) -> Row:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mnist_fn.shared.config import Config
-from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.errors import Argument, InputError
 from mnist_fn.shared.evaluation import template_summary
 from mnist_fn.shared.runs import metrics
 from mnist_fn.shared.runs.folder import HEADER, RunFolder, slug
@@ -26,7 +26,7 @@ MAX_NAME = 240
 
 def without_epochs(config: Config) -> Config:
     """A Config that is the same for runs that are beginnings of one another."""
-    return config.replace(epochs=1)
+    return config.beginning
 
 
 def is_beginning(config: Config, of: Config) -> bool:
@@ -168,7 +168,8 @@ class RunStore:
             if len(path.name.encode()) > MAX_NAME:
                 raise InputError(
                     f"{path.name[:60]}…: a run's folder would have a name of {len(path.name)} "
-                    f"characters, at most {MAX_NAME} fit; train it by itself, with `out`"
+                    f"characters, at most {MAX_NAME} fit",
+                    hint=("train it by itself, with ", Argument("out")),
                 )
             paths[config], owners[path] = path, config
         return paths

@@ -13,7 +13,7 @@ from mnist_fn.shared.backend import GroupOfOne
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset, Split, load_for
 from mnist_fn.shared.data.elsewhere import load_test
-from mnist_fn.shared.errors import InputError, way_on
+from mnist_fn.shared.errors import InputError, Resume
 from mnist_fn.shared.evaluation import Evaluation, evaluate
 from mnist_fn.shared.runs.folder import RunFolder
 from mnist_fn.shared.runs.header import Header
@@ -196,7 +196,7 @@ def _saved(path: Path | str, backend: str | None, device: str) -> _Saved:
     backends.check_device(device)
     checkpoint = folder.read_checkpoint(header)
     if checkpoint is None or not checkpoint.epoch:
-        raise InputError(f"{path}: no epoch is saved yet; go on with: {way_on(path)}")
+        raise InputError(f"{path}: no epoch is saved yet", hint=("go on with: ", Resume(path)))
     return _Saved(header, checkpoint.state, name, make, device)
 
 

@@ -83,7 +83,7 @@ def restore(entry: Entry, backend: str) -> Run:
     if "confusion_matrix" in entry:
         matrix = np.array(entry["confusion_matrix"], dtype=np.int64)
         evaluation = Evaluation(math.nan, np.zeros(0, np.uint8), matrix)
-    nothing = StateTree({}, {}, {}, 0)
+    nothing = StateTree({}, {}, 0)
     return Run(config, backend, entry["where"]["device"], rows, nothing, evaluation, {})
 
 

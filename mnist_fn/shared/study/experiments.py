@@ -105,6 +105,5 @@ def choose(names: str | None, among: Mapping[str, Named]) -> list[Named]:
     asked = {name.strip() for name in names.split(",") if name.strip()}
     unknown = sorted(asked - set(among))
     if not asked or unknown:
-        what = f"{unknown[0][:40]!r}" if unknown else "''"
-        raise InputError(f"`only={what}`: must be of {', '.join(among)}")
+        raise InputError("only", unknown[0] if unknown else "", tuple(among))
     return [one for name, one in among.items() if name in asked]

@@ -8,7 +8,7 @@ from typing import Any
 from mnist_fn.shared import backend as backends
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import load_for
-from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.errors import Argument, InputError, Message
 from mnist_fn.shared.runs.environment import machine, versions
 from mnist_fn.shared.runs.notebook import html_table, pandas
 from mnist_fn.shared.runs.run import Callbacks, RunsScheduled
@@ -19,6 +19,7 @@ from mnist_fn.shared.sweeps.chains import choose_runs, epochs_left, train_chain,
 from mnist_fn.shared.sweeps.request import SweepRequest, Workers
 from mnist_fn.shared.sweeps.runner import Failures
 from mnist_fn.shared.sweeps.sweep import count_ended
+from mnist_fn.shared.wording import between
 
 BOTH = ("jax", "torch")
 MAX_SEEDS = 1000
@@ -102,7 +103,7 @@ def run_study(
     workers: Workers | None = None,
     out: Path | str | None = None,
     command: str,
-    say: Callable[[str], str] = str,
+    say: Callable[[Message], str] = str,
     callbacks: Callbacks,
 ) -> Study:
     """See `mnist_fn.study`. `workers` train, or this process if None; `command` is kept in the
@@ -110,10 +111,13 @@ def run_study(
     `callbacks` stop it.
     """
     if quick and seeds is not None:
-        raise InputError("`quick=True` has one seed and decides nothing: no `seeds` with it")
+        raise InputError(
+            (Argument("quick", True), " has one seed and decides nothing: no ", Argument("seeds"),
+             " with it")
+        )  # fmt: skip
     seeds = 1 if quick else 5 if seeds is None else seeds
     if not 1 <= seeds <= MAX_SEEDS:
-        raise InputError(f"`seeds={seeds}`: must be between 1 and {MAX_SEEDS}")
+        raise InputError("seeds", seeds, between(1, MAX_SEEDS))
     base = Config(dataset=dataset, seed=seed)
     folder = None if data_dir is None else Path(data_dir)
     check_classes(base, folder)
@@ -147,8 +151,9 @@ def check_classes(base: Config, data_dir: Path | None) -> None:
         return
     if (classes := load_for(base.replace(batch_size=1), data_dir).classes) != 10:
         raise InputError(
-            f'`dataset="{base.dataset}"`: it has {classes} classes; the study is MNIST\'s, its '
-            "experiments and published numbers are of ten digits: use train, sweep and report"
+            (Argument("dataset", base.dataset), f": it has {classes} classes"),
+            hint="the study is MNIST's, its experiments and published numbers are of ten digits: "
+            "use train, sweep and report",
         )
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from mnist_fn.shared import statistics
 from mnist_fn.shared.config import Config
-from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.errors import Argument, InputError
 from mnist_fn.shared.runs.run import Run
 
 METRICS = ("test_accuracy", "test_loss", "validation_accuracy", "validation_loss")
@@ -106,9 +106,10 @@ def check_metric(name: str | None, config: Config) -> str:
     if name is None:
         return "validation_accuracy" if config.validation else "test_accuracy"
     if name not in METRICS:
-        raise InputError(f"`metric={name[:40]!r}`: must be one of {', '.join(METRICS)}")
+        raise InputError("metric", name, tuple(METRICS))
     if name.startswith("validation") and not config.validation:
-        raise InputError(f'`metric="{name}"`: there is no validation split; add `validation`')
+        hint = ("there is no validation split; add ", Argument("validation"))
+        raise InputError("metric", name, hint=hint)
     return name
 
 

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mnist_fn.shared.config import Config, hidden_of
-from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.config import Config, both_shapes, hidden_of
+from mnist_fn.shared.errors import Argument, InputError
 from mnist_fn.shared.sweeps.comparison import check_metric
+from mnist_fn.shared.wording import between
 
 Numbers = float | Iterable[float]
+WORKERS = Argument("workers")
 MAX_WORKERS = 10_000
 MAX_THREADS = 1024  # of a worker
 MAX_SEEDS = 1_000_000
@@ -25,9 +27,9 @@ class Workers:
     address: str | None = None  # of a Ray cluster, or "auto"; None: a Ray of our own
 
     @property
-    def option(self) -> str:
+    def option(self) -> Argument:
         """The argument that an error is about."""
-        return "`workers`" if self.address is None else f'`cluster="{self.address}"`'
+        return WORKERS if self.address is None else Argument("cluster", self.address)
 
     @classmethod
     def of(cls, count: int | None, threads: int | None, address: str | None) -> "Workers | None":
@@ -38,17 +40,16 @@ class Workers:
         """
         if count is None and address is None:
             if threads is not None:
-                raise InputError(f"`threads={threads}`: of each worker; give `workers` too")
+                hint = ("of each worker; give ", WORKERS, " too")
+                raise InputError("threads", threads, hint=hint)
             return None
         if count is not None and not 1 <= count <= MAX_WORKERS:
-            raise InputError(f"`workers={count}`: must be between 1 and {MAX_WORKERS}")
+            raise InputError("workers", count, between(1, MAX_WORKERS))
         if threads is not None and not 1 <= threads <= MAX_THREADS:
-            raise InputError(f"`threads={threads}`: must be between 1 and {MAX_THREADS}")
+            raise InputError("threads", threads, between(1, MAX_THREADS))
         if address is not None and address != "auto" and not _is_host_and_port(address):
-            raise InputError(
-                f"`cluster={address[:60]!r}`: expected auto, or the head's HOST:PORT, on a machine "
-                "of the cluster"
-            )
+            allowed = "auto, or the head's HOST:PORT, on a machine of the cluster"
+            raise InputError("cluster", address, allowed)
         return cls(count, threads or 1, address)
 
 
@@ -138,11 +139,11 @@ def grid(
         InputError: fewer than one seed, a value given twice, or out of its range.
     """
     if not 1 <= seeds <= MAX_SEEDS:
-        raise InputError(f"`seeds={seeds}`: must be between 1 and {MAX_SEEDS}")
+        raise InputError("seeds", seeds, between(1, MAX_SEEDS))
     axes: dict[str, Sequence[Any]] = {}
     for name, values in (("hidden", hidden), ("learning_rate", learning_rate), ("l2", l2)):
         if len(set(values)) < len(values):
-            raise InputError(f"`{name}`: a value is given twice")
+            raise InputError((Argument(name), ": a value is given twice"))
         if values:
             axes[name] = values
     configs = []
@@ -163,7 +164,7 @@ def _shapes(
     """Layer widths by name or given as such; a single one may stand without a list around it."""
     names = [model] if isinstance(model, str) else list(model)
     if names and len(hidden):
-        raise InputError("`model` and `hidden`: give one of them, they both say the layers")
+        raise both_shapes()
     widths: list[Any] = list(hidden)
     if widths and all(isinstance(width, int) for width in widths):
         widths = [widths]
@@ -171,7 +172,7 @@ def _shapes(
         return [hidden_of(name) for name in names] + [tuple(shape) for shape in widths]
     except TypeError as error:
         raise InputError(
-            "`hidden`: expected widths such as (256, 128), or a list of them"
+            (Argument("hidden"), ": expected widths such as (256, 128), or a list of them")
         ) from error
 
 
@@ -191,7 +192,5 @@ def _bytes_of(size: int | str | None) -> int | None:
         if not 1 <= count < 2**63:
             raise ValueError
     except ValueError as error:
-        raise InputError(
-            f"`max_memory={str(size)[:40]!r}`: expected a size such as 500M or 8G"
-        ) from error
+        raise InputError("max_memory", str(size), "a size such as 500M or 8G") from error
     return int(count)

@@ -17,7 +17,7 @@ from mnist_fn.shared import backend as backends
 from mnist_fn.shared.backend import Group, GroupOfOne
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset, hold_out, load_for
-from mnist_fn.shared.errors import InputError, Interrupted
+from mnist_fn.shared.errors import InputError, Interrupted, Message
 from mnist_fn.shared.runs.folder import RunFolder
 from mnist_fn.shared.runs.header import Header
 from mnist_fn.shared.runs.loop import TrainingJob
@@ -35,14 +35,14 @@ TrainResult = tuple[Config, Run | InputError]  # the error of a run that has no 
 class Failures:
     """Messages of runs that did not come to their end, by reason."""
 
-    diverged: list[str] = field(default_factory=list)
-    failed: list[str] = field(default_factory=list)  # their workers were lost again and again
+    diverged: list[Message] = field(default_factory=list)
+    failed: list[Message] = field(default_factory=list)  # their workers were lost again and again
 
     def add(self, error: InputError) -> None:
         """Keep the error of a run."""
-        (self.diverged if isinstance(error, Diverged) else self.failed).append(str(error))
+        (self.diverged if isinstance(error, Diverged) else self.failed).append(error.message)
 
-    def to_dict(self, translate: Callable[[str], str] = str) -> dict[str, list[str]]:
+    def to_dict(self, translate: Callable[[Message], str] = str) -> dict[str, list[str]]:
         """For a JSON document; `translate` rewords each message."""
         return {
             "diverged": [translate(message) for message in self.diverged],
@@ -50,7 +50,7 @@ class Failures:
         }
 
     @property
-    def all(self) -> list[str]:
+    def all(self) -> list[Message]:
         """A message for each run."""
         return [*self.diverged, *self.failed]
 
@@ -282,7 +282,7 @@ class TrainedRun:
 
     header: Header
     files: dict[str, bytes]
-    error: tuple[str, int] | None  # of one that diverged: the arguments of Diverged
+    error: tuple[Message, int] | None  # of one that diverged: the arguments of Diverged
 
 
 def train_task(dataset: Dataset, task: TaskInput) -> list[TrainedRun]:

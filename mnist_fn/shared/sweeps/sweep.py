@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, overload
 
 from mnist_fn.shared.config import Config
-from mnist_fn.shared.errors import InputError, Interrupted
+from mnist_fn.shared.errors import Argument, InputError, Interrupted, Message
 from mnist_fn.shared.runs.folder import RunFolder
 from mnist_fn.shared.runs.notebook import html_table, pandas
 from mnist_fn.shared.runs.run import Callbacks, Run, RunEnded, RunsScheduled
@@ -78,21 +78,24 @@ class Sweep(Sequence[Run]):
         return comparison.best_by(self.conditions, self.metric, key)
 
     @property
-    def sentences(self) -> list[str]:
+    def sentences(self) -> list[str | Message]:
         """Which condition is best, which λ is best for each shape and learning rate, and which
         runs did not come to their end.
         """
         series = self.best_by("model", "learning_rate")
-        lines = []
+        lines: list[str | Message] = []
         if len(series) > 1:
             lines.append(f"best of all: {_describe(self.best)}")
         lines += [f"best λ for {_describe_series(best)}" for best in series.values()]
         if self.metric.startswith("test") and len(self.conditions) > 1:
             lines.append(
-                "chosen on the test set, the best figure is biased: it looks better than the "
-                "condition is; to choose without bias, hold out `validation`"
+                Message(
+                    "chosen on the test set, the best figure is biased: it looks better than the "
+                    "condition is; to choose without bias, hold out ",
+                    Argument("validation"),
+                )
             )
-        return lines + [f"not finished: {message}" for message in self.failures.all]
+        return lines + [Message("not finished: ", message) for message in self.failures.all]
 
     def table(self) -> tuple[list[str], list[list[str]]]:
         """Head and rows: mean ± sd over seeds for each condition, after the last epoch."""
@@ -120,7 +123,7 @@ class Sweep(Sequence[Run]):
             rows.append({**row, "seed": result.config.seed, **result.values})
         return pandas("sweep").DataFrame(rows)
 
-    def to_dict(self, translate: Callable[[str], str] = str) -> dict[str, Any]:
+    def to_dict(self, translate: Callable[[Message], str] = str) -> dict[str, Any]:
         """The document of `mnist-fn sweep --json`, without its figure.
 
         Args:
@@ -141,7 +144,7 @@ class Sweep(Sequence[Run]):
 
     def _repr_html_(self) -> str:
         """HTML for a notebook."""
-        return html_table(*self.table(), below=self.sentences)
+        return html_table(*self.table(), below=[*map(str, self.sentences)])
 
 
 def sweep(request: SweepRequest, callbacks: Callbacks | None = None) -> Sweep:
@@ -177,7 +180,7 @@ def train_all(request: SweepRequest, callbacks: Callbacks) -> Iterator[TrainResu
         Interrupted: `should_stop` asked for it; says how many runs are done.
     """
     if request.workers is not None and request.out is None:
-        raise InputError("`out`: workers need a folder for the runs")
+        raise InputError((Argument("out"), ": workers need a folder for the runs"))
     store = None if request.out is None else RunStore(request.out)
     callbacks.on_event(RunsScheduled([{config: config.epochs for config in request.configs}]))
     with (

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from mnist_fn.shared.data.datasets import Dataset
-from mnist_fn.shared.errors import InputError, missing
+from mnist_fn.shared.errors import Argument, InputError, Message, missing
 from mnist_fn.shared.runs.run import Callbacks, Notice
 from mnist_fn.shared.sweeps import nodes
 from mnist_fn.shared.sweeps.request import Workers
@@ -59,7 +59,7 @@ class _Answer:
     """What a worker returns: the function's result, or why it refuses the task."""
 
     result: Any = None
-    refusal: str = ""
+    refusal: Message | None = None
 
 
 @dataclass(frozen=True)
@@ -192,7 +192,7 @@ def _run_task(
     try:
         return _Answer(function(_checked_dataset(data, expected), value))
     except InputError as error:
-        return _Answer(refusal=str(error))
+        return _Answer(refusal=error.message)
 
 
 def _checked_dataset(data: list[Any], expected: dict[str, str]) -> Dataset:
@@ -242,7 +242,7 @@ def worker_pool(workers: Workers, dataset: Dataset, device: str = "auto") -> Ite
         usable = [node for node in _alive(ray) if _room(node, device, workers.threads)]
         if not usable:
             needs = "a GPU" if device == "gpu" else f"{workers.threads} CPUs"
-            raise InputError(f"{workers.option}: no node has {needs} for a worker; add one")
+            raise InputError((workers.option, f": no node has {needs} for a worker; add one"))
         expected = {**nodes.facts(), "data": nodes.content_digest(dataset)}
         data = ray.put(dataset)
         _check_nodes(ray, workers.option, usable, data, expected, dataset.name)
@@ -262,7 +262,7 @@ def _room(node: dict[str, Any], device: str, threads: int) -> int:
 
 def _check_nodes(
     ray: Any,
-    option: str,
+    option: Argument,
     usable: list[dict[str, Any]],
     data: Any,
     expected: Mapping[str, str],
@@ -273,19 +273,26 @@ def _check_nodes(
     for node, theirs in _ask(ray, option, usable, nodes.facts):
         if differences := nodes.differences(ours, theirs):
             raise InputError(
-                f"{option}: node {node} differs: {differences}; install the same there as here"
+                (option, f": node {node} differs: {differences}; install the same there as here")
             )
     for node, digest in _ask(ray, option, usable, _data_digest, [data]):
         if digest != expected["data"]:
             raise InputError(
-                f"{option}: node {node} has other data than {name} here (SHA-256 begins "
-                f"{digest} there, {expected['data']} here): what it was sent is damaged; "
-                "start the node again"
+                (
+                    option,
+                    f": node {node} has other data than {name} here (SHA-256 begins "
+                    f"{digest} there, {expected['data']} here): what it was sent is damaged; "
+                    "start the node again",
+                )
             )
 
 
 def _ask(
-    ray: Any, option: str, usable: list[dict[str, Any]], function: Callable[..., Any], *values: Any
+    ray: Any,
+    option: Argument,
+    usable: list[dict[str, Any]],
+    function: Callable[..., Any],
+    *values: Any,
 ) -> Iterator[tuple[str, Any]]:
     """Each node's address and what a function returns there."""
     on_node = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
@@ -299,7 +306,7 @@ def _ask(
             yield address, ray.get(call, timeout=ANSWER_SECONDS)
         except ray.exceptions.RayError as error:
             reason = str(error).strip().splitlines()[-1][:200]
-            raise InputError(f"{option}: node {address} does not answer ({reason})") from error
+            raise InputError((option, f": node {address} does not answer ({reason})")) from error
 
 
 @contextlib.contextmanager
@@ -330,7 +337,7 @@ def _cluster(workers: Workers) -> Iterator[Any]:
         ) as ray,
     ):
         if os.environ.get("RAY_AUTH_MODE") != "token":
-            raise InputError(f"{workers.option}: this version of Ray starts without a token")
+            raise InputError((workers.option, ": this version of Ray starts without a token"))
         yield ray
 
 
@@ -346,10 +353,13 @@ def _connected(workers: Workers, **options: Any) -> Iterator[Any]:
             with _handlers_kept():
                 _check_address(workers.address)
                 ray.init(log_to_driver=False, logging_level=logging.CRITICAL, **options)
+        except InputError:
+            ray.shutdown()
+            raise
         except (RuntimeError, ValueError, OSError) as error:  # ConnectionError is the last
             ray.shutdown()
             raise InputError(
-                f"{workers.option}: can't be joined ({str(error)[:300]}); see docs/cluster.md"
+                (workers.option, f": can't be joined ({str(error)[:300]}); see docs/cluster.md")
             ) from error
         try:
             yield ray

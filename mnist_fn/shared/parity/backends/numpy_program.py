@@ -7,7 +7,7 @@ can be written after.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from math import ceil
 
 import numpy as np
 
@@ -15,12 +15,11 @@ from mnist_fn.shared.backend import EpochMetrics
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset, scale_pixels
 from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.optimizers import ALPHA, OPTIMIZERS, learning_rates, updated
 from mnist_fn.shared.parity.causes.explanation import Tensors
 from mnist_fn.shared.parity.causes.loss import cross_entropy, log_softmax
 from mnist_fn.shared.parity.causes.rules import Rule, simulate
 from mnist_fn.shared.state import ParamTree, StateTree, named_tensors
-
-BETA1, BETA2, EPS = 0.9, 0.999, 1e-8  # Adam's: Kingma and Ba (2015), algorithm 1
 
 Activation = Callable[[int, np.ndarray], np.ndarray]  # of a hidden layer's number, from 0
 Layer = Callable[[int, np.ndarray, np.ndarray, np.ndarray], np.ndarray]  # number, x, kernel, bias
@@ -110,9 +109,13 @@ def gradients(
 def rule_of(config: Config, params: Tensors) -> Rule:
     """The declared optimizer. The study's penalty is a coupled decay of 2λ."""
     kernels = tuple(name for name in params if name.endswith("kernel"))
-    adamw = config.optimizer == "adamw"
-    decay = config.weight_decay if adamw else 2 * config.l2
-    return Rule(config.optimizer, config.learning_rate, weight_decay=decay, decayed=kernels)
+    decay = 2 * config.l2 if OPTIMIZERS[config.optimizer].coupled else config.weight_decay
+    kind, momentum = config.optimizer, 0.9
+    if kind == "sgd" and config.momentum:
+        kind, momentum = "nesterov" if config.nesterov else "momentum", config.momentum
+    elif kind == "rmsprop":
+        momentum = ALPHA
+    return Rule(kind, config.learning_rate, momentum, weight_decay=decay, decayed=kernels)
 
 
 def train(
@@ -138,9 +141,9 @@ def train(
 def make(config: Config, dataset: Dataset, device: str) -> "NumpyBackend":
     """As a backend's entry point would; InputError for a precision or device that it lacks."""
     if config.precision != "float64":
-        raise InputError(f'`precision="{config.precision}"`: the numpy backend has float64 only')
+        raise InputError("precision", config.precision, "float64 for the numpy backend")
     if device == "gpu":
-        raise InputError('`device="gpu"`: the numpy backend has none; use `device="cpu"`')
+        raise InputError("device", device, "cpu for the numpy backend")
     return NumpyBackend(config, dataset)
 
 
@@ -153,6 +156,7 @@ class NumpyBackend:
         self.config = config
         self.images = scale_pixels(dataset.train.images, "float64")
         self.labels = dataset.train.labels.astype(np.int64)
+        self._steps_an_epoch = ceil(len(dataset.train) / config.batch_size)
 
     def load(self, state: StateTree) -> StateTree:
         """The state itself: no method below changes one in place."""
@@ -191,18 +195,18 @@ class NumpyBackend:
         return state, EpochMetrics(loss, correct, len(order))
 
     def step(self, state: StateTree, grads: ParamTree) -> StateTree:
-        """Adam; AdamW's decay is decoupled and on kernels alone."""
-        t, rate = state.step + 1, self.config.learning_rate
-        new = replace(state, params={}, mu={}, nu={}, step=t)
-        for name, layer in state.params.items():
-            for tree in (new.params, new.mu, new.nu):
-                tree[name] = {}
-            for kind, weight in layer.items():
-                g = grads[name][kind]
-                mu = BETA1 * state.mu[name][kind] + (1 - BETA1) * g
-                nu = BETA2 * state.nu[name][kind] + (1 - BETA2) * g * g
-                update = mu / (1 - BETA1**t) / (np.sqrt(nu / (1 - BETA2**t)) + EPS)
-                decay = self.config.weight_decay if kind == "kernel" else 0.0
-                new.params[name][kind] = weight - rate * (update + decay * weight)
-                new.mu[name][kind], new.nu[name][kind] = mu, nu
+        """One step of the optimizer; decoupled decay is on kernels only."""
+        (rate,) = learning_rates(self.config, state.step, 1, self._steps_an_epoch)
+        new = StateTree({}, {name: {} for name in state.slots}, state.step + 1)
+        for layer, tensors in state.params.items():
+            for tree in new.trees().values():
+                tree[layer] = {}
+            for kind, weight in tensors.items():
+                before = {name: tree[layer][kind] for name, tree in state.slots.items()}
+                g, decays = grads[layer][kind], kind == "kernel"
+                new.params[layer][kind], after = updated(
+                    self.config, weight, g, before, new.step, rate, decays
+                )
+                for name, slot in after.items():
+                    new.slots[name][layer][kind] = slot
         return new

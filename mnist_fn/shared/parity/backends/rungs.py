@@ -7,6 +7,7 @@ import numpy as np
 from mnist_fn.shared.backend import Backend
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset, scale_pixels
+from mnist_fn.shared.optimizers import EPS, OPTIMIZERS
 from mnist_fn.shared.parity.backends.checks import Pair, bitwise, sums, trees
 from mnist_fn.shared.parity.backends.numpy_program import flat
 from mnist_fn.shared.parity.backends.relu_boundary import Boundary, near
@@ -17,7 +18,6 @@ from mnist_fn.shared.streams import batch_order, initial_state
 
 FEW_EXAMPLES = 1000
 AT_BOUNDARY = "at a ReLU's boundary"
-EPS = 1e-8  # Adam's
 
 
 def inputs(pair: Pair, backends: list[Backend], start: StateTree) -> list[Check]:
@@ -69,7 +69,7 @@ def _labels_in_order(backend: Backend, config: Config, dataset: Dataset) -> list
 def zero_state(config: Config, dataset: Dataset) -> StateTree:
     """All weights 0."""
     start = initial_state(config, dataset.pixels, dataset.classes)
-    return StateTree(zeros_like(start.params), start.mu, start.nu, 0)
+    return StateTree(zeros_like(start.params), start.slots, 0)
 
 
 def logits(pair: Pair, backends: list[Backend], start: StateTree) -> list[Check]:
@@ -171,48 +171,81 @@ def one_step(
     times: float = 1.0,
     reason: str = "",
 ) -> list[Check]:
-    """The count, both moments and the weights after one step from a state."""
+    """The count, the optimizer's slots and the weights after one step from a state."""
     left, right = (
         backend.dump(backend.train_epoch(backend.load(state), batch)[0]) for backend in backends
     )
     steps = compare("steps taken", np.asarray(float(left.step)), np.asarray(float(right.step)))
     checks = bitwise(what, [steps])
     boundary = boundary_of(pair, state, batch)
-    largest = max(float(np.abs(g).max()) for _, g in named_tensors(left.mu)) * 10
-    for kind, slope in (("mu", 0.1), ("nu", 0.002 * largest)):
+    optimizer = OPTIMIZERS[pair.config.optimizer]
+    for kind, slot in left.slots.items():
+        slope = optimizer.slots[kind]
+        if kind == "nu":
+            slope *= 2 * _largest_gradient(pair, left)
         moved = replace(boundary, allowed={n: slope * a for n, a in boundary.allowed.items()})
-        pairs = left.trees()[kind], right.trees()[kind]
-        checks += trees(pair, f"{what}:", *pairs, f"{kind}/", moved, times, reason)
-    if state.step == 0:
-        return checks + _first_step(pair, left, right, what)
-    # m/√v moves by as much as m does, over the smallest √v
-    least = min(float(np.sqrt(nu.min())) for _, nu in named_tensors(left.nu))
-    slope = pair.config.learning_rate * 0.1 / max(least, EPS)
+        checks += trees(pair, f"{what}:", slot, right.slots[kind], f"{kind}/", moved, times, reason)
+    if state.step == 0 and optimizer.adaptive:
+        return checks + _first_step(pair, state, left, right, what)
+    slope = pair.config.learning_rate * (1 + pair.config.momentum)
+    if optimizer.adaptive:  # m/√v moves by as much as m does, over the smallest √v
+        least = min(float(np.sqrt(nu.min())) for _, nu in named_tensors(left.slots["nu"]))
+        slope *= optimizer.slots.get("mu", 1.0) / max(least, EPS)
     moved = replace(boundary, allowed={n: 2 * slope * a for n, a in boundary.allowed.items()})
     return checks + trees(
         pair, f"{what}:", left.params, right.params, "params/", moved, times, reason
     )
 
 
-def _first_step(pair: Pair, left: StateTree, right: StateTree, what: str) -> list[Check]:
-    """Weights after Adam's first step, each held to what its own gradients' difference makes.
+def _largest_gradient(pair: Pair, after: StateTree) -> float:
+    """The size of the largest gradient, read from what a step has left in a slot."""
+    shares = OPTIMIZERS[pair.config.optimizer].slots
+    if "mu" in after.slots:
+        largest = max(float(np.abs(mu).max()) for _, mu in named_tensors(after.slots["mu"]))
+        return largest / shares["mu"]
+    largest = max(float(nu.max()) for _, nu in named_tensors(after.slots["nu"]))
+    return float(np.sqrt(largest / shares["nu"]))
 
-    That step is lr·g/(|g| + ε): where rounding alone decides the sign of a g beyond ε, the two are
-    2·lr apart. g is read from the first moment, (1 - β₁)·g.
+
+def _first_gradients(pair: Pair, before: StateTree, after: StateTree) -> list[np.ndarray]:
+    """Each tensor's gradient as the first step has left it in a slot, float64."""
+    shares = OPTIMIZERS[pair.config.optimizer].slots
+    if "mu" in after.slots:
+        return [mu.astype(np.float64) / shares["mu"] for _, mu in named_tensors(after.slots["mu"])]
+    tensors = (named_tensors(tree) for tree in (before.params, after.params, after.slots["nu"]))
+    return [
+        np.sign(old - new) * np.sqrt(nu.astype(np.float64) / shares["nu"])
+        for (_, old), (_, new), (_, nu) in zip(*tensors, strict=True)
+    ]
+
+
+def _direction(pair: Pair, g: np.ndarray) -> np.ndarray:
+    """What the optimizer's first step makes of a gradient."""
+    optimizer = OPTIMIZERS[pair.config.optimizer]
+    return optimizer.direction(g, dict.fromkeys(optimizer.slots, 0.0 * g), 1, pair.config)[0]
+
+
+def _first_step(
+    pair: Pair, before: StateTree, left: StateTree, right: StateTree, what: str
+) -> list[Check]:
+    """Weights after an adaptive optimizer's first step, each held to what its own gradients'
+    difference makes.
+
+    Adam's is lr·g/(|g| + ε): where rounding alone decides the sign of a g beyond ε, the two are
+    2·lr apart.
     """
     checks = []
-    for (name, a), (_, b), (_, mu), (_, other) in zip(
-        *map(named_tensors, (left.params, right.params, left.mu, right.mu)), strict=True
-    ):
-        g, h = mu.astype(np.float64) / 0.1, other.astype(np.float64) / 0.1
-        moved = pair.config.learning_rate * abs(g / (abs(g) + EPS) - h / (abs(h) + EPS))
+    gradients = (_first_gradients(pair, before, side) for side in (left, right))
+    tensors = (named_tensors(side.params) for side in (left, right))
+    for (name, a), (_, b), g, h in zip(*tensors, *gradients, strict=True):
+        moved = pair.config.learning_rate * abs(_direction(pair, g) - _direction(pair, h))
         bound = moved + pair.tolerance * float(np.abs(a).max())
         apart = np.abs(a.astype(np.float64) - b)
         at = np.unravel_index(int(np.nanargmax(apart / bound)), a.shape)
         d = replace(compare(f"params/{name}", a[at], b[at]), index=tuple(map(int, at)))
         checks.append(Check(f"{what}: {d.where}", d, float(bound[at]), "absolute",
-                            "what Adam's first step, lr·g/(|g| + ε), makes of the gradients' own "
-                            f"difference there, and {pair.tolerance:.1e}"))  # fmt: skip
+                            f"what {pair.config.optimizer}'s first step makes of the gradients' "
+                            f"own difference there, and {pair.tolerance:.1e}"))  # fmt: skip
     return checks
 
 
@@ -220,4 +253,5 @@ def middle(grads: ParamTree, start: StateTree) -> StateTree:
     """Moments as after many steps, and a step count that the bias correction feels."""
     mu = {k: {n: 0.1 * g for n, g in tensors.items()} for k, tensors in grads.items()}
     nu = {k: {n: g * g + np.asarray(1e-6, g.dtype) for n, g in t.items()} for k, t in grads.items()}
-    return StateTree(start.params, mu, nu, step=1000)
+    slots = {"mu": mu, "nu": nu}
+    return StateTree(start.params, {name: slots[name] for name in start.slots}, step=1000)

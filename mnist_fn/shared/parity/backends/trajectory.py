@@ -135,7 +135,7 @@ class Trajectory:
         """
         left, right = (lane.dump() for lane in self._lanes[:2])
         checks = []
-        for kind in ("mu", "nu"):
+        for kind in left.slots:
             trees = left.trees()[kind], right.trees()[kind]
             for d, (_, a), (_, b) in zip(
                 compare_trees(*trees, f"{kind}/"), *map(named_tensors, trees), strict=True

@@ -99,6 +99,6 @@ def _update(
         )
     before = numpy_program.flat(found[0].params)
     after = [numpy_program.flat(state.params) for state in found[1:]]
-    moments = {"mu": numpy_program.flat(found[0].mu), "nu": numpy_program.flat(found[0].nu)}
+    moments = {name: numpy_program.flat(slot) for name, slot in found[0].slots.items()}
     rule = numpy_program.rule_of(pair.config, before)
     return explain_update(rule, grads, before, after, moments, found[0].step, side.dtype, of)
