@@ -29,8 +29,7 @@ def diagnose(say: Callable[[str], None]) -> dict[str, Any]:
     Args:
         say: hears of each self-check before it begins.
     """
-    known = [_fault(fault) for fault in faults.known()]
-    faults.allow()  # it is to be tried, not used
+    known = faults.known()
     started = time.perf_counter()
     checks = [check for name in backends.names() for check in _checked(name, say)]
     return {
@@ -48,11 +47,6 @@ def diagnose(say: Callable[[str], None]) -> dict[str, Any]:
         "seconds": round(time.perf_counter() - started, 2),
         "cpu_seconds": round(time.process_time(), 2),  # of the whole process, imports included
     }
-
-
-def _fault(fault: faults.Fault) -> dict[str, Any]:
-    return {"package": fault.package, "version": fault.installed, "what": fault.what,
-            "on_path": fault.on_path, "cure": fault.cure}  # fmt: skip
 
 
 def _checked(name: str, say: Callable[[str], None]) -> list[dict[str, Any]]:

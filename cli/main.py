@@ -36,8 +36,6 @@ from cli.suggesting import usage
 from mnist_fn.shared import faults
 from mnist_fn.shared.errors import InputError
 
-ALLOW = "--allow-known-wrong"
-
 
 @contextlib.contextmanager
 def _heard() -> Iterator[None]:
@@ -80,13 +78,8 @@ def _before(
         bool,
         typer.Option("--version", help="Show it and exit.", callback=_show_version, is_eager=True),
     ] = False,
-    allow: Annotated[
-        bool,
-        typer.Option(ALLOW, help="Compute on framework versions known to be wrong all the same."),
-    ] = False,
 ) -> None:
-    if allow:
-        faults.allow()
+    pass
 
 
 PANELS = {
@@ -112,11 +105,10 @@ app.add_typer(data.app, name="data", rich_help_panel="Files")
 def main() -> None:
     """Run the command line: exit 0 well, 1 judged and failed, 2 bad input or environment."""
     warnings.showwarning = partial(_warn, warnings.showwarning)
-    arguments = sorted(sys.argv[1:], key=lambda word: word != ALLOW)  # it may stand anywhere
     try:
         if isinstance(sys.stdout, io.TextIOWrapper):  # as stderr: what an encoding lacks is escaped
             sys.stdout.reconfigure(errors="backslashreplace")
-        code = app(arguments, prog_name="mnist-fn", standalone_mode=False)
+        code = app(sys.argv[1:], prog_name="mnist-fn", standalone_mode=False)
         if sys.stdout is not None:
             sys.stdout.flush()  # so that what can't be written is known here
     except InputError as error:

@@ -15,6 +15,7 @@ import numpy as np
 
 from mnist_fn.compiling import compile_for, use_compilation_cache
 from mnist_fn.model import MLP
+from mnist_fn.shared import faults
 from mnist_fn.shared.backend import EpochMetrics
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset, Split, scale_pixels
@@ -48,6 +49,7 @@ def find_devices(name: str) -> list[Any]:
     Raises:
         InputError: JAX has no such device here.
     """
+    faults.warn()
     try:
         return jax.local_devices(backend=None if name == "auto" else name)
     except (RuntimeError, AssertionError) as error:  # the latter where JAX_PLATFORMS has none

@@ -1,6 +1,6 @@
 """The sweep's program as a backend: one model among others of a group, for the ladder.
 
-    mnist-fn parity --backends jax,jax-vmap     # a group of models against the model alone
+It is no installed backend: `tests/mnist_fn/test_vmapped.py` climbs the ladder with it.
 
 What one model of a group computes must not depend on its neighbours. They have other weights,
 batches, λ and learning rates, so whatever is mixed up between models is another number.

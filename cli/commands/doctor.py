@@ -46,8 +46,5 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
         mark = "ok  " if check["passed"] else "FAIL"
         yield f"{mark} {check['backend']}, {check['check']}: {check['found']}"
     for fault in found["known_wrong"]:
-        yield (
-            f"WRONG {fault['package']} {fault['version']}: {fault['what']}. "
-            f"The way out: {fault['cure']}"
-        )
+        yield f"WRONG {fault}"
     yield "all well" if found["passed"] else "something is wrong: see FAIL and WRONG above"

@@ -153,7 +153,7 @@ def page(tried: list[dict[str, Any]]) -> str:
         lines.append(f"| {' | '.join(cells)} |")
     lines += ["", cost(tried), BOUNDS, *ends(), "## Known to be wrong", "", WRONG_HEAD]
     for fault in FAULTS:
-        becomes = "refused; `--allow-known-wrong` goes on" if fault.on_path else "a warning"
+        becomes = "excluded by its bounds; a line at start where it is installed all the same"
         lines.append(f"| {fault.package} {', '.join(fault.versions)} | {fault.what} | {becomes} |")
     lines += ["", *made_beside_wrong()]
     machines = "; ".join(sorted({one["machine"] for one in tried}))

@@ -88,7 +88,7 @@ class JaxProgram:
         self, name: str, data_format: str, loss: Loss | None, optimizer: Any,
         penalty: Penalty | None, rule: Mapping[str, Any] | None,
     ) -> None:  # fmt: skip
-        faults.check("jax")
+        faults.warn()
         if data_format not in ("channels_first", "channels_last"):
             raise InputError(
                 f"{name}: data_format={data_format!r}: must be channels_first or channels_last"

@@ -9,7 +9,6 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from mnist_fn.shared import faults
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset, Split
 from mnist_fn.shared.errors import Argument, InputError, MissingExtraError
@@ -180,18 +179,17 @@ def names() -> list[str]:
 
 
 def check(name: str) -> None:
-    """InputError if `find` has no such backend or refuses it; it is not imported."""
-    _checked(name)
+    """InputError if `find` has no such backend; it is not imported."""
+    _point(name)
 
 
 def find(name: str) -> MakeBackend:
     """The maker of a backend, by its entry point's name.
 
     Raises:
-        InputError: no such backend, it can't be imported, or its framework's version is known to
-            compute wrong.
+        InputError: no such backend, or it can't be imported.
     """
-    return _import(_checked(name))
+    return _import(_point(name))
 
 
 def find_group(name: str) -> MakeGroup | None:
@@ -211,12 +209,6 @@ def find_group(name: str) -> MakeGroup | None:
              f'{name} = "{point.module}:make_group"')
         )  # fmt: skip
     return None
-
-
-def _checked(name: str) -> EntryPoint:
-    point = _point(name)
-    faults.check(name)
-    return point
 
 
 def _point(name: str) -> EntryPoint:
