@@ -54,7 +54,7 @@ def test_emnist_letters_stand_upright_and_have_names(cases, mnist):
     # their content is MNIST's test digits, transposed
     known = {image.tobytes() for image in mnist.test.images}
     assert all(image.tobytes() in known for image in letters.train.images)
-    said = "\n".join(letters.notes)
+    said = "\n".join(map(str, letters.notes))
     assert "26 classes, labels 1 to 26; not used: 0" in said
     assert "turned upright" in said
 
@@ -223,7 +223,7 @@ def test_where_the_border_does_not_tell_it_is_asked(tmp_path):
     write(tmp_path, made)
     dataset = datasets.load("idx", tmp_path)
     assert dataset.form.ink == "unknown"
-    assert 'add `ink="light"` or `ink="dark"`' in dataset.notes[-1]
+    assert 'add `ink="light"` or `ink="dark"`' in str(dataset.notes[-1])
     answered = datasets.load("idx", tmp_path, asked=Asked(ink="dark"))
     assert answered.form.ink == "dark"
 
