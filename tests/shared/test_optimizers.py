@@ -11,7 +11,7 @@ from mnist_fn import InputError, load_run, resume, sweep, train
 from mnist_fn import backend as jax_backend
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.optimizers import OPTIMIZERS, learning_rates, slots_of
-from mnist_fn.shared.parity.backends import arbiter
+from mnist_fn.shared.parity.backends import numpy_program
 from mnist_fn.shared.state import named_tensors
 from mnist_fn.shared.streams import batch_order, initial_state
 from torch_ref import backend as torch_backend
@@ -61,7 +61,7 @@ def furthest(a, b):
 def test_both_backends_take_the_declared_steps(digits, make, case):
     """Three epochs of 15 steps, the last of each short; float64, so rounding alone is left."""
     config = BASE.replace(**CASES[case])
-    reference, losses = trained(arbiter.make, config, digits)
+    reference, losses = trained(numpy_program.make, config, digits)
     state, own = trained(make, config, digits)
     assert set(state.slots) == set(slots_of(config))
     assert furthest(state, reference) < 1e-12
@@ -70,7 +70,9 @@ def test_both_backends_take_the_declared_steps(digits, make, case):
 
 def test_every_case_is_another_experiment(digits):
     """Else the test above could pass with an optimizer that does not read its own settings."""
-    ends = {case: trained(arbiter.make, BASE.replace(**CASES[case]), digits)[0] for case in CASES}
+    ends = {
+        case: trained(numpy_program.make, BASE.replace(**CASES[case]), digits)[0] for case in CASES
+    }
     for one, other in itertools.combinations(CASES, 2):
         distance = np.abs(
             ends[one].params["layer1"]["kernel"] - ends[other].params["layer1"]["kernel"]
