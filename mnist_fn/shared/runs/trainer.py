@@ -80,6 +80,11 @@ def resume(
     with locked(folder.path):
         header = folder.read_header()
         config = header.config if epochs is None else header.config.replace(epochs=epochs)
+        if config.beginning != header.config.beginning:
+            raise InputError(
+                (Argument("schedule", config.schedule), " is spread over the run's "
+                 f"{header.config.epochs} epochs; train a new run for another number")
+            )  # fmt: skip
         run = open_run(config, folder, longer=True)
         return _train(run, make, device, data_dir, callbacks or Callbacks())
 
