@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
@@ -156,7 +157,6 @@ def test_a_divergence_ends_that_run_alone(command):
 
 SPECIAL = """
 import os, signal
-from mnist_fn.shared.sweeps import runner
 from mnist_fn.shared.sweeps.runner import train_task
 
 def deadly(dataset, task):
@@ -166,17 +166,23 @@ def deadly(dataset, task):
 """
 
 
-def test_a_run_that_kills_its_workers_is_given_up_and_the_others_trained(tmp_path, monkeypatch):
+def test_a_run_that_kills_its_workers_is_given_up_and_the_others_trained(
+    cluster, tmp_path, monkeypatch
+):
     """Ray starts it again three times. What a task is may be replaced: it is a function."""
-    clusters.ray_or_skip()
     (tmp_path / "special.py").write_text(SPECIAL)
     monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.setenv("PYTHONPATH", f"{tmp_path}{os.pathsep}{os.environ['PYTHONPATH']}")
     monkeypatch.setattr(runner, "train_task", import_module("special").deadly)
     base = Config(dataset="digits", hidden=(16,), epochs=2)
     configs = tuple(base.replace(seed=seed) for seed in range(3))
-    request = SweepRequest(configs, device="cpu", out=tmp_path / "r", workers=Workers(1))
-    result = sweep(request, Callbacks())
+    request = SweepRequest(
+        configs, device="cpu", out=tmp_path / "r", workers=Workers(1, 1, cluster.address)
+    )
+    node = cluster.add_node(num_cpus=1, env_vars=pretended(tmp_path, ""))
+    try:
+        result = sweep(request, Callbacks())
+    finally:
+        cluster.remove_node(node)
     assert [run.config.seed for run in result] == [0, 2]
     (message,) = result.failures.failed
     assert "seed=1-jax: its workers were lost: the process is gone; the same command" in message
@@ -212,36 +218,43 @@ import os, sys
 for folder, _, files in os.walk(sys.argv[1], onerror=lambda error: print(type(error).__name__)):
     print(*files)
 """
+ANOTHER_USER = """
+import subprocess, sys
+from pathlib import Path
+from mnist_fn.shared.data.datasets import load
+from mnist_fn.shared.sweeps.request import Workers
+from mnist_fn.shared.sweeps.workers import worker_pool
+
+with worker_pool(Workers(1), load("digits"), "cpu"):
+    (outer,) = [path for path in Path("/tmp").glob("mnist-fn-ray-*") if (path / "ray").exists()
+                and path.stat().st_mtime > float(sys.argv[2])]
+    print(oct(outer.stat().st_mode & 0o777), oct((outer / "ray").stat().st_mode & 0o777), flush=True)
+    for folder in (outer, outer / "ray"):
+        subprocess.run([sys.executable, "-c", sys.argv[1], str(folder)], user=65534, group=65534,
+                       extra_groups=[])
+print(outer.exists())
+"""
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root, to be another user")
-def test_another_user_cannot_enter_the_folder_of_our_own_ray():
+def test_another_user_cannot_enter_the_folder_of_our_own_ray(tmp_path):
     """Ray opens its folder to everybody: the sockets of a worker could be taken over."""
     clusters.ray_or_skip()
-    with workers.worker_pool(Workers(1), load("digits"), "cpu") as pool:
-        session = Path(pool.ray.get_runtime_context().get_temp_dir())
-        outer = session.parent
-        assert outer.name.startswith("mnist-fn-ray-") and outer.parent == Path("/tmp")
-        assert session.stat().st_mode & 0o777 == 0o777  # it is the outer one that keeps them out
-        assert outer.stat().st_mode & 0o777 == 0o700
-        for folder in (outer, session):
-            peek = subprocess.run(
-                [sys.executable, "-c", PEEK, str(folder)], user=65534, group=65534, extra_groups=[],
-                capture_output=True, text=True, check=False,
-            )  # fmt: skip
-            assert peek.stdout.strip() == "PermissionError", peek.stderr
-    assert not outer.exists()
+    done = subprocess.run(
+        [sys.executable, "-c", ANOTHER_USER, PEEK, str(time.time() - 1)], cwd=tmp_path,
+        capture_output=True, text=True, timeout=300, check=False, env=clusters.environment(),
+    )  # fmt: skip
+    modes, *looks, left = done.stdout.splitlines()
+    assert modes == "0o700 0o777", done.stderr[-2000:]  # Ray's own is open to all
+    assert looks == ["PermissionError", "PermissionError"], done.stderr[-2000:]
+    assert left == "False"
 
 
 def test_leftovers_are_removed_by_owner_age_and_lock(tmp_path, monkeypatch):
     """Not by a number in the name: `mnist-fn-ray-99999999999999999999-x` ended the command."""
     monkeypatch.setattr(workers, "TEMPORARY", tmp_path)
-    names = (
-        "mnist-fn-ray-99999999999999999999-x",
-        "mnist-fn-ray-new",
-        "mnist-fn-ray-used",
-        "other",
-    )
+    old = "mnist-fn-ray-99999999999999999999-x"
+    names = (old, "mnist-fn-ray-new", "mnist-fn-ray-used", "other")
     folders = {name: tmp_path / name for name in names}
     for folder in folders.values():
         folder.mkdir()
