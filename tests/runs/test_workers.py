@@ -252,9 +252,8 @@ def test_another_user_cannot_enter_the_folder_of_our_own_ray(tmp_path):
     assert left == "False"
 
 
-def test_leftovers_are_removed_by_owner_age_and_lock(tmp_path, monkeypatch):
+def test_leftovers_are_removed_by_owner_age_and_lock(tmp_path):
     """Not by a number in the name: `mnist-fn-ray-99999999999999999999-x` ended the command."""
-    monkeypatch.setattr(workers, "TEMPORARY", tmp_path)
     old = "mnist-fn-ray-99999999999999999999-x"
     names = (old, "mnist-fn-ray-new", "mnist-fn-ray-used", "other")
     folders = {name: tmp_path / name for name in names}
@@ -272,7 +271,7 @@ def test_leftovers_are_removed_by_owner_age_and_lock(tmp_path, monkeypatch):
     descriptor = os.open(folders["mnist-fn-ray-used"], os.O_RDONLY)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     before = {path.name for path in tmp_path.iterdir()}
-    workers._remove_leftovers()
+    workers._remove_leftovers(tmp_path, "mnist-fn-ray-", 600.0)
     os.close(descriptor)
     assert before - {path.name for path in tmp_path.iterdir()} == {old}
     assert (folders["other"] / "file").exists()

@@ -6,12 +6,12 @@ as many at a time as fit. Each is an ordinary run on disk.
 
 import itertools
 import math
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from mnist_fn.shared import backend as backends
 from mnist_fn.shared.backend import Group, GroupOfOne
@@ -26,7 +26,9 @@ from mnist_fn.shared.runs.run import Callbacks, Run, RunEnded, TaskEnded
 from mnist_fn.shared.runs.store import RunStore
 from mnist_fn.shared.storage import locked
 from mnist_fn.shared.sweeps.request import SweepRequest
-from mnist_fn.shared.sweeps.workers import TaskLost, WorkerPool
+from mnist_fn.shared.sweeps.workers import TaskLost, WorkerPool, private_folder
+
+LEFTOVER_SECONDS = 60.0  # of the folder of a worker that was killed
 
 TrainResult = tuple[Config, Run | InputError]  # the error of a run that has no end
 
@@ -287,14 +289,18 @@ class TrainedRun:
 
 def train_task(dataset: Dataset, task: TaskInput) -> list[TrainedRun]:
     """Train runs in a temporary folder. A worker's function, see `WorkerPool.run`."""
-    with TemporaryDirectory(prefix="mnist-fn-worker-") as temporary, backends.enough_memory():
-        request = replace(task.request, out=Path(temporary), overwrite=False)
-        paths = RunStore(Path(temporary)).assign_folders(request.configs, request.backend)
+    parent = Path(tempfile.gettempdir())
+    with (
+        private_folder(parent, "mnist-fn-worker-", LEFTOVER_SECONDS) as folder,
+        backends.enough_memory(),
+    ):
+        request = replace(task.request, out=folder, overwrite=False)
+        paths = RunStore(folder).assign_folders(request.configs, request.backend)
         for config, files in zip(request.configs, task.saved, strict=True):
             for name, content in files.items():
                 paths[config].mkdir(exist_ok=True)
                 (paths[config] / name).write_bytes(content)
-        store = RunStore(Path(temporary))
+        store = RunStore(folder)
         results = dict(train_runs(request, Callbacks(), store, dataset=dataset))
         return [_content(RunFolder(paths[config]), results[config]) for config in request.configs]
 

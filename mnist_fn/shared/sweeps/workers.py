@@ -324,8 +324,9 @@ def _cluster(workers: Workers) -> Iterator[Any]:
         "RAY_AUTH_MODE": None,  # Ray turns the token on for a cluster that it starts
         "RAY_AUTH_TOKEN": _token(),
     }
+    # Ray opens its folder to everybody, and with it its workers' sockets: so it lies in a private one
     with (
-        _private_folder() as folder,
+        private_folder(TEMPORARY, PREFIX, LEFTOVER_SECONDS) as folder,
         _environment(variables),
         _connected(
             workers,
@@ -333,7 +334,7 @@ def _cluster(workers: Workers) -> Iterator[Any]:
             num_cpus=(workers.count or 1) * workers.threads,
             include_dashboard=False,
             object_store_memory=OBJECT_STORE_BYTES,
-            _temp_dir=str(folder),
+            _temp_dir=str(folder / "ray"),
         ) as ray,
     ):
         if os.environ.get("RAY_AUTH_MODE") != "token":
@@ -382,29 +383,29 @@ def _token() -> str:
 
 
 @contextlib.contextmanager
-def _private_folder() -> Iterator[Path]:
-    """A folder for our own Ray inside one that only this user may enter.
+def private_folder(parent: Path, prefix: str, leftover_seconds: float) -> Iterator[Path]:
+    """A temporary folder that only this user may enter, gone after the block.
 
-    Ray opens its folder to everybody, and with it the sockets of its workers; so it is one level
-    below. The outer one is locked while it is used: what a killed command left has no lock.
+    It is locked while it is used. What a killed process left has no lock, and is removed by the
+    next one once it is old enough.
     """
-    _remove_leftovers()
-    outer = Path(tempfile.mkdtemp(prefix=PREFIX, dir=TEMPORARY))  # of mode 0700
-    descriptor = os.open(outer, os.O_RDONLY)
+    _remove_leftovers(parent, prefix, leftover_seconds)
+    folder = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))  # of mode 0700
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield outer / "ray"
+        yield folder
     finally:
         os.close(descriptor)
-        shutil.rmtree(outer, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
-def _remove_leftovers() -> None:
-    """Remove the folders of killed commands: our own user's, old, and not locked."""
-    for folder in TEMPORARY.glob(f"{PREFIX}*"):
+def _remove_leftovers(parent: Path, prefix: str, seconds: float) -> None:
+    """Remove the folders of killed processes: our own user's, old, and not locked."""
+    for folder in parent.glob(f"{prefix}*"):
         with contextlib.suppress(OSError):  # another user's, in use, or gone meanwhile
             about = folder.lstat()
-            if about.st_uid != os.getuid() or time.time() - about.st_mtime < LEFTOVER_SECONDS:
+            if about.st_uid != os.getuid() or time.time() - about.st_mtime < seconds:
                 continue
             descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
             try:
