@@ -324,7 +324,7 @@ def _cluster(workers: Workers) -> Iterator[Any]:
         "RAY_AUTH_MODE": None,  # Ray turns the token on for a cluster that it starts
         "RAY_AUTH_TOKEN": _token(),
     }
-    # Ray opens its folder to everybody, and with it its workers' sockets: so it lies in a private one
+    # Ray opens its folder to everybody, with its workers' sockets: so it lies in a private one
     with (
         private_folder(TEMPORARY, PREFIX, LEFTOVER_SECONDS) as folder,
         _environment(variables),
