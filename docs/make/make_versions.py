@@ -11,6 +11,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+import sources
 from evidence_bounds import ENDS, evidence
 from pages import DOCS, EVIDENCE
 
@@ -155,7 +156,7 @@ def page(tried: list[dict[str, Any]]) -> str:
     for fault in FAULTS:
         becomes = "excluded by its bounds; a line at start where it is installed all the same"
         lines.append(f"| {fault.package} {', '.join(fault.versions)} | {fault.what} | {becomes} |")
-    lines += ["", *made_beside_wrong()]
+    lines += ["", *made_beside_wrong(), "", sources.said()]
     machines = "; ".join(sorted({one["machine"] for one in tried}))
     commands = [f"- `{one['command']}` (ladders n = {one['n']}, self-check n = "
                 f"{len(one['checks'])})" for one in tried]  # fmt: skip

@@ -70,3 +70,36 @@ def test_templates_are_the_linear_models_weights_by_class():
     pictures = ev.templates({"layer1": {"kernel": kernel, "bias": np.zeros(2)}}, (2, 3))
     assert pictures.shape == (2, 2, 3)
     assert np.array_equal(pictures[1].ravel(), kernel[:, 1])
+
+
+def linear_model(side, **pixels):
+    """A linear model of one class whose weights are 0 but for some pixels `r_c`."""
+    kernel = np.zeros((side, side, 1))
+    for place, weight in pixels.items():
+        row, column = map(int, place.removeprefix("at").split("_"))
+        kernel[row, column] = weight
+    return {"layer1": {"kernel": kernel.reshape(-1, 1), "bias": np.zeros(1)}}
+
+
+@pytest.mark.parametrize(
+    ("side", "last_of_border", "first_inside"), [(28, 3, 4), (14, 1, 2), (6, 0, 1), (3, 0, 1)]
+)
+def test_the_border_is_a_seventh_of_the_side_and_at_least_a_pixel(
+    side, last_of_border, first_inside
+):
+    middle = side // 2
+    pixels = {f"at{last_of_border}_{middle}": 3.0, f"at{first_inside}_{middle}": -2.0}
+    assert ev.template_summary(linear_model(side, **pixels))["border"] == pytest.approx(1.5)
+    other_side = {f"at{side - 1 - last_of_border}_{middle}": 3.0,
+                  f"at{side - 1 - first_inside}_{middle}": -2.0}  # fmt: skip
+    assert ev.template_summary(linear_model(side, **other_side))["border"] == pytest.approx(1.5)
+
+
+def test_as_many_mistakes_as_are_asked_for_five_and_twenty_by_default():
+    rng = np.random.default_rng(0)
+    logits, labels = rng.standard_normal((400, 10)), rng.integers(0, 10, 400)
+    found = ev.evaluate(logits, labels)
+    assert len(found.worst_confusions()) == len(ev.worst_confusions(found.confusion_matrix)) == 5
+    assert len(found.worst_confusions(7)) == 7
+    assert len(ev.worst_mistakes(logits, labels)) == 20
+    assert len(ev.worst_mistakes(logits, labels, 3)) == 3

@@ -1,0 +1,67 @@
+"""Of which source each file of evidence is, and which files may be older than the code.
+
+`versions` in an evidence file carry the digests of the source that computed it (see
+`mnist_fn/shared/source.py`). Evidence takes from minutes to a day to renew, so it may be older than
+the code: OLDER says which files are, and a test fails where that is not so.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from pages import EVIDENCE
+
+from mnist_fn.shared import source
+
+# Files that were computed before the source was recorded, or by other source than the present.
+# Renew one, then take it out of here; a new file is of the present source or has to be added.
+OLDER = {
+    *("accuracy-plan", "accuracy-verdict", "bench-cpu", "bench-workers", "bounds-lowest"),
+    *("bounds-newest", "parity-full", "parity-horizon", "parity-sharpness"),
+    *("parity-statistics", "pictures", "planted", "reasons", "reliability-hostile"),
+    *("reliability-kills-jax", "reliability-kills-torch", "reliability-memory-jax"),
+    *("reliability-memory-torch", "reliability-parallel-jax", "reliability-parallel-torch"),
+    *("reliability-peak-jax", "reliability-peak-torch", "reliability-reproducible-jax"),
+    *("reliability-reproducible-torch", "study-jax", "study-torch"),
+    *("versions-jax-0.8.0-torch-2.15.0", "versions-jax-0.8.1-torch-2.15.0"),
+    *("versions-jax-0.8.2-torch-2.15.0", "versions-jax-0.9.2-torch-2.15.0"),
+    *("versions-jax-0.10.1-torch-2.15.0", "versions-jax-0.10.2-torch-2.15.0"),
+    *("versions-jax-0.11.2-torch-2.15.0", "versions-jax-0.12.0.1-torch-2.8.0"),
+    *("versions-jax-0.12.0.1-torch-2.10.0", "versions-jax-0.12.0.1-torch-2.13.0"),
+    *("versions-jax-0.12.0.1-torch-2.15.0",),
+}
+WITHOUT_COMPUTING = {"mutants"}  # counts of what tests notice, no results
+
+
+def sources_of(document: Any) -> set[str]:
+    """The digests of the training source in a document, at any depth; "" where one has none."""
+    return set(_digests(document)) or {""}
+
+
+def _digests(value: Any) -> Iterator[str]:
+    if isinstance(value, dict):
+        versions = value.get("versions")
+        if isinstance(versions, dict):
+            yield versions.get(source.TRAINING, "")
+        for each in value.values():
+            yield from _digests(each)
+    elif isinstance(value, list):
+        for each in value:
+            yield from _digests(each)
+
+
+def older() -> list[str]:
+    """The evidence files that are not, or not only, of the present source."""
+    present = {source.digests()[source.TRAINING]}
+    results = [path for path in sorted(EVIDENCE.glob("*.json"))
+               if path.stem not in WITHOUT_COMPUTING]  # fmt: skip
+    return [path.stem for path in results if sources_of(json.loads(path.read_text())) != present]
+
+
+def said() -> str:
+    """Which evidence is of older source, for a page: what is in OLDER and on disk."""
+    names = sorted(path.stem for path in EVIDENCE.glob("*.json") if path.stem in OLDER)
+    return (
+        "Evidence that other code than the present computed, or that was computed before the "
+        f"source was recorded: {', '.join(f'`{name}`' for name in names)}."
+    )
