@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from mnist_fn.api import resume, study, sweep, train
+    from mnist_fn.reading import read_digits
     from mnist_fn.shared.config import Config
     from mnist_fn.shared.errors import InputError, Interrupted
     from mnist_fn.shared.parity.ladder import check_port
@@ -28,7 +29,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 # fmt: off
 __all__ = ["Config", "train", "resume", "load_run", "Run", "Callbacks", "sweep", "Sweep", "study",
-           "Study", "check_port", "InputError", "Interrupted"]
+           "Study", "check_port", "read_digits", "InputError", "Interrupted"]
 # fmt: on
 
 _HOME = {  # where each is, below this package
@@ -41,6 +42,7 @@ _HOME = {  # where each is, below this package
     "Sweep": "shared.sweeps.sweep",
     "Study": "shared.study.running",
     "check_port": "shared.parity.ladder",
+    "read_digits": "reading",
     **dict.fromkeys(("train", "resume", "sweep", "study"), "api"),
 }
 

@@ -62,7 +62,7 @@ def test_19_of_20_photos_are_read(reader, labelled, tmp_path):
     """Of 40 kinds, 15 each; hundreds more are in docs/evidence/pictures.json."""
     readings = read_photos(reader, labelled, tmp_path, n=15, seed=2)
     full = [one.share_right for one in readings if one.kind not in EMPTY]
-    empty = [one.right for one in readings if one.kind in EMPTY]
+    empty = [one.is_right for one in readings if one.kind in EMPTY]
     assert np.mean(full) >= 0.95
     assert np.mean(empty) >= 0.95
 
@@ -82,7 +82,7 @@ def test_each_part_is_needed(reader, labelled, tmp_path, monkeypatch, name, brok
         if hasattr(module, name):
             monkeypatch.setattr(module, name, broken)
     after = read_photos(reader, labelled, tmp_path, n=4, seed=3, kinds=kinds)
-    assert sum(one.right for one in after) < sum(one.right for one in before)
+    assert sum(one.is_right for one in after) < sum(one.is_right for one in before)
 
 
 def test_what_is_left_out_is_said(tmp_path):

@@ -6,10 +6,16 @@ from pathlib import Path
 
 import numpy as np
 
+from mnist_fn.shared.data.form import MNIST
 from mnist_fn.shared.errors import InputError
-from mnist_fn.shared.evaluation import log_probabilities
-from mnist_fn.shared.pictures.preparation import SIDE
-from mnist_fn.shared.pictures.reading import read_picture
+from mnist_fn.shared.pictures.reading import (
+    DigitReading,
+    PreparedDigits,
+    all_pictures,
+    is_text,
+    read_picture,
+    to_readings,
+)
 from mnist_fn.shared.runs.trainer import predict
 from tests.support.crops import CROPS
 from tests.support.photos import PHOTOS, Digits
@@ -20,48 +26,77 @@ EMPTY = ("blank", "blank, shadow", "blank, ruled", "noise alone")
 
 @dataclass(frozen=True)
 class Reading:
-    """What became of one photo."""
+    """What became of one picture."""
 
     kind: str
     labels: list[int]
-    read: list[int]
-    sureness: list[float]  # of each digit read
-    said: str  # why nothing was read
+    digits: list[DigitReading]
+    error: str  # why nothing was read
 
     @property
-    def right(self) -> bool:
+    def read(self) -> list[int]:
+        """The labels read."""
+        return [digit.class_index for digit in self.digits]
+
+    @property
+    def is_right(self) -> bool:
         """All of its digits, in order, and no other."""
         return self.read == self.labels
 
     @property
+    def is_counted(self) -> bool:
+        """As many digits as there are."""
+        return len(self.read) == len(self.labels)
+
+    @property
+    def digits_right(self) -> int:
+        """How many of its digits are read rightly; none where they are counted wrongly."""
+        if not self.is_counted:
+            return 0
+        return sum(read == label for read, label in zip(self.read, self.labels, strict=True))
+
+    @property
     def share_right(self) -> float:
-        """The share of its digits that are; 0 where they are counted wrongly."""
-        if len(self.read) != len(self.labels) or not self.labels:
-            return float(self.right)
-        return float(np.mean(np.equal(self.read, self.labels)))
+        """The share of its digits that are read rightly."""
+        return self.digits_right / len(self.labels) if self.labels else float(self.is_right)
+
+    @property
+    def is_unsure(self) -> bool:
+        """Whether a wrong reading of it is marked: some digit of low confidence, or refused."""
+        if not self.digits:
+            return True
+        if not self.is_counted:
+            return any(digit.low_confidence for digit in self.digits)
+        pairs = zip(self.digits, self.labels, strict=True)
+        wrong = [digit for digit, label in pairs if digit.class_index != label]
+        return all(digit.low_confidence for digit in wrong or self.digits)
 
 
 def read_photos(
     run: Path, digits: Digits, folder: Path, n: int, seed: int = 0, kinds: Sequence[str] = ()
 ) -> list[Reading]:
-    """`n` photos of each kind, made, saved, and read by a run as `mnist-fn predict` does."""
-    made: list[tuple[str, list[int], np.ndarray, str]] = []
-    none = np.zeros((0, SIDE, SIDE), np.uint8)
+    """`n` pictures of each kind, made, saved, and read by a run as `mnist-fn predict` does."""
+    made: list[tuple[str, list[int], str]] = []
+    prepared: dict[str, PreparedDigits] = {}
     for number, (kind, make) in enumerate(KINDS.items()):
         for index in range(n if not kinds or kind in kinds else 0):
             photo = make(np.random.default_rng((seed, number, index)), digits)
             file = folder / f"photo{photo.suffix}"
             file.write_bytes(photo.content)
+            error = ""
             try:
-                made.append((kind, photo.labels, read_picture(file).pictures, ""))
-            except InputError as error:
-                made.append((kind, photo.labels, none, str(error)))
-    pictures = np.concatenate([seen for _, _, seen, _ in made])
-    shares = np.exp(log_probabilities(predict(run, pictures)[1])) if len(pictures) else none
-    ends = np.cumsum([len(seen) for _, _, seen, _ in made])
+                prepared[str(len(made))] = read_picture(file)
+            except InputError as refusal:
+                error = str(refusal)
+            made.append((kind, photo.labels, error))
+    logits = predict(run, all_pictures(prepared))[1] if prepared else np.zeros((0, 10))
+    by_picture: dict[str, list[DigitReading]] = {}
+    for digit in to_readings(prepared, logits, MNIST.names):
+        by_picture.setdefault(digit.image, []).append(digit)
     readings = []
-    for (kind, labels, seen, said), end in zip(made, ends, strict=True):
-        mine = shares[end - len(seen) : end]
-        read = [int(one.argmax()) for one in mine]
-        readings.append(Reading(kind, labels, read, [float(one.max()) for one in mine], said))
+    for i, (kind, labels, error) in enumerate(made):
+        found = by_picture.get(str(i), [])
+        if is_text(found):
+            found, error = [], "a text"
+        readings.append(Reading(kind, labels, found, error))
     return readings

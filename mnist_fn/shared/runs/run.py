@@ -67,6 +67,22 @@ class Run:
         """The smallest test loss and the largest test accuracy with their epochs."""
         return {name: metrics.best(self.rows, name) for name in ("test_loss", "test_accuracy")}
 
+    def predict_proba(self, images: Any) -> np.ndarray:
+        """Probability of each class, float64 [n, classes]; see `prediction`."""
+        from mnist_fn.shared.runs.prediction import predict_probabilities
+
+        return predict_probabilities(self.weights, images)
+
+    def predict(self, images: Any) -> np.ndarray:
+        """Index of the likeliest class of each image, int [n]; see `prediction`."""
+        return self.predict_proba(images).argmax(axis=1)
+
+    def score(self, images: Any, labels: Any) -> float:
+        """Accuracy on images with their class indices [n]."""
+        from mnist_fn.shared.runs.prediction import accuracy
+
+        return accuracy(self.predict(images), labels)
+
     def to_frame(self) -> Any:
         """The metrics as a pandas DataFrame, an epoch a row.
 
