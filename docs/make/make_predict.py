@@ -1,7 +1,7 @@
 """Write docs/predict.md's tables from docs/evidence/pictures.json, and its picture from a run.
 
-mnist-fn train --epochs 10 --out /tmp/reader
-python docs/make/evidence_pictures.py /tmp/reader --n 40
+mnist-fn train --backend jax --l2 3e-5 --out /tmp/reader
+python docs/make/evidence_pictures.py /tmp/reader --n 20
 python docs/make/make_predict.py
 """
 
@@ -29,35 +29,44 @@ def document() -> dict[str, Any]:
     return json.loads((EVIDENCE / "pictures.json").read_text())
 
 
-def kinds(found: dict[str, Any]) -> str:
-    """How many photos of each kind are read, and in how many the digits are counted right."""
-    lines = ["| photo | n | read right | counted right |", "|---|---|---|---|"]
-    lines += [
-        f"| {kind} | {one['n']} | {one['right'] / one['n']:.1%} | {one['counted'] / one['n']:.1%} |"
-        for kind, one in found["kinds"].items()
+def kinds(evidence: dict[str, Any]) -> str:
+    """The table of what was read, by kind."""
+    lines = [
+        "| picture | n | read right | digits read right | wrong, not marked | refused |",
+        "|---|---|---|---|---|---|",
     ]
-    full = [one for one in found["kinds"].values() if not one["empty"]]
-    n, right, counted = (sum(one[key] for one in full) for key in ("n", "right", "counted"))
-    lines.append(f"| all with a digit | {n} | {right / n:.1%} | {counted / n:.1%} |")
+    for name, kind in evidence["kinds"].items():
+        digits = f"{kind['digits_right']} of {kind['digits']}" if kind["digits"] else ""
+        lines.append(
+            f"| {name} | {kind['n']} | {kind['right']} | {digits} | {kind['wrong_and_sure']} "
+            f"| {kind['refused']} |"
+        )
+    full = [kind for kind in evidence["kinds"].values() if not kind["empty"]]
+    total = {key: sum(kind[key] for kind in full) for key in full[0] if key != "empty"}
+    n, digits = total["n"], total["digits"]
+    lines.append(
+        f"| all with a digit | {n} | {total['right'] / n:.1%} "
+        f"| {total['digits_right'] / digits:.1%} of {digits} "
+        f"| {total['wrong_and_sure'] / n:.1%} | {total['refused'] / n:.1%} |"
+    )
     return "\n".join(lines) + (
-        "\n\nA photo is right if all its digits are, and no other; without one, if it is refused. "
-        f"The model alone has {found['test_accuracy']:.1%} on the test digits themselves. "
-        f"`{found['run']}`, `{found['command']}`; {found['machine']}, "
-        f"Python {found['versions']['python']}, jax {found['versions']['jax']}."
+        "\n\nThe model alone reads "
+        f"{evidence['test_accuracy']:.1%} of MNIST's test digits. "
+        f"`{evidence['run']}`, `{evidence['command']}`; {evidence['machine']}, "
+        f"Python {evidence['versions']['python']}, jax {evidence['versions']['jax']}."
     )
 
 
-def unsure(found: dict[str, Any]) -> str:
-    """What falls below each limit."""
-    one = found["unsure"]
-    names = list(one["n"])
-    lines = [
-        "| below | " + " | ".join(f"{name} (n = {one['n'][name]})" for name in names) + " |",
-        "|---" * (len(names) + 1) + "|",
-    ]
-    for limit, shares in one["below"].items():
-        marked = f"**{limit}**" if float(limit) == one["limit"] else limit
-        lines.append(f"| {marked} | " + " | ".join(f"{shares[name]:.0%}" for name in names) + " |")
+def unsure(evidence: dict[str, Any]) -> str:
+    """The table of what falls below each limit."""
+    unsure = evidence["unsure"]
+    names = list(unsure["n"])
+    header = " | ".join(f"{name} (n = {unsure['n'][name]})" for name in names)
+    lines = [f"| below | {header} |", "|---" * (len(names) + 1) + "|"]
+    for limit, shares in unsure["below"].items():
+        marked = f"**{limit}**" if float(limit) == unsure["limit"] else limit
+        cells = " | ".join(f"{shares[name]:.0%}" for name in names)
+        lines.append(f"| {marked} | {cells} |")
     return "\n".join(lines)
 
 
@@ -83,8 +92,8 @@ def draw() -> None:
 
 
 def page() -> str:
-    found = document()
-    return renew(PAGE.read_text(), {"kinds": kinds(found), "unsure": unsure(found)})
+    evidence = document()
+    return renew(PAGE.read_text(), {"kinds": kinds(evidence), "unsure": unsure(evidence)})
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ def as_png(grey: np.ndarray, labels: list[int]) -> Photo:
 
 def one_of(rng: np.random.Generator, digits: Digits) -> tuple[np.ndarray, int]:
     """A digit drawn at random with its label."""
-    return digits[rng.integers(len(digits))]
+    return digits[int(rng.integers(len(digits)))]
 
 
 def without_margin(image: np.ndarray) -> np.ndarray:
@@ -250,7 +250,7 @@ def broken(rng: np.random.Generator, _: Digits) -> Photo:
     mask = penned(rng, label, height, rng.uniform(0.05, 0.1))
     y, x = np.mgrid[: mask.shape[0], : mask.shape[1]]
     inked = np.argwhere(mask > 0.5)
-    for _ in range(int(rng.integers(1, 3))):
+    for _gap in range(int(rng.integers(1, 3))):
         at = inked[rng.integers(len(inked))]
         mask = mask * (np.hypot(y - at[0], x - at[1]) > height * 0.065)
     return as_png(255 * (1 - np.pad(mask, height // 3)), [label])

@@ -7,7 +7,7 @@ Image Analysis and Mathematical Morphology, 1982.)
 
 import numpy as np
 
-from mnist_fn.shared.pictures.pieces import otsu_threshold
+from mnist_fn.shared.pictures.pieces import distances_to_paper, otsu_threshold
 
 WINDOW = 0.3  # of the longer side: wider than any stroke of a digit that fills the picture
 SMALL = 100  # pixels of the longer side: no photo, nothing is smoothed
@@ -58,11 +58,8 @@ def flat_paper(light: np.ndarray) -> np.ndarray | None:
 
     Strokes along a picture's side, which a closing takes for the paper's edge, are ink then.
     """
-    from scipy import ndimage
-
     threshold = otsu_threshold(light.ravel())
-    around = np.pad(light <= threshold, 1, mode="edge")
-    if 2 * ndimage.distance_transform_cdt(around).max() > SURFACE * max(light.shape):
+    if 2 * distances_to_paper(light <= threshold).max() > SURFACE * max(light.shape):
         return None  # half of the picture in a shadow, say
     paper = light[light > threshold]
     ink = light[light <= threshold]

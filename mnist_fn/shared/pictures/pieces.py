@@ -71,7 +71,7 @@ def connected_pieces(ink: np.ndarray) -> tuple[np.ndarray, list[Piece]]:
         return labels, []
     high = max(otsu_threshold(ink[ink > FAINTEST / 2]), FAINTEST)
     count = int(ndimage.label(ink > 0.5 * high, np.ones((3, 3)), output=labels))  # pyright: ignore
-    depths = ndimage.distance_transform_cdt(np.pad(labels > 0, 1, mode="edge"))[1:-1, 1:-1]
+    depths = distances_to_paper(labels > 0)
     flat, length = labels.ravel(), count + 1
     strong = np.bincount(labels[ink > high], minlength=length)
     areas = np.maximum(np.bincount(flat, minlength=length), 1)
@@ -90,6 +90,14 @@ def connected_pieces(ink: np.ndarray) -> tuple[np.ndarray, list[Piece]]:
             shape = (int(areas[i]), stroke, float(middles[i]), float(corners[i]))
             pieces.append(Piece(i, *box, *shape))
     return labels, sorted(pieces, key=lambda piece: -piece.size)
+
+
+def distances_to_paper(ink: np.ndarray) -> np.ndarray:
+    """How far each pixel of ink is from paper, in pixels, 0 on paper; ink goes on at the sides."""
+    from scipy import ndimage
+
+    padded = np.pad(ink, 1, mode="edge")
+    return ndimage.distance_transform_cdt(padded)[1:-1, 1:-1]  # pyright: ignore
 
 
 def _within(side: int, margin: int) -> np.ndarray:
