@@ -2,6 +2,7 @@
 model of a few epochs on MNIST.
 """
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -165,3 +166,82 @@ def test_a_pencil_across_the_sheet_is_no_digit(tmp_path, monkeypatch):
         read_picture(tmp_path / "pencil.png", thing="letter")
     monkeypatch.setattr(clutter, "is_edge", lambda *_: False)
     assert len(read_picture(tmp_path / "pencil.png").pictures) == 1
+
+
+def dotted_paper() -> np.ndarray:
+    """Dots of two pixels every eight."""
+    grey = np.full((1024, 1024), 255, np.uint8)
+    grey[::8, ::8] = grey[1::8, ::8] = 0
+    return grey
+
+
+def many_strokes() -> np.ndarray:
+    """7,000 small strokes at random places."""
+    rng = np.random.default_rng(0)
+    image = Image.new("L", (1024, 1024), 255)
+    pen = ImageDraw.Draw(image)
+    for x, y in rng.integers(0, 1000, (7000, 2)).tolist():
+        pen.line([(x, y), (x + int(rng.integers(10)), y + 10)], fill=0)
+    return np.asarray(image)
+
+
+def strokes_with_dots() -> np.ndarray:
+    """Tall strokes in a grid, each with three small marks beside it."""
+    grey = np.full((1024, 1024), 255, np.uint8)
+    for y in range(4, 1000, 60):
+        for x in range(4, 1000, 60):
+            grey[y : y + 40, x : x + 4] = 0
+            for down, right in ((44, 20), (0, 20), (10, 40)):
+                grey[y + down : y + down + 6, x + right : x + right + 6] = 0
+    return grey
+
+
+def boxes_in_boxes() -> np.ndarray:
+    """A thousand frames, each with a mark inside."""
+    image = Image.new("L", (1024, 1024), 255)
+    pen = ImageDraw.Draw(image)
+    for y in range(4, 1000, 32):
+        for x in range(4, 1000, 32):
+            pen.rectangle([x, y, x + 28, y + 28], outline=0)
+            pen.rectangle([x + 10, y + 8, x + 16, y + 20], fill=0)
+    return np.asarray(image)
+
+
+@pytest.mark.parametrize("make", [dotted_paper, many_strokes, strokes_with_dots, boxes_in_boxes])
+def test_any_picture_is_read_in_bounded_time(make):
+    image = Image.fromarray(make())
+    begin = time.process_time()
+    with pytest.raises(InputError):
+        read_picture(image)
+    assert time.process_time() - begin < 20  # measured: at most 1.0 s
+
+
+def test_ink_of_the_papers_brightness_is_told_by_colour(reader):
+    """Red on grey of one luma; grey noise has no colour to go by."""
+    seven = penned(np.random.default_rng(0), 7, 120, 0.1)
+    ink = np.zeros((200, 200, 1))
+    ink[40:160, 50 : 50 + seven.shape[1], 0] = seven
+    red = np.array([200, 40, 40])
+    grey = red @ (0.299, 0.587, 0.114)
+    image = Image.fromarray((ink * red + (1 - ink) * grey).astype(np.uint8))
+    digits = read_picture(image)
+    assert predict(reader, digits.pictures)[1].argmax(axis=1).tolist() == [7]
+    assert digits.notes == ["its ink is as bright as its paper and was told from it by colour"]
+    with pytest.raises(InputError, match="all of one brightness"):
+        read_picture(image.convert("L"))
+
+
+def test_digits_of_a_turned_sheet_are_in_order():
+    """Two rows, the sheet turned by 12 degrees: each digit's box is where it was drawn."""
+    sheet = Image.new("L", (700, 400), 255)
+    pen = ImageDraw.Draw(sheet)
+    for row in range(2):
+        for column in range(5):
+            left, top = 60 + 120 * column, 80 + 140 * row
+            width = 20 + 8 * (5 * row + column)  # widths tell them apart
+            pen.rectangle([left, top, left + width, top + 90], outline=0, width=9)
+    turned = sheet.rotate(-12, Image.Resampling.BICUBIC, expand=True, fillcolor=255)
+    pictures = read_picture(turned).pictures
+    widths = [int(np.ptp(np.flatnonzero(picture.any(axis=0)))) for picture in pictures]
+    assert len(widths) == 10
+    assert widths == sorted(widths)

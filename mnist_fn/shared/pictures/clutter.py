@@ -76,7 +76,7 @@ def take_out_clutter(pieces: list[Piece], shape: tuple[int, int], clutter: Clutt
         clutter.frames += frames
         clutter.outside += outside
         return frames + outside
-    lines = [piece for piece in pieces if is_ruled_line(piece, pieces, shape)]
+    lines = find_ruled_lines(pieces, shape)
     clutter.lines += lines
     if lines:
         return lines
@@ -113,34 +113,48 @@ def _may_be_upright_stroke(piece: Piece, shape: tuple[int, int]) -> bool:
 
 def find_frames(pieces: list[Piece]) -> list[Piece]:
     """Hollow pieces that are drawn around another that is large enough for a digit."""
-    hollow = [piece for piece in pieces if piece.solidity < HOLLOW]
     sizes = np.array([piece.size for piece in pieces])
-    labels = np.array([piece.label for piece in pieces])
-    return [
-        piece
-        for piece in hollow
-        if ((labels != piece.label) & contained(pieces, piece) & (sizes > 0.25 * piece.size)).any()
-    ]
+    frames = []
+    for i, piece in enumerate(pieces):
+        if piece.solidity < HOLLOW:
+            # sorted by size: what is large enough comes first
+            large = pieces[: int((sizes > 0.25 * piece.size).sum())]
+            if contained(large, piece).sum() > (i < len(large)):
+                frames.append(piece)
+    return frames
 
 
-def is_ruled_line(piece: Piece, pieces: list[Piece], shape: tuple[int, int]) -> bool:
-    """Whether it is a straight thin line beside digits: the rest of a form's box, an axis.
+def find_ruled_lines(pieces: list[Piece], shape: tuple[int, int]) -> list[Piece]:
+    """Straight thin lines beside digits: the rest of a form's box, an axis.
 
     A 1 is about as tall and as thick as the digits beside it.
     """
     height, width = shape
-    upright = piece.width <= max(2, THIN * piece.height)
-    level = piece.height <= max(2, THIN * piece.width)
-    others = [other for other in pieces if other is not piece and other.size > 0.25 * piece.size]
-    others = [other for other in others if min(other.height, other.width) > THIN * other.size]
-    if not others or not (upright or level):
-        return False
-    if level:
-        return piece.width > 0.6 * width or piece.width > 1.5 * max(o.width for o in others)
-    sides = sides_reached(piece, shape, within=max(1, round(0.06 * width)))
-    longer = piece.height > 1.2 * max(other.height for other in others)
-    thinner = piece.stroke < 0.6 * float(np.median([other.stroke for other in others]))
-    return longer and (thinner or any(sides[2:]) or piece.height > 0.8 * height)
+    heights = np.array([piece.height for piece in pieces])
+    widths = np.array([piece.width for piece in pieces])
+    strokes = np.array([piece.stroke for piece in pieces])
+    sizes = np.maximum(heights, widths)
+    is_broad = np.minimum(heights, widths) > THIN * sizes
+    lines = []
+    for i, piece in enumerate(pieces):
+        upright = piece.width <= max(2, THIN * piece.height)
+        level = piece.height <= max(2, THIN * piece.width)
+        if not (upright or level):
+            continue
+        others = is_broad & (sizes > 0.25 * piece.size)
+        others[i] = False
+        if not others.any():
+            continue
+        if level:
+            if piece.width > 0.6 * width or piece.width > 1.5 * widths[others].max():
+                lines.append(piece)
+            continue
+        sides = sides_reached(piece, shape, within=max(1, round(0.06 * width)))
+        longer = piece.height > 1.2 * heights[others].max()
+        thinner = piece.stroke < 0.6 * np.median(strokes[others])
+        if longer and (thinner or any(sides[2:]) or piece.height > 0.8 * height):
+            lines.append(piece)
+    return lines
 
 
 def find_neighbours(pieces: list[Piece], shape: tuple[int, int]) -> list[Piece]:

@@ -11,6 +11,7 @@ BROKEN = 0.25  # of the larger part: two parts of a broken stroke are no further
 CRACK = 0.03  # of the tallest piece: half the width of a gap in a stroke
 MAX_PIECES = 2000  # bounds time and memory
 MAX_DIGITS = 300
+MAX_PAIRS = 50_000  # of digits and small pieces that are compared
 MAX_TALL = 400  # pieces that are compared with each other
 MANY = 24  # digits: of more, most must be of about one height
 ALIKE = (0.5, 1.6)  # of the median height
@@ -40,6 +41,8 @@ def group_digits(
         raise _too_many(len(pieces), thing)
     bonds = _almost_touching(labels, pieces, max(1, round(CRACK * tallest)))
     digits = _merge([[piece] for piece in tall], bonds)
+    if len(digits) * len(small) > MAX_PAIRS:
+        raise _too_many(len(pieces), thing)
     bodies = list(digits)
     strays = []
     for piece in small:

@@ -5,6 +5,8 @@ narrower than its window and follows slopes and edges of shadows. (Black top-hat
 Image Analysis and Mathematical Morphology, 1982.)
 """
 
+import math
+
 import numpy as np
 
 from mnist_fn.shared.pictures.pieces import distances_to_paper, otsu_threshold
@@ -21,14 +23,14 @@ DARKEST = 0.06  # of full brightness: shares of less light than this are not to 
 
 
 def ink_of(grey: np.ndarray, polarity: str = "auto") -> np.ndarray:
-    """The share of light that is missing where ink is.
+    """Compute the share of light that is missing where ink is.
 
     Args:
         grey: brightness [rows, columns], 0 to 255; light on dark or dark on light.
-        polarity: whether ink is "light" or "dark"; "auto" tells it from the picture.
+        polarity: whether ink is "light" or "dark"; "auto" decides from the picture.
 
     Returns:
-        float32 [rows, columns], 0 to 1, what is noise taken off: 0 where paper is.
+        float32 [rows, columns], 0 to 1, less the noise: 0 on paper.
     """
     from scipy import ndimage
 
@@ -112,9 +114,9 @@ def is_light_on_dark(light: np.ndarray) -> bool:
     Ink differs from the paper at large, by a median over most of the picture, and from what lies
     about it in a narrow window. The inside of a 0 is no lighter than the rest of the paper; a
     lamp's spot, dark corners and a table's edge are wider than a window. With windows from narrow
-    to wide, the side that is seen by half first is the ink: strokes are thin.
+    to wide, ink is the side that a narrower window finds: strokes are thin.
     """
-    step = -(-max(light.shape) // MEASURED)
+    step = math.ceil(max(light.shape) / MEASURED)
     rows, columns = (n // step * step for n in light.shape)
     if not rows * columns:
         return False
@@ -123,27 +125,30 @@ def is_light_on_dark(light: np.ndarray) -> bool:
     windows = [int(scale * max(small.shape)) for scale in SCALES]
     darker = [_clear(closed(small, window) - small, -at_large) for window in windows]
     lighter = [_clear(closed(1 - small, window) - 1 + small, at_large) for window in windows]
-    return _seen_at(lighter, darker) < _seen_at(darker, lighter)
+    return _first_scale(lighter, darker) < _first_scale(darker, lighter)
 
 
 def _paper_at_large(light: np.ndarray) -> np.ndarray:
     """The median within three quarters of the picture, in its size."""
     from scipy import ndimage
 
-    coarse = light[:: -(-light.shape[0] // 48), :: -(-light.shape[1] // 48)]
+    coarse = light[:: math.ceil(light.shape[0] / 48), :: math.ceil(light.shape[1] / 48)]
     paper = ndimage.median_filter(coarse, [int(0.75 * n) | 1 for n in coarse.shape], mode="nearest")
     rows, columns = (np.arange(n) * m // n for n, m in zip(light.shape, paper.shape, strict=True))
     return paper[np.ix_(rows, columns)]
 
 
-def _seen_at(these: list[float], those: list[float]) -> tuple[int, float]:
-    """The first window that sees half of what the widest does; less than a quarter of what there
-    is on the other side is none. Of two that are seen at once the clearer is less.
+def _first_scale(scores: list[float], rival_scores: list[float]) -> tuple[int, float]:
+    """Index of the smallest window that scores at least half of the largest window's score.
+
+    A polarity with less than a quarter of its rival's score has none. The score is returned too,
+    negative, so that of equal indices the stronger polarity sorts first.
     """
-    for i, seen in enumerate(these):
-        if seen > 0 and seen >= these[-1] / 2 and seen >= max(these[-1], those[-1]) / 4:
-            return i, -seen
-    return len(these), 0.0
+    least = max(scores[-1] / 2, max(scores[-1], rival_scores[-1]) / 4)
+    for i, score in enumerate(scores):
+        if score > 0 and score >= least:
+            return i, -score
+    return len(scores), 0.0
 
 
 def _clear(about: np.ndarray, at_large: np.ndarray) -> float:

@@ -1,4 +1,4 @@
-"""Printed lines of ruled and squared paper, and of forms: found, and taken out of the ink.
+"""Remove printed lines from the ink: those of ruled and squared paper, and of forms.
 
 A line is thin, straight, nearly level or upright, and goes through most of the picture. What is
 left where it crosses a stroke is the ink over it, or the stroke above and below it.
@@ -16,7 +16,7 @@ THICK = 0.03  # of the longer side at most
 
 
 def without_lines(ink: np.ndarray, least: float) -> tuple[np.ndarray, int]:
-    """The ink [rows, columns] without lines that are stronger than `least`, and how many it had."""
+    """Remove lines stronger than `least` from ink [rows, columns]; also return how many."""
     level, lines = _without_level_lines(ink, least)
     upright, more = _without_level_lines(level.T, least)
     return np.ascontiguousarray(upright.T), lines + more
@@ -89,10 +89,10 @@ def _take_out(left: np.ndarray, cells: np.ndarray, cuts: np.ndarray, rows: np.nd
     for index in range(top, bottom + 1):
         row = line_of + offsets[0] + index
         inside = (row >= 0) & (row < height)
-        here, there = row[inside], columns[inside]
+        place = row[inside], columns[inside]
         line = min(0.95, 1.25 * strongest)
-        over = np.clip((left[here, there] - line) / (1 - line), 0, 1)
-        left[here, there] = np.minimum(left[here, there], np.maximum(over, bridge[inside]))
+        over = np.clip((left[place] - line) / (1 - line), 0, 1)
+        left[place] = np.minimum(left[place], np.maximum(over, bridge[inside]))
     return True
 
 

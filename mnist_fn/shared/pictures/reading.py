@@ -15,7 +15,7 @@ from mnist_fn.shared.evaluation import log_probabilities
 from mnist_fn.shared.pictures.illumination import colour_contrast
 from mnist_fn.shared.pictures.image_files import Picture, from_pillow, read_image
 from mnist_fn.shared.pictures.preparation import is_wide, prepare
-from mnist_fn.shared.pictures.segmentation import Digits, find_digits
+from mnist_fn.shared.pictures.segmentation import Segmentation, find_digits
 
 CONFIDENT = 0.95  # of probability: a reading with less is of low confidence
 UNSURE = "unsure: it may be none of these"
@@ -126,7 +126,7 @@ def read_picture(
 
 def _find_by_luma_or_colour(
     image: Picture, single: bool, ink: str, thing: str
-) -> tuple[Digits, list[str]]:
+) -> tuple[Segmentation, list[str]]:
     """The digits, and a note where they differ from the paper in colour only."""
     try:
         return find_digits(image.grey, single=single, polarity=ink, thing=thing), []

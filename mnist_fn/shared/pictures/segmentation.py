@@ -14,7 +14,7 @@ from mnist_fn.shared.pictures.clutter import (
     inner_picture,
     take_out_clutter,
 )
-from mnist_fn.shared.pictures.grouping import group_digits, in_reading_order
+from mnist_fn.shared.pictures.grouping import MAX_PIECES, group_digits, in_reading_order
 from mnist_fn.shared.pictures.illumination import ink_of
 from mnist_fn.shared.pictures.lines import without_lines
 from mnist_fn.shared.pictures.pieces import (
@@ -32,7 +32,7 @@ TURNED = 0.07  # slope of a line of digits from which they are turned back: 4 de
 
 
 @dataclass(frozen=True)
-class Digits:
+class Segmentation:
     """The digits of a picture, from left to right, rows of them from the top."""
 
     inks: list[np.ndarray] = field(repr=False)  # float [rows, columns] each, 0 to 1
@@ -42,7 +42,7 @@ class Digits:
 
 def find_digits(
     grey: np.ndarray, *, single: bool = False, polarity: str = "auto", thing: str = "digit"
-) -> Digits:
+) -> Segmentation:
     """Find the digits in a picture.
 
     Args:
@@ -59,10 +59,10 @@ def find_digits(
         return _find_digits(grey, single, polarity, thing)
     digits = _find_digits(grey[inner], single, polarity, thing)
     notes = ["the picture within the page was read, the rest was left out", *digits.notes]
-    return Digits(digits.inks, digits.doubtful, notes)
+    return Segmentation(digits.inks, digits.doubtful, notes)
 
 
-def _find_digits(grey: np.ndarray, single: bool, polarity: str, thing: str) -> Digits:
+def _find_digits(grey: np.ndarray, single: bool, polarity: str, thing: str) -> Segmentation:
     ink = ink_of(grey, polarity)
     if ink.max() < FAINTEST:
         raise ValueError("nothing to see in it, it is all of one brightness")
@@ -82,15 +82,15 @@ def _without_clutter(ink: np.ndarray, clutter: Clutter) -> tuple[np.ndarray, lis
     """
     ink = ink.copy()
     labels, pieces = connected_pieces(ink)
-    for _ in range(MAX_ROUNDS):
-        removed = take_out_clutter(pieces, ink.shape, clutter)
+    for _round in range(MAX_ROUNDS):
+        removed = take_out_clutter(pieces[:MAX_PIECES], ink.shape, clutter)
         if not removed:
             break
         ink[_near(np.isin(labels, [piece.label for piece in removed]), 2)] = 0
         labels, pieces = connected_pieces(ink)
     dust = find_dust(pieces, ink.shape)
-    clutter.marks += dust
-    return labels, [piece for piece in pieces if piece not in dust]
+    clutter.marks += dust  # the smallest: pieces are sorted
+    return labels, pieces[: len(pieces) - len(dust)]
 
 
 def _cut_digits(
@@ -100,7 +100,7 @@ def _cut_digits(
     clutter: Clutter,
     single: bool,
     thing: str,
-) -> Digits:
+) -> Segmentation:
     """Group pieces to digits and cut each out."""
     if single:
         digits, slope = [pieces], 0.0
@@ -118,7 +118,7 @@ def _cut_digits(
     inks = [_cut(ink, labels, digit) for digit in digits]
     if abs(slope) > TURNED:
         inks = [_turned_back(cut, slope) for cut in inks]
-    return Digits(inks, unread, notes)
+    return Segmentation(inks, unread, notes)
 
 
 def _cut(ink: np.ndarray, labels: np.ndarray, digit: list[Piece]) -> np.ndarray:
