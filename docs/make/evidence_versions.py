@@ -72,7 +72,7 @@ def climb(python: Path, flags: str, compared: tuple[str, ...]) -> dict[str, Any]
 
 def measure(python: Path, repeats: int, self_checks: int) -> dict[str, Any]:
     """The ladders and the self-check, each so many times."""
-    doctors = [ask(python, ("doctor", "--json"))[0] for _ in range(self_checks)]
+    doctors = [ask(python, ("doctor", "--full", "--json"))[0] for _ in range(self_checks)]
     return {
         "versions": doctors[0]["versions"],
         "known_wrong": doctors[0]["known_wrong"],

@@ -23,11 +23,11 @@ HEAD = """# Which JAX and which PyTorch compute the same
 <!-- `python docs/make/make_versions.py` makes this from docs/evidence; do not edit. -->
 
 Each row is an environment of its own, made by uv on Python 3.12: the ladder between JAX and PyTorch
-(`mnist-fn parity --level quick`), and `mnist-fn doctor`'s self-check. *As XLA decides*: linear and
+(`mnist-fn parity --level quick`), and `mnist-fn doctor --full`. *As XLA decides*: linear and
 shallow on the embedded digits, in float64 and float32. *XNNPACK*: the shallow model on MNIST in
 float32, with the option below that asks XLA for XNNPACK's products on any processor; by itself it
 takes them on those that its cost model knows. PyTorch had one thread. *Self-check*: what
-`mnist-fn doctor` found wrong.
+`mnist-fn doctor --full` found wrong.
 """
 BOUNDS = """JAX 0.8 and 0.9 lie below the bounds of `pyproject.toml`, which begin with 0.10:
 Flax up to 0.12.6 stops with JAX 0.11 and newer (it asks `jax.core` for `get_opaque_trace_state`),
@@ -109,9 +109,9 @@ def cost(tried: list[dict[str, Any]]) -> str:
     if not seconds:
         return ""
     return (
-        f"`mnist-fn doctor` took {seconds[0]:.1f} to {seconds[-1]:.1f} s of processor time (median "
-        f"{median(seconds):.1f}, n = {len(seconds)}),\nwith nothing compiled before and PyTorch on "
-        "one thread, on a machine that computed other things too.\n"
+        f"`mnist-fn doctor --full` took {seconds[0]:.1f} to {seconds[-1]:.1f} s of processor time "
+        f"(median {median(seconds):.1f}, n = {len(seconds)}),\nwith nothing compiled before and "
+        "PyTorch on one thread, on a machine that computed other things too.\n"
     )
 
 

@@ -18,6 +18,7 @@ class Fault:
     package: str
     versions: tuple[str, ...]
     what: str
+    on_path: bool  # whether what a backend computes may come out wrong
 
 
 FAULTS = (
@@ -27,12 +28,14 @@ FAULTS = (
         "where XLA gives matrix products to XNNPACK, which depends on the processor, one may take "
         "the weights that lay at the same address before (a way round: "
         "XLA_FLAGS=--xla_cpu_use_xnnpack=false)",
+        True,
     ),
     Fault(
         "jaxlib",
         ("0.10.2",),
         "on the CPU a vmapped small product followed by a sum has a wrong row, from 16,385 rows on "
         "in float64 and 32,769 in float32 (jax-ml/jax issue 39103); no backend here computes one",
+        False,
     ),
 )
 

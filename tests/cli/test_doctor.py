@@ -16,7 +16,7 @@ from mnist_fn.shared.parity.selfcheck import check_backend
 
 
 def test_doctor_says_what_is_here_and_whether_it_is_right(command, tmp_path):
-    done = command("doctor", "--json", env={"MNIST_FN_DATA": str(tmp_path)})
+    done = command("doctor", "--full", "--json", env={"MNIST_FN_DATA": str(tmp_path)})
     found = json.loads(done.stdout)
     assert done.returncode == (0 if found["passed"] else 1), done.stderr
     assert found["versions"]["jaxlib"] == version("jaxlib")
@@ -27,6 +27,20 @@ def test_doctor_says_what_is_here_and_whether_it_is_right(command, tmp_path):
     rows = {"a vmapped product and its sum"}
     assert failed == (rows if version("jaxlib") == "0.10.2" else set())
     assert {check["backend"] for check in found["checks"]} >= {"jax", "torch"}
+
+
+def test_doctor_compiles_nothing_unless_asked(in_process, monkeypatch):
+    from cli import diagnosis
+
+    def fail(*_):
+        raise AssertionError("a backend was made")
+
+    monkeypatch.setattr(diagnosis, "check_backend", fail)
+    done = in_process("doctor", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["full"], found["checks"]) == (False, [])
+    assert "doctor --full" in in_process("doctor").stdout
 
 
 def test_a_known_wrong_version_is_named_with_the_way_out(in_process, monkeypatch):

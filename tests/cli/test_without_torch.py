@@ -68,7 +68,7 @@ def test_a_jax_users_commands_need_no_torch(trained):
 
 @pytest.mark.long
 def test_doctor_and_bench_leave_out_what_is_not_here(tmp_path):
-    done = python(tmp_path, "-c", ALL, json.dumps([("doctor",), ("bench", *FEW)]))
+    done = python(tmp_path, "-c", ALL, json.dumps([("doctor", "--full"), ("bench", *FEW)]))
     assert done.returncode == 0, done.stderr
     said = done.stdout + done.stderr
     assert f"torch: not here (PyTorch's side needs torch ({TORCH})" in said

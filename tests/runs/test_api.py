@@ -151,6 +151,12 @@ def test_one_line_in_a_log_and_none_if_not_wanted(capfd):
     assert len(run.rows) == 2
 
 
+def test_only_public_names_are_listed():
+    assert set(dir(mnist_fn)) == {*mnist_fn.__all__, "__version__", "figures"}
+    for name in dir(mnist_fn):
+        assert getattr(mnist_fn, name) is not None
+
+
 # --- how it speaks ---
 
 
