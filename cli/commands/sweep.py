@@ -119,6 +119,7 @@ def command(
         result = sweep(request, callbacks)
     _show(result, answer(json))
     drawn = _draw(result, figure or out / "sweep.png")
+    answer(json).print(f"figure: {drawn}", soft_wrap=True)
     if json:
         print_json({**result.to_dict(in_shell), "figure": str(drawn)})
 

@@ -1,15 +1,19 @@
 """Write the notebooks of the study and of data of one's own, from the cells below.
 
-    python docs/make/make_notebooks.py
+    python docs/make/make_notebooks.py [NAME...]
 
-They are kept without outputs; the tests execute them.
+Each is executed in an empty folder and kept with its outputs; the tests execute them again.
 """
 
 import json
+import os
+import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import nbformat
+from nbclient import NotebookClient
 from pages import DOCS
 
 FOLDER = DOCS / "notebooks"
@@ -61,14 +65,8 @@ study's 100 epochs λ = 0 turns up by half."""),
 )
 found"""),
     do("""with figures.style.themed():
-    _, (left, right) = plt.subplots(1, 2, figsize=(9, 3.2))
-    figures.sweep.plot(found, ax=left)
-    for one in found:
-        if one.config.seed == 0:
-            losses, name = one.history["test_loss"], f"λ = {one.config.l2:g}"
-            right.plot(one.history["epoch"], losses, label=name)
-    right.set(xlabel="epoch", ylabel="test loss [nats]")
-    right.legend()"""),
+    figures.sweep.plot(found, ax=plt.subplots(figsize=(5, 3))[1])
+    figures.curves.plot(found, ax=plt.figure(figsize=(8, 3.4)))"""),
     say("""## The study's numbers beside ours
 
 `quick=True` is a trial of few epochs, so no number is decided; without it, and with five seeds,
@@ -144,16 +142,18 @@ for given in ({"batch_size": 5000}, {"dataset": "odd"}):
         train(own.replace(**given), data_dir=folder)
     except InputError as error:
         print(error)"""),
-    say("""## A page to show
+    say("""## Its curves, and a page to show
 
-In a shell: `mnist-fn report my-run --data-dir my-data --out report.html`, a page with a digit to
-draw. `mnist-fn predict my-run photo.jpg` reads a photo."""),
+`mnist-fn report my-run --data-dir my-data --out report.html`, in a shell, makes a page with the
+curves, the mistakes and a pad to draw on, here of 8 × 8 pixels."""),
+    do("""with figures.style.themed():
+    figures.curves.plot(run, ax=plt.figure(figsize=(8, 3.2)))"""),
 ]
 NOTEBOOKS = {"study": STUDY, "own-data": OWN_DATA}
 
 
 def notebook(cells: list[Any]) -> Any:
-    """The cells as a notebook, without outputs."""
+    """The cells as a notebook that was not executed."""
     numbered = [cell | {"id": f"cell-{i}"} for i, cell in enumerate(cells)]
     return nbformat.v4.new_notebook(cells=numbered, metadata=KERNEL)
 
@@ -163,7 +163,27 @@ def path(name: str) -> Path:
     return FOLDER / f"{name}.ipynb"
 
 
+def executed(name: str) -> Any:
+    """A notebook after it ran in an empty folder, with what its cells show."""
+    os.environ["PYTHONPATH"] = str(
+        DOCS.parent
+    )  # the kernel's: this checkout, whatever is installed
+    os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
+    with tempfile.TemporaryDirectory() as folder:
+        resources = {"metadata": {"path": folder}}
+        client = NotebookClient(notebook(NOTEBOOKS[name]), timeout=3600, resources=resources)
+        return without_times(client.execute())
+
+
+def without_times(ran: Any) -> Any:
+    """A notebook without when each cell ran."""
+    for cell in ran.cells:
+        cell.metadata.pop("execution", None)
+    ran.metadata.pop("language_info", None)
+    return ran
+
+
 if __name__ == "__main__":
-    for name, cells in NOTEBOOKS.items():
-        text = json.dumps(notebook(cells), indent=1, ensure_ascii=False)
+    for name in sys.argv[1:] or NOTEBOOKS:
+        text = json.dumps(executed(name), indent=1, ensure_ascii=False)
         path(name).write_text(text + "\n")

@@ -1,5 +1,6 @@
 """The one epoch loop, for every backend and for sweeps: train, evaluate, record, checkpoint."""
 
+import logging
 import math
 import os
 import time
@@ -21,6 +22,9 @@ from mnist_fn.shared.runs.opening import Diverged, TrainingRun
 from mnist_fn.shared.runs.run import Callbacks, Notice, Run, RunStarted, no_evaluation
 from mnist_fn.shared.state import StateTree, all_finite
 from mnist_fn.shared.streams import batch_order
+
+LOG = logging.getLogger("mnist_fn")
+LOG.addHandler(logging.NullHandler())  # silent until the caller sets one up
 
 CHECKPOINT_SECONDS = 5.0  # at most this much work is lost to a kill, apart from the epoch begun
 # A loss as large comes of logits as large, whose neighbours in float32 are a nat and more apart:
@@ -61,7 +65,11 @@ class TrainingJob:
         for run in self.runs:
             event = RunStarted(run.config, self.dataset, self.group.device, done)
             self.callbacks.on_event(event)
+            LOG.info(
+                "%s: starts after epoch %d of %d on %s", _name(run), done, epochs, event.device
+            )
             if run.notice:
+                LOG.warning("%s: %s", _name(run), run.notice)
                 name = "" if run.folder is None else f"{run.folder.path}: "
                 self.callbacks.on_event(Notice(name + run.notice))
         self._begun = self._saved_at = time.perf_counter()
@@ -74,7 +82,15 @@ class TrainingJob:
                 state = self._train_epoch(state, epoch, orders)
                 if epoch < epochs:  # the last is saved with the end
                     self._save_if_due(state)
-        return self._finish(state, stopped)
+        results = self._finish(state, stopped)
+        for run in self.runs:
+            if run.error is not None:
+                LOG.warning("%s: %s", _name(run), run.error)
+            elif run.rows:
+                row = run.rows[-1]
+                LOG.info("%s: ends after epoch %d, test loss %.5f, test accuracy %.4f", _name(run),
+                         len(run.rows), row["test_loss"], row["test_accuracy"])  # fmt: skip
+        return results
 
     def _should_stop(self, state: Any, epoch: int) -> bool:
         try:
@@ -105,6 +121,8 @@ class TrainingJob:
                 self._end_diverged(run, epoch, reason)
             else:
                 run.rows.append(row)
+                LOG.debug("%s: epoch %d, test loss %.5f, test accuracy %.4f", _name(run), epoch,
+                          row["test_loss"], row["test_accuracy"])  # fmt: skip
                 self.callbacks.on_epoch(row)
         return state
 
@@ -197,6 +215,14 @@ class TrainingJob:
             finished=not stopped,
             stopped=stopped,
         )
+
+
+def _name(run: TrainingRun) -> str:
+    """What the log calls a run: its folder, or its model, dataset and seed."""
+    if run.folder is not None:
+        return str(run.folder.path)
+    config = run.config
+    return f"{config.model} on {config.dataset}, seed {config.seed}"
 
 
 def _explosion(row: Row) -> str:

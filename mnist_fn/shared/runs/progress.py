@@ -8,7 +8,14 @@ from collections.abc import Callable
 from typing import Any, Self
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    ProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset
@@ -104,10 +111,11 @@ class ProgressView:
             TextColumn("{task.description}"),
             BarColumn(bar_width=None),
             TextColumn("{task.percentage:.0f} %"),
+            TimeElapsedColumn(),  # an epoch may take minutes: something moves
             TimeRemainingColumn(compact=True),
             console=console,
         )
-        self._task = self._bar.add_task("", total=None)
+        self._task = self._bar.add_task("starting", total=None)
 
     def __enter__(self) -> Self:
         self._bar.start()
@@ -165,7 +173,7 @@ class ProgressView:
             self._describe(f"{self._ended}/{self._runs} runs, {self._running.format(done)}")
             return
         self._epochs = config.epochs
-        self._bar.update(self._task, total=config.epochs, completed=done, description="compiling")
+        self._bar.update(self._task, total=config.epochs, completed=done, description="first epoch")
         self._print(
             f"{config.model} on {event.dataset.name}: {len(event.dataset.train):,} train, "
             f"{len(event.dataset.test):,} test; {_count(config.epochs, 'epoch')} on {event.device}"
