@@ -7,6 +7,8 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from figures.report import build
+from figures.report.contents import read_contents
 from mnist_fn import load_run, resume
 
 
@@ -32,8 +34,24 @@ def importable(monkeypatch):
 
 @pytest.mark.parametrize("name", make_notebooks.NOTEBOOKS)
 def test_a_notebook_is_what_its_script_makes(name):
-    made = make_notebooks.notebook(make_notebooks.NOTEBOOKS[name])
-    assert nbformat.read(make_notebooks.path(name), 4) == made
+    written = make_notebooks.notebook(make_notebooks.NOTEBOOKS[name]).cells
+    kept = nbformat.read(make_notebooks.path(name), 4).cells
+    assert [(cell.cell_type, cell.source) for cell in kept] == [
+        (cell["cell_type"], cell["source"]) for cell in written
+    ]
+
+
+@pytest.mark.parametrize(("name", "pictures"), [("study", 3), ("own-data", 2)])
+def test_a_notebook_is_kept_with_what_its_cells_show(name, pictures):
+    """Executed to its end, without an error, its pictures small."""
+    path = make_notebooks.path(name)
+    cells = [cell for cell in nbformat.read(path, 4).cells if cell.cell_type == "code"]
+    assert [cell.execution_count for cell in cells] == list(range(1, len(cells) + 1))
+    every = [output for cell in cells for output in cell.outputs]
+    assert not [output for output in every if output.output_type == "error"]
+    assert sum("image/png" in output.get("data", {}) for output in every) == pictures
+    assert path.stat().st_size < 400_000
+    assert "/tmp/" not in path.read_text()
 
 
 @pytest.mark.long
@@ -47,7 +65,7 @@ def test_the_studys_notebook_on_mnist(tmp_path, mnist_dir, monkeypatch):
     assert "best λ for shallow at learning rate 0.0005" in said[4]
     pictures = [out for cell in notebook.cells for out in cell.get("outputs", ())
                 if "image/png" in out.get("data", {})]  # fmt: skip
-    assert len(pictures) == 2
+    assert len(pictures) == 3
     assert "not decided" in said[6]
     apart = int(re.search(r"(\d+) of 10,000 predictions differ", said[7])[1])
     assert apart < 50  # measured in float32 after an epoch: 2
@@ -55,11 +73,17 @@ def test_the_studys_notebook_on_mnist(tmp_path, mnist_dir, monkeypatch):
 
 @pytest.mark.long
 def test_the_notebook_of_own_data(tmp_path):
-    said = executed(nbformat.read(make_notebooks.path("own-data"), 4), tmp_path)
+    notebook = nbformat.read(make_notebooks.path("own-data"), 4)
+    said = executed(notebook, tmp_path)
     assert "best λ for 64" in said[2]
     assert load_run(tmp_path / "my-run").form.names == ("zero", "two", "four", "six", "eight")
-    assert "batch_size=5000" in said[-1]
-    assert 'choose one with `dataset="even"`' in said[-1]
+    assert "batch_size=5000" in said[-2]
+    assert 'choose one with `dataset="even"`' in said[-2]
+    assert "image/png" in notebook.cells[-1].outputs[0].data
+    # and the advice of its last words holds for its own run
+    page = build.build(read_contents([tmp_path / "my-run"]), "", tmp_path / "my-data")
+    assert '<canvas id="seen" width="8" height="8"' in page
+    assert len(page) > 100_000
 
 
 LONG = """
