@@ -35,7 +35,7 @@ class Entry:
     """One figure: `figures/<module>.py`, drawn from the runs of one experiment or a document."""
 
     name: str
-    experiment: str  # of the study; "" where it needs a document instead
+    experiment: str  # of the study; "" where it needs a document, or any runs
     what: str
     weights: bool = False  # it needs them, not the metrics and the evaluation alone
     level: str = ""  # of `mnist-fn parity`, whose document it draws
@@ -45,6 +45,8 @@ class Entry:
         """What makes its records."""
         if self.level:
             return f"mnist-fn parity --level {self.level} --out runs"
+        if not self.experiment:
+            return "mnist-fn train"
         return f"mnist-fn study --only {self.experiment}"
 
     @property
@@ -67,7 +69,9 @@ OF_STUDY = {
     )
 }
 HORIZON = Entry("horizon", "", "how long two frameworks stay together", level="horizon")
-ENTRIES = {**OF_STUDY, HORIZON.name: HORIZON}
+CURVES = Entry("curves", "", "loss and accuracy of any runs by epoch")
+ENTRIES = {**OF_STUDY, HORIZON.name: HORIZON, CURVES.name: CURVES}
+MAX_EXPERIMENTS = 12  # in one figure: more curves can't be told apart
 
 
 def study_command(quick: bool, dataset: str) -> str:
@@ -92,19 +96,40 @@ class Shelf:
         Raises:
             InputError: a config has no finished run; the message names the command that trains it.
         """
-        found: dict[Config, Config] = {}  # what is drawn, and the run that has it
+        run_of: dict[Config, Config] = {}  # of what is drawn, the run that has it
         for config in experiment.configs:
-            own = [c for c in self._paths if serves(c, config, experiment.at_end)]
-            if not own:
-                other = "" if self._backend == "jax" else f" --backend {self._backend}"
+            serving = [run for run in self._paths if serves(run, config, experiment.at_end)]
+            if not serving:
+                backend = "" if self._backend == "jax" else f" --backend {self._backend}"
                 raise InputError(
                     f"{entry.name}: no finished {self._backend} run of {_named(config)} in "
-                    f"{self._where}; make it with: {command} --only {experiment.name}{other}"
+                    f"{self._where}; make it with: {command} --only {experiment.name}{backend}"
                 )
-            for there in sorted(own, key=lambda c: -c.epochs):  # the shortest that will do
-                found[there.replace(epochs=config.epochs)] = there
-        wanted = sorted(found, key=order)
-        return [_beginning(self._load(found[one], entry.weights), one) for one in wanted]
+            for run in sorted(serving, key=lambda config: -config.epochs):  # the shortest stays
+                run_of[run.replace(epochs=config.epochs)] = run
+        return [
+            _beginning(self._load(run_of[config], entry.weights), config)
+            for config in sorted(run_of, key=order)
+        ]
+
+    def any_runs(self, entry: Entry) -> list[Run]:
+        """All finished runs, without their weights.
+
+        Raises:
+            InputError: there are none, or of too many experiments for one figure.
+        """
+        experiments = {config.replace(seed=0) for config in self._paths}
+        if not experiments:
+            raise InputError(
+                f"{entry.name}: no finished {self._backend} run in {self._where}; make one with: "
+                f"{entry.command}"
+            )
+        if len(experiments) > MAX_EXPERIMENTS:
+            raise InputError(
+                f"{entry.name}: runs of {len(experiments)} experiments in {self._where}, and "
+                f"{MAX_EXPERIMENTS} can be told apart; name the runs to draw"
+            )
+        return [self._load(config, False) for config in sorted(self._paths, key=order)]
 
     def document(self, entry: Entry) -> list[dict[str, Any]]:
         """What `mnist-fn parity` kept in one of the folders.

@@ -39,16 +39,16 @@ def plot(records: Sequence[Run], ax: Any = None) -> style.Panels:
     for panel, measure, colour in zip(panels, MEASURES, style.series_colours(2), strict=True):
         unit, scale, form = UNITS[measure]
         for place, (_, configs) in enumerate(lines):
-            own = [one for one in compare(held, configs) if one.measure == measure]
-            gains = scale * np.array([one.optimism for one in own])
+            choices = [choice for choice in compare(held, configs) if choice.measure == measure]
+            gains = scale * np.array([choice.optimism for choice in choices])
             panel.plot(gains, np.full(len(gains), place), "o", color=colour, ms=3, alpha=0.5)
             sd = gains.std(ddof=1) if len(gains) > 1 else None
             panel.errorbar(gains.mean(), place, xerr=sd, fmt="o", color=colour, ms=6, capsize=3,
                            elinewidth=1)  # fmt: skip
-            honest = form.format(scale * np.mean([one.honest.test for one in own]))
+            honest = form.format(scale * np.mean([choice.honest.test for choice in choices]))
             panel.text(1.02, place, honest, transform=panel.get_yaxis_transform(), va="center",
                        fontsize=9)  # fmt: skip
-            counts.append(len(own))
+            counts.append(len(choices))
         panel.set(xlabel=f"{measure} optimism [{unit}]")
         panel.axhline(0.5, color=style.ink(), linewidth=0.8)
         panel.axvline(0, color=style.ink(), linewidth=0.8)

@@ -28,14 +28,14 @@ def plot(records: Iterable[Run], ax: Any = None, measure: str = "test_accuracy")
     return draw(conditions(map(result_of, records)), ax, measure)
 
 
-def draw(found: Sequence[Condition], ax: Any = None, measure: str = "test_accuracy") -> Any:
+def draw(groups: Sequence[Condition], ax: Any = None, measure: str = "test_accuracy") -> Any:
     """As `plot`, of what `comparison.conditions` made of the runs."""
     if ax is None:
         ax = style.new_axes(3.4, width=5)
     # a λ of 0 has its place left of the others on a logarithmic axis
-    positive = sorted({condition.config.l2 for condition in found if condition.config.l2 > 0})
+    positive = sorted({condition.config.l2 for condition in groups if condition.config.l2 > 0})
     threshold = positive[0] if positive else 1.0
-    for label, series in _series(found).items():
+    for label, series in _series(groups).items():
         series = sorted(series, key=lambda condition: condition.config.l2)
         x = np.array([condition.config.l2 for condition in series])
         mean = np.array([condition.mean(measure) for condition in series])
@@ -43,32 +43,32 @@ def draw(found: Sequence[Condition], ax: Any = None, measure: str = "test_accura
         scale = 100 if measure.endswith("accuracy") else 1
         ax.errorbar(x, scale * mean, scale * sd, marker="o", markersize=4, capsize=3, label=label)
     ax.set_xscale("symlog", linthresh=threshold, linscale=0.5)
-    ax.set_xticks([0.0, *positive] if any(c.config.l2 == 0 for c in found) else positive)
+    ax.set_xticks([0.0, *positive] if any(c.config.l2 == 0 for c in groups) else positive)
     ax.xaxis.set_major_formatter(FuncFormatter(lambda l2, _: scientific(l2)))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.set_xlabel("λ")
     unit = " [%]" if measure.endswith("accuracy") else ""
     ax.set_ylabel(measure.replace("_", " ") + unit)
-    seeds = {len(condition.seeds) for condition in found}
+    seeds = {len(condition.seeds) for condition in groups}
     ax.set_title(f"mean ± sd over {'/'.join(map(str, sorted(seeds)))} seeds", fontsize="medium")
     ax.legend(frameon=False)
     return ax
 
 
-def save(found: Sequence[Condition], path: Path) -> Path:
+def save(groups: Sequence[Condition], path: Path) -> Path:
     """Draw to a file whose ending says the format.
 
     Raises:
         InputError: the file can't be written.
     """
     with style.themed():
-        return save_figure(draw(found).figure, path)
+        return save_figure(draw(groups).figure, path)
 
 
-def _series(found: Sequence[Condition]) -> dict[str, list[Condition]]:
-    rates = {condition.config.learning_rate for condition in found}
+def _series(groups: Sequence[Condition]) -> dict[str, list[Condition]]:
+    rates = {condition.config.learning_rate for condition in groups}
     series: dict[str, list[Condition]] = {}
-    for condition in found:
+    for condition in groups:
         rate = f", learning rate {condition.config.learning_rate:g}" if len(rates) > 1 else ""
         series.setdefault(condition.config.model + rate, []).append(condition)
     return series

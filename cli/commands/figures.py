@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from mnist_fn.shared.study.experiments import Experiment
 
 
-def _option(text: str, **more: Any) -> Any:
-    return typer.Option(help=text, show_default=False, **more)
+def _option(text: str, **settings: Any) -> Any:
+    return typer.Option(help=text, show_default=False, **settings)
 
 
 def command(
@@ -36,7 +36,9 @@ def command(
         bool, typer.Option("--list", help="Name the figures and what each needs.")
     ] = False,
 ) -> None:
-    """Draw the study's figures from finished runs; the same runs give the same bytes."""
+    """Draw figures from finished runs: the study's, and the curves of any. The same runs give the
+    same bytes.
+    """
     from figures import build, style
     from mnist_fn.shared.study import experiments
     from mnist_fn.shared.study.report import QUICK_RUN
@@ -53,36 +55,44 @@ def command(
     base = options.make_config(dataset=dataset)
     known = experiments.experiments(base, experiments.QUICK if quick else experiments.FULL)
     shelf = build.Shelf(runs or [Path("runs-quick" if quick else "runs")], backend)
-    found, missing = _gather(entries, known, shelf, build.study_command(quick, base.dataset))
-    if missing and (only is not None or not found):
+    records, missing = _gather(entries, known, shelf, build.study_command(quick, base.dataset))
+    if missing and (only is not None or not records):
         check_classes(base, data_dir)  # of other sets there is no study to be made
     if only is not None and missing:
         raise missing[0]
-    if not found:
+    if not records:
         raise InputError(f"{missing[0]} (nor any other figure's runs)")
-    _draw(found, missing, out, format, theme, QUICK_RUN.partition(":")[0] if quick else None,
-          data_dir)  # fmt: skip
+    _draw(
+        records,
+        missing,
+        out,
+        format,
+        theme,
+        QUICK_RUN.partition(":")[0] if quick else None,
+        data_dir,
+    )
 
 
 def _gather(
     entries: "list[Entry]", experiments: "dict[str, Experiment]", shelf: "Shelf", study: str
 ) -> "tuple[dict[Entry, Any], list[InputError]]":
     """The records of each figure that can be drawn, and why others can't."""
-    found, missing = {}, []
+    records, missing = {}, []
     for entry in entries:
         try:
-            found[entry] = (
-                shelf.document(entry)
-                if entry.level
-                else shelf.records(entry, experiments[entry.experiment], study)
-            )
+            if entry.level:
+                records[entry] = shelf.document(entry)
+            elif entry.experiment:
+                records[entry] = shelf.records(entry, experiments[entry.experiment], study)
+            else:
+                records[entry] = shelf.any_runs(entry)
         except InputError as error:
             missing.append(error)
-    return found, missing
+    return records, missing
 
 
 def _draw(
-    found: "dict[Entry, Any]",
+    records: "dict[Entry, Any]",
     missing: list[InputError],
     out: Path,
     kind: str,
@@ -94,8 +104,8 @@ def _draw(
     from figures import build, style
 
     with style.themed(theme):
-        for entry, records in found.items():
-            figure = build.draw(entry, records, note=note, data_dir=data_dir)
+        for entry, of_entry in records.items():
+            figure = build.draw(entry, of_entry, note=note, data_dir=data_dir)
             path = build.save(figure, out / build.file_name(entry, theme, kind))
             answer().print(str(path), soft_wrap=True)
     for error in missing:

@@ -165,13 +165,12 @@ def path(name: str) -> Path:
 
 def executed(name: str) -> Any:
     """A notebook after it ran in an empty folder, with what its cells show."""
-    os.environ["PYTHONPATH"] = str(
-        DOCS.parent
-    )  # the kernel's: this checkout, whatever is installed
+    os.environ["PYTHONPATH"] = str(DOCS.parent)
     os.environ["MPLBACKEND"] = "module://matplotlib_inline.backend_inline"
     with tempfile.TemporaryDirectory() as folder:
         resources = {"metadata": {"path": folder}}
-        client = NotebookClient(notebook(NOTEBOOKS[name]), timeout=3600, resources=resources)
+        unexecuted = nbformat.from_dict(notebook(NOTEBOOKS[name]))
+        client = NotebookClient(unexecuted, timeout=3600, resources=resources)
         return without_times(client.execute())
 
 

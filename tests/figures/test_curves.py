@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from matplotlib.text import Text
 
-from figures import curves, l2, style
+from figures import build, curves, l2, style
+from mnist_fn import train
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.errors import InputError
 from tests.support.synthetic import run
@@ -61,3 +62,17 @@ def test_no_run_and_the_studys_figure_of_other_runs_are_one_line():
         curves.plot([])
     with pytest.raises(InputError, match=r"figures.curves.plot\(runs\) draws any"):
         l2.plot([run(Config(hidden=(64,), epochs=2))])
+
+
+def test_the_command_draws_them_of_any_runs(in_process, tmp_path):
+    for seed in (0, 1):
+        config = Config(dataset="digits", hidden=(8,), epochs=2, seed=seed)
+        train(config, out=tmp_path / "runs" / str(seed), progress=False)
+    done = in_process("figures", "--only", "curves", "--format", "svg")
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "figures-out" / "curves.svg").exists()
+    shelf = build.Shelf([tmp_path / "runs"], "jax")
+    assert [one.config.seed for one in shelf.any_runs(build.CURVES)] == [0, 1]
+    done = in_process("figures", "--only", "curves", "--backend", "torch")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "curves: no finished torch run in runs; make one with: mnist-fn train" in done.stderr
