@@ -125,5 +125,5 @@ def run_of(entry: dict[str, Any]) -> Run:
     ]
     matrix = np.array(entry["confusion_matrix"], dtype=np.int64)
     evaluation = Evaluation(rows[-1]["test_loss"], np.zeros(0, np.uint8), matrix)
-    nothing = StateTree({}, {}, {}, 0)
+    nothing = StateTree({}, {}, 0)
     return Run(config, "jax", "cpu", rows, nothing, evaluation, {})
