@@ -64,10 +64,10 @@ def test_letters_of_ones_own(said, mnist, tmp_path):
     photographed(tmp_path / "photos", mnist.test)
     read = json.loads(said("predict", "run", "photos", "--json").stdout)["predictions"]
     assert len(read) == PHOTOS
-    right = [one["name"] == one["image"].removesuffix(".jpg")[-1] for one in read]
+    right = [one["label"] == one["image"].removesuffix(".jpg")[-1] for one in read]
     assert sum(right) >= 0.75 * PHOTOS  # 48 of 60 such photos were read
     one = said("predict", "run", read[right.index(True)]["image"])
-    assert f": {read[right.index(True)]['name']} (" in one.stdout
+    assert f": {read[right.index(True)]['label']} (" in one.stdout
 
     said("export", "run", "--to", "onnx")
     pictures, labels = letters(mnist.test, 40)
@@ -111,7 +111,7 @@ def test_weights_from_elsewhere(said, mnist, cases, tmp_path):
 
     photos = [cases / "pictures" / name for name in ("shaded-0.jpg", "shaded-2.jpg", "even-7.jpg")]
     read = json.loads(said("predict", run, *map(str, photos), "--json").stdout)["predictions"]
-    assert [one["digit"] for one in read] == [0, 2, 7]
+    assert [one["class_index"] for one in read] == [0, 2, 7]
 
     said("report", run, "--out", "theirs.html")
     page = (tmp_path / "theirs.html").read_text()
