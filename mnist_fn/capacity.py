@@ -1,6 +1,7 @@
 """How many models a sweep trains at once: as many as fit, in equal loads."""
 
 import itertools
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -33,11 +34,12 @@ def make_group(
     on_cpu = devices[0].platform == "cpu"
     if memory is None and not on_cpu:
         memory = free_bytes(devices[0]) * len(devices)
-    each = 1 if on_cpu else -(-models // len(devices))
+    each = 1 if on_cpu else math.ceil(models / len(devices))
     if memory is not None:
         each = min(each, models_in(config, dataset, memory // len(devices)))
-    # equal loads: 180 models at most 64 at a time are 3 times 60, not 64, 64 and 52
-    each = -(-models // (-(-models // (each * len(devices))) * len(devices)))
+    # balanced loads: 180 models, at most 64 at a time, are 3 times 60, not 64, 64 and 52
+    loads = math.ceil(models / (each * len(devices)))
+    each = math.ceil(models / (loads * len(devices)))
     if each * len(devices) == 1:
         return OneAtATime(JaxBackend(config, dataset, devices[0]))
     return JaxGroup(config, dataset, devices, each)
