@@ -13,7 +13,7 @@ from mnist_fn.shared.backend import GroupOfOne
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset, Split, load_for
 from mnist_fn.shared.data.elsewhere import load_test
-from mnist_fn.shared.errors import InputError, Resume
+from mnist_fn.shared.errors import Argument, InputError, Resume
 from mnist_fn.shared.evaluation import Evaluation, evaluate
 from mnist_fn.shared.runs.folder import RunFolder
 from mnist_fn.shared.runs.header import Header
