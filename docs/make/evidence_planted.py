@@ -98,13 +98,14 @@ def train(mistake: Mistake, asked: Config, dataset: Any) -> dict[str, Any]:
     if mistake.standardize:
         images = [(pixels - np.float32(MEAN)) / np.float32(SD) for pixels in images]
     model = (ReluMLP if mistake.relu_at_end else MLP)(config.hidden)
-    params = initial_state(config, dataset.pixels, dataset.classes).params
+    start = initial_state(config, dataset.pixels, dataset.classes)
+    params = start.params
     if mistake.flax_start:
         plain = nn.Sequential([nn.Dense(width) for width in (*config.hidden, 10)])
         drawn = plain.init(jax.random.key(config.seed), images[0][:1])["params"]
         params = dict(zip(params, drawn.values(), strict=True))
-    adam = training.scale_by_moments()
-    state = training.State(jax.tree.map(jnp.asarray, params), adam.init(params))
+    params, slots = jax.tree.map(jnp.asarray, (params, start.slots))
+    state = training.State(params, slots, jnp.int32(0))
     data = training.Data(jnp.asarray(images[0]), jnp.asarray(dataset.train.labels, jnp.int32))
     hyper = training.Hyper(*map(jnp.float32, (config.learning_rate, config.l2, 0.0)))
     epoch_of = jax.jit(training.make_train_epoch(model, config.batch_size), donate_argnums=0)
