@@ -27,12 +27,8 @@ def main(page: Path) -> None:
             visit = Visit(browser, page.resolve(), color_scheme=scheme)
             visit.page.click("#clear")
             visit.draw(*STROKE)
-            bottom = visit.page.evaluate(
-                "document.getElementById('draw').getBoundingClientRect().bottom + scrollY"
-            )
-            taken = visit.page.screenshot(
-                clip={"x": 0, "y": 0, "width": 1100, "height": bottom + 12}, full_page=True
-            )
+            visit.page.evaluate("document.activeElement.blur()")
+            taken = visit.page.locator("#draw").screenshot()
             few = Image.open(BytesIO(taken)).convert("RGB").quantize(256, dither=Image.Dither.NONE)
             few.save(PICTURES / f"report-{scheme}.png", optimize=True)  # a third of the bytes
 

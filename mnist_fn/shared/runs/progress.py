@@ -122,6 +122,8 @@ class ProgressView:
         return self
 
     def __exit__(self, *_: object) -> None:
+        if not self._epochs:  # nothing was started: an error, or a run that was finished before
+            self._bar.update(self._task, visible=False)
         self._bar.stop()
         if self._loaded:
             self._print(f"{self._loaded} of {self._runs} runs were finished before")
