@@ -13,11 +13,12 @@ from rich.text import Text
 from cli import options
 from cli.console import answer, console, print_table
 from cli.training import followed
-from mnist_fn.shared import backend as backends
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset, load
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.parity import handed, levels
+from mnist_fn.shared.parity.backends import report
+from mnist_fn.shared.parity.backends.check import devices_of, document_of
 from mnist_fn.shared.parity.levels import STATISTICS_EPOCHS, Plan
 from mnist_fn.shared.parity.result import Rung
 from mnist_fn.shared.parity.statistics import (
@@ -27,7 +28,6 @@ from mnist_fn.shared.parity.statistics import (
     unlike_present,
     versions_of,
 )
-from mnist_fn.shared.runs.environment import machine, versions
 from mnist_fn.shared.runs.folder import RunFolder
 from mnist_fn.shared.runs.header import Header
 from mnist_fn.shared.runs.run import Run, RunsScheduled
@@ -36,6 +36,9 @@ from mnist_fn.shared.storage import write_sealed
 from mnist_fn.shared.sweeps.chains import workers_of
 from mnist_fn.shared.sweeps.request import SweepRequest, Workers
 from mnist_fn.shared.sweeps.sweep import count_ended, train_all
+
+# how a line of a report stands out
+STYLES = {"": "", "strong": "bold", "weak": "dim", "good": "bold green", "bad": "bold red"}
 
 
 def workers_for(plan: Plan, workers: Workers | None) -> Workers | None:
@@ -82,8 +85,8 @@ def prove(
         raise InputError(f"--margin {margin:g}: must be above 0 and below 100 percentage points")
     to = to or answer()
     dataset = load(plan.dataset, data_dir)
-    devices = _devices(plan, dataset)
-    made_with = {"machine": machine(), "versions": versions()}
+    devices = devices_of(plan, dataset)
+    made_with: dict[str, Any] = {}
     if plan.level == "statistics":
         sides = _trained_sides(
             plan, data_dir, out or Path("runs"), range(seed, seed + seeds), workers, reuse
@@ -99,45 +102,16 @@ def prove(
     else:
         found = levels.climb_all(plan, dataset, partial(_show_name, to), partial(_show_rung, to))
         passed = all(ladder["passed"] for ladder in found)
-        _show_limits(plan, found, to)
-        _show_failures(found, to)
-        _show_verdict(plan, found, to)
+        for text, weight in report.lines(plan, found):
+            to.print(text, style=STYLES[weight], soft_wrap=True, markup=False)
     kind = plan.level if plan.level in ("statistics", "horizon") else "ladders"
-    return {
-        "schema": levels.SCHEMA,
-        "level": plan.level,
-        "passed": passed,
-        "backends": list(plan.names),
-        "devices": devices,
-        "dataset": plan.dataset,
-        "dataset_sha256": dataset.sha256,
-        **made_with,
-        "command": options.command_line(),
-        kind: found,
-    }
+    command = options.command_line()
+    return document_of(plan, dataset, devices, kind, found, passed, **made_with, command=command)
 
 
 def write(out: Path, document: dict[str, Any]) -> None:
     """Keep the document as `parity-LEVEL.json`; InputError if it can't be written."""
     write_sealed(out / f"parity-{document['level']}.json", document)
-
-
-def _devices(plan: Plan, dataset: Dataset) -> list[str]:
-    """What each side computes on, in words; asked of the smallest backend that can be made."""
-    few = replace(dataset, train=dataset.train.first(1), test=dataset.test.first(1))
-    precisions = (plan.precisions[0], plan.precisions[-1])
-    found = []
-    for name, device, precision in zip(plan.names, plan.devices, precisions, strict=True):
-        config = Config(dataset=plan.dataset, hidden=(), precision=precision, batch_size=1)
-        make = backends.find(name)
-        try:
-            found.append(make(config, few, device).device)
-        except InputError:
-            raise
-        except Exception as error:
-            text = f"{type(error).__name__}: {str(error)[:120]}"
-            raise InputError(f"--backends {name}: can't be made ({text})") from error
-    return found
 
 
 def _show_name(to: Console, name: dict[str, str]) -> None:
@@ -165,83 +139,6 @@ def _figure(value: float) -> str:
     """A difference, or how many there are of what is counted."""
     counted = float(value).is_integer() and value < 1e6
     return f"{value:.0f}" if counted else f"{value:.1e}"
-
-
-def _show_failures(ladders: list[dict[str, Any]], to: Console) -> None:
-    """The cause of each failure in a sentence, once for all ladders that have it; then numbers."""
-    failed = [ladder for ladder in ladders if not ladder["passed"]]
-    causes: dict[str, list[str]] = {}
-    for ladder in failed:
-        diagnosis = ladder["diagnosis"]
-        said = "; ".join(f"{one['side']}: {_cause(one)}" for one in diagnosis["found"])
-        sought = f", sought in {diagnosis['sought_in']}" if diagnosis["sought_in"] else ""
-        causes.setdefault(said or diagnosis["sentence"], []).append(_name(ladder) + sought)
-    for said, names in causes.items():
-        _say(to, f"\nWhy: {said} (in {'; '.join(names)})", style="bold")
-    for ladder in failed:
-        for one in ladder["diagnosis"]["found"]:
-            at = f" from {one['from']}" if one["from"] else ""
-            _say(to, f"\n{_name(ladder)}: {one['side']}{at}: {one['sentence']}")
-        _show_figures(ladder, to)
-
-
-def _cause(one: dict[str, Any]) -> str:
-    """What a side does, without the numbers that say so."""
-    if one["causes"]:
-        return ", or ".join(cause["text"] for cause in one["causes"])
-    return f"{one['of']} part, and no single change explains it: {one['pattern']}"
-
-
-def _name(ladder: dict[str, Any]) -> str:
-    return ", ".join(ladder[part] for part in ("model", "optimizer", "precision"))
-
-
-def _show_figures(ladder: dict[str, Any], to: Console) -> None:
-    """Every check of the failed rung that parts, in the order of the network, and what held."""
-    rung = ladder["rungs"][-1]
-    worst = rung["worst"]
-    _say(
-        to,
-        f"\n{_name(ladder)}: first parts at {rung['rung']}: {worst['what']}: "
-        f"{float(worst['left']):.17g} against {float(worst['right']):.17g} ({worst['where']})",
-    )
-    parted = [check for check in rung["checks"] if not check["passed"]]
-    for check in parted:
-        figure = float(check[check["measure"]])
-        _say(to, f"  {figure:.1e} {check['measure']}, bound {float(check['tolerance']):.1e}: "
-             f"{check['what']}")  # fmt: skip
-    held = [check["what"].partition("[")[0] for check in rung["checks"] if check["passed"]]
-    if held:
-        more = f" and {len(held) - 8} more" if len(held) > 8 else ""
-        _say(to, f"  held: {'; '.join(held[:8])}{more}", style="dim")
-    above = ladder["diagnosis"]["next_rung"]
-    if above:
-        parted = [check["what"] for check in above["checks"] if not check["passed"]]
-        _say(to, f"  {above['rung']}, the rung above: "
-             + (f"{len(parted)} of {len(above['checks'])} part: {'; '.join(parted[:6])}"
-                if parted else "holds"), style="dim")  # fmt: skip
-
-
-def _show_limits(plan: Plan, ladders: list[dict[str, Any]], to: Console) -> None:
-    """What a pass does not say."""
-    if "float64" not in plan.precisions and all(ladder["passed"] for ladder in ladders):
-        _say(to, "float32 alone: gross errors would have been seen, and no others; the tight gate "
-             "is --precision float64")  # fmt: skip
-    missing = [name for name in levels.OPTIMIZERS if name not in plan.optimizers]
-    if missing:
-        _say(to, f"not climbed: {', '.join(missing)} (--optimizer {','.join(levels.OPTIMIZERS)})")
-
-
-def _show_verdict(plan: Plan, ladders: list[dict[str, Any]], to: Console) -> None:
-    held, of = sum(ladder["passed"] for ladder in ladders), len(ladders)
-    one, other = plan.names
-    how = "agree" if held == of else "part"
-    style = "bold green" if held == of else "bold red"
-    _say(to, f"\n{one} and {other} {how}: {held} of {of} ladders hold", style=style)
-
-
-def _say(to: Console, text: str, style: str = "") -> None:
-    to.print(text, style=style, soft_wrap=True, markup=False)
 
 
 def _horizons(plan: Plan, dataset: Dataset) -> list[dict[str, Any]]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mnist_fn.reading import read_digits
     from mnist_fn.shared.config import Config
     from mnist_fn.shared.errors import InputError, Interrupted
+    from mnist_fn.shared.parity.backends.check import BackendsVerdict, check_backends
     from mnist_fn.shared.parity.ladder import check_port
     from mnist_fn.shared.runs.run import Callbacks, Run
     from mnist_fn.shared.runs.trainer import load_run
@@ -29,7 +30,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 # fmt: off
 __all__ = ["Config", "train", "resume", "load_run", "Run", "Callbacks", "sweep", "Sweep", "study",
-           "Study", "check_port", "read_digits", "InputError", "Interrupted"]
+           "Study", "check_port", "check_backends", "BackendsVerdict", "read_digits", "InputError",
+           "Interrupted"]
 # fmt: on
 
 _HOME = {  # where each is, below this package
@@ -43,6 +45,7 @@ _HOME = {  # where each is, below this package
     "Study": "shared.study.running",
     "check_port": "shared.parity.ladder",
     "read_digits": "reading",
+    **dict.fromkeys(("check_backends", "BackendsVerdict"), "shared.parity.backends.check"),
     **dict.fromkeys(("train", "resume", "sweep", "study"), "api"),
 }
 
