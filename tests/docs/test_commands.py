@@ -147,6 +147,7 @@ port = FlaxProgram(module, loss=jax_loss)
 # The page, words of the block, what its reader has before, what stands shorter, what comes after.
 RUN_BLOCKS = [
     ("docs/exchange.md", "onnxruntime.InferenceSession", PICTURES, None, ""),
+    ("docs/parity.md", "check_backends(", "", None, "assert verdict.passed"),
     ("docs/porting.md", "def test_my_port", SIDES, None, "test_my_port()"),
     ("docs/porting.md", "Recording(", RECORDED, None, ""),
     ("docs/versions.md", "xnn_graph_fusion", "", None, ""),
