@@ -1,17 +1,36 @@
 """What a person sees: what was asked for on stdout; progress and notices on stderr."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from rich.console import Console
+from rich.console import Console, ConsoleOptions
+from rich.measure import Measurement
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
-from mnist_fn.shared.errors import InputError, Message, in_shell
+from mnist_fn.shared.errors import InputError, Message, in_shell, printable
 from mnist_fn.shared.evaluation import Evaluation
 from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.wording import as_share
+
+
+class _Printable:
+    """Anything that rich draws, its text escaped: a file's or a folder's name may steer a
+    terminal.
+    """
+
+    def __init__(self, drawn: Any) -> None:
+        self._drawn = drawn
+
+    def __rich_console__(self, to: Console, options: ConsoleOptions) -> Iterator[Segment]:
+        for segment in to.render(self._drawn, options):
+            text = segment.text if segment.control else printable(segment.text)
+            yield Segment(text, segment.style, segment.control)
+
+    def __rich_measure__(self, to: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement.get(to, options, self._drawn)
 
 
 class _Said(Console):
@@ -22,8 +41,24 @@ class _Said(Console):
 
     def print(self, *objects: Any, **how: Any) -> None:
         """See Console."""
-        said = (in_shell(one) if isinstance(one, Message | InputError) else one for one in objects)
+        said = (_escaped(one) for one in objects)
         super().print(*said, **how)
+
+
+def _escaped(drawn: Any) -> Any:
+    """Text stays text, which folds and is put beside other text as such."""
+    if isinstance(drawn, Message | InputError):
+        return in_shell(drawn)
+    if isinstance(drawn, str):
+        return printable(drawn)
+    if not isinstance(drawn, Text):
+        return _Printable(drawn)
+    if printable(drawn.plain) == drawn.plain:
+        return drawn
+    parts = drawn.divide(range(1, len(drawn)))  # a character each, with its style
+    for part in parts:
+        part.plain = printable(part.plain)
+    return Text("", style=drawn.style, end=drawn.end).join(parts)
 
 
 class _Answer(_Said):

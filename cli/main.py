@@ -113,6 +113,8 @@ def main() -> None:
             sys.stdout.flush()  # so that what can't be written is known here
     except InputError as error:
         code = fail(error)
+    except MemoryError:
+        code = fail("no memory left; free some, raise the limit (ulimit -v), or work on less")
     except KeyboardInterrupt:
         code = fail("interrupted", 130)
     except BrokenPipeError:  # the reader of our stdout has gone, as `| head` does

@@ -87,6 +87,14 @@ Ink = Annotated[
     str | None,
     _option("light on dark or dark on light pictures. Default: their borders tell."),
 ]
+Overwrite = Annotated[
+    bool,
+    typer.Option(
+        "--overwrite",
+        help="Replace a file in the output's place that mnist-fn did not write.",
+        rich_help_panel="Output",
+    ),
+]
 Json = Annotated[
     bool,
     typer.Option("--json", help="One JSON document on stdout.", rich_help_panel="Output"),

@@ -111,7 +111,12 @@ def prove(
 
 def write(out: Path, document: dict[str, Any]) -> None:
     """Keep the document as `parity-LEVEL.json`; InputError if it can't be written."""
-    write_sealed(out / f"parity-{document['level']}.json", document)
+    write_sealed(output(out, document["level"]), document)
+
+
+def output(out: Path, level: str) -> Path:
+    """The document's file in a folder."""
+    return out / f"parity-{level}.json"
 
 
 def _show_name(to: Console, name: dict[str, str]) -> None:

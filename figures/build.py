@@ -18,7 +18,7 @@ from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.parity.levels import SCHEMA
 from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.runs.store import Records, RunStore, serves
-from mnist_fn.shared.storage import made_folder, read_sealed, write_atomically
+from mnist_fn.shared.storage import MARK, made_folder, read_sealed, write_atomically
 from mnist_fn.shared.study.experiments import Experiment
 from mnist_fn.shared.wording import counted
 
@@ -28,6 +28,7 @@ _METADATA = {  # what would tell when and by which version a file was made
     "svg": {"Date": None, "Creator": None},
     "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
 }
+_MARKED = {"png": {"Software": MARK}, "svg": {"Creator": MARK}, "pdf": {"Creator": MARK}}
 
 
 @dataclass(frozen=True)
@@ -186,14 +187,14 @@ def save(figure: Any, path: Path, about: Mapping[str, str] | None = None) -> Pat
     Args:
         figure: matplotlib's.
         path: ends in one of FORMATS; its folder is made.
-        about: metadata to put in.
+        about: metadata to put in. Default: the mark of our files.
 
     Raises:
         InputError: it can't be written.
     """
     kind = path.suffix.removeprefix(".")
     data = io.BytesIO()
-    figure.savefig(data, format=kind, metadata={**_METADATA[kind], **(about or {})})
+    figure.savefig(data, format=kind, metadata={**_METADATA[kind], **(about or _MARKED[kind])})
     written = data.getvalue()
     if kind == "svg":
         written = compact(written.decode()).encode()

@@ -50,6 +50,7 @@ _COMMON: dict[str, Any] = {
     "lines.linewidth": 1.6,
     "figure.constrained_layout.use": True,
     "savefig.dpi": 200,
+    "text.parse_math": False,  # a class's name may have a dollar
     "svg.hashsalt": "mnist-fn",  # else its ids are random
 }
 

@@ -15,7 +15,7 @@ import torch
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.exchange.source import Source
 from mnist_fn.shared.state import ParamTree
-from mnist_fn.shared.storage import read_bounded, write_atomically
+from mnist_fn.shared.storage import MARK, read_bounded, write_atomically
 from mnist_fn.shared.streams import MAX_PARAMETERS
 from torch_ref.weights import to_state_dict
 
@@ -26,7 +26,7 @@ OPTIMIZER = ("optim", "sched", "scaler")  # what a part of a checkpoint is calle
 
 
 def read_pt(path: Path) -> Source:
-    """The model's tensors by name in a `.pt` or `.pth` file, narrow ones as float32.
+    """The model's tensors by name in a file of torch.save, narrow ones as float32.
 
     They may lie in a checkpoint's `model`, `state_dict` or whatever it is called, beside an
     optimizer's and plain numbers.
@@ -35,10 +35,10 @@ def read_pt(path: Path) -> Source:
         InputError: missing, too large, no state dict, one that would run code, or several.
     """
     data = read_bounded(path, MAX_BYTES)
-    _check_zip(path, data)
+    archive = _rewritten(path, data)
     try:
         with warnings.catch_warnings(action="ignore"):  # what is not plain is refused below
-            loaded = torch.load(io.BytesIO(data), map_location="cpu", weights_only=True)
+            loaded = torch.load(archive, map_location="cpu", weights_only=True)
     except MemoryError as error:
         raise InputError(f"{path}: asks for more memory than there is") from error
     except Exception as error:  # an adversary's pickle can raise anything in torch's reader
@@ -53,10 +53,21 @@ def read_pt(path: Path) -> Source:
             f"{path}: one state dict is expected, there are {which[:200]}; save that one alone"
         )
     ((_, state),) = found.items()
+    # a small file may claim large tensors, by strides of 0
+    numbers = sum(tensor.numel() for tensor in state.values())
+    if numbers > MAX_PARAMETERS:
+        raise InputError(f"{path}: {numbers:,} numbers; at most {MAX_PARAMETERS:,} are imported")
+    # AveragedModel and BatchNorm count in whole numbers, which are no weights
+    state = {
+        name: tensor
+        for name, tensor in state.items()
+        if tensor.ndim or tensor.dtype.is_floating_point
+    }
     arrays = {name: _array(path, name, tensor) for name, tensor in state.items()}
     kinds = {str(tensor.dtype).removeprefix("torch.") for tensor in state.values()}
     widened = frozenset(kinds - {"float32", "float64"})
-    return Source(path, hashlib.sha256(data).hexdigest(), arrays, widened)
+    digest = hashlib.sha256(data).hexdigest()
+    return Source(path, digest, arrays, ordered=True, widened=widened)
 
 
 def write_pt(params: ParamTree, path: Path) -> None:
@@ -67,23 +78,62 @@ def write_pt(params: ParamTree, path: Path) -> None:
     """
     file = io.BytesIO()
     torch.save(to_state_dict(params), file)
+    with zipfile.ZipFile(file, "a") as archive:
+        archive.comment = MARK.encode()
     write_atomically(path, file.getvalue())
 
 
-def _check_zip(path: Path, data: bytes) -> None:
-    """What torch.save writes is stored as it is: something compressed may be a bomb."""
+def _rewritten(path: Path, data: bytes) -> io.BytesIO:
+    """The archive written anew, so that PyTorch's reader sees the members that are checked here.
+
+    Raises:
+        InputError: no zip archive, a member that is compressed or there twice, TorchScript, or a
+            pickle that asks for memory outright.
+    """
+    rewritten = io.BytesIO()
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as archive:
-            entries = archive.infolist()
-    except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError, EOFError) as error:
+        with (
+            zipfile.ZipFile(io.BytesIO(data)) as archive,
+            zipfile.ZipFile(rewritten, "w") as stored,
+        ):
+            members = archive.infolist()
+            _check_members(path, members, len(data))
+            for member in members:
+                content = archive.read(member)
+                if member.filename.endswith(".pkl") and b"bytearray" in content:
+                    raise InputError(f"{path}: holds a bytearray, which no state dict does")
+                stored.writestr(member.filename, content)
+    except InputError:
+        raise
+    except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError, EOFError,
+            RuntimeError) as error:  # fmt: skip
+        raise InputError(f"{path}: {_kind(data)}; save it anew") from error
+    rewritten.seek(0)
+    return rewritten
+
+
+def _check_members(path: Path, members: list[zipfile.ZipInfo], size: int) -> None:
+    """What torch.save writes is stored as it is: something compressed may be a bomb."""
+    names = [member.filename for member in members]
+    if any(name.endswith("/constants.pkl") for name in names):
         raise InputError(
-            f"{path}: not a file of torch.save (since PyTorch 1.6 a zip archive); save it anew"
-        ) from error
-    stored = all(entry.compress_type == zipfile.ZIP_STORED for entry in entries)
-    if not stored or sum(entry.file_size for entry in entries) > len(data):
+            f"{path}: TorchScript, which is a program; save the state dict alone, with "
+            "torch.save(torch.jit.load(...).state_dict(), ...)"
+        )
+    stored = all(member.compress_type == zipfile.ZIP_STORED for member in members)
+    if not stored or sum(member.file_size for member in members) > size:
         raise InputError(
             f"{path}: its content is compressed, as torch.save never does; save it anew"
         )
+    if len(set(names)) < len(names):
+        raise InputError(f"{path}: holds {names[0][:40]} or another member twice; save it anew")
+
+
+def _kind(data: bytes) -> str:
+    """What a file is that is no zip archive, in words."""
+    if not data:
+        return "an empty file"
+    return "not a file of torch.save (since PyTorch 1.6 a zip archive)"
 
 
 def _state_dicts(path: Path, loaded: Any) -> dict[str, Mapping[str, torch.Tensor]]:
@@ -120,8 +170,6 @@ def _array(path: Path, name: str, tensor: torch.Tensor) -> np.ndarray:
             f"{path}: {name[:60]} is no plain tensor of floating-point numbers "
             f"({tensor.dtype!s}, {tensor.layout!s}); only MLPs are imported"
         )
-    if tensor.numel() > MAX_PARAMETERS:  # a small file may claim a large one, by strides of 0
-        raise InputError(f"{path}: {name[:60]} has {tensor.numel():,} numbers, too many")
     dtype = tensor.dtype if tensor.dtype in (torch.float32, torch.float64) else torch.float32
     return tensor.detach().to(dtype).contiguous().numpy().copy()
 

@@ -41,6 +41,7 @@ def command(
         Path | None,
         typer.Option(help="Write the JSON document here too, such as docs/evidence/bench-cpu.json"),
     ] = None,
+    overwrite: options.Overwrite = False,
     json: options.Json = False,
 ) -> None:
     """Measure an epoch against its arithmetic, PyTorch and the notebook; some minutes.
@@ -53,11 +54,14 @@ def command(
     from cli.output import print_json
     from mnist_fn.shared.backend import check, names
     from mnist_fn.shared.data.datasets import load_for
+    from mnist_fn.shared.storage import check_output
 
     if not 1 <= rounds <= 1000:
         raise InputError(f"--rounds {rounds}: must be between 1 and 1000")
-    if out is not None and not out.parent.is_dir():
-        raise InputError(f"--out {out}: {out.parent} is no folder; make it first")
+    if out is not None:
+        if not out.parent.is_dir():
+            raise InputError(f"--out {out}: {out.parent} is no folder; make it first")
+        check_output(out, overwrite=overwrite)
     config = options.make_config(
         hidden=options.hidden_from(model, hidden),
         l2=3e-5,

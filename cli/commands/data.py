@@ -1,4 +1,4 @@
-"""`mnist-fn data`: fetch, verify, path."""
+"""`mnist-fn data`: fetch, verify, path, cache."""
 
 from typing import Annotated
 
@@ -6,7 +6,7 @@ import typer
 
 from cli import options
 
-app = typer.Typer(help="The datasets' files: fetch, verify, path.", no_args_is_help=True)
+app = typer.Typer(help="The datasets' files: fetch, verify, path, cache.", no_args_is_help=True)
 Name = Annotated[
     str,
     typer.Option(
@@ -41,6 +41,28 @@ def path(dataset: Name = "mnist", data_dir: options.DataDir = None) -> None:
         raise not_found(dataset, data_dir)
     for file in files:
         print(file)
+
+
+@app.command()
+def cache(
+    clear: Annotated[bool, typer.Option("--clear", help="Remove it.")] = False,
+    json: options.Json = False,
+) -> None:
+    """Show how much is kept decompressed in the user's cache, to be read faster; or remove it."""
+    from cli.console import answer
+    from cli.output import print_json
+    from mnist_fn.shared.data.cache import FOLDER, MAX_BYTES, entries
+    from mnist_fn.shared.data.cache import clear as clear_cache
+    from mnist_fn.shared.data.sources import cache_dir
+
+    folder = cache_dir() / FOLDER
+    kept = entries(folder)
+    size = clear_cache() if clear else sum(size for _, size, _ in kept)
+    files = "1 file" if len(kept) == 1 else f"{len(kept)} files"
+    state = "removed" if clear else f"at most {MAX_BYTES:,} are kept, the oldest go first"
+    answer(json).print(f"{folder}: {files}, {size:,} bytes; {state}", soft_wrap=True)
+    if json:
+        print_json({"folder": str(folder), "files": len(kept), "bytes": size, "removed": clear})
 
 
 def _load(dataset: str, data_dir, download: bool) -> None:

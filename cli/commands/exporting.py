@@ -23,6 +23,7 @@ def command(
             show_default=False,
         ),
     ] = None,
+    overwrite: options.Overwrite = False,
     json: options.Json = False,
 ) -> None:
     """Write a run's weights or curves for other programs.
@@ -32,11 +33,16 @@ def command(
     from cli.console import answer
     from cli.output import print_json
     from mnist_fn.shared.runs.trainer import load_finished
+    from mnist_fn.shared.storage import check_folder, check_output
 
     if to not in KINDS:
         raise InputError("to", to, tuple(KINDS))
-    loaded = load_finished(run)
     name = run.resolve().name
+    if to == "tensorboard":
+        check_folder(out or Path("tensorboard") / name)
+    else:
+        check_output(out or Path(f"{name}.{'pt' if to == 'torch' else to}"), overwrite=overwrite)
+    loaded = load_finished(run)
     if to == "torch":
         from torch_ref.exchange import write_pt
 

@@ -32,6 +32,7 @@ def command(
     dataset: options.DatasetName = None,
     data_dir: options.DataDir = None,
     out: Annotated[Path, typer.Option(help="Folder of the figures.")] = Path("figures-out"),
+    overwrite: options.Overwrite = False,
     list_: Annotated[
         bool, typer.Option("--list", help="Name the figures and what each needs.")
     ] = False,
@@ -40,6 +41,7 @@ def command(
     same bytes.
     """
     from figures import build, style
+    from mnist_fn.shared.storage import check_output
     from mnist_fn.shared.study import experiments
     from mnist_fn.shared.study.report import QUICK_RUN
     from mnist_fn.shared.study.running import check_classes
@@ -52,6 +54,8 @@ def command(
     if list_:
         _list(entries)
         return
+    for entry in entries:
+        check_output(out / build.file_name(entry, theme, format), overwrite=overwrite)
     base = options.make_config(dataset=dataset)
     known = experiments.experiments(base, experiments.QUICK if quick else experiments.FULL)
     shelf = build.Shelf(runs or [Path("runs-quick" if quick else "runs")], backend)

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 
 def command(
-    file: Annotated[Path, typer.Argument(help="A .pt, .pth or .safetensors file.")],
+    file: Annotated[
+        Path, typer.Argument(help="A file of torch.save (.pt, .pth, .ckpt, .bin) or safetensors.")
+    ],
     out: Annotated[
         Path | None, typer.Option(help="The run's folder. Default: runs/<the file's name>.")
     ] = None,
@@ -25,6 +27,9 @@ def command(
             show_default=False,
         ),
     ] = None,
+    activation: Annotated[
+        str, typer.Option(help="Between its layers. A run has ReLU and nothing else.")
+    ] = "relu",
     dataset: options.DatasetName = None,
     data_dir: options.DataDir = None,
     backend: Annotated[str, typer.Option(help="Evaluate on this backend.")] = "jax",
@@ -38,9 +43,10 @@ def command(
     """
     from cli.console import answer, console, show_run
     from cli.output import print_json
-    from mnist_fn.shared.exchange.importing import import_run
+    from mnist_fn.shared.exchange.importing import check_activation, doubt, import_run
     from mnist_fn.shared.exchange.scaling import read_scaling
 
+    check_activation(activation)
     scaling = read_scaling(pixels)
     folder = out or Path("runs") / file.stem
     where = {"data_dir": data_dir, "backend": backend, "device": device}
@@ -50,6 +56,9 @@ def command(
     if source.widened:
         kinds = " and ".join(sorted(source.widened))
         console.print(f"its {kinds} weights are float32 now, exactly", soft_wrap=True)
+    console.print("read as ReLU between layers", soft_wrap=True)
+    if (doubts := doubt(run)) is not None:
+        console.print(doubts, style="bold", soft_wrap=True)
     console.print(
         "its one epoch is the import; train --resume goes on from it with Adam's moments at 0",
         soft_wrap=True,
@@ -60,12 +69,22 @@ def command(
 
 
 def _source(file: Path) -> "Source":
-    if file.suffix.lower() == ".safetensors":
+    """Read a file of weights; its content tells what it is, not its name."""
+    from mnist_fn.shared.storage import open_plain
+
+    with open_plain(file) as stream:
+        start = stream.read(9)
+    if not start:
+        raise InputError(f"{file}: an empty file")
+    if start.startswith(b"\x89HDF"):
+        raise InputError(
+            f"{file}: an HDF5 file, as Keras writes it; save its weights as safetensors: "
+            "safetensors.numpy.save_file({w.path: w.numpy() for w in model.weights}, ...)"
+        )
+    if start[8:] == b"{":
         from mnist_fn.shared.exchange.from_safetensors import read_tensors
 
         return read_tensors(file)
-    if file.suffix.lower() in (".pt", ".pth"):
-        from torch_ref.exchange import read_pt
+    from torch_ref.exchange import read_pt
 
-        return read_pt(file)
-    raise InputError(f"{file}: weights are read from .pt, .pth and .safetensors")
+    return read_pt(file)

@@ -74,6 +74,7 @@ def command(
             show_default=False,
         ),
     ] = None,
+    overwrite: options.Overwrite = False,
     json: options.Json = False,
 ) -> None:
     """Prove that two backends are the same experiment, or say where they part. Exit 0 or 1.
@@ -92,7 +93,7 @@ def command(
     from cli.console import answer
     from cli.output import print_json
     from mnist_fn.shared.parity.levels import make_plan
-    from mnist_fn.shared.storage import made_folder
+    from mnist_fn.shared.storage import check_output, made_folder
     from mnist_fn.shared.sweeps.request import Workers
 
     plan = make_plan(
@@ -105,6 +106,8 @@ def command(
         dataset=options.resolved(dataset, data_dir),
         epochs=epochs,
     )
+    if out is not None:
+        check_output(proving.output(out, plan.level), overwrite=overwrite)
     pool = proving.workers_for(plan, Workers.of(workers, threads, cluster))
     # its place is made before anything is measured for it
     with made_folder(out) if out is not None else nullcontext():

@@ -11,6 +11,8 @@ import typer
 from cli import options
 from mnist_fn.shared.errors import EXTRAS, InputError, missing
 
+PROGRAMS = ("reference", "port")
+
 
 def command(
     file: Annotated[
@@ -36,6 +38,7 @@ def command(
             show_default=False,
         ),
     ] = None,
+    overwrite: options.Overwrite = False,
     json: options.Json = False,
 ) -> None:
     """Is a port of a model what it was ported from? Rung by rung, and why not. Exit 0 or 1.
@@ -46,7 +49,10 @@ def command(
     from cli.console import answer, console
     from cli.output import print_json
     from mnist_fn.shared.parity import ladder, recording
+    from mnist_fn.shared.storage import check_output
 
+    if record is not None:
+        check_output(record, overwrite=overwrite)
     found = _defined(file, ("reference", "batches") if record else ("reference", "port", "batches"))
     length = steps if steps is not None else found.get("steps", ladder.STEPS)
     if record is not None:
@@ -64,11 +70,22 @@ def command(
             answer().print(f"recorded: {record}, {size / 1e6:.1f} MB", markup=False, soft_wrap=True)
         return
     with console.status("the ladder") as status:  # seen in a terminal, and gone with the verdict
-        verdict = ladder.check_port(
-            found["reference"], found["port"], found["batches"], steps=length,
-            precision=precision, param_map=found.get("param_map"),
-            on_rung=lambda rung: status.update(rung.name),
-        )  # fmt: skip
+        try:
+            verdict = ladder.check_port(
+                found["reference"], found["port"], found["batches"], steps=length,
+                precision=precision, param_map=found.get("param_map"),
+                on_rung=lambda rung: status.update(rung.name),
+            )  # fmt: skip
+        except (InputError, KeyboardInterrupt):
+            raise
+        except Exception as error:
+            if not any(isinstance(found[name], recording.Recording) for name in PROGRAMS):
+                raise
+            # a file's content can lead to anything: its digest is no signature
+            reason = f"{type(error).__name__}: {error}"
+            raise InputError(
+                f"{file}: a recording can't be compared ({reason[:120]}); record it anew"
+            ) from error
     if json:
         print_json({**verdict.to_dict(), "command": options.command_line()})
     else:

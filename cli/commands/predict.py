@@ -43,6 +43,7 @@ def command(
         ),
     ] = None,
     device: options.Device = "auto",
+    overwrite: options.Overwrite = False,
     json: options.Json = False,
 ) -> None:
     """Read the digits in an image, with each class's probability.
@@ -60,7 +61,7 @@ def command(
     _check_run(run, images)
     files = _image_files(images)
     if save_crops is not None:
-        _check_crops(save_crops, files)
+        _check_crops(save_crops, files, overwrite)
     form = RunFolder(run).read_header().form
     if ink not in INKS:
         raise InputError("ink", ink, INKS)
@@ -111,11 +112,12 @@ def _check_run(run: Path, images: list[Path]) -> None:
         )
 
 
-def _check_crops(crops: Path, files: list[Path]) -> None:
+def _check_crops(crops: Path, files: list[Path], overwrite: bool) -> None:
     """InputError for one file of several images, for one of another format, which would be made a
-    folder of that name, and for one that would replace an image that is read.
+    folder of that name, and for what would be lost: an image that is read, or another's file.
     """
     from mnist_fn.shared.pictures.image_files import SUFFIXES
+    from mnist_fn.shared.storage import check_output
 
     suffix = crops.suffix.lower()
     if suffix == ".png" and len(files) > 1:
@@ -128,6 +130,7 @@ def _check_crops(crops: Path, files: list[Path]) -> None:
             raise InputError(
                 f"--save-crops {crops}: would replace the image {output}; give a new folder"
             )
+        check_output(output, overwrite=overwrite)
 
 
 def _image_files(images: list[Path]) -> list[Path]:

@@ -19,6 +19,7 @@ def command(
     ] = None,
     out: Annotated[Path, typer.Option(help="File of the page.")] = Path("report.html"),
     data_dir: options.DataDir = None,
+    overwrite: options.Overwrite = False,
     json: options.Json = False,
 ) -> None:
     """Make one self-contained page of finished runs, with a digit to draw.
@@ -31,12 +32,14 @@ def command(
     from cli.console import answer
     from cli.output import print_json
     from figures.report import build, contents
-    from mnist_fn.shared.storage import made_folder, write_atomically
+    from mnist_fn.shared.storage import check_output, made_folder, write_atomically
     from mnist_fn.shared.wording import counted
 
-    shown = contents.read_contents(folders or [Path("runs")])
-    page = build.build(shown, options.command_line(), data_dir).encode()
-    with made_folder(out.parent):
+    check_output(out, overwrite=overwrite)
+    with made_folder(out.parent):  # before the work, so that it isn't in vain
+        shown = contents.read_contents(folders or [Path("runs")])
+        page = build.build(shown, options.command_line(), data_dir)
+        page = page.encode(errors="backslashreplace")  # a folder's name need not be text
         write_atomically(out, page)
     opens_with = shown.in_full[0].path
     runs = counted(len(shown.runs), "run")

@@ -51,6 +51,7 @@ def command(
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit 1 if a published number is outside.")
     ] = False,
+    overwrite: options.Overwrite = False,
     json: options.Json = False,
 ) -> None:
     """Run the study's experiments and judge every number that it published.
@@ -62,11 +63,16 @@ def command(
     from cli.output import print_json
     from cli.training import followed
     from mnist_fn.shared.errors import in_shell
+    from mnist_fn.shared.storage import check_output
     from mnist_fn.shared.study.running import run_study
     from mnist_fn.shared.sweeps.request import Workers
 
     if quick and strict:
         raise InputError("--quick has one seed and decides nothing: no --strict with it")
+    report = (out or Path("runs-quick" if quick else "runs")) / "study.json"
+    check_output(report, overwrite=overwrite)
+    if not report.exists():  # the page beside one of ours is ours
+        check_output(report.with_suffix(".md"), overwrite=overwrite)
     with followed() as callbacks:
         found = run_study(
             backend=backend,

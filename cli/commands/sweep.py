@@ -68,6 +68,7 @@ def command(
         Path | None, _option("File of the figure. Default: sweep.png in the runs' folder.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Train finished runs again.")] = False,
+    overwrite: options.Overwrite = False,
     json: options.Json = False,
 ) -> None:
     """Train every combination of seeds, λ, learning rates and shapes; compare them.
@@ -79,6 +80,7 @@ def command(
     from cli.output import print_json
     from cli.training import followed
     from mnist_fn.shared.errors import in_shell
+    from mnist_fn.shared.storage import check_output
     from mnist_fn.shared.sweeps.request import SweepRequest, Workers
     from mnist_fn.shared.sweeps.sweep import sweep
 
@@ -100,6 +102,7 @@ def command(
     )
     if figure is not None and figure.suffix not in (".png", ".svg", ".pdf"):
         raise InputError(f"--figure {figure}: the ending must be .png, .svg or .pdf")
+    check_output(figure or out / "sweep.png", overwrite=overwrite)
     request = SweepRequest.of(
         config,
         seeds=seeds,

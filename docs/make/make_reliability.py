@@ -10,6 +10,7 @@ from typing import Any
 
 from pages import DOCS, EVIDENCE
 
+from tests.hostile import conftest, test_files, test_outputs, test_pictures
 from tests.support.losses import LOST, Result
 
 PAGE = DOCS / "reliability.md"
@@ -46,6 +47,21 @@ processes of one machine; on a network disk it is as good as the disk makes it.
 EARLIER = """\
 Where no threads are said, the check was made before they were recorded, by earlier code than this.
 """
+
+LIMIT = (
+    f"{conftest.MAX_BYTES // 2**20} MiB beyond the imports, {conftest.MAX_SECONDS:.0f} s of "
+    "processor time"
+)
+FILES = sum(
+    len(cases)
+    for cases in (
+        test_files.WEIGHTS,
+        test_files.DATA,
+        test_files.RUN_FILES,
+        test_files.RECORDINGS,
+        test_files.NAMES,
+    )
+)
 
 # Promises that every run of the test suite tries: (what, the tests, how it is tried).
 IN_THE_SUITE = [
@@ -90,6 +106,35 @@ IN_THE_SUITE = [
      "a real limit on memory; drivers simulated"),
     ("Locale C, 40 columns, no terminal: every number whole",
      "reliability_environment::test_locale_c_40_columns_and_no_terminal", "a real process"),
+    ("No command writes over a file that mnist-fn did not write, nor over an image that it reads; "
+     "an output is looked at before the work",
+     "hostile/outputs::test_a_file_that_is_not_ours_stays",
+     f"{len(test_outputs.OUTPUTS)} options of {len({name for name, _ in test_outputs.OUTPUTS})} "
+     "commands, and their defaults"),
+    (f"A file that claims one size, has another and unpacks to a third is refused: at most {LIMIT}",
+     "hostile/files::test_data_of_any_claim_are_refused_within_bounds",
+     f"{FILES} files of weights, data, names of classes, runs and recordings, in processes that "
+     f"may take {conftest.ROOM // 2**20:,} MiB"),
+    (f"A picture of any claim is read or refused: at most {LIMIT}",
+     "hostile/pictures::test_a_picture_of_any_claim_is_refused_within_bounds",
+     f"{len(test_pictures.CASES)} files of up to {test_pictures.SIDE**2 / 1e6:.0f} million pixels "
+     "and more, in such processes"),
+    ("A picture of anything is read in bounded time and stops no other",
+     "hostile/pictures::test_dust_and_strokes_by_the_thousand_end_in_time_and_stop_no_other",
+     "dots and strokes by the thousand"),
+    ("Text from a file is drawn as it is: no formulas, no markup, no escape sequences",
+     "hostile/names::test_class_names_are_text_and_nothing_else",
+     "class names and folders' names, in figures, the report and the terminal"),
+    ("A `run.json` is checked field by field",
+     "hostile/headers::test_a_header_short_of_a_key_is_refused_or_shown",
+     "every key taken out, at every depth, its digest made anew"),
+    ("A forged recording is refused on one line",
+     "hostile/recordings::test_forged_recordings_are_refused_on_one_line",
+     "every key of its header changed to other values, its digest made anew"),
+    ("What is kept decompressed in the cache is bounded",
+     "hostile/cache::test_the_cache_is_bounded_and_the_oldest_go", "with a small bound"),
+    ("Of two writers of one file both succeed, and one that is killed leaves the file as it was",
+     "shared/storage::test_two_writers_of_one_file", "real processes, one of them killed"),
 ]  # fmt: skip
 
 
@@ -158,13 +203,19 @@ def page(evidence: list[dict[str, Any]]) -> str:
     lines += ["", "## In every run of the test suite", "",
               "| promised | tried | test |", "|---|---|---|"]  # fmt: skip
     for promise, test, tried in IN_THE_SUITE:
-        file, name = test.split("::")
-        lines.append(f"| {promise} | {tried} | `tests/runs/test_{file}.py::{name}` |")
+        lines.append(f"| {promise} | {tried} | `{path_of(test)}` |")
     lines += ["", BETWEEN_MACHINES, "## To try it again", ""]
     lines += [f"- `{document['command']}` ({where(document)})" for document in evidence]
     if any("threads" not in document for document in evidence):
         lines += ["", EARLIER]
     return "\n".join(lines) + "\n"
+
+
+def path_of(test: str) -> str:
+    """`folder/file::name` as pytest takes it; the folder is `runs` where none is given."""
+    file, name = test.split("::")
+    folder, _, module = file.rpartition("/")
+    return f"tests/{folder or 'runs'}/test_{module}.py::{name}"
 
 
 def where(document: dict[str, Any]) -> str:

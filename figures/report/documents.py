@@ -42,6 +42,12 @@ class Table:
     rows: list[list[Cell]]
     notes: list[str | Markup] = field(default_factory=list)
 
+    def __post_init__(self) -> None:
+        texts = [self.title, *self.head, *self.notes]
+        texts += [cell.text for row in self.rows for cell in row]
+        if not all(isinstance(text, str) for text in texts):
+            raise TypeError("a number or a list where a text is expected")
+
 
 def tables(kind: str, found: dict[Path, Document]) -> list[Table]:
     """The tables of all documents of a kind, their verdicts first.

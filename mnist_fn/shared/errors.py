@@ -176,8 +176,14 @@ def one_line(message: str) -> str:
     """The message on one line. What does not print is escaped: it may quote a hostile file,
     and an escape sequence would reach the terminal.
     """
-    line = " ".join(message.split())
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in line)
+    return printable(" ".join(message.split()))
+
+
+def printable(text: str) -> str:
+    """The text with everything escaped that a terminal might obey; its lines stay."""
+    return "".join(
+        c if c.isprintable() or c == "\n" else c.encode("unicode_escape").decode() for c in text
+    )
 
 
 def in_shell(text: object) -> str:

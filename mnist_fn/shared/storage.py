@@ -1,10 +1,13 @@
 """Files that are never half-written: flushed under a temporary name, then renamed."""
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
 import os
+import secrets
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -12,7 +15,11 @@ from typing import Any, BinaryIO
 from mnist_fn.shared.errors import Argument, InputError, damaged
 
 MAX_JSON_BYTES = 2**24
+MARK = "written by mnist-fn"  # in every file of ours that a user may name: see check_output
+_MARKS = (MARK.encode(), b'"__metadata__":{"mnist_fn')  # the second in safetensors
+_MARKED_BYTES = 2**16  # at a file's beginning and end, in which the mark is looked for
 _TEMPORARY = ".writing-"
+_ABANDONED_SECONDS = 3600.0  # a file that is written for so long has no writer
 
 ANOTHER_PLACE = ("choose another place with ", Argument("out"))
 
@@ -23,9 +30,9 @@ def write_atomically(path: Path, data: bytes | memoryview) -> None:
     Raises:
         InputError: a full disk, a read-only folder and the like; `path` is as it was.
     """
-    temporary = path.with_name(_TEMPORARY + path.name)
+    temporary = path.with_name(f"{_TEMPORARY}{os.getpid()}-{secrets.token_hex(4)}")
     try:
-        temporary.unlink(missing_ok=True)
+        remove_leftovers(path.parent, older_than=_ABANDONED_SECONDS)
         with temporary.open("xb") as file:  # "x" follows no link that somebody put there
             file.write(data)
             file.flush()
@@ -39,6 +46,49 @@ def write_atomically(path: Path, data: bytes | memoryview) -> None:
             f"{path}: can't be written ({error.strerror or error}); what was there before is "
             "intact: free space or mend the folder's permissions, then run it again"
         ) from error
+
+
+def check_output(path: Path, *, overwrite: bool = False) -> None:
+    """Check before any work that a file can be written without the loss of another's.
+
+    Args:
+        path: the file to be.
+        overwrite: whether a file that was not written here may be replaced.
+
+    Raises:
+        InputError: a folder or another's file is there, or its folder can't be written.
+    """
+    if path.is_dir():
+        raise InputError(f"{path}: a folder, where a file is to be written; name a file in it")
+    if os.path.lexists(path) and not overwrite and not _is_ours(path):
+        raise InputError(
+            f"{path}: there already, and mnist-fn did not write it; name another file, "
+            "or replace it with --overwrite"
+        )
+    check_folder(path.parent)
+
+
+def check_folder(folder: Path) -> None:
+    """InputError unless files can be written in a folder, which need not be there yet."""
+    existing = next(each for each in (folder, *folder.parents) if os.path.lexists(each))
+    if not existing.is_dir():
+        raise InputError(f"{folder}: {existing} is no folder; choose another place")
+    if not os.access(existing, os.W_OK | os.X_OK):
+        raise InputError(f"{folder}: can't be written (Permission denied); choose another place")
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a file has the mark near its beginning or end, or is a document with its digest."""
+    try:
+        with path.open("rb") as file:
+            ends = file.read(_MARKED_BYTES)
+            file.seek(max(0, os.fstat(file.fileno()).st_size - _MARKED_BYTES))
+            ends += file.read(_MARKED_BYTES)
+        if any(mark in ends for mark in _MARKS):
+            return True
+        return path.suffix == ".json" and bool(read_sealed(path, None))
+    except (OSError, InputError):
+        return False
 
 
 def flush_folder(folder: Path) -> None:
@@ -186,6 +236,7 @@ def made_folder(folder: Path) -> Iterator[None]:
 def locked(folder: Path) -> Iterator[None]:
     """Hold a folder for this process alone. The kernel drops the lock with the process.
 
+    A folder that can only be read is not locked: what is there can be shown, and nobody writes.
     Where nothing else comes into the folder, the lock is taken away again, and the folders that
     were made for it.
 
@@ -199,13 +250,16 @@ def locked(folder: Path) -> Iterator[None]:
         _make(folder)
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
     except OSError as error:
+        if error.errno in (errno.EROFS, errno.EACCES) and not made:
+            yield
+            return
         _remove_empty(made)
         raise InputError(
             f"{folder}: can't be written ({error.strerror})", hint=ANOTHER_PLACE
         ) from error
     try:
         _lock(folder, lock, descriptor)
-        _remove_leftovers(folder)
+        remove_leftovers(folder, older_than=0)  # none else writes here
         try:
             yield
         finally:
@@ -243,8 +297,17 @@ def _remove_empty(folders: Sequence[Path]) -> None:
             folder.rmdir()
 
 
-def _remove_leftovers(folder: Path) -> None:
-    """Remove what a killed process was writing. What can't be removed stops only its own file."""
-    for leftover in folder.glob(_TEMPORARY + "*"):
-        with contextlib.suppress(OSError):
-            leftover.unlink(missing_ok=True)
+def remove_leftovers(folder: Path, older_than: float) -> None:
+    """Remove what killed processes were writing. What can't be removed stops only its own file.
+
+    Args:
+        folder: in which they wrote.
+        older_than: seconds since the last change. A process identifier would tell nothing: that of
+            another container or machine may be any.
+    """
+    now = time.time()
+    with contextlib.suppress(OSError):
+        for leftover in folder.glob(_TEMPORARY + "*"):
+            with contextlib.suppress(OSError):
+                if now - leftover.lstat().st_mtime >= older_than:
+                    leftover.unlink(missing_ok=True)

@@ -2,14 +2,20 @@
 
 import ast
 import copy
+import re
 import sys
 
 import evidence_reliability
 import make_reliability
 import pytest
 
+from mnist_fn.shared.data import cache, idx
+from mnist_fn.shared.pictures.preparation import MAX_PIXELS
+from mnist_fn.shared.storage import MAX_JSON_BYTES
+from mnist_fn.shared.streams import MAX_PARAMETERS
 from tests.support.killing import ROOT
 from tests.support.losses import LOST
+from torch_ref import exchange
 
 BACKENDS = ("jax", "torch")
 
@@ -62,8 +68,38 @@ def test_the_evidence_is_as_much_as_was_promised(backend):
     )
 
 
+def exists(test: str) -> bool:
+    """Whether there is a test `tests/…/test_file.py::name`."""
+    file, name = test.split("::")
+    tree = ast.parse((ROOT / file).read_text())
+    return name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+
+
 def test_every_test_that_the_page_names_exists():
     for _, test, _ in make_reliability.IN_THE_SUITE:
-        file, name = test.split("::")
-        tree = ast.parse((ROOT / "tests" / "runs" / f"test_{file}.py").read_text())
-        assert name in {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+        assert exists(make_reliability.path_of(test)), test
+
+
+def test_every_promise_of_security_names_the_test_that_holds_it():
+    page = (ROOT / "SECURITY.md").read_text()
+    promises = page.partition("## Not trusted")[2].partition("## Trusted")[0].split("\n- ")[1:]
+    assert len(promises) >= 7
+    for promise in promises:
+        tests = re.findall(r"`(tests/[^`]+::\w+)`", promise)
+        assert tests, promise
+        for test in tests:
+            assert exists(test), test
+
+
+def test_the_numbers_of_security_are_the_constants():
+    page = " ".join((ROOT / "SECURITY.md").read_text().split())
+    for sentence in (
+        f"at most {idx.MAX_BYTES / 1e6:.0f} MB are read",
+        f"{idx.MAX_RATIO} times its size",
+        f"{MAX_PIXELS / 1e6:.0f} million pixels",
+        f"{exchange.MAX_BYTES / 2**30:.0f} GiB",
+        f"{MAX_PARAMETERS:,} numbers",
+        f"{cache.MAX_BYTES / 2**30:.0f} GiB",
+        f"{MAX_JSON_BYTES / 2**20:.0f} MiB",
+    ):
+        assert sentence in page, sentence

@@ -1,6 +1,7 @@
 """Weights from elsewhere made runs, under every name that people have; hostile files refused."""
 
 import io
+import itertools
 import os
 import pickle
 import zipfile
@@ -13,11 +14,13 @@ from safetensors.numpy import save_file
 from safetensors.torch import save_file as save_torch
 from torch import nn
 
+from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import scale_pixels
 from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.exchange.from_safetensors import read_tensors
 from mnist_fn.shared.exchange.layers import mlp_of
 from mnist_fn.shared.exchange.scaling import Scaling, folded, read_scaling
-from mnist_fn.shared.runs.trainer import evaluate_run, load_run, resume
+from mnist_fn.shared.runs.trainer import evaluate_run, load_run, resume, train
 from torch_ref.exchange import read_pt
 
 
@@ -196,8 +199,8 @@ def saved(value: object) -> bytes:
          r"without running code \(Unsupported global: GLOBAL torch.nn.modules.linear.Linear\)"),
         (zipped(True), "its content is compressed"),
         (zipped(False), "without running code"),
-        (b"", "not a file of torch.save"),
-        (saved({"a.weight": torch.zeros(1).expand(40_000, 40_000)}), "too many"),
+        (b"", "an empty file"),
+        (saved({"a.weight": torch.zeros(1).expand(40_000, 40_000)}), "1,600,000,000 numbers; at"),
         (saved({"a": {"w.weight": torch.zeros(2, 2)}, "ema": {"w.weight": torch.zeros(2, 2)}}),
          "one state dict is expected, there are a, ema"),
         (saved({"epoch": 3}), "there are none"),
@@ -219,7 +222,11 @@ def test_a_hostile_file_is_refused_and_not_executed(tmp_path, content, said):
     ("arguments", "said"),
     [
         (["x.pt", "--out", "r"], "--pixels: say how pixels were scaled"),
-        (["x.h5", "--pixels", "0-1"], "weights are read from .pt, .pth and .safetensors"),
+        (["keras.h5", "--pixels", "0-1"], "an HDF5 file, as Keras writes it"),
+        (["empty.pt", "--pixels", "0-1"], "an empty file"),
+        (["empty.safetensors", "--pixels", "0-1"], "an empty file"),
+        (["script.pt", "--pixels", "0-1"], "TorchScript, which is a program"),
+        (["x.pt", "--pixels", "0-1", "--activation", "tanh"], "--activation tanh: a run has ReLU"),
         (["x.pt", "--pixels", "0-1"], "x.pt: no such file"),
         (["nan.safetensors", "--pixels", "0-1"], "nan.safetensors: a weight is not finite"),
         (["int.safetensors", "--pixels", "0-1"], "holds no floating-point numbers"),
@@ -230,6 +237,12 @@ def test_bad_input_leaves_nothing_behind(in_process, tmp_path, arguments, said):
     weights = np.full((10, 64), np.nan, np.float32)
     save_file({"a.weight": weights}, tmp_path / "nan.safetensors")
     save_file({"a.weight": np.ones((10, 64), np.int32)}, tmp_path / "int.safetensors")
+    (tmp_path / "keras.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(100))
+    (tmp_path / "empty.pt").touch()
+    (tmp_path / "empty.safetensors").touch()
+    with zipfile.ZipFile(tmp_path / "script.pt", "w") as archive:  # as torch.jit.save has it
+        for name in ("data.pkl", "code/__torch__.py", "constants.pkl", "version"):
+            archive.writestr(f"script/{name}", b"")
     whole = (tmp_path / "nan.safetensors").read_bytes()
     (tmp_path / "cut.safetensors").write_bytes(whole[:50])
     done = in_process("import", *arguments, "--dataset", "digits")
@@ -238,6 +251,75 @@ def test_bad_input_leaves_nothing_behind(in_process, tmp_path, arguments, said):
     assert done.stderr.count("\n") == 1
     assert not (tmp_path / "runs").exists()
     assert not (tmp_path / "r").exists()
+
+
+NAMES = {
+    "in and out by number": ("hidden1", "hidden2", "hidden3", "output"),
+    "Keras": ("dense", "dense_1", "dense_2", "dense_3"),
+    "fc": ("fc_in", "fc1", "fc2", "fc_out"),
+    "torchvision": ("features.0", "features.2", "features.4", "classifier.0"),
+    "only the file says": ("alpha", "beta", "gamma", "delta"),
+}
+
+
+@pytest.mark.parametrize("names", NAMES)
+def test_names_or_the_files_order_say_the_order(tmp_path, names):
+    torch.manual_seed(1)
+    widths = (64, 16, 16, 16, 10)
+    layers = [nn.Linear(a, b) for a, b in itertools.pairwise(widths)]
+    state = renamed(nn.Sequential(*layers), *NAMES[names])
+    expected = [layer.weight.detach().numpy().T for layer in layers]
+
+    def order(source) -> bool:
+        tree = mlp_of(source.tensors, 64, 10, "x", ordered=source.ordered)
+        return all(
+            np.array_equal(tree[f"layer{i}"]["kernel"], kernel)
+            for i, kernel in enumerate(expected, start=1)
+        )
+
+    torch.save(state, tmp_path / "x.pt")
+    assert order(read_pt(tmp_path / "x.pt"))
+    save_torch(state, tmp_path / "x.safetensors")
+    if names == "only the file says":  # safetensors has an order of its own
+        with pytest.raises(InputError, match="their names don't say which"):
+            order(read_tensors(tmp_path / "x.safetensors"))
+    else:
+        assert order(read_tensors(tmp_path / "x.safetensors"))
+        torch.save(dict(reversed(state.items())), tmp_path / "x.pt")
+        assert order(read_pt(tmp_path / "x.pt"))
+
+
+def test_the_content_tells_what_a_file_is(in_process, model, tmp_path):
+    averaged = torch.optim.swa_utils.AveragedModel(model)
+    lightning = {"epoch": 3, "pytorch-lightning_version": "2.4.0", "loops": {}, "callbacks": {},
+                 "state_dict": renamed(model, "model.1", "model.3", "model.5"),
+                 "optimizer_states": [torch.optim.Adam(model.parameters()).state_dict()],
+                 "hyper_parameters": {"width": 32}}  # fmt: skip
+    for name, content in {"last.ckpt": lightning, "pytorch_model.bin": model.state_dict(),
+                          "averaged": averaged.state_dict()}.items():  # fmt: skip
+        torch.save(content, tmp_path / name)
+        more = ("--dataset", "digits", "--pixels", "0-1", "--out", f"runs/{name}")
+        done = in_process("import", name, *more)
+        assert done.returncode == 0, done.stderr
+        assert "read as ReLU between layers" in done.stderr
+        assert "far below what such a model has" in done.stderr  # untrained as it is
+
+
+def test_a_good_model_raises_no_doubt(in_process, tmp_path, run_of_digits):
+    done = in_process("export", str(run_of_digits), "--to", "torch", "--out", "good.pt")
+    assert done.returncode == 0, done.stderr
+    done = in_process("import", "good.pt", "--dataset", "digits", "--pixels", "0-1")
+    assert done.returncode == 0, done.stderr
+    assert "read as ReLU between layers" in done.stderr
+    assert "far below" not in done.stderr
+
+
+@pytest.fixture(scope="module")
+def run_of_digits(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("good") / "run"
+    config = Config(dataset="digits", hidden=(32,), epochs=10, batch_size=50, learning_rate=2e-3)
+    train(config, out=folder)
+    return folder
 
 
 @pytest.mark.parametrize("kind", [torch.bfloat16, torch.float16])

@@ -73,6 +73,11 @@ def test_a_full_disk_then_a_read_only_one_then_room(disk, whole):
     assert "going on after epoch 1" in said
     assert differing(disk / "r", whole) == []
 
+    mount("-o", "remount,ro", str(disk))
+    process, said = attempt()
+    assert process.returncode == 0, said  # finished: it is shown, and needs no lock
+    assert "finished" in said
+
 
 @linux
 def test_a_full_disk_behind_stdout(whole):

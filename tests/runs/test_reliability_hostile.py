@@ -150,7 +150,7 @@ def test_a_pipe_or_a_folder_in_a_files_place_does_not_hang(hostile, tmp_path):
         with pytest.raises(InputError, match=rf"run\.json: {said}"):
             load_run(run)
         with locked(run), pytest.raises(InputError, match="can't be written"):
-            (run / ".writing-x").mkdir()  # in the temporary file's place
+            (run / "x").mkdir()  # in the file's place
             write_atomically(run / "x", b"")
 
 

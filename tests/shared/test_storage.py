@@ -1,7 +1,10 @@
 """What is written lasts: the file, its name, and the folders that were made for it."""
 
+import errno
 import fcntl
 import os
+import subprocess
+import sys
 import tracemalloc
 
 import pytest
@@ -92,3 +95,51 @@ def test_a_file_that_is_too_large_is_not_read_to_find_out(tmp_path):
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert peak < 2**20
+
+
+WRITER = """
+import sys
+from pathlib import Path
+from mnist_fn.shared.storage import write_atomically
+path, letter, end = sys.argv[1:]
+if end == "killed":
+    import os
+    from mnist_fn.shared import storage
+    storage._flush = lambda _: os._exit(9)
+for _ in range(40):
+    write_atomically(Path(path), letter.encode() * 100_000)
+"""
+
+
+def test_two_writers_of_one_file(tmp_path):
+    path = tmp_path / "x"
+    writers = [
+        subprocess.Popen([sys.executable, "-c", WRITER, str(path), letter, end],
+                         stderr=subprocess.PIPE, text=True)
+        for letter, end in (("a", "well"), ("b", "well"), ("c", "killed"))
+    ]  # fmt: skip
+    said = [writer.communicate(timeout=300)[1] for writer in writers]
+    assert [writer.returncode for writer in writers] == [0, 0, 9], said
+    assert path.read_bytes() in (b"a" * 100_000, b"b" * 100_000)
+    (leftover,) = tmp_path.glob(".writing-*")  # of the killed one; another may be writing still
+    storage.write_atomically(path, b"new")
+    assert leftover.exists()
+    os.utime(leftover, (1e9, 1e9))
+    storage.write_atomically(path, b"newer")
+    assert [file.name for file in tmp_path.iterdir()] == ["x"]
+
+
+def test_a_folder_that_can_only_be_read_is_not_locked(tmp_path, monkeypatch):
+    (tmp_path / "run.json").touch()
+    real = os.open
+
+    def read_only(path, flags, *more):
+        if flags & os.O_CREAT:
+            raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+        return real(path, flags, *more)
+
+    monkeypatch.setattr(os, "open", read_only)
+    with storage.locked(tmp_path):
+        assert not (tmp_path / ".lock").exists()
+    with pytest.raises(InputError, match="can't be written"), storage.locked(tmp_path / "new"):
+        pass

@@ -6,6 +6,7 @@ cache (medians of 7, CPU time, AMD EPYC with SHA instructions, Python 3.11, `.gz
 ever saves time: where it can't be written or read, everything works without it.
 """
 
+import contextlib
 import hashlib
 import io
 import json
@@ -21,6 +22,8 @@ from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.storage import write_atomically
 
 MIN_BYTES = 2**20  # smaller files are read as quickly as found in the cache
+MAX_BYTES = 2**30  # of all that is kept; of more, what was read last stays
+FOLDER = "data-decompressed"  # in the user's cache
 
 
 @dataclass(frozen=True)
@@ -33,7 +36,7 @@ class IdxFile:
 
 def read_through_cache(path: Path, dimensions: int) -> IdxFile:
     """Read a set's file, from the cache if it is there. Errors as for `arrays.read_array`."""
-    folder = cache_folder("data-decompressed")
+    folder = cache_folder(FOLDER)
     if folder is None:
         return IdxFile(*read_array(path, dimensions))
     entry = folder / hashlib.sha256(os.fsencode(path.absolute())).hexdigest()[:32]
@@ -41,7 +44,7 @@ def read_through_cache(path: Path, dimensions: int) -> IdxFile:
         return cached
     before = _stamp(path) if path.is_file() else None  # before reading: a change meanwhile shows
     array, digest = read_array(path, dimensions)
-    if before is not None and array.nbytes >= MIN_BYTES:
+    if before is not None and MIN_BYTES <= array.nbytes <= MAX_BYTES:
         _write(entry, before, array, digest)
     return IdxFile(array, digest)
 
@@ -62,6 +65,8 @@ def _read(entry: Path, path: Path, dimensions: int) -> IdxFile | None:
             return None
         if note["content"] != _content(array):
             return None
+        with contextlib.suppress(OSError):
+            os.utime(kept)  # it was read: others are older
         return IdxFile(np.asarray(array), str(note["digest"]))
     except (OSError, ValueError, TypeError, KeyError, EOFError):
         return None
@@ -76,6 +81,36 @@ def _write(entry: Path, source: list[int], array: np.ndarray, digest: str) -> No
         write_atomically(entry.with_suffix(".json"), json.dumps(note).encode())
     except InputError:  # a full disk, say
         return
+    kept = 0
+    for file, size, _ in entries(entry.parent):
+        kept += size
+        if kept > MAX_BYTES:
+            _remove(file)
+
+
+def entries(folder: Path) -> list[tuple[Path, int, float]]:
+    """What is kept in a folder, the last read first: file, bytes, seconds since the epoch."""
+    found = []
+    for file in folder.glob("*.npy"):
+        with contextlib.suppress(OSError):  # another process may have removed it
+            status = file.stat()
+            found.append((file, status.st_size, status.st_mtime))
+    return sorted(found, key=lambda entry: -entry[2])
+
+
+def clear() -> int:
+    """Remove all that is kept; returns how many bytes that was."""
+    folder = cache_folder(FOLDER)
+    kept = [] if folder is None else entries(folder)
+    for file, _, _ in kept:
+        _remove(file)
+    return sum(size for _, size, _ in kept)
+
+
+def _remove(file: Path) -> None:
+    for each in (file, file.with_suffix(".json")):
+        with contextlib.suppress(OSError):
+            each.unlink(missing_ok=True)
 
 
 def _content(array: np.ndarray) -> str:

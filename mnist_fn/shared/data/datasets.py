@@ -1,8 +1,8 @@
 """Datasets as uint8 arrays: found, read, checked against their known content, split."""
 
 import hashlib
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import InitVar, dataclass, field, replace
 from importlib.metadata import distribution
 from pathlib import Path
 
@@ -12,8 +12,15 @@ from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.cache import read_through_cache
 from mnist_fn.shared.data.download import fetch
 from mnist_fn.shared.data.form import MNIST, Form
-from mnist_fn.shared.data.reading import Asked, as_classes, as_pictures, form_of, notes
-from mnist_fn.shared.data.sets import FileSet
+from mnist_fn.shared.data.reading import (
+    Asked,
+    as_classes,
+    as_pictures,
+    check_polarity,
+    form_of,
+    notes,
+)
+from mnist_fn.shared.data.sets import PARTS, FileSet
 from mnist_fn.shared.data.sources import (
     SHA256,
     SHA256_GZ,
@@ -22,8 +29,10 @@ from mnist_fn.shared.data.sources import (
     find,
     find_set,
     not_found,
+    search_path,
 )
-from mnist_fn.shared.errors import Argument, InputError, Message
+from mnist_fn.shared.data.whole_sets import read_whole
+from mnist_fn.shared.errors import Argument, InputError, Message, NotFoundError
 from mnist_fn.shared.streams import permutation
 
 
@@ -85,23 +94,74 @@ def load(
     """
     if name == "digits":
         return _digits()
-    files = find_set(name, data_dir)
-    if files is None and download and name in TORCHVISION:
-        files = files_in(fetch(name), name)
-    if files is None:
-        raise not_found(name, data_dir)
-    arrays, sha256 = _read(name, files)
+    raw = _read_raw(name, data_dir, download)
+    files, arrays = raw.files, raw.arrays
     asked = replace(asked or Asked(), ten=name in TORCHVISION)
-    form = form_of(files, name, arrays[0], arrays[1::2], asked)
+    form = form_of(files, name, arrays[0], arrays[1::2], asked, raw.names)
+    if name not in TORCHVISION:
+        check_polarity(files.paths[0], files.paths[2], arrays[0], arrays[2])
     train, test = (
         Split(as_pictures(images, form.turned), as_classes(labels, form, path))
         for images, labels, path in zip(arrays[::2], arrays[1::2], files.paths[1::2], strict=True)
     )
     if name in TORCHVISION:
-        return Dataset(name, train, test, sha256, form=form)
+        return Dataset(name, train, test, raw.sha256, form=form)
     said = notes(form, files.name or name, train.images,
                  {"training": train.labels, "test": test.labels})  # fmt: skip
-    return Dataset(name, train, test, sha256, form=form, notes=tuple(said))
+    return Dataset(name, train, test, raw.sha256, form=form, notes=(*raw.notes, *said))
+
+
+@dataclass(frozen=True)
+class _Raw:
+    """A set's arrays in the order of PARTS, checked against what is known of them."""
+
+    files: FileSet
+    arrays: Sequence[np.ndarray]
+    digests: InitVar[Sequence[str]]
+    sha256: str = field(init=False)
+    notes: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()  # of the classes, where its folders have them
+
+    def __post_init__(self, digests: Sequence[str]) -> None:
+        sha256 = hashlib.sha256("".join(digests).encode()).hexdigest()
+        object.__setattr__(self, "sha256", sha256)
+        for index in (1, 3):
+            check_counts(self.files.paths[index], self.arrays[index - 1], self.arrays[index])
+        _check_shapes(self.files.paths[2], self.arrays[0], self.arrays[2])
+
+
+def _read_raw(name: str, data_dir: Path | None, download: bool) -> _Raw:
+    """A set from its four files, or else from one of the other forms that people have."""
+    try:
+        files = find_set(name, data_dir)
+    except NotFoundError:
+        if (whole := _whole_set(name, data_dir)) is not None:
+            return whole
+        raise
+    if files is None and (whole := _whole_set(name, data_dir)) is not None:
+        return whole
+    if files is None and download and name in TORCHVISION:
+        files = files_in(fetch(name), name)
+    if files is None:
+        raise not_found(name, data_dir)
+    return _Raw(files, *_read(name, files))
+
+
+def _whole_set(name: str, data_dir: Path | None) -> _Raw | None:
+    for folder in [data_dir] if data_dir is not None else search_path():
+        if (whole := read_whole(folder, name)) is None:
+            continue
+        for index, (path, digest) in enumerate(zip(whole.paths, whole.digests, strict=True)):
+            if name in SHA256_GZ:
+                raise InputError(
+                    f"{path}: {name} publishes checksums of its .gz files only; "
+                    'use `dataset="idx"` to read it unchecked'
+                )
+            _check_content(name, index, path, digest)
+        files = FileSet("", folder, dict(zip(PARTS, whole.paths, strict=True)))
+        notes = (f"{name}: {whole.note}",) if whole.note else ()
+        return _Raw(files, whole.arrays, whole.digests, notes, whole.names)
+    return None
 
 
 def load_for(
@@ -198,8 +258,8 @@ def _compare(name: str, path: Path, expected: str, found: str) -> None:
         )
 
 
-def _read(name: str, files: FileSet) -> tuple[list[np.ndarray], str]:
-    """The raw arrays in the order of PARTS, and the digest of their contents' digests."""
+def _read(name: str, files: FileSet) -> tuple[list[np.ndarray], list[str]]:
+    """The raw arrays in the order of PARTS, and the digests of their contents."""
     arrays, digests = [], []
     for index, path in enumerate(files.paths):
         _check_gz(name, index, path)
@@ -207,10 +267,7 @@ def _read(name: str, files: FileSet) -> tuple[list[np.ndarray], str]:
         _check_content(name, index, path, file.digest)
         arrays.append(file.array)
         digests.append(file.digest)
-    for index in (1, 3):
-        check_counts(files.paths[index], arrays[index - 1], arrays[index])
-    _check_shapes(files.paths[2], arrays[0], arrays[2])
-    return arrays, hashlib.sha256("".join(digests).encode()).hexdigest()
+    return arrays, digests
 
 
 def check_counts(path: Path, images: np.ndarray, labels: np.ndarray) -> None:

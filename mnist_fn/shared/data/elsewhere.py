@@ -7,7 +7,13 @@ from pathlib import Path
 from mnist_fn.shared.data.cache import read_through_cache
 from mnist_fn.shared.data.datasets import Split, check_counts
 from mnist_fn.shared.data.form import Form
-from mnist_fn.shared.data.reading import as_classes, as_pictures, ink_of, ships_transposed
+from mnist_fn.shared.data.reading import (
+    as_classes,
+    as_pictures,
+    ink_of,
+    ships_transposed,
+    words_of,
+)
 from mnist_fn.shared.data.sets import PARTS, FileSet, listed, sets_in
 from mnist_fn.shared.data.sources import candidates
 from mnist_fn.shared.errors import InputError
@@ -48,8 +54,8 @@ def load_test(folder: Path, name: str, form: Form) -> TestSet:
     check_counts(path, images, labels)
     ink = ink_of(images)
     if "unknown" not in (ink, form.ink) and ink != form.ink:
-        raise InputError(f"{files.files[_TEST[0]]}: its pictures are {_words(ink)}, those of the "
-                         f"run {_words(form.ink)}; give a test set of the same form")  # fmt: skip
+        raise InputError(f"{files.files[_TEST[0]]}: its pictures are {words_of(ink)}, those of the "
+                         f"run {words_of(form.ink)}; give a test set of the same form")  # fmt: skip
     same_name = files.name == name or not files.name
     stored = form.turned or form.transposed if same_name else ships_transposed(files.name)
     pictures = as_pictures(images, turned=stored != form.transposed)
@@ -68,7 +74,3 @@ def _choose(folder: Path, name: str) -> FileSet:
     if not there:
         raise InputError(f"{folder}: no test set in it (test images and test labels)")
     raise InputError(f"{folder}: several test sets, {listed(there)}; give a folder with one")
-
-
-def _words(ink: str) -> str:
-    return "light on dark" if ink == "light" else "dark on light"

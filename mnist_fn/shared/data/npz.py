@@ -3,6 +3,7 @@
 Format: a zip whose members are .npy files: magic, a header of Python literals, then the values.
 """
 
+import contextlib
 import hashlib
 import io
 import math
@@ -10,12 +11,14 @@ import struct
 import warnings
 import zipfile
 import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 import numpy as np
 
-from mnist_fn.shared.data.idx import MAX_BYTES, as_labels, header_of
+from mnist_fn.shared.data.idx import bytes_within, header_of
+from mnist_fn.shared.data.values import as_images, as_labels
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.storage import open_plain
 
@@ -27,11 +30,11 @@ _BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedE
 
 
 def read_npz(path: Path, dimensions: int) -> tuple[np.ndarray, str]:
-    """Read whole numbers 0 to 255 from `arr_0`, or from the only array that there is.
+    """Read `arr_0`, or the only array that there is.
 
     Args:
         path: the file.
-        dimensions: 3 for images [n, rows, columns], 1 for labels [n].
+        dimensions: 3 for images, 1 for labels; see `values.as_images` and `values.as_labels`.
 
     Returns:
         uint8 values, and the SHA-256 of the IDX file that would hold them, hexadecimal.
@@ -39,12 +42,35 @@ def read_npz(path: Path, dimensions: int) -> tuple[np.ndarray, str]:
     Raises:
         InputError: as `idx.read_idx`; an array of another kind, shape or size.
     """
+    with _opened(path) as archive:
+        raw = _read(path, archive, _member(path, archive))
+    array = as_images(path, raw) if dimensions == 3 else as_labels(path, raw)
+    digest = hashlib.sha256(header_of(array))
+    digest.update(array.data)
+    return array, digest.hexdigest()
+
+
+def read_members(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Those of the arrays with these names that an archive holds, as they are.
+
+    Raises:
+        InputError: as `read_npz`.
+    """
+    with _opened(path) as archive:
+        members = {
+            info.filename.removesuffix(".npy"): info
+            for info in archive.infolist()
+            if info.filename.removesuffix(".npy") in names
+        }
+        return {name: _read(path, archive, info) for name, info in members.items()}
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     with open_plain(path) as file:
         try:
             with zipfile.ZipFile(cast(BinaryIO, _Bounded(file))) as archive:
-                member = _member(path, archive)
-                with archive.open(member) as stream:
-                    array = _read(path, stream, dimensions)
+                yield archive
         except InputError:
             raise
         except _BROKEN as error:
@@ -52,9 +78,6 @@ def read_npz(path: Path, dimensions: int) -> tuple[np.ndarray, str]:
                 f"{path}: a broken .npz file ({str(error)[:80] or type(error).__name__}); "
                 "fetch it anew"
             ) from error
-    digest = hashlib.sha256(header_of(array))
-    digest.update(array.data)
-    return array, digest.hexdigest()
 
 
 class _Bounded:
@@ -81,35 +104,31 @@ def _member(path: Path, archive: zipfile.ZipFile) -> zipfile.ZipInfo:
     if len(chosen) != 1:
         names = ", ".join(info.filename.removesuffix(".npy")[:40] for info in members[:8])
         raise InputError(f"{path}: expected one array, {ARRAY}; it holds {names or 'none'}")
-    if chosen[0].compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise NotImplementedError("compressed in another way than NumPy does")
     return chosen[0]
 
 
-def _read(path: Path, stream: Any, dimensions: int) -> np.ndarray:
-    head = io.BytesIO(stream.read(_HEADER))
-    shape, by_columns, dtype = _header(head)
-    if dtype.kind not in "bui":
-        raise InputError(f"{path}: an array of {str(dtype)[:40]}; whole numbers are read")
-    fits = len(shape) == dimensions or (dimensions == 1 and len(shape) == 2)
-    size = math.prod(shape) * dtype.itemsize
-    if not fits or not 0 < size <= MAX_BYTES:
-        raise InputError(
-            f"{path}: an array of shape {str(shape)[:60]}, {size} bytes; {dimensions} dimensions "
-            f"and between 1 and {MAX_BYTES} bytes are read"
-        )
-    values = bytearray(head.read())
-    while len(values) <= size and (chunk := stream.read(min(_CHUNK, size + 1 - len(values)))):
-        values += chunk
+def _read(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
+    if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise NotImplementedError("compressed in another way than NumPy does")
+    most = bytes_within(member.compress_size)
+    with archive.open(member) as stream:
+        head = io.BytesIO(stream.read(_HEADER))
+        shape, by_columns, dtype = _header(head)
+        if dtype.kind not in "buif":
+            raise InputError(f"{path}: an array of {str(dtype)[:40]}; numbers are read")
+        size = math.prod(shape) * dtype.itemsize
+        if not 1 <= len(shape) <= 4 or not 0 < size <= most:
+            raise InputError(
+                f"{path}: an array of shape {str(shape)[:60]}, {size} bytes; 1 to 4 dimensions "
+                f"and between 1 and {most} bytes are read of a member of its size"
+            )
+        values = bytearray(head.read())
+        while len(values) <= size and (chunk := stream.read(min(_CHUNK, size + 1 - len(values)))):
+            values += chunk
     if len(values) != size:
         found = f"only {len(values)}" if len(values) < size else "more"
         raise InputError(f"{path}: its header claims {size} bytes of values, it holds {found}")
-    array = np.frombuffer(values, dtype).reshape(shape, order="F" if by_columns else "C")
-    if dimensions == 1:
-        return as_labels(path, array)
-    if array.dtype.kind != "b" and (array.min() < 0 or array.max() > 255):
-        raise InputError(f"{path}: pixels from {array.min()} to {array.max()}; 0 to 255 are read")
-    return np.ascontiguousarray(array.astype(np.uint8, copy=False))
+    return np.frombuffer(values, dtype).reshape(shape, order="F" if by_columns else "C")
 
 
 def _header(head: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:

@@ -44,7 +44,7 @@ class Asked:
 
 
 def form_of(files: FileSet, name: str, train: np.ndarray, labels: Sequence[np.ndarray],
-            asked: Asked) -> Form:  # fmt: skip
+            asked: Asked, class_names: Sequence[str] = ()) -> Form:  # fmt: skip
     """The form of a set.
 
     Args:
@@ -53,6 +53,7 @@ def form_of(files: FileSet, name: str, train: np.ndarray, labels: Sequence[np.nd
         train: raw training pictures, uint8 [n, rows, columns].
         labels: raw labels of each split, uint8 [n].
         asked: what is known beforehand.
+        class_names: of labels 0, 1, 2 and so on, where the set itself has them.
 
     Raises:
         InputError: names that don't fit the labels; a single class.
@@ -66,7 +67,7 @@ def form_of(files: FileSet, name: str, train: np.ndarray, labels: Sequence[np.nd
     if known and (strange := sorted(set(used) - set(known))):
         raise InputError(f"{files.paths[1]}: label {strange[0]}, expected {_numbers(known)}")
     used = sorted({*used, *known})
-    named = find_names(files.folder, (files.name, name), used)
+    named = dict(enumerate(class_names)) or find_names(files.folder, (files.name, name), used)
     published = PUBLISHED[name].split(", ") if name in PUBLISHED else map(str, used)
     names = named or dict(zip(used, published, strict=True))
     if len(names) < 2:
@@ -99,6 +100,22 @@ def light_border(images: np.ndarray) -> float:
     middle = some.max() / 2
     sides = (some[:, 0], some[:, -1], some[:, 1:-1, 0], some[:, 1:-1, -1])
     return float(np.concatenate([(side > middle).ravel() for side in sides]).mean())
+
+
+def check_polarity(train_path: object, test_path: object, train: np.ndarray,
+                   test: np.ndarray) -> None:  # fmt: skip
+    """InputError where training and test pictures are clearly of another polarity."""
+    inks = ink_of(train), ink_of(test)
+    if set(inks) == {"light", "dark"}:
+        raise InputError(
+            f"{test_path}: its pictures are {words_of(inks[1])}, those of {train_path} "
+            f"{words_of(inks[0])}; invert one of them (255 - pixels)"
+        )
+
+
+def words_of(ink: str) -> str:
+    """`light on dark` or `dark on light`."""
+    return "light on dark" if ink == "light" else "dark on light"
 
 
 def ink_of(images: np.ndarray) -> str:

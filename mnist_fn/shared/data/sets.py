@@ -10,7 +10,8 @@ PARTS = ("train images", "train labels", "test images", "test labels")
 # qmnist-train-labels-idx2-int.gz, k49-train-imgs.npz
 _NAME = re.compile(
     r"(?:(?P<set>[a-z0-9][a-z0-9._-]*?)[-_])?(?P<split>train|test|t10k)[-_]"
-    r"(?P<kind>images|imgs|labels)(?:(?P<dot>[-_.])idx[1-4][-_.](?:ubyte|int)(?:\.gz)?|\.npz)",
+    r"(?P<kind>images|imgs|labels)(?:(?P<dot>[-_.])idx[1-4][-_.](?:ubyte|int)(?: ?\(\d+\))?"
+    r"(?:\.gz)?(?: \(\d+\))?|\.npz)",
     re.IGNORECASE,
 )
 
@@ -52,7 +53,13 @@ def sets_in(folder: Path, zipped_first: bool = False) -> dict[str, FileSet]:
         if (file := _plain(entry)) is None:
             continue
         zipped = file.suffix == ".gz"
-        rank = (zipped != zipped_first, file != entry, match["dot"] != "-", entry.name)
+        rank = (
+            " (" in entry.name,
+            zipped != zipped_first,
+            file != entry,
+            match["dot"] != "-",
+            entry.name,
+        )
         parts = found.setdefault((match["set"] or "").lower(), {})
         parts.setdefault(_part(match), []).append((rank, file))
     return {

@@ -25,6 +25,8 @@ def read_tensors(path: Path) -> Source:
             READ.
     """
     data = read_bounded(path, MAX_BYTES)
+    if not data:
+        raise InputError(f"{path}: an empty file")
     try:
         found = deserialize(data)
     except (SafetensorError, ValueError, TypeError) as error:
@@ -37,7 +39,8 @@ def read_tensors(path: Path) -> Source:
             )
     widened = {NARROW[tensor["dtype"]] for _, tensor in found if tensor["dtype"] in NARROW}
     tensors = {name: _array(tensor) for name, tensor in found}
-    return Source(path, hashlib.sha256(data).hexdigest(), tensors, frozenset(widened))
+    digest = hashlib.sha256(data).hexdigest()
+    return Source(path, digest, tensors, widened=frozenset(widened))
 
 
 def _array(tensor: Mapping[str, Any]) -> np.ndarray:

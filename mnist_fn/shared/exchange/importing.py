@@ -25,6 +25,9 @@ from mnist_fn.shared.state import ParamTree, StateTree, all_finite, layer_sizes,
 from mnist_fn.shared.storage import locked
 from mnist_fn.shared.streams import blank_state
 
+ACTIVATIONS = ("relu",)  # between layers: what a run computes with
+LOW = {"mnist": 0.9}  # test accuracy: a model of less was read in another way than it was trained
+LOW_ELSEWHERE = 0.7
 ELSEWHERE = "import"  # in a run's legs, in a backend's place
 
 
@@ -102,6 +105,26 @@ def import_run(
     return load_run(out)
 
 
+def check_activation(name: str) -> None:
+    """InputError for an activation that no run computes with."""
+    if name.lower() not in ACTIVATIONS:
+        raise InputError(
+            f"--activation {name[:40]}: a run has ReLU between its layers and nothing else; "
+            "weights trained with another activation can't be imported"
+        )
+
+
+def doubt(run: Run) -> str | None:
+    """What to say where a model reads far worse than such a model would; None where it doesn't."""
+    accuracy = run.final["test_accuracy"]
+    if accuracy >= LOW.get(run.config.dataset, LOW_ELSEWHERE):
+        return None
+    return (
+        f"{accuracy:.1%} right is far below what such a model has: were its pixels scaled in "
+        "another way (--pixels), or has it another activation than ReLU, which can't be imported?"
+    )
+
+
 def _params(source: Source, data: Dataset, scaling: Scaling) -> ParamTree:
     wrong = [name for name, tensor in source.tensors.items() if tensor.dtype.kind != "f"]
     if wrong or not source.tensors:
@@ -109,7 +132,9 @@ def _params(source: Source, data: Dataset, scaling: Scaling) -> ParamTree:
         raise InputError(f"{source.path}: {what}; give an MLP's state dict")
     double = any(tensor.dtype == np.float64 for tensor in source.tensors.values())
     dtype = np.float64 if double else np.float32
-    params = mlp_of(source.tensors, data.pixels, data.classes, str(source.path))
+    params = mlp_of(
+        source.tensors, data.pixels, data.classes, str(source.path), ordered=source.ordered
+    )
     params = {
         layer: {kind: tensor.astype(dtype) for kind, tensor in tensors.items()}
         for layer, tensors in params.items()

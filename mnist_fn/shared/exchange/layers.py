@@ -17,6 +17,8 @@ from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.state import ParamTree
 
 _WEIGHTS, _BIASES = ("weight", "kernel"), ("bias",)
+_FIRST = {"in", "input", "inp", "features", "encoder", "backbone", "body"}
+_LAST = {"out", "output", "outputs", "head", "classifier", "logits", "final", "last", "predictions"}
 SHOWN = 12  # names in an error
 
 
@@ -33,7 +35,14 @@ class Layer:
         return self.weight.T if transposed else self.weight
 
 
-def mlp_of(tensors: Mapping[str, np.ndarray], pixels: int, classes: int, where: str) -> ParamTree:
+def mlp_of(
+    tensors: Mapping[str, np.ndarray],
+    pixels: int,
+    classes: int,
+    where: str,
+    *,
+    ordered: bool = False,
+) -> ParamTree:
     """The layers `pixels → … → classes` that the tensors are, in their order.
 
     Args:
@@ -41,6 +50,8 @@ def mlp_of(tensors: Mapping[str, np.ndarray], pixels: int, classes: int, where: 
         pixels: inputs of the first layer.
         classes: outputs of the last.
         where: the file, for errors.
+        ordered: whether the tensors come as the model defines them: then their order decides where
+            shapes and names don't.
 
     Returns:
         `{"layer1": {"kernel": [in, out], "bias": [out]}, ...}`; zeros for a bias that isn't there.
@@ -52,7 +63,7 @@ def mlp_of(tensors: Mapping[str, np.ndarray], pixels: int, classes: int, where: 
     fitting = [
         (order, transposed)
         for transposed in (True, False)
-        for order in _orders(layers, transposed, pixels, classes)
+        for order in _orders(layers, transposed, pixels, classes, ordered)
     ]
     if not fitting:
         raise InputError(
@@ -61,8 +72,8 @@ def mlp_of(tensors: Mapping[str, np.ndarray], pixels: int, classes: int, where: 
         )
     if len(fitting) > 1:
         raise InputError(
-            f"{where}: its layers fit in more than one order, and no numbers in their names say "
-            f"which: {_listed(tensors)}; name them 1, 2, ... in theirs"
+            f"{where}: its layers fit in more than one order, and their names don't say which: "
+            f"{_listed(tensors)}; name them 1, 2, ... in theirs"
         )
     ((order, transposed),) = fitting
     tree: ParamTree = {}
@@ -94,21 +105,38 @@ def _layers(tensors: Mapping[str, np.ndarray], where: str) -> list[Layer]:
 
 
 def _orders(
-    layers: list[Layer], transposed: bool, pixels: int, classes: int
+    layers: list[Layer], transposed: bool, pixels: int, classes: int, ordered: bool
 ) -> Iterator[list[Layer]]:
-    """The one order that the numbers in the names give, if it fits; else up to two that fit."""
-    numbered = _by_numbers(layers)
-    if numbered and _leads(numbered, transposed, pixels, classes):
-        yield numbered
-        return
+    """The order that the names give, if it fits; else the file's, else up to two that fit."""
+    for given in (_by_names(layers), layers if ordered else []):
+        if given and _leads(given, transposed, pixels, classes):
+            yield given
+            return
     yield from itertools.islice(_chains(layers, transposed, pixels, classes), 2)
 
 
-def _by_numbers(layers: list[Layer]) -> list[Layer]:
-    """Sorted by the numbers in their names, if these differ in nothing else; else none."""
-    if len({re.sub(r"\d+", "#", layer.name) for layer in layers}) > 1:
+def _by_names(layers: list[Layer]) -> list[Layer]:
+    """Sorted by what their names say, if no two say the same; else none.
+
+    Inputs come first and outputs last; then numbers count, none before 1: `dense, dense_1`.
+    """
+    keys = [_place(layer.name) for layer in layers]
+    stems = {_stem(layer.name) for layer, (rank, _) in zip(layers, keys, strict=True) if rank == 1}
+    if len(stems) > 1 or len({(rank, tuple(numbers)) for rank, numbers in keys}) < len(keys):
         return []
-    return sorted(layers, key=lambda layer: [int(n) for n in re.findall(r"\d+", layer.name)])
+    return sorted(layers, key=lambda layer: _place(layer.name))
+
+
+def _place(name: str) -> tuple[int, list[int]]:
+    """First (0), last (2) or between (1), and the numbers in the name."""
+    words = set(re.split(r"[^a-z]+", name.lower()))
+    rank = 0 if words & _FIRST else 2 if words & _LAST else 1
+    return rank, [int(number) for number in re.findall(r"\d+", name)]
+
+
+def _stem(name: str) -> str:
+    """The name without its numbers and what joins them."""
+    return re.sub(r"[_.]*\d+", "", name)
 
 
 def _fits(layer: Layer, transposed: bool, width: int) -> bool:

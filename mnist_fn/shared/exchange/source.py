@@ -14,4 +14,5 @@ class Source:
     path: Path
     sha256: str  # of the file, hexadecimal
     tensors: Mapping[str, np.ndarray] = field(repr=False)  # by name
+    ordered: bool = False  # whether the tensors come as the model defines them
     widened: frozenset[str] = frozenset()  # narrower types made float32, which holds them exactly

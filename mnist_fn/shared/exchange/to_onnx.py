@@ -7,7 +7,7 @@ import numpy as np
 
 from mnist_fn.shared.errors import missing
 from mnist_fn.shared.runs.run import Run
-from mnist_fn.shared.storage import write_atomically
+from mnist_fn.shared.storage import MARK, write_atomically
 
 OPSET = 17  # of 2022: read by every runtime since
 IR_VERSION = 8
@@ -53,6 +53,7 @@ def write_onnx(run: Run, path: Path) -> None:
     )
     opsets = [helper.make_opsetid("", OPSET)]
     model = helper.make_model(graph, producer_name="mnist-fn", opset_imports=opsets)
+    model.doc_string = MARK
     model.ir_version = IR_VERSION
     helper.set_model_props(model, _metadata(run))
     onnx.checker.check_model(model, full_check=True)

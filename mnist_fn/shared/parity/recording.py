@@ -5,6 +5,7 @@ digest stands over both. What a program is asked for is found by a digest of the
 batch that it is asked with, so a recording answers what it was asked then and nothing else.
 """
 
+import contextlib
 import copy
 import hashlib
 import itertools
@@ -17,6 +18,7 @@ import numpy as np
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
+from mnist_fn.shared.config import PRECISIONS
 from mnist_fn.shared.errors import InputError, damaged
 from mnist_fn.shared.parity import states
 from mnist_fn.shared.parity.batches import read_batches
@@ -138,6 +140,10 @@ class Recording:
             raise damaged(self._path, "not readable as safetensors") from error
         if not good:
             raise damaged(self._path, "its content does not match its digest")
+        with _as_recorded(self._path):
+            self._unpack(header, tensors)
+
+    def _unpack(self, header: dict[str, Any], tensors: dict[str, np.ndarray]) -> None:
         self._kept = Unpacked(header, tensors)
         self.name = f"{header['name']} (recorded)"
         self.data_format: str = header["data_format"]
@@ -149,6 +155,11 @@ class Recording:
         self.precision: str = header["precision"]
         self.notes: list[str] = list(header["notes"])
         self.batches = [self._kept.batch(one) for one in header["batches"]]
+        if (
+            self.data_format not in ("channels_first", "channels_last")
+            or self.precision not in PRECISIONS
+        ):
+            raise ValueError(f"{self.data_format!r:.40}, {self.precision!r:.40}")
 
     def spec(self, batch: Batch) -> Weights:
         """The weights themselves."""
@@ -156,13 +167,15 @@ class Recording:
 
     def start(self, batch: Batch) -> Weights:
         """The weights that it was recorded with, float64."""
-        return cast(self._kept.start, "float64")
+        with _as_recorded(self._path):
+            return cast(self._kept.start, "float64")
 
     def run(
         self, weights: Weights, batch: Batch, train: bool = True, variant: Variant | None = None
     ) -> Trace:
         """See `Program`; InputError if this was not asked when it was recorded."""
-        found = self._kept.passed(question(weights, batch, train), variant)
+        with _as_recorded(self._path):
+            found = self._kept.passed(question(weights, batch, train), variant)
         if found is None:
             raise self._unknown()
         return found
@@ -171,10 +184,17 @@ class Recording:
         self, weights: Weights, batches: Iterator[Batch], nudge: Nudge | None = None
     ) -> Iterator[Step]:
         """See `Program`; as many steps as were recorded."""
-        steps = self._kept.training(question(weights, next(iter(batches)), True), self._plain)
+        with _as_recorded(self._path):
+            asked = question(weights, next(iter(batches)), True)
+            steps = self._kept.training(asked, self._plain)
         if steps is None or nudge is not None:
             raise self._unknown()
-        yield from steps
+        while True:
+            with _as_recorded(self._path):
+                step = next(steps, None)
+            if step is None:
+                return
+            yield step
 
     def check_deterministic(self, weights: Weights, batch: Batch) -> None:
         """Nothing: the program was checked when it was recorded."""
@@ -189,13 +209,26 @@ class Recording:
 
     def variants(self, trace: Trace, first: int, last: int) -> list[Variant]:
         """See `Program`: those that were tried when it was recorded."""
-        return [one for one in self._kept.variants(trace) if first <= one.tick <= last]
+        with _as_recorded(self._path):
+            return [one for one in self._kept.variants(trace) if first <= one.tick <= last]
 
     def _unknown(self) -> NotRecordedError:
         return NotRecordedError(
             f"{self._path}: was recorded with other weights or batches than it is asked for; give "
             "the same batches (its own are Recording(…).batches), or record anew"
         )
+
+
+@contextlib.contextmanager
+def _as_recorded(path: Path) -> Iterator[None]:
+    """Whatever fails in it fails for what the file holds: its digest is no signature."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}"
+        raise damaged(path, f"not what a recording holds, {reason}") from error
 
 
 def _header(path: Path, data: bytes) -> dict[str, Any]:

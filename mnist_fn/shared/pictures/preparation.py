@@ -10,6 +10,8 @@ import io
 
 import numpy as np
 
+from mnist_fn.shared.storage import MARK
+
 SIDE = 28
 BOX = 20
 CENTRE = 14  # index of the pixel that the centre of mass falls into
@@ -62,18 +64,20 @@ def _start(mass: np.ndarray) -> int:
 
 def panels(pictures: np.ndarray, enlarged: int = 8) -> bytes:
     """What a network saw as a greyscale PNG file: uint8 [n, rows, columns] beside each other, each
-    pixel a square, a grey line between two.
+    pixel a square, a grey line between two. It bears the mark of our files.
     """
     large = pictures.repeat(enlarged, axis=1).repeat(enlarged, axis=2)
     between = np.full((large.shape[1], enlarged // 2), 128, np.uint8)
     beside = [part for one in large for part in (between, one)][1:]
-    return to_png(np.hstack(beside))
+    return to_png(np.hstack(beside), MARK)
 
 
-def to_png(picture: np.ndarray) -> bytes:
-    """A uint8 picture [rows, columns] as a greyscale PNG file."""
-    from PIL import Image
+def to_png(picture: np.ndarray, software: str = "") -> bytes:
+    """A uint8 picture [rows, columns] as a greyscale PNG file that names its software, if any."""
+    from PIL import Image, PngImagePlugin
 
-    file = io.BytesIO()
-    Image.fromarray(picture).save(file, "PNG", optimize=True)
+    file, about = io.BytesIO(), PngImagePlugin.PngInfo()
+    if software:
+        about.add_text("Software", software)
+    Image.fromarray(picture).save(file, "PNG", optimize=True, pnginfo=about)
     return file.getvalue()

@@ -5,6 +5,7 @@ import hashlib
 import io
 import itertools
 import math
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -76,7 +77,8 @@ def read_at_most(path: Path, epochs: int) -> list[Row]:
     rows = []
     try:
         with open_plain(path) as file:
-            reader = csv.DictReader(_lines(file))
+            # without quotes a line of the file is a record, and bounded as one
+            reader = csv.DictReader(_lines(file, epochs + 1), quoting=csv.QUOTE_NONE)
             for number, raw in enumerate(itertools.islice(reader, epochs), start=1):
                 row = {name: float(value) for name, value in raw.items()}
                 # NaN is the accuracy of a class without examples
@@ -91,8 +93,10 @@ def read_at_most(path: Path, epochs: int) -> list[Row]:
     return rows
 
 
-def _lines(file: BinaryIO) -> Iterator[str]:
-    """Lines of bounded length, one in memory at a time: however long a hostile file may be."""
+def _lines(file: BinaryIO, most: int) -> Iterator[str]:
+    """Lines of bounded length, one in memory at a time, of a file that `most` such lines fill."""
+    if os.fstat(file.fileno()).st_size > most * MAX_LINE_BYTES:
+        raise ValueError("it is too large for its epochs")
     while line := file.readline(MAX_LINE_BYTES):
         if len(line) == MAX_LINE_BYTES:
             raise ValueError("a line is too long")
