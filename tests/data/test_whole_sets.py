@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from mnist_fn.shared.data import datasets, sources
+from mnist_fn.shared.data.datasets import Dataset
 from mnist_fn.shared.data.values import as_images, as_labels
 from mnist_fn.shared.errors import InputError
 from tests.data.test_sets import arrays, write
@@ -63,6 +64,28 @@ def test_two_archives(tmp_path, expected, names):
         arrays_by_name = {names[0]: images, names[1]: labels}
         np.savez(tmp_path / f"{split}.npz", **arrays_by_name)  # pyright: ignore
     same(datasets.load("idx", tmp_path), expected)
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_arrays_in_memory(expected, shape):
+    train, train_labels, test, test_labels = SQUARE
+    dataset = Dataset.from_arrays(SHAPES[shape](train), train_labels.tolist(), SHAPES[shape](test),
+                                  np.eye(3)[test_labels], ["ant", "bee", "cow"])  # fmt: skip
+    same(dataset, expected)
+    assert dataset.form.names == ("ant", "bee", "cow")
+
+
+def test_arrays_that_dont_fit_are_refused_by_argument(expected):
+    train, train_labels, test, test_labels = SQUARE
+    for given, said in (
+        ((train, train_labels[1:], test, test_labels), "`train_labels`: 29 labels for 30 images"),
+        ((train, train_labels, test[:, 1:], test_labels), "`test_images`: images of 7x8"),
+        ((train, train_labels, 255 - test, test_labels), "`test_images`: its pictures are dark"),
+        ((train - 300.0, train_labels, test, test_labels), "`train_images`: pixels from"),
+        ((train, train_labels, test, test_labels, ["a"]), "`class_names`: has no name for label 1"),
+    ):
+        with pytest.raises(InputError, match=said):
+            Dataset.from_arrays(*given)
 
 
 def table(path, images, labels, head=True):

@@ -11,6 +11,7 @@ from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.storage import digest_of
 from tests.support.report_documents import write_all
 
+SAMPLE = 12  # of the places in a document: each makes a page
 OTHERS = (None, -1, 1e300, "", "x", [], {}, [[]], {"x": {}}, True)
 
 
@@ -59,6 +60,8 @@ def test_a_header_short_of_a_key_is_refused_or_shown(run_of_digits, tmp_path):
     document["imported"] = {"file": "w.pt", "sha256": "0" * 64, "pixels": "0-1"}
     counts = {"refused": 0, "shown": 0}
     for path in places(document):
+        if path[-2:-1] == ("versions",) and path[-1] != "mnist-fn":
+            continue  # any may be missing, and a page takes its time
         write(run / "run.json", altered(document, path))
         try:
             page_of(run)
@@ -86,7 +89,7 @@ def test_an_altered_document_is_refused_by_name_or_shown(run_of_digits, tmp_path
     document = json.loads((tmp_path / file).read_text())
     everywhere = list(places(document))
     wrong = []
-    for i, path in enumerate(everywhere[:: max(1, len(everywhere) // 60)]):
+    for i, path in enumerate(everywhere[:: max(1, len(everywhere) // SAMPLE)]):
         write(tmp_path / file, altered(document, path, *[OTHERS[i % len(OTHERS)]][: i % 4]))
         try:
             page_of(tmp_path)

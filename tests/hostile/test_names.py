@@ -10,7 +10,7 @@ from matplotlib.text import Text
 from PIL import Image
 
 from figures import confusion, style
-from mnist_fn.shared.pictures.preparation import read_picture
+from mnist_fn.shared.pictures.reading import read_picture
 from mnist_fn.shared.runs.folder import RunFolder
 from mnist_fn.shared.runs.trainer import load_finished, predict
 

@@ -16,7 +16,7 @@ MINE = b"the only copy of my thesis"
 DIGITS = ("--dataset", "digits", "--epochs", "1", "--hidden", "4")
 # command and option, the rest of its arguments, and the file in its output's place
 OUTPUTS = {
-    ("predict", "--show"): (["RUN", "seven.png"], "seen.png", "seen.png"),
+    ("predict", "--save-crops"): (["RUN", "seven.png"], "seen.png", "seen.png"),
     ("report", "--out"): (["RUN"], "page.html", "page.html"),
     ("figures", "--out"): (["RUN", "--only", "l2"], "figures", "figures/l2.png"),
     ("sweep", "--out"): (["--l2", "0,1", *DIGITS], "swept", "swept/sweep.png"),
@@ -96,7 +96,7 @@ def test_every_option_for_an_output_is_tried():
         (name, parameter.opts[0])
         for name, command in group.commands.items()  # pyright: ignore
         for parameter in getattr(command, "params", ())
-        if {"out", "show", "record", "figure", "save_crops"} & {parameter.name}
+        if {"out", "record", "figure", "save_crops"} & {parameter.name}
     }
     assert options == set(OUTPUTS)
 
@@ -115,7 +115,7 @@ def test_photos_are_never_replaced_by_their_panels(in_process, mine, tmp_path):
         ("photos/seven.png", str(tmp_path / "photos")),
     ):
         for more in ((), ("--overwrite",)):
-            done = in_process("predict", run, images, "--show", show, *more)
+            done = in_process("predict", run, images, "--save-crops", show, *more)
             assert done.returncode == 2
             assert "would replace the image" in done.stderr
             assert photo.read_bytes() == before
@@ -125,9 +125,9 @@ def test_photos_are_never_replaced_by_their_panels(in_process, mine, tmp_path):
 def test_what_is_ours_is_replaced_and_the_rest_on_request(in_process, runs_28, mine, tmp_path):
     run = str(runs_28["linear"])
     mine("seen.png")
-    assert in_process("predict", run, "seven.png", "--show", "seen.png").returncode == 2
+    assert in_process("predict", run, "seven.png", "--save-crops", "seen.png").returncode == 2
     for more in (("--overwrite",), ()):  # the second time it is ours
-        done = in_process("predict", run, "seven.png", "--show", "seen.png", *more)
+        done = in_process("predict", run, "seven.png", "--save-crops", "seen.png", *more)
         assert done.returncode == 0, done.stderr
     exports = [("export", run, "--to", kind) for kind in ("torch", "onnx", "tensorboard")]
     for arguments in (("report", run), *exports):

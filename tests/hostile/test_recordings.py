@@ -43,7 +43,7 @@ def test_forged_recordings_are_refused_on_one_line(kept, in_process, tmp_path):
         "steps = 2\n"
     )
     refused = 0
-    for i, path in enumerate(everywhere[:: max(1, len(everywhere) // 40)]):
+    for i, path in enumerate(everywhere[:: max(1, len(everywhere) // 24)]):
         other = altered(header, path, *[OTHERS[i % len(OTHERS)]][: i % 4])
         forged(tmp_path / "x", other, tensors)
         done = in_process("port", "port.py")
@@ -52,7 +52,7 @@ def test_forged_recordings_are_refused_on_one_line(kept, in_process, tmp_path):
             refused += 1
             assert done.stderr.count("\n") == 1, done.stderr
             assert "Traceback" not in done.stderr
-    assert refused > 5
+    assert refused > 3
 
 
 def test_forged_tensors_are_refused(kept, tmp_path):

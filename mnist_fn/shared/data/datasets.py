@@ -7,11 +7,13 @@ from importlib.metadata import distribution
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.cache import read_through_cache
 from mnist_fn.shared.data.download import fetch
-from mnist_fn.shared.data.form import MNIST, Form
+from mnist_fn.shared.data.form import MNIST, Form, check_class_name
+from mnist_fn.shared.data.names import Names
 from mnist_fn.shared.data.reading import (
     Asked,
     as_classes,
@@ -31,9 +33,13 @@ from mnist_fn.shared.data.sources import (
     not_found,
     search_path,
 )
-from mnist_fn.shared.data.whole_sets import read_whole
+from mnist_fn.shared.data.values import as_images, as_labels
+from mnist_fn.shared.data.whole_sets import digests_of, read_whole
 from mnist_fn.shared.errors import Argument, InputError, Message, NotFoundError
 from mnist_fn.shared.streams import permutation
+
+ARRAYS = "arrays"  # what a dataset of `Dataset.from_arrays` is called
+_ARGUMENTS = ("train_images", "train_labels", "test_images", "test_labels")
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,47 @@ class Dataset:
     form: Form = MNIST  # `labels` of the splits are indices of its classes
     notes: tuple[Message | str, ...] = ()  # what is to be said of the data, once
 
+    @classmethod
+    def from_arrays(
+        cls,
+        train_images: ArrayLike,
+        train_labels: ArrayLike,
+        test_images: ArrayLike,
+        test_labels: ArrayLike,
+        class_names: Sequence[str] | None = None,
+    ) -> "Dataset":
+        """A dataset of arrays in memory, for `data_dir` of `train`, `sweep` and the rest.
+
+        Args:
+            train_images: [n, rows, columns], a square's pixels in a row [n, pixels], or with one
+                channel, first or last; 0 to 255, or floating-point numbers from 0 to 1.
+            train_labels: [n], whole numbers 0 to 255; or one-hot, [n, classes].
+            test_images: as the training images.
+            test_labels: as the training labels.
+            class_names: of labels 0, 1, 2 and so on. None: the labels themselves.
+
+        Raises:
+            InputError: another shape or kind, values out of range, splits that don't fit each
+                other, or names that don't fit the labels.
+        """
+        given = (train_images, train_labels, test_images, test_labels)
+        convert = (as_images, as_labels, as_images, as_labels)
+        arrays = [
+            change(f"`{part}`", np.asarray(array))
+            for change, part, array in zip(convert, _ARGUMENTS, given, strict=True)
+        ]
+        used = set(np.unique(np.concatenate(arrays[1::2])).tolist())
+        names = {label: str(label) for label in used}
+        if class_names is not None:
+            names = {label: check_class_name(str(name)) for label, name in enumerate(class_names)}
+            if without := sorted(used - set(names)):
+                raise InputError(f"`class_names`: has no name for label {without[0]}")
+        paths: dict[str, Path] = {
+            part: Path(f"`{argument}`") for part, argument in zip(PARTS, _ARGUMENTS, strict=True)
+        }
+        files = FileSet("", Path(), paths)
+        return _as_dataset(ARRAYS, _Raw(files, arrays, digests_of(arrays), names=names), Asked())
+
     @property
     def classes(self) -> int:
         """Outputs of the network."""
@@ -94,9 +141,13 @@ def load(
     """
     if name == "digits":
         return _digits()
-    raw = _read_raw(name, data_dir, download)
+    return _as_dataset(name, _read_raw(name, data_dir, download), asked or Asked())
+
+
+def _as_dataset(name: str, raw: "_Raw", asked: Asked) -> Dataset:
+    """A set's raw arrays with their meaning."""
     files, arrays = raw.files, raw.arrays
-    asked = replace(asked or Asked(), ten=name in TORCHVISION)
+    asked = replace(asked, ten=name in TORCHVISION)
     form = form_of(files, name, arrays[0], arrays[1::2], asked, raw.names)
     if name not in TORCHVISION:
         check_polarity(files.paths[0], files.paths[2], arrays[0], arrays[2])
@@ -120,7 +171,7 @@ class _Raw:
     digests: InitVar[Sequence[str]]
     sha256: str = field(init=False)
     notes: tuple[str, ...] = ()
-    names: tuple[str, ...] = ()  # of the classes, where its folders have them
+    names: Names | None = None  # of the classes, where they don't lie in a file beside it
 
     def __post_init__(self, digests: Sequence[str]) -> None:
         sha256 = hashlib.sha256("".join(digests).encode()).hexdigest()
@@ -160,13 +211,13 @@ def _whole_set(name: str, data_dir: Path | None) -> _Raw | None:
             _check_content(name, index, path, digest)
         files = FileSet("", folder, dict(zip(PARTS, whole.paths, strict=True)))
         notes = (f"{name}: {whole.note}",) if whole.note else ()
-        return _Raw(files, whole.arrays, whole.digests, notes, whole.names)
+        return _Raw(files, whole.arrays, whole.digests, notes, dict(enumerate(whole.names)) or None)
     return None
 
 
 def load_for(
     config: Config,
-    data_dir: Path | None = None,
+    data_dir: "Path | Dataset | None" = None,
     download: bool = True,
     form: Form | None = None,
 ) -> Dataset:
@@ -174,13 +225,15 @@ def load_for(
 
     Args:
         config: names the dataset and how its pictures are read.
-        data_dir: as for `load`.
+        data_dir: as for `load`, or the dataset itself.
         download: as for `load`.
         form: of the run that goes on with it: its classes are the run's, in its order.
 
     Raises:
         InputError: as `load`; a validation split or a batch that train can't give.
     """
+    if isinstance(data_dir, Dataset):
+        return hold_out(data_dir, config)
     asked = Asked(config.orientation, config.ink, form)
     return hold_out(load(config.dataset, data_dir, download, asked), config)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mnist_fn.shared.data.form import MNIST, Form
-from mnist_fn.shared.data.names import find_names
+from mnist_fn.shared.data.names import Names, find_names
 from mnist_fn.shared.data.sets import FileSet
 from mnist_fn.shared.errors import Argument, InputError, Message, Text
 
@@ -44,7 +44,7 @@ class Asked:
 
 
 def form_of(files: FileSet, name: str, train: np.ndarray, labels: Sequence[np.ndarray],
-            asked: Asked, class_names: Sequence[str] = ()) -> Form:  # fmt: skip
+            asked: Asked, names: Names | None = None) -> Form:  # fmt: skip
     """The form of a set.
 
     Args:
@@ -53,7 +53,7 @@ def form_of(files: FileSet, name: str, train: np.ndarray, labels: Sequence[np.nd
         train: raw training pictures, uint8 [n, rows, columns].
         labels: raw labels of each split, uint8 [n].
         asked: what is known beforehand.
-        class_names: of labels 0, 1, 2 and so on, where the set itself has them.
+        names: of the classes; None: they are looked for beside the files.
 
     Raises:
         InputError: names that don't fit the labels; a single class.
@@ -67,7 +67,7 @@ def form_of(files: FileSet, name: str, train: np.ndarray, labels: Sequence[np.nd
     if known and (strange := sorted(set(used) - set(known))):
         raise InputError(f"{files.paths[1]}: label {strange[0]}, expected {_numbers(known)}")
     used = sorted({*used, *known})
-    named = dict(enumerate(class_names)) or find_names(files.folder, (files.name, name), used)
+    named = names or find_names(files.folder, (files.name, name), used)
     published = PUBLISHED[name].split(", ") if name in PUBLISHED else map(str, used)
     names = named or dict(zip(used, published, strict=True))
     if len(names) < 2:

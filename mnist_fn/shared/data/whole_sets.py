@@ -3,7 +3,7 @@
 import hashlib
 import io
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,8 +36,13 @@ class WholeSet:
 
     @property
     def digests(self) -> list[str]:
-        """SHA-256 of the four IDX files that would hold it, hexadecimal."""
-        return [hashlib.sha256(header_of(one) + one.tobytes()).hexdigest() for one in self.arrays]
+        """See `digests_of`."""
+        return digests_of(self.arrays)
+
+
+def digests_of(arrays: Sequence[np.ndarray]) -> list[str]:
+    """SHA-256 of the IDX files that would hold arrays of uint8, hexadecimal."""
+    return [hashlib.sha256(header_of(one) + one.tobytes()).hexdigest() for one in arrays]
 
 
 def read_whole(folder: Path, name: str) -> WholeSet | None:
