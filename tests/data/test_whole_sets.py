@@ -85,7 +85,7 @@ def test_arrays_that_dont_fit_are_refused_by_argument(expected):
         ((train, train_labels, test, test_labels, ["a"]), "`class_names`: has no name for label 1"),
     ):
         with pytest.raises(InputError, match=said):
-            Dataset.from_arrays(*given)
+            Dataset.from_arrays(*given)  # pyright: ignore
 
 
 def table(path, images, labels, head=True):
@@ -108,7 +108,7 @@ def test_kaggles_tables_whose_test_has_no_labels(tmp_path):
     np.savetxt(tmp_path / "test.csv", pixels, "%d", ",", header=head, comments="")
     dataset = datasets.load("idx", tmp_path)
     assert (len(dataset.train), len(dataset.test)) == (25, 5)
-    assert "test.csv has no labels: every 7th of its 30 labelled examples" in dataset.notes[0]
+    assert "test.csv has no labels: every 7th of its 30 labelled examples" in str(dataset.notes[0])
 
 
 @pytest.mark.parametrize("named", [False, True])

@@ -10,7 +10,7 @@ import make_reliability
 import pytest
 
 from mnist_fn.shared.data import cache, idx
-from mnist_fn.shared.pictures.preparation import MAX_PIXELS
+from mnist_fn.shared.pictures.image_files import MAX_PIXELS
 from mnist_fn.shared.storage import MAX_JSON_BYTES
 from mnist_fn.shared.streams import MAX_PARAMETERS
 from tests.support.killing import ROOT

@@ -14,7 +14,7 @@ from mnist_fn.shared.data.npz import read_members
 from mnist_fn.shared.data.sets import PARTS
 from mnist_fn.shared.data.values import as_images, as_labels
 from mnist_fn.shared.errors import InputError
-from mnist_fn.shared.pictures.preparation import FORMATS
+from mnist_fn.shared.pictures.image_files import FORMATS
 from mnist_fn.shared.storage import read_bounded
 
 MAX_TABLE_BYTES = 2**28  # of a CSV file; Kaggle's train.csv has 77 MB
