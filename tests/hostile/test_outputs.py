@@ -161,7 +161,9 @@ def test_a_report_that_cannot_be_written_is_refused_before_it_is_made(
     in_process, mine, monkeypatch, out
 ):
     mine("other.txt")
-    monkeypatch.setattr("figures.report.found.find", lambda _: pytest.fail("it has begun"))
+    monkeypatch.setattr(
+        "figures.report.contents.read_contents", lambda _: pytest.fail("it has begun")
+    )
     done = in_process("report", "run-of-digits", "--out", out)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.count("\n") == 1

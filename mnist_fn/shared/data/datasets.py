@@ -35,7 +35,7 @@ from mnist_fn.shared.data.sources import (
 )
 from mnist_fn.shared.data.values import as_images, as_labels
 from mnist_fn.shared.data.whole_sets import digests_of, read_whole
-from mnist_fn.shared.errors import Argument, InputError, Message, NotFoundError
+from mnist_fn.shared.errors import Argument, InputError, Message
 from mnist_fn.shared.streams import permutation
 
 ARRAYS = "arrays"  # what a dataset of `Dataset.from_arrays` is called
@@ -185,7 +185,7 @@ def _read_raw(name: str, data_dir: Path | None, download: bool) -> _Raw:
     """A set from its four files, or else from one of the other forms that people have."""
     try:
         files = find_set(name, data_dir)
-    except NotFoundError:
+    except InputError:  # not found in `data_dir`
         if (whole := _whole_set(name, data_dir)) is not None:
             return whole
         raise
