@@ -247,7 +247,7 @@ def test_a_page_of_letters_is_a_text(in_process, runs_28, tmp_path):
     page = np.full((1000, 1000), 255, np.uint8)
     for row in range(6):
         for column in range(6):
-            small = Image.fromarray(letter(rng)).resize((160, 160))
+            small = np.asarray(Image.fromarray(letter(rng)).resize((160, 160)))
             page[row * 165 : row * 165 + 160, column * 165 : column * 165 + 160] = small
     Image.fromarray(page).save(tmp_path / "letters.png")
     done = in_process("predict", str(runs_28["linear"]), "letters.png")
