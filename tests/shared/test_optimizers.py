@@ -11,7 +11,10 @@ from mnist_fn import InputError, load_run, resume, sweep, train
 from mnist_fn import backend as jax_backend
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.optimizers import OPTIMIZERS, learning_rates, slots_of
+from mnist_fn.shared.parity import levels
 from mnist_fn.shared.parity.backends import numpy_program
+from mnist_fn.shared.parity.backends.checks import Pair
+from mnist_fn.shared.parity.backends.ladder import RUNGS, climb
 from mnist_fn.shared.state import named_tensors
 from mnist_fn.shared.streams import batch_order, initial_state
 from torch_ref import backend as torch_backend
@@ -87,6 +90,14 @@ def test_a_run_goes_on_on_the_other_backend(digits, case):
     after, _ = trained(jax_backend.make, config, digits, epochs=(2, 3), start=first)
     whole, _ = trained(jax_backend.make, config, digits)
     assert furthest(after, whole) < 1e-12
+
+
+@pytest.mark.parametrize("name", ["sgd+nesterov", "rmsprop", "adam+cosine"])
+def test_the_ladder_holds_between_the_backends(digits, name):
+    config = BASE.replace(**levels.OPTIMIZERS[name])
+    rungs = list(climb(Pair(jax_backend.make, torch_backend.make, config, digits), steps=20))
+    assert [rung.name for rung in rungs if not rung.passed] == []
+    assert len(rungs) == len(RUNGS)
 
 
 def test_each_backend_has_every_optimizer_and_slot():
