@@ -490,7 +490,8 @@ def test_the_matrix_of_many_classes_scrolls_in_its_place(browser, of_many_classe
     assert page.locator(".matrix tbody tr").count() == classes
     place = page.locator(".confusion .wide")
     place.evaluate("(e) => { e.scrollLeft = e.scrollWidth }")
-    assert place.evaluate("(e) => e.scrollLeft") > 300
+    # a column is 27 pixels wide at least: 62 of them are wider than any page, 47 than this one
+    assert place.evaluate("(e) => e.scrollLeft") > (300 if classes == 62 else 200)
     # the rows' names stay in sight
     left = place.bounding_box()["x"]
     assert page.locator(".matrix tbody th").first.bounding_box()["x"] == pytest.approx(left, abs=1)
@@ -577,18 +578,21 @@ def test_the_keyboard_alone_reaches_all_that_can_be_used(visit):
 
 def test_focus_is_seen(visit):
     page = visit().page
-    page.keyboard.press("Tab")
     focused = "getComputedStyle(document.activeElement)"
-    assert page.evaluate("document.activeElement.tagName") == "A"
-    assert page.evaluate(f"{focused}.outlineStyle") == "solid"
-    assert page.evaluate(f"{focused}.outlineWidth") == "3px"
+    for element in ("SELECT", "A"):  # the choice of a run, then the sections
+        page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.tagName") == element
+        assert page.evaluate(f"{focused}.outlineStyle") == "solid"
+        assert page.evaluate(f"{focused}.outlineWidth") == "3px"
 
 
 def test_without_javascript_all_but_the_interactive_can_be_read(visit):
     page = visit(java_script_enabled=False).page
     assert "needs JavaScript" in page.locator("#draw").inner_text()
-    assert page.locator("#draw-panel").is_hidden()
-    assert page.locator(".matrix tbody tr").count() == 10
+    assert page.locator("#draw .draw").count() == 1
+    assert page.locator("#draw .draw").is_hidden()
+    assert page.locator("#choice").is_hidden()
+    assert page.locator("#confusion .matrix tbody tr").count() == 10
     assert page.locator(".mistakes img").first.is_visible()
     assert page.locator("#curves img").first.is_visible()
 
