@@ -11,6 +11,7 @@ here?
 
 OPEN = (
     "program",
+    "determinism",
     "ladder",
     "recording",
     "causes",
