@@ -81,7 +81,7 @@ def test_a_lambda_between_those_not_told_apart_is_listed_as_told_apart():
     request = Sweep([comparison.result_of(run) for run in trained], "jax", "test_accuracy")
     line, warning = request.sentences
     assert "not told apart from it: λ 0, 0.001; told apart: λ 0.0001" in line
-    assert "chosen on the test set, the best figure is biased" in warning
+    assert "chosen on the test set, the best figure is biased" in str(warning)
 
 
 def test_a_figure_chosen_on_a_validation_split_has_no_warning():

@@ -111,7 +111,7 @@ def test_a_folder_that_holds_others_files_may_be_a_runs(tmp_path):
 
 
 def test_fewer_epochs_than_done_are_refused(whole):
-    with pytest.raises(InputError, match="has 4 epochs already, `epochs=2` asked"):
+    with pytest.raises(InputError, match="has 4 epochs already, not `epochs=2`"):
         resume(whole.path, epochs=2)
 
 

@@ -300,11 +300,14 @@ def _ask(
     calls = {}
     for node in usable:
         call = task.options(scheduling_strategy=on_node(node["NodeID"], soft=False))
-        calls[call.remote(*values)] = node["NodeManagerAddress"]
-    for call, address in calls.items():
+        calls[call.remote(*values)] = node
+    for call, node in calls.items():
+        address = node["NodeManagerAddress"]
         try:
             yield address, ray.get(call, timeout=ANSWER_SECONDS)
         except ray.exceptions.RayError as error:
+            if node["NodeID"] not in [other["NodeID"] for other in _alive(ray)]:
+                continue  # it died meanwhile: no worker will be there
             reason = str(error).strip().splitlines()[-1][:200]
             raise InputError((option, f": node {address} does not answer ({reason})")) from error
 
