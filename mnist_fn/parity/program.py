@@ -209,11 +209,18 @@ class JaxProgram:
             return lowered.as_text()
 
     def _one_step(
-        self, params: Any, memory: Any, buffers: Any, inputs: Any, targets: Any
+        self,
+        params: Any,
+        memory: Any,
+        buffers: Any,
+        inputs: Any,
+        targets: Any,
+        given: Tensors | None = None,
     ) -> tuple[Any, ...]:
         objective = jax.value_and_grad(self._objective, has_aux=True)
         (value, (_, buffers, _)), gradients = objective(params, buffers, inputs, targets, True)
-        tree, slope = self._nested(params), self._nested(gradients)
+        tree = self._nested(params)
+        slope = self._nested(gradients if given is None else {**gradients, **given})
         if self._penalty is not None:
             slope = jax.tree.map(jnp.add, slope, jax.grad(self._penalty)(tree))
         updates, memory = self._rule_of.update(slope, memory, tree)
@@ -232,7 +239,11 @@ class JaxProgram:
         return self._params.flatten(tree)
 
     def train(
-        self, weights: Weights, batches: Iterator[Batch], nudge: Nudge | None = None
+        self,
+        weights: Weights,
+        batches: Iterator[Batch],
+        nudge: Nudge | None = None,
+        gradients: Iterator[Tensors] | None = None,
     ) -> Iterator[Step]:
         """See `Program`."""
         params, buffers = weights.params, weights.buffers
@@ -241,11 +252,12 @@ class JaxProgram:
             if _wide(weights):  # an int32 divided is a float32, in which optax has its schedules
                 memory = jax.tree.map(_wide_count, memory)
         for i, batch in enumerate(batches, start=1):
+            given = None if gradients is None else next(gradients)
             with self._scope(weights):
-                params, memory, buffers, gradients, value = self._step(
-                    params, memory, buffers, (batch.inputs, batch.named), batch.targets
+                params, memory, buffers, own, value = self._step(
+                    params, memory, buffers, (batch.inputs, batch.named), batch.targets, given
                 )
-                after: tuple[Any, ...] = jax.device_get((params, buffers, gradients, value))
+                after: tuple[Any, ...] = jax.device_get((params, buffers, own, value))
             if nudge is not None:
                 params = nudge(after[0], i)
                 after = (params, *after[1:])

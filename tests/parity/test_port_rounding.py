@@ -59,9 +59,11 @@ def test_a_faster_rate_is_no_rounding():
     assert wrong.cause.text.startswith("learning rate 0.001001 in place of 0.001")
 
 
-def test_a_step_of_gradients_next_to_0_is_held_to_what_float32_makes_of_them(monkeypatch):
+def test_a_step_of_gradients_next_to_0_is_what_the_rule_makes_of_them(monkeypatch):
+    """Taken from the reference's own optimizer, or from what float32 makes of them."""
     reference, port, batches = lstm()
     check_port(reference, port, batches).assert_passed()
+    monkeypatch.setattr(training.Training, "_shadow_step", lambda self: None)
     monkeypatch.setattr(training, "Spread", NoRuns)
     assert check_port(reference, port, batches).failed.name == "stress states"
 

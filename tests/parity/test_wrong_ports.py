@@ -206,3 +206,180 @@ def test_dropout_drawn_by_hand_is_refused_with_what_to_do():
 
     with pytest.raises(InputError, match="set its rate to 0"):
         check_port(torch_program(TorchMLP()), flax_program(Dropped()), batches())
+
+
+# --- what is named -----------------------------------------------------------------------------
+
+
+def named(reference, port, given, words, steps=8, rung=None):
+    verdict = check_port(reference, port, given, steps=steps)
+    assert not verdict.passed
+    assert verdict.cause is not None, verdict.text
+    assert verdict.cause.found, verdict.text
+    assert words in verdict.cause.text, verdict.text
+    assert rung in (None, verdict.failed.name)
+    return verdict
+
+
+class TorchPooled(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(2, 3, 3, padding=1)
+        self.pool = nn.AvgPool2d(3, 1, padding=1, count_include_pad=False)
+        self.head = nn.Linear(3 * 6 * 6, 4)
+
+    def forward(self, x):
+        return self.head(self.pool(torch.relu(self.conv(x))).flatten(1))
+
+
+class FlaxPooled(fnn.Module):
+    @fnn.compact
+    def __call__(self, x):
+        x = fnn.relu(fnn.Conv(3, (3, 3), padding=1, name="conv")(x))
+        x = fnn.avg_pool(x, (3, 3), (1, 1), padding=((1, 1), (1, 1)))
+        return fnn.Dense(4, name="head")(x.transpose(0, 3, 1, 2).reshape(len(x), -1))
+
+
+def test_padding_that_is_not_counted_is_named_and_no_other_padding():
+    rng = np.random.default_rng(0)
+    images = [(rng.normal(size=(3, 2, 6, 6)), rng.integers(0, 4, 3))]
+    torch.manual_seed(0)
+    verdict = named(
+        torch_program(TorchPooled()), flax_program(FlaxPooled()), images, "count_include_pad=True"
+    )
+    assert len(verdict.cause.causes) == 1
+
+
+WEIGHTS = np.array([0.55, 1.0, 2.0, 0.7, 1.3])
+
+
+def weighted(z, y, weights, smoothing, by_count):
+    """PyTorch's cross-entropy with weights of classes and label smoothing."""
+    weights = jnp.asarray(weights)
+    logs = jax.nn.log_softmax(z)
+    hot = jax.nn.one_hot(y, z.shape[1], dtype=z.dtype)
+    hard = -(logs * hot).sum(1) * weights[y]
+    spread = -(logs * weights).sum(1)
+    total = (1 - smoothing) * hard.sum() + smoothing / z.shape[1] * spread.sum()
+    return total / (len(y) if by_count else weights[y].sum())
+
+
+LOSSES = {
+    "label smoothing 0 in place of 0.1": {"smoothing": 0.0},
+    "no weights of classes": {"weights": np.ones(5)},
+    "weights of classes averaged by count": {"by_count": True},
+}
+
+
+def torch_weighted(z, y):
+    weights = torch.tensor(WEIGHTS, dtype=z.dtype)
+    return nn.functional.cross_entropy(z, y, weights, label_smoothing=0.1)
+
+
+@pytest.mark.parametrize("words", LOSSES)
+def test_a_forgotten_argument_of_the_loss_is_named_and_the_others_are_kept(words):
+    right = {"weights": WEIGHTS, "smoothing": 0.1, "by_count": False}
+    wrong = {**right, **LOSSES[words]}
+    torch.manual_seed(0)
+    reference = torch_program(TorchMLP(), loss=torch_weighted)
+    port = flax_program(FlaxMLP(), loss=lambda z, y: weighted(z, y, **right))
+    check_port(reference, port, batches(), steps=2).assert_passed()
+    port = flax_program(FlaxMLP(), loss=lambda z, y: weighted(z, y, **wrong))
+    named(reference, port, batches(), words, rung="loss")
+
+
+def exponential(optimizer):
+    return torch.optim.lr_scheduler.ExponentialLR(optimizer, 0.9)
+
+
+RULES = {
+    "gradients not clipped, the reference's to 0.05": (
+        {"before_step": lambda p: nn.utils.clip_grad_norm_(p, 0.05)},
+        optax.sgd(0.1),
+    ),
+    "no schedule: the rate stays 0.1, the reference's is × 1, 0.9, 0.81, 0.729": (
+        {"scheduler": exponential},
+        optax.sgd(0.1),
+    ),
+    "the schedule is a step ahead of the reference's": (
+        {"scheduler": exponential},
+        optax.sgd(lambda count: 0.1 * 0.9 ** (count + 1)),
+    ),
+    "learning rate 0.2 in place of 0.1": (
+        {"scheduler": exponential},
+        optax.sgd(lambda count: 0.2 * 0.9**count),
+    ),
+    "no AMSGrad": (
+        {"optimizer": lambda p: torch.optim.Adam(p, 1e-2, amsgrad=True)},
+        optax.adam(1e-2),
+    ),
+    "AMSGrad, its maximum of the corrected v": (
+        {"optimizer": lambda p: torch.optim.Adam(p, 1e-2, amsgrad=True)},
+        optax.amsgrad(1e-2),
+    ),
+    "optax.rmsprop's defaults: decay 0.9 and ε inside the root": (
+        {"optimizer": lambda p: torch.optim.RMSprop(p, 1e-3)},
+        optax.rmsprop(1e-3),
+    ),
+    "optax.adagrad's defaults": (
+        {"optimizer": lambda p: torch.optim.Adagrad(p, 1e-2)},
+        optax.adagrad(1e-2),
+    ),
+    "no dampening": (
+        {"optimizer": lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, dampening=0.5)},
+        optax.sgd(0.1, momentum=0.9),
+    ),
+    "decay = 0.9 in place of 0.99": (
+        {"optimizer": lambda p: torch.optim.RMSprop(p, 1e-3)},
+        optax.rmsprop(1e-3, decay=0.9, eps_in_sqrt=False),
+    ),
+}
+
+
+@pytest.mark.parametrize("words", RULES)
+def test_what_was_forgotten_of_an_update_is_named(words):
+    more, optimizer = RULES[words]
+    torch.manual_seed(0)
+    reference, port = (
+        torch_program(TorchMLP(), **more),
+        flax_program(FlaxMLP(), optimizer=optimizer),
+    )
+    named(reference, port, batches(n=6), words)
+
+
+class TorchPooler(TorchMLP):
+    def __init__(self):
+        super().__init__()
+        self.pooler = nn.Linear(8, 8)
+
+
+class FlaxPooler(fnn.Module):
+    @fnn.compact
+    def __call__(self, x):
+        x = jnp.tanh(fnn.Dense(8, name="body")(x))
+        fnn.Dense(8, name="pooler")(x)
+        return fnn.Dense(5, name="head")(x)
+
+
+def test_a_parameter_without_a_gradient_is_skipped_by_torch_and_decayed_by_optax():
+    torch.manual_seed(0)
+    reference = torch_program(TorchPooler(), optimizer=lambda p: torch.optim.AdamW(p, 1e-3))
+    port = flax_program(FlaxPooler(), optimizer=optax.adamw(1e-3, weight_decay=0.01))
+    words = "the reference doesn't move pooler.weight, pooler.bias, the port does"
+    named(reference, port, batches(), words, rung="step")
+
+
+class Doubled(fnn.Module):
+    @fnn.compact
+    def __call__(self, x):
+        x = jnp.tanh(fnn.Dense(8, name="body")(x))
+        x = fnn.Dense(5, name="head")(x)
+        return jnp.concatenate([x, x])
+
+
+def test_an_output_of_another_shape_is_no_nan_against_nan():
+    torch.manual_seed(0)
+    loss = lambda z, y: jax_cross_entropy(z[:8], y)  # noqa: E731
+    verdict = check_port(torch_program(TorchMLP()), flax_program(Doubled(), loss=loss), batches())
+    assert verdict.failed.name == "outputs"
+    assert "nan" not in verdict.text

@@ -1,5 +1,6 @@
 """Layers and activations as ports have them otherwise: (in words, what to compute)."""
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Iterator
@@ -291,7 +292,9 @@ def _softmax(a: Arguments) -> Found:
 def _max_pool(a: Arguments) -> Found:
     x, size, stride, padding = a["input"], a["kernel_size"], a.get("stride"), a.get("padding", 0)
     yield "average in place of maximum", lambda: fn.avg_pool2d(x, size, stride, padding)
-    yield from _pooled(a, x, size, stride or size, padding, fn.max_pool2d, -math.inf)
+    kept = {"dilation": a.get("dilation", 1)}
+    pool = functools.partial(fn.max_pool2d, **kept)
+    yield from _pooled(a, x, size, stride or size, padding, pool, -math.inf)
 
 
 def _avg_pool(a: Arguments) -> Found:
@@ -302,7 +305,10 @@ def _avg_pool(a: Arguments) -> Found:
            lambda: fn.avg_pool2d(x, size, stride, padding, count_include_pad=not counted)
            )  # fmt: skip
     yield "maximum in place of average", lambda: fn.max_pool2d(x, size, stride, padding)
-    yield from _pooled(a, x, size, stride or size, padding, fn.avg_pool2d, 0.0)
+    pool = functools.partial(
+        fn.avg_pool2d, count_include_pad=counted, divisor_override=a.get("divisor_override")
+    )
+    yield from _pooled(a, x, size, stride or size, padding, pool, 0.0)
 
 
 def _pooled(

@@ -36,6 +36,9 @@ def _cross_entropy(a: Arguments) -> Found:
     yield "softmax twice", lambda: loss(z=z.softmax(1))
     if weight is not None:
         yield "no weights of classes", lambda: loss(w=None)
+        if not y.is_floating_point():
+            yield ("weights of classes averaged by count, not by their sum",
+                   lambda: loss("sum") / (y != ignored).sum())  # fmt: skip
     if not y.is_floating_point() and (y == ignored).any():
         yield (f"the mean counts the ignored targets ({ignored}) as well",
                lambda: loss("sum") / y.numel())  # fmt: skip
@@ -44,22 +47,48 @@ def _cross_entropy(a: Arguments) -> Found:
                lambda: fn.cross_entropy(z, shown, weight, reduction=own))  # fmt: skip
     if not y.is_floating_point():
         p = z.softmax(1)
-        q = p.gather(1, y.clamp_min(0)[:, None]).squeeze(1)
+
+        def of_logs(logs: Tensor) -> Tensor:
+            """The same loss of other logarithms, every other argument as it is."""
+            hard = fn.nll_loss(logs, y, weight, ignore_index=ignored, reduction=own)
+            if not smoothing:
+                return hard
+            weights = torch.ones_like(logs[0]) if weight is None else weight
+            shape = [1, -1, *[1] * (logs.ndim - 2)]
+            counts = y != ignored
+            flat = -(logs * weights.reshape(shape)).sum(1)[counts]
+            spread = flat.sum() if own == "sum" else flat.sum() / weights[y[counts]].sum()
+            return (1 - smoothing) * hard + smoothing / logs.shape[1] * spread
+
         for floor in FLOORS:
             yield (f"log(p + {floor:g}) in place of the stable form",
-                   lambda f=floor: _reduce((-(q + f).log()), own))  # fmt: skip
+                   lambda f=floor: of_logs((p + f).log()))  # fmt: skip
             yield (f"log(max(p, {floor:g})) in place of the stable form",
-                   lambda f=floor: _reduce(-q.clamp_min(f).log(), own))  # fmt: skip
-        yield "log(p) in place of the stable form", lambda: _reduce(-q.log(), own)
+                   lambda f=floor: of_logs(p.clamp_min(f).log()))  # fmt: skip
+        yield "log(p) in place of the stable form", lambda: of_logs(p.log())
 
 
 def _binary(a: Arguments) -> Found:
     z, y, own = a["input"], a["target"], a.get("reduction", "mean")
-    yield from _reductions(lambda r: fn.binary_cross_entropy_with_logits(z, y, reduction=r), a)
+    weight, positive = a.get("weight"), a.get("pos_weight")
+
+    def loss(reduction: str, w: Any = weight, pos: Any = positive) -> Tensor:
+        return fn.binary_cross_entropy_with_logits(z, y, w, reduction=reduction, pos_weight=pos)
+
+    yield from _reductions(loss, a)
+    if positive is not None:
+        yield "no pos_weight", lambda: loss(own, pos=None)
+    if weight is not None:
+        yield "no weight", lambda: loss(own, w=None)
     p = z.sigmoid()
+    times = 1.0 if positive is None else positive
+
+    def of_terms(hit: Tensor, miss: Tensor) -> Tensor:
+        values = -(times * y * hit + (1 - y) * miss)
+        return _reduce(values if weight is None else weight * values, own)
 
     def written(low: Callable[[Tensor], Tensor]) -> Tensor:
-        return _reduce(-(y * low(p).log() + (1 - y) * low(1 - p).log()), own)
+        return of_terms(low(p).log(), low(1 - p).log())
 
     for floor in FLOORS:
         yield (f"log(p + {floor:g}) in place of the stable form",
@@ -67,7 +96,7 @@ def _binary(a: Arguments) -> Found:
         # XLA sums a compiled 1 - p + f so, which near p = 1 is another number
         yield (f"log(p + {floor:g}) in place of the stable form, 1 - p + {floor:g} summed as "
                f"(1 + {floor:g}) - p",
-               lambda f=floor: _reduce(-(y * (p + f).log() + (1 - y) * ((1 + f) - p).log()), own)
+               lambda f=floor: of_terms((p + f).log(), ((1 + f) - p).log())
                )  # fmt: skip
         yield (f"log(max(p, {floor:g})) in place of the stable form",
                lambda f=floor: written(lambda q: q.clamp_min(f)))  # fmt: skip
@@ -75,7 +104,7 @@ def _binary(a: Arguments) -> Found:
                lambda f=floor: written(lambda q: q.clamp(f, 1 - f)))  # fmt: skip
     yield "log(p) in place of the stable form", lambda: written(lambda q: q)
     yield ("summed over the outputs, mean over the batch",
-           lambda: fn.binary_cross_entropy_with_logits(z, y, reduction="sum") / len(z))  # fmt: skip
+           lambda: loss("sum") / len(z))  # fmt: skip
 
 
 def _mse(a: Arguments) -> Found:

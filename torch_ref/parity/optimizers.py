@@ -45,6 +45,22 @@ def read_rule(
     return rule
 
 
+def read_schedule(
+    optimizer: torch.optim.Optimizer,
+    scheduler: Callable[[torch.optim.Optimizer], Any],
+    steps: int,
+) -> tuple[float, ...]:
+    """The factors of the learning rate at the first steps, by stepping both without gradients."""
+    rate = float(optimizer.param_groups[0]["lr"])
+    made = scheduler(optimizer)
+    factors = []
+    for _ in range(steps):
+        factors.append(float(optimizer.param_groups[0]["lr"]) / rate if rate else 1.0)
+        optimizer.step()
+        made.step()
+    return tuple(factors)
+
+
 def clipped_to(before: dict[str, np.ndarray], after: dict[str, np.ndarray]) -> float | None:
     """The norm that gradients were clipped to, if that is what was done to them."""
     norm = _norm(before)
@@ -77,9 +93,9 @@ def _but(group: dict[str, Any], first: dict[str, Any]) -> dict[str, Any]:
 def _sgd(group: dict[str, Any]) -> dict[str, Any] | None:
     if group["momentum"] == 0:
         return {"kind": "sgd"}
-    if group["dampening"]:
-        return None
-    return {"kind": "nesterov" if group["nesterov"] else "momentum", "momentum": group["momentum"]}
+    kind = "nesterov" if group["nesterov"] else "momentum"
+    rule = {"kind": kind, "momentum": group["momentum"]}
+    return {**rule, "dampening": float(group["dampening"])} if group["dampening"] else rule
 
 
 def _adam(group: dict[str, Any]) -> dict[str, Any]:
@@ -100,9 +116,10 @@ def _rmsprop(group: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _adagrad(group: dict[str, Any]) -> dict[str, Any] | None:
-    if group["lr_decay"] or group["initial_accumulator_value"]:
+    if group["lr_decay"]:
         return None
-    return {"kind": "adagrad", "eps": group["eps"]}
+    start = float(group["initial_accumulator_value"])
+    return {"kind": "adagrad", "eps": group["eps"], "accumulator": start}
 
 
 READERS: dict[type, Callable[[dict[str, Any]], dict[str, Any] | None]] = {

@@ -18,8 +18,9 @@ from torch_ref.parity import sites
 from torch_ref.parity.guard import Guard
 from torch_ref.parity.listening import Listener, named_tensors, replaced
 from torch_ref.parity.onepass import OnePass
-from torch_ref.parity.optimizers import SLACK, clip_plainly, clipped_to, read_rule
+from torch_ref.parity.optimizers import SLACK, clip_plainly, clipped_to, read_rule, read_schedule
 
+SCHEDULED = 7  # steps of which a scheduler's factors are read
 WRAPPERS = ("_orig_mod", "module")  # of torch.compile, and of DataParallel
 
 
@@ -99,7 +100,19 @@ class TorchProgram:
 
     def _rule(self) -> dict[str, Any] | None:
         model = copy.deepcopy(self._model)
-        return read_rule(self._made(model), dict(self._parameters(model)))
+        rule = read_rule(self._made(model), dict(self._parameters(model)))
+        schedule = self._schedule()
+        return {**rule, "schedule": schedule} if rule is not None and schedule else rule
+
+    def _schedule(self) -> tuple[float, ...]:
+        """The scheduler's factors; none where they can't be read without a training."""
+        if self._scheduler is None:
+            return ()
+        try:
+            optimizer = self._made(copy.deepcopy(self._model))
+            return read_schedule(optimizer, self._scheduler, SCHEDULED)
+        except Exception:  # such as one that is given the loss; training says what it raises
+            return ()
 
     @property
     def rule(self) -> dict[str, Any] | None:
@@ -274,7 +287,11 @@ class TorchProgram:
         return value
 
     def train(
-        self, weights: Weights, batches: Iterator[Batch], nudge: Nudge | None = None
+        self,
+        weights: Weights,
+        batches: Iterator[Batch],
+        nudge: Nudge | None = None,
+        gradients: Iterator[Tensors] | None = None,
     ) -> Iterator[Step]:
         """See `Program`."""
         dtype = _dtype(weights)
@@ -291,11 +308,13 @@ class TorchProgram:
             with torch.random.fork_rng(devices=[]), order, torch.enable_grad(), plain:
                 value = self._value(model(*map(_tensor, batch.inputs), **_named(batch)), batch)
             value.backward()
-            gradients = self._gradients(model)
+            own = self._gradients(model)
+            if gradients is not None:
+                self._take(model, next(gradients))
             if self._before_step is not None:
                 with self._calls("before_step"):
                     self._before_step([p for p in model.parameters() if p.requires_grad])
-                self._clip = clipped_to(gradients, self._gradients(model)) or self._clip
+                self._clip = clipped_to(own, self._gradients(model)) or self._clip
             # some rules keep a scalar in float32, whatever the parameters' dtype
             with self._calls("optimizer"), Guard(self.name, dtype, keep_sites=False):
                 optimizer.step()
@@ -304,7 +323,7 @@ class TorchProgram:
                     scheduler.step()
             if nudge is not None:
                 self._load(model, Weights(nudge(self._params(model), i)))
-            yield Step(self._params(model), self._buffers(model), gradients, float(value.detach()))
+            yield Step(self._params(model), self._buffers(model), own, float(value.detach()))
 
     def variants(self, trace: Trace, first: int, last: int) -> list[Variant]:
         """See `Program`: of the last pass."""
@@ -353,6 +372,13 @@ class TorchProgram:
 
     def _buffers(self, model: nn.Module) -> Tensors:
         return {name: b.numpy().copy() for name, b in self._floating_buffers(model)}
+
+    @torch.no_grad()
+    def _take(self, model: nn.Module, gradients: Tensors) -> None:
+        """Put gradients in place of a copy's; one that it doesn't have stays away."""
+        for name, p in self._parameters(model):
+            if name in gradients and p.grad is not None:
+                p.grad.copy_(_tensor(gradients[name]))
 
     def _gradients(self, model: nn.Module) -> Tensors:
         return {

@@ -85,6 +85,8 @@ ULPS_OF_ONE = 4
 CLAIM_MARGIN = 1e4
 # A residual of 0 counts as this share of rounding, or any margin would hold.
 NEAR_ZERO = 1 / 32
+# of the difference that the nearest change may leave, to be named where nothing fits
+NEAR_SHARE = 0.1
 # Of an update: times what some draws of its gradients' rounding, or an ulp of a weight, do.
 UPDATE_DRAWS, UPDATE_ROUNDING = 3, 16
 # In units of rounding: a rule that comes so near is held to what rounding does of its own steps.

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from mnist_fn.shared.parity.causes.explanation import Explanation
+from mnist_fn.shared.parity.causes.explanation import Candidate, Explanation
 from mnist_fn.shared.parity.causes.gradients import explain_gradients
 from mnist_fn.shared.parity.causes.rules import Rule
 from mnist_fn.shared.parity.causes.update import explain_update
@@ -86,8 +86,11 @@ def explain_steps(
     rule: dict[str, object] | None, start: Weights, ours: list[Step], theirs: list[Step]
 ) -> Explanation | None:
     """Which variant of the declared rule leads from the port's gradients to its weights."""
-    if rule is None or not theirs:
+    if not theirs:
         return None
+    still = _explain_standing_still(start, ours[0], theirs[0])
+    if still is not None or rule is None:
+        return still
     trained = {n: p for n, p in start.params.items() if n in theirs[0].gradients}
     return explain_update(
         Rule(**rule),  # pyright: ignore[reportArgumentType]
@@ -97,6 +100,24 @@ def explain_steps(
         dtype=str(next(iter(trained.values())).dtype),
         of=f"the port's weights after {len(theirs)} steps",
     )
+
+
+def _explain_standing_still(start: Weights, ours: Step, theirs: Step) -> Explanation | None:
+    """Parameters that the port moves in a step and the reference doesn't."""
+    names = [name for name in start.params if name in theirs.params]
+    moved = [
+        {name for name in names if not np.array_equal(step.params[name], start.params[name])}
+        for step in (ours, theirs)
+    ]
+    still = [name for name in names if name in moved[1] - moved[0]]
+    if not still or not moved[0]:  # a step that moves nothing is a schedule's
+        return None
+    more = f" and {len(still) - 4} more" if len(still) > 4 else ""
+    text = (
+        f"the reference doesn't move {', '.join(still[:4])}{more}, the port does: frozen there, or "
+        "without a gradient, in which case torch's optimizers skip a parameter and optax decays it"
+    )
+    return Explanation("weights after a step", False, (Candidate(text, 0.0, 0.0),), None, "")
 
 
 def _value_and_slope(trace: Trace, like: Trace) -> Tensors:

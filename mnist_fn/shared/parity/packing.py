@@ -122,16 +122,20 @@ class Packed:
             )  # fmt: skip
 
     def train(
-        self, weights: Weights, batches: Iterator[Batch], nudge: Nudge | None = None
+        self,
+        weights: Weights,
+        batches: Iterator[Batch],
+        nudge: Nudge | None = None,
+        gradients: Iterator[Tensors] | None = None,
     ) -> Iterator[Step]:
         """See `Program`."""
         first = next(batches)
         steps: list[Any] = []
         self.entries["trainings"][question(weights, first, True)] = steps
         again = _again(first, batches)
-        for i, step in enumerate(self._program.train(weights, again, nudge)):
-            gradients = step.gradients if i < GRADIENTS else {}
-            steps.append([*map(self._tensors, (step.params, step.buffers, gradients)),
+        for i, step in enumerate(self._program.train(weights, again, nudge, gradients)):
+            kept = step.gradients if i < GRADIENTS else {}
+            steps.append([*map(self._tensors, (step.params, step.buffers, kept)),
                           step.loss.hex()])  # fmt: skip
             yield step
 

@@ -134,9 +134,15 @@ class Program(Protocol):
         ...
 
     def train(
-        self, weights: Weights, batches: Iterator[Batch], nudge: Nudge | None = None
+        self,
+        weights: Weights,
+        batches: Iterator[Batch],
+        nudge: Nudge | None = None,
+        gradients: Iterator[Tensors] | None = None,
     ) -> Iterator[Step]:
-        """A step for each batch. `nudge` moves the weights after each step, for controls."""
+        """A step for each batch. `nudge` moves the weights after each step, for controls.
+        `gradients` are taken in place of the program's, which the steps still show.
+        """
         ...
 
     def check_deterministic(self, weights: Weights, batch: Batch) -> None:

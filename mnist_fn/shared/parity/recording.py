@@ -27,7 +27,16 @@ from mnist_fn.shared.parity.ladder_state import LadderState, Pairing
 from mnist_fn.shared.parity.packing import NotRecordedError, Packed, Unpacked, question
 from mnist_fn.shared.parity.pairing import called, cast
 from mnist_fn.shared.parity.param_map import ParamMap
-from mnist_fn.shared.parity.program import Batch, Nudge, Program, Step, Trace, Variant, Weights
+from mnist_fn.shared.parity.program import (
+    Batch,
+    Nudge,
+    Program,
+    Step,
+    Tensors,
+    Trace,
+    Variant,
+    Weights,
+)
 from mnist_fn.shared.parity.variant_search import TRIED
 from mnist_fn.shared.storage import check_schema, digest_of, read_bounded, write_atomically
 
@@ -181,13 +190,17 @@ class Recording:
         return found
 
     def train(
-        self, weights: Weights, batches: Iterator[Batch], nudge: Nudge | None = None
+        self,
+        weights: Weights,
+        batches: Iterator[Batch],
+        nudge: Nudge | None = None,
+        gradients: Iterator[Tensors] | None = None,
     ) -> Iterator[Step]:
         """See `Program`; as many steps as were recorded."""
         with _as_recorded(self._path):
             asked = question(weights, next(iter(batches)), True)
             steps = self._kept.training(asked, self._plain)
-        if steps is None or nudge is not None:
+        if steps is None or nudge is not None or gradients is not None:
             raise self._unknown()
         while True:
             with _as_recorded(self._path):

@@ -228,11 +228,20 @@ class Verdict:
             return []
         worst = self.failed.worst
         d = worst.difference
-        lines = [] if self.cause is None else [f"why: {self.cause.sentence}"]
+        lines = []
+        if self.cause is not None and self.cause.holds:
+            lines = [
+                "why: not known: the reference's rule makes the port's weights of the port's own "
+                "gradients; look at what these are made of before that step"
+            ]
+        elif self.cause is not None:
+            lines = [f"why: {self.cause.sentence}"]
         if d.left == d.right:  # nothing was measured: parameters have no partner
             without = [check.what for check in self.failed.failed]
             more = f" and {len(without) - 6} more" if len(without) > 6 else ""
             return [*lines, f"first: {'; '.join(without[:6])}{more}"]
+        if np.isnan(d.left) and np.isnan(d.right):  # another shape or an error: no entries
+            return [*lines, f"first: {d.where}"]
         where = "" if worst.what in d.where else f" ({worst.what})"
         return [*lines, f"first: {d.where}{where}: {d.left:.9g} against {d.right:.9g}"]
 

@@ -21,6 +21,7 @@ from mnist_fn.shared.parity.result import Check
 from mnist_fn.shared.parity.rounding import Spread, single_batch, single_weights
 
 KEPT = 6  # steps whose gradients are kept for a diagnosis
+SHADOW = ", of the reference's step on the port's own gradients"
 
 
 class Training:
@@ -36,20 +37,22 @@ class Training:
         self._both = self._start()
         self._float32 = Spread(self._lanes_in_float32())
         self._control = Spread(self._control_lanes())
+        self._shadow = self._shadow_lane()
+        self._shadowed = 0  # steps that it has done
+        self._shadow_now: Step | None = None
         self.note = ""  # what was taken out of the reference's training
 
     def _start(self) -> Iterator[tuple[Step, Step]]:
+        ours = self.state.pairing.reference.train(self.state.weights, self._turns())
+        yield from zip(ours, self._port_steps(), strict=False)
+
+    def _port_steps(self) -> Iterator[Step]:
+        """The port's steps under the reference's names."""
         pairing, weights = self.state.pairing, self.state.weights
-        ours = pairing.reference.train(weights, self._turns())
-        theirs = pairing.port.train(
-            pairing.param_map.to_port(weights, pairing.like), map(pairing.move, self._turns())
-        )
-        for one, two in zip(ours, theirs, strict=False):
-            back = pairing.param_map.to_reference
-            yield (
-                one,
-                Step(back(two.params), back(two.buffers, True), back(two.gradients), two.loss),
-            )
+        own = pairing.param_map.to_port(weights, pairing.like)
+        back = pairing.param_map.to_reference
+        for step in pairing.port.train(own, map(pairing.move, self._turns())):
+            yield Step(back(step.params), back(step.buffers, True), back(step.gradients), step.loss)
 
     def _turns(self) -> Iterator[Batch]:
         return itertools.cycle(self._batches)
@@ -128,6 +131,8 @@ class Training:
             what = f"{prefix}step {self.done}: {name}"
             size = max(SMALLEST_WEIGHT, float(abs(one).max(initial=0)))
             check = Check(what, compare(what, one, two), share * size, "absolute", reason)
+            if not check.passed:
+                check = self._beside_shadow(check, name, two)
             checks.append(
                 held_to_runs(
                     check,
@@ -137,6 +142,56 @@ class Training:
                 )
             )
         return checks
+
+    def _beside_shadow(self, check: Check, name: str, theirs: np.ndarray) -> Check:
+        """The port's tensor beside what the reference's rule makes of the port's own gradients,
+        which tells an optimizer that turns a gradient next to 0 into a whole step. The check as it
+        is, where that isn't within the bound either.
+        """
+        shadow = self._shadow_step()
+        if shadow is None or name not in shadow.params:
+            return check
+        difference = compare(check.what, shadow.params[name], theirs)
+        other = replace(check, difference=difference, reason=check.reason + SHADOW)
+        return other if other.passed else check
+
+    def _shadow_step(self) -> Step | None:
+        """The reference's step on the port's gradients; None where these, at the port's own
+        weights, are not the reference's.
+        """
+        while self._shadow is not None and self._shadowed < self.done:
+            both = next(self._shadow, None)
+            self._shadowed += 1
+            if both is None or not self._alike(*both):
+                self._shadow = None
+                return None
+            self._shadow_now = both[0]
+        return self._shadow_now if self._shadow is not None else None
+
+    def _alike(self, shadow: Step, theirs: Step) -> bool:
+        """Whether both have the same gradients; those of the first step have been compared."""
+        if self._shadowed == 1:
+            return True
+        share = ALONG_TRAINING * sum_bound(self.state.lengths.all, self.state.dtype)
+        sizes = {name: float(abs(g).max(initial=0)) for name, g in shadow.gradients.items()}
+        most = max(sizes.values(), default=0.0)
+        for name, own in shadow.gradients.items():
+            if name not in theirs.gradients or theirs.gradients[name].shape != own.shape:
+                return False
+            size = sizes[name] if sizes[name] > share * most else most
+            if not float(abs(theirs.gradients[name] - own).max(initial=0)) <= share * size:
+                return False
+        return True
+
+    def _shadow_lane(self) -> Iterator[tuple[Step, Step]] | None:
+        pairing = self.state.pairing
+        programs = (pairing.reference, pairing.port)
+        if any(getattr(program, "recorded", False) for program in programs):
+            return None
+        ahead, beside = itertools.tee(self._port_steps())
+        gradients = (step.gradients for step in ahead)
+        shadow = pairing.reference.train(self.state.weights, self._turns(), gradients=gradients)
+        return zip(shadow, beside, strict=False)
 
     def buffer_spreads(self, name: str) -> tuple[Callable[[], float], Callable[[], float]]:
         """How far a buffer is from itself in float32, and any buffer of a control run, so far."""

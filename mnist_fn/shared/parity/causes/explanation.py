@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mnist_fn.shared.parity.bounds import CLAIM_MARGIN, NEAR_ZERO
+from mnist_fn.shared.parity.bounds import CLAIM_MARGIN, NEAR_SHARE, NEAR_ZERO
 
 Tensors = dict[str, np.ndarray]  # by name, in the order of the network
 
@@ -111,9 +111,14 @@ def judge(
             nearest = causes[0]
             pattern = f"{nearest.text} and {next_best.text} can't be told apart; {pattern}"
             return Explanation(of, False, (), nearest, pattern)
-    if not causes and next_best is not None and 2 * next_best.residual > declared.residual:
-        next_best = None  # it leaves more than it explains: to name it would mislead
+    if not causes and next_best is not None and not _is_near(next_best, declared):
+        next_best = None  # to name what leaves much of the difference would mislead
     return Explanation(of, False, causes, next_best, pattern)
+
+
+def _is_near(one: Candidate, declared: Candidate) -> bool:
+    """Whether a change that doesn't fit leaves so little that it is worth a look."""
+    return one is not declared and bool(one.residual <= NEAR_SHARE * declared.residual)
 
 
 def distance(

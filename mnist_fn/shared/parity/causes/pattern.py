@@ -15,7 +15,7 @@ def describe(expected: Tensors, seen: Tensors, rounding: Tensors) -> str:
     """
     parted = [name for name in seen if not within(expected[name], seen[name], rounding[name])]
     if not parted:
-        return "all tensors agree"
+        return "no tensor is out of what rounding may do to it here"
     held = "" if len(parted) == len(seen) else " (all others agree)"
     shapes = [f"{name} {_shape(expected[name], seen[name], rounding[name])}" for name in parted]
     return f"parts {which(parted, seen)}{held}: " + "; ".join(shapes)
@@ -39,7 +39,7 @@ def _shape(expected: np.ndarray, seen: np.ndarray, rounding: np.ndarray) -> str:
         said = [f"is not finite in {int((~np.isfinite(seen)).sum())} of {seen.size} entries"]
     factor = constant_factor(expected, seen, rounding)
     if within(np.zeros_like(seen), seen, rounding):
-        said.append("is nothing but rounding")
+        said.append("is 0 but for rounding")
     elif factor is not None:
         said.append(f"{number(factor)} times as large throughout")
     apart = (gap > rounding) & np.isfinite(rounding)

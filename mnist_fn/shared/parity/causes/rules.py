@@ -66,7 +66,9 @@ class Rule:
     amsgrad: str = ""  # "corrected" or "raw": which v the maximum is taken of
     square_of_mean: bool = False  # v from m², not from g²
     centered_square: bool = False  # v from (g - m)²: AdaBelief
-    dampened: bool = False  # momentum takes (1 - momentum)·g
+    dampened: bool = False  # momentum takes (1 - momentum)·g, at the first step as well
+    dampening: float = 0.0  # torch's: from the second step on momentum takes (1 - dampening)·g
+    accumulator: float = 0.0  # what Adagrad's sum of squares begins at
     reset: bool = False  # moments and count are new at each step
     forgets: bool = False  # the moments of before the first step are lost
     frozen_count: bool = False  # the step counter stands still
@@ -250,7 +252,8 @@ def _momentum(rule: Rule, g: np.ndarray, memory: dict[str, np.ndarray], t: int) 
     if rule.kind == "sgd":
         return g
     # torch starts the buffer at the first gradient, undampened; optax's trace starts at 0
-    buffer = share * g if old is None else rule.momentum * old + share * g
+    later = share * (1 - rule.dampening)
+    buffer = share * g if old is None else rule.momentum * old + later * g
     memory["mu"] = buffer
     return g + rule.momentum * buffer if rule.kind == "nesterov" or rule.nesterov else buffer
 
@@ -262,7 +265,7 @@ def _rmsprop(rule: Rule, g: np.ndarray, memory: dict[str, np.ndarray], t: int) -
 
 
 def _adagrad(rule: Rule, g: np.ndarray, memory: dict[str, np.ndarray], t: int) -> np.ndarray:
-    v = memory["nu"] = memory.get("nu", np.zeros_like(g)) + g * g
+    v = memory["nu"] = memory.get("nu", np.full_like(g, rule.accumulator)) + g * g
     return _divided(g, np.sqrt(v + rule.eps) if rule.inside else np.sqrt(v) + rule.eps)
 
 

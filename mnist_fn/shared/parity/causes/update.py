@@ -222,7 +222,9 @@ def _fits_tensor(steps: Steps, rule: Rule, name: str, factor: float) -> bool:
 def schedules(steps: Steps) -> Iterator[Candidate]:
     """A factor of the learning rate for each step, and what its course is called."""
     factors = []
-    for i, made in enumerate(steps.declared):
+    declared = steps.rule.schedule
+    plain = steps.run(steps.rule.but(schedule=())) if declared else steps.declared
+    for i, made in enumerate(plain):
         up = down = 0.0
         for name, own in made.items():
             use = np.isfinite(steps.rounding[i][name])
@@ -234,6 +236,9 @@ def schedules(steps: Steps) -> Iterator[Candidate]:
     if len(factors) > 1 and not np.allclose(factors, factors[0], rtol=1e-9):
         rule = steps.rule.but(schedule=tuple(factors))
         text = variants.schedule_text(factors, steps.step)
+        if declared:
+            both = variants.factors_text(factors), variants.factors_text(declared)
+            text = f"learning rate {both[0]} for the reference's {both[1]}"
         yield steps.candidate(text, "schedule", rule, len(factors))
 
 

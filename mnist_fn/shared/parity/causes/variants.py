@@ -8,6 +8,13 @@ import numpy as np
 from mnist_fn.shared.parity.causes.explanation import Tensors, number, which
 from mnist_fn.shared.parity.causes.rules import KINDS, Rule
 
+OPTAX_DECAY = 0.9  # of optax.rmsprop
+OPTAX_ADAGRAD = 0.1, 1e-7  # what optax.adagrad's sum of squares begins at, and its ε
+AMSGRADS = {
+    "": "no AMSGrad",
+    "corrected": "AMSGrad, its maximum of the corrected v (optax.amsgrad)",
+    "raw": "AMSGrad, its maximum of the uncorrected v",
+}
 Structure = tuple[str, str, Rule]  # in words, family, the variant
 
 
@@ -43,6 +50,10 @@ def structures(rule: Rule, step: int) -> Iterator[Structure]:
     )
     yield "each step has the gradient of the step before", "late", rule.but(late=True)
     yield "uphill: the step is added, not taken off", "rate", rule.but(ascends=True)
+    if rule.clip_norm is not None:
+        bound = number(rule.clip_norm)
+        yield f"gradients not clipped, the reference's to {bound}", "clip", rule.but(clip_norm=None)
+    yield from _schedules(rule)
     yield "gradients centered, each column's mean taken off", "centered", rule.but(centered=True)
     yield from _decays(rule)
     yield from _rounded(rule)
@@ -51,8 +62,19 @@ def structures(rule: Rule, step: int) -> Iterator[Structure]:
     if rule.kind in ("momentum", "nesterov"):
         yield "dampened: (1 − momentum)·g goes into the buffer", "dampened", rule.but(dampened=True)
         yield "moments start anew at each call", "reset", rule.but(reset=True)
+        if rule.dampening:
+            yield "no dampening", "dampening", rule.but(dampening=0.0)
     if rule.kind == "rmsprop":
         yield "ε inside the root", "eps", rule.but(inside=True)
+        if rule.momentum != OPTAX_DECAY:
+            text = f"optax.rmsprop's defaults: decay {OPTAX_DECAY} and ε inside the root"
+            yield text, "defaults", rule.but(momentum=OPTAX_DECAY, inside=True)
+    if rule.kind == "adagrad":
+        yield "ε inside the root", "eps", rule.but(inside=True)
+        accumulator, eps = OPTAX_ADAGRAD
+        text = f"optax.adagrad's defaults: a sum from {accumulator} on, ε = {eps} inside the root"
+        defaults = rule.but(accumulator=accumulator, eps=eps, inside=True)
+        yield text, "defaults", defaults
     for kind in KINDS:
         if kind != rule.kind and not (rule.adaptive and kind in ("adam", "adamw")):
             family = "momentum" if rule.kind == "momentum" and kind == "sgd" else kind
@@ -60,6 +82,27 @@ def structures(rule: Rule, step: int) -> Iterator[Structure]:
             yield text, family, rule.but(kind=kind)
             if rule.weight_decay:
                 yield f"{text}, without its decay", family, rule.but(kind=kind, weight_decay=0.0)
+
+
+def _schedules(rule: Rule) -> Iterator[Structure]:
+    if not rule.schedule:
+        return
+    factors = rule.schedule
+    text = f"no schedule: the rate stays {number(rule.learning_rate)}, the reference's is "
+    yield text + factors_text(factors), "schedule", rule.but(schedule=())
+    ahead, behind = factors[1:], (factors[0], *factors)
+    for text, shifted in (("ahead of", ahead), ("behind", behind)):
+        both = f"{factors_text(shifted)} for {factors_text(factors)}"
+        yield (
+            f"the schedule is a step {text} the reference's: {both}",
+            "schedule",
+            (rule.but(schedule=shifted)),
+        )
+
+
+def factors_text(factors: Sequence[float]) -> str:
+    """The first factors of a learning rate in words: × 1, 0.9, 0.81, …."""
+    return "× " + ", ".join(f"{factor:.4g}" for factor in factors[:4]) + ", …"
 
 
 def _decays(rule: Rule) -> Iterator[Structure]:
@@ -103,8 +146,9 @@ def _adams(rule: Rule) -> Iterator[Structure]:
     yield "ε added before the bias correction of √v", "before", rule.but(eps_before=True)
     yield "Nesterov's momentum", "nesterov", rule.but(nesterov=True)
     yield "NAdam, with its momentum decay of 0.004", "nadam", rule.but(nadam=4e-3)
-    yield "AMSGrad", "amsgrad", rule.but(amsgrad="corrected")
-    yield "AMSGrad, its maximum of the uncorrected v", "amsgrad raw", rule.but(amsgrad="raw")
+    for kind, text in AMSGRADS.items():
+        if kind != rule.amsgrad:
+            yield text, f"amsgrad {kind}", rule.but(amsgrad=kind)
     yield "step counter one ahead", "counter", rule.but(shift=1)
     yield "step counter one behind", "counter", rule.but(shift=-1)
     yield "the step counter stands still", "still", rule.but(frozen_count=True)
@@ -126,7 +170,8 @@ def numbers(rule: Rule, grads: Sequence[Tensors], after: Sequence[Tensors]) -> I
         text = f"ε = {{}} in place of {number(rule.eps)}"
         yield Free("ε", text, lambda x: rule.but(eps=x), starts, "log", rule.eps)
     if rule.kind in ("momentum", "nesterov", "rmsprop"):
-        yield _share("momentum", rule, "momentum", (0.0, 0.5, 0.8, 0.95, 0.99))
+        name = "decay" if rule.kind == "rmsprop" else "momentum"
+        yield _share(name, rule, "momentum", (0.0, 0.5, 0.8, 0.95, 0.99))
     if not plain:
         text, starts = "gradients {} times as large", (0.01, 0.1, 10.0, 200.0)
         yield Free("scale", text, lambda x: rule.but(scale=x), starts, "log", 1.0)
