@@ -41,6 +41,7 @@ def listen() -> Iterator[list[Heard]]:
     """
     calls: list[Heard] = []
     outermost: list[Any] = []
+    within: list[tuple[str, ...]] = []  # paths of the modules whose calls are open
 
     def dropped(module: nn.Module, rate: float) -> None:
         if rate:
@@ -61,8 +62,13 @@ def listen() -> Iterator[list[Heard]]:
             if not (module.deterministic or kwargs.get("deterministic")):
                 dropped(module, module.dropout_rate)
             kwargs = {**kwargs, "deterministic": True}  # which switches nothing but its dropout
-        outputs = following(*args, **kwargs)
-        if module.path and trace == outermost[0]:
+        again = module.path in within  # a subclass that calls its parent's __call__
+        within.append(module.path)
+        try:
+            outputs = following(*args, **kwargs)
+        finally:
+            within.pop()
+        if module.path and trace == outermost[0] and not again:
             settings = tuple(
                 (key, value)
                 for key in SETTINGS

@@ -196,14 +196,21 @@ class JaxProgram:
             InputError: with what differs first.
         """
         apart = difference_of_runs(self.run(weights, batch), self.run(weights, batch))
-        if not apart and self._traced(weights, batch) != self._traced(weights, batch):
+        traced = self._traced(weights, batch)
+        if not apart and traced != self._traced(weights, batch):
             apart = "a second trace has other numbers in it"
         refuse_random(self.name, apart)
+        if _wide(weights) and traced != self._traced(weights, batch, casts=True):
+            note = f"{self.name}: casts to float32; it is compared in float64 throughout"
+            if note not in self.notes:
+                self.notes.append(note)
 
-    def _traced(self, weights: Weights, batch: Batch) -> str:
-        """The program as it is traced anew, in text; a number that Python draws stands in it."""
+    def _traced(self, weights: Weights, batch: Batch, casts: bool = False) -> str:
+        """The program as it is traced anew, in text; a number that Python draws stands in it.
+        `casts` leaves its casts to float32 as they are.
+        """
         inputs = (batch.inputs, batch.named)
-        with self._scope(weights):
+        with self._scope(weights, casts):
             fresh = jax.jit(lambda *a: self._pass(*a, train=True))
             lowered = fresh.lower(weights.params, weights.buffers, inputs, batch.targets)
             return lowered.as_text()
@@ -268,8 +275,13 @@ class JaxProgram:
         return []
 
     @contextlib.contextmanager
-    def _scope(self, weights: Weights) -> Iterator[None]:
-        """In the weights' dtype, products in full; the caller's settings are as they were after."""
+    def _scope(self, weights: Weights, casts: bool = False) -> Iterator[None]:
+        """In the weights' dtype, products in full; the caller's settings are as they were after.
+        In float64 `jnp.float32` means float64 meanwhile, so that what a model casts to it stays.
+        """
+        single = jnp.float32
+        if _wide(weights) and not casts:
+            setattr(jnp, "float32", jnp.float64)  # noqa: B010 - a checker calls it final
         try:
             with jax.enable_x64(_wide(weights)), jax.default_matmul_precision("highest"):
                 yield
@@ -279,6 +291,8 @@ class JaxProgram:
                 "program can do the same; draw outside of the model and hand it in as an input, or "
                 "set its rate to 0 if it is dropout"
             ) from error
+        finally:
+            setattr(jnp, "float32", single)  # noqa: B010
 
 
 class FlaxProgram(JaxProgram):

@@ -374,6 +374,46 @@ def test_a_cast_to_float32_within_a_model_is_float64_and_noted():
     assert any("casts to float32" in note for note in verdict.notes)
 
 
+class FlaxCasting(fnn.Module):
+    """As Llama's RMSNorm: a reduction in float32, whatever the dtype."""
+
+    @fnn.compact
+    def __call__(self, x):
+        x = jnp.tanh(fnn.Dense(8, name="body")(x)).astype(jnp.float32)
+        x = jax.nn.softmax(jnp.asarray(x, dtype=jnp.float32))
+        return fnn.Dense(5, name="head")(x)
+
+
+def test_a_cast_to_float32_within_a_port_is_float64_and_noted():
+    torch.manual_seed(0)
+    single = jnp.float32
+    verdict = check_port(torch_program(TorchIsland()), flax_program(FlaxCasting()), batches())
+    verdict.assert_passed()
+    assert any(note.startswith("Flax: casts to float32") for note in verdict.notes)
+    assert jnp.float32 is single
+
+
+class Embed(fnn.Embed):
+    """A subclass that calls its parent's call: one call, as OPT's places."""
+
+    def __call__(self, ids):
+        return super().__call__(ids)
+
+
+class FlaxSubclass(fnn.Module):
+    @fnn.compact
+    def __call__(self, ids):
+        places = jnp.arange(ids.shape[1])[None]
+        x = Embed(11, 8, name="tokens")(ids) + fnn.Embed(7, 8, name="places")(places)
+        return fnn.Dense(5, name="head")(x.mean(1))
+
+
+def test_a_call_of_a_parent_class_is_no_second_call():
+    torch.manual_seed(0)
+    programs = torch_program(TorchPlaces()), flax_program(FlaxSubclass())
+    check_port(*programs, ids(), steps=2).assert_passed()
+
+
 SCHEDULES = {
     "exponential": (
         lambda o: torch.optim.lr_scheduler.ExponentialLR(o, 0.9),

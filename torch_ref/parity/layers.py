@@ -292,38 +292,55 @@ def _softmax(a: Arguments) -> Found:
 def _max_pool(a: Arguments) -> Found:
     x, size, stride, padding = a["input"], a["kernel_size"], a.get("stride"), a.get("padding", 0)
     yield "average in place of maximum", lambda: fn.avg_pool2d(x, size, stride, padding)
-    kept = {"dilation": a.get("dilation", 1)}
-    pool = functools.partial(fn.max_pool2d, **kept)
-    yield from _pooled(a, x, size, stride or size, padding, pool, -math.inf)
+    pool = functools.partial(fn.max_pool2d, dilation=a.get("dilation", 1))
+    stride = stride or size
+
+    def padded(sides: list[int], fill: float = -math.inf) -> Tensor:
+        return pool(fn.pad(x, sides, value=fill), size, stride)
+
+    if padding:
+        yield (f"padding with 0 in place of nothing, {padding} on either side",
+               lambda: padded([padding] * 4, 0.0))  # fmt: skip
+    yield from _pooled(a, x, size, stride, padding, pool, padded)
 
 
 def _avg_pool(a: Arguments) -> Found:
     x, size, stride, padding = a["input"], a["kernel_size"], a.get("stride"), a.get("padding", 0)
-    counted = a.get("count_include_pad", True)
+    counted, divisor = a.get("count_include_pad", True), a.get("divisor_override")
     words = "counted in the average" if not counted else "not counted in the average"
     yield (f"padding is {words} (count_include_pad={not counted})",
            lambda: fn.avg_pool2d(x, size, stride, padding, count_include_pad=not counted)
            )  # fmt: skip
     yield "maximum in place of average", lambda: fn.max_pool2d(x, size, stride, padding)
-    pool = functools.partial(
-        fn.avg_pool2d, count_include_pad=counted, divisor_override=a.get("divisor_override")
-    )
-    yield from _pooled(a, x, size, stride or size, padding, pool, 0.0)
+    pool = functools.partial(fn.avg_pool2d, count_include_pad=counted, divisor_override=divisor)
+    stride = stride or size
+
+    def padded(sides: list[int]) -> Tensor:
+        total = pool(fn.pad(x, sides), size, stride)
+        return total if counted else total / pool(fn.pad(torch.ones_like(x), sides), size, stride)
+
+    yield from _pooled(a, x, size, stride, padding, pool, padded)
 
 
 def _pooled(
-    a: Arguments, x: Tensor, size: Any, stride: Any, padding: Any, pool: Any, fill: float
+    a: Arguments,
+    x: Tensor,
+    size: Any,
+    stride: Any,
+    padding: Any,
+    pool: Callable[..., Tensor],
+    padded: Callable[[list[int]], Tensor],
 ) -> Found:
+    """Variants of both poolings; `padded` pools behind a padding that is given side by side."""
     sizes = (size,) * 2 if isinstance(size, int) else tuple(size)
     strides = (stride,) * 2 if isinstance(stride, int) else tuple(stride)
     total = [max((-(-n // s) - 1) * s + k - n, 0)
              for n, s, k in zip(x.shape[2:], strides, sizes, strict=True)]  # fmt: skip
     sides = [side for t in reversed(total) for side in (t // 2, t - t // 2)]
-    yield (f"padding SAME in place of {padding}",
-           lambda: pool(fn.pad(x, sides, value=fill), size, stride))  # fmt: skip
+    before = [padding] * 4 if isinstance(padding, int) else [p for p in padding for _ in range(2)]
+    if sides != before:
+        yield f"padding SAME in place of {padding}", lambda: padded(sides)
     if padding:
-        yield (f"padding with 0 in place of nothing, {padding} on either side",
-               lambda: pool(fn.pad(x, (padding,) * 4), size, stride))  # fmt: skip
         yield f"no padding in place of {padding}", lambda: pool(x, size, stride)
     ceil = bool(a.get("ceil_mode", False))
     yield (f"ceil_mode={not ceil}: the part of a window at the end is "
