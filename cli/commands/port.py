@@ -30,6 +30,9 @@ def command(
         int | None,
         typer.Option(help="Length of the trajectory. Default: 20.", show_default=False),
     ] = None,
+    budget: Annotated[
+        float, typer.Option(help="Seconds of CPU that the search for a cause may take.", min=0)
+    ] = 60.0,
     record: Annotated[
         Path | None,
         typer.Option(
@@ -49,6 +52,7 @@ def command(
     from cli.console import answer, console
     from cli.output import print_json
     from mnist_fn.shared.parity import ladder, recording
+    from mnist_fn.shared.parity.result import Rung, Unchecked
     from mnist_fn.shared.storage import check_output
 
     if record is not None:
@@ -69,12 +73,20 @@ def command(
         else:
             answer().print(f"recorded: {record}, {size / 1e6:.1f} MB", markup=False, soft_wrap=True)
         return
+
+    def on_rung(rung: Rung | Unchecked) -> None:
+        failed = isinstance(rung, Rung) and not rung.passed
+        state = "differs; looking for the cause" if failed else "done"
+        status.update(f"{rung.name}: {state}")
+        if not console.is_terminal:
+            console.print(f"{rung.name}: {state}", soft_wrap=True)
+
     with console.status("the ladder") as status:  # seen in a terminal, and gone with the verdict
         try:
             verdict = ladder.check_port(
                 found["reference"], found["port"], found["batches"], steps=length,
                 precision=precision, param_map=found.get("param_map"),
-                on_rung=lambda rung: status.update(rung.name),
+                budget=budget, on_rung=on_rung,
             )  # fmt: skip
         except (InputError, KeyboardInterrupt):
             raise

@@ -347,6 +347,55 @@ def test_what_was_forgotten_of_an_update_is_named(words):
     named(reference, port, batches(n=6), words)
 
 
+def test_what_clipping_adds_hides_no_tensor_that_differs():
+    """Its 1e-6 moves every tensor; with that taken out only the wrong ones are left."""
+    torch.manual_seed(0)
+    reference = torch_program(TorchMLP(), before_step=lambda p: nn.utils.clip_grad_norm_(p, 0.05))
+    rates = {"body": optax.sgd(0.1), "head": optax.sgd(0.1001)}
+    labels = {name: dict.fromkeys(("kernel", "bias"), name) for name in rates}
+    optimizer = optax.chain(optax.clip_by_global_norm(0.05), optax.multi_transform(rates, labels))
+    verdict = check_port(reference, flax_program(FlaxMLP(), optimizer=optimizer), batches())
+    assert verdict.failed.name == "step"
+    assert {check.what for check in verdict.failed.failed} == {
+        "step 1: head.weight", "step 1: head.bias",
+    }  # fmt: skip
+
+
+def test_a_port_in_float32_is_told_at_once():
+    class Single(FlaxMLP):
+        @fnn.compact
+        def __call__(self, x):
+            x = jnp.tanh(fnn.Dense(8, name="body", dtype=np.float32)(x))
+            return fnn.Dense(5, name="head", dtype=np.float32)(x)
+
+    with pytest.raises(InputError, match="Flax: gives float32 where float64 is compared"):
+        check_port(torch_program(TorchMLP()), flax_program(Single()), batches())
+
+
+class TorchNorm(TorchMLP):
+    def __init__(self):
+        super().__init__()
+        self.norm = nn.LayerNorm(8)
+
+    def forward(self, x):
+        return self.head(self.norm(self.body(x)))
+
+
+class FlaxNorm(fnn.Module):
+    @fnn.compact
+    def __call__(self, x):
+        x = fnn.LayerNorm(name="norm")(fnn.Dense(8, name="body")(x))
+        return fnn.Dense(5, name="head")(x)
+
+
+def test_a_search_ends_with_its_budget():
+    torch.manual_seed(0)
+    programs = torch_program(TorchNorm()), flax_program(FlaxNorm())
+    verdict = check_port(*programs, batches(), budget=0.0)
+    assert "the search ended after 0 s of CPU, its budget" in verdict.text
+    assert "ε = 1e-6 in place of 1e-5" in check_port(*programs, batches()).text
+
+
 class TorchPooler(TorchMLP):
     def __init__(self):
         super().__init__()

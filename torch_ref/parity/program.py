@@ -129,7 +129,7 @@ class TorchProgram:
         other._before_step = lambda parameters: clip_plainly(parameters, self._clip)
         return other, (
             f"clip_grad_norm_ divides by the norm + {SLACK:g}, optax by the norm: with that taken "
-            "out, sums in another order are all that is left"
+            "out, what is left is compared"
         )
 
     def _made(self, model: nn.Module) -> torch.optim.Optimizer:

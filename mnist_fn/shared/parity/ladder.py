@@ -12,7 +12,7 @@ from mnist_fn.shared.parity import pairing as pairings
 from mnist_fn.shared.parity.averages import explain_averages
 from mnist_fn.shared.parity.batches import read_batches
 from mnist_fn.shared.parity.causes.explanation import Explanation
-from mnist_fn.shared.parity.ladder_state import LadderState, Pairing
+from mnist_fn.shared.parity.ladder_state import SEARCH_SECONDS, Budget, LadderState, Pairing
 from mnist_fn.shared.parity.modules import outputs, walk
 from mnist_fn.shared.parity.packing import NotRecordedError
 from mnist_fn.shared.parity.program import Batch, Program, Weights
@@ -24,6 +24,7 @@ RUNGS = ("parameters", "modules", "outputs", "loss", "gradients", "step", "stres
          "trajectory", "buffers", "evaluation", "randomness")  # fmt: skip
 STEPS = 20
 NO_AVERAGES = "there are no running averages"
+NARROW = ("float32", "float16", "bfloat16")
 NO_DROPOUT = "there is no dropout"
 
 Explain = Callable[[], Explanation | None]
@@ -38,6 +39,7 @@ def check_port(
     steps: int = STEPS,
     precision: str = "float64",
     param_map: Mapping[str, Any] | None = None,
+    budget: float = SEARCH_SECONDS,
     on_rung: Callable[[Rung | Unchecked], None] = lambda _: None,
 ) -> Verdict:
     """Climb the ladder with a reference and its port, to the first rung at which they part.
@@ -51,7 +53,8 @@ def check_port(
         precision: "float64", in which an error stands out by ten orders of magnitude, or
             "float32", beside controls.
         param_map: partners of parameters, where names and shapes don't tell; see `map_params`.
-        on_rung: called with each rung.
+        budget: seconds of CPU that the search for a cause may take.
+        on_rung: called with each rung, before the cause of one that fails is looked for.
 
     Raises:
         InputError: batches, a model or a loss that can't be compared; see docs/porting.md.
@@ -69,7 +72,7 @@ def check_port(
     if reference is port:
         raise InputError("reference and port are one object; give two programs")
     with np.errstate(all="ignore"):  # stress states overflow; what is not finite is looked for
-        return _climbed(reference, port, batches, steps, precision, param_map, on_rung)
+        return _climbed(reference, port, batches, steps, precision, param_map, budget, on_rung)
 
 
 def _climbed(
@@ -79,10 +82,12 @@ def _climbed(
     steps: int,
     precision: str,
     param_map: Mapping[str, Any] | None,
+    budget: float,
     on_rung: Callable[[Rung | Unchecked], None],
 ) -> Verdict:
     found = read_batches(batches, precision)
     pairing, start = pairings.pair(reference, port, found[0], precision, param_map)
+    pairing = replace(pairing, budget=Budget(budget))
     ladder = _Ladder(pairing, start, found, steps)
     rungs: list[Rung | Unchecked] = []
     cause = None
@@ -199,6 +204,13 @@ class _Ladder:
             raise InputError(
                 f"{self.pairing.reference.name}: there is no tensor in what it gives; return a "
                 "tensor, or a tuple, dict or dataclass of tensors"
+            )
+        narrow = {str(array.dtype) for array in state.right.outputs} & set(NARROW)
+        if state.dtype == "float64" and narrow:
+            raise InputError(
+                f"{self.pairing.port.name}: gives {narrow.pop()} where float64 is compared; let it "
+                "compute in the dtype of its weights (dtype=float in a Flax module), or compare in "
+                "float32 (precision='float32')"
             )
         if state is self.ordinary and not states.finite(state.left):
             raise InputError(

@@ -1,5 +1,6 @@
 """Both programs in one state: the same weights and batch, what each shows, control runs."""
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -34,6 +35,24 @@ from mnist_fn.shared.parity.sum_lengths import SumLengths
 CANCEL = ", here of the largest of its kind, since its own sums cancel"
 
 
+SEARCH_SECONDS = 60.0
+
+
+class Budget:
+    """How long causes are looked for: seconds of CPU from the first question on."""
+
+    def __init__(self, seconds: float = SEARCH_SECONDS) -> None:
+        self.seconds = seconds
+        self._began: float | None = None
+
+    @property
+    def spent(self) -> bool:
+        """Whether it is used up."""
+        if self._began is None:
+            self._began = time.process_time()
+        return time.process_time() - self._began >= self.seconds
+
+
 @dataclass(frozen=True)
 class Pairing:
     """Two programs and how the port's tensors are the reference's."""
@@ -43,6 +62,7 @@ class Pairing:
     param_map: ParamMap
     like: Weights  # the port's, for what has no partner
     move: Callable[[Batch], Batch]  # a batch as the port takes it
+    budget: Budget = field(default_factory=Budget, repr=False)
 
     @property
     def across(self) -> int:

@@ -50,21 +50,30 @@ class Place:
         for variant in variants:
             (free if variant.starts else fixed).append(variant)
         near: list[tuple[Variant, Candidate]] = []
+        budget = self.state.pairing.budget
         for variant in fixed[:TRIED]:
+            if budget.spent:
+                break
             one = self._candidate(self._search, variant.text, self._varied(variant), variant)
             if one.units < declared.units:
                 near.append((variant, one))
         if not any(one.fits for _, one in near):
-            near += [(variant, self._solved(variant)) for variant in free[:SOLVED]]
+            for variant in free[:SOLVED]:
+                if not budget.spent:
+                    near.append((variant, self._solved(variant)))
         if not any(one.fits for _, one in near):
             near.sort(key=lambda pair: pair[1].units)
             near = [
                 (
                     variant,
-                    self._beside_controls(variant, one) if i < NEAR and not variant.starts else one,
+                    self._beside_controls(variant, one)
+                    if i < NEAR and not variant.starts and not budget.spent
+                    else one,
                 )
                 for i, (variant, one) in enumerate(near)
             ]
+        if budget.spent:
+            pattern += f"; the search ended after {budget.seconds:g} s of CPU, its budget"
         return judge(self.of, declared, [*(one for _, one in near), *more], pattern)
 
     @cached_property
