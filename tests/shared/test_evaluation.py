@@ -103,3 +103,16 @@ def test_as_many_mistakes_as_are_asked_for_five_and_twenty_by_default():
     assert len(found.worst_confusions(7)) == 7
     assert len(ev.worst_mistakes(logits, labels)) == 20
     assert len(ev.worst_mistakes(logits, labels, 3)) == 3
+
+
+def test_a_row_of_one_example_has_a_share():
+    assert ev.row_normalized(np.array([[1, 0], [1, 3]])).tolist() == [[1.0, 0.0], [0.25, 0.75]]
+
+
+def test_size_and_roughness_by_hand():
+    """A -4 in the middle of 3 × 3 and a 2 at its left: other steps along rows than columns."""
+    found = ev.template_summary(linear_model(3, at1_1=-4.0, at1_0=2.0))
+    size = np.sqrt((16 + 4) / 9)
+    assert found["size"] == pytest.approx(size)
+    steps = (2 * 16 + 2 * 4) + (36 + 16)
+    assert found["roughness"] == pytest.approx(np.sqrt(steps / 12) / size)
