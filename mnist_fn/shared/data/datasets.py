@@ -205,8 +205,8 @@ def _whole_set(name: str, data_dir: Path | None) -> _Raw | None:
         for index, (path, digest) in enumerate(zip(whole.paths, whole.digests, strict=True)):
             if name in SHA256_GZ:
                 raise InputError(
-                    f"{path}: {name} publishes checksums of its .gz files only; "
-                    'use `dataset="idx"` to read it unchecked'
+                    f"{path}: {name} publishes checksums of its .gz files only",
+                    hint=("use ", Argument("dataset", "idx"), " to read it unchecked"),
                 )
             _check_content(name, index, path, digest)
         files = FileSet("", folder, dict(zip(PARTS, whole.paths, strict=True)))

@@ -73,7 +73,7 @@ def check_backends(
         InputError: an unknown name, bad data, a precision or device that a backend lacks.
     """
     if level not in LADDERS:
-        raise InputError(f"`level={level!r}`: must be one of {', '.join(LADDERS)}")
+        raise InputError("level", level, tuple(LADDERS))
     plan = levels.make_plan(
         level, (left, right), devices, models=models, optimizers=optimizers,
         precisions=precisions, dataset=dataset,
