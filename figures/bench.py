@@ -20,12 +20,20 @@ def plot(document: Mapping[str, Any], ax: Any = None) -> Any:
     if ax is None:
         ax = style.new_axes(3.8)
     ordered = sorted(document["epochs"].items(), key=lambda item: -item[1]["median"])
-    for row, (name, one) in enumerate(ordered):
-        low, high = one["quartiles"]
-        error = [[one["median"] - low], [high - one["median"]]]
+    for row, (name, epoch) in enumerate(ordered):
+        low, high = epoch["quartiles"]
+        error = [[epoch["median"] - low], [high - epoch["median"]]]
         colour = "C0" if name.startswith("jax") else "C1"
-        ax.errorbar(one["median"], row, xerr=error, fmt="o", color=colour, markersize=6, capsize=3,
-                    linewidth=1)  # fmt: skip
+        ax.errorbar(
+            epoch["median"],
+            row,
+            xerr=error,
+            fmt="o",
+            color=colour,
+            markersize=6,
+            capsize=3,
+            linewidth=1,
+        )
     ax.set_yticks(range(len(ordered)), [name for name, _ in ordered])
     if document["floor"] is not None:
         floor = document["epochs"][document["floor"]]["median"]

@@ -58,6 +58,6 @@ def plot(records: Run | Sequence[Run], ax: Any = None) -> Any:
     bar.set_label(f"errors, share of the true {what}'s images")
     accuracy = 100 * np.mean([run.evaluation.accuracy for run in records])
     seeds = "one seed" if len(records) == 1 else f"mean over {len(records)} seeds"
-    after = counted(records[0].config.epochs, "epoch")
-    ax.set_title(f"Test accuracy {accuracy:.2f} % after {after}, {seeds}", fontsize=11)
+    epochs = counted(records[0].config.epochs, "epoch")
+    ax.set_title(f"Test accuracy {accuracy:.2f} % after {epochs}, {seeds}", fontsize=11)
     return ax

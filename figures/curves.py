@@ -64,8 +64,9 @@ def plot(records: Run | Sequence[Run], ax: Any = None) -> style.Panels:
             style.end_labels(panel, ends)
     drawn = [split for split in LINES if split in splits]
     handles = [Line2D([], [], color=style.ink(), linestyle=LINES[split]) for split in drawn]
-    panels[1].legend(handles, drawn, loc="lower right", frameon=True, framealpha=1.0,
-                     edgecolor="none")  # fmt: skip
+    panels[1].legend(
+        handles, drawn, loc="lower right", frameon=True, framealpha=1.0, edgecolor="none"
+    )
     seeds = style.over_seeds([len(runs) for runs in experiments.values()])
     what = names[0] if len(names) == 1 else f"{len(names)} experiments"
     figure.suptitle(f"Learning curves: {what}, {seeds}", fontsize=11)

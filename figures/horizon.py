@@ -36,10 +36,10 @@ def plot(records: Sequence[dict[str, Any]], ax: Any = None) -> style.Panels:
         for track in sorted(record["tracks"], key=lambda track: -KINDS[track["kind"]]):
             place = KINDS[track["kind"]]
             # equal weights have no place on a logarithmic axis
-            apart = np.array(track["divergence"], dtype=float)
-            apart[apart == 0] = np.nan
+            divergence = np.array(track["divergence"], dtype=float)
+            divergence[divergence == 0] = np.nan
             width = 2.0 if place == 0 else 0.9
-            panel.plot(record["steps"], apart, color=colours[place], linewidth=width)
+            panel.plot(record["steps"], divergence, color=colours[place], linewidth=width)
         for limit in record["thresholds"]:
             panel.axhline(limit, color=style.ink(), linewidth=0.8, linestyle=":")
         name = ", ".join(record[part] for part in ("model", "optimizer", "precision"))
@@ -48,15 +48,22 @@ def plot(records: Sequence[dict[str, Any]], ax: Any = None) -> style.Panels:
     panels[0].set_ylim(1e-20, 3)  # the weight of a pixel that is never lit decays below
     panels[0].set_ylabel("largest difference of any weight")
     first = records[0]["tracks"][0]["name"]
-    names = {"frameworks": first, "ulp twin": "twins: one weight moved by one ulp",
-             "renumbered twin": "twins: sums in another order",
-             "β₂-rounded twin": "twins: that, and β₂ rounded"}  # fmt: skip
+    names = {
+        "frameworks": first,
+        "ulp twin": "twins: one weight moved by one ulp",
+        "renumbered twin": "twins: sums in another order",
+        "β₂-rounded twin": "twins: that, and β₂ rounded",
+    }
     kinds = {track["kind"] for record in records for track in record["tracks"]}
-    handles = [Line2D([], [], color=colours[KINDS[kind]], label=name)
-               for kind, name in names.items() if kind in kinds]  # fmt: skip
+    handles = [
+        Line2D([], [], color=colours[KINDS[kind]], label=name)
+        for kind, name in names.items()
+        if kind in kinds
+    ]
     limits = " and ".join(scientific(limit) for limit in records[0]["thresholds"])
-    handles.append(Line2D([], [], color=style.ink(), linewidth=0.8, linestyle=":",
-                          label=f"limits: {limits}"))  # fmt: skip
+    handles.append(
+        Line2D([], [], color=style.ink(), linewidth=0.8, linestyle=":", label=f"limits: {limits}")
+    )
     figure.legend(handles=handles, loc="outside lower center", ncols=2)
     return figure
 

@@ -25,22 +25,33 @@ def plot(records: Sequence[Run], ax: Any = None) -> style.Panels:
     """
     figure = style.panels(ax, 4.2)
     runs = {l2: select(records, SHALLOW, l2) for l2 in L2}
-    left, right = figure.subplots(1, 2)
-    losses, loss_ends = _draw(left, runs, "loss", 1.0, np.argmin)
+    loss_panel, accuracy_panel = figure.subplots(1, 2)
+    losses, loss_ends = _draw(loss_panel, runs, "loss", 1.0, np.argmin)
     # the losses of unpenalized training go on to nothing: a fifth of the best test loss is enough
     lowest = min(curve.min() for curve in losses)
-    left.set(yscale="log", ylabel="cross-entropy [nats]", ylim=(0.2 * lowest, None))
-    style.loss_ticks(left)
-    accuracies, accuracy_ends = _draw(right, runs, "accuracy", 100.0, np.argmax)
-    right.set(ylabel="accuracy [%]", ylim=(min(curve[-1] for curve in accuracies) - 2, None))
-    style.end_labels(left, loss_ends)
-    style.end_labels(right, accuracy_ends)
+    loss_panel.set(yscale="log", ylabel="cross-entropy [nats]", ylim=(0.2 * lowest, None))
+    style.loss_ticks(loss_panel)
+    accuracies, accuracy_ends = _draw(accuracy_panel, runs, "accuracy", 100.0, np.argmax)
+    accuracy_panel.set(
+        ylabel="accuracy [%]", ylim=(min(curve[-1] for curve in accuracies) - 2, None)
+    )
+    style.end_labels(loss_panel, loss_ends)
+    style.end_labels(accuracy_panel, accuracy_ends)
     lines: dict[str, Any] = {"test": "-", "train": "--", "best epoch": ":"}
     handles = [Line2D([], [], color=style.ink(), linestyle=line) for line in lines.values()]
-    left.legend(handles, lines, loc="upper right", ncols=3, frameon=True, framealpha=1.0,
-                edgecolor="none", handlelength=1.6, columnspacing=1.0)  # fmt: skip
-    shown = style.over_seeds([len(own) for own in runs.values()])
-    figure.suptitle(f"L2 and overfitting: 512 hidden units, {shown}", fontsize=11)
+    loss_panel.legend(
+        handles,
+        lines,
+        loc="upper right",
+        ncols=3,
+        frameon=True,
+        framealpha=1.0,
+        edgecolor="none",
+        handlelength=1.6,
+        columnspacing=1.0,
+    )
+    seeds = style.over_seeds([len(of_l2) for of_l2 in runs.values()])
+    figure.suptitle(f"L2 and overfitting: 512 hidden units, {seeds}", fontsize=11)
     return figure
 
 
@@ -49,13 +60,13 @@ def _draw(
 ) -> tuple[list[np.ndarray], list[tuple[float, str, str]]]:
     """Every λ's curves; returns the mean of the test's [epochs] for each and what names them."""
     means, ends = [], []
-    for (l2, own), colour in zip(runs.items(), style.series_colours(len(runs)), strict=True):
-        train = scale * stack(own, f"train_{measure}").mean(axis=0)
+    for (l2, of_l2), colour in zip(runs.items(), style.series_colours(len(runs)), strict=True):
+        train = scale * stack(of_l2, f"train_{measure}").mean(axis=0)
         panel.plot(range(1, len(train) + 1), train, "--", color=colour, linewidth=1.0)
-        mean = style.band(panel, scale * stack(own, f"test_{measure}"), colour)
-        at = int(best(mean))
-        panel.axvline(at + 1, color=colour, linestyle=":", linewidth=1.0)
-        panel.plot(at + 1, mean[at], "o", color=colour, markersize=5)
+        mean = style.band(panel, scale * stack(of_l2, f"test_{measure}"), colour)
+        best_epoch = int(best(mean))
+        panel.axvline(best_epoch + 1, color=colour, linestyle=":", linewidth=1.0)
+        panel.plot(best_epoch + 1, mean[best_epoch], "o", color=colour, markersize=5)
         ends.append((float(mean[-1]), l2_name(l2), colour))
         means.append(mean)
     style.over_epochs(panel)

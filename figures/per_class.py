@@ -33,7 +33,7 @@ def plot(records: Sequence[Run], ax: Any = None) -> style.Panels:
     rows = ceil(len(names) / columns)
     figure = style.panels(ax, 1.2 * rows + 0.6 if many else 2.0 * rows)
     values = [100 * stack(runs, f"test_accuracy_{label}") for label in range(len(names))]
-    ends = [float(one[:, -1].min()) for one in values]  # the first epochs are cut off
+    ends = [float(shares[:, -1].min()) for shares in values]  # the first epochs are cut off
     lowest = float(np.nanmin(ends)) if not np.isnan(ends).all() else 0.0
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     for panel in panels.flat[len(names) :]:
@@ -43,9 +43,8 @@ def plot(records: Sequence[Run], ax: Any = None) -> style.Panels:
         name = names[label]
         if many:
             _spread(panel, values)
-        for other in () if many else values:
-            few = other.mean(axis=0)[::2]  # a hundred faint curves: every second epoch will do
-            panel.plot(range(1, other.shape[1] + 1, 2), few, color=style.faint(), lw=0.6)
+        else:
+            _background(panel, values)
         panel.axhline(100 * LEARNED, color=style.ink(), linewidth=0.8, linestyle=":")
         mean = style.band(panel, values[label], colour)
         learned = np.flatnonzero(mean >= 100 * LEARNED)
@@ -54,25 +53,34 @@ def plot(records: Sequence[Run], ax: Any = None) -> style.Panels:
         elif len(learned):
             first = int(learned[0])
             panel.plot(first + 1, mean[first], "o", color=colour, markersize=4.5)
-            said = f"epoch {first + 1}" if many else f"{100 * LEARNED:.0f} % in epoch {first + 1}"
-            panel.set_title(f"{name}   {said}", fontsize=9)
+            reached = (
+                f"epoch {first + 1}" if many else f"{100 * LEARNED:.0f} % in epoch {first + 1}"
+            )
+            panel.set_title(f"{name}   {reached}", fontsize=9)
         else:
-            said = "never" if many else f"never {100 * LEARNED:.0f} %"
-            panel.set_title(f"{name}   {said}", fontsize=9)
+            reached = "never" if many else f"never {100 * LEARNED:.0f} %"
+            panel.set_title(f"{name}   {reached}", fontsize=9)
         style.over_epochs(panel, label="")
         panel.set(ylim=(lowest - 4, 100.1))
         panel.grid(visible=False)
     figure.supxlabel("epoch", fontsize=10)
     figure.supylabel(f"test accuracy [%], dotted: {100 * LEARNED:.0f} %", fontsize=10)
     shown = f"{l2_name(CHOSEN_L2)}, {style.over_seeds([len(runs)])}"
-    reached = f"; when {100 * LEARNED:.0f} % is reached" if many else ""
-    figure.suptitle(f"Accuracy by class: 512 hidden units, {shown}{reached}", fontsize=11)
+    meaning = f"; when {100 * LEARNED:.0f} % is reached" if many else ""
+    figure.suptitle(f"Accuracy by class: 512 hidden units, {shown}{meaning}", fontsize=11)
     return figure
+
+
+def _background(panel: Any, values: Sequence[np.ndarray]) -> None:
+    """Faint curves of all classes: of a hundred of them every second epoch is enough."""
+    for shares in values:
+        mean = shares.mean(axis=0)[::2]
+        panel.plot(range(1, shares.shape[1] + 1, 2), mean, color=style.faint(), lw=0.6)
 
 
 def _spread(panel: Any, values: Sequence[np.ndarray]) -> None:
     """The other classes as a band from the lowest to the highest: a curve each would be black."""
-    means = np.array([one.mean(axis=0) for one in values])
+    means = np.array([shares.mean(axis=0) for shares in values])
     means = means[~np.isnan(means).any(axis=1)]
     if len(means):
         epochs = range(1, means.shape[1] + 1)

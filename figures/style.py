@@ -68,13 +68,13 @@ def themed(theme: str = "light") -> Iterator[None]:
     )
     settings |= dict.fromkeys(("figure.facecolor", "axes.facecolor", "savefig.facecolor"), ground)
     settings |= {"grid.color": faint, "axes.prop_cycle": cycler(color=colours["series"])}
-    own: dict[Any, Any] = {**_COMMON, **settings}
-    before = {name: mpl.rcParams[name] for name in own}
-    mpl.rcParams.update(own)
+    parameters: dict[Any, Any] = {**_COMMON, **settings}
+    previous = {name: mpl.rcParams[name] for name in parameters}
+    mpl.rcParams.update(parameters)
     try:
         yield
     finally:
-        mpl.rcParams.update(before)
+        mpl.rcParams.update(previous)
 
 
 def faint() -> str:
@@ -141,20 +141,20 @@ def panels(ax: Any, height: float) -> "Panels":
     return figure.add_subfigure(place)
 
 
-def band(ax: Any, values: np.ndarray, colour: str, **more: Any) -> np.ndarray:
+def band(ax: Any, values: np.ndarray, colour: str, **line: Any) -> np.ndarray:
     """A curve over epochs, mean over seeds with a band of ± one sd; returns the mean.
 
     Args:
         ax: matplotlib axes.
         values: [seeds, epochs]; one seed has no band.
         colour: of both.
-        more: for the line.
+        line: options of the curve.
     """
     epochs, mean = np.arange(1, values.shape[1] + 1), values.mean(axis=0)
     if len(values) > 1:
         sd = values.std(axis=0, ddof=1)
         ax.fill_between(epochs, mean - sd, mean + sd, color=colour, alpha=0.22, linewidth=0)
-    ax.plot(epochs, mean, color=colour, **more)
+    ax.plot(epochs, mean, color=colour, **line)
     return mean
 
 

@@ -38,17 +38,17 @@ def plot(records: Sequence[Run], ax: Any = None) -> style.Panels:
     look = {"cmap": "RdBu_r", "vmin": -largest, "vmax": largest, "interpolation": "nearest"}
     images = []
     for row, l2 in enumerate(TEMPLATE_L2):
-        own = panels[row * lines : (row + 1) * lines].ravel()
-        for panel in own[len(names) :]:
+        of_l2 = panels[row * lines : (row + 1) * lines].ravel()
+        for panel in of_l2[len(names) :]:
             panel.set_axis_off()
-        for label, panel in enumerate(own[: len(names)]):
+        for label, panel in enumerate(of_l2[: len(names)]):
             picture = pictures[row, label]
             images.append(panel.imshow(picture, **look))
             panel.set(xticks=[], yticks=[])
             panel.spines[:].set_visible(False)
             if row == 0 or lines > 1:
                 panel.set_title(names[label], **({} if lines == 1 else {"fontsize": 7, "pad": 1}))
-        own[0].set_ylabel(l2_name(l2))
+        of_l2[0].set_ylabel(l2_name(l2))
     bar = figure.colorbar(images[0], ax=panels, shrink=0.9, pad=0.015, aspect=30)
     bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
     bar.set_label("weight")

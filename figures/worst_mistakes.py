@@ -40,22 +40,23 @@ def plot(
     panels = figure.subplots(ROWS, COLUMNS, squeeze=False)
     for panel in panels.flat:
         panel.set_axis_off()
-    for panel, one in zip(panels.flat, worst, strict=False):
+    for panel, mistake in zip(panels.flat, worst, strict=False):
         panel.imshow(
-            images.images[int(one["index"])],
+            images.images[int(mistake["index"])],
             cmap="gray_r",
             vmin=0,
             vmax=255,
             interpolation="nearest",
         )
-        true, predicted = (run.form.names[int(one[part])] for part in ("true", "predicted"))
-        title = f"{true} → {predicted}\n{_percent(one['probability'])}"
+        true, predicted = (run.form.names[int(mistake[part])] for part in ("true", "predicted"))
+        title = f"{true} → {predicted}\n{_percent(mistake['probability'])}"
         panel.set_title(title, fontsize=9)
     config = run.config
     figure.suptitle(
         f"Most confidently wrong of {len(wrong)} mistakes: true → predicted, its probability "
-        f"(seed {config.seed}, {config.epochs} epochs)", fontsize=11,
-    )  # fmt: skip
+        f"(seed {config.seed}, {config.epochs} epochs)",
+        fontsize=11,
+    )
     return figure
 
 

@@ -54,8 +54,7 @@ def build(contents: Contents, command: str, data_dir: Path | None = None) -> str
     Raises:
         InputError: bad documents; no dataset in `data_dir`, or another than the run's.
     """
-    tables = {kind: documents.tables(kind, of_kind)
-              for kind, of_kind in contents.documents.items()}  # fmt: skip
+    tables = {kind: documents.tables(kind, of_kind) for kind, of_kind in contents.documents.items()}
     horizons = drawings.horizons(contents.documents["parity"])
     views = _views(contents, data_dir)
     study_shown = _study(contents)
@@ -132,11 +131,11 @@ def _choice(runs: Sequence[Run], views: Sequence[RunView]) -> str:
             f"The page opens with the run of the highest test accuracy of {alike} on "
             f"{first.dataset}; that is a choice made on the test set."
         )
-    others = Counter(dataset_title(run) for run in runs)
-    del others[first.dataset]
-    if others:
+    count = Counter(dataset_title(run) for run in runs)
+    del count[first.dataset]
+    if count:
         sentences.append(
-            f"{counted(others.total(), 'run')} on {', '.join(sorted(others))}: an accuracy means "
+            f"{counted(count.total(), 'run')} on {', '.join(sorted(count))}: an accuracy means "
             "another thing there."
         )
     left_out = len(runs) - len(views)

@@ -70,19 +70,19 @@ class Digits:
         shown: list[int] = []
         for true in range(classes):
             for predicted in range(classes):
-                found = self.of_cell(true, predicted)
+                indices = self.of_cell(true, predicted)
                 cells[f"{true},{predicted}"] = [
                     [len(shown) + place, int(i), round(float(self.probabilities[i]), 3)]
-                    for place, i in enumerate(found)
+                    for place, i in enumerate(indices)
                 ]
-                shown += found.tolist()
-        some = np.unique(np.linspace(0, len(self.split) - 1, EXAMPLES).astype(int))
-        places = range(len(shown), len(shown) + len(some))
-        shown += some.tolist()
+                shown += indices.tolist()
+        examples = np.unique(np.linspace(0, len(self.split) - 1, EXAMPLES).astype(int))
+        places = range(len(shown), len(shown) + len(examples))
+        shown += examples.tolist()
         images = self.form.as_mnist(self.split.images[shown])
         return {
-            "cells": {name: found for name, found in cells.items() if found},
-            "examples": list(zip(places, self.split.labels[some].tolist(), strict=True)),
+            "cells": {name: items for name, items in cells.items() if items},
+            "examples": list(zip(places, self.split.labels[examples].tolist(), strict=True)),
             "side": images.shape[1],
             "columns": COLUMNS,
             "sprite": data_uri(to_png(_tiled(images))),

@@ -49,17 +49,17 @@ class Table:
             raise TypeError("a number or a list where a text is expected")
 
 
-def tables(kind: str, found: dict[Path, Document]) -> list[Table]:
+def tables(kind: str, documents: dict[Path, Document]) -> list[Table]:
     """The tables of all documents of a kind, their verdicts first.
 
     Raises:
         InputError: a document is not what its command writes.
     """
-    made: list[Table] = []
-    for file, document in found.items():
+    of_all: list[Table] = []
+    for file, document in documents.items():
         with as_written(kind, file):
-            made += _MAKERS[kind](document)
-    return made
+            of_all += _MAKERS[kind](document)
+    return of_all
 
 
 @contextlib.contextmanager
@@ -87,8 +87,8 @@ def _table(
     if len(backends) > 1:
         for i, backend in zip(verdicts, backends, strict=True):
             names[i] = f"{backend}: verdict"
-    others = [i for i in range(1, len(head)) if i not in verdicts]
-    order = [0, *verdicts, *others]
+    numbers = [i for i in range(1, len(head)) if i not in verdicts]
+    order = [0, *verdicts, *numbers]
     return Table(
         title,
         [names[i] for i in order],
@@ -114,9 +114,10 @@ def emphasized(text: str) -> Markup:
 
 def _study(document: Document) -> list[Table]:
     with_runs = [
-        number for number in document["numbers"]
+        number
+        for number in document["numbers"]
         if any(ours["n"] for ours in number["ours"].values())
-    ]  # fmt: skip
+    ]
     left_out = len(document["numbers"]) - len(with_runs)
     head, rows = without(number_table({**document, "numbers": with_runs}), "experiment")
     without_runs = f"{left_out} published numbers have no runs yet." if left_out else ""
@@ -131,24 +132,24 @@ def _study(document: Document) -> list[Table]:
 
 
 def _parity(document: Document) -> list[Table]:
-    where = f"{' against '.join(document['backends'])}, {document['machine']}"
-    made = []
+    source = f"{' against '.join(document['backends'])}, {document['machine']}"
+    of_document = []
     for ladder in document.get("ladders", ()):
         rows = [_rung(rung) for rung in ladder["rungs"]]
         head = ["rung", "verdict", "largest difference", "bound", "in"]
-        made.append(_table(f"Ladder: {_experiment(ladder)}", head, rows, where))
+        of_document.append(_table(f"Ladder: {_experiment(ladder)}", head, rows, source))
     for horizon in document.get("horizon", ()):
-        made.append(_horizon(horizon, where))
+        of_document.append(_horizon(horizon, source))
     if equivalence := document.get("statistics", ()):
         rows = [_statistics(result) for result in equivalence]
         head = ["model", "seeds", "difference", "90 % interval", "margin", "verdict"]
         sides = " against ".join(equivalence[0]["accuracy"])
-        note = f"Test accuracy in percentage points, TOST over paired seeds, {sides}; {where}"
-        made.append(_table("Statistics over seeds", head, rows, note))
-    return made
+        note = f"Test accuracy in percentage points, TOST over paired seeds, {sides}; {source}"
+        of_document.append(_table("Statistics over seeds", head, rows, note))
+    return of_document
 
 
-def _horizon(horizon: dict[str, Any], where: str) -> Table:
+def _horizon(horizon: dict[str, Any], source: str) -> Table:
     rows = []
     for track in horizon["tracks"]:
         steps = [_never("step", step) for step in track["first_step_above"]]
@@ -161,7 +162,7 @@ def _horizon(horizon: dict[str, Any], where: str) -> Table:
     )
     limits = [f"a weight is {limit:g} apart" for limit in horizon["thresholds"]]
     head = ["pair", *limits, "a prediction differs"]
-    return _table(f"Horizon: {_experiment(horizon)}", head, rows, f"{claims}. {where}")
+    return _table(f"Horizon: {_experiment(horizon)}", head, rows, f"{claims}. {source}")
 
 
 def _experiment(document: dict[str, Any]) -> str:
@@ -197,15 +198,14 @@ def _statistics(result: dict[str, Any]) -> list[str]:
 
 
 def _bench(document: Document) -> list[Table]:
-    where = f"{document['device']}; {document['machine']}; {document['command']}"
+    source = f"{document['device']}; {document['machine']}; {document['command']}"
     epochs = sorted(document["epochs"].items(), key=lambda item: item[1]["median"])
     rows = [
-        [name, f"{epoch['median']:.3f} s", document["what"].get(name, "")]
-        for name, epoch in epochs
-    ]  # fmt: skip
+        [name, f"{epoch['median']:.3f} s", document["what"].get(name, "")] for name, epoch in epochs
+    ]
     goals = [_goal(goal) for goal in document["goals"] if "ratio" in goal]
     return [
-        _table("Seconds an epoch", ["contender", "median", "what"], rows, where),
+        _table("Seconds an epoch", ["contender", "median", "what"], rows, source),
         _table("Goals", ["measure", "verdict", "median", "goal"], goals, GOALS_NOTE),
     ]
 

@@ -19,8 +19,11 @@ def pictures(run: Run) -> list[dict[str, Any]]:
     side = int(pixels**0.5)
     weights = templates(run.weights, (side, side))
     return [
-        {"label": run.form.names[label], "picture": data_uri(_png(one / np.abs(weights).max()))}
-        for label, one in enumerate(weights)
+        {
+            "label": run.form.names[label],
+            "picture": data_uri(_png(template / np.abs(weights).max())),
+        }
+        for label, template in enumerate(weights)
     ]
 
 

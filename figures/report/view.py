@@ -119,9 +119,12 @@ class RunView:
             "names": self.names,
             "thing": self.thing,
             "title": self.title,
-            "form": {"transposed": form.transposed, "dark": form.ink == "dark",
-                     "two": form.largest == 1},
-        }  # fmt: skip
+            "form": {
+                "transposed": form.transposed,
+                "dark": form.ink == "dark",
+                "two": form.largest == 1,
+            },
+        }
         if self.digits is not None:
             shown["digits"] = self.digits.in_cells(len(self.names))
         return shown
@@ -214,21 +217,29 @@ def _networks(run: Run, linear: Run | None, missing: list[Missing]) -> list[dict
     pixels = layer_sizes(run.weights)[0]
     side = isqrt(pixels)
     if run.form.ink == "unknown":
-        missing.append(Missing(part, "whether this run's pictures are light on dark is not known",
-                               "mnist-fn train --ink light"))  # fmt: skip
+        missing.append(
+            Missing(
+                part,
+                "whether this run's pictures are light on dark is not known",
+                "mnist-fn train --ink light",
+            )
+        )
         return None
     if side**2 != pixels or side > MAX_SIDE:
-        missing.append(Missing(
-            part, f"the run is on pictures of {pixels:,} pixels, and only square ones of at most "
-            f"{MAX_SIDE} × {MAX_SIDE} can be drawn",
-        ))  # fmt: skip
+        missing.append(
+            Missing(
+                part,
+                f"the run is on pictures of {pixels:,} pixels, and only square ones of at most "
+                f"{MAX_SIDE} × {MAX_SIDE} can be drawn",
+            )
+        )
         return None
     runs = [run]
     if linear is not None and linear.path != run.path and linear.form == run.form:
         runs.append(linear)
     try:
-        packed = [network.packed(each) for each in runs]
+        packed = [network.packed(run_shown) for run_shown in runs]
     except InputError as error:
         missing.append(Missing(part, in_shell(error)))
         return None
-    return [each for each in packed if each["sizes"][0] == pixels]
+    return [layers for layers in packed if layers["sizes"][0] == pixels]
