@@ -125,14 +125,14 @@ def test_the_list_says_what_each_needs(command):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["study", "--only", "l3"], "--only 'l3': must be of width-depth"),
+        (["study", "--only", "l3"], "--only 'l3': must be one of width-depth"),
         (["study", "--seeds", "0"], "--seeds 0"),
         (["study", "--quick", "--seeds", "3"], "--quick has one seed"),
         (["study", "--quick", "--strict"], "--quick has one seed"),
         (["study", "--backend", "tensorflow"], "must be one of jax"),
         (["study", "--quick", "--dataset", "nothing"], "--dataset 'nothing'"),
         (["figures", "nowhere"], "nowhere: no such folder"),
-        (["figures", "--only", "pie"], "--only 'pie': must be of widths"),
+        (["figures", "--only", "pie"], "--only 'pie': must be one of widths"),
         (["figures", "--format", "gif"], "must be one of png, svg, pdf"),
         (["figures", "--theme", "pink"], "must be one of light, dark"),
     ],
