@@ -236,9 +236,11 @@ def test_a_first_step_whose_sign_rounding_decides_is_held_to_both(digits):
     """Gradients of opposite signs beyond ε, as MNIST's saturated logits give in float32."""
     pair = Pair(backends.find("torch"), backends.find("torch"), CONFIG, digits)
     left, right = moved(pair, 3e-8), moved(pair, -2e-8)
-    assert all(check.passed for check in rungs._first_step(pair, left, right, "step"))
+    checks = rungs._first_step(pair, pair.start, left, right, "step")
+    assert all(check.passed for check in checks)
     other = moved(pair, -2e-8, rate=1.01)
-    assert not all(check.passed for check in rungs._first_step(pair, left, other, "step"))
+    checks = rungs._first_step(pair, pair.start, left, other, "step")
+    assert not all(check.passed for check in checks)
 
 
 def moved(pair, g, rate=1.0):
