@@ -4,4 +4,4 @@ Others use `datasets` (Dataset, Split, load, load_for, scale_pixels), `elsewhere
 for a run), `form` (classes, and how pictures stand) and `sources` (where files and caches are).
 """
 
-OPEN = ("datasets", "elsewhere", "form", "sources")
+OPEN = ("cache", "datasets", "elsewhere", "form", "sources")
