@@ -1,7 +1,7 @@
 """Public models in both frameworks: transformers' Flax modules and their PyTorch twins, tiny.
 
-`docs/make/make_zoo.py` makes the table in docs/porting.md from `PAIRS`; test_transformers.py holds
-every row. Weights are random; every pair is a real port that somebody published.
+test_transformers.py puts each on the ladder. Weights are random; every pair is a real port that
+somebody published.
 """
 
 import inspect
