@@ -14,7 +14,6 @@ from mnist_fn.shared.data.npz import read_members
 from mnist_fn.shared.data.sets import PARTS
 from mnist_fn.shared.data.values import as_images, as_labels
 from mnist_fn.shared.errors import InputError
-from mnist_fn.shared.pictures.image_files import FORMATS
 from mnist_fn.shared.storage import read_bounded
 
 MAX_TABLE_BYTES = 2**28  # of a CSV file; Kaggle's train.csv has 77 MB
@@ -182,7 +181,7 @@ def _read_picture(path: Path) -> np.ndarray:
     from PIL import Image
 
     try:
-        with warnings.catch_warnings(action="ignore"), Image.open(path, formats=FORMATS) as image:
+        with warnings.catch_warnings(action="ignore"), Image.open(path, formats=("PNG",)) as image:
             if max(image.size) > 256:
                 raise InputError(
                     f"{path}: {image.width} x {image.height}; at most 256 x 256 is read"
