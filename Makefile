@@ -5,13 +5,14 @@ BIN := $(VENV)/bin
 # pip shows its progress on a terminal and is quiet in a log
 PIP := $(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt $$([ -t 1 ] || echo --quiet)
 
-.PHONY: help install demo test test-all test-exhaustive test-lowest test-newest gpu-evidence docs lint types clean
+.PHONY: help install demo test test-all test-exhaustive test-zoo test-lowest test-newest gpu-evidence docs lint types clean
 
 help:
 	@echo "make demo      install, train on MNIST (or the embedded digits) and show the result"
 	@echo "make test      install, then lint, types and tests"
 	@echo "make test-all  and the long tests, and workers on a real Ray of two nodes, killed"
 	@echo "make test-exhaustive  every porting bug and every harmless rewrite on the whole ladder"
+	@echo "make test-zoo  public models of transformers against their twins, on the ports' ladder"
 	@echo "make test-lowest, make test-newest  the suite at both ends of what pyproject.toml allows"
 	@echo "make docs      the docs site, in build/docs"
 	@echo "make gpu-evidence  measure on a GPU what the pages leave open, in docs/evidence/gpu-*.json"
@@ -56,7 +57,7 @@ types: $(VENV)/.tested
 	$(BIN)/basedpyright
 
 test: lint types
-	$(BIN)/python -m pytest -n auto --dist loadfile -m 'not long and not exhaustive and not cluster'
+	$(BIN)/python -m pytest -n auto --dist loadfile -m 'not long and not exhaustive and not cluster and not zoo'
 
 test-all: $(VENV)/.tested-all test
 	$(BIN)/python -m pytest -n auto --dist loadfile -m long
@@ -64,6 +65,10 @@ test-all: $(VENV)/.tested-all test
 
 test-exhaustive: $(VENV)/.tested
 	$(BIN)/python -m pytest -n auto -m exhaustive
+
+test-zoo: $(VENV)/.tested
+	$(PIP) -e '.[all,test,zoo]'
+	$(BIN)/python -m pytest -m zoo tests/zoo
 
 test-lowest test-newest: $(VENV)/.tested
 	$(BIN)/python docs/make/evidence_bounds.py $(@:test-%=%)

@@ -27,7 +27,7 @@ from mnist_fn.shared.runs.environment import machine
 
 ENDS = {"lowest": "lowest-direct", "newest": "highest"}
 PYTHON = "3.12"
-TOOLS = ("test", "docs")  # extras of those who work on the project
+TOOLS = ("test", "docs", "zoo")  # extras of those who work on the project
 ITSELF = "tests/docs/test_versions_docs.py::test_the_ends_are_of_the_bounds_that_we_have"
 
 
