@@ -60,8 +60,8 @@ class Explanation:
         then = ""
         if self.next_best is not None:
             then = f" (next best: {self.next_best.text}, {self.next_best.residual:.0e})"
-        left = max(cause.residual for cause in self.causes)
-        return f"{self.of}: reproduced to {left:.0e} by: {self.text}{then}"
+        residual = max(cause.residual for cause in self.causes)
+        return f"{self.of}: reproduced to {residual:.0e} by: {self.text}{then}"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -95,15 +95,19 @@ def judge(
     if declared.fits:
         return Explanation(of, True, (), None, pattern)
     fitting: dict[str, Candidate] = {}
-    others = [declared]
-    for one in sorted(tried, key=lambda one: (one.solved, len(one.text), one.units)):
-        family = one.family or one.text
-        if one.fits:
-            fitting.setdefault(family, one)
-        elif not np.isnan(one.units):
-            others.append(one)
-    others = [one for one in others if (one.family or one.text) not in fitting]
-    next_best = min(others, key=lambda one: one.units, default=None)
+    misses = [declared]
+    for candidate in sorted(
+        tried, key=lambda candidate: (candidate.solved, len(candidate.text), candidate.units)
+    ):
+        family = candidate.family or candidate.text
+        if candidate.fits:
+            fitting.setdefault(family, candidate)
+        elif not np.isnan(candidate.units):
+            misses.append(candidate)
+    misses = [
+        candidate for candidate in misses if (candidate.family or candidate.text) not in fitting
+    ]
+    next_best = min(misses, key=lambda candidate: candidate.units, default=None)
     causes = tuple(fitting.values())
     if causes and next_best is not None:
         largest = max(NEAR_ZERO, *(cause.units for cause in causes))
@@ -162,8 +166,8 @@ def which(names: Sequence[str], tensors: Tensors) -> str:
         if chosen == [name for name in tensors if layer_of(name) != layer]:
             return f"everywhere but on {layer}"
     if len(chosen) == len(tensors) - 1:
-        (left,) = set(tensors) - set(chosen)
-        return f"everywhere but on {left}"
+        (spared,) = set(tensors) - set(chosen)
+        return f"everywhere but on {spared}"
     return "on " + " and ".join(chosen) + " alone"
 
 

@@ -107,8 +107,10 @@ def explain_forward(
         for text, f in functions(declared)
     ] + [Form(text, lambda f=f: made(f)) for text, f in _around(base, np.asarray(seen))]
     numbers = [
-        Number(f"{text} in place of {declared}", lambda v, f=f: made(lambda x: f(x, v)), at, scale)
-        for text, f, at, scale in FAMILIES
+        Number(
+            f"{text} in place of {declared}", lambda v, f=f: made(lambda x: f(x, v)), starts, scale
+        )
+        for text, f, starts, scale in FAMILIES
     ]
     numbers += [
         Number("scaled by {}", lambda v: made(lambda x: v * base(x)), (0.1, 0.5, 2.0, 10.0), "log"),
@@ -130,7 +132,7 @@ def functions(declared: str) -> Iterator[tuple[str, Function]]:
         yield f"{declared} through {name}", lambda x, b=bits: round_to_bits(base(x), b)
 
 
-def _around(base: Function, seen: np.ndarray) -> Iterator[tuple[str, Function]]:
+def _around(base: Function, observed: np.ndarray) -> Iterator[tuple[str, Function]]:
     """What is done to an activation besides."""
     yield "the other sign", lambda x: -base(x)
     yield "activation twice", lambda x: base(base(x))
@@ -138,19 +140,19 @@ def _around(base: Function, seen: np.ndarray) -> Iterator[tuple[str, Function]]:
     yield "normalized over the last axis", lambda x: standardized(base(x))
     yield "divided by its length over the last axis", lambda x: _unit(base(x))
     yield "centered over the last axis", lambda x: base(x) - base(x).mean(-1, keepdims=True)
-    yield "transposed", lambda x: base(x).T if base(x).T.shape == seen.shape else base(x)
+    yield "transposed", lambda x: base(x).T if base(x).T.shape == observed.shape else base(x)
     yield "reversed along the last axis", lambda x: base(x)[..., ::-1]
-    yield "reshaped in another order", lambda x: base(x).T.reshape(seen.shape) \
-        if base(x).size == seen.size else base(x)  # fmt: skip
-    yield "dropout left on", lambda x: _dropped(base(x), seen)
+    yield "reshaped in another order", lambda x: base(x).T.reshape(observed.shape) \
+        if base(x).size == observed.size else base(x)  # fmt: skip
+    yield "dropout left on", lambda x: _dropped(base(x), observed)
 
 
-def _dropped(y: np.ndarray, seen: np.ndarray) -> np.ndarray:
+def _dropped(y: np.ndarray, observed: np.ndarray) -> np.ndarray:
     """Some entries 0 and the others larger by one factor, as dropout makes them; else `y`."""
-    lost, use = (seen == 0) & (y != 0), (seen != 0) & (y != 0)
-    if seen.shape != y.shape or not lost.any() or not use.any():
+    lost, use = (observed == 0) & (y != 0), (observed != 0) & (y != 0)
+    if observed.shape != y.shape or not lost.any() or not use.any():
         return y
-    scale = float(np.median(seen[use] / y[use]))
+    scale = float(np.median(observed[use] / y[use]))
     return np.where(lost, 0, scale * y) if scale > 1 + 1e-6 else y
 
 

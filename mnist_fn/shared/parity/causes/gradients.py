@@ -61,11 +61,11 @@ def explain_gradients(
     )
     unit: Tensors = {}
     share = sum_bound(USUAL_TERMS, dtype)
-    own = {n: max(np.abs(expected[n]).max(initial=1e-300), _largest(t)) for n, t in seen.items()}
-    least = share * max(own.values())
+    scales = {n: max(np.abs(expected[n]).max(initial=1e-300), _largest(t)) for n, t in seen.items()}
+    least = share * max(scales.values())
     for name, tensor in seen.items():
         # a gradient that is 0 but for rounding, such as a bias before a norm's, by the others
-        largest = own[name] if own[name] > least else max(own.values())
+        largest = scales[name] if scales[name] > least else max(scales.values())
         unit[name] = np.full(tensor.shape, share * largest)
     for name, value in (floor or {}).items():
         unit[name] = np.maximum(unit[name], value)
@@ -96,14 +96,14 @@ class _Gradients:
         pattern = describe(self.expected, self.seen, self.unit)
         return judge(of, declared, () if declared.fits else self.tried(), pattern)
 
-    def candidate(self, text: str, family: str, made: Tensors, solved: int = 0) -> Candidate:
+    def candidate(self, text: str, family: str, predicted: Tensors, solved: int = 0) -> Candidate:
         with np.errstate(all="ignore"):
-            residual, units = distance([made], [self.seen], [self.unit])
+            residual, units = distance([predicted], [self.seen], [self.unit])
         return Candidate(text, residual, units, family, solved)
 
     def tried(self) -> Iterator[Candidate]:
-        for text, made in self.also.items():
-            yield self.candidate(text, text, made)
+        for text, predicted in self.also.items():
+            yield self.candidate(text, text, predicted)
         yield from self.zeros()
         yield from self.moved()
         yield from self.exchanged()
@@ -119,7 +119,7 @@ class _Gradients:
             self.fitted("constant", {"constant": ones}, g),
         ]
         yield from alone
-        if not any(one.fits for one in alone):
+        if not any(candidate.fits for candidate in alone):
             # without its decay, so that either may be wrong alone
             decay = {n: self.decay if t.ndim > 1 else 0.0 for n, t in w.items()}
             bare = {n: t - decay[n] * w[n] for n, t in g.items()}
@@ -131,37 +131,38 @@ class _Gradients:
 
     def fitted(self, family: str, directions: Mapping[str, Tensors], base: Tensors) -> Candidate:
         """The best multiples of some directions, tensor by tensor, added to `base`."""
-        found: dict[str, dict[str, float]] = {}
-        made, dull = {}, []
-        for name, seen in self.seen.items():
-            start = base.get(name, np.zeros_like(seen))
+        multiples: dict[str, dict[str, float]] = {}
+        predicted, dull = {}, []
+        for name, gradient in self.seen.items():
+            start = base.get(name, np.zeros_like(gradient))
             columns = [tree[name].ravel() for tree in directions.values()]
-            if np.all(np.abs(seen) <= self.unit[name]):  # any multiple of nothing fits
-                made[name], _ = start, dull.append(name)
+            if np.all(np.abs(gradient) <= self.unit[name]):  # any multiple of nothing fits
+                predicted[name], _ = start, dull.append(name)
                 continue
-            values = _least_squares(columns, (seen - start).ravel())
+            values = _least_squares(columns, (gradient - start).ravel())
             values = self.simplified(name, start, columns, values)
-            found[name] = dict(zip(directions, values, strict=True))
-            made[name] = start + sum(
-                v * c.reshape(seen.shape) for v, c in zip(values, columns, strict=True)
+            multiples[name] = dict(zip(directions, values, strict=True))
+            predicted[name] = start + sum(
+                v * c.reshape(gradient.shape) for v, c in zip(values, columns, strict=True)
             )
-        numbers = {tuple(f"{x:.10g}" for x in values.values()) for values in found.values()}
+        numbers = {tuple(f"{x:.10g}" for x in values.values()) for values in multiples.values()}
         solved = len(numbers) * len(directions)
-        if found:
-            said = Counter(tuple(values.items()) for values in found.values()).most_common(1)[0][0]
-            found |= {name: dict(said) for name in dull}
-        found = {name: found[name] for name in self.seen if name in found}
-        return self.candidate(self.named(found), family, made, solved)
+        if multiples:
+            counts = Counter(tuple(values.items()) for values in multiples.values())
+            commonest = counts.most_common(1)[0][0]
+            multiples |= {name: dict(commonest) for name in dull}
+        multiples = {name: multiples[name] for name in self.seen if name in multiples}
+        return self.candidate(self.named(multiples), family, predicted, solved)
 
     def simplified(
         self, name: str, start: np.ndarray, columns: list[np.ndarray], values: list[float]
     ) -> list[float]:
         """Coefficients with as few digits as fit."""
-        unit, seen = self.unit[name].ravel(), self.seen[name].ravel()
+        unit, observed = self.unit[name].ravel(), self.seen[name].ravel()
 
         def fits(chosen: Sequence[float]) -> bool:
-            made = start.ravel() + sum(v * c for v, c in zip(chosen, columns, strict=True))
-            return bool(np.all(np.abs(made - seen) <= unit))
+            predicted = start.ravel() + sum(v * c for v, c in zip(chosen, columns, strict=True))
+            return bool(np.all(np.abs(predicted - observed) <= unit))
 
         if not fits(values):
             return values
@@ -171,9 +172,9 @@ class _Gradients:
             )
         return values
 
-    def named(self, found: Mapping[str, Mapping[str, float]]) -> str:
+    def named(self, multiples: Mapping[str, Mapping[str, float]]) -> str:
         groups: dict[tuple[tuple[str, float], ...], list[str]] = {}
-        for name, values in found.items():
+        for name, values in multiples.items():
             # zero directions say nothing; a factor of 1 is no change
             changed = {
                 k: float(f"{v:.10g}")
@@ -185,7 +186,7 @@ class _Gradients:
         if len(groups) > 3:
             return "another multiple for each tensor"
         return " and ".join(
-            f"{' and '.join(self.multiple(*one) for one in key)} {which(names, self.seen)}"
+            f"{' and '.join(self.multiple(*part) for part in key)} {which(names, self.seen)}"
             for key, names in groups.items()
         ) or "as declared"  # fmt: skip
 
@@ -214,14 +215,16 @@ class _Gradients:
     def zeros(self) -> Iterator[Candidate]:
         gone = [name for name, tensor in self.seen.items() if not tensor.any()]
         if gone and len(gone) < len(self.seen):
-            made = {n: np.zeros_like(t) if n in gone else t for n, t in self.expected.items()}
+            predicted = {n: np.zeros_like(t) if n in gone else t for n, t in self.expected.items()}
             names = list(self.seen)
-            above = next((n for n in names[names.index(gone[-1]) + 1 :] if n not in gone), None)
-            begins = gone == names[: len(gone)] and above is not None
+            next_trained = next(
+                (n for n in names[names.index(gone[-1]) + 1 :] if n not in gone), None
+            )
+            begins = gone == names[: len(gone)] and next_trained is not None
             what = f"no gradient {which(gone, self.seen)}"
             if begins:
-                what += f": none passes below {layer_of(str(above))}"
-            yield self.candidate(what, "factor", made)
+                what += f": none passes below {layer_of(str(next_trained))}"
+            yield self.candidate(what, "factor", predicted)
 
     def moved(self) -> Iterator[Candidate]:
         """The same numbers in other places of a tensor."""
@@ -230,47 +233,51 @@ class _Gradients:
                 name for name, tensor in self.seen.items()
                 if not within(self.expected[name], tensor, self.unit[name])
             ]  # fmt: skip
-            made = {}
+            predicted = {}
             for name, tensor in self.expected.items():
-                other = move(tensor, self.seen[name].shape) if name in parted else tensor
-                if other is not None and other.shape == self.seen[name].shape:
-                    made[name] = other
-            if len(made) == len(self.seen):
-                yield self.candidate(f"{text} {which(parted, self.seen)}", f"moved {text}", made)
+                candidate = move(tensor, self.seen[name].shape) if name in parted else tensor
+                if candidate is not None and candidate.shape == self.seen[name].shape:
+                    predicted[name] = candidate
+            if len(predicted) == len(self.seen):
+                yield self.candidate(
+                    f"{text} {which(parted, self.seen)}", f"moved {text}", predicted
+                )
 
     def exchanged(self) -> Iterator[Candidate]:
         """Two tensors of one shape, each in the other's place."""
         for a, b in itertools.combinations(self.seen, 2):
             if self.seen[a].shape == self.seen[b].shape:
-                made = {**self.expected, a: self.expected[b], b: self.expected[a]}
-                yield self.candidate(f"{a} and {b} exchanged", "exchanged", made)
+                predicted = {**self.expected, a: self.expected[b], b: self.expected[a]}
+                yield self.candidate(f"{a} and {b} exchanged", "exchanged", predicted)
 
     def rounded(self) -> Iterator[Candidate]:
         for bits, name in FORMATS.items():
             coarse = [n for n, t in self.seen.items() if mantissa_bits(t) <= bits and t.any()]
             if coarse:
-                made = {n: round_to_bits(t, bits) if n in coarse else t
-                        for n, t in self.expected.items()}  # fmt: skip
+                predicted = {
+                    n: round_to_bits(t, bits) if n in coarse else t
+                    for n, t in self.expected.items()
+                }
                 text = f"rounded to {name} {which(coarse, self.seen)}"
-                yield self.candidate(text, "rounded", made)
+                yield self.candidate(text, "rounded", predicted)
 
     def clipped(self) -> Iterator[Candidate]:
         norm = float(np.sqrt(sum((g * g).sum() for g in self.expected.values())))
-        seen = float(np.sqrt(sum((g * g).sum() for g in self.seen.values())))
-        if 0 < seen < norm:
+        observed_norm = float(np.sqrt(sum((g * g).sum() for g in self.seen.values())))
+        if 0 < observed_norm < norm:
             for slack in (0.0, 1e-6):
-                limit = seen * (norm + slack) / norm
+                limit = observed_norm * (norm + slack) / norm
                 limit = simplest(limit, 0.0, lambda x, s=slack: self.fits_norm(x, norm, s))
-                made = {n: g * (limit / (norm + slack)) for n, g in self.expected.items()}
+                predicted = {n: g * (limit / (norm + slack)) for n, g in self.expected.items()}
                 text = f"clipped to a global norm of {number(limit)}"
-                yield self.candidate(text, "factor", made, 1)
+                yield self.candidate(text, "factor", predicted, 1)
         limit = max(float(np.abs(g).max()) for g in self.seen.values())
-        made = {n: np.clip(g, -limit, limit) for n, g in self.expected.items()}
-        yield self.candidate(f"clipped to ±{number(limit)}", "clip", made, 1)
+        predicted = {n: np.clip(g, -limit, limit) for n, g in self.expected.items()}
+        yield self.candidate(f"clipped to ±{number(limit)}", "clip", predicted, 1)
 
     def fits_norm(self, limit: float, norm: float, slack: float) -> bool:
-        made = {n: g * (limit / (norm + slack)) for n, g in self.expected.items()}
-        return distance([made], [self.seen], [self.unit])[1] <= 1
+        predicted = {n: g * (limit / (norm + slack)) for n, g in self.expected.items()}
+        return distance([predicted], [self.seen], [self.unit])[1] <= 1
 
 
 def _least_squares(columns: list[np.ndarray], wanted: np.ndarray) -> list[float]:
@@ -278,9 +285,10 @@ def _least_squares(columns: list[np.ndarray], wanted: np.ndarray) -> list[float]
         return [float("nan")] * len(columns)
     scales = [float(np.abs(c).max(initial=0)) or 1.0 for c in columns]
     matrix = np.stack([c / s for c, s in zip(columns, scales, strict=True)], axis=1)
-    found = np.linalg.lstsq(matrix, wanted, rcond=None)[0]
-    found = found + np.linalg.lstsq(matrix, wanted - matrix @ found, rcond=None)[0]  # refined
-    return [float(v) / s for v, s in zip(found, scales, strict=True)]
+    solution = np.linalg.lstsq(matrix, wanted, rcond=None)[0]
+    remainder = wanted - matrix @ solution
+    solution = solution + np.linalg.lstsq(matrix, remainder, rcond=None)[0]  # refined
+    return [float(v) / s for v, s in zip(solution, scales, strict=True)]
 
 
 def _moves() -> Iterator[tuple[str, Callable[..., np.ndarray | None]]]:

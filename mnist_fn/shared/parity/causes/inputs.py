@@ -38,8 +38,8 @@ def _ulps(x: np.ndarray, dtype: str) -> np.ndarray:
     return np.full(x.shape, 4 * float(np.finfo(dtype).eps))
 
 
-def _form(text: str, made: np.ndarray, family: str = "") -> Form:
-    return Form(text, lambda: {"x": made}, family)
+def _form(text: str, pixels: np.ndarray, family: str = "") -> Form:
+    return Form(text, lambda: {"x": pixels}, family)
 
 
 def _pictures(x: np.ndarray) -> Iterator[Form]:
@@ -55,9 +55,9 @@ def _pictures(x: np.ndarray) -> Iterator[Form]:
                 .reshape(-1, *[1] * (x.ndim - 1)))  # fmt: skip
     yield _form("pixels squared", x * x)
     yield _form("pixels cut to black and white at one half", (x > 0.5).astype(float))
-    for by in (1, -1):
-        yield _form(f"examples moved by {by:+d}", np.roll(x, by, axis=0))
-        yield _form(f"pixels moved by {by:+d} along a row", np.roll(x, by, axis=-1))
+    for shift in (1, -1):
+        yield _form(f"examples moved by {shift:+d}", np.roll(x, shift, axis=0))
+        yield _form(f"pixels moved by {shift:+d} along a row", np.roll(x, shift, axis=-1))
     yield _form("examples in the reverse order", x[::-1])
 
 
@@ -131,16 +131,18 @@ def explain_order(
     values, order, seen = np.asarray(values), np.asarray(order), np.asarray(seen)
     n, m, expected = len(values), len(order), np.asarray(values)[order]
 
-    def candidate(text: str, made: np.ndarray, family: str = "") -> Candidate:
-        wrong = float(np.sum(made != seen)) if made.shape == seen.shape else np.inf
+    def candidate(text: str, predicted: np.ndarray, family: str = "") -> Candidate:
+        wrong = float(np.sum(predicted != seen)) if predicted.shape == seen.shape else np.inf
         # an example is right or wrong: a single one that is wrong is beyond any rounding
         return Candidate(text, wrong, wrong * 1e6, family)
 
     tried = [
-        candidate(f"labels and pictures {abs(by)} apart in the dataset, by {by:+d}",
-                  values[(order - by) % n]) for by in range(-3, 4) if by
+        candidate(f"labels and pictures {abs(shift)} apart in the dataset, by {shift:+d}",
+                  values[(order - shift) % n]) for shift in range(-3, 4) if shift
     ]  # fmt: skip
-    tried += [candidate(f"the order moved by {by:+d}", np.roll(expected, by)) for by in (-1, 1)]
+    tried += [
+        candidate(f"the order moved by {shift:+d}", np.roll(expected, shift)) for shift in (-1, 1)
+    ]
     tried += [
         candidate("the dataset in the reverse order", values[n - 1 - order]),
         candidate("the order reversed", expected[::-1]),

@@ -70,8 +70,8 @@ def _brier(z: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _hinge(z: np.ndarray, y: np.ndarray) -> np.ndarray:
-    own = z[np.arange(len(y)), y][:, None]
-    return (np.maximum(0, 1 - own + z).sum(axis=1) - 1) / z.shape[1]
+    target = z[np.arange(len(y)), y][:, None]
+    return (np.maximum(0, 1 - target + z).sum(axis=1) - 1) / z.shape[1]
 
 
 Each = Callable[[np.ndarray, np.ndarray], np.ndarray]
@@ -99,22 +99,24 @@ class _Losses:
         size = np.array([np.abs(z).max(initial=1) for z, _ in batches]) + np.abs(self.added)
         self.unit = sum_bound(USUAL_TERMS, dtype) * np.maximum(np.abs(seen), 0.01 * size)
 
-    def values(self, one: Callable[[np.ndarray, np.ndarray], float]) -> np.ndarray:
+    def values(self, loss: Callable[[np.ndarray, np.ndarray], float]) -> np.ndarray:
         with np.errstate(all="ignore"):
-            return np.array([one(z, y) for z, y in self.batches]) + self.added
+            return np.array([loss(z, y) for z, y in self.batches]) + self.added
 
     def candidate(
         self,
         text: str,
         family: str,
-        one: Callable[[np.ndarray, np.ndarray], float],
+        loss: Callable[[np.ndarray, np.ndarray], float],
         solved: int = 0,
-        made: np.ndarray | None = None,
+        predicted: np.ndarray | None = None,
     ) -> Candidate:
-        made = self.values(one) if made is None else made
+        predicted = self.values(loss) if predicted is None else predicted
         with np.errstate(all="ignore"):
-            gap = np.abs(made - self.seen)
-        gap = np.where(np.isnan(gap), 0.0 if np.array_equal(made, self.seen, True) else np.inf, gap)
+            gap = np.abs(predicted - self.seen)
+        gap = np.where(
+            np.isnan(gap), 0.0 if np.array_equal(predicted, self.seen, True) else np.inf, gap
+        )
         return Candidate(text, float(gap.max()), float((gap / self.unit).max()), family, solved)
 
     def pattern(self, base: Each) -> str:
@@ -126,8 +128,8 @@ class _Losses:
         return f"parts on {many} batches, ratios " + ", ".join(f"{r:.6g}" for r in ratio[:6])
 
     def tried(self, base: Each, declared: str) -> Iterator[Candidate]:
-        def mean(each: Each) -> Callable[[np.ndarray, np.ndarray], float]:
-            return lambda z, y: float(each(z, y).mean())
+        def mean(loss: Each) -> Callable[[np.ndarray, np.ndarray], float]:
+            return lambda z, y: float(loss(z, y).mean())
 
         yield self.candidate("sum for mean over the batch", "sum", lambda z, y: base(z, y).sum())
         largest = max(len(y) for _, y in self.batches)
@@ -142,9 +144,9 @@ class _Losses:
         yield self.candidate(
             "in bits, log to base 2", "factor", lambda z, y: base(z, y).mean() / np.log(2)
         )
-        for name, each in LOSSES.items():
+        for name, loss in LOSSES.items():
             if name != declared:
-                yield self.candidate(f"{name} in place of {declared}", name, mean(each))
+                yield self.candidate(f"{name} in place of {declared}", name, mean(loss))
                 if name == "binary cross-entropy":
                     yield self.candidate(
                         f"{name}, summed over classes, in place of {declared}",
@@ -165,16 +167,16 @@ class _Losses:
         yield self.candidate(
             "the median of the batch", "median", lambda z, y: np.median(base(z, y))
         )
-        for by in (1, -1):
+        for shift in (1, -1):
             yield self.candidate(
-                f"labels moved by {by:+d} within the batch",
-                f"moved {by}",
-                mean(lambda z, y, by=by: base(z, np.roll(y, by))),
+                f"labels moved by {shift:+d} within the batch",
+                f"moved {shift}",
+                mean(lambda z, y, shift=shift: base(z, np.roll(y, shift))),
             )
             yield self.candidate(
-                f"labels {by:+d}",
-                f"labels {by}",
-                mean(lambda z, y, by=by: base(z, (y + by) % z.shape[1])),
+                f"labels {shift:+d}",
+                f"labels {shift}",
+                mean(lambda z, y, shift=shift: base(z, (y + shift) % z.shape[1])),
             )
         for bits, name in ((np.float32, "float32"), (np.float16, "float16")):
             yield self.candidate(

@@ -18,39 +18,39 @@ def solve(residual: Residual, starts: Sequence[float], scale: str = "log") -> fl
         starts: values to begin at.
         scale: "log" for positive numbers, "share" for numbers in (0, 1) near 1, "linear".
     """
-    there, back = SCALES[scale]
+    transform, inverse = SCALES[scale]
     sizes = [(_size(residual(start)), start) for start in starts]
     sizes.sort()
     best_size, best = sizes[0]
     for _, start in sizes[:2]:
-        size, at = _descend(lambda x: residual(back(x)), there(start))
+        size, point = _descend(lambda x: residual(inverse(x)), transform(start))
         if size < best_size:
-            best_size, best = size, back(at)
+            best_size, best = size, inverse(point)
     return best
 
 
 def _descend(residual: Residual, x: float) -> tuple[float, float]:
-    found = residual(x)
-    size = _size(found)
+    current = residual(x)
+    size = _size(current)
     for _ in range(ITERATIONS):
         if not np.isfinite(size) or size == 0:
             break
         h = SMALL * max(1.0, abs(x))
-        slope = (residual(x + h) - found) / h
+        slope = (residual(x + h) - current) / h
         slope = np.where(np.isfinite(slope), slope, 0)
         steep = float(slope @ slope)
         if steep == 0 or not np.isfinite(steep):
             break
-        step = -float(slope @ found) / steep
+        step = -float(slope @ current) / steep
         for _ in range(6):  # halved while it leads nowhere
-            other = residual(x + step)
-            if _size(other) < size:
+            trial = residual(x + step)
+            if _size(trial) < size:
                 break
             step /= 4
         else:
             break
-        gained = size / max(_size(other), 1e-300)
-        x, found, size = x + step, other, _size(other)
+        gained = size / max(_size(trial), 1e-300)
+        x, current, size = x + step, trial, _size(trial)
         if gained < 1 + 1e-3:
             break
     return size, x
@@ -103,11 +103,11 @@ def mantissa_bits(array: np.ndarray) -> int:
     8 bfloat16; the leading one is counted.
     """
     mantissa, _ = np.frexp(array.astype(np.float64).ravel())
-    whole = np.abs(np.ldexp(mantissa, 53)).astype(np.int64)
-    whole = whole[whole > 0]
-    if not whole.size:
+    integers = np.abs(np.ldexp(mantissa, 53)).astype(np.int64)
+    integers = integers[integers > 0]
+    if not integers.size:
         return 0
-    lowest = int(np.bitwise_or.reduce(whole))
+    lowest = int(np.bitwise_or.reduce(integers))
     return 53 - ((lowest & -lowest).bit_length() - 1)
 
 

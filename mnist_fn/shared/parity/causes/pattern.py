@@ -34,25 +34,27 @@ def _shape(expected: np.ndarray, seen: np.ndarray, rounding: np.ndarray) -> str:
         return f"has the shape {list(seen.shape)} for {list(expected.shape)}"
     gap = np.abs(seen - expected)
     largest = float(np.nanmax(gap)) if gap.size else 0.0
-    said = [f"by up to {largest:.1e}"]
+    phrases = [f"by up to {largest:.1e}"]
     if not np.all(np.isfinite(seen)):
-        said = [f"is not finite in {int((~np.isfinite(seen)).sum())} of {seen.size} entries"]
+        phrases = [f"is not finite in {int((~np.isfinite(seen)).sum())} of {seen.size} entries"]
     factor = constant_factor(expected, seen, rounding)
     if within(np.zeros_like(seen), seen, rounding):
-        said.append("is 0 but for rounding")
+        phrases.append("is 0 but for rounding")
     elif factor is not None:
-        said.append(f"{number(factor)} times as large throughout")
-    apart = (gap > rounding) & np.isfinite(rounding)
-    if seen.ndim >= 2 and apart.any() and not apart.all():
+        phrases.append(f"{number(factor)} times as large throughout")
+    differs = (gap > rounding) & np.isfinite(rounding)
+    if seen.ndim >= 2 and differs.any() and not differs.all():
         for axis, kind in ((tuple(range(seen.ndim - 1)), "column"), (-1, "row")):
-            lines = apart.any(axis=axis)
+            lines = differs.any(axis=axis)
             if 0 < lines.sum() <= max(1, lines.size // 2):
-                where = [int(i) for i in np.flatnonzero(lines)[:4]]
-                said.append(f"in {int(lines.sum())} of {lines.size} {kind}s ({where[0]} first)")
+                indices = [int(i) for i in np.flatnonzero(lines)[:4]]
+                phrases.append(
+                    f"in {int(lines.sum())} of {lines.size} {kind}s ({indices[0]} first)"
+                )
                 break
-    elif apart.any() and not apart.all():
-        said.append(f"in {int(apart.sum())} of {apart.size} entries")
-    return ", ".join(said)
+    elif differs.any() and not differs.all():
+        phrases.append(f"in {int(differs.sum())} of {differs.size} entries")
+    return ", ".join(phrases)
 
 
 def constant_factor(expected: np.ndarray, seen: np.ndarray, rounding: np.ndarray) -> float | None:
@@ -63,8 +65,8 @@ def constant_factor(expected: np.ndarray, seen: np.ndarray, rounding: np.ndarray
     if not steep or not np.isfinite(steep):
         return None
     factor = float((a * b / unit**2).sum()) / steep
-    left = np.abs(b - factor * a) / (unit * max(1.0, abs(factor)))
-    return factor if np.isfinite(factor) and left.max() <= 1 else None
+    residual = np.abs(b - factor * a) / (unit * max(1.0, abs(factor)))
+    return factor if np.isfinite(factor) and residual.max() <= 1 else None
 
 
 def since(parted: Sequence[bool]) -> str:
@@ -74,5 +76,5 @@ def since(parted: Sequence[bool]) -> str:
     first = list(parted).index(True) + 1
     if all(parted[first - 1 :]):
         return f"from step {first} on"
-    steps = ", ".join(str(i + 1) for i, one in enumerate(parted) if one)
+    steps = ", ".join(str(i + 1) for i, differs in enumerate(parted) if differs)
     return f"at step {steps} alone"

@@ -119,17 +119,17 @@ def simulate(
         moments: {"mu": ..., "nu": ...} before the first step; zeros if None.
         step: steps taken before.
     """
-    kept = {} if rule.forgets else moments or {}
+    initial = {} if rule.forgets else moments or {}
     memory = {
-        name: {kind: tree[name].astype(np.float64) for kind, tree in kept.items()}
+        name: {kind: tree[name].astype(np.float64) for kind, tree in initial.items()}
         for name in before
     }
     total = {name: np.zeros_like(g) for name, g in grads[0].items()}
-    made = []
+    trajectory = []
     with np.errstate(all="ignore"):
-        for i, own in enumerate(grads):
+        for i, gradient in enumerate(grads):
             weights = before if i == 0 else after[i - 1]
-            g = grads[max(0, i - 1)] if rule.late else own
+            g = grads[max(0, i - 1)] if rule.late else gradient
             if rule.accumulate:
                 total = {name: total[name] + g[name] for name in g}
                 g = total
@@ -138,13 +138,13 @@ def simulate(
                 memory = {name: {} for name in before}
             count = (step if rule.frozen_count else 0 if rule.reset else step + i) + 1
             rate = rule.schedule[i] if rule.schedule else 1.0
-            made.append(
+            trajectory.append(
                 {
                     name: _step(rule, name, g[name], weights[name], memory[name], count, rate)
                     for name in weights
                 }
             )
-    return made
+    return trajectory
 
 
 def _prepared(rule: Rule, grads: Tensors, weights: Tensors) -> Tensors:
@@ -171,14 +171,14 @@ def _prepared(rule: Rule, grads: Tensors, weights: Tensors) -> Tensors:
 
 
 def _decayed(rule: Rule, grads: Tensors, weights: Tensors) -> Tensors:
-    found = {}
+    decayed = {}
     for name, grad in grads.items():
         coupled = rule.coupled.get(name, 0.0)
         if rule.decays(name) and not rule.is_decoupled:
             coupled += rule.weight_decay
         direction = np.sign(weights[name]) if rule.decay_sign else weights[name]
-        found[name] = grad + coupled * direction if coupled else grad
-    return found
+        decayed[name] = grad + coupled * direction if coupled else grad
+    return decayed
 
 
 def _step(

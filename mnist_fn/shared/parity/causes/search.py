@@ -91,12 +91,14 @@ class Search:
             unit = np.full(tensor.shape, sum_bound(terms, dtype) * largest)
             self.unit[name] = np.maximum(unit, floor[name]) if name in floor else unit
 
-    def candidate(self, text: str, family: str, made: Tensors | None, solved: int = 0) -> Candidate:
+    def candidate(
+        self, text: str, family: str, predicted: Tensors | None, solved: int = 0
+    ) -> Candidate:
         """How far it stays from what was seen."""
-        if made is None:
+        if predicted is None:
             return Candidate(text, np.inf, np.inf, family, solved)
         with np.errstate(all="ignore"):
-            return Candidate(text, *distance([made], [self.seen], [self.unit]), family, solved)
+            return Candidate(text, *distance([predicted], [self.seen], [self.unit]), family, solved)
 
     def tried(self, forms: Iterable[Form], numbers: Iterable[Number]) -> Iterator[Candidate]:
         """Each form, and where none fits each number."""
@@ -104,7 +106,7 @@ class Search:
             exact = [self.candidate(form.text, form.family, form.made()) for form in forms]
             yield from exact
             # silu is swish at β = 1: a form that fits is not named a second time by its number
-            if not any(one.fits for one in exact):
+            if not any(candidate.fits for candidate in exact):
                 for free in numbers:
                     yield self.solved(free)
 
@@ -120,9 +122,9 @@ class Search:
             value = simplest(value, free.declared, lambda x: candidate(x).fits)
         return candidate(value)
 
-    def _residual(self, made: Tensors | None) -> np.ndarray:
-        if made is None or any(made[n].shape != t.shape for n, t in self.seen.items()):
+    def _residual(self, predicted: Tensors | None) -> np.ndarray:
+        if predicted is None or any(predicted[n].shape != t.shape for n, t in self.seen.items()):
             return np.array([np.inf])
         return np.concatenate(
-            [((made[n] - t) / self.unit[n]).ravel() for n, t in self.seen.items()]
+            [((predicted[n] - t) / self.unit[n]).ravel() for n, t in self.seen.items()]
         )

@@ -51,7 +51,7 @@ def explain_update(
     if declared.fits:
         return judge(named, declared, ())
     candidates = list(_tried(tried))
-    if not any(one.fits for one in candidates):
+    if not any(candidate.fits for candidate in candidates):
         candidates += _pairs(tried, candidates)
     return judge(named, declared, candidates, tried.pattern)
 
@@ -85,22 +85,24 @@ class Steps:
 
     def candidate(self, text: str, family: str, rule: Rule, solved: int = 0) -> Candidate:
         """How far a rule stays from what was seen."""
-        made = self.run(rule)
-        residual, units = distance(made, self.after, self.rounding)
+        predicted = self.run(rule)
+        residual, units = distance(predicted, self.after, self.rounding)
         if 1 < units <= NEARLY:
-            own = self._rounding_of(rule, made)
+            roundings = self._rounding_of(rule, predicted)
             larger = [{n: np.maximum(unit[n], mine[n]) for n in unit}
-                      for unit, mine in zip(self.rounding, own, strict=True)]  # fmt: skip
-            residual, units = distance(made, self.after, larger)
+                      for unit, mine in zip(self.rounding, roundings, strict=True)]  # fmt: skip
+            residual, units = distance(predicted, self.after, larger)
         return Candidate(text, residual, units, family, solved)
 
     def residual(self, rule: Rule, names: Sequence[str] | None = None) -> np.ndarray:
         """Predicted minus seen in units of rounding, as one vector; of some tensors alone."""
         parts = []
-        for made, seen, unit in zip(self.run(rule), self.after, self.rounding, strict=True):
-            for name in names or seen:
+        for predicted, observed, unit in zip(
+            self.run(rule), self.after, self.rounding, strict=True
+        ):
+            for name in names or observed:
                 use = np.isfinite(unit[name])
-                parts.append(((made[name] - seen[name])[use] / unit[name][use]).ravel())
+                parts.append(((predicted[name] - observed[name])[use] / unit[name][use]).ravel())
         return np.concatenate(parts)
 
     def fits(self, rule: Rule) -> bool:
@@ -130,8 +132,8 @@ class Steps:
                  * (g != 0) for n, g in tree.items()}
                 for i, tree in enumerate(self.grads)
             ]  # fmt: skip
-            made = simulate(rule, moved, self.before, self.after, self.moments, self.step)
-            for unit, a, b in zip(base, made, true, strict=True):
+            predicted = simulate(rule, moved, self.before, self.after, self.moments, self.step)
+            for unit, a, b in zip(base, predicted, true, strict=True):
                 for name in unit:
                     unit[name] = np.maximum(unit[name], np.abs(a[name] - b[name]))
         dull = {
@@ -151,15 +153,17 @@ class Steps:
     @property
     def pattern(self) -> str:
         """What is seen of the difference from the declared rule."""
-        apart = [
-            not all(within(made[n], seen[n], unit[n]) for n in seen)
-            for made, seen, unit in zip(self.declared, self.after, self.rounding, strict=True)
+        differs = [
+            not all(within(predicted[n], observed[n], unit[n]) for n in observed)
+            for predicted, observed, unit in zip(
+                self.declared, self.after, self.rounding, strict=True
+            )
         ]
-        i = apart.index(True) if True in apart else 0
+        i = differs.index(True) if True in differs else 0
         moves = [{n: tree[i][n] - self.weights[i][n] for n in self.before}
                  for tree in (self.declared, self.after)]  # fmt: skip
         text = describe(moves[0], moves[1], self.rounding[i])
-        return f"{since(apart)} the step {text}" if any(apart) else text
+        return f"{since(differs)} the step {text}" if any(differs) else text
 
 
 def _tried(steps: Steps) -> Iterator[Candidate]:
@@ -183,8 +187,8 @@ def solved(steps: Steps, free: variants.Free) -> Candidate:
 
 def rates(steps: Steps, rule: Rule) -> Iterator[Candidate]:
     """A factor of a rule's learning rate for each tensor, by least squares."""
-    made = steps.run(rule)
-    factors = {name: _factor(steps, made, name) for name in steps.before}
+    predicted = steps.run(rule)
+    factors = {name: _factor(steps, predicted, name) for name in steps.before}
     fits = {name: _fits_tensor(steps, rule, name, factor) for name, factor in factors.items()}
     nice = {
         name: simplest(factor, 1.0, lambda x, name=name: _fits_tensor(steps, rule, name, x))
@@ -205,12 +209,14 @@ def rates(steps: Steps, rule: Rule) -> Iterator[Candidate]:
     )  # fmt: skip
 
 
-def _factor(steps: Steps, made: list[Tensors], name: str) -> float:
+def _factor(steps: Steps, predictions: list[Tensors], name: str) -> float:
     up = down = 0.0
-    for own, old, seen, unit in zip(made, steps.weights, steps.after, steps.rounding, strict=True):
+    for predicted, old, observed, unit in zip(
+        predictions, steps.weights, steps.after, steps.rounding, strict=True
+    ):
         use = np.isfinite(unit[name])
-        a = (own[name] - old[name])[use] / unit[name][use]
-        b = (seen[name] - old[name])[use] / unit[name][use]
+        a = (predicted[name] - old[name])[use] / unit[name][use]
+        b = (observed[name] - old[name])[use] / unit[name][use]
         up, down = up + float(a @ b), down + float(a @ a)
     return up / down if down else 1.0
 
@@ -224,12 +230,12 @@ def schedules(steps: Steps) -> Iterator[Candidate]:
     factors = []
     declared = steps.rule.schedule
     plain = steps.run(steps.rule.but(schedule=())) if declared else steps.declared
-    for i, made in enumerate(plain):
+    for i, tree in enumerate(plain):
         up = down = 0.0
-        for name, own in made.items():
+        for name, predicted in tree.items():
             use = np.isfinite(steps.rounding[i][name])
             unit = steps.rounding[i][name][use]
-            a = (own - steps.weights[i][name])[use] / unit
+            a = (predicted - steps.weights[i][name])[use] / unit
             b = (steps.after[i][name] - steps.weights[i][name])[use] / unit
             up, down = up + float(a @ b), down + float(a @ a)
         factors.append(up / down if down else 1.0)
@@ -237,17 +243,17 @@ def schedules(steps: Steps) -> Iterator[Candidate]:
         rule = steps.rule.but(schedule=tuple(factors))
         text = variants.schedule_text(factors, steps.step)
         if declared:
-            both = variants.factors_text(factors), variants.factors_text(declared)
-            text = f"learning rate {both[0]} for the reference's {both[1]}"
+            contrast = variants.factors_text(factors), variants.factors_text(declared)
+            text = f"learning rate {contrast[0]} for the reference's {contrast[1]}"
         yield steps.candidate(text, "schedule", rule, len(factors))
 
 
 def decays(steps: Steps, kind: str) -> Iterator[Candidate]:
     """A coupled or a decoupled decay of each tensor, whatever was declared for it."""
-    found = {name: _decay_of(steps, kind, name) for name in steps.before}
-    text = variants.decay_text(found, kind, steps.rule, steps.before)
-    solved_for = len({value for value in found.values() if value})
-    yield steps.candidate(text, "decay", steps.rule.but(**{kind: found}), solved_for)
+    amounts = {name: _decay_of(steps, kind, name) for name in steps.before}
+    text = variants.decay_text(amounts, kind, steps.rule, steps.before)
+    solved_for = len({value for value in amounts.values() if value})
+    yield steps.candidate(text, "decay", steps.rule.but(**{kind: amounts}), solved_for)
 
 
 def _decay_of(steps: Steps, kind: str, name: str) -> float:
@@ -259,8 +265,8 @@ def _decay_of(steps: Steps, kind: str, name: str) -> float:
     def residual(x: float) -> np.ndarray:
         return steps.residual(rule.but(**{kind: {name: x}}), [name])
 
-    def fits(whole: float) -> bool:
-        return bool(np.abs(residual(whole - declared)).max(initial=0) <= 1)
+    def fits(total: float) -> bool:
+        return bool(np.abs(residual(total - declared)).max(initial=0) <= 1)
 
     start = rule.weight_decay or 1e-3
     value = solve(residual, (0.0, start, -start, 0.1), "linear")
@@ -271,8 +277,8 @@ def _decay_of(steps: Steps, kind: str, name: str) -> float:
 
 def _pairs(steps: Steps, singles: Sequence[Candidate]) -> Iterator[Candidate]:
     """Two changes at once: a variant of the rule, or another number, and another learning rate."""
-    made: list[tuple[str, str, Rule]] = list(variants.structures(steps.rule, steps.step))
-    for text, family, rule in made:
+    changes: list[tuple[str, str, Rule]] = list(variants.structures(steps.rule, steps.step))
+    for text, family, rule in changes:
         for rate in rates(steps, rule):
             if rate.fits:
                 yield Candidate(f"{text}, and {rate.text}", rate.residual, rate.units,
@@ -284,15 +290,15 @@ def _pairs(steps: Steps, singles: Sequence[Candidate]) -> Iterator[Candidate]:
 def _with_rate(steps: Steps, free: variants.Free) -> Iterator[Candidate]:
     def best(x: float) -> Rule:
         rule = free.rule(x)
-        made = steps.run(rule)
+        predictions = steps.run(rule)
         up = down = 0.0
-        for own, old, seen, unit in zip(
-            made, steps.weights, steps.after, steps.rounding, strict=True
+        for predicted, old, observed, unit in zip(
+            predictions, steps.weights, steps.after, steps.rounding, strict=True
         ):
-            for name in own:
+            for name in predicted:
                 use = np.isfinite(unit[name])
-                a = (own[name] - old[name])[use] / unit[name][use]
-                b = (seen[name] - old[name])[use] / unit[name][use]
+                a = (predicted[name] - old[name])[use] / unit[name][use]
+                b = (observed[name] - old[name])[use] / unit[name][use]
                 up, down = up + float(a @ b), down + float(a @ a)
         return rule.but(learning_rate=rule.learning_rate * (up / down if down else 1.0))
 

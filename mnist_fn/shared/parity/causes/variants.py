@@ -92,9 +92,9 @@ def _schedules(rule: Rule) -> Iterator[Structure]:
     yield text + factors_text(factors), "schedule", rule.but(schedule=())
     ahead, behind = factors[1:], (factors[0], *factors)
     for text, shifted in (("ahead of", ahead), ("behind", behind)):
-        both = f"{factors_text(shifted)} for {factors_text(factors)}"
+        contrast = f"{factors_text(shifted)} for {factors_text(factors)}"
         yield (
-            f"the schedule is a step {text} the reference's: {both}",
+            f"the schedule is a step {text} the reference's: {contrast}",
             "schedule",
             (rule.but(schedule=shifted)),
         )
@@ -109,8 +109,8 @@ def _decays(rule: Rule) -> Iterator[Structure]:
     if not rule.weight_decay:
         return
     if rule.is_decoupled:
-        other = rule.but(decoupled=False)
-        yield "coupled decay in place of decoupled", "coupling", other
+        coupled = rule.but(decoupled=False)
+        yield "coupled decay in place of decoupled", "coupling", coupled
         yield "decay not scaled by the learning rate", "decay", rule.but(decay_unscaled=True)
         yield "decay taken of the weights after the step", "after", rule.but(decay_after=True)
     else:
@@ -187,18 +187,18 @@ def _share(name: str, rule: Rule, field: str, starts: tuple[float, ...]) -> Free
 
 def _clips(rule: Rule, grads: Sequence[Tensors]) -> Iterator[Free]:
     norms = [np.sqrt(sum(float((g * g).sum()) for g in tree.values())) for tree in grads]
-    each = [float(np.sqrt((g * g).sum())) for tree in grads for g in tree.values()]
+    tensor_norms = [float(np.sqrt((g * g).sum())) for tree in grads for g in tree.values()]
     largest = [float(np.abs(g).max()) for tree in grads for g in tree.values()]
     coupled = rule.weight_decay and not rule.is_decoupled
     for slack in (0.0, 1e-6, 1e-8):  # optax adds nothing to the norm, PyTorch 1e-6
-        own = rule.but(clip_slack=slack)
+        clipped = rule.but(clip_slack=slack)
         text = "each tensor's gradient clipped to a norm of {}"
-        yield Free("clip each", text, lambda x, r=own: r.but(clip_each=x), _below(each))
+        yield Free("clip each", text, lambda x, r=clipped: r.but(clip_each=x), _below(tensor_norms))
         text = "gradients clipped to a global norm of {}"
-        yield Free("clip", text, lambda x, r=own: r.but(clip_norm=x), _below(norms))
+        yield Free("clip", text, lambda x, r=clipped: r.but(clip_norm=x), _below(norms))
         if coupled:
-            own, text = own.but(decay_first=True), f"{text}, the penalty's with them"
-            yield Free("clip all", text, lambda x, r=own: r.but(clip_norm=x), _below(norms))
+            clipped, text = clipped.but(decay_first=True), f"{text}, the penalty's with them"
+            yield Free("clip all", text, lambda x, r=clipped: r.but(clip_norm=x), _below(norms))
     text = "gradients clipped to ±{}"
     yield Free("clip value", text, lambda x: rule.but(clip_value=x), _below(largest))
 
@@ -207,10 +207,10 @@ def _bounds(after: Sequence[Tensors], rule: Rule) -> Iterator[Free]:
     kernels = [w for tree in after for w in tree.values() if w.ndim >= 2]
     for axis, kind in ((0, "column"), (1, "row"), (None, "kernel")) if kernels else ():
         norms = [float(np.sqrt((w * w).sum(axis=axis)).max()) for w in kernels]
-        own = rule.but(norm_axis=axis)
+        bounded = rule.but(norm_axis=axis)
         starts = tuple(dict.fromkeys((max(norms), *norms[:8])))
         text = f"max-norm {{}} of each {kind}"
-        yield Free(text, text, lambda x, r=own: r.but(max_norm=x), starts)
+        yield Free(text, text, lambda x, r=bounded: r.but(max_norm=x), starts)
     largest = max(float(np.abs(w).max()) for tree in after for w in tree.values())
     starts = (largest, largest / 2)
     yield Free("max-value", "weights clipped to ±{}", lambda x: rule.but(max_value=x), starts)
@@ -229,19 +229,19 @@ def rate_text(changed: Mapping[str, float], tensors: Tensors, rate: float) -> st
     groups: dict[float, list[str]] = {}
     for name, factor in changed.items():
         groups.setdefault(factor, []).append(name)
-    said = []
+    changes = []
     for factor, names in groups.items():
-        where = which(names, tensors)
-        if where == "everywhere":
+        place = which(names, tensors)
+        if place == "everywhere":
             value = f"{number(rate * factor)} in place of {number(rate)} (× {number(factor)})"
-            said.append(f"learning rate {value}")
+            changes.append(f"learning rate {value}")
         elif factor == 0:
-            said.append(f"no training {where}")
+            changes.append(f"no training {place}")
         else:
-            said.append(f"learning rate × {number(factor)} {where}")
-    if len(said) > 3:
+            changes.append(f"learning rate × {number(factor)} {place}")
+    if len(changes) > 3:
         return "another learning rate for each tensor"
-    return " and ".join(said) or "learning rate as declared"
+    return " and ".join(changes) or "learning rate as declared"
 
 
 def schedule_text(factors: Sequence[float], start: int) -> str:
@@ -253,14 +253,14 @@ def schedule_text(factors: Sequence[float], start: int) -> str:
         return f"learning rate warmed up linearly over {number(steps[0] / f[0])} steps"
     if np.allclose(ratios, ratios[0], rtol=1e-6):
         return f"learning rate × {number(float(ratios[0]))} after each step"
-    one = np.flatnonzero(np.abs(f - 1) > 1e-6)
-    if len(one) and np.allclose(f[one], f[one[0]], rtol=1e-6) and one[0] > 0:
-        which_steps = f"from step {one[0] + 1 + start} on"
-        if len(one) < len(f) - one[0]:
-            which_steps = "at step " + ", ".join(str(i + 1 + start) for i in one)
-        if abs(f[one[0]]) < 1e-9:
+    changed = np.flatnonzero(np.abs(f - 1) > 1e-6)
+    if len(changed) and np.allclose(f[changed], f[changed[0]], rtol=1e-6) and changed[0] > 0:
+        which_steps = f"from step {changed[0] + 1 + start} on"
+        if len(changed) < len(f) - changed[0]:
+            which_steps = "at step " + ", ".join(str(i + 1 + start) for i in changed)
+        if abs(f[changed[0]]) < 1e-9:
             return f"no step is taken {which_steps}"
-        return f"learning rate × {number(float(f[one[0]]))} {which_steps}"
+        return f"learning rate × {number(float(f[changed[0]]))} {which_steps}"
     return "learning rate scheduled: × " + ", ".join(f"{x:.4g}" for x in f[:6])
 
 
@@ -275,26 +275,30 @@ def decay_text(found: Mapping[str, float], kind: str, rule: Rule, tensors: Tenso
     word = "decoupled decay" if kind == "pulled" else "weight decay"
     if not same:
         groups = _by_value(total)
-        said = [f"{word} {number(v)} {which(n, tensors)}" for v, n in groups.items() if v]
-        return "a " + " and ".join(said[:3]) + " beside the declared" if said else "no more decay"
+        changes = [f"{word} {number(v)} {which(n, tensors)}" for v, n in groups.items() if v]
+        return (
+            "a " + " and ".join(changes[:3]) + " beside the declared"
+            if changes
+            else "no more decay"
+        )
     changed = {name: value for name, value in total.items() if value != declared[name]}
     if not any(total.values()):
         return f"no {word}"
-    said = []
+    changes = []
     for value, names in _by_value(changed).items():
-        where = which(names, tensors)
+        place = which(names, tensors)
         wrong = {declared[name] for name in names}
         if names == [n for n in tensors if declared[n]]:
-            where = ""
+            place = ""
         if len(wrong) == 1 and (old := wrong.pop()):
             share = f" (× {number(value / old)})"
-            said.append(
-                f"no {word} {where}" if not value
-                else f"{word} {number(value)} in place of {number(old)}{share} {where}".strip()
+            changes.append(
+                f"no {word} {place}" if not value
+                else f"{word} {number(value)} in place of {number(old)}{share} {place}".strip()
             )  # fmt: skip
         else:
-            said.append(f"{word} {number(value)} {where} too")
-    return " and ".join(said[:3]) or f"{word} as declared"
+            changes.append(f"{word} {number(value)} {place} too")
+    return " and ".join(changes[:3]) or f"{word} as declared"
 
 
 def _by_value(values: Mapping[str, float]) -> dict[float, list[str]]:
