@@ -46,48 +46,51 @@ OWN = {"relu_": "relu", "hardswish": "hard swish", "hardsigmoid": "hard sigmoid"
 def _activation(name: str) -> Callable[[Arguments], Found]:
     def variants(a: Arguments) -> Found:
         x = a["input"]
-        own = OWN.get(name, name)
+        declared = OWN.get(name, name)
         if name == "gelu":
-            own = "gelu by tanh" if a.get("approximate") == "tanh" else "exact gelu"
-        for other, f in ACTIVATIONS.items():
-            if other != own:
-                yield f"{other} in place of {own}", lambda f=f: f(x)
+            declared = "gelu by tanh" if a.get("approximate") == "tanh" else "exact gelu"
+        for activation, f in ACTIVATIONS.items():
+            if activation != declared:
+                yield f"{activation} in place of {declared}", lambda f=f: f(x)
 
     return variants
 
 
 def _leaky(a: Arguments) -> Found:
     x, slope = a["input"], a.get("negative_slope", 0.01)
-    own = f"leaky relu with slope {slope:g}"
-    for other in (0.01, 0.1, 0.2, 0.3):
-        if other != slope:
-            yield f"slope {other:g} in place of {slope:g}", lambda s=other: fn.leaky_relu(x, s)
-    for other, f in ACTIVATIONS.items():
-        if other != own and not other.startswith("leaky"):
-            yield f"{other} in place of {own}", lambda f=f: f(x)
+    declared = f"leaky relu with slope {slope:g}"
+    for variant_slope in (0.01, 0.1, 0.2, 0.3):
+        if variant_slope != slope:
+            yield (
+                f"slope {variant_slope:g} in place of {slope:g}",
+                lambda s=variant_slope: fn.leaky_relu(x, s),
+            )
+    for activation, f in ACTIVATIONS.items():
+        if activation != declared and not activation.startswith("leaky"):
+            yield f"{activation} in place of {declared}", lambda f=f: f(x)
 
 
-def _epsilons(norm: Callable[[float], Tensor], own: float, default: str = "") -> Found:
+def _epsilons(norm: Callable[[float], Tensor], declared: float, default: str = "") -> Found:
     for eps in EPSILONS:
-        if eps != own:
+        if eps != declared:
             why = default if eps == 1e-6 else ""
-            yield f"ε = {number(eps)} in place of {number(own)}{why}", lambda e=eps: norm(e)
+            yield f"ε = {number(eps)} in place of {number(declared)}{why}", lambda e=eps: norm(e)
 
 
 FLAX_EPSILON = " (Flax's default: write epsilon={})"
 
 
 def _layer_norm(a: Arguments) -> Found:
-    x, shape, own = a["input"], a["normalized_shape"], a.get("eps", 1e-5)
+    x, shape, eps = a["input"], a["normalized_shape"], a.get("eps", 1e-5)
     weight, bias = a.get("weight"), a.get("bias")
-    yield from _epsilons(lambda e: fn.layer_norm(x, shape, weight, bias, e), own,
-                         FLAX_EPSILON.format(number(own)))  # fmt: skip
-    yield "no weight, no bias", lambda: fn.layer_norm(x, shape, None, None, own)
-    yield "no bias", lambda: fn.layer_norm(x, shape, weight, None, own)
+    yield from _epsilons(lambda e: fn.layer_norm(x, shape, weight, bias, e), eps,
+                         FLAX_EPSILON.format(number(eps)))  # fmt: skip
+    yield "no weight, no bias", lambda: fn.layer_norm(x, shape, None, None, eps)
+    yield "no bias", lambda: fn.layer_norm(x, shape, weight, None, eps)
     if weight is not None:
         yield (
             "1 + weight in place of weight",
-            lambda: fn.layer_norm(x, shape, 1 + weight, bias, own),
+            lambda: fn.layer_norm(x, shape, 1 + weight, bias, eps),
         )
 
     def written(unbiased: bool = False, outside: bool = False, centered: bool = True) -> Tensor:
@@ -95,7 +98,7 @@ def _layer_norm(a: Arguments) -> Found:
         z = x - x.mean(dims, keepdim=True) if centered else x
         n = math.prod(shape)
         v = z.square().sum(dims, keepdim=True) / (n - 1 if unbiased else n)
-        y = z / (v.sqrt() + own) if outside else z / (v + own).sqrt()
+        y = z / (v.sqrt() + eps) if outside else z / (v + eps).sqrt()
         y = y if weight is None else y * weight
         return y if bias is None else y + bias
 
@@ -106,27 +109,27 @@ def _layer_norm(a: Arguments) -> Found:
 
 def _rms_norm(a: Arguments) -> Found:
     x, shape, weight = a["input"], a["normalized_shape"], a.get("weight")
-    own = a.get("eps")
-    own = float(torch.finfo(x.dtype).eps) if own is None else own
+    eps = a.get("eps")
+    eps = float(torch.finfo(x.dtype).eps) if eps is None else eps
     yield from _epsilons(
-        lambda e: fn.rms_norm(x, shape, weight, e), own, FLAX_EPSILON.format(number(own))
+        lambda e: fn.rms_norm(x, shape, weight, e), eps, FLAX_EPSILON.format(number(eps))
     )
     single = float(torch.finfo(torch.float32).eps)
     yield f"ε = {single:.4g} (float32's)", lambda: fn.rms_norm(x, shape, weight, single)
-    yield "no weight", lambda: fn.rms_norm(x, shape, None, own)
+    yield "no weight", lambda: fn.rms_norm(x, shape, None, eps)
     if weight is not None:
-        yield "1 + weight in place of weight", lambda: fn.rms_norm(x, shape, 1 + weight, own)
-    yield "the mean is taken off (LayerNorm)", lambda: fn.layer_norm(x, shape, weight, None, own)
+        yield "1 + weight in place of weight", lambda: fn.rms_norm(x, shape, 1 + weight, eps)
+    yield "the mean is taken off (LayerNorm)", lambda: fn.layer_norm(x, shape, weight, None, eps)
 
 
 def _group_norm(a: Arguments) -> Found:
-    x, groups, own = a["input"], a["num_groups"], a.get("eps", 1e-5)
+    x, groups, eps = a["input"], a["num_groups"], a.get("eps", 1e-5)
     weight, bias = a.get("weight"), a.get("bias")
-    yield from _epsilons(lambda e: fn.group_norm(x, groups, weight, bias, e), own,
-                         FLAX_EPSILON.format(number(own)))  # fmt: skip
-    for other in (n for n in range(1, x.shape[1] + 1) if x.shape[1] % n == 0 and n != groups):
-        yield (f"{other} groups in place of {groups}",
-               lambda n=other: fn.group_norm(x, n, weight, bias, own))  # fmt: skip
+    yield from _epsilons(lambda e: fn.group_norm(x, groups, weight, bias, e), eps,
+                         FLAX_EPSILON.format(number(eps)))  # fmt: skip
+    for count in (n for n in range(1, x.shape[1] + 1) if x.shape[1] % n == 0 and n != groups):
+        yield (f"{count} groups in place of {groups}",
+               lambda n=count: fn.group_norm(x, n, weight, bias, eps))  # fmt: skip
 
 
 def batch_normed(a: Arguments, eps: float, statistics: bool) -> Tensor:
@@ -137,12 +140,12 @@ def batch_normed(a: Arguments, eps: float, statistics: bool) -> Tensor:
 
 
 def _batch_norm(a: Arguments) -> Found:
-    training, own = a.get("training", False), a.get("eps", 1e-5)
-    yield from _epsilons(lambda e: batch_normed(a, e, training), own)
+    training, eps = a.get("training", False), a.get("eps", 1e-5)
+    yield from _epsilons(lambda e: batch_normed(a, e, training), eps)
     if a["running_mean"] is not None:
-        now, other = "running averages", "the batch's own statistics"
-        pair = (now, other) if training else (other, now)
-        yield f"{pair[0]} in place of {pair[1]}", lambda: batch_normed(a, own, not training)
+        now, batch_statistics = "running averages", "the batch's own statistics"
+        pair = (now, batch_statistics) if training else (batch_statistics, now)
+        yield f"{pair[0]} in place of {pair[1]}", lambda: batch_normed(a, eps, not training)
 
 
 def _conv(a: Arguments) -> Found:
@@ -154,30 +157,36 @@ def _conv(a: Arguments) -> Found:
     strides = (stride,) * n if isinstance(stride, int) else tuple(stride)
 
     def padded(low: list[int], high: list[int]) -> Tensor:
-        both = [side for pair in zip(reversed(low), reversed(high), strict=True) for side in pair]
-        return conv(fn.pad(x, both), weight, bias, stride, 0, dilation, groups)
+        widths = [side for pair in zip(reversed(low), reversed(high), strict=True) for side in pair]
+        return conv(fn.pad(x, widths), weight, bias, stride, 0, dilation, groups)
 
     same = [max((-(-size // s) - 1) * s + k - size, 0)
             for size, s, k in zip(x.shape[2:], strides, kernel, strict=True)]  # fmt: skip
-    own = "SAME" if padding == "same" else "no" if padding in (0, "valid", (0,) * n) else padding
+    declared = (
+        "SAME" if padding == "same" else "no" if padding in (0, "valid", (0,) * n) else padding
+    )
     low = [total // 2 for total in same]
     high = [total - part for total, part in zip(same, low, strict=True)]
-    yield (f"padding SAME, which is ({low[0]}, {high[0]}) here, in place of {_pair(own)}: "
-           f"write padding={_explicit(own, n)}"), lambda: padded(low, high)  # fmt: skip
-    for before, after in itertools.product(range(max(kernel)), repeat=2):
-        if [before] * n != low or [after] * n != high:
-            yield (f"padding ({before}, {after}) in place of {_pair(own)}",
-                   lambda b=before, e=after: padded([b] * n, [e] * n))  # fmt: skip
+    yield (f"padding SAME, which is ({low[0]}, {high[0]}) here, in place of {_pair(declared)}: "
+           f"write padding={_explicit(declared, n)}"), lambda: padded(low, high)  # fmt: skip
+    for leading, trailing in itertools.product(range(max(kernel)), repeat=2):
+        if [leading] * n != low or [trailing] * n != high:
+            yield (f"padding ({leading}, {trailing}) in place of {_pair(declared)}",
+                   lambda b=leading, e=trailing: padded([b] * n, [e] * n))  # fmt: skip
     dims = tuple(range(2, weight.ndim))
     yield ("the kernel is flipped",
            lambda: conv(x, weight.flip(dims), bias, stride, padding, dilation, groups))  # fmt: skip
-    for other in (1, 2, 3, 4):
-        if (other,) * n != strides:
-            yield (f"stride {other} in place of {_one(stride)}",
-                   lambda s=other: conv(x, weight, bias, s, padding, dilation, groups))  # fmt: skip
-        if other not in (dilation, *((dilation[0],) if isinstance(dilation, tuple) else ())):
-            yield (f"dilation {other} in place of {_one(dilation)}",
-                   lambda d=other: conv(x, weight, bias, stride, padding, d, groups))  # fmt: skip
+    for candidate in (1, 2, 3, 4):
+        if (candidate,) * n != strides:
+            yield (
+                f"stride {candidate} in place of {_one(stride)}",
+                lambda s=candidate: conv(x, weight, bias, s, padding, dilation, groups),
+            )
+        if candidate not in (dilation, *((dilation[0],) if isinstance(dilation, tuple) else ())):
+            yield (
+                f"dilation {candidate} in place of {_one(dilation)}",
+                lambda d=candidate: conv(x, weight, bias, stride, padding, d, groups),
+            )
     if bias is not None:
         yield "no bias", lambda: conv(x, weight, None, stride, padding, dilation, groups)
     if len(set(kernel)) == 1 and n == 2:
@@ -185,32 +194,32 @@ def _conv(a: Arguments) -> Found:
                lambda: conv(x, weight.mT, bias, stride, padding, dilation, groups))  # fmt: skip
 
 
-def _one(own: Any) -> Any:
+def _one(setting: Any) -> Any:
     """A tuple of equal numbers as one."""
-    return own[0] if isinstance(own, tuple) and len(set(own)) == 1 else own
+    return setting[0] if isinstance(setting, tuple) and len(set(setting)) == 1 else setting
 
 
-def _pair(own: Any) -> str:
-    own = _one(own)
-    return f"{own} on either side" if isinstance(own, int) else str(own)
+def _pair(setting: Any) -> str:
+    setting = _one(setting)
+    return f"{setting} on either side" if isinstance(setting, int) else str(setting)
 
 
-def _explicit(own: Any, n: int) -> str:
-    if isinstance(own, str):
-        return '"VALID"' if own == "no" else '"SAME"'
-    sides = own if isinstance(own, tuple) else (own,) * n
+def _explicit(setting: Any, n: int) -> str:
+    if isinstance(setting, str):
+        return '"VALID"' if setting == "no" else '"SAME"'
+    sides = setting if isinstance(setting, tuple) else (setting,) * n
     return "[" + ", ".join(f"({side}, {side})" for side in sides) + "]"
 
 
 def _conv_transpose(a: Arguments) -> Found:
     x, weight, bias = a["input"], a["weight"], a.get("bias")
-    more = [a.get(k, d) for k, d in (("stride", 1), ("padding", 0), ("output_padding", 0),
+    settings = [a.get(k, d) for k, d in (("stride", 1), ("padding", 0), ("output_padding", 0),
                                      ("groups", 1), ("dilation", 1))]  # fmt: skip
     yield (
         "the kernel is not flipped (Flax's default: write transpose_kernel=True)",
-        lambda: fn.conv_transpose2d(x, weight.flip((2, 3)), bias, *more),
+        lambda: fn.conv_transpose2d(x, weight.flip((2, 3)), bias, *settings),
     )
-    yield "no bias", lambda: fn.conv_transpose2d(x, weight, None, *more)
+    yield "no bias", lambda: fn.conv_transpose2d(x, weight, None, *settings)
 
 
 def _linear(a: Arguments) -> Found:
@@ -234,10 +243,12 @@ def _embedding(a: Arguments) -> Found:
 
 def _attention(a: Arguments) -> Found:
     q, k, v, mask = a["query"], a["key"], a["value"], a.get("attn_mask")
-    causal, d, own = a.get("is_causal", False), a["query"].shape[-1], a.get("scale")
+    causal, d, declared_scale = a.get("is_causal", False), a["query"].shape[-1], a.get("scale")
     heads = q.shape[1] if q.ndim == 4 else 1
 
-    def attend(scale: float | None = own, causal: bool = causal, mask: Any = mask) -> Tensor:
+    def attend(
+        scale: float | None = declared_scale, causal: bool = causal, mask: Any = mask
+    ) -> Tensor:
         return fn.scaled_dot_product_attention(q, k, v, mask, 0.0, causal, scale=scale)
 
     now = divisor(a)
@@ -265,27 +276,30 @@ def divisor(a: Arguments) -> str:
 
 
 def _divided(a: Arguments) -> Found:
-    x, other = a["input"], a["other"]
-    if isinstance(other, int | float) and other not in (0, 1):
-        yield f"not divided by {other:g}", lambda: x
-        yield f"divided by {other * other:g} in place of {other:g}", lambda: x / other**2
-        yield f"multiplied by {other:g}, not divided", lambda: x * other
+    x, denominator = a["input"], a["other"]
+    if isinstance(denominator, int | float) and denominator not in (0, 1):
+        yield f"not divided by {denominator:g}", lambda: x
+        yield (
+            f"divided by {denominator * denominator:g} in place of {denominator:g}",
+            lambda: x / denominator**2,
+        )
+        yield f"multiplied by {denominator:g}, not divided", lambda: x * denominator
 
 
 def _multiplied(a: Arguments) -> Found:
-    x, other = a["input"], a["other"]
-    if isinstance(other, int | float) and other not in (0, 1) and isinstance(x, Tensor):
-        yield f"not multiplied by {other:g}", lambda: x
-        yield f"multiplied by {other * other:g} in place of {other:g}", lambda: x * other**2
-        yield f"divided by {other:g}, not multiplied", lambda: x / other
+    x, factor = a["input"], a["other"]
+    if isinstance(factor, int | float) and factor not in (0, 1) and isinstance(x, Tensor):
+        yield f"not multiplied by {factor:g}", lambda: x
+        yield f"multiplied by {factor * factor:g} in place of {factor:g}", lambda: x * factor**2
+        yield f"divided by {factor:g}, not multiplied", lambda: x / factor
 
 
 def _softmax(a: Arguments) -> Found:
     x, dim = a["input"], a.get("dim", -1)
     dims = range(x.ndim)
-    for other in dims:
-        if other != dim % x.ndim:
-            yield f"softmax over axis {other} in place of {dim}", lambda d=other: x.softmax(d)
+    for axis in dims:
+        if axis != dim % x.ndim:
+            yield f"softmax over axis {axis} in place of {dim}", lambda d=axis: x.softmax(d)
     yield "sigmoid in place of softmax", lambda: x.sigmoid()
 
 
@@ -337,8 +351,8 @@ def _pooled(
     total = [max((-(-n // s) - 1) * s + k - n, 0)
              for n, s, k in zip(x.shape[2:], strides, sizes, strict=True)]  # fmt: skip
     sides = [side for t in reversed(total) for side in (t // 2, t - t // 2)]
-    before = [padding] * 4 if isinstance(padding, int) else [p for p in padding for _ in range(2)]
-    if sides != before:
+    declared = [padding] * 4 if isinstance(padding, int) else [p for p in padding for _ in range(2)]
+    if sides != declared:
         yield f"padding SAME in place of {padding}", lambda: padded(sides)
     if padding:
         yield f"no padding in place of {padding}", lambda: pool(x, size, stride)
@@ -346,14 +360,14 @@ def _pooled(
     yield (f"ceil_mode={not ceil}: the part of a window at the end is "
            f"{'dropped' if ceil else 'kept'}",
            lambda: pool(x, size, stride, padding, ceil_mode=not ceil))  # fmt: skip
-    for other in (1, 2, 3, 4):
-        if (other, other) != strides:
-            default = f" (Flax's default: write strides={strides})" if other == 1 else ""
-            yield (f"stride {other} in place of {_one(stride)}{default}",
-                   lambda s=other: pool(x, size, s, padding, ceil_mode=ceil))  # fmt: skip
-        if (other, other) != sizes and max(strides) > 1:
-            yield (f"windows of {other} in place of {_one(size)}",
-                   lambda k=other: pool(x, k, stride, padding, ceil_mode=ceil))  # fmt: skip
+    for count in (1, 2, 3, 4):
+        if (count, count) != strides:
+            default = f" (Flax's default: write strides={strides})" if count == 1 else ""
+            yield (f"stride {count} in place of {_one(stride)}{default}",
+                   lambda s=count: pool(x, size, s, padding, ceil_mode=ceil))  # fmt: skip
+        if (count, count) != sizes and max(strides) > 1:
+            yield (f"windows of {count} in place of {_one(size)}",
+                   lambda k=count: pool(x, k, stride, padding, ceil_mode=ceil))  # fmt: skip
 
 
 def _flattened(a: Arguments) -> Found:
@@ -384,9 +398,9 @@ def _reduced(a: Arguments) -> Found:
         return
     many = isinstance(dim, int)
     if many:
-        for other in range(x.ndim):
-            if other != dim % x.ndim and x.mean(other).shape == x.mean(dim).shape:
-                yield f"mean over axis {other} in place of {dim}", lambda d=other: x.mean(d)
+        for axis in range(x.ndim):
+            if axis != dim % x.ndim and x.mean(axis).shape == x.mean(dim).shape:
+                yield f"mean over axis {axis} in place of {dim}", lambda d=axis: x.mean(d)
     axes = (dim,) if isinstance(dim, int) else tuple(dim)
     yield "maximum in place of mean", lambda: x.amax(axes, keepdim=bool(a.get("keepdim")))
     yield "sum in place of mean", lambda: x.sum(axes, keepdim=bool(a.get("keepdim")))
