@@ -36,8 +36,8 @@ class Found:
     @property
     def sentence(self) -> str:
         """In one plain sentence."""
-        at = f" from {self.at}" if self.at else ""
-        return f"{self.side}{at}: {self.explanation.sentence}"
+        place = f" from {self.at}" if self.at else ""
+        return f"{self.side}{place}: {self.explanation.sentence}"
 
 
 @dataclass(frozen=True)
@@ -58,12 +58,14 @@ class Diagnosis:
         if not self.found:
             held = ", ".join(self.held)
             return f"no cause found: as declared on both sides are {held}"
-        return "; ".join(one.sentence for one in self.found)
+        return "; ".join(finding.sentence for finding in self.found)
 
     @property
     def cause(self) -> str:
         """The cause alone: what a side does in place of what was declared; empty if unknown."""
-        return "; ".join(one.explanation.text for one in self.found if one.explanation.found)
+        return "; ".join(
+            finding.explanation.text for finding in self.found if finding.explanation.found
+        )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -71,8 +73,8 @@ class Diagnosis:
             "sentence": self.sentence,
             "cause": self.cause,
             "found": [
-                {"side": one.side, "from": one.at, **one.explanation.to_dict()}
-                for one in self.found
+                {"side": finding.side, "from": finding.at, **finding.explanation.to_dict()}
+                for finding in self.found
             ],
             "held": list(self.held),
             "sought_in": self.sought_in,
@@ -100,20 +102,20 @@ def diagnose(pair: Pair, failed: Rung, following: Rung | None = None) -> Diagnos
     unnamed: list[Found] = []  # of a stage that the next one may name
     try:
         sides = [Implementation(pair, i, backend) for i, backend in enumerate(pair.make())]
-        for name, at, stage in _stages(pair, failed):
-            found = []
+        for name, place, stage in _stages(pair, failed):
+            parting = []
             for side in sides:
                 explanation = stage(side)
                 if not explanation.holds:
-                    found.append(Found(side.name, at, explanation))
-            if any(one.explanation.found for one in found):
-                return Diagnosis(tuple(found), tuple(held), following)
-            if found and (unnamed or name not in PASSED_ON):
-                return Diagnosis(tuple(unnamed or found), tuple(held), following)
-            if found:
-                unnamed = found
+                    parting.append(Found(side.name, place, explanation))
+            if any(finding.explanation.found for finding in parting):
+                return Diagnosis(tuple(parting), tuple(held), following)
+            if parting and (unnamed or name not in PASSED_ON):
+                return Diagnosis(tuple(unnamed or parting), tuple(held), following)
+            if parting:
+                unnamed = parting
                 continue
-            held.append(f"{name} from {at}" if at else name)
+            held.append(f"{name} from {place}" if place else name)
     except Exception as error:  # a backend may fail in ways that the rungs did not meet
         text = f"no diagnosis: {raised(error)}"
         return Diagnosis((), tuple(held), following, text)
@@ -125,7 +127,7 @@ def _stages(pair: Pair, failed: Rung) -> Iterator[Stage]:
     steps is seen of a narrow network first, whose search takes a second.
     """
     narrow = _narrower(pair)
-    both = [pair] if narrow is None else [narrow, pair]
+    pairs = [pair] if narrow is None else [narrow, pair]
     yield "weights as loaded", "", inputs.loaded
     yield "the state that is evaluated", "", inputs.evaluated
     yield "pixels", "", inputs.pixels
@@ -139,33 +141,33 @@ def _stages(pair: Pair, failed: Rung) -> Iterator[Stage]:
     ):
         yield "gradients", stress.name, partial(gradients.gradients, stress=stress)
     if failed.name == "stress states":  # up to there all held
-        yield from _stressed(pair, both, lambda name: name == failed.worst.state)
+        yield from _stressed(pair, pairs, lambda name: name == failed.worst.state)
     if failed.name == "trajectory" and (step := failed.worst.step):
-        for one in both:
-            yield "steps", f"step {step}", partial(steps.late, pair=one, step=step)
-    for one in both:
-        yield "steps", "", partial(steps.steps, pair=one)
-        yield "steps", "a state as after 1,000 steps", partial(steps.resumed, pair=one)
-        yield "epoch", "", partial(epochs.epoch, pair=one)
-        yield "report", "", partial(epochs.report, pair=one)
+        for sized in pairs:
+            yield "steps", f"step {step}", partial(steps.late, pair=sized, step=step)
+    for sized in pairs:
+        yield "steps", "", partial(steps.steps, pair=sized)
+        yield "steps", "a state as after 1,000 steps", partial(steps.resumed, pair=sized)
+        yield "epoch", "", partial(epochs.epoch, pair=sized)
+        yield "report", "", partial(epochs.report, pair=sized)
     yield "logits after a training", "", epochs.predictions
     if failed.name not in ("inputs", "logits", "loss", "gradients"):
-        yield from _stressed(pair, both[:1], lambda _: True)
+        yield from _stressed(pair, pairs[:1], lambda _: True)
 
 
 def _stressed(pair: Pair, pairs: list[Pair], wanted: Callable[[str], bool]) -> Iterator[Stage]:
     """The gradients in some stress states, and steps from them in each of some networks."""
-    own, *others = [
+    stresses, *sized_stresses = [
         {
             stress.name: stress
-            for stress in states.stress_states(one, one.start, _start_gradients(one))
+            for stress in states.stress_states(sized, sized.start, _start_gradients(sized))
         }
-        for one in (pair, *pairs)
+        for sized in (pair, *pairs)
     ]
-    for name in filter(wanted, own):
-        yield "gradients", name, partial(gradients.gradients, stress=own[name])
-        for one, there in zip(pairs, others, strict=True):
-            yield "steps", name, partial(steps.stressed, pair=one, stress=there[name])
+    for name in filter(wanted, stresses):
+        yield "gradients", name, partial(gradients.gradients, stress=stresses[name])
+        for sized, states_here in zip(pairs, sized_stresses, strict=True):
+            yield "steps", name, partial(steps.stressed, pair=sized, stress=states_here[name])
 
 
 def _start_gradients(pair: Pair) -> ParamTree:
@@ -177,5 +179,5 @@ def _narrower(pair: Pair) -> Pair | None:
     hidden = tuple(min(width, NARROW) for width in pair.config.hidden)
     if hidden == pair.config.hidden:
         return None
-    few = replace(pair.dataset, train=pair.dataset.train.first(BATCHES * pair.config.batch_size))
-    return replace(pair, config=pair.config.replace(hidden=hidden), dataset=few)
+    small = replace(pair.dataset, train=pair.dataset.train.first(BATCHES * pair.config.batch_size))
+    return replace(pair, config=pair.config.replace(hidden=hidden), dataset=small)

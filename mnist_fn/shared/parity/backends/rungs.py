@@ -26,16 +26,18 @@ def inputs(pair: Pair, backends: list[Backend], start: StateTree) -> list[Check]
     for backend in backends:
         dumped = backend.dump(backend.load(start))
         for kind, tree in start.trees().items():
-            found = compare_trees(tree, dumped.trees()[kind], f"{kind}/")
-            checks += bitwise(f"{backend.name} initial", found)
-    few = replace(
+            differences = compare_trees(tree, dumped.trees()[kind], f"{kind}/")
+            checks += bitwise(f"{backend.name} initial", differences)
+    small = replace(
         pair.dataset,
         train=pair.dataset.train.first(FEW_EXAMPLES),
         test=pair.dataset.test.first(FEW_EXAMPLES),
     )
-    linear = pair.config.replace(hidden=(), batch_size=min(pair.config.batch_size, len(few.train)))
-    for backend in pair.make(linear, few):
-        checks += _pixels(backend, linear, few) + _labels_in_order(backend, linear, few)
+    linear = pair.config.replace(
+        hidden=(), batch_size=min(pair.config.batch_size, len(small.train))
+    )
+    for backend in pair.make(linear, small):
+        checks += _pixels(backend, linear, small) + _labels_in_order(backend, linear, small)
     return checks
 
 
@@ -55,15 +57,15 @@ def _labels_in_order(backend: Backend, config: Config, dataset: Dataset) -> list
     zero.params["layer1"]["bias"][0] = 1
     # as many zeros as others, in turn, so that a shift by one is seen
     labels = dataset.train.labels
-    zeros, others = np.nonzero(labels == 0)[0][:12], np.nonzero(labels != 0)[0][:12]
-    n = min(len(zeros), len(others))
-    found = [
+    zeros, nonzeros = np.nonzero(labels == 0)[0][:12], np.nonzero(labels != 0)[0][:12]
+    n = min(len(zeros), len(nonzeros))
+    counts = [
         backend.train_epoch(backend.load(zero), np.array([i], np.int32))[1].correct
-        for pair in zip(zeros[:n], others[:n], strict=True)
+        for pair in zip(zeros[:n], nonzeros[:n], strict=True)
         for i in pair
     ]
     true = np.tile([1.0, 0.0], n)
-    return bitwise(backend.name, [compare("examples by order", true, np.array(found, float))])
+    return bitwise(backend.name, [compare("examples by order", true, np.array(counts, float))])
 
 
 def zero_state(config: Config, dataset: Dataset) -> StateTree:
@@ -85,10 +87,10 @@ def loss(pair: Pair, backends: list[Backend], start: StateTree) -> list[Check]:
     size = pair.config.batch_size
     short = order[: size * 3 // 8 + 1]
     checks = []
-    for batch, of in ((order[:size], ""), (short, " of a short batch")):
+    for batch, suffix in ((order[:size], ""), (short, " of a short batch")):
         pairs = [backend.losses(backend.load(start), batch) for backend in backends]
         for name, left, right in zip(("cross-entropy", "objective"), *pairs, strict=True):
-            checks.append(_number(pair, name + of, left, right))
+            checks.append(_number(pair, name + suffix, left, right))
     return checks + _report(pair, backends, start, short, "an epoch of one short batch")
 
 
@@ -132,9 +134,9 @@ def boundary_of(pair: Pair, state: StateTree, batch: np.ndarray) -> Boundary:
 
 def examples(pair: Pair, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Pixels [n, pixels], scaled in the run's precision but in float64, and labels [n]."""
-    taken = pair.dataset.train.take(batch)
-    x = scale_pixels(taken.images, pair.config.dtype).astype(np.float64)
-    return x, taken.labels.astype(np.int64)
+    subset = pair.dataset.train.take(batch)
+    x = scale_pixels(subset.images, pair.config.dtype).astype(np.float64)
+    return x, subset.labels.astype(np.int64)
 
 
 def at_boundary(start: StateTree) -> StateTree:
@@ -153,8 +155,8 @@ def step(pair: Pair, backends: list[Backend], start: StateTree) -> list[Check]:
     """One optimizer step from the start, and one from the middle of a training."""
     order = batch_order(pair.config.seed, 1, len(pair.dataset.train))
     size = pair.config.batch_size
-    batch, other = order[:size], order[size : 2 * size]
-    half_way = middle(backends[0].gradients(backends[0].load(start), other), start)
+    batch, second_batch = order[:size], order[size : 2 * size]
+    half_way = middle(backends[0].gradients(backends[0].load(start), second_batch), start)
     ragged = order[: size + size * 3 // 8 + 1]
     checks = one_step(pair, backends, start, batch, "first step")
     checks += one_step(pair, backends, half_way, batch, "step 1001")
@@ -197,22 +199,22 @@ def one_step(
     )
 
 
-def _largest_gradient(pair: Pair, after: StateTree) -> float:
+def _largest_gradient(pair: Pair, state: StateTree) -> float:
     """The size of the largest gradient, read from what a step has left in a slot."""
     shares = OPTIMIZERS[pair.config.optimizer].slots
-    if "mu" in after.slots:
-        largest = max(float(np.abs(mu).max()) for _, mu in named_tensors(after.slots["mu"]))
+    if "mu" in state.slots:
+        largest = max(float(np.abs(mu).max()) for _, mu in named_tensors(state.slots["mu"]))
         return largest / shares["mu"]
-    largest = max(float(nu.max()) for _, nu in named_tensors(after.slots["nu"]))
+    largest = max(float(nu.max()) for _, nu in named_tensors(state.slots["nu"]))
     return float(np.sqrt(largest / shares["nu"]))
 
 
-def _first_gradients(pair: Pair, before: StateTree, after: StateTree) -> list[np.ndarray]:
+def _first_gradients(pair: Pair, start: StateTree, state: StateTree) -> list[np.ndarray]:
     """Each tensor's gradient as the first step has left it in a slot, float64."""
     shares = OPTIMIZERS[pair.config.optimizer].slots
-    if "mu" in after.slots:
-        return [mu.astype(np.float64) / shares["mu"] for _, mu in named_tensors(after.slots["mu"])]
-    tensors = (named_tensors(tree) for tree in (before.params, after.params, after.slots["nu"]))
+    if "mu" in state.slots:
+        return [mu.astype(np.float64) / shares["mu"] for _, mu in named_tensors(state.slots["mu"])]
+    tensors = (named_tensors(tree) for tree in (start.params, state.params, state.slots["nu"]))
     return [
         np.sign(old - new) * np.sqrt(nu.astype(np.float64) / shares["nu"])
         for (_, old), (_, new), (_, nu) in zip(*tensors, strict=True)
@@ -226,7 +228,7 @@ def _direction(pair: Pair, g: np.ndarray) -> np.ndarray:
 
 
 def _first_step(
-    pair: Pair, before: StateTree, left: StateTree, right: StateTree, what: str
+    pair: Pair, start: StateTree, left: StateTree, right: StateTree, what: str
 ) -> list[Check]:
     """Weights after an adaptive optimizer's first step, each held to what its own gradients'
     difference makes.
@@ -235,15 +237,15 @@ def _first_step(
     2·lr apart.
     """
     checks = []
-    gradients = (_first_gradients(pair, before, side) for side in (left, right))
+    gradients = (_first_gradients(pair, start, side) for side in (left, right))
     tensors = (named_tensors(side.params) for side in (left, right))
     for (name, a), (_, b), g, h in zip(*tensors, *gradients, strict=True):
         moved = pair.config.learning_rate * abs(_direction(pair, g) - _direction(pair, h))
         bound = moved + pair.tolerance * float(np.abs(a).max())
-        apart = np.abs(a.astype(np.float64) - b)
-        at = np.unravel_index(int(np.nanargmax(apart / bound)), a.shape)
-        d = replace(compare(f"params/{name}", a[at], b[at]), index=tuple(map(int, at)))
-        checks.append(Check(f"{what}: {d.where}", d, float(bound[at]), "absolute",
+        gap = np.abs(a.astype(np.float64) - b)
+        worst = np.unravel_index(int(np.nanargmax(gap / bound)), a.shape)
+        d = replace(compare(f"params/{name}", a[worst], b[worst]), index=tuple(map(int, worst)))
+        checks.append(Check(f"{what}: {d.where}", d, float(bound[worst]), "absolute",
                             f"what {pair.config.optimizer}'s first step makes of the gradients' "
                             f"own difference there, and {pair.tolerance:.1e}"))  # fmt: skip
     return checks

@@ -48,12 +48,12 @@ class Trajectory:
         self._lanes = self._start()
         nearest: dict[str, Check] = {}
         for first, order in self._calls():
-            before = [lane.dump() for lane in self._lanes]
+            states = [lane.dump() for lane in self._lanes]
             reports = [lane.advance(order, first) for lane in self._lanes]
             last = first + math.ceil(len(order) / self._pair.config.batch_size)
             checks = self._compare(last) + self._reports(last, reports)
             if not all(check.passed for check in checks):
-                return self._locate(before, first, order) or checks
+                return self._locate(states, first, order) or checks
             for check in checks:
                 tensor = check.difference.tensor
                 if tensor not in nearest or check.share > nearest[tensor].share:
@@ -65,30 +65,30 @@ class Trajectory:
         left, right, *controls = (lane.predictions(self._pair.dataset) for lane in self._lanes)
         bound, reason = 0, "weights this near to each other decide alike"
         if self._envelope:
-            own = max((left != controls[0]).sum(), (right != controls[1]).sum())
-            bound = PREDICTIONS_FACTOR * int(own) + PREDICTIONS_SLACK
-            reason = f"{PREDICTIONS_FACTOR} × the control runs' own {own} + {PREDICTIONS_SLACK}"
-        found = differing_predictions(left, right)
-        return [Check("predictions that differ", found, bound, "absolute", reason)]
+            changed = max((left != controls[0]).sum(), (right != controls[1]).sum())
+            bound = PREDICTIONS_FACTOR * int(changed) + PREDICTIONS_SLACK
+            reason = f"{PREDICTIONS_FACTOR} × the control runs' own {changed} + {PREDICTIONS_SLACK}"
+        difference = differing_predictions(left, right)
+        return [Check("predictions that differ", difference, bound, "absolute", reason)]
 
     def _calls(self) -> list[tuple[int, np.ndarray]]:
         """The epochs; what is less than two in two parts, so that what a backend does from the
         second call of its train_epoch on shows as well.
         """
-        whole, size = list(epochs(self._pair, self._steps)), self._pair.config.batch_size
-        half = math.ceil(len(whole[0][1]) / size) // 2
-        if len(whole) > 1 or not half:
-            return whole
-        (first, order) = whole[0]
+        calls, size = list(epochs(self._pair, self._steps)), self._pair.config.batch_size
+        half = math.ceil(len(calls[0][1]) / size) // 2
+        if len(calls) > 1 or not half:
+            return calls
+        (first, order) = calls[0]
         return [(first, order[: half * size]), (first + half, order[half * size :])]
 
     def _start(self) -> list[Lane]:
         pair, start = self._pair, self._pair.start
         lanes = [Lane(backend.name, backend, backend.load(start)) for backend in self._backends]
         if self._envelope:
-            one = partial(renumbered_twin, larger=step_error(pair.config.dtype))
+            twin = partial(renumbered_twin, larger=step_error(pair.config.dtype))
             lanes += [
-                one("control run", make, pair.config, pair.dataset, device, start, draw)
+                twin("control run", make, pair.config, pair.dataset, device, start, draw)
                 for draw, (make, device) in enumerate(pair.makers)
             ]
         return lanes
@@ -97,9 +97,11 @@ class Trajectory:
         left, right, *controls = (lane.params() for lane in self._lanes)
         bound, reason = FLOAT64_BOUND, FLOAT64_REASON
         if self._envelope:
-            own = max(divergence(left, controls[0]), divergence(right, controls[1]), self._one_relu)
-            bound = CONTROL_FACTOR * own
-            reason = f"{CONTROL_FACTOR} × the {own:.1e} of control runs or of one ReLU"
+            control_gap = max(
+                divergence(left, controls[0]), divergence(right, controls[1]), self._one_relu
+            )
+            bound = CONTROL_FACTOR * control_gap
+            reason = f"{CONTROL_FACTOR} × the {control_gap:.1e} of control runs or of one ReLU"
         return [
             Check(f"step {step}: {d.where}", d, bound, "absolute", reason, step=step)
             for d in compare_trees(left, right)
@@ -113,10 +115,12 @@ class Trajectory:
         precision = "float32" if self._envelope else "float64"
         correct_bound, reason = 0, "predictions are counted, not measured"
         if self._envelope:
-            own = max(abs(left.correct - controls[0].correct),
+            control_gap = max(abs(left.correct - controls[0].correct),
                       abs(right.correct - controls[1].correct))  # fmt: skip
-            correct_bound = PREDICTIONS_FACTOR * own + PREDICTIONS_SLACK
-            reason = f"{PREDICTIONS_FACTOR} × the control runs' own {own} + {PREDICTIONS_SLACK}"
+            correct_bound = PREDICTIONS_FACTOR * control_gap + PREDICTIONS_SLACK
+            reason = (
+                f"{PREDICTIONS_FACTOR} × the control runs' own {control_gap} + {PREDICTIONS_SLACK}"
+            )
         loss_bound = REPORT_BOUND[precision] * max(1.0, abs(left.loss))
         figures = [
             ("mean loss", left.loss, right.loss, loss_bound, REPORT_REASON[precision]),
@@ -154,14 +158,14 @@ class Trajectory:
         """
         return self._pair.config.learning_rate if self._pair.config.hidden else 0.0
 
-    def _locate(self, before: list[StateTree], first: int, order: np.ndarray) -> list[Check]:
+    def _locate(self, states: list[StateTree], first: int, order: np.ndarray) -> list[Check]:
         """Train the epoch again, step by step, to the one that goes out of bounds."""
-        for lane, state in zip(self._lanes, before, strict=True):
+        for lane, state in zip(self._lanes, states, strict=True):
             lane.state = lane.backend.load(state)
         size = self._pair.config.batch_size
-        for step, at in enumerate(range(0, len(order), size), start=first):
+        for step, index in enumerate(range(0, len(order), size), start=first):
             for lane in self._lanes:
-                lane.advance(order[at : at + size], step)
+                lane.advance(order[index : index + size], step)
             checks = self._compare(step + 1)
             if not all(check.passed for check in checks):
                 return checks + self._moments(step + 1)
@@ -180,7 +184,9 @@ def epochs(pair: Pair, steps: int) -> Iterator[tuple[int, np.ndarray]]:
 
 def differing_predictions(left: np.ndarray, right: np.ndarray) -> Difference:
     """How many predictions differ (absolute) and their share (relative); the first one's values."""
-    apart = np.nonzero(left != right)[0]
-    first = int(apart[0]) if len(apart) else 0
+    indices = np.nonzero(left != right)[0]
+    first = int(indices[0]) if len(indices) else 0
     a, b = float(left[first]), float(right[first])
-    return Difference("prediction", (first,), a, b, float(len(apart)), len(apart) / len(left), 0.0)
+    return Difference(
+        "prediction", (first,), a, b, float(len(indices)), len(indices) / len(left), 0.0
+    )

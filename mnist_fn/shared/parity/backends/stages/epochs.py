@@ -25,14 +25,14 @@ def _ragged(pair: Pair, full: int) -> list[np.ndarray]:
     size = pair.config.batch_size
     order = batch_order(pair.config.seed, 1, len(pair.dataset.train))
     order = order[: full * size + size * 3 // 8 + 1]
-    return [order[at : at + size] for at in range(0, len(order), size)]
+    return [order[index : index + size] for index in range(0, len(order), size)]
 
 
 def epoch(side: Implementation, pair: Pair) -> Explanation:
     """Weights after one epoch of two full batches and a short one."""
     cut, backend = _ragged(pair, 2), side.of(pair)
     done, _ = backend.train_epoch(backend.load(pair.start), np.concatenate(cut))
-    seen = numpy_program.flat(backend.dump(done).params)
+    observed = numpy_program.flat(backend.dump(done).params)
     params = numpy_program.flat(pair.start.params)
     pieces = [examples(pair, batch) for batch in cut]
 
@@ -58,7 +58,9 @@ def epoch(side: Implementation, pair: Pair) -> Explanation:
     chaos = _chaos(pair, params, pieces)
     # a gradient that is nothing but rounding makes steps of size lr of it
     floor = {n: np.full(t.shape, chaos[n]) for n, t in declared.items()}
-    return explain_variants("weights after an epoch", seen, declared, forms, (), side.dtype, floor)
+    return explain_variants(
+        "weights after an epoch", observed, declared, forms, (), side.dtype, floor
+    )
 
 
 def _chaos(pair: Pair, params: Tensors, pieces: Sequence[Piece]) -> dict[str, float]:
@@ -66,8 +68,8 @@ def _chaos(pair: Pair, params: Tensors, pieces: Sequence[Piece]) -> dict[str, fl
     eps = float(np.finfo(pair.config.dtype).eps)
     rng = np.random.default_rng(0)
     moved = {n: t * (1 + 4 * eps * rng.choice((-1, 1), t.shape)) for n, t in params.items()}
-    one, two = (numpy_program.train(pair.config, p, pieces) for p in (params, moved))
-    return {name: 10 * float(np.abs(one[name] - two[name]).max()) for name in params}
+    plain, nudged = (numpy_program.train(pair.config, p, pieces) for p in (params, moved))
+    return {name: 10 * float(np.abs(plain[name] - nudged[name]).max()) for name in params}
 
 
 def report(side: Implementation, pair: Pair) -> Explanation:
@@ -76,10 +78,10 @@ def report(side: Implementation, pair: Pair) -> Explanation:
     states = trained(backend, backend.load(pair.start), cut)
     weights = [numpy_program.flat(state.params) for state in states]
     _, metrics = backend.train_epoch(backend.load(pair.start), np.concatenate(cut))
-    seen = {"loss": np.array([metrics.loss]), "correct": np.array([float(metrics.correct)])}
-    told = _Told(weights, [examples(pair, batch) for batch in cut], pair.config.l2)
-    forms = [Form(text, made) for text, made in told.otherwise(pair.config.batch_size).items()]
-    return explain_variants("an epoch's report", seen, told.sums(), forms, (), side.dtype)
+    observed = {"loss": np.array([metrics.loss]), "correct": np.array([float(metrics.correct)])}
+    reporter = _Told(weights, [examples(pair, batch) for batch in cut], pair.config.l2)
+    forms = [Form(text, made) for text, made in reporter.otherwise(pair.config.batch_size).items()]
+    return explain_variants("an epoch's report", observed, reporter.sums(), forms, (), side.dtype)
 
 
 @dataclass(frozen=True)
@@ -122,14 +124,14 @@ class _Told:
         def summed(chosen: Sequence[tuple[np.ndarray, float]]) -> Tensors:
             return _figures(sum(losses.sum() for losses, _ in chosen) / count, chosen)
 
-        some = {
+        reports = {
             "of the full batches only the first is summed": lambda: summed([parts[0], parts[-1]])
         }
         for k in range(1, n - 1):
-            of = "batch is" if k == 1 else f"{k} batches are"
-            some[f"only the first {of} summed"] = lambda k=k: summed(parts[:k])
+            subject = "batch is" if k == 1 else f"{k} batches are"
+            reports[f"only the first {subject} summed"] = lambda k=k: summed(parts[:k])
         return {
-            **some,
+            **reports,
             "mean of unequal batches' means": lambda: _figures(float(np.mean(means)), parts),
             "the penalty is in the reported loss": lambda: _figures(
                 declared["loss"][0] + extra, parts
@@ -159,11 +161,11 @@ def predictions(side: Implementation) -> Explanation:
     state = backend.load(pair.start)
     backend.logits(state, images)
     trees = [numpy_program.flat(pair.start.params)]
-    seen = np.empty(0)
+    observed = np.empty(0)
     for batch in [first_batch(pair), *full_batches(pair, 4)]:
         state, _ = backend.train_epoch(state, batch)
         trees.append(numpy_program.flat(backend.dump(state).params))
-        seen = backend.logits(state, images).astype(np.float64)
+        observed = backend.logits(state, images).astype(np.float64)
 
     def of(params: Tensors) -> Tensors:
         return {"logits": numpy_program.logits(params, x)}
@@ -179,13 +181,13 @@ def predictions(side: Implementation) -> Explanation:
         text = f"an average of the weights with decay {decay:g} is evaluated"
         weights[text] = _average(trees, decay)
     forms = [Form(text, lambda w=w: of(w)) for text, w in weights.items()]
-    return explain_variants("logits after a training", {"logits": seen}, of(trees[-1]),
+    return explain_variants("logits after a training", {"logits": observed}, of(trees[-1]),
                             forms, (), side.dtype)  # fmt: skip
 
 
 def _average(trees: Sequence[Tensors], decay: float) -> Tensors:
     """Exponential, from the first on."""
-    found = trees[0]
+    average = trees[0]
     for tree in trees[1:]:
-        found = {n: decay * found[n] + (1 - decay) * t for n, t in tree.items()}
-    return found
+        average = {n: decay * average[n] + (1 - decay) * t for n, t in tree.items()}
+    return average

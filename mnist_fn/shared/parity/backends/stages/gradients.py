@@ -27,7 +27,7 @@ def gradients(side: Implementation, stress: StressState) -> Explanation:
     pair, backend = side.pair, side.backend
     x, y = examples(pair, stress.batch)
     params = numpy_program.flat(stress.state.params)
-    seen = dict(named_tensors(backend.gradients(backend.load(stress.state), stress.batch)))
+    observed = dict(named_tensors(backend.gradients(backend.load(stress.state), stress.batch)))
     declared = numpy_program.gradients(params, x, y, pair.config.l2)
     boundary = near(params, x, y, float(np.finfo(side.dtype).eps))
     times = max(1.0, float(np.abs(numpy_program.logits(params, x)).max()))
@@ -35,12 +35,12 @@ def gradients(side: Implementation, stress: StressState) -> Explanation:
              for n, a in boundary.allowed.items()}  # fmt: skip
 
     def explained(also: Mapping[str, Tensors]) -> Explanation:
-        return explain_gradients(declared, seen, params, len(y), side.dtype, "gradients",
+        return explain_gradients(declared, observed, params, len(y), side.dtype, "gradients",
                                  floor, 2 * pair.config.l2, also)  # fmt: skip
 
-    found = explained({})
-    if found.holds:
-        return found
+    explanation = explained({})
+    if explanation.holds:
+        return explanation
     return explained({
         text: numpy_program.gradients(params, x, y, pair.config.l2, passes)
         for text, passes in SLOPES.items()
@@ -57,5 +57,5 @@ SLOPES: dict[str, Callable[[int, np.ndarray], np.ndarray]] = {
 def reference_gradients(pair: Pair, state: StateTree, batch: np.ndarray) -> ParamTree:
     """The declared gradient as a tree in the run's dtype."""
     x, y = examples(pair, batch)
-    found = numpy_program.gradients(numpy_program.flat(state.params), x, y, pair.config.l2)
-    return numpy_program.nested(found, pair.config.dtype)
+    grads = numpy_program.gradients(numpy_program.flat(state.params), x, y, pair.config.l2)
+    return numpy_program.nested(grads, pair.config.dtype)

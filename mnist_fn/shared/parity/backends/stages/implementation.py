@@ -41,12 +41,12 @@ class Implementation:
     @cached_property
     def linear(self) -> Backend:
         """The same side as a linear model on few examples, whose pixels can be read."""
-        few = replace(
+        small = replace(
             self.pair.dataset,
             train=self.pair.dataset.train.first(1000),
             test=self.pair.dataset.test.first(PICTURES),
         )
         config = self.pair.config.replace(hidden=())
-        config = config.replace(batch_size=min(config.batch_size, len(few.train)))
+        config = config.replace(batch_size=min(config.batch_size, len(small.train)))
         make, device = self.pair.makers[self.index]
-        return make(config, few, device)
+        return make(config, small, device)

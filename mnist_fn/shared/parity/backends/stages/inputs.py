@@ -24,12 +24,12 @@ QUERIES = 48  # examples asked for one by one
 def loaded(side: Implementation) -> Explanation:
     """Weights as `load` and `dump` give them back."""
     start = side.pair.start
-    seen = numpy_program.flat(side.backend.dump(side.backend.load(start)).params)
+    observed = numpy_program.flat(side.backend.dump(side.backend.load(start)).params)
     expected = numpy_program.flat(start.params)
     exact = {n: np.full(t.shape, 1e-300) for n, t in expected.items()}
-    if any(n not in seen or seen[n].shape != t.shape for n, t in expected.items()):
+    if any(n not in observed or observed[n].shape != t.shape for n, t in expected.items()):
         wrong = Candidate("as declared", np.inf, np.inf, "declared")
-        return judge("weights as loaded", wrong, (), f"found {', '.join(seen)[:200]}")
+        return judge("weights as loaded", wrong, (), f"found {', '.join(observed)[:200]}")
 
     def each(change: Callable[[np.ndarray], np.ndarray], flat: bool) -> Callable[[], Tensors]:
         return lambda: {n: change(t) if (t.ndim < 2) == flat else t for n, t in expected.items()}
@@ -45,17 +45,19 @@ def loaded(side: Implementation) -> Explanation:
     ]  # fmt: skip
     numbers = [Number("kernels scaled by {}", lambda c: each(lambda t: c * t, False)(),
                       (0.5, 3**0.5), "linear")]  # fmt: skip
-    found = explain_variants("weights as loaded", seen, expected, forms, numbers, side.dtype, exact)
-    if found.holds or found.found:
-        return found
+    explanation = explain_variants(
+        "weights as loaded", observed, expected, forms, numbers, side.dtype, exact
+    )
+    if explanation.holds or explanation.found:
+        return explanation
 
     def share(name: str) -> str:
-        deviation = seen[name].std() / max(float(expected[name].std()), 1e-300)
-        return f"{name} deviates {deviation:.3g} ×" if seen[name].any() else f"{name} is 0 ×"
+        deviation = observed[name].std() / max(float(expected[name].std()), 1e-300)
+        return f"{name} deviates {deviation:.3g} ×" if observed[name].any() else f"{name} is 0 ×"
 
-    shares = [share(name) for name in seen]
+    shares = [share(name) for name in observed]
     why = "weights are drawn anew (Flax's own default has biases 0, kernels √3 ×)"
-    return replace(found, pattern=f"{why}: {', '.join(shares)} the declared")
+    return replace(explanation, pattern=f"{why}: {', '.join(shares)} the declared")
 
 
 def reshaped(kernel: np.ndarray) -> np.ndarray:
@@ -71,11 +73,11 @@ def evaluated(side: Implementation) -> Explanation:
     first, second = (backend.logits(backend.load(s), images).astype(np.float64) for s in states)
     wrong = Candidate("as declared", np.inf, np.inf, "declared")
     right = Candidate("as declared", 0.0, 0.0, "declared")
-    of = "logits of a second state"
+    subject = "logits of a second state"
     if not np.array_equal(first, second) or not np.any(first):
-        return judge(of, right, ())
+        return judge(subject, right, ())
     text = "the weights of the first call are evaluated, whatever state is given"
-    return judge(of, wrong, [Candidate(text, 0.0, 0.0)])
+    return judge(subject, wrong, [Candidate(text, 0.0, 0.0)])
 
 
 def pixels(side: Implementation) -> Explanation:
@@ -87,16 +89,16 @@ def pixels(side: Implementation) -> Explanation:
     read = np.empty((len(images), n))
     for first in range(0, n, classes):
         state = zero_state(config, pair.dataset)
-        these = np.arange(first, min(first + classes, n))
-        state.params["layer1"]["kernel"][these, np.arange(len(these))] = 1
-        read[:, these] = backend.logits(backend.load(state), images)[:, : len(these)]
+        indices = np.arange(first, min(first + classes, n))
+        state.params["layer1"]["kernel"][indices, np.arange(len(indices))] = 1
+        read[:, indices] = backend.logits(backend.load(state), images)[:, : len(indices)]
     true = scale_pixels(images, side.dtype).astype(np.float64)
     shape = images.shape
-    found = explain_pixels(true.reshape(shape), read.reshape(shape), side.dtype)
-    if not found.holds and not _plain_product(backend, config, pair.dataset, images):
+    explanation = explain_pixels(true.reshape(shape), read.reshape(shape), side.dtype)
+    if not explanation.holds and not _plain_product(backend, config, pair.dataset, images):
         text = "what was read through one product is not as declared, nor is the product"
-        return replace(found, causes=(), pattern=f"{text}; {found.pattern}")
-    return found
+        return replace(explanation, causes=(), pattern=f"{text}; {explanation.pattern}")
+    return explanation
 
 
 def _plain_product(backend: Backend, config: Config, dataset: Dataset, images: np.ndarray) -> bool:
@@ -106,10 +108,11 @@ def _plain_product(backend: Backend, config: Config, dataset: Dataset, images: n
     middle = int((images.reshape(len(images), -1) > 0).sum(axis=0).argmax())
     kernel, bias = state.params["layer1"]["kernel"], state.params["layer1"]["bias"]
     kernel[middle, 0], kernel[middle, 1], bias[2] = 1, 1 + size, 0.7
-    seen = backend.logits(backend.load(state), images).astype(np.float64)
-    lit = seen[:, 0] != 0
+    observed = backend.logits(backend.load(state), images).astype(np.float64)
+    lit = observed[:, 0] != 0
     return bool(
-        np.all(seen[lit, 1] != seen[lit, 0]) and np.all(np.abs(seen[:, 2] - bias[2]) < size)
+        np.all(observed[lit, 1] != observed[lit, 0])
+        and np.all(np.abs(observed[:, 2] - bias[2]) < size)
     )
 
 
@@ -117,22 +120,24 @@ def order(side: Implementation) -> Explanation:
     """Which examples are trained on: a model that says one class is right just on its examples."""
     pair, backend = side.pair, side.linear
     labels = pair.dataset.train.labels[:1000]
-    said = labels[labels != labels[0]][0] if (labels != labels[0]).any() else labels[0]
+    label = labels[labels != labels[0]][0] if (labels != labels[0]).any() else labels[0]
     model = zero_state(pair.config.replace(hidden=()), pair.dataset)
-    model.params["layer1"]["bias"][said] = 1
-    own = np.flatnonzero(labels == said)[:QUERIES]
+    model.params["layer1"]["bias"][label] = 1
+    members = np.flatnonzero(labels == label)[:QUERIES]
     drawn = batch_order(pair.config.seed, 1, len(labels))[: 2 * QUERIES]
-    asked = np.r_[own[:1], np.stack([drawn, np.resize(own[1:], len(drawn))], axis=1).ravel()]
+    queries = np.r_[
+        members[:1], np.stack([drawn, np.resize(members[1:], len(drawn))], axis=1).ravel()
+    ]
 
     def correct(indices: np.ndarray) -> float:
         done = backend.train_epoch(backend.load(model), indices.astype(np.int32))
         return float(done[1].correct)
 
-    right = (labels == said).astype(float)
-    seen = np.array([correct(np.array([i])) for i in asked[:QUERIES]])
-    found = explain_order(right, asked[:QUERIES], seen)
-    full = np.resize(asked, min(pair.config.batch_size, len(labels)))
-    if not found.holds and not seen.any() and correct(full) == right[full].sum():
+    right = (labels == label).astype(float)
+    observed = np.array([correct(np.array([i])) for i in queries[:QUERIES]])
+    explanation = explain_order(right, queries[:QUERIES], observed)
+    full = np.resize(queries, min(pair.config.batch_size, len(labels)))
+    if not explanation.holds and not observed.any() and correct(full) == right[full].sum():
         text = "a batch shorter than the batch size is dropped"
-        return replace(found, causes=(Candidate(text, 0.0, 0.0),))
-    return found
+        return replace(explanation, causes=(Candidate(text, 0.0, 0.0),))
+    return explanation

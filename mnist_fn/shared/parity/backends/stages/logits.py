@@ -31,19 +31,19 @@ def logits(side: Implementation) -> Explanation:
     images = pair.dataset.test.images[:IMAGES]
     x = scale_pixels(images, side.dtype).astype(np.float64)
     states = {f"weights × {f}": scaled_by_layer(pair.start, lambda _, f=f: f) for f in LARGER}
-    seen, floor, params = {}, {}, {}
+    observed, floor, params = {}, {}, {}
     for name, state in states.items():
         params[name] = numpy_program.flat(state.params)
-        seen[name] = backend.logits(backend.load(state), images).astype(np.float64)
+        observed[name] = backend.logits(backend.load(state), images).astype(np.float64)
         # a product's rounding is a share of its own largest input, which may be beyond the logits'
         inputs = [
             numpy_program.logits(params[name], x),
             *numpy_program.hidden_inputs(params[name], x),
         ]
         size = max(float(np.abs(h).max()) for h in inputs)
-        floor[name] = np.full(seen[name].shape, pair.tolerance * size)
-    found = _Logits(params, x)
-    return explain_variants("logits", seen, found.declared, found.forms(), found.numbers(),
+        floor[name] = np.full(observed[name].shape, pair.tolerance * size)
+    model = _Logits(params, x)
+    return explain_variants("logits", observed, model.declared, model.forms(), model.numbers(),
                             side.dtype, floor)  # fmt: skip
 
 
@@ -144,13 +144,17 @@ _NUMBERS_ON_LOGITS: list[tuple[str, Callable[[np.ndarray, float], np.ndarray], t
 def _layers(depth: int) -> Iterator[tuple[str, Layer]]:
     """Layers computed otherwise: all of them, or one."""
     for only in [None, *range(depth)] if depth > 1 else [None]:
-        where = "" if only is None else f" of layer{only + 1}"
-        biases = {f"no bias{where}": 0, f"bias{where} added twice": 2, f"bias{where} taken off": -1}
+        suffix = "" if only is None else f" of layer{only + 1}"
+        biases = {
+            f"no bias{suffix}": 0,
+            f"bias{suffix} added twice": 2,
+            f"bias{suffix} taken off": -1,
+        }
         for text, times in biases.items():
             yield text, lambda i, x, k, b, o=only, c=times: x @ k + b * (c if o in (None, i) else 1)
     for bits, name in ((24, "float32"), (11, "TF32"), (8, "bfloat16")):
-        for cut, how in ((round_to_bits, "rounded"), (cut_to_bits, "cut")):
-            text = f"the products' inputs {how} to {name}"
+        for cut, verb in ((round_to_bits, "rounded"), (cut_to_bits, "cut")):
+            text = f"the products' inputs {verb} to {name}"
             yield text, lambda i, x, k, b, n=bits, f=cut: f(x, n) @ f(k, n) + b
         text = f"weights rounded to {name}"
         yield text, lambda i, x, k, b, n=bits: x @ round_to_bits(k, n) + round_to_bits(b, n)

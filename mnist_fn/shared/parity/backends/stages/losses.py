@@ -30,29 +30,29 @@ def _loss_states(pair: Pair) -> list[tuple[StateTree, np.ndarray]]:
 
 def losses(side: Implementation) -> Explanation:
     """The cross-entropy of the side's own logits."""
-    seen, batches = [], []
+    observed, batches = [], []
     for state, batch in _loss_states(side.pair):
         x, y = examples(side.pair, batch)
         batches.append((numpy_program.logits(numpy_program.flat(state.params), x), y))
-        seen.append(side.backend.losses(side.backend.load(state), batch)[0])
-    return explain_loss(batches, seen, dtype=side.dtype, of="cross-entropy")
+        observed.append(side.backend.losses(side.backend.load(state), batch)[0])
+    return explain_loss(batches, observed, dtype=side.dtype, of="cross-entropy")
 
 
 def penalty(side: Implementation) -> Explanation:
     """What the objective adds to the cross-entropy."""
     pair, l2 = side.pair, side.pair.config.l2
     states = _loss_states(pair)[:6]
-    found = [side.backend.losses(side.backend.load(state), batch) for state, batch in states]
-    seen = np.array([objective - ce for ce, objective in found])
+    objectives = [side.backend.losses(side.backend.load(state), batch) for state, batch in states]
+    observed = np.array([objective - ce for ce, objective in objectives])
     trees = [numpy_program.flat(state.params) for state, _ in states]
     squares = np.array([_squares(tree) for tree in trees])
     declared = {"penalty": l2 * squares}
     sizes = np.array([len(batch) for _, batch in states])
 
-    def each(one: Callable[[Tensors], float]) -> Callable[[], Tensors]:
-        return lambda: {"penalty": l2 * np.array([one(tree) for tree in trees])}
+    def each(penalty_of: Callable[[Tensors], float]) -> Callable[[], Tensors]:
+        return lambda: {"penalty": l2 * np.array([penalty_of(tree) for tree in trees])}
 
-    forms = [Form(text, each(one)) for text, one in _penalties(trees[0])]
+    forms = [Form(text, each(penalty_of)) for text, penalty_of in _penalties(trees[0])]
     forms += [
         Form("penalty divided by the batch size", lambda: {"penalty": l2 * squares / sizes}),
         Form("penalty times the batch size", lambda: {"penalty": l2 * squares * sizes}),
@@ -64,9 +64,9 @@ def penalty(side: Implementation) -> Explanation:
         number = Number("a penalty of {} Σ W²", lambda c: {"penalty": c * squares},
                         (1e-4,), "linear")  # fmt: skip
     # it is the difference of two losses, of which the cross-entropy may be the larger
-    size = np.maximum(1, np.maximum(np.abs(seen), [abs(ce) for ce, _ in found]))
+    size = np.maximum(1, np.maximum(np.abs(observed), [abs(ce) for ce, _ in objectives]))
     floor = {"penalty": pair.tolerance * size}
-    return explain_variants("penalty", {"penalty": seen}, declared, forms, [number],
+    return explain_variants("penalty", {"penalty": observed}, declared, forms, [number],
                             side.dtype, floor)  # fmt: skip
 
 
@@ -87,8 +87,8 @@ def _penalties(tree: Tensors) -> Iterator[tuple[str, Callable[[Tensors], float]]
     )
     if len(kernels) > 1:
         for name in kernels:
-            others = [other for other in kernels if other != name]
-            yield f"no penalty on {name}", lambda t, chosen=others: _squares(t, chosen)
+            names = [kernel for kernel in kernels if kernel != name]
+            yield f"no penalty on {name}", lambda t, chosen=names: _squares(t, chosen)
     if len(kernels) > 2:
         for name in kernels:
             yield f"penalty on {name} alone", lambda t, chosen=name: _squares(t, [chosen])

@@ -46,44 +46,44 @@ def late(side: Implementation, pair: Pair, step: int) -> Explanation:
     state = backend.load(pair.start)
     for batch in batches[:first]:
         state, _ = backend.train_epoch(state, batch)
-    found = trained(backend, state, batches[first:])
-    return _update(side, pair, found, batches[first:], f"weights around step {step}")
+    trajectory = trained(backend, state, batches[first:])
+    return _update(side, pair, trajectory, batches[first:], f"weights around step {step}")
 
 
 def full_batches(pair: Pair, count: int) -> list[np.ndarray]:
     """Full batches in the order of a training, one epoch after another."""
     n, size = len(pair.dataset.train), pair.config.batch_size
-    found: list[np.ndarray] = []
+    batches: list[np.ndarray] = []
     epoch = 1
-    while len(found) < count:
+    while len(batches) < count:
         order = batch_order(pair.config.seed, epoch, n)
-        full = [order[at : at + size] for at in range(0, n - size + 1, size)] or [order]
-        found, epoch = found + full, epoch + 1
-    return found[:count]
+        full = [order[index : index + size] for index in range(0, n - size + 1, size)] or [order]
+        batches, epoch = batches + full, epoch + 1
+    return batches[:count]
 
 
 def trained(backend: Backend, state: object, batches: Sequence[np.ndarray]) -> list[StateTree]:
     """The state before the first batch and after each; never loaded anew in between."""
-    found = [backend.dump(state)]
+    trajectory = [backend.dump(state)]
     for batch in batches:
         state, _ = backend.train_epoch(state, batch)
-        found.append(backend.dump(state))
-    return found
+        trajectory.append(backend.dump(state))
+    return trajectory
 
 
 def _explained(
     side: Implementation, pair: Pair, start: StateTree, batches: Sequence[np.ndarray], of: str
 ) -> Explanation:
     backend = side.of(pair)
-    found = trained(backend, backend.load(start), batches)
-    found[0] = start
-    return _update(side, pair, found, batches, of, backend)
+    trajectory = trained(backend, backend.load(start), batches)
+    trajectory[0] = start
+    return _update(side, pair, trajectory, batches, of, backend)
 
 
 def _update(
     side: Implementation,
     pair: Pair,
-    found: Sequence[StateTree],
+    trajectory: Sequence[StateTree],
     batches: Sequence[np.ndarray],
     of: str,
     backend: Backend | None = None,
@@ -91,14 +91,16 @@ def _update(
     """The side's own gradients at its own weights; the rule adds the penalty's part itself."""
     backend = backend or side.of(pair)
     grads: list[Tensors] = []
-    for state, batch in zip(found, batches, strict=False):
-        own = numpy_program.flat(backend.gradients(backend.load(state), batch))
+    for state, batch in zip(trajectory, batches, strict=False):
+        grad = numpy_program.flat(backend.gradients(backend.load(state), batch))
         weights = numpy_program.flat(state.params)
         grads.append(
-            {n: g - 2 * pair.config.l2 * weights[n] if g.ndim > 1 else g for n, g in own.items()}
+            {n: g - 2 * pair.config.l2 * weights[n] if g.ndim > 1 else g for n, g in grad.items()}
         )
-    before = numpy_program.flat(found[0].params)
-    after = [numpy_program.flat(state.params) for state in found[1:]]
-    moments = {name: numpy_program.flat(slot) for name, slot in found[0].slots.items()}
-    rule = numpy_program.rule_of(pair.config, before)
-    return explain_update(rule, grads, before, after, moments, found[0].step, side.dtype, of)
+    start = numpy_program.flat(trajectory[0].params)
+    weights_seen = [numpy_program.flat(state.params) for state in trajectory[1:]]
+    moments = {name: numpy_program.flat(slot) for name, slot in trajectory[0].slots.items()}
+    rule = numpy_program.rule_of(pair.config, start)
+    return explain_update(
+        rule, grads, start, weights_seen, moments, trajectory[0].step, side.dtype, of
+    )
