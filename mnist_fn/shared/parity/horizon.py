@@ -45,7 +45,7 @@ class Track:
     def first_above(self, steps: list[int], threshold: float) -> int | None:
         """The first recorded step with a weight further apart than the threshold."""
         pairs = zip(steps, self.divergence, strict=True)
-        return next((step for step, apart in pairs if not apart <= threshold), None)
+        return next((step for step, gap in pairs if not gap <= threshold), None)
 
     @property
     def first_prediction(self) -> int | None:
@@ -59,7 +59,7 @@ class Track:
             "kind": self.kind,
             "first_step_above": [self.first_above(steps, limit) for limit in THRESHOLDS],
             "first_epoch_with_another_prediction": self.first_prediction,
-            "divergence": [plain(float(f"{apart:.2e}")) for apart in self.divergence],
+            "divergence": [plain(float(f"{gap:.2e}")) for gap in self.divergence],
             "predictions": self.predictions,
         }
 
@@ -77,12 +77,12 @@ def measure(
     Returns:
         Plain values: `steps` (at which was recorded), `tracks` (see Track) and `claims`.
     """
-    found = _Recorder(pair, _tracks(pair))
+    recorder = _Recorder(pair, _tracks(pair))
     an_epoch = -(-len(pair.dataset.train) // pair.config.batch_size)
     for epoch, (done, order) in enumerate(epochs(pair, length * an_epoch), start=1):
-        found.epoch(order, done, 1 if epoch == 1 else STEPS_BETWEEN)
+        recorder.epoch(order, done, 1 if epoch == 1 else STEPS_BETWEEN)
         on_epoch(epoch)
-    tracks, steps = found.tracks, found.steps
+    tracks, steps = recorder.tracks, recorder.steps
     return {
         "config": pair.config.to_dict(),
         "precision": pair.config.precision,
@@ -102,20 +102,20 @@ def claims(tracks: list[Track], steps: list[int]) -> list[dict[str, Any]]:
     first step above each of THRESHOLDS and the first epoch with another prediction. What never
     happened to either is `None` and holds.
     """
-    frameworks, *others = sorted(tracks, key=lambda track: track.kind != "frameworks")
-    kinds = {"twin": others}
-    null = [track for track in others if track.kind in NULL]
-    if len(null) < len(others):
+    frameworks, *twins = sorted(tracks, key=lambda track: track.kind != "frameworks")
+    kinds = {"twin": twins}
+    null = [track for track in twins if track.kind in NULL]
+    if len(null) < len(twins):
         kinds["null twin"] = null
-    for track in others:
+    for track in twins:
         kinds.setdefault(track.kind, []).append(track)
-    return [_claim(kind, steps, frameworks, twins) for kind, twins in kinds.items()]
+    return [_claim(kind, steps, frameworks, group) for kind, group in kinds.items()]
 
 
 def _claim(kind: str, steps: list[int], frameworks: Track, twins: list[Track]) -> dict[str, Any]:
-    both = (frameworks, *twins)
-    weights = [_sooner(*(t.first_above(steps, limit) for t in both)) for limit in THRESHOLDS]
-    predictions = _sooner(*(t.first_prediction for t in both))
+    compared = (frameworks, *twins)
+    weights = [_sooner(*(t.first_above(steps, limit) for t in compared)) for limit in THRESHOLDS]
+    predictions = _sooner(*(t.first_prediction for t in compared))
     return {
         "twins": kind,
         "draws": len(twins),
@@ -131,14 +131,14 @@ def _furthest(steps: list[int], frameworks: Track, twins: list[Track]) -> dict[s
     they have parted. Not judged: it says what a step at which all part together can't.
     """
     until = frameworks.first_above(steps, THRESHOLDS[-1]) or steps[-1]
-    there = [
-        (apart / most if most else math.inf, step)
-        for step, apart, *own in zip(
+    ratios = [
+        (gap / most if most else math.inf, step)
+        for step, gap, *twin_divergences in zip(
             steps, frameworks.divergence, *(t.divergence for t in twins), strict=True
         )
-        if step <= until and apart > 0 and (most := max(own)) >= 0
+        if step <= until and gap > 0 and (most := max(twin_divergences)) >= 0
     ]
-    times, step = max(there, default=(0.0, 0))
+    times, step = max(ratios, default=(0.0, 0))
     return {"times": plain(times), "step": step, "until": until}
 
 
@@ -183,8 +183,8 @@ class _Recorder:
     def epoch(self, order: np.ndarray, done: int, between: int) -> None:
         """One epoch after `done` steps; the weights are recorded every `between` steps."""
         size = self._pair.config.batch_size
-        for at in range(0, len(order), between * size):
-            self._advance(order[at : at + between * size], done + at // size)
+        for index in range(0, len(order), between * size):
+            self._advance(order[index : index + between * size], done + index // size)
         predictions = {id(lane): lane.predictions(self._pair.dataset) for lane in self._lanes}
         for track in self.tracks:
             differ = predictions[id(track.lane)] != predictions[id(track.beside)]
@@ -196,27 +196,27 @@ class _Recorder:
         """
         size = self._pair.config.batch_size
         several = len(part) > size
-        before = [lane.dump() for lane in self._lanes] if several else []
+        states = [lane.dump() for lane in self._lanes] if several else []
         for lane in self._lanes:
             lane.advance(part, done)
-        apart = self._apart()
-        if several and self._passes(apart):
-            for lane, state in zip(self._lanes, before, strict=True):
+        divergences = self._apart()
+        if several and self._passes(divergences):
+            for lane, state in zip(self._lanes, states, strict=True):
                 lane.state = lane.backend.load(state)
-            for step, at in enumerate(range(0, len(part), size), start=done):
-                self._advance(part[at : at + size], step)
+            for step, index in enumerate(range(0, len(part), size), start=done):
+                self._advance(part[index : index + size], step)
             return
         self.steps.append(done - (-len(part) // size))
-        for track, value in zip(self.tracks, apart, strict=True):
+        for track, value in zip(self.tracks, divergences, strict=True):
             track.divergence.append(value)
 
     def _apart(self) -> list[float]:
         params = {id(lane): lane.params() for lane in self._lanes}
         return [divergence(params[id(t.lane)], params[id(t.beside)]) for t in self.tracks]
 
-    def _passes(self, apart: list[float]) -> bool:
+    def _passes(self, divergences: list[float]) -> bool:
         return any(
             track.first_above(self.steps, limit) is None and not value <= limit
-            for track, value in zip(self.tracks, apart, strict=True)
+            for track, value in zip(self.tracks, divergences, strict=True)
             for limit in THRESHOLDS
         )

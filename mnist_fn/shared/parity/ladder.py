@@ -85,10 +85,10 @@ def _climbed(
     budget: float,
     on_rung: Callable[[Rung | Unchecked], None],
 ) -> Verdict:
-    found = read_batches(batches, precision)
-    pairing, start = pairings.pair(reference, port, found[0], precision, param_map)
+    read = read_batches(batches, precision)
+    pairing, start = pairings.pair(reference, port, read[0], precision, param_map)
     pairing = replace(pairing, budget=Budget(budget))
-    ladder = _Ladder(pairing, start, found, steps)
+    ladder = _Ladder(pairing, start, read, steps)
     rungs: list[Rung | Unchecked] = []
     cause = None
     for name in RUNGS:
@@ -125,8 +125,8 @@ class _Ladder:
         explain: list[Explain] = [lambda: None]
 
         def checks() -> list[Check]:
-            found, explain[0] = getattr(self, f"_{name.replace(' ', '_')}")()
-            return found
+            rung_checks, explain[0] = getattr(self, f"_{name.replace(' ', '_')}")()
+            return rung_checks
 
         return run_rung(name, checks), explain[0] and (lambda: explain[0]())
 
@@ -160,7 +160,7 @@ class _Ladder:
         ours = {call.module for call in self.ordinary.left.calls}
         theirs = {call.module for call in self.ordinary.right.calls}
         param_map = self.pairing.param_map.modules()
-        return any(one in ours and other in theirs for one, other in param_map.items())
+        return any(module in ours and partner in theirs for module, partner in param_map.items())
 
     def _unreadable_dropout(self) -> str:
         left, right = self.ordinary.left.dropouts, self.ordinary.right.dropouts
@@ -174,8 +174,8 @@ class _Ladder:
     def _randomness(self) -> Found:
         left, right = self.ordinary.left.dropouts or (), self.ordinary.right.dropouts or ()
         text = f"rates of dropout: {_listed(left)} in the reference, {_listed(right)} in the port"
-        apart = 0.0 if left == right else np.inf
-        difference = Difference(text, (), 0.0, 0.0, apart, apart, apart)
+        gap = 0.0 if left == right else np.inf
+        difference = Difference(text, (), 0.0, 0.0, gap, gap, gap)
         check = Check(text, difference, 0.0, "absolute", "dropout drops as much on both sides")
         return [check], lambda: None
 
@@ -190,14 +190,14 @@ class _Ladder:
 
     def _walked(self, state: LadderState) -> Found:
         self._finite(state)
-        found, fault = walk(state)
-        return found, lambda: fault and diagnosis.explain_fault(state, fault)
+        checks, fault = walk(state)
+        return checks, lambda: fault and diagnosis.explain_fault(state, fault)
 
     def _outputs(self, state: LadderState | None = None) -> Found:
         state = state or self.ordinary
         self._finite(state)
-        found, fault = outputs(state)
-        return found, lambda: fault and diagnosis.explain_fault(state, fault)
+        checks, fault = outputs(state)
+        return checks, lambda: fault and diagnosis.explain_fault(state, fault)
 
     def _finite(self, state: LadderState) -> None:
         if not state.left.outputs:
@@ -238,25 +238,25 @@ class _Ladder:
         )
 
     def _trajectory(self) -> Found:
-        found, _ = self._noted(self.training, self.training.on_to(self.steps))
-        if self.training.done < self.steps and all(check.passed for check in found):
+        checks, _ = self._noted(self.training, self.training.on_to(self.steps))
+        if self.training.done < self.steps and all(check.passed for check in checks):
             self.notes.append(f"{self.training.done} steps were compared: no more were recorded")
-        return found, self._explain_trajectory
+        return checks, self._explain_trajectory
 
     def _explain_trajectory(self) -> Explanation | None:
         """The rule; where that is as declared, what one pass shows before the step that parts."""
         explained = self._explain_training(self.training)()
-        before, number = self.training.before, self.training.done
-        if before is None or (explained is not None and not explained.holds):
+        last_step, number = self.training.before, self.training.done
+        if last_step is None or (explained is not None and not explained.holds):
             return explained
-        buffers = {**self.start.buffers, **before.buffers}
-        weights = replace(self.start, params=before.params, buffers=buffers)
+        buffers = {**self.start.buffers, **last_step.buffers}
+        weights = replace(self.start, params=last_step.params, buffers=buffers)
         batch = self.batches[(number - 1) % len(self.batches)]
-        there = LadderState(
+        state = LadderState(
             f"before step {number}", self.pairing, weights, batch, ordinary=self.ordinary
         )
         try:
-            for checks, explain in self._climb_state(there):
+            for checks, explain in self._climb_state(state):
                 if not all(check.passed for check in checks):
                     return explain()
         except NotRecordedError:  # a recording has not been there
@@ -275,22 +275,22 @@ class _Ladder:
             weights = replace(weights, params=last.params,
                               buffers={**weights.buffers, **last.buffers})  # fmt: skip
         evaluated = LadderState("evaluation", self.pairing, weights, self.batches[0], train=False)
-        found, explain = self._outputs(evaluated)
-        if not all(check.passed for check in found) and not self._why_unchecked("modules"):
+        checks, explain = self._outputs(evaluated)
+        if not all(check.passed for check in checks) and not self._why_unchecked("modules"):
             walked, closer = self._walked(evaluated)
             explain = closer if not all(check.passed for check in walked) else explain
-        return found, explain
+        return checks, explain
 
     def _stress_states(self) -> Found:
-        found: list[Check] = []
+        compared: list[Check] = []
         parted: list[Explain] = []
         coming = states.stress_states(self.ordinary, self.batches)
         for checks, explain in self._climb_states(coming):
-            found += checks
+            compared += checks
             if not all(check.passed for check in checks):
                 parted.append(explain)
                 break
-        return found, lambda: self._best(parted[0], coming) if parted else None
+        return compared, lambda: self._best(parted[0], coming) if parted else None
 
     def _best(self, explain: Explain, coming: Iterator[LadderState]) -> Explanation | None:
         """The cause at the first stress state that parts; where it is too faint there to be told
@@ -299,9 +299,9 @@ class _Ladder:
         first = explain()
         if first is not None and first.found:
             return first
-        for checks, other in self._climb_states(coming):
+        for checks, explain_next in self._climb_states(coming):
             if not all(check.passed for check in checks):
-                closer = other()
+                closer = explain_next()
                 if closer is not None and closer.found:
                     return closer
         return first

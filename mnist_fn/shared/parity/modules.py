@@ -34,27 +34,27 @@ def walk(state: LadderState) -> tuple[list[Check], Fault | None]:
     """
     partners = state.pairing.param_map.modules()
     left, right = state.left, state.right
-    there = {name: nth(right.calls, other) for name, other in partners.items()}
+    partner_calls = {name: nth(right.calls, partner) for name, partner in partners.items()}
     checks: list[Check] = []
     agreed: list[tuple[int, int]] = []
     counts: dict[str, int] = {}
     for call in sorted(left.calls, key=lambda call: call.began):
-        if call.module not in there or not there[call.module]:
+        if call.module not in partner_calls or not partner_calls[call.module]:
             continue
         index = counts.get(call.module, 0)
         counts[call.module] = index + 1
-        if index >= len(there[call.module]):
+        if index >= len(partner_calls[call.module]):
             checks.append(_fewer(call.module, index, state))
             return checks, None
-        other = there[call.module][index]
-        found, fault = _compare(state, call, other, index)
-        checks += found
+        partner = partner_calls[call.module][index]
+        comparisons, fault = _compare(state, call, partner, index)
+        checks += comparisons
         if fault is not None:
             return checks, _framed(fault, call, agreed)
         agreed.append((call.began, call.ended))
     for name, count in counts.items():
-        if count != len(there[name]):
-            checks.append(_fewer(name, count, state, len(there[name])))
+        if count != len(partner_calls[name]):
+            checks.append(_fewer(name, count, state, len(partner_calls[name])))
     return checks, None
 
 
@@ -64,23 +64,23 @@ def outputs(state: LadderState) -> tuple[list[Check], Fault | None]:
     places = matched(left, right)
     terms = state.lengths.outputs
     checks: list[Check] = []
-    for i, one in enumerate(left.outputs):
+    for i, ours in enumerate(left.outputs):
         what = output_name(left, i)
         place = places[i]
         if place is None:
             checks.append(_absent(what, right))
             return checks, None
-        two = aligned(right.outputs[place], one, state.pairing.across)
+        theirs = aligned(right.outputs[place], ours, state.pairing.across)
 
         def read(trace: Trace, i: int = i) -> np.ndarray | None:
             return trace.outputs[i] if i < len(trace.outputs) else None
 
-        checks.append(state.check(what, one, two, read, terms))
+        checks.append(state.check(what, ours, theirs, read, terms))
         if not checks[-1].passed:
             inside = tuple((c.began, c.ended) for c in state.left.calls if _agrees(state, c))
             end = state.left.ticks[0]
-            where = "the outputs" if len(left.outputs) == 1 else what
-            return checks, Fault(where, read, two, 0, end, inside, terms=terms)
+            place_name = "the outputs" if len(left.outputs) == 1 else what
+            return checks, Fault(place_name, read, theirs, 0, end, inside, terms=terms)
     return checks, None
 
 
@@ -124,21 +124,21 @@ def _compare(
         ("input", call.inputs[:1], other.inputs[:1]),
         ("output", call.outputs, other.outputs),
     ):
-        for i, one in enumerate(ours[: len(theirs)]):
-            two = aligned(theirs[i], one, state.pairing.across)
-            if kind == "input" and not one.dtype.kind == two.dtype.kind == "f":
+        for i, left in enumerate(ours[: len(theirs)]):
+            right = aligned(theirs[i], left, state.pairing.across)
+            if kind == "input" and not left.dtype.kind == right.dtype.kind == "f":
                 continue  # ids here and places there may give the same: the outputs decide
-            one, two = broadcast(one, two)
-            if kind == "input" and two.shape == one.shape:
-                two = state.pairing.param_map.ordered(call.module, two)
+            left, right = broadcast(left, right)
+            if kind == "input" and right.shape == left.shape:
+                right = state.pairing.param_map.ordered(call.module, right)
             read = _reader(call.module, index, kind, i)
-            at = call.began if kind == "input" else call.ended
-            terms = state.lengths.upto(at)
-            check = state.check(f"{kind} of {call.module}{again}", one, two, read, terms)
+            tick = call.began if kind == "input" else call.ended
+            terms = state.lengths.upto(tick)
+            check = state.check(f"{kind} of {call.module}{again}", left, right, read, terms)
             checks.append(check)
             if not check.passed:
                 whose = call if kind == "output" else None
-                return checks, Fault(f"{kind} of {call.module}{again}", read, two, 0, at,
+                return checks, Fault(f"{kind} of {call.module}{again}", read, right, 0, tick,
                                      call=whose, other=other if whose else None,
                                      terms=terms)  # fmt: skip
     return checks, None
@@ -175,7 +175,7 @@ def _reader(module: str, index: int, kind: str, i: int) -> Callable[[Trace], np.
 
 def _fewer(module: str, ours: int, state: LadderState, theirs: int | None = None) -> Check:
     total = len(nth(state.left.calls, module))
-    found = theirs if theirs is not None else ours
-    text = f"calls of {module}: {total} in the reference, {found} in the port"
-    d = Difference(text, (), float(total), float(found), float(abs(total - found)), np.inf, np.inf)
+    count = theirs if theirs is not None else ours
+    text = f"calls of {module}: {total} in the reference, {count} in the port"
+    d = Difference(text, (), float(total), float(count), float(abs(total - count)), np.inf, np.inf)
     return Check(text, d, 0.0, "absolute", "a module is called as often on both programs")

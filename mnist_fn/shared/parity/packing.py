@@ -71,12 +71,12 @@ class Packed:
         """The same with what a framework adds of its own taken out, and what that is: see
         `Training`; its tensors are kept with these.
         """
-        found = getattr(self._program, "without_extras", lambda: None)()
-        if found is None:
+        plain = getattr(self._program, "without_extras", lambda: None)()
+        if plain is None:
             return None
-        other = copy.copy(self)
-        other._program, other.entries = found[0], {"passes": {}, "trainings": {}}
-        return other, found[1]
+        packed = copy.copy(self)
+        packed._program, packed.entries = plain[0], {"passes": {}, "trainings": {}}
+        return packed, plain[1]
 
     def spec(self, batch: Batch) -> Weights:
         """See `Program`."""
@@ -111,10 +111,10 @@ class Packed:
         fixed = [c for c in self._program.variants(trace, 0, trace.ticks[1]) if not c.starts]
         for variant in fixed[:most]:
             try:
-                other = self._program.run(weights, batch, train, variant)
+                varied = self._program.run(weights, batch, train, variant)
             except Exception:  # noqa: S112 - a variant that can't be computed here is none
                 continue
-            values = [(slot, _sampled(array)) for slot, array in _slots(other, trace, variant)]
+            values = [(slot, _sampled(array)) for slot, array in _slots(varied, trace, variant)]
             joined = np.concatenate([v for _, v in values]) if values else np.zeros(0)
             entry["variants"].append(
                 {**asdict(variant), "slots": [list(slot) for slot, _ in values],
@@ -134,8 +134,8 @@ class Packed:
         self.entries["trainings"][question(weights, first, True)] = steps
         again = _again(first, batches)
         for i, step in enumerate(self._program.train(weights, again, nudge, gradients)):
-            kept = step.gradients if i < GRADIENTS else {}
-            steps.append([*map(self._tensors, (step.params, step.buffers, kept)),
+            grads = step.gradients if i < GRADIENTS else {}
+            steps.append([*map(self._tensors, (step.params, step.buffers, grads)),
                           step.loss.hex()])  # fmt: skip
             yield step
 
@@ -183,9 +183,9 @@ class Packed:
         return name
 
 
-def _again(first: Batch, rest: Iterator[Batch]) -> Iterator[Batch]:
+def _again(first: Batch, batches: Iterator[Batch]) -> Iterator[Batch]:
     yield first
-    yield from rest
+    yield from batches
 
 
 Slot = tuple[Any, ...]  # ("outputs", i), ("slopes", i), ("call", i, "inputs", j), ("loss",), …
@@ -245,15 +245,17 @@ class Unpacked:
         self._last = entry
         if variant is None:
             return trace
-        for one in entry["variants"]:
-            if one["site"] == variant.site and one["key"] == variant.key:
-                return _expanded(trace, one["slots"], self._tensors[one["values"]])
+        for sample in entry["variants"]:
+            if sample["site"] == variant.site and sample["key"] == variant.key:
+                return _expanded(trace, sample["slots"], self._tensors[sample["values"]])
         return None
 
     def variants(self, trace: Trace) -> list[Variant]:
         """All that were tried of the pass that was asked for last."""
         fields = ("site", "text", "key", "tick", "family", "rank")
-        return [Variant(**{f: one[f] for f in fields}) for one in self._last["variants"]]
+        return [
+            Variant(**{f: fields_of[f] for f in fields}) for fields_of in self._last["variants"]
+        ]
 
     @property
     def plain(self) -> str:
@@ -262,8 +264,8 @@ class Unpacked:
 
     def training(self, key: str, plainly: bool = False) -> Iterator[Step] | None:
         """The steps of a training."""
-        kept = self._header["plain"] if plainly else self._header
-        steps = kept["trainings"].get(key)
+        header = self._header["plain"] if plainly else self._header
+        steps = header["trainings"].get(key)
         if steps is None:
             return None
         return (
@@ -313,18 +315,18 @@ def _expanded(trace: Trace, slots: list[list[Any]], values: np.ndarray) -> Trace
         replace(c, inputs=tuple(map(blank, c.inputs)), outputs=tuple(map(blank, c.outputs)))
         for c in trace.calls
     ]
-    loss, at = UNKNOWN, 0
-    for kind, *where in slots:
+    loss, offset = UNKNOWN, 0
+    for kind, *path in slots:
         if kind == "loss":
-            loss, at = float(values[at]), at + 1
+            loss, offset = float(values[offset]), offset + 1
             continue
         if kind == "call":
-            array = getattr(calls[where[0]], where[1])[where[2]]
+            array = getattr(calls[path[0]], path[1])[path[2]]
         else:
-            array = {"outputs": outputs, "slopes": slopes, "gradients": gradients}[kind][where[0]]
+            array = {"outputs": outputs, "slopes": slopes, "gradients": gradients}[kind][path[0]]
         places = _places(array.size)
-        array.ravel()[places] = values[at : at + len(places)]
-        at += len(places)
+        array.ravel()[places] = values[offset : offset + len(places)]
+        offset += len(places)
     return Trace(
         tuple(outputs),
         calls,

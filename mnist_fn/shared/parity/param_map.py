@@ -68,10 +68,14 @@ class ParamMap:
 
     def modules(self) -> dict[str, str]:
         """Modules that have all of their parameters in common: reference's name -> port's."""
-        found: dict[str, set[str]] = {}
+        partners: dict[str, set[str]] = {}
         for partner in self.params:
-            found.setdefault(module_of(partner.name), set()).add(module_of(partner.other))
-        return {one: others.pop() for one, others in found.items() if len(others) == 1}
+            partners.setdefault(module_of(partner.name), set()).add(module_of(partner.other))
+        return {
+            module: candidates.pop()
+            for module, candidates in partners.items()
+            if len(candidates) == 1
+        }
 
     def table(self) -> str:
         """The assignment, a line each."""
@@ -114,28 +118,28 @@ def map_params(
     Raises:
         InputError: `param_map` names what isn't there, or shapes that don't fit.
     """
-    told = _told(reference, port, usual, param_map or {})
-    params, missing, left, choices = _match(reference.params, port.params, usual, told)
-    buffers, _, _, _ = _match(reference.buffers, port.buffers, usual, told)
-    return ParamMap(tuple(params), tuple(buffers), tuple(missing), tuple(left), (), tuple(choices))
+    declared = _told(reference, port, usual, param_map or {})
+    params, missing, extra, choices = _match(reference.params, port.params, usual, declared)
+    buffers, _, _, _ = _match(reference.buffers, port.buffers, usual, declared)
+    return ParamMap(tuple(params), tuple(buffers), tuple(missing), tuple(extra), (), tuple(choices))
 
 
 def _match(
-    ours: Tensors, theirs: Tensors, usual: int, told: Mapping[str, ParamPair]
+    ours: Tensors, theirs: Tensors, usual: int, declared: Mapping[str, ParamPair]
 ) -> tuple[list[ParamPair], list[str], list[str], list[tuple[ParamPair, ...]]]:
-    taken = {p.other for p in told.values()}
+    claimed = {p.other for p in declared.values()}
     fits = {
-        (a, b): found
-        for a, x in ours.items() if a not in told
-        for b, y in theirs.items() if b not in taken
+        (a, b): options
+        for a, x in ours.items() if a not in declared
+        for b, y in theirs.items() if b not in claimed
         and _kinds_fit(a, b)
-        and (found := layouts(x.shape, y.shape, usual if _is_kernel(a, b) else 0))
+        and (options := layouts(x.shape, y.shape, usual if _is_kernel(a, b) else 0))
     }  # fmt: skip
     scores = {pair: _likeness(*pair) for pair in fits}
     level = np.inf, dict(scores)
     order = {name: i for i, name in enumerate(ours)}
     places = {name: i for i, name in enumerate(theirs)}
-    chosen = dict(told)
+    chosen = dict(declared)
     while scores:
         best = max(scores.values())
         if best < level[0]:  # who is left when it comes to names as alike as these
@@ -147,36 +151,36 @@ def _match(
                   if score == best and (pair[0] == a) != (pair[1] == b)]  # fmt: skip
         chosen[a] = ParamPair(a, b, fits[a, b][0], sure=not rivals)
         scores = {pair: s for pair, s in scores.items() if pair[0] != a and pair[1] != b}
-    found = [chosen[name] for name in ours if name in chosen]
-    used = {partner.other for partner in found}
+    matched = [chosen[name] for name in ours if name in chosen]
+    used = {partner.other for partner in matched}
     missing = [name for name in ours if name not in chosen]
-    left = [name for name in theirs if name not in used]
-    return found, missing, left, list(_others(found, fits))
+    extra = [name for name in theirs if name not in used]
+    return matched, missing, extra, list(_others(matched, fits))
 
 
 def _others(
-    found: list[ParamPair], fits: dict[tuple[str, str], list[Layout]]
+    pairs: list[ParamPair], fits: dict[tuple[str, str], list[Layout]]
 ) -> Iterator[tuple[ParamPair, ...]]:
     """Other assignments where there is a choice: a tensor's axes, then modules that fit as well."""
-    for i, partner in enumerate(found):
+    for i, partner in enumerate(pairs):
         for layout in fits.get((partner.name, partner.other), [])[1:6]:
-            yield (*found[:i], replace(partner, layout=layout), *found[i + 1 :])
+            yield (*pairs[:i], replace(partner, layout=layout), *pairs[i + 1 :])
     modules: dict[str, list[ParamPair]] = {}
-    for partner in found:
+    for partner in pairs:
         modules.setdefault(module_of(partner.name), []).append(partner)
     kinds: dict[Any, list[str]] = {}
-    for name, own in modules.items():
-        if not all(partner.sure for partner in own):
-            kinds.setdefault(tuple(partner.layout for partner in own), []).append(name)
+    for name, members in modules.items():
+        if not all(partner.sure for partner in members):
+            kinds.setdefault(tuple(partner.layout for partner in members), []).append(name)
     for names in kinds.values():
         for order in itertools.islice(itertools.permutations(names), 1, ORDERS):
             moved = {
-                one.name: ParamPair(one.name, two.other, one.layout, False)
+                first.name: ParamPair(first.name, second.other, first.layout, False)
                 for a, b in zip(names, order, strict=True)
-                for one, two in zip(modules[a], modules[b], strict=True)
+                for first, second in zip(modules[a], modules[b], strict=True)
             }
             if all((p.name, p.other) in fits for p in moved.values()):
-                yield tuple(moved.get(partner.name, partner) for partner in found)
+                yield tuple(moved.get(partner.name, partner) for partner in pairs)
 
 
 def _is_kernel(a: str, b: str) -> bool:
@@ -186,19 +190,19 @@ def _is_kernel(a: str, b: str) -> bool:
 
 
 def _kinds_fit(a: str, b: str) -> bool:
-    one, two = (next((w for w in _words(parts(n)[1]) if w in KINDS), "") for n in (a, b))
-    return one == two or not (one and two)
+    kind_a, kind_b = (next((w for w in _words(parts(n)[1]) if w in KINDS), "") for n in (a, b))
+    return kind_a == kind_b or not (kind_a and kind_b)
 
 
 def _likeness(a: str, b: str) -> float:
     """How alike two names are: 3 for the same words in the same order, else the share of words
     in common, up to 1, and a half if the last are the same.
     """
-    (one, kind), (two, other) = parts(a), parts(b)
-    if one == two and kind == other:
+    (words_a, kind_a), (words_b, kind_b) = parts(a), parts(b)
+    if words_a == words_b and kind_a == kind_b:
         return 3.0
-    ours, theirs = {*one, *_words(kind)}, {*two, *_words(other)}
-    return len(ours & theirs) / max(1, len(ours | theirs)) + 0.5 * (kind == other)
+    ours, theirs = {*words_a, *_words(kind_a)}, {*words_b, *_words(kind_b)}
+    return len(ours & theirs) / max(1, len(ours | theirs)) + 0.5 * (kind_a == kind_b)
 
 
 def _words(text: str) -> list[str]:
@@ -208,31 +212,33 @@ def _words(text: str) -> list[str]:
 def _told(
     reference: Weights, port: Weights, usual: int, param_map: Mapping[str, Any]
 ) -> dict[str, ParamPair]:
-    told = {}
+    pairs = {}
     ours = {**reference.params, **reference.buffers}
     theirs = {**port.params, **port.buffers}
     for name, value in param_map.items():
-        other, *how = (value,) if isinstance(value, str) else value
-        for program, key, there in (("reference", name, ours), ("port", other, theirs)):
-            if key not in there:
+        partner, *options = (value,) if isinstance(value, str) else value
+        for program, key, tensors in (("reference", name, ours), ("port", partner, theirs)):
+            if key not in tensors:
                 raise InputError(
-                    f"param_map: the {program} has no {str(key)[:60]!r}; it has {_some(there)}"
+                    f"param_map: the {program} has no {str(key)[:60]!r}; it has {_some(tensors)}"
                 )
-        kept, shape = ours[name].shape, theirs[other].shape
-        fits = layouts(kept, shape, usual if _is_kernel(name, other) else 0)
+        source, shape = ours[name].shape, theirs[partner].shape
+        fits = layouts(source, shape, usual if _is_kernel(name, partner) else 0)
         rows: tuple[int, ...] = ()
-        if how and how[0] == "channels last":
-            rows = tuple(how[1])
-            if int(np.prod(rows)) != kept[-1]:
+        if options and options[0] == "channels last":
+            rows = tuple(options[1])
+            if int(np.prod(rows)) != source[-1]:
                 raise InputError(
-                    f"param_map: {name} has {kept[-1]} inputs, not {' × '.join(map(str, rows))}"
+                    f"param_map: {name} has {source[-1]} inputs, not {' × '.join(map(str, rows))}"
                 )
-        elif how:
-            fits = [layout for layout in fits if layout.axes == tuple(how[0])]
+        elif options:
+            fits = [layout for layout in fits if layout.axes == tuple(options[0])]
         if not fits:
-            raise InputError(f"param_map: {name} {list(kept)} does not fit {other} {list(shape)}")
-        told[name] = ParamPair(name, other, replace(fits[0], rows=rows))
-    return told
+            raise InputError(
+                f"param_map: {name} {list(source)} does not fit {partner} {list(shape)}"
+            )
+        pairs[name] = ParamPair(name, partner, replace(fits[0], rows=rows))
+    return pairs
 
 
 def _some(names: Mapping[str, Any]) -> str:
