@@ -42,10 +42,10 @@ def read_through_cache(path: Path, dimensions: int) -> IdxFile:
     entry = folder / hashlib.sha256(os.fsencode(path.absolute())).hexdigest()[:32]
     if (cached := _read(entry, path, dimensions)) is not None:
         return cached
-    before = _stamp(path) if path.is_file() else None  # before reading: a change meanwhile shows
+    stamp = _stamp(path) if path.is_file() else None  # before reading: a change meanwhile shows
     array, digest = read_array(path, dimensions)
-    if before is not None and MIN_BYTES <= array.nbytes <= MAX_BYTES:
-        _write(entry, before, array, digest)
+    if stamp is not None and MIN_BYTES <= array.nbytes <= MAX_BYTES:
+        _write(entry, stamp, array, digest)
     return IdxFile(array, digest)
 
 
@@ -55,18 +55,18 @@ def _stamp(path: Path) -> list[int]:
 
 
 def _read(entry: Path, path: Path, dimensions: int) -> IdxFile | None:
-    kept = entry.with_suffix(".npy")
+    array_path = entry.with_suffix(".npy")
     try:
         note = json.loads(entry.with_suffix(".json").read_bytes())
         if note["source"] != _stamp(path):
             return None
-        array = np.load(kept, mmap_mode="c", allow_pickle=False)
+        array = np.load(array_path, mmap_mode="c", allow_pickle=False)
         if array.dtype != np.uint8 or array.ndim != dimensions or not array.size:
             return None
         if note["content"] != _content(array):
             return None
         with contextlib.suppress(OSError):
-            os.utime(kept)  # it was read: others are older
+            os.utime(array_path)  # it was read: others are older
         return IdxFile(np.asarray(array), str(note["digest"]))
     except (OSError, ValueError, TypeError, KeyError, EOFError):
         return None
@@ -81,36 +81,36 @@ def _write(entry: Path, source: list[int], array: np.ndarray, digest: str) -> No
         write_atomically(entry.with_suffix(".json"), json.dumps(note).encode())
     except InputError:  # a full disk, say
         return
-    kept = 0
+    total = 0
     for file, size, _ in entries(entry.parent):
-        kept += size
-        if kept > MAX_BYTES:
+        total += size
+        if total > MAX_BYTES:
             _remove(file)
 
 
 def entries(folder: Path) -> list[tuple[Path, int, float]]:
     """What is kept in a folder, the last read first: file, bytes, seconds since the epoch."""
-    found = []
+    rows = []
     for file in folder.glob("*.npy"):
         with contextlib.suppress(OSError):  # another process may have removed it
             status = file.stat()
-            found.append((file, status.st_size, status.st_mtime))
-    return sorted(found, key=lambda entry: -entry[2])
+            rows.append((file, status.st_size, status.st_mtime))
+    return sorted(rows, key=lambda entry: -entry[2])
 
 
 def clear() -> int:
     """Remove all that is kept; returns how many bytes that was."""
     folder = cache_folder(FOLDER)
-    kept = [] if folder is None else entries(folder)
-    for file, _, _ in kept:
+    cached = [] if folder is None else entries(folder)
+    for file, _, _ in cached:
         _remove(file)
-    return sum(size for _, size, _ in kept)
+    return sum(size for _, size, _ in cached)
 
 
 def _remove(file: Path) -> None:
-    for each in (file, file.with_suffix(".json")):
+    for path in (file, file.with_suffix(".json")):
         with contextlib.suppress(OSError):
-            each.unlink(missing_ok=True)
+            path.unlink(missing_ok=True)
 
 
 def _content(array: np.ndarray) -> str:

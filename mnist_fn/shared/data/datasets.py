@@ -96,11 +96,11 @@ class Dataset:
             InputError: another shape or kind, values out of range, splits that don't fit each
                 other, or names that don't fit the labels.
         """
-        given = (train_images, train_labels, test_images, test_labels)
+        inputs = (train_images, train_labels, test_images, test_labels)
         convert = (as_images, as_labels, as_images, as_labels)
         arrays = [
             change(f"`{part}`", np.asarray(array))
-            for change, part, array in zip(convert, _ARGUMENTS, given, strict=True)
+            for change, part, array in zip(convert, _ARGUMENTS, inputs, strict=True)
         ]
         used = set(np.unique(np.concatenate(arrays[1::2])).tolist())
         names = {label: str(label) for label in used}
@@ -157,9 +157,9 @@ def _as_dataset(name: str, raw: "_Raw", asked: Asked) -> Dataset:
     )
     if name in TORCHVISION:
         return Dataset(name, train, test, raw.sha256, form=form)
-    said = notes(form, files.name or name, train.images,
+    messages = notes(form, files.name or name, train.images,
                  {"training": train.labels, "test": test.labels})  # fmt: skip
-    return Dataset(name, train, test, raw.sha256, form=form, notes=(*raw.notes, *said))
+    return Dataset(name, train, test, raw.sha256, form=form, notes=(*raw.notes, *messages))
 
 
 @dataclass(frozen=True)
@@ -186,11 +186,11 @@ def _read_raw(name: str, data_dir: Path | None, download: bool) -> _Raw:
     try:
         files = find_set(name, data_dir)
     except InputError:  # not found in `data_dir`
-        if (whole := _whole_set(name, data_dir)) is not None:
-            return whole
+        if (raw := _whole_set(name, data_dir)) is not None:
+            return raw
         raise
-    if files is None and (whole := _whole_set(name, data_dir)) is not None:
-        return whole
+    if files is None and (raw := _whole_set(name, data_dir)) is not None:
+        return raw
     if files is None and download and name in TORCHVISION:
         files = files_in(fetch(name), name)
     if files is None:
@@ -200,18 +200,21 @@ def _read_raw(name: str, data_dir: Path | None, download: bool) -> _Raw:
 
 def _whole_set(name: str, data_dir: Path | None) -> _Raw | None:
     for folder in [data_dir] if data_dir is not None else search_path():
-        if (whole := read_whole(folder, name)) is None:
+        if (whole_set := read_whole(folder, name)) is None:
             continue
-        for index, (path, digest) in enumerate(zip(whole.paths, whole.digests, strict=True)):
+        for index, (path, digest) in enumerate(
+            zip(whole_set.paths, whole_set.digests, strict=True)
+        ):
             if name in SHA256_GZ:
                 raise InputError(
                     f"{path}: {name} publishes checksums of its .gz files only",
                     hint=("use ", Argument("dataset", "idx"), " to read it unchecked"),
                 )
             _check_content(name, index, path, digest)
-        files = FileSet("", folder, dict(zip(PARTS, whole.paths, strict=True)))
-        notes = (f"{name}: {whole.note}",) if whole.note else ()
-        return _Raw(files, whole.arrays, whole.digests, notes, dict(enumerate(whole.names)) or None)
+        files = FileSet("", folder, dict(zip(PARTS, whole_set.paths, strict=True)))
+        notes = (f"{name}: {whole_set.note}",) if whole_set.note else ()
+        names = dict(enumerate(whole_set.names)) or None
+        return _Raw(files, whole_set.arrays, whole_set.digests, notes, names)
     return None
 
 
@@ -234,8 +237,8 @@ def load_for(
     """
     if isinstance(data_dir, Dataset):
         return hold_out(data_dir, config)
-    asked = Asked(config.orientation, config.ink, form)
-    return hold_out(load(config.dataset, data_dir, download, asked), config)
+    hints = Asked(config.orientation, config.ink, form)
+    return hold_out(load(config.dataset, data_dir, download, hints), config)
 
 
 def hold_out(dataset: Dataset, config: Config) -> Dataset:
@@ -254,8 +257,9 @@ def hold_out(dataset: Dataset, config: Config) -> Dataset:
     if not config.validation:
         return dataset
     order = permutation(config.seed, "validation", 0, total)
-    held, kept = np.sort(order[: config.validation]), np.sort(order[config.validation :])
-    return replace(dataset, train=dataset.train.take(kept), validation=dataset.train.take(held))
+    held_out = dataset.train.take(np.sort(order[: config.validation]))
+    training = dataset.train.take(np.sort(order[config.validation :]))
+    return replace(dataset, train=training, validation=held_out)
 
 
 def scale_pixels(images: np.ndarray, dtype: str) -> np.ndarray:
@@ -303,10 +307,10 @@ def _check_content(name: str, index: int, path: Path, digest: str) -> None:
         _compare(name, path, SHA256[name][index], digest)
 
 
-def _compare(name: str, path: Path, expected: str, found: str) -> None:
-    if expected != found:
+def _compare(name: str, path: Path, expected: str, digest: str) -> None:
+    if expected != digest:
         raise InputError(
-            f"{path}: not {name}'s: SHA-256 should begin {expected[:16]}, begins {found[:16]}",
+            f"{path}: not {name}'s: SHA-256 should begin {expected[:16]}, begins {digest[:16]}",
             hint=("fetch the file anew, or read other files with ", Argument("dataset", "idx")),
         )
 

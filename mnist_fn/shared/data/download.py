@@ -65,7 +65,7 @@ def _reason(error: Exception) -> str:
     of an object."""
     tried = getattr(error.args[0] if error.args else None, "reason", None)
     tried = getattr(tried, "original_error", tried)  # of a proxy
-    said = str(tried or error).strip()
+    text = str(tried or error).strip()
     if tried is not None:
-        said = said.partition(": ")[2] or said
-    return said.splitlines()[-1][:120] if said else type(error).__name__
+        text = text.partition(": ")[2] or text
+    return text.splitlines()[-1][:120] if text else type(error).__name__

@@ -66,11 +66,11 @@ def load_test(folder: Path, name: str, form: Form) -> TestSet:
 def _choose(folder: Path, name: str) -> FileSet:
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")
-    there = [one for one in sets_in(folder).values() if set(_TEST) <= set(one.files)]
+    complete = [files for files in sets_in(folder).values() if set(_TEST) <= set(files.files)]
     known = [] if name == "idx" else candidates(folder, name)
-    own = [one for one in known if set(_TEST) <= set(one.files)]
-    if own or len(there) == 1:
-        return (own or there)[0]
-    if not there:
+    matching = [files for files in known if set(_TEST) <= set(files.files)]
+    if matching or len(complete) == 1:
+        return (matching or complete)[0]
+    if not complete:
         raise InputError(f"{folder}: no test set in it (test images and test labels)")
-    raise InputError(f"{folder}: several test sets, {listed(there)}; give a folder with one")
+    raise InputError(f"{folder}: several test sets, {listed(complete)}; give a folder with one")

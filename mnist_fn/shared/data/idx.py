@@ -89,9 +89,9 @@ def _read(stream, path: Path, dimensions: int, most: int) -> tuple[np.ndarray, s
     while len(values) <= size and (chunk := stream.read(min(_CHUNK, size + 1 - len(values)))):
         values += chunk
     if len(values) != size:
-        found = f"only {len(values) // dtype.itemsize}" if len(values) < size else "more"
+        count = f"only {len(values) // dtype.itemsize}" if len(values) < size else "more"
         claimed = size // dtype.itemsize
-        raise InputError(f"{path}: its header claims {claimed} values, the file holds {found}")
+        raise InputError(f"{path}: its header claims {claimed} values, the file holds {count}")
     digest = hashlib.sha256(header)
     digest.update(values)
     array = np.frombuffer(values, dtype).reshape(shape)

@@ -26,9 +26,9 @@ def find_names(folder: Path, prefixes: Iterable[str], used: Sequence[int]) -> Na
     Raises:
         InputError: the file is damaged, or has no name for a label that is used.
     """
-    own = [prefix for prefix in dict.fromkeys(prefixes) if prefix]
-    for path in (*(folder / f"{prefix}-mapping.txt" for prefix in own),
-                 *(folder / f"{prefix}-classes.txt" for prefix in own),
+    set_names = [prefix for prefix in dict.fromkeys(prefixes) if prefix]
+    for path in (*(folder / f"{prefix}-mapping.txt" for prefix in set_names),
+                 *(folder / f"{prefix}-classes.txt" for prefix in set_names),
                  folder / "classes.txt"):  # fmt: skip
         if path.exists():
             mapping = path.name.endswith("-mapping.txt")
@@ -106,8 +106,8 @@ def _lines(path: Path) -> list[str]:
 
 
 def _check_different(path: Path, names: Names) -> None:
-    seen: set[str] = set()
+    earlier: set[str] = set()
     for name in names.values():
-        if name in seen:
+        if name in earlier:
             raise InputError(f"{path}: two labels are named {name}; give each its own name")
-        seen.add(name)
+        earlier.add(name)

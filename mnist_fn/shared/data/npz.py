@@ -126,8 +126,8 @@ def _read(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.n
         while len(values) <= size and (chunk := stream.read(min(_CHUNK, size + 1 - len(values)))):
             values += chunk
     if len(values) != size:
-        found = f"only {len(values)}" if len(values) < size else "more"
-        raise InputError(f"{path}: its header claims {size} bytes of values, it holds {found}")
+        count = f"only {len(values)}" if len(values) < size else "more"
+        raise InputError(f"{path}: its header claims {size} bytes of values, it holds {count}")
     return np.frombuffer(values, dtype).reshape(shape, order="F" if by_columns else "C")
 
 

@@ -62,7 +62,9 @@ def form_of(files: FileSet, name: str, train: np.ndarray, labels: Sequence[np.nd
         return asked.form
     stored = ships_transposed(files.name) or ships_transposed(name)
     turned = asked.orientation == "upright" or (stored and asked.orientation == "auto")
-    used = np.flatnonzero(sum(np.bincount(each, minlength=256) for each in labels)).tolist()
+    used = np.flatnonzero(
+        sum(np.bincount(split_labels, minlength=256) for split_labels in labels)
+    ).tolist()
     known = MNIST.labels if asked.ten else LABELS.get(files.name, ())
     if known and (strange := sorted(set(used) - set(known))):
         raise InputError(f"{files.paths[1]}: label {strange[0]}, expected {_numbers(known)}")
@@ -90,15 +92,15 @@ def ships_transposed(name: str) -> bool:
 
 def largest(images: np.ndarray) -> int:
     """1 where uint8 images hold 0 and 1 alone, else 255."""
-    few = images[:100]
-    return 1 if few.max() <= 1 and images.max() == 1 else 255
+    first_images = images[:100]
+    return 1 if first_images.max() <= 1 and images.max() == 1 else 255
 
 
 def light_border(images: np.ndarray) -> float:
     """The share of pixels on the borders of uint8 images [n, rows, columns] that are light."""
-    some = images[:_LOOKED_AT]
-    middle = some.max() / 2
-    sides = (some[:, 0], some[:, -1], some[:, 1:-1, 0], some[:, 1:-1, -1])
+    sample = images[:_LOOKED_AT]
+    middle = sample.max() / 2
+    sides = (sample[:, 0], sample[:, -1], sample[:, 1:-1, 0], sample[:, 1:-1, -1])
     return float(np.concatenate([(side > middle).ravel() for side in sides]).mean())
 
 
@@ -163,28 +165,28 @@ def notes(
         train: training pictures as the network sees them.
         splits: class indices by the name of their split.
     """
-    said: list[Text] = []
+    messages: list[Text] = []
     if form.labels != tuple(range(form.classes)):
         unused = sorted(set(range(form.labels[-1])) - set(form.labels))
-        said.append(f"{form.classes} classes, labels {_numbers(form.labels)}; not used: "
+        messages.append(f"{form.classes} classes, labels {_numbers(form.labels)}; not used: "
                     f"{_numbers(unused)}")  # fmt: skip
     for split, labels in splits.items():
         counts = np.bincount(labels, minlength=form.classes)
         if without := [form.names[i] for i in np.flatnonzero(counts == 0)]:
-            said.append(f"no {split} examples of {', '.join(without)}")
+            messages.append(f"no {split} examples of {', '.join(without)}")
     if form.turned:
-        said.append(("the files have the pictures transposed; they are turned upright (",
+        messages.append(("the files have the pictures transposed; they are turned upright (",
                      Argument("orientation", "as-stored"), " leaves them)"))  # fmt: skip
     if form.transposed:
-        said.append("the pictures are left transposed, as the files have them")
+        messages.append("the pictures are left transposed, as the files have them")
     if form.largest == 1:
-        said.append("the pixels are only 0 and 1; they are scaled up to 0 and 255")
+        messages.append("the pixels are only 0 and 1; they are scaled up to 0 and 255")
     if (train[0] == train[0, 0, 0]).all() and (train == train[0, 0, 0]).all():
-        said.append(f"all pixels of the training pictures are {train[0, 0, 0]}")
+        messages.append(f"all pixels of the training pictures are {train[0, 0, 0]}")
     elif form.ink == "dark":
-        said.append("the pictures are dark on light")
+        messages.append("the pictures are dark on light")
     elif form.ink == "unknown":
-        said.append(
+        messages.append(
             (
                 f"light on dark or dark on light? {light_border(train):.0%} of the pictures' "
                 "borders are light, which doesn't tell: add ",
@@ -195,7 +197,8 @@ def notes(
             )
         )
     return [
-        f"{name}: {line}" if isinstance(line, str) else Message(f"{name}: ", line) for line in said
+        f"{name}: {line}" if isinstance(line, str) else Message(f"{name}: ", line)
+        for line in messages
     ]
 
 

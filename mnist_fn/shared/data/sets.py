@@ -42,7 +42,7 @@ def sets_in(folder: Path, zipped_first: bool = False) -> dict[str, FileSet]:
         folder: it need not exist.
         zipped_first: of a file that is there twice, take the .gz.
     """
-    found: dict[str, dict[str, list[tuple[tuple, Path]]]] = {}
+    files_by_set: dict[str, dict[str, list[tuple[tuple, Path]]]] = {}
     try:
         entries = sorted(folder.iterdir())
     except OSError:
@@ -60,17 +60,19 @@ def sets_in(folder: Path, zipped_first: bool = False) -> dict[str, FileSet]:
             match["dot"] != "-",
             entry.name,
         )
-        parts = found.setdefault((match["set"] or "").lower(), {})
+        parts = files_by_set.setdefault((match["set"] or "").lower(), {})
         parts.setdefault(_part(match), []).append((rank, file))
     return {
-        name: FileSet(name, folder, {part: min(those)[1] for part, those in parts.items()})
-        for name, parts in found.items()
+        name: FileSet(name, folder, {part: min(ranked)[1] for part, ranked in parts.items()})
+        for name, parts in files_by_set.items()
     }
 
 
 def listed(sets: Sequence[FileSet]) -> str:
     """Their names in words."""
-    return ", ".join(one.name or "one whose files' names begin with nothing" for one in sets)
+    return ", ".join(
+        file_set.name or "one whose files' names begin with nothing" for file_set in sets
+    )
 
 
 def _part(match: re.Match) -> str:

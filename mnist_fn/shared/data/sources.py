@@ -43,8 +43,8 @@ SHA256_GZ = {
 
 def find(name: str, data_dir: Path | None = None) -> list[Path] | None:
     """The paths of `find_set`, images and labels of train, then of test."""
-    found = find_set(name, data_dir)
-    return None if found is None else found.paths
+    file_set = find_set(name, data_dir)
+    return None if file_set is None else file_set.paths
 
 
 def find_set(name: str, data_dir: Path | None = None) -> FileSet | None:
@@ -59,10 +59,10 @@ def find_set(name: str, data_dir: Path | None = None) -> FileSet | None:
             `idx` is none.
     """
     if data_dir is not None:
-        found = files_in(data_dir, name)
-        if found is None:
+        file_set = files_in(data_dir, name)
+        if file_set is None:
             raise not_found(name, data_dir)
-        return found
+        return file_set
     if name == "idx":
         raise InputError(
             (
@@ -73,8 +73,8 @@ def find_set(name: str, data_dir: Path | None = None) -> FileSet | None:
             )
         )
     for folder in search_path():
-        if found := files_in(folder, name):
-            return found
+        if file_set := files_in(folder, name):
+            return file_set
     return None
 
 
@@ -120,58 +120,64 @@ def files_in(folder: Path, name: str) -> FileSet | None:
     Raises:
         InputError: `idx`, and the folder holds several others.
     """
-    return next((one for one in candidates(folder, name) if not one.missing), None)
+    return next((file_set for file_set in candidates(folder, name) if not file_set.missing), None)
 
 
 def candidates(folder: Path, name: str) -> list[FileSet]:
     """The sets of a folder that a dataset's name may mean, the likeliest first."""
     # Where only the .gz digest is known, the .gz is the file to read.
-    there = sets_in(folder, zipped_first=name in SHA256_GZ)
+    sets = sets_in(folder, zipped_first=name in SHA256_GZ)
     if name == "idx":
-        if "" in there:
-            return [there[""]]
-        whole = [one for one in there.values() if not one.missing]
-        if len(whole) > 1:
+        if "" in sets:
+            return [sets[""]]
+        complete = [file_set for file_set in sets.values() if not file_set.missing]
+        if len(complete) > 1:
             raise InputError(
-                f"{folder}: holds several sets ({listed(whole)})",
-                hint=("choose one with ", Argument("dataset", whole[0].name)),
+                f"{folder}: holds several sets ({listed(complete)})",
+                hint=("choose one with ", Argument("dataset", complete[0].name)),
             )
-        return whole or list(there.values())
-    found = [there[name]] if name in there else []
-    if name in TORCHVISION and "" in there:
-        found.insert(0, there[""])
+        return complete or list(sets.values())
+    matching = [sets[name]] if name in sets else []
+    if name in TORCHVISION and "" in sets:
+        matching.insert(0, sets[""])
     archive = TORCHVISION.get(name) or _ARCHIVES.get(name.split("-")[0], name)
     for place in (folder / archive / "raw", folder / name):
         inside = sets_in(place, zipped_first=name in SHA256_GZ)
-        found += [inside[own] for own in (name, "") if own in inside]
-    return found
+        matching += [inside[set_name] for set_name in (name, "") if set_name in inside]
+    return matching
 
 
 def not_found(name: str, data_dir: Path | None) -> InputError:
     """The error for files that are not in their place; raise it."""
     kind = NotFoundError if data_dir is None else InputError
     folders = [data_dir] if data_dir is not None else search_path()
-    where = " or ".join(map(str, folders))
+    places = " or ".join(map(str, folders))
     prefix = "" if name in DATASETS else name + "-"
     files = ", ".join(prefix + file for file in FILES)
-    there = [one for folder in folders for one in sets_in(folder).values() if one.name != name]
-    for one in (one for folder in folders for one in candidates(folder, name)):
+    other_sets = [
+        file_set
+        for folder in folders
+        for file_set in sets_in(folder).values()
+        if file_set.name != name
+    ]
+    for broken in (broken for folder in folders for broken in candidates(folder, name)):
         return kind(
-            f"{name}: not found whole in {one.folder}: its {', '.join(one.missing)} are missing",
+            f"{name}: not found whole in {broken.folder}: "
+            f"its {', '.join(broken.missing)} are missing",
             hint="put them there",
         )
-    if there and data_dir is not None and name != "idx":
-        chosen = there[0].name or "idx"
+    if other_sets and data_dir is not None and name != "idx":
+        chosen = other_sets[0].name or "idx"
         return kind(
-            f"{name}: not found in {where}, which holds {listed(there)}",
+            f"{name}: not found in {places}, which holds {listed(other_sets)}",
             hint=("choose one with ", Argument("dataset", chosen)),
         )
     if name not in DATASETS and data_dir is None:
         hint = ("or what the names of the files in ", Argument("data_dir"),
-                f" begin with; {files} are not in {where}")  # fmt: skip
+                f" begin with; {files} are not in {places}")  # fmt: skip
         return kind("dataset", name, DATASETS, hint)
     return kind(
-        f"{name}: not found in {where}",
+        f"{name}: not found in {places}",
         hint=(f"put {files} there (.gz or not), or run with ", Argument("dataset", "digits"),
               ", which needs no files"),
     )  # fmt: skip

@@ -36,11 +36,11 @@ def as_images(where: object, array: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(np.rint(pixels).astype(np.uint8, copy=False))
 
 
-def _with_rows(where: object, array: np.ndarray) -> np.ndarray:
+def _with_rows(source: object, array: np.ndarray) -> np.ndarray:
     """A view or copy [n, rows, columns]."""
     shape = array.shape
     if 0 in shape:
-        raise InputError(f"{where}: an array of shape {shape}, without pixels")
+        raise InputError(f"{source}: an array of shape {shape}, without pixels")
     if array.ndim == 3:
         return array
     if array.ndim == 4 and 1 in (shape[1], shape[3]):
@@ -49,8 +49,8 @@ def _with_rows(where: object, array: np.ndarray) -> np.ndarray:
     if side > 1 and side * side == shape[1]:
         return array.reshape(-1, side, side)
     raise InputError(
-        f"{where}: an array of shape {str(shape)[:60]}; grey pictures [n, rows, columns] are read, "
-        "[n, pixels] of squares, and with one channel first or last"
+        f"{source}: an array of shape {str(shape)[:60]}; grey pictures [n, rows, columns] are "
+        "read, [n, pixels] of squares, and with one channel first or last"
     )
 
 

@@ -41,7 +41,7 @@ class WholeSet:
 
 def digests_of(arrays: Sequence[np.ndarray]) -> list[str]:
     """SHA-256 of the IDX files that would hold arrays of uint8, hexadecimal."""
-    return [hashlib.sha256(header_of(one) + one.tobytes()).hexdigest() for one in arrays]
+    return [hashlib.sha256(header_of(array) + array.tobytes()).hexdigest() for array in arrays]
 
 
 def read_whole(folder: Path, name: str) -> WholeSet | None:
@@ -55,8 +55,8 @@ def read_whole(folder: Path, name: str) -> WholeSet | None:
         InputError: it is in one, and damaged.
     """
     for read in (_keras, _two_archives, _tables, _pictures):
-        if (found := read(folder, name)) is not None:
-            return found
+        if (whole_set := read(folder, name)) is not None:
+            return whole_set
     return None
 
 
@@ -66,7 +66,7 @@ def _keras(folder: Path, name: str) -> WholeSet | None:
         if path.is_file():
             members = read_members(path, wanted)
             if len(members) == len(wanted):
-                return _set(folder, (path, path, path, path), [members[one] for one in wanted])
+                return _set(folder, (path, path, path, path), [members[key] for key in wanted])
     return None
 
 
@@ -147,7 +147,7 @@ def _pictures(folder: Path, _: str) -> WholeSet | None:
 def _classes(folder: Path) -> list[str]:
     """Names of the folders with PNG files in a folder: numbers by their size, others by letters."""
     try:
-        names = [each.name for each in folder.iterdir() if next(each.glob("*.png"), None)]
+        names = [entry.name for entry in folder.iterdir() if next(entry.glob("*.png"), None)]
     except OSError:
         return []
     if len(names) < 2:
