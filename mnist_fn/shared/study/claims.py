@@ -45,12 +45,12 @@ class Claim:
     def of_seed(self, records: Records, seed: int) -> float | None:
         """The number of one seed; None if a run is not there."""
         if self.column == "templates":
-            found = [records.templates.get(c.replace(seed=seed)) for c in self.configs]
-            rows = [None if one is None else [one] for one in found]
+            templates = [records.templates.get(c.replace(seed=seed)) for c in self.configs]
+            rows = [None if template is None else [template] for template in templates]
         else:
             rows = [records.rows(c.replace(seed=seed), [self.column]) for c in self.configs]
-        there = [one for one in rows if one is not None]
-        return self.measure(there) if len(there) == len(self.configs) else None
+        available = [run_rows for run_rows in rows if run_rows is not None]
+        return self.measure(available) if len(available) == len(self.configs) else None
 
     def holds(self, value: float) -> bool:
         """Whether one seed's number says so."""
@@ -77,8 +77,8 @@ class Finding:
 
 def find(claim: Claim, records: Records) -> Finding:
     """Judge a claim by the runs of one backend."""
-    found = [claim.of_seed(records, seed) for seed in records.seeds]
-    values = tuple(value for value in found if value is not None)
+    seed_values = [claim.of_seed(records, seed) for seed in records.seeds]
+    values = tuple(value for value in seed_values if value is not None)
     return Finding(values, sum(map(claim.holds, values)))
 
 
@@ -116,7 +116,7 @@ def rise(rows: list[Row]) -> float:
 
 def spike(rows: list[Row]) -> float:
     """The largest rise of the test loss from one epoch to the next, in nats."""
-    return max(after["test_loss"] - before["test_loss"] for before, after in pairwise(rows))
+    return max(following["test_loss"] - row["test_loss"] for row, following in pairwise(rows))
 
 
 def learned_at(rows: list[Row], label: int) -> int:
@@ -131,31 +131,31 @@ def _in_order(values: Sequence[float]) -> int:
 
 
 def _width_depth(configs: tuple[Config, ...]) -> Iterator[tuple]:
-    linear, *rest = configs
-    shallow, deep = tuple(rest[: len(rest) // 2]), tuple(rest[len(rest) // 2 :])
+    linear, *hidden = configs
+    shallow, deep = tuple(hidden[: len(hidden) // 2]), tuple(hidden[len(hidden) // 2 :])
     half = len(shallow)
     yield ("linear does not overfit", "final over minimum test loss", "below", FLAT,
            (linear,), lambda runs: rise(runs[0]))  # fmt: skip
     yield ("linear flattens", "test loss half-way over the final one", "below", FLAT, (linear,),
            lambda runs: runs[0][len(runs[0]) // 2 - 1]["test_loss"] / runs[0][-1]["test_loss"],
            )  # fmt: skip
-    for name, some in (("one hidden layer", shallow), ("two hidden layers", deep)):
+    for name, layer_configs in (("one hidden layer", shallow), ("two hidden layers", deep)):
         pairs = half - 1
-        for text, of in (("better", lowest), ("earlier", lowest_at)):
+        for text, value in (("better", lowest), ("earlier", lowest_at)):
             yield (f"{name}: wider is {text}", f"neighbouring widths in that order, of {pairs}",
-                   "at least", pairs, some,
-                   lambda runs, of=of: _in_order([of(run) for run in runs]))  # fmt: skip
-    for text, of in (
+                   "at least", pairs, layer_configs,
+                   lambda runs, value=value: _in_order([value(run) for run in runs]))  # fmt: skip
+    for text, test in (
         ("deep reaches its minimum in fewer epochs", lambda a, b: lowest_at(b) < lowest_at(a)),
         ("deep overfits harder (final over minimum)", lambda a, b: rise(b) > rise(a)),
         ("deep spikes more (largest rise in one epoch)", lambda a, b: spike(b) > spike(a)),
     ):
         yield (text, f"widths for which it does, of {half}", "at least", half, (*shallow, *deep),
-               lambda runs, of=of: sum(map(of, runs[:half], runs[half:])))  # fmt: skip
+               lambda runs, test=test: sum(map(test, runs[:half], runs[half:])))  # fmt: skip
 
 
 def _templates(configs: tuple[Config, ...]) -> Iterator[tuple]:
-    none, some, much = configs
+    none, moderate, much = configs
 
     def ratio(name: str) -> Callable[[Sequence[list[Row]]], float]:
         return lambda runs: runs[1][0][name] / runs[0][0][name]
@@ -163,8 +163,8 @@ def _templates(configs: tuple[Config, ...]) -> Iterator[tuple]:
     border = "largest border weight over the largest inside"
     yield ("without L2 the border has the extreme weights", border, "above", 1.0, (none,),
            lambda runs: runs[0][0]["border"], "templates")  # fmt: skip
-    yield (f"{l2_name(some.l2)} is calmer", "weights' root mean square over that without L2",
-           "below", 1.0, (none, some), ratio("size"), "templates")  # fmt: skip
+    yield (f"{l2_name(moderate.l2)} is calmer", "weights' root mean square over that without L2",
+           "below", 1.0, (none, moderate), ratio("size"), "templates")  # fmt: skip
     yield (f"{l2_name(much.l2)} is faint", "weights' root mean square over that without L2",
            "below", 0.5, (none, much), ratio("size"), "templates")  # fmt: skip
     yield (f"{l2_name(much.l2)} is smooth", "neighbours' difference over that without L2, "
@@ -179,16 +179,16 @@ def _selection(configs: tuple[Config, ...]) -> Iterator[tuple]:
 
 def _l2(configs: tuple[Config, ...]) -> Iterator[tuple]:
     none = next(config for config in configs if config.l2 == 0)
-    others = tuple(config for config in configs if config.l2)
+    penalized = tuple(config for config in configs if config.l2)
     strong = tuple(config for config in configs if config.l2 >= 1e-3)
     yield (f"{l2_name(0)} turns up", "final over minimum test loss", "above", TURNS_UP, (none,),
            lambda runs: rise(runs[0]))  # fmt: skip
     yield ("no other λ does", "final over minimum test loss, the largest", "below", TURNS_UP,
-           others, lambda runs: max(map(rise, runs)))  # fmt: skip
+           penalized, lambda runs: max(map(rise, runs)))  # fmt: skip
     best = next(config for config in configs if config.l2 == CHOSEN_L2)
-    rest = tuple(config for config in configs if config is not best)
+    remaining = tuple(config for config in configs if config is not best)
     yield (f"{l2_name(CHOSEN_L2)} has the smallest test loss",
-           "the other λ's smallest minimum over its own", "above", 1.0, (best, *rest),
+           "the other λ's smallest minimum over its own", "above", 1.0, (best, *remaining),
            lambda runs: min(map(lowest, runs[1:])) / lowest(runs[0]))  # fmt: skip
     yield (" and ".join(l2_name(c.l2) for c in strong) + " underfit",
            f"their smaller minimum over that of {l2_name(0)}", "above", 1.0, (none, *strong),
@@ -196,7 +196,7 @@ def _l2(configs: tuple[Config, ...]) -> Iterator[tuple]:
 
 
 def _per_class(configs: tuple[Config, ...]) -> Iterator[tuple]:
-    rest = [label for label in range(10) if label not in (*SLOW, *QUICK)]
+    remaining = [label for label in range(10) if label not in (*SLOW, *QUICK)]
     reached = f"first epoch at {100 * LEARNED:.0f} %"
 
     def late(rows: list[Row]) -> list[Row]:
@@ -206,13 +206,13 @@ def _per_class(configs: tuple[Config, ...]) -> Iterator[tuple]:
         return float(np.mean([np.std([r[BY_CLASS[x]] for r in late(rows)]) for x in labels]))
 
     def slowness(rows: list[Row]) -> float:
-        others = [learned_at(rows, x) for x in (*QUICK, *rest)]
-        return float(np.mean([learned_at(rows, x) for x in SLOW]) / np.mean(others))
+        epochs = [learned_at(rows, x) for x in (*QUICK, *remaining)]
+        return float(np.mean([learned_at(rows, x) for x in SLOW]) / np.mean(epochs))
 
     quick, slow = " and ".join(map(str, QUICK)), ", ".join(map(str, SLOW))
     yield (f"{quick} are learned first", f"{reached}: the earliest other less the later of them",
            "above", 0, configs,
-           lambda runs: min(learned_at(runs[0], x) for x in (*SLOW, *rest))
+           lambda runs: min(learned_at(runs[0], x) for x in (*SLOW, *remaining))
            - max(learned_at(runs[0], x) for x in QUICK), BY_CLASS[0])  # fmt: skip
     yield (f"{quick} stay near .99", "their lowest accuracy in the second half", "above", LEARNED,
            configs, lambda runs: min(r[BY_CLASS[x]] for r in late(runs[0]) for x in QUICK),
@@ -221,5 +221,5 @@ def _per_class(configs: tuple[Config, ...]) -> Iterator[tuple]:
            configs, lambda runs: slowness(runs[0]), BY_CLASS[0])  # fmt: skip
     yield (f"{slow} are noisiest", "sd over the second half's epochs: their mean over that of the "
            "others", "above", 1.0, configs,
-           lambda runs: noise(runs[0], SLOW) / (noise(runs[0], (*QUICK, *rest)) or math.nan),
+           lambda runs: noise(runs[0], SLOW) / (noise(runs[0], (*QUICK, *remaining)) or math.nan),
            BY_CLASS[0])  # fmt: skip

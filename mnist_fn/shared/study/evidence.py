@@ -60,8 +60,8 @@ def _columns(first: Config, experiments: Iterable[Experiment]) -> list[str]:
     readers = (
         experiment
         for experiment in experiments
-        for own in experiment.configs
-        if own == first or is_beginning(own, first)
+        for config in experiment.configs
+        if config == first or is_beginning(config, first)
     )
     return sorted({column for experiment in readers for column in experiment.columns})
 
@@ -89,10 +89,10 @@ def restore(entry: Entry, backend: str) -> Run:
 
 def records(entries: Mapping[str, Entry], backend: str) -> Records:
     """The runs of a file, to be judged."""
-    found = Records()
+    runs = Records()
     for entry in entries.values():
-        found.add(restore(entry, backend), entry.get("templates"))
-    return found
+        runs.add(restore(entry, backend), entry.get("templates"))
+    return runs
 
 
 def merge(entries: Mapping[str, Entry], more: Mapping[str, Entry]) -> dict[str, Entry]:
@@ -108,23 +108,23 @@ def merge(entries: Mapping[str, Entry], more: Mapping[str, Entry]) -> dict[str, 
                 f"{name}: the evidence has this run already, of {place(ours)}; this one is of "
                 f"{place(theirs)} and differs: take one of them"
             )
-    both = {**entries, **more}
-    configs = {name: config_of(entry) for name, entry in both.items()}
-    kept = {}
-    for name in sorted(both):
-        if any(is_beginning(configs[name], other) for other in configs.values()):
-            if "weights" in both[name]:
-                kept[name] = {**both[name], "epochs": {}}
+    merged = {**entries, **more}
+    configs = {name: config_of(entry) for name, entry in merged.items()}
+    entries_left = {}
+    for name in sorted(merged):
+        if any(is_beginning(configs[name], longer) for longer in configs.values()):
+            if "weights" in merged[name]:
+                entries_left[name] = {**merged[name], "epochs": {}}
         else:
-            kept[name] = both[name]
-    return kept
+            entries_left[name] = merged[name]
+    return entries_left
 
 
 def place(entry: Entry) -> str:
     """Where a run was made and by what."""
-    where = entry["where"]
-    computed = Hardware.from_dict(where.get("computed", UNKNOWN_HARDWARE.to_dict()))
-    return f"{where['machine']}, {computed}"
+    origin = entry["where"]
+    computed = Hardware.from_dict(origin.get("computed", UNKNOWN_HARDWARE.to_dict()))
+    return f"{origin['machine']}, {computed}"
 
 
 def read(path: Path) -> dict[str, Entry]:
@@ -132,33 +132,33 @@ def read(path: Path) -> dict[str, Entry]:
     if not path.exists():
         return {}
     document = json.loads(path.read_text())
-    where = document["where"]
-    return {name: {**run, "where": where[run["where"]]} for name, run in document["runs"].items()}
+    origins = document["where"]
+    return {name: {**run, "where": origins[run["where"]]} for name, run in document["runs"].items()}
 
 
 def write(path: Path, entries: Mapping[str, Entry]) -> None:
     """A line for each run, so that a diff shows what was added; where they were made once."""
-    where: list[Any] = []
+    origins: list[Any] = []
     lines = []
     for name, entry in entries.items():
-        if entry["where"] not in where:
-            where.append(entry["where"])
-        short = {**entry, "where": where.index(entry["where"])}
+        if entry["where"] not in origins:
+            origins.append(entry["where"])
+        short = {**entry, "where": origins.index(entry["where"])}
         lines.append(f"{json.dumps(name)}: {json.dumps(short, separators=(',', ':'))}")
     runs = ",\n".join(lines)
-    path.write_text(f'{{"where": {json.dumps(where)},\n"runs": {{\n{runs}\n}}}}\n')
+    path.write_text(f'{{"where": {json.dumps(origins)},\n"runs": {{\n{runs}\n}}}}\n')
 
 
 def runs_for(entries: Mapping[str, Entry], experiment: Experiment) -> dict[str, Entry]:
     """The entries that an experiment reads, of every seed; none if one of its configs has none."""
-    found: dict[str, Entry] = {}
+    selected: dict[str, Entry] = {}
     for config in experiment.configs:
-        own = {
+        serving = {
             name: entry
             for name, entry in entries.items()
             if serves(config_of(entry), config, experiment.at_end)
         }
-        if not own:
+        if not serving:
             return {}
-        found |= own
-    return found
+        selected |= serving
+    return selected

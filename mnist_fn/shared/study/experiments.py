@@ -89,8 +89,8 @@ def needed(wanted: Iterable[Experiment], seeds: Sequence[int]) -> dict[Config, b
     for experiment in wanted:
         for config in experiment.configs:
             for seed in seeds:
-                own = config.replace(seed=seed)
-                needs[own] = needs.get(own, False) or experiment.at_end
+                run = config.replace(seed=seed)
+                needs[run] = needs.get(run, False) or experiment.at_end
     return needs
 
 
@@ -102,8 +102,8 @@ def choose(names: str | None, among: Mapping[str, Named]) -> list[Named]:
     """
     if names is None:
         return list(among.values())
-    asked = {name.strip() for name in names.split(",") if name.strip()}
-    unknown = sorted(asked - set(among))
-    if not asked or unknown:
+    requested = {name.strip() for name in names.split(",") if name.strip()}
+    unknown = sorted(requested - set(among))
+    if not requested or unknown:
         raise InputError("only", unknown[0] if unknown else "", tuple(among))
-    return [one for name, one in among.items() if name in asked]
+    return [item for name, item in among.items() if name in requested]

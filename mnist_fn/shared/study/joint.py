@@ -131,16 +131,16 @@ def statistics_of(sample: Sample, rng: np.random.Generator) -> np.ndarray:
     runs, seeds = len(sample.published), len(sample.ours)
     rows = [compare(sample.published, sample.ours, sample.rounding)]
     if runs == 1:  # there are only as many stand-ins as seeds
-        each = [
+        stand_in_rows = [
             compare(ours[[seed]], np.delete(ours, seed, axis=0), sample.rounding)
             for seed, ours in enumerate(sample.as_stand_in)
         ]
-        rows += [each[seed] for seed in rng.integers(seeds, size=DRAWS)]
+        rows += [stand_in_rows[seed] for seed in rng.integers(seeds, size=DRAWS)]
         return np.array(rows)[:, :1]
     for _ in range(DRAWS):
         chosen = rng.choice(seeds, runs, replace=False)
-        rest = np.delete(sample.ours, chosen, axis=0)
-        rows.append(compare(sample.ours[chosen], rest, sample.rounding))
+        remaining = np.delete(sample.ours, chosen, axis=0)
+        rows.append(compare(sample.ours[chosen], remaining, sample.rounding))
     return np.array(rows)
 
 
@@ -162,8 +162,8 @@ def compare(group: np.ndarray, ours: np.ndarray, rounding: np.ndarray) -> tuple[
     distance = float(away @ inverse @ away) / numbers / (1 / runs + 1 / len(ours))
     if runs == 1:
         return distance, 0.0
-    around = group - group.mean(axis=0)
-    scatter = float(np.sum((around @ inverse) * around)) / (runs - 1) / numbers
+    deviations = group - group.mean(axis=0)
+    scatter = float(np.sum((deviations @ inverse) * deviations)) / (runs - 1) / numbers
     return distance, abs(math.log(max(scatter, 1e-12)))
 
 
@@ -204,8 +204,8 @@ def sample_of(group: Group, records: Records) -> Sample:
     ours = _rows(first, seeds, records)
     as_stand_in = [ours] * len(seeds)
     if any(number.confusion for number in first):
-        own = [with_own_confusions(first, seed, records) for seed in seeds]
-        as_stand_in = [_rows(numbers, seeds, records) for numbers in own]
+        seed_numbers = [with_own_confusions(first, seed, records) for seed in seeds]
+        as_stand_in = [_rows(numbers, seeds, records) for numbers in seed_numbers]
     published = [[on_scale(number.unit, number.value) for number in run] for run in group.runs]
     rounding = np.array([_rounding_on_scale(number) for number in first])
     return Sample(np.array(published), rounding, ours, as_stand_in)
@@ -216,12 +216,12 @@ def with_own_confusions(numbers: Sequence[Number], seed: int, records: Records) 
     named = [number for number in numbers if number.confusion]
     matrix = records.runs[named[0].config.replace(seed=seed)].confusion_matrix
     largest = iter(worst_confusions(matrix, len(named)))
-    own = []
+    replaced = []
     for number in numbers:
         if number.confusion and (confusion := next(largest, None)):
             number = replace(number, measure=cell(confusion.true, confusion.predicted))
-        own.append(number)
-    return own
+        replaced.append(number)
+    return replaced
 
 
 def on_scale(unit: str, value: float) -> float:

@@ -85,31 +85,33 @@ def judge_values(number: Number, values: tuple[float, ...]) -> Verdict:
     if len(values) < 2:
         return Verdict(values, None, "not decided" if values else "no runs")
     low, high = _interval_for(number, values)
-    found = Verdict(values, (low, high), "outside")
-    sd = found.sd or 0.0
+    verdict = Verdict(values, (low, high), "outside")
+    sd = verdict.sd or 0.0
     if sd and number.statistic != "sd":
-        found = replace(found, sds=(number.value - found.mean) / sd)
+        verdict = replace(verdict, sds=(number.value - verdict.mean) / sd)
     if sd and not low - number.rounding <= number.value <= high + number.rounding:
-        return found
-    found = replace(found, passes=max(high - number.value, number.value - low) + number.rounding)
+        return verdict
+    verdict = replace(
+        verdict, passes=max(high - number.value, number.value - low) + number.rounding
+    )
     if not sd:
-        return replace(found, verdict="can't tell")
-    if _is_sharp(number, found):
-        return replace(found, verdict="inside")
-    widest = replace(found, interval=_interval_for(number, values, math.inf))
+        return replace(verdict, verdict="can't tell")
+    if _is_sharp(number, verdict):
+        return replace(verdict, verdict="inside")
+    widest = replace(verdict, interval=_interval_for(number, values, math.inf))
     if not _is_sharp(number, widest):
         limit = None if number.statistic == "sd" else widest.half_width
-        return replace(found, verdict="undecidable", limit=limit)
-    return replace(found, verdict="can't tell", seeds_needed=_seeds_needed(number, found))
+        return replace(verdict, verdict="undecidable", limit=limit)
+    return replace(verdict, verdict="can't tell", seeds_needed=_seeds_needed(number, verdict))
 
 
-def _seeds_needed(number: Number, found: Verdict) -> int:
+def _seeds_needed(number: Number, verdict: Verdict) -> int:
     """Return the fewest seeds of our mean and sd whose interval is narrow enough."""
-    too_few, enough = found.n, MAX_SEEDS
+    too_few, enough = verdict.n, MAX_SEEDS
     while enough - too_few > 1:
         middle = (too_few + enough) // 2
-        interval = _interval_for(number, found.values, middle)
-        if _is_sharp(number, replace(found, interval=interval)):
+        interval = _interval_for(number, verdict.values, middle)
+        if _is_sharp(number, replace(verdict, interval=interval)):
             enough = middle
         else:
             too_few = middle
@@ -118,8 +120,8 @@ def _seeds_needed(number: Number, found: Verdict) -> int:
 
 def values_of(number: Number, records: Records) -> tuple[float, ...]:
     """Ours, a seed each, where its run is there."""
-    found = [number.of_seed(records, seed) for seed in records.seeds]
-    return tuple(value for value in found if value is not None)
+    values = [number.of_seed(records, seed) for seed in records.seeds]
+    return tuple(value for value in values if value is not None)
 
 
 def swaps(numbers: Sequence[Number], records: Records) -> tuple[int, int]:
@@ -131,17 +133,20 @@ def swaps(numbers: Sequence[Number], records: Records) -> tuple[int, int]:
     for number in numbers:
         for other in numbers:
             alike = other.kind == number.kind and other.kind and other.printed != number.printed
-            if alike and (found := judge(replace(number, printed=other.printed), records)).interval:
+            if (
+                alike
+                and (verdict := judge(replace(number, printed=other.printed), records)).interval
+            ):
                 tried += 1
-                noticed += found.verdict == "outside"
+                noticed += verdict.verdict == "outside"
     return noticed, tried
 
 
-def _is_sharp(number: Number, found: Verdict) -> bool:
+def _is_sharp(number: Number, verdict: Verdict) -> bool:
     """Whether a number that is off by what matters would be outside, were ours the true mean."""
-    value, half = number.value, found.half_width
+    value, half = number.value, verdict.half_width
     if number.statistic == "sd":
-        low, high = found.interval or (0.0, math.inf)
+        low, high = verdict.interval or (0.0, math.inf)
         return high <= FACTOR * value and low >= value / FACTOR
     matters = {
         "loss": LOSS * value,

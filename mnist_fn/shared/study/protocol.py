@@ -41,27 +41,29 @@ def compare(records: Records, grid: Sequence[Config]) -> list[Comparison]:
         records: of one backend.
         grid: configs of the first seed, with a validation split: all widths, depths and λ.
     """
-    found = []
+    comparisons = []
     for seed in records.seeds:
-        own = [config.replace(seed=seed) for config in grid]
+        configs = [config.replace(seed=seed) for config in grid]
         for measure in MEASURES:
-            honest = _choose(records, own, f"validation_{measure}", measure)
-            picked = _choose(records, own, f"test_{measure}", measure)
+            honest = _choose(records, configs, f"validation_{measure}", measure)
+            picked = _choose(records, configs, f"test_{measure}", measure)
             if honest and picked:
-                found.append(Comparison(seed, measure, honest, picked))
-    return found
+                comparisons.append(Comparison(seed, measure, honest, picked))
+    return comparisons
 
 
-def _choose(records: Records, grid: Sequence[Config], by: str, measure: str) -> Choice | None:
+def _choose(
+    records: Records, grid: Sequence[Config], criterion: str, measure: str
+) -> Choice | None:
     """Of equals the first in the grid, and there the first epoch. None: a run is missing."""
     chosen: list[tuple[float, Choice]] = []
     for config in grid:
-        rows = records.rows(config, [by, f"test_{measure}"])
+        rows = records.rows(config, [criterion, f"test_{measure}"])
         if rows is None:
             return None
-        best = metrics.best(rows, by)
+        best = metrics.best(rows, criterion)
         epoch = int(best["epoch"])
         choice = Choice(config, epoch, rows[epoch - 1][f"test_{measure}"])
         chosen.append((best["value"], choice))
-    value = metrics.BEST[by](value for value, _ in chosen)
-    return next(choice for own, choice in chosen if own == value)
+    value = metrics.BEST[criterion](value for value, _ in chosen)
+    return next(choice for best_value, choice in chosen if best_value == value)

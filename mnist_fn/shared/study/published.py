@@ -139,7 +139,7 @@ def _width_depth(configs: tuple[Config, ...]) -> Iterator[Number]:
 
 
 def _selection(configs: tuple[Config, ...]) -> Iterator[Number]:
-    lowest, at = best("test_loss"), best("test_loss", "epoch")
+    lowest, epoch_of_lowest = best("test_loss"), best("test_loss", "epoch")
     for config, (runs, mean, sd) in zip(configs, _SELECTION.values(), strict=True):
         name = config.model
         for seed, (loss, epoch) in enumerate(runs, start=1):
@@ -147,7 +147,7 @@ def _selection(configs: tuple[Config, ...]) -> Iterator[Number]:
             run = f"run {seed}"
             yield Number("selection", what, loss, "loss", config, lowest, run=run)
             what = f"{name}, run {seed}: at epoch"
-            yield Number("selection", what, epoch, "epoch", config, at, run=run)
+            yield Number("selection", what, epoch, "epoch", config, epoch_of_lowest, run=run)
         for statistic, value in (("mean", mean), ("sd", sd)):
             what = f"{name}: {statistic} of the five minima"
             yield Number("selection", what, value, "loss", config, lowest, statistic)

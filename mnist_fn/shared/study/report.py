@@ -49,25 +49,31 @@ def document(
         "warning": warning,
         **about,
         "backends": {
-            name: {"runs": len(own.runs), "seeds": own.seeds} for name, own in records.items()
+            name: {"runs": len(backend_records.runs), "seeds": backend_records.seeds}
+            for name, backend_records in records.items()
         },
         "rule": judging.RULE,
         "epochs_counted_from": 1,
         "numbers": [_number(number, records) for number in published],
         "swaps": {
-            name: dict(zip(("noticed", "tried"), judging.swaps(published, own), strict=True))
-            for name, own in records.items()
+            name: dict(
+                zip(("noticed", "tried"), judging.swaps(published, backend_records), strict=True)
+            )
+            for name, backend_records in records.items()
         },
         "joint": {
-            name: {of: asdict(one) for of, one in joint.judge_jointly(published, own).items()}
-            for name, own in records.items()
+            name: {
+                experiment: asdict(verdict)
+                for experiment, verdict in joint.judge_jointly(published, backend_records).items()
+            }
+            for name, backend_records in records.items()
         },
         "joint_rule": joint.RULE,
         "claims": [_claim(claim, records) for claim in claims(experiments)],
         "protocol": PROTOCOL,
         "honest": {
-            name: [_comparison(c) for c in protocol.compare(own, honest.configs)]
-            for name, own in records.items()
+            name: [_comparison(c) for c in protocol.compare(backend_records, honest.configs)]
+            for name, backend_records in records.items()
             if honest is not None
         },
     }
@@ -81,7 +87,10 @@ def _number(number: Number, records: Mapping[str, Records]) -> dict[str, Any]:
         "statistic": number.statistic,
         "published": number.value,
         "printed": number.printed,
-        "ours": {name: _verdict(judging.judge(number, own)) for name, own in records.items()},
+        "ours": {
+            name: _verdict(judging.judge(number, backend_records))
+            for name, backend_records in records.items()
+        },
     }
 
 
@@ -103,13 +112,13 @@ def _verdict(verdict: judging.Verdict) -> dict[str, Any]:
 
 def _claim(claim: Claim, records: Mapping[str, Records]) -> dict[str, Any]:
     ours = {}
-    for name, own in records.items():
-        found = find(claim, own)
-        values = [_plain(value) for value in found.values]
+    for name, backend_records in records.items():
+        finding = find(claim, backend_records)
+        values = [_plain(value) for value in finding.values]
         ours[name] = {
-            "verdict": found.verdict,
-            "holding": found.holding,
-            "share": None if found.share is None else list(found.share),
+            "verdict": finding.verdict,
+            "holding": finding.holding,
+            "share": None if finding.share is None else list(finding.share),
             "values": values,
         }
     return {
@@ -121,14 +130,14 @@ def _claim(claim: Claim, records: Mapping[str, Records]) -> dict[str, Any]:
     }
 
 
-def _comparison(one: protocol.Comparison) -> dict[str, Any]:
-    sides = {"chosen_on_validation": one.honest, "chosen_on_test": one.picked}
+def _comparison(comparison: protocol.Comparison) -> dict[str, Any]:
+    sides = {"chosen_on_validation": comparison.honest, "chosen_on_test": comparison.picked}
     return {
-        "seed": one.seed,
-        "measure": one.measure,
+        "seed": comparison.seed,
+        "measure": comparison.measure,
         **{name: {**_run(side.config), "epoch": side.epoch, "test": side.test}
            for name, side in sides.items()},
-        "optimism": one.optimism,
+        "optimism": comparison.optimism,
     }  # fmt: skip
 
 
@@ -143,8 +152,8 @@ def _plain(value: float) -> float | None:
 def tally(found: Mapping[str, Any]) -> dict[str, dict[str, int]]:
     """How many published numbers got each verdict, by backend."""
     counts: dict[str, dict[str, int]] = {name: {} for name in found["backends"]}
-    for one in found["numbers"]:
-        for name, ours in one["ours"].items():
+    for number in found["numbers"]:
+        for name, ours in number["ours"].items():
             counts[name][ours["verdict"]] = counts[name].get(ours["verdict"], 0) + 1
     return counts
 
@@ -152,7 +161,8 @@ def tally(found: Mapping[str, Any]) -> dict[str, dict[str, int]]:
 def outcome(found: Mapping[str, Any], backend: str) -> str:
     """How the published numbers came out on a backend, in a sentence that cannot mislead."""
     counts = tally(found)[backend]
-    judged = sum(counts.get(one, 0) for one in judging.WITH_INTERVAL)  # any could be outside
+    # any of these could be outside
+    judged = sum(counts.get(verdict, 0) for verdict in judging.WITH_INTERVAL)
     parts = [
         f"of {sum(counts.values())} published numbers {counts.get('outside', 0)} are outside our "
         f"99 % interval ({(1 - judging.LEVEL) * judged:.2f} would be by chance) and "
@@ -172,8 +182,10 @@ def outcome(found: Mapping[str, Any], backend: str) -> str:
 
 def joint_sentence(verdicts: Mapping[str, Any]) -> str:
     """The joint verdicts of one backend: `p = 0.47 for the study (l2 0.39, selection 0.77)`."""
-    whole = verdicts.get(joint.WHOLE_STUDY)
-    if whole is None:
+    study = verdicts.get(joint.WHOLE_STUDY)
+    if study is None:
         return "too few seeds"
-    each = [f"{name} {one['p']:.2g}" for name, one in verdicts.items() if one is not whole]
-    return f"p = {whole['p']:.2g} for {joint.WHOLE_STUDY} ({', '.join(each)})"
+    parts = [
+        f"{name} {figures['p']:.2g}" for name, figures in verdicts.items() if figures is not study
+    ]
+    return f"p = {study['p']:.2g} for {joint.WHOLE_STUDY} ({', '.join(parts)})"

@@ -42,21 +42,23 @@ class Study:
     def outside(self) -> list[str]:
         """Published numbers outside our interval, by backend, experiment and what it is of."""
         return [
-            f"{backend}: {one['experiment']}: {one['what']}"
-            for one in self.document["numbers"]
-            for backend, ours in one["ours"].items()
+            f"{backend}: {number['experiment']}: {number['what']}"
+            for number in self.document["numbers"]
+            for backend, ours in number["ours"].items()
             if ours["verdict"] == "outside"
         ]
 
     @property
     def sentences(self) -> list[str]:
         """How it came out on each backend, what did not end, and why it is no study if so."""
-        found = self.document
-        said = []
-        if found["numbers"]:
-            said += [f"{name}: {report.outcome(found, name)}" for name in found["backends"]]
-        said += [f"not finished: {line}" for line in tables.unfinished(found)]
-        return said + ([found["warning"]] if found["warning"] else [])
+        document = self.document
+        sentences = []
+        if document["numbers"]:
+            sentences += [
+                f"{name}: {report.outcome(document, name)}" for name in document["backends"]
+            ]
+        sentences += [f"not finished: {line}" for line in tables.unfinished(document)]
+        return sentences + ([document["warning"]] if document["warning"] else [])
 
     def to_frame(self) -> Any:
         """A pandas DataFrame, a published number a row for each backend: in its unit (losses in
@@ -65,16 +67,16 @@ class Study:
         Raises:
             InputError: pandas is not installed.
         """
-        kept = ("n", "mean", "sd", "verdict")
+        judged = ("n", "mean", "sd", "verdict")
         about = ("experiment", "what", "unit", "statistic", "published")
         return pandas("study").DataFrame(
             {
                 "backend": backend,
-                **{name: one[name] for name in about},
-                **{name: ours[name] for name in kept},
+                **{name: number[name] for name in about},
+                **{name: ours[name] for name in judged},
             }
-            for one in self.document["numbers"]
-            for backend, ours in one["ours"].items()
+            for number in self.document["numbers"]
+            for backend, ours in number["ours"].items()
         )
 
     def _repr_html_(self) -> str:
@@ -82,10 +84,10 @@ class Study:
         names = list(self.document["backends"])
         head = ["experiment", "what", "published", *(h for n in names for h in (n, "verdict"))]
         rows = [
-            [one["experiment"], one["what"], tables.published(one),
+            [number["experiment"], number["what"], tables.published(number),
              *(cell for name in names for cell in
-               (tables.ours_of(one, one["ours"][name]), one["ours"][name]["verdict"]))]
-            for one in self.document["numbers"]
+               (tables.ours_of(number, number["ours"][name]), number["ours"][name]["verdict"]))]
+            for number in self.document["numbers"]
         ]  # fmt: skip
         return html_table(head, rows, below=[*self.sentences, f"report: {self.out / 'study.md'}"])
 
@@ -126,11 +128,11 @@ def run_study(
     names = only if only is None or isinstance(only, str) else ",".join(only)
     chosen = experiments.choose(names, among)
     needs = experiments.needed(chosen, range(seed, seed + seeds))
-    there = Path(out or ("runs-quick" if quick else "runs"))
-    request = SweepRequest((), device=device, data_dir=folder, out=there, workers=workers)
+    run_folder = Path(out or ("runs-quick" if quick else "runs"))
+    request = SweepRequest((), device=device, data_dir=folder, out=run_folder, workers=workers)
     backend_names = BOTH if backend == "both" else (backend,)
     records, failures = _train(needs, backend_names, request, callbacks)
-    found = report.document(
+    document = report.document(
         {experiment.name: experiment for experiment in chosen},
         records,
         warning=_warning(quick, base),
@@ -139,9 +141,9 @@ def run_study(
         versions=versions(),
         **failures.to_dict(say),
     )
-    study = Study(found, there)
-    write_sealed(there / "study.json", found)
-    write_atomically(there / "study.md", study.page.encode())
+    study = Study(document, run_folder)
+    write_sealed(run_folder / "study.json", document)
+    write_atomically(run_folder / "study.md", study.page.encode())
     return study
 
 
@@ -186,7 +188,10 @@ def _train(
     for name in backend_names:
         configs = choose_runs(needs, store, name)
         requests[name] = replace(request, backend=name, configs=tuple(configs))
-    plans = [epochs_left(each.configs, store, name) for name, each in requests.items()]
+    plans = [
+        epochs_left(backend_request.configs, store, name)
+        for name, backend_request in requests.items()
+    ]
     callbacks.on_event(RunsScheduled(plans))
     records, failures = {name: Records() for name in backend_names}, Failures()
     dataset = next(iter(needs)).dataset
@@ -194,8 +199,8 @@ def _train(
         count_ended(callbacks, sum(map(len, plans))) as counting,
         workers_of(request, dataset, counting) as pool,
     ):
-        for name, each in requests.items():
-            for _, run in train_chain(each, counting, store, pool):
+        for name, backend_request in requests.items():
+            for _, run in train_chain(backend_request, counting, store, pool):
                 if isinstance(run, InputError):
                     failures.add(run)
                 else:

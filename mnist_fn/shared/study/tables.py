@@ -18,13 +18,14 @@ def number_table(found: Mapping[str, Any], experiment: str | None = None) -> Tab
     for name in backends:
         head += [name, "n", "99 %", "sds away", "would pass", "verdict"]
     rows = []
-    for one in found["numbers"]:
-        if experiment not in (None, one["experiment"]):
+    for number in found["numbers"]:
+        if experiment not in (None, number["experiment"]):
             continue
-        row = [one["experiment"], one["what"], published(one)]
+        row = [number["experiment"], number["what"], published(number)]
         for name in backends:
-            ours = one["ours"][name]
-            row += [ours_of(one, ours), str(ours["n"]), *_sharpness(one, ours), _said(one, ours)]
+            ours = number["ours"][name]
+            row += [ours_of(number, ours), str(ours["n"]), *_sharpness(number, ours)]
+            row.append(_said(number, ours))
         rows.append(row)
     return head, rows
 
@@ -36,17 +37,17 @@ def claim_table(found: Mapping[str, Any], experiment: str | None = None) -> Tabl
     for name in backends:
         head += [name, "verdict", "of all seeds, 95 %"]
     rows = []
-    for one in found["claims"]:
-        if experiment not in (None, one["experiment"]):
+    for claim in found["claims"]:
+        if experiment not in (None, claim["experiment"]):
             continue
-        row = [one["experiment"], one["claim"], one["number"], one["holds_if"]]
+        row = [claim["experiment"], claim["claim"], claim["number"], claim["holds_if"]]
         for name in backends:
-            values = [value for value in one["ours"][name]["values"] if value is not None]
+            values = [value for value in claim["ours"][name]["values"] if value is not None]
             mean = f"{sum(values) / len(values):.4g}" if values else ""
             extent = f" ({min(values):.4g} to {max(values):.4g})" if len(values) > 1 else ""
-            share = one["ours"][name]["share"]
+            share = claim["ours"][name]["share"]
             of_all = "" if share is None else "{:.0f} to {:.0f} %".format(*(100 * s for s in share))
-            row += [mean + extent, one["ours"][name]["verdict"], of_all]
+            row += [mean + extent, claim["ours"][name]["verdict"], of_all]
         rows.append(row)
     return head, rows
 
@@ -62,15 +63,15 @@ def joint_table(found: Mapping[str, Any]) -> Table:
     rows = []
     for name in order:
         several = [found["joint"][backend].get(name) for backend in backends]
-        known = next(one for one in several if one)
+        known = next(joint_verdict for joint_verdict in several if joint_verdict)
         row = [name, f"{known['groups']} configs", str(known["numbers"])]
-        for one in several:
-            if one is None:
+        for joint_verdict in several:
+            if joint_verdict is None:
                 row += ["", "", "too few"]
                 continue
-            low, high = one["seeds"]
+            low, high = joint_verdict["seeds"]
             seeds = f"{low}" if low == high else f"{low} to {high}"
-            row += [f"{one['p']:.3f}", f"{one['least_p']:.3f}", seeds]
+            row += [f"{joint_verdict['p']:.3f}", f"{joint_verdict['least_p']:.3f}", seeds]
         rows.append(row)
     return head, rows
 
@@ -81,16 +82,18 @@ def honest_table(found: Mapping[str, Any]) -> Table:
     rows = []
     for backend, comparisons in found["honest"].items():
         for measure in MEASURES:
-            own = [one for one in comparisons if one["measure"] == measure]
-            if not own:
+            measured = [
+                comparison for comparison in comparisons if comparison["measure"] == measure
+            ]
+            if not measured:
                 continue
             sides = [
-                [one[side]["test"] for one in own]
+                [comparison[side]["test"] for comparison in measured]
                 for side in ("chosen_on_validation", "chosen_on_test")
             ]
-            columns = [*sides, [one["optimism"] for one in own]]
+            columns = [*sides, [comparison["optimism"] for comparison in measured]]
             cells = [_mean_and_sd(values, measure) for values in columns]
-            rows.append([backend, f"test {measure}", str(len(own)), *cells])
+            rows.append([backend, f"test {measure}", str(len(measured)), *cells])
     return head, rows
 
 
@@ -99,17 +102,19 @@ def choice_table(found: Mapping[str, Any]) -> Table:
     head = ["backend", "seed", "by", "validation chose", "the test set would have"]
     rows = []
     for backend, comparisons in found["honest"].items():
-        for one in comparisons:
-            sides = (one["chosen_on_validation"], one["chosen_on_test"])
-            rows.append([backend, str(one["seed"]), one["measure"], *map(_choice, sides)])
+        for comparison in comparisons:
+            sides = (comparison["chosen_on_validation"], comparison["chosen_on_test"])
+            rows.append(
+                [backend, str(comparison["seed"]), comparison["measure"], *map(_choice, sides)]
+            )
     return head, rows
 
 
 def without(table: Table, *names: str) -> Table:
     """A table without the columns of these names; of those it lacks nothing is taken."""
     head, rows = table
-    kept = [i for i, name in enumerate(head) if name not in names]
-    return [head[i] for i in kept], [[row[i] for i in kept] for row in rows]
+    indices = [i for i, name in enumerate(head) if name not in names]
+    return [head[i] for i in indices], [[row[i] for i in indices] for row in rows]
 
 
 def markdown(table: Table) -> str:
@@ -123,8 +128,8 @@ def page(found: Mapping[str, Any]) -> str:
     """The whole document in Markdown: what `study.md` holds."""
     warning = [f"**{found['warning']}**"] if found["warning"] else []
     runs = ", ".join(
-        f"{name}: {own['runs']} runs of seeds {', '.join(map(str, own['seeds']))}"
-        for name, own in found["backends"].items()
+        f"{name}: {summary['runs']} runs of seeds {', '.join(map(str, summary['seeds']))}"
+        for name, summary in found["backends"].items()
     )
     parts = ["# The study", *warning, f"`{found['command']}`; {found['machine']}; {runs}."]
     if lines := unfinished(found):
@@ -163,25 +168,25 @@ def ours_of(one: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
     return spread(ours["mean"], ours["sd"], one["unit"])
 
 
-def _sharpness(one: Mapping[str, Any], ours: Mapping[str, Any]) -> tuple[str, str, str]:
+def _sharpness(number: Mapping[str, Any], ours: Mapping[str, Any]) -> tuple[str, str, str]:
     """The interval's half-width, how far the published number is away, the largest error of it
     that would still have been inside."""
-    passes = figure(ours["passes"], one["unit"])
-    if one["statistic"] == "sd" or ours["interval"] is None:
+    passes = figure(ours["passes"], number["unit"])
+    if number["statistic"] == "sd" or ours["interval"] is None:
         return "", "", passes
     away = "" if ours["sds"] is None else f"{ours['sds']:+.1f}"
-    return f"± {figure(ours['half_width'], one['unit'])}", away, passes
+    return f"± {figure(ours['half_width'], number['unit'])}", away, passes
 
 
-def _said(one: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
+def _said(number: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
     if ours["verdict"] == "undecidable":
-        limit = figure(ours["limit"], one["unit"])
+        limit = figure(ours["limit"], number["unit"])
         return f"undecidable: ± {limit} at any n" if limit else "undecidable at any n"
     if ours["verdict"] == "can't tell" and ours["seeds_needed"]:
         return f"can't tell below about {ours['seeds_needed']} seeds"
     if ours["verdict"] != "outside":
         return ours["verdict"]
-    low, high = (figure(end, one["unit"]) for end in ours["interval"])
+    low, high = (figure(end, number["unit"]) for end in ours["interval"])
     return f"**outside** {low} to {high}"
 
 
