@@ -28,17 +28,17 @@ def read_tensors(path: Path) -> Source:
     if not data:
         raise InputError(f"{path}: an empty file")
     try:
-        found = deserialize(data)
+        named_tensors = deserialize(data)
     except (SafetensorError, ValueError, TypeError) as error:
         raise InputError(f"{path}: not readable as safetensors ({str(error)[:80]})") from error
-    for name, tensor in found:
+    for name, tensor in named_tensors:
         if tensor["dtype"] not in READ:
             raise InputError(
                 f"{path}: {name[:60]} holds no floating-point numbers that are read "
                 f"({str(tensor['dtype'])[:20]}); give an MLP's state dict"
             )
-    widened = {NARROW[tensor["dtype"]] for _, tensor in found if tensor["dtype"] in NARROW}
-    tensors = {name: _array(tensor) for name, tensor in found}
+    widened = {NARROW[tensor["dtype"]] for _, tensor in named_tensors if tensor["dtype"] in NARROW}
+    tensors = {name: _array(tensor) for name, tensor in named_tensors}
     digest = hashlib.sha256(data).hexdigest()
     return Source(path, digest, tensors, widened=frozenset(widened))
 

@@ -84,7 +84,7 @@ def mlp_of(
     return tree
 
 
-def _layers(tensors: Mapping[str, np.ndarray], where: str) -> list[Layer]:
+def _layers(tensors: Mapping[str, np.ndarray], source: str) -> list[Layer]:
     weights, biases = {}, {}
     for name, tensor in tensors.items():
         start, _, kind = name.replace("/", ".").rpartition(".")
@@ -94,13 +94,13 @@ def _layers(tensors: Mapping[str, np.ndarray], where: str) -> list[Layer]:
             biases[start] = tensor
         else:
             raise InputError(
-                f"{where}: {name[:60]} {list(tensor.shape)} is no weight or bias of a linear "
+                f"{source}: {name[:60]} {list(tensor.shape)} is no weight or bias of a linear "
                 "layer; only MLPs are imported"
             )
     if strays := sorted(biases.keys() - weights.keys()):
-        raise InputError(f"{where}: {strays[0][:60]} has a bias and no weight")
+        raise InputError(f"{source}: {strays[0][:60]} has a bias and no weight")
     if not 1 <= len(weights) <= MAX_LAYERS + 1:
-        raise InputError(f"{where}: {len(weights)} layers; 1 to {MAX_LAYERS + 1} are imported")
+        raise InputError(f"{source}: {len(weights)} layers; 1 to {MAX_LAYERS + 1} are imported")
     return [Layer(name, weight, biases.get(name)) for name, weight in weights.items()]
 
 
@@ -108,9 +108,9 @@ def _orders(
     layers: list[Layer], transposed: bool, pixels: int, classes: int, ordered: bool
 ) -> Iterator[list[Layer]]:
     """The order that the names give, if it fits; else the file's, else up to two that fit."""
-    for given in (_by_names(layers), layers if ordered else []):
-        if given and _leads(given, transposed, pixels, classes):
-            yield given
+    for order in (_by_names(layers), layers if ordered else []):
+        if order and _leads(order, transposed, pixels, classes):
+            yield order
             return
     yield from itertools.islice(_chains(layers, transposed, pixels, classes), 2)
 
@@ -162,8 +162,8 @@ def _chains(
         return
     for i, layer in enumerate(layers):
         if _fits(layer, transposed, width):
-            rest = layers[:i] + layers[i + 1 :]
-            for chain in _chains(rest, transposed, layer.kernel(transposed).shape[1], classes):
+            remaining = layers[:i] + layers[i + 1 :]
+            for chain in _chains(remaining, transposed, layer.kernel(transposed).shape[1], classes):
                 yield [layer, *chain]
 
 

@@ -40,9 +40,9 @@ def read_scaling(text: str | None) -> Scaling:
         if not (math.isfinite(mean) and math.isfinite(std) and std > 0):
             raise ValueError
     except ValueError as error:
-        given = "" if text is None else f" {text[:40]!r}"
+        value = "" if text is None else f" {text[:40]!r}"
         raise InputError(
-            f"--pixels{given}: say how pixels were scaled where it was trained: 0-1, mean-std "
+            f"--pixels{value}: say how pixels were scaled where it was trained: 0-1, mean-std "
             f"({USUAL[0]} and {USUAL[1]}), or MEAN,STD such as 0.5,0.5"
         ) from error
     return Scaling(mean, std)
@@ -52,8 +52,11 @@ def folded(params: ParamTree, scaling: Scaling) -> ParamTree:
     """The same network on pixels in 0 to 1; computed in float64, rounded once."""
     if scaling == Scaling():
         return params
-    (name, first), *rest = params.items()
+    (name, first), *later_layers = params.items()
     kernel = first["kernel"].astype(np.float64) / scaling.std
     bias = first["bias"].astype(np.float64) - scaling.mean * kernel.sum(axis=0)
     dtype = first["kernel"].dtype
-    return {name: {"kernel": kernel.astype(dtype), "bias": bias.astype(dtype)}, **dict(rest)}
+    return {
+        name: {"kernel": kernel.astype(dtype), "bias": bias.astype(dtype)},
+        **dict(later_layers),
+    }

@@ -30,19 +30,19 @@ def write_onnx(run: Run, path: Path) -> None:
 
     layers = list(run.weights.items())
     kind = helper.np_dtype_to_tensor_dtype(np.dtype(run.config.dtype))
-    nodes, constants, before = [], [], INPUT
+    nodes, constants, previous = [], [], INPUT
     for number, (name, tensors) in enumerate(layers, start=1):
         last = number == len(layers)
         out = OUTPUT if last else f"{name}.sum"
-        inputs = [before, f"{name}.kernel", f"{name}.bias"]
+        inputs = [previous, f"{name}.kernel", f"{name}.bias"]
         nodes.append(helper.make_node("Gemm", inputs, [out], name))
         constants += [
             numpy_helper.from_array(np.ascontiguousarray(tensor), f"{name}.{what}")
             for what, tensor in tensors.items()
         ]
         if not last:
-            before = f"{name}.relu"
-            nodes.append(helper.make_node("Relu", [out], [before], before))
+            previous = f"{name}.relu"
+            nodes.append(helper.make_node("Relu", [out], [previous], previous))
     inputs, classes = layers[0][1]["kernel"].shape[0], layers[-1][1]["bias"].shape[0]
     graph = helper.make_graph(
         nodes,
