@@ -76,7 +76,7 @@ class Header:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        values = {each.name: getattr(self, each.name) for each in fields(Header)}
+        values = {attribute.name: getattr(self, attribute.name) for attribute in fields(Header)}
         for name in ("config", "form", "computed"):
             values[name] = values[name].to_dict()
         return values
@@ -94,7 +94,7 @@ class Header:
             "imported": {},
             **document,
         }
-        values = {each.name: document[each.name] for each in fields(Header)}
+        values = {attribute.name: document[attribute.name] for attribute in fields(Header)}
         values["config"] = Config.from_dict(values["config"])
         values["form"] = Form.from_dict(values["form"])
         values["computed"] = Hardware.from_dict(values["computed"])

@@ -82,8 +82,8 @@ def read_at_most(path: Path, epochs: int) -> list[Row]:
             for number, raw in enumerate(itertools.islice(reader, epochs), start=1):
                 row = {name: float(value) for name, value in raw.items()}
                 # NaN is the accuracy of a class without examples
-                whole = all(math.isfinite(row[name]) for name in FIGURES)
-                if row["epoch"] != number or not whole or math.inf in map(abs, row.values()):
+                finite = all(math.isfinite(row[name]) for name in FIGURES)
+                if row["epoch"] != number or not finite or math.inf in map(abs, row.values()):
                     raise ValueError(f"row {number} is not epoch {number}'s")
                 rows.append({**row, "epoch": number})
     except InputError:

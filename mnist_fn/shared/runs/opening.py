@@ -30,8 +30,8 @@ class Diverged(InputError):  # noqa: N818 - it is the user's learning rate
         """The same, with what the run's folder keeps."""
         if folder is None or not self.saved_epochs:
             return self
-        kept = f"; {folder.path} keeps the state after epoch {self.saved_epochs}"
-        return Diverged((self.message, kept), self.saved_epochs)
+        note = f"; {folder.path} keeps the state after epoch {self.saved_epochs}"
+        return Diverged((self.message, note), self.saved_epochs)
 
 
 @dataclass
@@ -117,13 +117,13 @@ class TrainingRun:
     @property
     def notice(self) -> str:
         """A warning if the run goes on with other threads than it began with, else ""."""
-        before, now = self.existing, self.header
-        if before is None or not self.rows or before.backend != now.backend:
+        previous, now = self.existing, self.header
+        if previous is None or not self.rows or previous.backend != now.backend:
             return ""
-        if before.computed == now.computed or before.computed.threads is None:
+        if previous.computed == now.computed or previous.computed.threads is None:
             return ""
         return (
-            f"the first {len(self.rows)} epochs were computed with {before.computed}, the others "
+            f"the first {len(self.rows)} epochs were computed with {previous.computed}, the others "
             f"with {now.computed}: the result is not to the bit that of either throughout"
         )
 
@@ -199,7 +199,7 @@ def check_same_config(config: Config, header: Header, folder: RunFolder) -> None
     """Raise InputError if the run in a folder is another than the one asked for."""
     changes = differences(header.config, config)
     if changes:
-        text = "; ".join(f"{name} {before} there, {now} asked" for name, before, now in changes)
+        text = "; ".join(f"{name} {old} there, {new} asked" for name, old, new in changes)
         raise InputError(
             f"{folder.path}: holds another run ({text})", hint=(ANOTHER, " to train anew there")
         )

@@ -57,9 +57,9 @@ def stoppable(
         with contextlib.suppress(OSError):
             os.write(2, b"\nstopping after this epoch; once more stops at once\n")
 
-    before = {number: signal.signal(number, ask) for number in signals}
+    handlers = {number: signal.signal(number, ask) for number in signals}
     try:
         yield stop
     finally:
-        for number, handler in before.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)

@@ -160,7 +160,7 @@ class RunStore:
                 raise InputError(f"{path}: this run is given twice")
             if path in owners:
                 changes = differences(owners[path], config)
-                text = "; ".join(f"{name} {one} and {two}" for name, one, two in changes)
+                text = "; ".join(f"{name} {first} and {second}" for name, first, second in changes)
                 raise InputError(
                     f"{path}: two runs would share this folder ({text}); "
                     "train them apart, each in a folder of its own"
@@ -229,11 +229,11 @@ def _summary(path: Path, header: Header) -> RunSummary:
 
 def differences(one: Config, other: Config) -> list[tuple[str, Any, Any]]:
     """The fields in which two configs differ, each with both values."""
-    left, right = one.to_dict(), other.to_dict()
+    old, new = one.to_dict(), other.to_dict()
     return [
-        (name, left.get(name, "auto"), right.get(name, "auto"))
-        for name in {**left, **right}
-        if left.get(name) != right.get(name)
+        (name, old.get(name, "auto"), new.get(name, "auto"))
+        for name in {**old, **new}
+        if old.get(name) != new.get(name)
     ]
 
 

@@ -132,11 +132,11 @@ def evaluate_run(
         header.check_dataset(dataset)
         test = dataset.test
     else:
-        other = load_test(Path(data_dir), header.config.dataset, header.form)
-        test = other.split
-        _check_pixels(str(other.folder), header, test.images)
-        if other.sha256 != header.dataset_sha256:
-            on_other(other.sha256)
+        test_set = load_test(Path(data_dir), header.config.dataset, header.form)
+        test = test_set.split
+        _check_pixels(str(test_set.folder), header, test.images)
+        if test_set.sha256 != header.dataset_sha256:
+            on_other(test_set.sha256)
         dataset = _dataset_of(header, test.first(1), test)
     return saved.backend, evaluate(saved.logits(dataset, test.images), test.labels)
 
@@ -165,11 +165,11 @@ def predict(
     return saved.backend, saved.logits(_dataset_of(saved.header, blank, blank), images)
 
 
-def _check_pixels(where: Path | str, header: Header, images: np.ndarray) -> None:
+def _check_pixels(source: Path | str, header: Header, images: np.ndarray) -> None:
     pixels = int(np.prod(images.shape[1:]))
     if pixels != header.pixels:
         raise InputError(
-            f"{where}: trained on images of {header.pixels} pixels, these have {pixels}; "
+            f"{source}: trained on images of {header.pixels} pixels, these have {pixels}; "
             "give a run on images of that size"
         )
 

@@ -52,13 +52,13 @@ def choose_runs(needs: Mapping[Config, bool], store: RunStore, backend: str) -> 
     """
     paths = store.assign_folders(needs, backend)
     finished = store.finished_here(backend)
-    there = set(store.paths)
-    existing = [*finished, *(config for config in needs if paths[config] in there)]
+    present = set(store.paths)
+    existing = [*finished, *(config for config in needs if paths[config] in present)]
     chosen: dict[Config, None] = {}
     for config, at_end in needs.items():
-        longer = [other for other in existing if is_beginning(config, other)]
+        longer = [run for run in existing if is_beginning(config, run)]
         if longer and not at_end and config not in finished:
-            config = min(longer, key=lambda other: other.epochs)
+            config = min(longer, key=lambda run: run.epochs)
         chosen[config] = None
     return sorted(chosen, key=lambda config: config.epochs)
 
@@ -68,11 +68,11 @@ def epochs_left(configs: Iterable[Config], store: RunStore, backend: str) -> dic
     configs = list(configs)
     finished = store.finished_here(backend)
     available = [*finished, *configs]
-    left = {}
+    epochs_of = {}
     for config in configs:
-        shorter = [other.epochs for other in available if is_beginning(other, config)]
-        left[config] = 0 if config in finished else config.epochs - max(shorter, default=0)
-    return left
+        shorter = [run.epochs for run in available if is_beginning(run, config)]
+        epochs_of[config] = 0 if config in finished else config.epochs - max(shorter, default=0)
+    return epochs_of
 
 
 def train_chain(
@@ -89,8 +89,8 @@ def train_chain(
         finished = store.finished_here(request.backend)
         for config in stage:
             path = store.folder_of(config, request.backend)
-            shorter = [other for other in finished if is_beginning(other, config)]
+            shorter = [run for run in finished if is_beginning(run, config)]
             if shorter and store.header_at(path) is None:
-                longest = max(shorter, key=lambda other: other.epochs)
+                longest = max(shorter, key=lambda run: run.epochs)
                 store.extend(finished[longest], config, path)
         yield from train_runs(replace(request, configs=tuple(stage)), callbacks, store, pool)

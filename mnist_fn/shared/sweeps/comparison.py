@@ -121,16 +121,16 @@ def best(candidates: Sequence[Condition], metric: str) -> Best:
     """
     sign = 1 if metric.endswith("loss") else -1
     top = min(candidates, key=lambda condition: sign * condition.mean(metric))
-    others = [condition for condition in candidates if condition is not top]
+    rivals = [condition for condition in candidates if condition is not top]
     verdicts: dict[str, list[Condition]] = {"worse": [], "undecided": [], "untested": []}
-    for other in others:
-        shared = sorted(set(other.seeds) & set(top.seeds))
+    for rival in rivals:
+        shared = sorted(set(rival.seeds) & set(top.seeds))
         if len(shared) < 2:
-            verdicts["untested"].append(other)
+            verdicts["untested"].append(rival)
             continue
-        gaps = other.at_seeds(metric, shared) - top.at_seeds(metric, shared)
-        verdict = "worse" if statistics.differs(gaps, len(others)) else "undecided"
-        verdicts[verdict].append(other)
+        gaps = rival.at_seeds(metric, shared) - top.at_seeds(metric, shared)
+        verdict = "worse" if statistics.differs(gaps, len(rivals)) else "undecided"
+        verdicts[verdict].append(rival)
     return Best(top, metric, **verdicts)
 
 

@@ -286,9 +286,9 @@ def _best_document(best: Best) -> dict[str, Any]:
         **condition.name,
         "mean": condition.mean(best.metric),
         "interval": [_or_none(end) for end in condition.interval(best.metric)],
-        "worse": [other.name for other in best.worse],
-        "undecided": [other.name for other in best.undecided],
-        "untested": [other.name for other in best.untested],
+        "worse": [rival.name for rival in best.worse],
+        "undecided": [rival.name for rival in best.undecided],
+        "untested": [rival.name for rival in best.untested],
     }
 
 

@@ -200,8 +200,8 @@ def _checked_dataset(data: list[Any], expected: dict[str, str]) -> Dataset:
     if expected["data"] not in _datasets:
         _datasets.clear()
         dataset = _fetch(data)
-        found = {**nodes.facts(), "data": nodes.content_digest(dataset)}
-        if differences := nodes.differences(expected, found):
+        facts = {**nodes.facts(), "data": nodes.content_digest(dataset)}
+        if differences := nodes.differences(expected, facts):
             raise InputError(
                 f"worker {socket.gethostname()}/{os.getpid()} differs: {differences}; install the "
                 "same there as here, or take its node away; what is done stays"
@@ -306,7 +306,7 @@ def _ask(
         try:
             yield address, ray.get(call, timeout=ANSWER_SECONDS)
         except ray.exceptions.RayError as error:
-            if node["NodeID"] not in [other["NodeID"] for other in _alive(ray)]:
+            if node["NodeID"] not in [living["NodeID"] for living in _alive(ray)]:
                 continue  # it died meanwhile: no worker will be there
             reason = str(error).strip().splitlines()[-1][:200]
             raise InputError((option, f": node {address} does not answer ({reason})")) from error
@@ -421,12 +421,12 @@ def _remove_leftovers(parent: Path, prefix: str, seconds: float) -> None:
 @contextlib.contextmanager
 def _environment(variables: Mapping[str, str | None]) -> Iterator[None]:
     """Set environment variables within the block; None removes one."""
-    before = {name: os.environ.get(name) for name in variables}
+    previous = {name: os.environ.get(name) for name in variables}
     try:
         _set_environment(variables)
         yield
     finally:
-        _set_environment(before)
+        _set_environment(previous)
 
 
 def _set_environment(variables: Mapping[str, str | None]) -> None:
@@ -443,9 +443,9 @@ def _handlers_kept() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield
-    for number, handler in before.items():
+    for number, handler in handlers.items():
         signal.signal(number, handler)
 
 
