@@ -57,10 +57,10 @@ def train(
         InputError: bad data, device or folder; a loss that explodes.
         Interrupted: Ctrl-C; what was done is saved in `out`.
     """
-    where: dict[str, Any] = {"device": device, "data_dir": data_dir}
+    place: dict[str, Any] = {"device": device, "data_dir": data_dir}
     hint = LOST if out is None else _go_on(out)
     with _followed(callbacks, progress, hint) as followed:
-        return trainer.train(config, backend, **where, out=out, force=force, callbacks=followed)
+        return trainer.train(config, backend, **place, out=out, force=force, callbacks=followed)
 
 
 def resume(
@@ -76,9 +76,9 @@ def resume(
     """Go on with the run in a folder, a finished one to more epochs, on the same or another
     backend. Arguments and errors as for `train`; None keeps what the run has.
     """
-    where: dict[str, Any] = {"device": device, "data_dir": data_dir}
+    place: dict[str, Any] = {"device": device, "data_dir": data_dir}
     with _followed(callbacks, progress, _go_on(path)) as followed:
-        return trainer.resume(path, epochs=epochs, backend=backend, **where, callbacks=followed)
+        return trainer.resume(path, epochs=epochs, backend=backend, **place, callbacks=followed)
 
 
 def sweep(
@@ -209,8 +209,8 @@ def study(
     }
     from mnist_fn.shared.study.running import run_study
 
-    given = {**arguments, "workers": workers, "threads": threads, "cluster": cluster}
-    words = [f"{name}={value!r}" for name, value in given.items() if value is not None]
+    options = {**arguments, "workers": workers, "threads": threads, "cluster": cluster}
+    words = [f"{name}={value!r}" for name, value in options.items() if value is not None]
     with _followed(None, progress, SAME_CALL) as callbacks:
         return run_study(
             **arguments,
@@ -232,13 +232,13 @@ def _followed(callbacks: Callbacks | None, progress: bool, hint: str) -> Iterato
     # a handler of the caller's own stays: only where Ctrl-C would raise does it ask for an end
     plain = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     signals = [signal.SIGINT] if plain else []
-    given = callbacks or Callbacks()
+    caller = callbacks or Callbacks()
     with stoppable(signals, lambda _: KeyboardInterrupt()) as stop, contextlib.ExitStack() as views:
 
         def should_stop() -> bool:
-            return stop.should_stop() or given.should_stop()
+            return stop.should_stop() or caller.should_stop()
 
-        followed = replace(given, should_stop=should_stop)
+        followed = replace(caller, should_stop=should_stop)
         if progress and callbacks is None:
             from rich.console import Console
 

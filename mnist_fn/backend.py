@@ -53,11 +53,15 @@ def find_devices(name: str) -> list[Any]:
     try:
         return jax.local_devices(backend=None if name == "auto" else name)
     except (RuntimeError, AssertionError) as error:  # the latter where JAX_PLATFORMS has none
-        asked = os.environ.get("JAX_PLATFORMS", "")
-        if name == "cpu" and asked and (found := _cpu_alone()):
-            return found
+        platforms = os.environ.get("JAX_PLATFORMS", "")
+        if name == "cpu" and platforms and (cpus := _cpu_alone()):
+            return cpus
         reason = str(error).splitlines()[0][:160] if str(error) else "no reason given"
-        unset = f"unset JAX_PLATFORMS={asked}, which lets JAX look for no other" if asked else ""
+        unset = (
+            f"unset JAX_PLATFORMS={platforms}, which lets JAX look for no other"
+            if platforms
+            else ""
+        )
         hint: Any = unset
         if name != "cpu":
             hint = (unset, ", or " if unset else "", "for an NVIDIA GPU install mnist-fn[cuda], or "
@@ -69,12 +73,12 @@ def find_devices(name: str) -> list[Any]:
 
 def _cpu_alone() -> list[Any]:
     """The CPU where JAX_PLATFORMS leaves it out; none if JAX has started without it already."""
-    before = getattr(jax.config, "jax_platforms")  # noqa: B009 - unknown to checkers
+    platforms = getattr(jax.config, "jax_platforms")  # noqa: B009 - unknown to checkers
     try:
         jax.config.update("jax_platforms", "cpu")
         return jax.local_devices(backend="cpu")
     except (RuntimeError, AssertionError):
-        jax.config.update("jax_platforms", before)
+        jax.config.update("jax_platforms", platforms)
         return []
 
 
@@ -90,8 +94,8 @@ def threads_of(device: Any) -> int | None:
     """
     if device.platform != "cpu":
         return None
-    asked = os.environ.get("PJRT_NPROC", "")
-    return int(asked) if asked.isdecimal() and int(asked) else cores()
+    threads = os.environ.get("PJRT_NPROC", "")
+    return int(threads) if threads.isdecimal() and int(threads) else cores()
 
 
 def make_model(config: Config, classes: int, device: Any) -> MLP:
@@ -227,10 +231,10 @@ class JaxBackend:
         """Logits of uint8 images [n, rows, columns]; the test set stays on the device."""
         with self._scope():
             if images is self._test:
-                there = self._test_on_device
+                pixels = self._test_on_device
             else:
-                there = scaled(images, self._dtype, self._device)
-            return np.asarray(self._logits(state.params, there))
+                pixels = scaled(images, self._dtype, self._device)
+            return np.asarray(self._logits(state.params, pixels))
 
     def losses(self, state: State, indices: np.ndarray) -> tuple[float, float]:
         """(cross-entropy, objective) of one batch."""

@@ -55,12 +55,12 @@ def _products(steps: int, precision: Any, weights: list[jax.Array], batch: jax.A
         for kernel in weights:
             inputs.append(dot(inputs[-1], kernel))
         back = 1e-6 * inputs.pop()  # (batch, classes), the smallest there is
-        after = []
+        products = []
         for layer in reversed(range(len(weights))):
-            after.append(dot(inputs[layer].T, back))
+            products.append(dot(inputs[layer].T, back))
             if layer:
                 back = dot(back, weights[layer].T)
-        return after[::-1], None
+        return products[::-1], None
 
     return jax.lax.scan(step, weights, None, length=steps)[0]
 
@@ -108,8 +108,8 @@ def _descend(
     data: Data,
 ) -> Any:
     def objective(params: Any, images: jax.Array, labels: jax.Array) -> Any:
-        whole, aside = loss(params, images, labels, l2 or 0.0)
-        return (aside[0], aside) if l2 is None else (whole, aside)
+        penalized, aside = loss(params, images, labels, l2 or 0.0)
+        return (aside[0], aside) if l2 is None else (penalized, aside)
 
     def step(params: Any, batch: jax.Array) -> tuple[Any, Any]:
         images = data.images[batch] if gathers else data.images[: len(batch)]
@@ -133,15 +133,17 @@ def sweeps(
         except (InputError, jax.errors.JaxRuntimeError):
             return
         configs = grid(config, seeds=count)
-        orders = [batch_order(one.seed, 1, len(dataset.train)) for one in configs]
-        starts = [initial_state(one, dataset.pixels, dataset.classes) for one in configs]
-        chunks = [slice(at, at + group.size) for at in range(0, count, group.size)]
+        orders = [batch_order(run_config.seed, 1, len(dataset.train)) for run_config in configs]
+        starts = [
+            initial_state(run_config, dataset.pixels, dataset.classes) for run_config in configs
+        ]
+        chunks = [slice(start, start + group.size) for start in range(0, count, group.size)]
         states = [group.load(configs[chunk], starts[chunk]) for chunk in chunks]
 
         def run(group: Any = group, states: Any = states, orders: Any = orders) -> None:
             for i, state in enumerate(states):
-                own = orders[i * group.size : (i + 1) * group.size]
-                states[i], _ = group.train_epoch(state, own)
+                shuffled = orders[i * group.size : (i + 1) * group.size]
+                states[i], _ = group.train_epoch(state, shuffled)
 
         yield Contender(f"jax/sweep of {count}", f"an epoch of {count} models", run)
 

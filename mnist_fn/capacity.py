@@ -34,15 +34,15 @@ def make_group(
     on_cpu = devices[0].platform == "cpu"
     if memory is None and not on_cpu:
         memory = free_bytes(devices[0]) * len(devices)
-    each = 1 if on_cpu else math.ceil(models / len(devices))
+    per_device = 1 if on_cpu else math.ceil(models / len(devices))
     if memory is not None:
-        each = min(each, models_in(config, dataset, memory // len(devices)))
+        per_device = min(per_device, models_in(config, dataset, memory // len(devices)))
     # balanced loads: 180 models, at most 64 at a time, are 3 times 60, not 64, 64 and 52
-    loads = math.ceil(models / (each * len(devices)))
-    each = math.ceil(models / (loads * len(devices)))
-    if each * len(devices) == 1:
+    loads = math.ceil(models / (per_device * len(devices)))
+    per_device = math.ceil(models / (loads * len(devices)))
+    if per_device * len(devices) == 1:
         return OneAtATime(JaxBackend(config, dataset, devices[0]))
-    return JaxGroup(config, dataset, devices, each)
+    return JaxGroup(config, dataset, devices, per_device)
 
 
 class OneAtATime(GroupOfOne):

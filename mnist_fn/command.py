@@ -31,12 +31,12 @@ def figures() -> ModuleType:
     rooms = str(_rooms())
     sys.path.insert(0, rooms)
     try:
-        found = import_module("figures")
+        module = import_module("figures")
     finally:
         sys.path.remove(rooms)
-    if str(Path(found.__path__[0]).resolve().parent) != rooms:
-        raise ImportError(f"mnist_fn.figures: another figures is imported, {found.__path__[0]}")
-    return found
+    if str(Path(module.__path__[0]).resolve().parent) != rooms:
+        raise ImportError(f"mnist_fn.figures: another figures is imported, {module.__path__[0]}")
+    return module
 
 
 def _rooms() -> Path:

@@ -34,10 +34,10 @@ def stale_products() -> int:
     wrong = 0
     for _ in range(CALLS):
         weights[...] = rng.random(weights.shape, np.float32)
-        there = jax.device_put(weights, cpu)  # not copied: it is aligned as XLA wants it
-        found = np.asarray(product(jax.device_put(x, cpu), there))
-        del there  # before the next write
-        wrong += not np.allclose(found, x @ weights, rtol=1e-4)  # sums of 784 products of one sign
+        on_cpu = jax.device_put(weights, cpu)  # not copied: it is aligned as XLA wants it
+        result = np.asarray(product(jax.device_put(x, cpu), on_cpu))
+        del on_cpu  # before the next write
+        wrong += not np.allclose(result, x @ weights, rtol=1e-4)  # sums of 784 products of one sign
     return wrong
 
 
@@ -81,19 +81,19 @@ def checks() -> dict[str, tuple[bool, str]]:
 def devices() -> list[str]:
     """What JAX computes on, and why on no GPU, if it does not."""
     try:
-        found = jax.devices()
+        available = jax.devices()
     except RuntimeError as error:  # of a JAX_PLATFORMS that is not here
         return [f"none: {str(error).splitlines()[0][:160]}"]
-    said = [f"{device.platform}: {device.device_kind}" for device in found]
-    if any(device.platform == "gpu" for device in found):
-        return said
-    return [*said, f"no GPU: {_why_no_gpu()}"]
+    lines = [f"{device.platform}: {device.device_kind}" for device in available]
+    if any(device.platform == "gpu" for device in available):
+        return lines
+    return [*lines, f"no GPU: {_why_no_gpu()}"]
 
 
 def _why_no_gpu() -> str:
-    asked = jax.config.values["jax_platforms"] or os.environ.get("JAX_PLATFORMS")
-    if asked:
-        return f"JAX_PLATFORMS is {asked}"
+    platforms = jax.config.values["jax_platforms"] or os.environ.get("JAX_PLATFORMS")
+    if platforms:
+        return f"JAX_PLATFORMS is {platforms}"
     if not any(Path("/dev").glob("nvidia[0-9]*")):
         return "this machine shows no NVIDIA device; if it has one, install its driver"
     if not any(find_spec(f"jax_cuda{version}_plugin") for version in (12, 13)):

@@ -140,13 +140,13 @@ class JaxGroup:
             order = jax.device_put(stacked, self._split)
             program = self._program(stacked.shape[1])
             hyper = self._hyper_of_epoch(state, stacked.shape[1])
-            after, sums = program(state.state, order, self._data, hyper)
+            trained, sums = program(state.state, order, self._data, hyper)
             loss, correct = jax.device_get((sums.loss, sums.correct))
         metrics = [
             EpochMetrics(float(loss[i]), int(correct[i]), stacked.shape[1])
             for i in range(state.models)
         ]
-        return state._replace(state=after), metrics
+        return state._replace(state=trained), metrics
 
     def _hyper_of_epoch(self, state: Loaded, n: int) -> Hyper:
         """With the learning rate of each model's steps, if there is a schedule."""
@@ -185,8 +185,8 @@ class JaxGroup:
     def logits(self, state: Loaded, images: np.ndarray) -> np.ndarray:
         """Every model's logits [size, n, classes] of uint8 images [n, rows, columns]."""
         with self._scope():
-            there = scaled(images, self._dtype, self._whole)
-            return np.asarray(self._logits(state.state.params, there))
+            pixels = scaled(images, self._dtype, self._whole)
+            return np.asarray(self._logits(state.state.params, pixels))
 
     def over_models(self, loss: Callable[..., Any]) -> Callable[..., Any]:
         """`loss(params, images, labels, l2)`, compiled for every model on the same batch."""
@@ -213,19 +213,19 @@ class JaxGroup:
 
 
 def _over_models(
-    mesh: Mesh, each: int, function: Callable[..., Any], mapped: tuple[bool, ...]
+    mesh: Mesh, per_device: int, function: Callable[..., Any], mapped: tuple[bool, ...]
 ) -> Callable[..., Any]:
     """`function` over the models of every device; `mapped` says which arguments have their axis."""
     axes = tuple(0 if axis else None for axis in mapped)
 
     def alone(*arguments: Any) -> Any:
-        own = (
+        single = (
             jax.tree.map(itemgetter(0), argument) if axis else argument
             for argument, axis in zip(arguments, mapped, strict=True)
         )
-        return jax.tree.map(lambda result: result[None], function(*own))
+        return jax.tree.map(lambda result: result[None], function(*single))
 
-    on_a_device = alone if each == 1 else jax.vmap(function, axes)
+    on_a_device = alone if per_device == 1 else jax.vmap(function, axes)
     specs = tuple(P("models") if axis else P() for axis in mapped)
     return jax.shard_map(on_a_device, mesh=mesh, in_specs=specs, out_specs=P("models"))
 

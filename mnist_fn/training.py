@@ -56,7 +56,9 @@ def penalty(params: Params) -> jax.Array:
 
 def kernels(params: Params) -> dict[str, dict[str, bool]]:
     """Which of the tensors decay: the kernels, not the biases."""
-    return {layer: {name: name == "kernel" for name in own} for layer, own in params.items()}
+    return {
+        layer: {name: name == "kernel" for name in tensors} for layer, tensors in params.items()
+    }
 
 
 def apply(model: nn.Module, params: Params, images: jax.Array) -> jax.Array:
@@ -143,12 +145,12 @@ def make_train_step(
         grads, (cross_entropy, correct) = jax.grad(loss, has_aux=True)(
             state.params, images, labels, hyper.l2
         )
-        updates, after = transform.update(grads, pack(state))
-        rest = decay_and_rate(hyper.learning_rate, hyper.weight_decay)
-        updates, _ = rest.update(updates, rest.init(state.params), state.params)
+        updates, opt_state = transform.update(grads, pack(state))
+        scaling = decay_and_rate(hyper.learning_rate, hyper.weight_decay)
+        updates, _ = scaling.update(updates, scaling.init(state.params), state.params)
         params = cast(Params, optax.apply_updates(state.params, updates))
         step = cast(jax.Array, optax.safe_increment(state.step))
-        return State(params, unpack(after), step), Sums(cross_entropy * len(indices), correct)
+        return State(params, unpack(opt_state), step), Sums(cross_entropy * len(indices), correct)
 
     return train_step
 
@@ -172,15 +174,15 @@ def make_train_epoch(
 
         def scan_step(state: State, step: tuple[jax.Array, jax.Array | None]) -> tuple[State, Sums]:
             batch, rate = step
-            own = hyper if rate is None else hyper._replace(learning_rate=rate)
-            return train_step(state, batch, data, own)
+            step_hyper = hyper if rate is None else hyper._replace(learning_rate=rate)
+            return train_step(state, batch, data, step_hyper)
 
         state, sums = jax.lax.scan(scan_step, state, (batches, rates))
         total = Sums(sums.loss.sum(), sums.correct.sum())
         if full < len(order):
             last_rate = hyper.learning_rate[-1] if scheduled else hyper.learning_rate
-            own = hyper._replace(learning_rate=last_rate)
-            state, last = train_step(state, order[full:], data, own)
+            last_hyper = hyper._replace(learning_rate=last_rate)
+            state, last = train_step(state, order[full:], data, last_hyper)
             total = Sums(total.loss + last.loss, total.correct + last.correct)
         return state, total
 

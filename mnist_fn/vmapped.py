@@ -39,8 +39,8 @@ class VmappedBackend:
     name = "jax-vmap"
 
     def __init__(self, config: Config, dataset: Dataset, device: Any) -> None:
-        other = config.replace(l2=config.l2 + 1e-3, learning_rate=2 * config.learning_rate)
-        self._configs = [other, config, other]
+        neighbour = config.replace(l2=config.l2 + 1e-3, learning_rate=2 * config.learning_rate)
+        self._configs = [neighbour, config, neighbour]
         self._group = JaxGroup(config, dataset, [device], MODELS)
         self.device, self.threads = self._group.device, self._group.threads
         loss = make_loss(make_model(config, dataset.classes, device))
@@ -49,11 +49,11 @@ class VmappedBackend:
 
     def load(self, state: StateTree) -> Loaded:
         """The state between its negative and its half."""
-        below, above = (
-            replace(state, params=_map(lambda tensor, by=by: by * tensor, state.params))
-            for by in (-1, 0.5)
+        negative, halved = (
+            replace(state, params=_map(lambda tensor, factor=factor: factor * tensor, state.params))
+            for factor in (-1, 0.5)
         )
-        return self._group.load(self._configs, [below, state, above])
+        return self._group.load(self._configs, [negative, state, halved])
 
     def dump(self, state: Loaded) -> StateTree:
         """Copy the one in the middle to NumPy."""

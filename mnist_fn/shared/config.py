@@ -177,9 +177,9 @@ class Config:
 _HINTS = get_type_hints(Config, include_extras=True)
 
 
-def _check_names(given: Mapping[str, Any]) -> None:
+def _check_names(fields_given: Mapping[str, Any]) -> None:
     known = [field.name for field in fields(Config)]
-    for name in given:
+    for name in fields_given:
         if name not in known:
             near = nearest(name, [*known, "model"])
             hint = f"did you mean `{near}`?" if near else f"there are {', '.join(known)}"
@@ -232,8 +232,8 @@ def _finite(value: Any) -> float | None:
 
 def _widths(value: Any) -> tuple[int, ...] | None:
     widths = [_whole(width) for width in (value if isinstance(value, tuple) else (value,))]
-    whole = tuple(width for width in widths if width is not None)
-    return whole if len(whole) == len(widths) else None
+    whole_widths = tuple(width for width in widths if width is not None)
+    return whole_widths if len(whole_widths) == len(widths) else None
 
 
 _CONVERSIONS: dict[Any, tuple[Callable[[Any], Any], str]] = {
@@ -254,18 +254,18 @@ def _check_dataset(name: str) -> None:
 
 def _check_optimizer(config: Config) -> None:
     """InputError for a hyperparameter of another optimizer, or one that is needed."""
-    own = OPTIMIZERS[config.optimizer]
+    optimizer = OPTIMIZERS[config.optimizer]
     named = Argument("optimizer", config.optimizer)
     for name in HYPERPARAMETERS:
         value = getattr(config, name)
-        if value and name not in own.hyperparameters:
-            owner = next(other for other, o in OPTIMIZERS.items() if name in o.hyperparameters)
+        if value and name not in optimizer.hyperparameters:
+            owner = next(key for key, kind in OPTIMIZERS.items() if name in kind.hyperparameters)
             penalty = (", or use ", Argument("l2"), " for the study's penalty")
             raise InputError(
                 (Argument(name, value, given=True), f" is {owner}'s"),
-                hint=("add ", Argument("optimizer", owner), penalty if own.coupled else ""),
+                hint=("add ", Argument("optimizer", owner), penalty if optimizer.coupled else ""),
             )
-    if config.l2 and not own.coupled:
+    if config.l2 and not optimizer.coupled:
         raise InputError(
             (Argument("l2", config.l2, given=True), " with ", named, ": give one of them"),
             hint=(f"{config.optimizer} has its own decay, ", Argument("weight_decay")),

@@ -113,9 +113,9 @@ def updated(
         rate: the learning rate of this step.
         decays: whether decoupled weight decay is for this tensor.
     """
-    direction, after = OPTIMIZERS[config.optimizer].direction(g, slots, t, config)
+    direction, next_slots = OPTIMIZERS[config.optimizer].direction(g, slots, t, config)
     decay = config.weight_decay if decays else 0.0
-    return weight - rate * (direction + decay * weight), after
+    return weight - rate * (direction + decay * weight), next_slots
 
 
 def learning_rates(config: Any, first: int, count: int, steps_an_epoch: int) -> "np.ndarray":
@@ -136,8 +136,8 @@ def learning_rates(config: Any, first: int, count: int, steps_an_epoch: int) -> 
     done = first + np.arange(count, dtype=np.float64)
     if config.schedule == "constant":
         return np.full(count, config.learning_rate)
-    left = max(1, config.epochs * steps_an_epoch - config.warmup)
-    share = np.clip((done - config.warmup) / left, 0.0, 1.0)
+    decay_steps = max(1, config.epochs * steps_an_epoch - config.warmup)
+    share = np.clip((done - config.warmup) / decay_steps, 0.0, 1.0)
     factor = 0.5 * (1 + np.cos(math.pi * share))
     if config.warmup:
         factor = np.where(done < config.warmup, (done + 1) / config.warmup, factor)

@@ -103,9 +103,9 @@ def tost(differences: Values, margin: float) -> Equivalence:
         two_sided: Any = stats.ttest_1samp(values, 0.0)
         bounds = two_sided.confidence_interval(1 - 2 * ALPHA)
         interval, p_difference = (float(bounds.low), float(bounds.high)), float(two_sided.pvalue)
-        above: Any = stats.ttest_1samp(values, -margin, alternative="greater")
-        below: Any = stats.ttest_1samp(values, margin, alternative="less")
-        p = float(max(above.pvalue, below.pvalue))
+        greater: Any = stats.ttest_1samp(values, -margin, alternative="greater")
+        less: Any = stats.ttest_1samp(values, margin, alternative="less")
+        p = float(max(greater.pvalue, less.pvalue))
     verdict = "equivalent" if p < ALPHA else "different" if p_difference < ALPHA else "not decided"
     power, needed = power_of(n, sd, margin), pairs_needed(sd, margin)
     return Equivalence(n, center, sd, interval, margin, p, p_difference, power, needed, verdict)

@@ -70,7 +70,7 @@ def check_output(path: Path, *, overwrite: bool = False) -> None:
 
 def check_folder(folder: Path) -> None:
     """InputError unless files can be written in a folder, which need not be there yet."""
-    existing = next(each for each in (folder, *folder.parents) if os.path.lexists(each))
+    existing = next(parent for parent in (folder, *folder.parents) if os.path.lexists(parent))
     if not existing.is_dir():
         raise InputError(f"{folder}: {existing} is no folder; choose another place")
     if not os.access(existing, os.W_OK | os.X_OK):
@@ -112,13 +112,13 @@ def _make(folder: Path) -> None:
     """Make a folder and those above it that are not there yet, so that they last."""
     missing = _missing(folder)
     folder.mkdir(parents=True, exist_ok=True)
-    for made in reversed(missing):
-        flush_folder(made.parent)
+    for path in reversed(missing):
+        flush_folder(path.parent)
 
 
 def _missing(folder: Path) -> list[Path]:
     """A folder and those above it that are not there, the innermost first."""
-    return [each for each in (folder, *folder.parents) if not os.path.lexists(each)]
+    return [path for path in (folder, *folder.parents) if not os.path.lexists(path)]
 
 
 @contextlib.contextmanager
@@ -218,18 +218,18 @@ def made_folder(folder: Path) -> Iterator[None]:
     Raises:
         InputError: it can't be made.
     """
-    made = _missing(folder)
+    missing = _missing(folder)
     try:
         _make(folder)
     except OSError as error:
-        _remove_empty(made)
+        _remove_empty(missing)
         raise InputError(
             f"{folder}: can't be made ({error.strerror}); choose another place"
         ) from error
     try:
         yield
     finally:
-        _remove_empty(made)
+        _remove_empty(missing)
 
 
 @contextlib.contextmanager
@@ -243,17 +243,17 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
         InputError: another process holds it, or the folder can't be written.
     """
-    made = _missing(folder)
+    missing = _missing(folder)
     lock = folder / ".lock"
     try:
-        before = set() if made else set(folder.iterdir())
+        entries = set() if missing else set(folder.iterdir())
         _make(folder)
         descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
     except OSError as error:
-        if error.errno in (errno.EROFS, errno.EACCES) and not made:
+        if error.errno in (errno.EROFS, errno.EACCES) and not missing:
             yield
             return
-        _remove_empty(made)
+        _remove_empty(missing)
         raise InputError(
             f"{folder}: can't be written ({error.strerror})", hint=ANOTHER_PLACE
         ) from error
@@ -264,9 +264,9 @@ def locked(folder: Path) -> Iterator[None]:
             yield
         finally:
             with contextlib.suppress(OSError):  # it may have been renamed meanwhile
-                if set(folder.iterdir()) - before == {lock}:
+                if set(folder.iterdir()) - entries == {lock}:
                     lock.unlink()
-                    _remove_empty(made)
+                    _remove_empty(missing)
     finally:
         os.close(descriptor)
 
