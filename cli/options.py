@@ -38,7 +38,10 @@ DatasetName = Annotated[
         "Default: mnist."
     ),
 ]
-Validation = Annotated[int | None, _option("Examples held out of train. Default: 0.")]
+# a float, so that a share is refused as one and not as a word
+Validation = Annotated[
+    float | None, _option("Examples held out of train, a count. Default: 0.", metavar="<int>")
+]
 L2 = Annotated[float | None, _option("λ of the penalty λ Σ W² on weights. Default: 0.")]
 Optimizer = Annotated[str | None, _option(f"{', '.join(OPTIMIZERS)}. Default: adam.")]
 Momentum = Annotated[float | None, _option("Of sgd, such as 0.9. Default: 0.")]
@@ -56,7 +59,19 @@ BatchSize = Annotated[int | None, _option("Default: 200.")]
 Epochs = Annotated[int | None, _option("Default: 100.")]
 Seed = Annotated[int | None, _option("Of initial weights, batches and split. Default: 0.")]
 Precision = Annotated[str | None, _option(f"{', '.join(PRECISIONS)}. Default: float32.")]
-Device = Annotated[str, typer.Option(help="auto, cpu or gpu.", rich_help_panel=_WHERE)]
+
+
+def _read_devices(text: str) -> str:
+    """Devices by their own names: cuda is what PyTorch calls the gpu."""
+    return ",".join("gpu" if name.strip() == "cuda" else name for name in text.split(","))
+
+
+def device_option(text: str) -> Any:
+    """An option for one device or several, with its help."""
+    return typer.Option(help=text, rich_help_panel=_WHERE, callback=_read_devices)
+
+
+Device = Annotated[str, device_option("auto, cpu or gpu.")]
 DataDir = Annotated[
     Path | None,
     _option(

@@ -35,6 +35,12 @@ def _nearest_option(word: str, context: Any) -> str | None:
     return None if near is None else names[near]
 
 
+def check_is_folder(path: Path) -> None:
+    """InputError for a path that is no folder."""
+    if not path.is_dir():
+        raise InputError(f"{path}: no such folder")
+
+
 def check_is_run(path: Path) -> None:
     """Refuse a path that holds no run, and name the runs that may have been meant.
 

@@ -24,12 +24,12 @@ def command(
 
     With --data-dir on the test set there, another of the same form or the run's own.
     """
+    check_is_run(run)  # before the imports that take longer
     from cli.console import answer, console, show_confusions, show_matrix
     from cli.output import print_json
     from mnist_fn.shared.runs.folder import RunFolder
     from mnist_fn.shared.runs.trainer import evaluate_run
 
-    check_is_run(run)
     others: list[str] = []
     name, result = evaluate_run(
         run, backend=backend, device=device, data_dir=data_dir, on_other=others.append

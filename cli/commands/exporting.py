@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from cli import options
+from cli.suggesting import check_is_run
 from mnist_fn.shared.errors import InputError
 
 KINDS = ("torch", "onnx", "tensorboard")
@@ -30,13 +31,14 @@ def command(
 
     Its weights are in checkpoint.safetensors and its curves in metrics.csv already.
     """
+    if to not in KINDS:
+        raise InputError("to", to, tuple(KINDS))
+    check_is_run(run)  # before the imports that take longer
     from cli.console import answer
     from cli.output import print_json
     from mnist_fn.shared.runs.trainer import load_finished
     from mnist_fn.shared.storage import check_folder, check_output
 
-    if to not in KINDS:
-        raise InputError("to", to, tuple(KINDS))
     name = run.resolve().name
     if to == "tensorboard":
         check_folder(out or Path("tensorboard") / name)

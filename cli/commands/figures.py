@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli import options
+from cli.suggesting import check_is_folder
 from mnist_fn.shared.errors import InputError, Message
 
 if TYPE_CHECKING:
@@ -40,6 +41,8 @@ def command(
     """Draw figures from finished runs: the study's, and the curves of any. The same runs give the
     same bytes.
     """
+    for path in runs or ():
+        check_is_folder(path)  # before the imports that take longer
     from figures import build, style
     from mnist_fn.shared.storage import check_output
     from mnist_fn.shared.study import experiments

@@ -41,6 +41,7 @@ def command(
     Order and transposition come from the shapes; what is ambiguous is refused. The run can be
     evaluated, predicted with, reported and gone on with, as any other.
     """
+    start = _read_start(file)  # before imports that take longer than to see that it is not there
     from cli.console import answer, console, show_run
     from cli.output import print_json
     from mnist_fn.shared.exchange.importing import check_activation, doubt, import_run
@@ -51,7 +52,7 @@ def command(
     folder = out or Path("runs") / file.stem
     where = {"data_dir": data_dir, "backend": backend, "device": device}
     name = options.resolved(dataset, data_dir) or "mnist"
-    source = _source(file)
+    source = _source(file, start)
     run = import_run(source, folder, scaling, dataset=name, **where)
     if source.widened:
         kinds = " and ".join(sorted(source.widened))
@@ -68,14 +69,24 @@ def command(
         print_json(run.summary())
 
 
-def _source(file: Path) -> "Source":
-    """Read a file of weights; its content tells what it is, not its name."""
+def _read_start(file: Path) -> bytes:
+    """The first 9 bytes of a file; InputError if it can't be read or is empty."""
     from mnist_fn.shared.storage import open_plain
 
     with open_plain(file) as stream:
         start = stream.read(9)
     if not start:
         raise InputError(f"{file}: an empty file")
+    return start
+
+
+def _source(file: Path, start: bytes) -> "Source":
+    """Read a file of weights; its content tells what it is, not its name.
+
+    Args:
+        file: of weights.
+        start: its first 9 bytes.
+    """
     if start.startswith(b"\x89HDF"):
         raise InputError(
             f"{file}: an HDF5 file, as Keras writes it; save its weights as safetensors: "

@@ -58,10 +58,7 @@ def command(
     data_dir: options.DataDir = None,
     device: Annotated[
         str,
-        typer.Option(
-            help="auto, cpu or gpu; two for the two backends, such as gpu,cpu.",
-            rich_help_panel="Where",
-        ),
+        options.device_option("auto, cpu or gpu; two for the two backends, such as gpu,cpu."),
     ] = "auto",
     workers: options.Workers = None,
     threads: options.Threads = None,

@@ -49,6 +49,8 @@ def command(
     FILE makes two programs, of PyTorch, Flax or plain JAX, or recordings of them; see
     docs/porting.md.
     """
+    if not file.is_file():  # before the imports that take longer
+        raise InputError(f"{file}: no such file")
     from cli.console import answer, console
     from cli.output import print_json
     from mnist_fn.shared.parity import ladder, recording
@@ -109,10 +111,8 @@ def _defined(file: Path, needed: tuple[str, ...]) -> dict[str, Any]:
     """What a file defines, run as Python with its own folder to import from.
 
     Raises:
-        InputError: no such file, what it raises, or a name that is missing.
+        InputError: what it raises, or a name that is missing.
     """
-    if not file.is_file():
-        raise InputError(f"{file}: no such file")
     sys.path.insert(0, str(file.resolve().parent))
     try:
         found = runpy.run_path(str(file))

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from cli import options
+from cli.suggesting import check_is_run
 from mnist_fn.shared.config import INKS
 from mnist_fn.shared.errors import InputError, in_shell, one_line
 
@@ -52,13 +53,13 @@ def command(
     the way MNIST was, and read from left to right, line by line. An image that can't be read gets a
     message, and the others are read (then exit 2).
     """
+    _check_run(run, images)  # before the imports that take longer
     from cli.console import answer
     from cli.output import print_json
     from mnist_fn.shared.pictures.reading import all_pictures, is_text, to_readings
     from mnist_fn.shared.runs.folder import RunFolder
     from mnist_fn.shared.runs.trainer import predict
 
-    _check_run(run, images)
     files = _image_files(images)
     if save_crops is not None:
         _check_crops(save_crops, files, overwrite)
@@ -100,16 +101,18 @@ def command(
 
 
 def _check_run(run: Path, images: list[Path]) -> None:
-    """InputError where the run and an image were given in the other order."""
-    from mnist_fn.shared.pictures.image_files import SUFFIXES
+    """InputError where no run is there, or it and an image were given in the other order."""
+    if run.is_file():
+        from mnist_fn.shared.pictures.image_files import SUFFIXES
 
-    if run.is_file() and run.suffix.lower() in SUFFIXES:
-        runs = [path for path in images if (path / "run.json").is_file()]
-        example = runs[0] if runs else "RUN"
-        raise InputError(
-            f"{run}: an image, where the run's folder is expected first: "
-            f"mnist-fn predict {example} {run}"
-        )
+        if run.suffix.lower() in SUFFIXES:
+            runs = [path for path in images if (path / "run.json").is_file()]
+            example = runs[0] if runs else "RUN"
+            raise InputError(
+                f"{run}: an image, where the run's folder is expected first: "
+                f"mnist-fn predict {example} {run}"
+            )
+    check_is_run(run)
 
 
 def _check_crops(crops: Path, files: list[Path], overwrite: bool) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from cli import options
+from cli.suggesting import check_is_folder
 
 
 def command(
@@ -29,6 +30,8 @@ def command(
     study.json, parity-*.json and bench*.json in the folders say. Nothing is trained, nothing
     downloaded.
     """
+    for path in folders or ():
+        check_is_folder(path)  # before the imports that take longer
     from cli.console import answer
     from cli.output import print_json
     from figures.report import build, contents

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from cli import options
+from cli.suggesting import check_is_folder
 
 BEST = ("best test\nloss", "best test\naccuracy")  # each at its own epoch
 
@@ -16,6 +17,7 @@ def command(
     json: options.Json = False,
 ) -> None:
     """List the runs of a folder: what tells them apart, how far each is, the best of each."""
+    check_is_folder(folder)  # before the imports that take longer
     from rich.table import Table
     from rich.text import Text
 

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 import typer
 
 from cli import options
+from cli.suggesting import check_is_run
 from mnist_fn.shared.errors import InputError, Resume
 
 DIGITS_FACTOR = 10  # epochs on the digits in place of one on MNIST
@@ -72,6 +73,7 @@ def command(
     where = {"device": device, "data_dir": data_dir}
     if resume is not None:
         _refuse_with_resume({**study, "out": out, "force": force or None})
+        check_is_run(resume)
         _run_and_show(json, resume, backend=backend, epochs=epochs, **where)
         return
     from mnist_fn.shared.runs.store import RunStore

@@ -197,7 +197,9 @@ def _checked(name: str, value: object) -> Any:
     convert, expected = _CONVERSIONS[kind]
     plain = convert(_plain(value))
     if plain is None:
-        raise InputError(name, value, expected)
+        is_share = name == "validation" and isinstance(value, float) and 0 < value < 1
+        hint = ("a count of examples, such as ", Argument(name, 6000)) if is_share else ()
+        raise InputError(name, value, expected, hint)
     if isinstance(limits, Range):
         for number in plain if isinstance(plain, tuple) else (plain,):
             if not limits.low <= number <= limits.high:

@@ -55,6 +55,8 @@ def test_each_commands_help_fits_too(in_process, arguments):
         (("train", "--backend", "jaxs", "--dataset", "digits"), "; did you mean jax?"),
         (("train", "--dataset", "mnits"), "; did you mean mnist?"),
         (("study", "--only", "widht-depth"), "; did you mean width-depth?"),
+        (("train", "--validation", "0.1"),
+         "must be a whole number; a count of examples, such as --validation 6000"),
         (("predict",), "missing argument 'run'; try --help"),
     ],
 )  # fmt: skip
@@ -103,3 +105,19 @@ def read(there):
         return os.read(there, 65536)
     except OSError:  # how Linux says that the other end is closed
         return b""
+
+
+@pytest.mark.parametrize(
+    ("given", "devices"),
+    [("cuda", ("gpu", "gpu")), ("cuda,cpu", ("gpu", "cpu")), ("cpu", ("cpu", "cpu"))],
+)
+def test_cuda_is_the_gpu(in_process, monkeypatch, given, devices):
+    plans = []
+
+    def keep(plan, *_, **__):
+        plans.append(plan)
+        return {"passed": True}
+
+    monkeypatch.setattr("cli.proving.prove", keep)
+    in_process("parity", "--device", given, "--dataset", "digits")
+    assert plans[0].devices == devices

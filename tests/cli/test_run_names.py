@@ -13,6 +13,15 @@ def folder(tmp_path):
     return tmp_path
 
 
+BEFORE_AND_AFTER = [
+    (("evaluate",), ()),
+    (("export",), ("--to", "torch")),
+    (("predict",), ("photo.png",)),
+    (("train", "--resume"), ()),
+]
+
+
+@pytest.mark.parametrize(("before", "after"), BEFORE_AND_AFTER, ids=lambda words: " ".join(words))
 @pytest.mark.parametrize(
     ("given", "said"),
     [
@@ -23,8 +32,8 @@ def folder(tmp_path):
         ("nowhere/x", "no run here (a run is a folder with run.json)"),
     ],
 )  # fmt: skip
-def test_evaluate_names_the_runs_that_are_near(in_process, folder, given, said):
-    done = in_process("evaluate", given)
+def test_each_command_names_the_runs_that_are_near(in_process, folder, given, said, before, after):
+    done = in_process(*before, given, *after)
     assert (done.returncode, done.stdout) == (2, "")
     assert said in done.stderr
     assert done.stderr.count("\n") == 1

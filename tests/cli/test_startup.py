@@ -23,7 +23,7 @@ sys.argv = ["mnist-fn", *{arguments!r}]
 try:
     main()
 except SystemExit as ended:
-    assert not ended.code, ended.code
+    assert (ended.code or 0) == {code}, ended.code
 print(len(sys.modules), *sorted({{name.partition(".")[0] for name in sys.modules}}))
 """
 # Nobody who trains on files that are there needs these.
@@ -89,9 +89,30 @@ def test_training_imports_what_it_needs(tmp_path):
     assert count < 1700  # measured: 1152; torch alone brings more than 1000
 
 
-def modules_after(arguments):
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["import", "nowhere.pt", "--pixels", "0-1"],
+        ["port", "nowhere.py"],
+        ["evaluate", "nowhere"],
+        ["export", "nowhere", "--to", "torch"],
+        ["predict", "nowhere", "nowhere.png"],
+        ["train", "--resume", "nowhere"],
+        ["report", "nowhere"],
+        ["figures", "nowhere"],
+        ["runs", "nowhere"],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_what_is_not_there_is_refused_before_anything_large_is_imported(arguments):
+    count, names = modules_after(arguments, code=2)
+    assert not names & (HEAVY | {"jax", "flax", "optax", "numpy", "rich"})
+    assert count < 400  # measured: 300 at most
+
+
+def modules_after(arguments, code=0):
     """How many modules a process has after the command, and their top-level names."""
-    code = COUNT.format(arguments=arguments)
+    code = COUNT.format(arguments=arguments, code=code)
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=300
     )

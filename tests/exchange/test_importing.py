@@ -221,12 +221,15 @@ def test_a_hostile_file_is_refused_and_not_executed(tmp_path, content, said):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["x.pt", "--out", "r"], "--pixels: say how pixels were scaled"),
+        (["nan.safetensors", "--out", "r"], "--pixels: say how pixels were scaled"),
         (["keras.h5", "--pixels", "0-1"], "an HDF5 file, as Keras writes it"),
         (["empty.pt", "--pixels", "0-1"], "an empty file"),
         (["empty.safetensors", "--pixels", "0-1"], "an empty file"),
         (["script.pt", "--pixels", "0-1"], "TorchScript, which is a program"),
-        (["x.pt", "--pixels", "0-1", "--activation", "tanh"], "--activation tanh: a run has ReLU"),
+        (
+            ["nan.safetensors", "--pixels", "0-1", "--activation", "tanh"],
+            "--activation tanh: a run has ReLU",
+        ),
         (["x.pt", "--pixels", "0-1"], "x.pt: no such file"),
         (["nan.safetensors", "--pixels", "0-1"], "nan.safetensors: a weight is not finite"),
         (["int.safetensors", "--pixels", "0-1"], "holds no floating-point numbers"),
