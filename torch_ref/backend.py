@@ -36,13 +36,13 @@ def find_device(name: str) -> torch.device:
     Raises:
         InputError: PyTorch has no such device here.
     """
-    there = torch.cuda.is_available()
-    if name == "gpu" and not there:
+    has_gpu = torch.cuda.is_available()
+    if name == "gpu" and not has_gpu:
         raise InputError(
             (Argument("device", "gpu"), ": PyTorch finds no CUDA GPU here; use ",
              Argument("device", "cpu"))
         )  # fmt: skip
-    return torch.device("cuda" if there and name != "cpu" else "cpu")
+    return torch.device("cuda" if has_gpu and name != "cpu" else "cpu")
 
 
 class State(NamedTuple):
@@ -90,9 +90,9 @@ class TorchBackend:
     @in_its_thread
     def dump(self, state: State) -> StateTree:
         """Copy a state to NumPy."""
-        of = {n: state.optimizer.state[p] for n, p in state.model.named_parameters()}
+        slots_by_name = {n: state.optimizer.state[p] for n, p in state.model.named_parameters()}
         slots = {
-            ours: from_state_dict({name: slots[theirs] for name, slots in of.items()})
+            ours: from_state_dict({name: slots[theirs] for name, slots in slots_by_name.items()})
             for ours, theirs in self._slots.items()
         }
         return StateTree(from_state_dict(state.model.state_dict()), slots, state.step)
@@ -118,10 +118,10 @@ class TorchBackend:
     def logits(self, state: State, images: np.ndarray) -> np.ndarray:
         """Logits of uint8 images [n, rows, columns]; the test set stays on the device."""
         if images is self._test:
-            there = self._test_on_device
+            pixels = self._test_on_device
         else:
-            there = self._put(scale_pixels(images, self.config.dtype))
-        return state.model(there).cpu().numpy()
+            pixels = self._put(scale_pixels(images, self.config.dtype))
+        return state.model(pixels).cpu().numpy()
 
     @in_its_thread
     def losses(self, state: State, indices: np.ndarray) -> tuple[float, float]:

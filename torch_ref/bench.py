@@ -35,11 +35,15 @@ def _synchronize(device: torch.device) -> None:
 
 def floor(config: Config, dataset: Dataset, device: str) -> Iterator[Contender]:
     """The matrix products of an epoch, into buffers that are there already."""
-    where, n = pick(device), config.batch_size
+    torch_device, n = pick(device), config.batch_size
     dtype = getattr(torch, config.dtype)
     sizes = (dataset.pixels, *config.hidden, dataset.classes)
-    random = [torch.rand(shape, dtype=dtype, device=where) for shape in [(n, w) for w in sizes]]
-    kernels = [torch.rand(shape, dtype=dtype, device=where) for shape in itertools.pairwise(sizes)]
+    random = [
+        torch.rand(shape, dtype=dtype, device=torch_device) for shape in [(n, w) for w in sizes]
+    ]
+    kernels = [
+        torch.rand(shape, dtype=dtype, device=torch_device) for shape in itertools.pairwise(sizes)
+    ]
     forward = [torch.empty_like(layer) for layer in random[1:]]
     backward = [torch.empty_like(layer) for layer in random]
     gradients = [torch.empty_like(kernel) for kernel in kernels]
@@ -52,7 +56,7 @@ def floor(config: Config, dataset: Dataset, device: str) -> Iterator[Contender]:
                 torch.mm(random[i].T, random[i + 1], out=gradients[i])
                 if i:
                     torch.mm(random[i + 1], kernels[i].T, out=backward[i])
-        _synchronize(where)
+        _synchronize(torch_device)
 
     yield Contender("torch/products", "its matrix products alone", run)
 
@@ -65,14 +69,14 @@ def loops(config: Config, dataset: Dataset, device: str) -> Iterator[Contender]:
     evaluation too: data in memory, batches gathered into one buffer, the penalty as Adam's
     `weight_decay` on the kernels alone, denormals flushed, nothing counted but the loss.
     """
-    where = pick(device)
+    torch_device = pick(device)
     computing = ComputingThread()
-    images, labels = _on_device(config, dataset.train, where)
-    order = torch.from_numpy(batch_order(0, 1, len(labels)).astype(np.int64)).to(where)
+    images, labels = _on_device(config, dataset.train, torch_device)
+    order = torch.from_numpy(batch_order(0, 1, len(labels)).astype(np.int64)).to(torch_device)
     x, y = images[: config.batch_size].clone(), labels[: config.batch_size].clone()
 
     def epoch(step: Step, ragged: Step) -> None:
-        total = torch.zeros((), device=where)
+        total = torch.zeros((), device=torch_device)
         for batch in order.split(config.batch_size):
             n = len(batch)
             torch.index_select(images, 0, batch, out=x[:n])
@@ -84,9 +88,9 @@ def loops(config: Config, dataset: Dataset, device: str) -> Iterator[Contender]:
         run = partial(epoch, step, ragged)
         return Contender(name, what, lambda: computing.run(run), rounds)
 
-    model, eager = _eager_step(config, dataset, where)
+    model, eager = _eager_step(config, dataset, torch_device)
     yield contender("torch/loop", "the fastest eager loop, fused Adam", eager, eager, None)
-    pixels, _ = _on_device(config, dataset.test, where)
+    pixels, _ = _on_device(config, dataset.test, torch_device)
 
     def with_test() -> None:
         epoch(eager, eager)
@@ -95,21 +99,21 @@ def loops(config: Config, dataset: Dataset, device: str) -> Iterator[Contender]:
 
     what = "the same and the test set, inference_mode"
     yield Contender("torch/loop+test", what, lambda: computing.run(with_test))
-    whole = functional_step(config, dataset, where)
-    compiled = torch.compile(whole, dynamic=False)
+    whole_step = functional_step(config, dataset, torch_device)
+    compiled = torch.compile(whole_step, dynamic=False)
     what = "the whole step in one torch.compile"
-    yield contender("torch/loop, compiled", what, compiled, whole, None)
-    if where.type == "cuda":
-        _, eager = _eager_step(config, dataset, where, capturable=True)
+    yield contender("torch/loop, compiled", what, compiled, whole_step, None)
+    if torch_device.type == "cuda":
+        _, eager = _eager_step(config, dataset, torch_device, capturable=True)
         graph = computing.run(_graphed, eager, x, y)
         what = "the eager step as one CUDA graph"
         yield contender("torch/loop, CUDA graph", what, graph, eager, None)
 
 
 def _eager_step(
-    config: Config, dataset: Dataset, where: torch.device, capturable: bool = False
+    config: Config, dataset: Dataset, device: torch.device, capturable: bool = False
 ) -> tuple[nn.Module, Step]:
-    model = _model(config, dataset, where)
+    model = _model(config, dataset, device)
     groups = [
         {"params": [p for p in model.parameters() if p.ndim == 2], "weight_decay": 2 * config.l2},
         {"params": [p for p in model.parameters() if p.ndim == 1]},
@@ -178,17 +182,17 @@ def notebook(config: Config, dataset: Dataset, device: str, folder: Path) -> Ite
     from torch.utils.data import DataLoader
     from torchvision import datasets, transforms
 
-    where = pick(device)
+    torch_device = pick(device)
     write_idx_files(dataset, folder / "MNIST" / "raw")
     train = datasets.MNIST(str(folder), train=True, transform=transforms.ToTensor())
     loader = DataLoader(train, batch_size=config.batch_size, shuffle=True)
-    model = _model(config, dataset, where)
+    model = _model(config, dataset, torch_device)
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
 
     def run() -> None:
         loss_sum = correct = 0.0
         for images, labels in loader:
-            x, y = images.reshape(len(images), -1).to(where), labels.to(where)
+            x, y = images.reshape(len(images), -1).to(torch_device), labels.to(torch_device)
             optimizer.zero_grad()
             logits = model(x)
             loss = nn.functional.cross_entropy(logits, y)
@@ -201,19 +205,19 @@ def notebook(config: Config, dataset: Dataset, device: str, folder: Path) -> Ite
     yield Contender("torch/notebook", "DataLoader, ToTensor, .item()", run, NOTEBOOK_ROUNDS)
 
 
-def _model(config: Config, dataset: Dataset, where: torch.device) -> nn.Module:
+def _model(config: Config, dataset: Dataset, device: torch.device) -> nn.Module:
     sizes = (dataset.pixels, *config.hidden, dataset.classes)
     layers: list[nn.Module] = []
     for fan_in, fan_out in itertools.pairwise(sizes):
         layers += [nn.Linear(fan_in, fan_out), nn.ReLU()]
-    return nn.Sequential(*layers[:-1]).to(where, getattr(torch, config.dtype))
+    return nn.Sequential(*layers[:-1]).to(device, getattr(torch, config.dtype))
 
 
 def _on_device(
-    config: Config, split: Split, where: torch.device
+    config: Config, split: Split, device: torch.device
 ) -> tuple[torch.Tensor, torch.Tensor]:
     images = torch.from_numpy(scale_pixels(split.images, config.dtype))
-    return images.to(where), torch.from_numpy(split.labels.astype(np.int64)).to(where)
+    return images.to(device), torch.from_numpy(split.labels.astype(np.int64)).to(device)
 
 
 def write_idx_files(dataset: Dataset, folder: Path) -> None:

@@ -53,12 +53,16 @@ def _setting() -> Callable[[], None]:
     except RuntimeError:
         old = "highest"
     libraries = [torch.backends.cuda.matmul, getattr(torch.backends.mkldnn, "matmul", None)]
-    new = [(one, one.fp32_precision) for one in libraries if hasattr(one, "fp32_precision")]
+    new = [
+        (library, library.fp32_precision)
+        for library in libraries
+        if hasattr(library, "fp32_precision")
+    ]
 
     def put_back() -> None:
         torch.set_float32_matmul_precision(old)
-        for one, precision in new:
-            one.fp32_precision = precision
+        for library, precision in new:
+            library.fp32_precision = precision
 
     return put_back
 

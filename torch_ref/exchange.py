@@ -46,13 +46,13 @@ def read_pt(path: Path) -> Source:
             f"{path}: not a state dict that can be read without running code "
             f"({_reason(error)}); save it with torch.save(model.state_dict(), ...)"
         ) from error
-    found = _state_dicts(path, loaded)
-    if len(found) != 1:
-        which = ", ".join(found) or "none"
+    state_dicts = _state_dicts(path, loaded)
+    if len(state_dicts) != 1:
+        which = ", ".join(state_dicts) or "none"
         raise InputError(
             f"{path}: one state dict is expected, there are {which[:200]}; save that one alone"
         )
-    ((_, state),) = found.items()
+    ((_, state),) = state_dicts.items()
     # a small file may claim large tensors, by strides of 0
     numbers = sum(tensor.numel() for tensor in state.values())
     if numbers > MAX_PARAMETERS:
@@ -138,15 +138,15 @@ def _kind(data: bytes) -> str:
 
 def _state_dicts(path: Path, loaded: Any) -> dict[str, Mapping[str, torch.Tensor]]:
     """Every mapping of names to tensors in what was loaded, by where it lies."""
-    found: dict[str, Mapping[str, torch.Tensor]] = {}
-    left = MAX_ENTRIES
+    state_dicts: dict[str, Mapping[str, torch.Tensor]] = {}
+    entries_left = MAX_ENTRIES
 
-    def look(value: Any, here: str, depth: int) -> None:
-        nonlocal left
+    def look(value: Any, key: str, depth: int) -> None:
+        nonlocal entries_left
         if not isinstance(value, Mapping) or depth > DEEPEST:
             return
-        left -= len(value)
-        if left < 0:
+        entries_left -= len(value)
+        if entries_left < 0:
             raise InputError(f"{path}: more than {MAX_ENTRIES} entries; save the state dict alone")
         tensors = {
             name: tensor
@@ -154,13 +154,13 @@ def _state_dicts(path: Path, loaded: Any) -> dict[str, Mapping[str, torch.Tensor
             if isinstance(name, str) and isinstance(tensor, torch.Tensor)
         }
         if any(tensor.ndim > 1 for tensor in tensors.values()):
-            found[here or "the file's own"] = tensors
+            state_dicts[key or "the file's own"] = tensors
         for name, inner in value.items():
             if not str(name).lower().startswith(OPTIMIZER):
-                look(inner, f"{here}.{name}" if here else str(name)[:40], depth + 1)
+                look(inner, f"{key}.{name}" if key else str(name)[:40], depth + 1)
 
     look(loaded, "", 0)
-    return found
+    return state_dicts
 
 
 def _array(path: Path, name: str, tensor: torch.Tensor) -> np.ndarray:
