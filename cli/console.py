@@ -36,13 +36,13 @@ class _Printable:
 class _Said(Console):
     """Shows a message in the command line's terms, and text as it is: it may look like markup."""
 
-    def __init__(self, **how: Any) -> None:
-        super().__init__(highlight=False, markup=False, **how)
+    def __init__(self, **options: Any) -> None:
+        super().__init__(highlight=False, markup=False, **options)
 
-    def print(self, *objects: Any, **how: Any) -> None:
+    def print(self, *objects: Any, **options: Any) -> None:
         """See Console."""
-        said = (_escaped(one) for one in objects)
-        super().print(*said, **how)
+        escaped = (_escaped(item) for item in objects)
+        super().print(*escaped, **options)
 
 
 def _escaped(drawn: Any) -> Any:
@@ -102,7 +102,7 @@ def show_run(run: Run, to: Console) -> None:
 def show_confusions(evaluation: Evaluation, to: Console, names: Sequence[str] = ()) -> None:
     """The most frequent mistakes on one line, as many as a terminal has room for."""
     title = "worst confusions: "
-    worst = [one.named(names) for one in evaluation.worst_confusions()]
+    worst = [confusion.named(names) for confusion in evaluation.worst_confusions()]
     while to.is_terminal and len(worst) > 1 and len(title + "   ".join(worst)) > to.width:
         worst.pop()
     to.print(title + ("   ".join(worst) or "none"), soft_wrap=True, markup=False)
@@ -154,8 +154,9 @@ def print_table(table: Table, to: Console, leave_out: Sequence[str] = ()) -> Non
     for column in table.columns:
         if to.is_terminal and column.overflow == "fold" and needed > to.width:
             longest = max(to.measure(cell).maximum for cell in column.cells)
-            rest = needed - longest + 1  # rich gives its name's edge, which has none, a padding
-            column.max_width = max(to.width - rest, NARROWEST)
+            # rich gives its name's edge, which has none, a padding
+            other_columns = needed - longest + 1
+            column.max_width = max(to.width - other_columns, NARROWEST)
             needed = _natural_width(table, to)
     type(to)(stderr=to.stderr, width=max(needed, to.width)).print(table)
 

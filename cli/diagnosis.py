@@ -55,12 +55,12 @@ def diagnose(full: bool, say: Callable[[str], None]) -> dict[str, Any]:
 def _checked(name: str, say: Callable[[str], None]) -> list[dict[str, Any]]:
     """A backend against NumPy, then its framework's known faults."""
     say(f"self-check of {name}")
-    found = []
+    checks = []
     try:
         for rung in check_backend(backends.find(name)):
             worst = rung.worst
             text = f"{worst.what}: {worst.difference.relative:.1e} relative"
-            found.append({"backend": name, "check": rung.name, "passed": rung.passed,
+            checks.append({"backend": name, "check": rung.name, "passed": rung.passed,
                           "found": text})  # fmt: skip
     except MissingExtraError:  # nothing is wrong with what is not here; the devices say so
         return []
@@ -68,8 +68,8 @@ def _checked(name: str, say: Callable[[str], None]) -> list[dict[str, Any]]:
         return [{"backend": name, "check": "made", "passed": False, "found": in_shell(error)}]
     tried = _jax_faults() if name == "jax" else {}
     for check, (passed, text) in tried.items():
-        found.append({"backend": name, "check": check, "passed": passed, "found": text})
-    return found
+        checks.append({"backend": name, "check": check, "passed": passed, "found": text})
+    return checks
 
 
 def _jax_faults() -> dict[str, tuple[bool, str]]:
@@ -87,8 +87,8 @@ def _devices(module: str) -> list[str]:
 
 def _threads() -> dict[str, Any]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    asked = {name: os.environ[name] for name in THREADS if name in os.environ}
-    return {"cores": cores, "environment": asked}
+    variables = {name: os.environ[name] for name in THREADS if name in os.environ}
+    return {"cores": cores, "environment": variables}
 
 
 def _caches() -> dict[str, Any]:
@@ -104,15 +104,15 @@ def _size(folder: Path) -> int:
 
 def _data() -> dict[str, str | None]:
     """Each dataset's folder, None where its files are not, or what is wrong with what is there."""
-    found: dict[str, str | None] = dict.fromkeys(TORCHVISION)
+    folders: dict[str, str | None] = dict.fromkeys(TORCHVISION)
     for name in TORCHVISION:
         try:
             if files := find(name):
                 load(name, download=False)  # read: MNIST's kin has files of the same names
-                found[name] = str(files[0].parent)
+                folders[name] = str(files[0].parent)
         except InputError as error:
-            found[name] = f"not here ({in_shell(error)})"
-    return found
+            folders[name] = f"not here ({in_shell(error)})"
+    return folders
 
 
 def _tools() -> dict[str, str | None]:

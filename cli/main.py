@@ -47,9 +47,9 @@ def _heard() -> Iterator[None]:
 
 
 class _Commands(TyperGroup):
-    def make_context(self, *arguments: Any, **more: Any) -> Any:
+    def make_context(self, *arguments: Any, **extra: Any) -> Any:
         with _heard():
-            return super().make_context(*arguments, **more)
+            return super().make_context(*arguments, **extra)
 
     def invoke(self, ctx: Any) -> Any:
         with _heard():
@@ -66,8 +66,8 @@ app = typer.Typer(
 )
 
 
-def _show_version(asked: bool) -> None:
-    if asked:
+def _show_version(requested: bool) -> None:
+    if requested:
         print(f"mnist-fn {faults.version_of('mnist-fn')}")
         raise typer.Exit
 
@@ -97,8 +97,8 @@ PANELS = {
 for panel, commands in PANELS.items():
     for name, module in commands.items():
         # typer keeps the line breaks of all paragraphs but the first
-        told = re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.cleandoc(module.command.__doc__ or ""))
-        app.command(name, rich_help_panel=panel, help=told)(module.command)
+        text = re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.cleandoc(module.command.__doc__ or ""))
+        app.command(name, rich_help_panel=panel, help=text)(module.command)
 app.add_typer(data.app, name="data", rich_help_panel="Files")
 
 
@@ -140,12 +140,14 @@ def _explain(error: Exception) -> int:
     return fail(usage(error))
 
 
-def _warn(shown: Callable[..., None], message: Warning | str, *rest: Any, **more: Any) -> None:
+def _warn(
+    shown: Callable[..., None], message: Warning | str, *arguments: Any, **options: Any
+) -> None:
     """A fault of an installed version is for the user, on one line; other warnings as ever."""
     if isinstance(message, faults.KnownFault):
         fail(str(message))
     else:
-        shown(message, *rest, **more)
+        shown(message, *arguments, **options)
 
 
 def _drop_stdout() -> None:

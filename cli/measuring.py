@@ -58,16 +58,16 @@ class Bench:
         config, dataset, device = self.config, self.dataset, self.device
         contenders = []
         for name in names():
-            own = timing.backend_contenders(name, config, dataset, device)
-            contenders += self._made(name, lambda own=own: own)
+            generator = timing.backend_contenders(name, config, dataset, device)
+            contenders += self._made(name, lambda generator=generator: generator)
         contenders += self._made("jax/products", lambda: self._jax.floor(config, dataset, device))
         contenders += self._made("jax/parts", lambda: self._jax.parts(config, dataset, device))
         contenders += self._torch("floor", config, dataset, device)
         contenders += self._torch("loops", config, dataset, device)
         contenders += self._torch("notebook", config, dataset, device, folder)
         self._check_only([contender.name for contender in contenders])
-        usable = [one for one in contenders if self._works(one)]
-        self.what.update({one.name: one.what for one in usable})
+        usable = [contender for contender in contenders if self._works(contender)]
+        self.what.update({contender.name: contender.what for contender in usable})
         return take_turns(usable, self.rounds, say=self._say)
 
     def _torch(self, function: str, *arguments: Any) -> list[Contender]:
@@ -103,12 +103,12 @@ class Bench:
     def sweeps(self, on_gpu: bool) -> dict[str, list[float]]:
         """Seconds of an epoch of several models at once."""
         models = MODELS_ON_A_GPU if on_gpu else MODELS_ON_A_CPU
-        made = self._made(
+        contenders = self._made(
             "jax/sweep",
             lambda: self._jax.sweeps(self.config, self.dataset, self.device, models),
         )
-        self.what.update({one.name: one.what for one in made})
-        return take_turns(made, self.rounds, say=self._say).wall
+        self.what.update({contender.name: contender.what for contender in contenders})
+        return take_turns(contenders, self.rounds, say=self._say).wall
 
     def widths(self) -> list[dict[str, Any]]:
         """Epoch and floor over the width of a shallow model, in turns width by width."""
@@ -121,7 +121,7 @@ class Bench:
                 next(self._jax.floor(config, self.dataset, self.device)),
             ]
             times = take_turns(pair, max(3, self.rounds // 2)).wall
-            epoch, floor = (times[one.name] for one in pair)
+            epoch, floor = (times[contender.name] for contender in pair)
             share = timing.ratio(times, pair[0].name, pair[1].name)
             rows.append(
                 {"width": width, "epoch": spread(epoch), "floor": spread(floor), "ratio": share}
@@ -130,9 +130,9 @@ class Bench:
 
     def lengths(self) -> list[dict[str, Any]]:
         """Training for 1, 2, 4, 8 epochs: seconds of each length, in turns."""
-        one = next(timing.backend_contenders("jax", self.config, self.dataset, self.device))
+        contender = next(timing.backend_contenders("jax", self.config, self.dataset, self.device))
         repeated = [
-            Contender(str(n), "", lambda n=n: [one.run() for _ in range(n)]) for n in EPOCHS
+            Contender(str(n), "", lambda n=n: [contender.run() for _ in range(n)]) for n in EPOCHS
         ]
         times = take_turns(repeated, max(3, self.rounds // 2)).wall
         return [{"epochs": n, "train": spread(times[str(n)])} for n in EPOCHS]
@@ -143,10 +143,10 @@ def processes(config: Config, data_dir: Path | None, device: str, say: Say) -> d
     options = ["--dataset", config.dataset, "--device", device, "--epochs", "1"]
     options += ["--hidden", ",".join(map(str, config.hidden)), "--batch-size"]
     options += [str(config.batch_size), *(["--data-dir", str(data_dir)] if data_dir else [])]
-    found: dict[str, Any] = {}
+    results: dict[str, Any] = {}
     with tempfile.TemporaryDirectory(prefix="mnist-fn-bench-") as folder:
         say("mnist-fn --help")
-        found["mnist-fn --help"] = _repeated(["--help"], folder, 7)
+        results["mnist-fn --help"] = _repeated(["--help"], folder, 7)
         for name in names():
             counter = itertools.count()
 
@@ -159,12 +159,12 @@ def processes(config: Config, data_dir: Path | None, device: str, say: Say) -> d
             if cold is None:
                 continue
             warm = [_process(train(), folder) for _ in range(5)]
-            found[f"mnist-fn train --backend {name}"] = {
+            results[f"mnist-fn train --backend {name}"] = {
                 "cold": cold["seconds"],
-                "warm": spread([one["seconds"] for one in warm if one]),
-                "peak_bytes": max(one["peak_bytes"] for one in warm if one),
+                "warm": spread([run["seconds"] for run in warm if run]),
+                "peak_bytes": max(run["peak_bytes"] for run in warm if run),
             }
-    return found
+    return results
 
 
 def budgets(config: Config, data_dir: Path | None, say: Say) -> Iterator[tuple[str, Any]]:
@@ -189,8 +189,8 @@ def budgets(config: Config, data_dir: Path | None, say: Say) -> Iterator[tuple[s
 def _repeated(arguments: list[str], folder: str, n: int) -> dict[str, Any]:
     done = [_process(arguments, folder) for _ in range(n + 1)][1:]
     return {
-        "warm": spread([one["seconds"] for one in done if one]),
-        "peak_bytes": max(one["peak_bytes"] for one in done if one),
+        "warm": spread([run["seconds"] for run in done if run]),
+        "peak_bytes": max(run["peak_bytes"] for run in done if run),
     }
 
 

@@ -43,44 +43,48 @@ def measure(
         "1 worker, a thread": (1, ("--workers", "1")),
         f"1 process, {cores} threads": (1, ()),
     }
-    found: dict[str, Any] = {}
-    others: list[float] = []
+    results: dict[str, Any] = {}
+    busy_cores: list[float] = []
     for backend in BACKENDS:
         rates: dict[str, list[float]] = {way: [] for way in ways}
         for turn in range(rounds):
             say(f"{backend}: round {turn + 1} of {rounds}")
             for way in list(ways)[:: 1 if turn % 2 == 0 else -1]:
                 runs, options = ways[way]
-                others.append(used_by_others(PAUSE))
+                busy_cores.append(used_by_others(PAUSE))
                 rates[way].append(_rate(config, backend, data_dir, runs, options))
-        many, one, threads = ways
-        found[backend] = {
+        many, single, threads = ways
+        results[backend] = {
             "epochs_per_second": {way: spread(values) for way, values in rates.items()},
-            "ratios": {f"{many} / {other}": ratio(rates, many, other) for other in (one, threads)},
+            "ratios": {
+                f"{many} / {alternative}": ratio(rates, many, alternative)
+                for alternative in (single, threads)
+            },
         }
     return {
         "what": "workers",
         "config": config.to_dict(),
         "epochs": EPOCHS,
-        "backends": found,
-        "others": float(np.mean(others)),
+        "backends": results,
+        "others": float(np.mean(busy_cores)),
     }
 
 
 def lines(document: dict[str, Any]) -> Iterator[str]:
     """The document in words."""
-    for backend, found in document["backends"].items():
-        for way, rate in found["epochs_per_second"].items():
+    for backend, results in document["backends"].items():
+        for way, rate in results["epochs_per_second"].items():
             yield f"{backend}, {way}: {rate['median']:.3g} epochs/s (n = {rate['n']})"
-        for pair, one in found["ratios"].items():
-            yield f"{backend}, {pair}: {one['median']:.2f} ({one['min']:.2f} to {one['max']:.2f})"
+        for pair, quotient in results["ratios"].items():
+            low, high = quotient["min"], quotient["max"]
+            yield f"{backend}, {pair}: {quotient['median']:.2f} ({low:.2f} to {high:.2f})"
 
 
 def _rate(
     config: Config, backend: str, data_dir: Path | None, runs: int, options: tuple[str, ...]
 ) -> float:
     with tempfile.TemporaryDirectory(prefix="mnist-fn-bench-") as folder:
-        given = {
+        flags = {
             "--backend": backend,
             "--dataset": config.dataset,
             "--hidden": ",".join(map(str, config.hidden)),
@@ -93,7 +97,7 @@ def _rate(
             "--out": folder,
             **({} if data_dir is None else {"--data-dir": data_dir}),
         }
-        words = [str(word) for pair in given.items() for word in pair]
+        words = [str(word) for pair in flags.items() for word in pair]
         done = subprocess.run(  # noqa: S603 - our own command
             [sys.executable, "-m", "cli.main", "sweep", *words, *options],
             capture_output=True, text=True, check=False,

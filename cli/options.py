@@ -22,8 +22,8 @@ _STUDY = "The experiment"
 _WHERE = "Where"
 
 
-def _option(text: str, *names: str, panel: str = _STUDY, **more: Any) -> Any:
-    return typer.Option(*names, help=text, rich_help_panel=panel, show_default=False, **more)
+def _option(text: str, *names: str, panel: str = _STUDY, **settings: Any) -> Any:
+    return typer.Option(*names, help=text, rich_help_panel=panel, show_default=False, **settings)
 
 
 Model = Annotated[
@@ -139,13 +139,13 @@ def hidden_from(model: str | None, hidden: str | None) -> tuple[int, ...] | None
     return None if model is None else hidden_of(model)
 
 
-def make_config(**given: Any) -> Config:
+def make_config(**values: Any) -> Config:
     """A Config from what was given on the command line; None leaves the default.
 
     Raises:
         InputError: a value out of its range.
     """
-    return Config(**{name: value for name, value in given.items() if value is not None})
+    return Config(**{name: value for name, value in values.items() if value is not None})
 
 
 def orientation(upright: bool | None) -> str | None:
@@ -190,6 +190,6 @@ def shapes(model: str | None, hidden: list[str] | None) -> list[tuple[int, ...]]
     """
     if model is not None and hidden:
         raise both_shapes()
-    found = [hidden_from(name, None) for name in words(model)]
-    found += [hidden_from(None, widths) for widths in hidden or ()]
-    return [shape for shape in found if shape is not None]
+    hidden_shapes = [hidden_from(name, None) for name in words(model)]
+    hidden_shapes += [hidden_from(None, widths) for widths in hidden or ()]
+    return [shape for shape in hidden_shapes if shape is not None]

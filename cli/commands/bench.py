@@ -103,13 +103,13 @@ def _workers(config: Any, data_dir: Path | None, rounds: int, out: Path | None, 
 
     if out is not None:
         _wait_and_see(out)
-    found = measuring_workers.measure(
+    results = measuring_workers.measure(
         config, data_dir, rounds, lambda line: console.print(line, style="dim")
     )
-    cores = found.pop("others")
+    cores = results.pop("others")
     document = {
         "schema": measuring_workers.SCHEMA,
-        **found,
+        **results,
         "command": options.command_line(),
         "machine": machine(),
         "versions": versions(),
@@ -144,33 +144,33 @@ def _measure(
     def say(line: str) -> None:
         console.print(line, style="dim")
 
-    where = find_devices(device)[0]
-    on_gpu = where.platform == "gpu"
-    found: dict[str, Any] = {}
+    jax_device = find_devices(device)[0]
+    on_gpu = jax_device.platform == "gpu"
+    sections: dict[str, Any] = {}
     names = tuple(options.words(only))
     if not quick and not names:  # first, while this process is small and idle
-        found["processes"] = measuring.processes(config, data_dir, device, say)
+        sections["processes"] = measuring.processes(config, data_dir, device, say)
     bench = measuring.Bench(config, dataset, device, rounds, say, names)
-    others = Others()
+    other_load = Others()
     with tempfile.TemporaryDirectory(prefix="mnist-fn-bench-") as folder:
         turns = bench.epochs(Path(folder))
     if not quick:
         sweeps = bench.sweeps(on_gpu)
-        found["sweeps"] = {name: timing.spread(values) for name, values in sweeps.items()}
-        found["widths"], found["lengths"] = bench.widths(), bench.lengths()
-    cores = others.cores()
-    if "processes" in found and not on_gpu:
+        sections["sweeps"] = {name: timing.spread(values) for name, values in sweeps.items()}
+        sections["widths"], sections["lengths"] = bench.widths(), bench.lengths()
+    cores = other_load.cores()
+    if "processes" in sections and not on_gpu:
         for name, measured in measuring.budgets(config, data_dir, say):
             if isinstance(measured, str):
                 bench.left_out[name] = measured
             else:
-                found["processes"][name] = measured
+                sections["processes"][name] = measured
     if trace is not None:
         from mnist_fn.bench import trace as profile
 
-        one = next(timing.backend_contenders("jax", config, dataset, device))
-        one.run()
-        profile(str(trace), one.run)
+        contender = next(timing.backend_contenders("jax", config, dataset, device))
+        contender.run()
+        profile(str(trace), contender.run)
     if not on_gpu:
         bench.left_out["GPU"] = "no GPU that JAX sees; there: mnist-fn bench --device gpu"
     if quick:
@@ -181,12 +181,12 @@ def _measure(
         examples=len(dataset.train),
         what=bench.what,
         left_out=bench.left_out,
-        device=describe(where),
+        device=describe(jax_device),
         machine=machine(),
         versions=versions(),
         others={"cores": cores, "of": os.cpu_count(), "limit": limit()},
         command=options.command_line(),
-        **found,
+        **sections,
     )
 
 

@@ -56,13 +56,13 @@ def cache(
     from mnist_fn.shared.data.sources import cache_dir
 
     folder = cache_dir() / FOLDER
-    kept = entries(folder)
-    size = clear_cache() if clear else sum(size for _, size, _ in kept)
-    files = "1 file" if len(kept) == 1 else f"{len(kept)} files"
+    cached = entries(folder)
+    size = clear_cache() if clear else sum(size for _, size, _ in cached)
+    files = "1 file" if len(cached) == 1 else f"{len(cached)} files"
     state = "removed" if clear else f"at most {MAX_BYTES:,} are kept, the oldest go first"
     answer(json).print(f"{folder}: {files}, {size:,} bytes; {state}", soft_wrap=True)
     if json:
-        print_json({"folder": str(folder), "files": len(kept), "bytes": size, "removed": clear})
+        print_json({"folder": str(folder), "files": len(cached), "bytes": size, "removed": clear})
 
 
 def _load(dataset: str, data_dir, download: bool) -> None:

@@ -24,38 +24,38 @@ def command(
     from cli.diagnosis import diagnose
     from cli.output import print_json
 
-    found = diagnose(full, lambda line: console.print(line, style="dim"))
+    report = diagnose(full, lambda line: console.print(line, style="dim"))
     if json:
-        print_json(found)
+        print_json(report)
     else:
-        for line in _lines(found):
+        for line in _lines(report):
             print(line)
-    raise typer.Exit(0 if found["passed"] else 1)
+    raise typer.Exit(0 if report["passed"] else 1)
 
 
-def _lines(found: dict[str, Any]) -> Iterator[str]:
-    system = found["system"]
+def _lines(report: dict[str, Any]) -> Iterator[str]:
+    system = report["system"]
     yield f"{system['platform']}; {system['machine']}"
-    yield ", ".join(f"{name} {version}" for name, version in found["versions"].items())
-    for name, devices in found["devices"].items():
+    yield ", ".join(f"{name} {version}" for name, version in report["versions"].items())
+    for name, devices in report["devices"].items():
         yield f"{name}: {'; '.join(devices)}"
-    asked = found["threads"]["environment"].items()
-    set_to = "".join(f"; {name}={value}" for name, value in asked)
-    yield f"threads: {found['threads']['cores']} cores for this process{set_to}"
-    caches = found["caches"]
+    variables = report["threads"]["environment"].items()
+    set_to = "".join(f"; {name}={value}" for name, value in variables)
+    yield f"threads: {report['threads']['cores']} cores for this process{set_to}"
+    caches = report["caches"]
     sizes = ", ".join(f"{name} {size / 1e6:.1f} MB" for name, size in caches["bytes"].items())
     switch = f"; MNIST_FN_CACHE={caches['switch']}" if caches["switch"] else ""
     yield f"cache: {caches['folder']} ({sizes or 'empty'}){switch}"
-    for name, folder in {**found["data"], **found["tools"]}.items():
+    for name, folder in {**report["data"], **report["tools"]}.items():
         yield f"{name}: {folder or 'not here'}"
-    for check in found["checks"]:
+    for check in report["checks"]:
         mark = "ok  " if check["passed"] else "FAIL"
         yield f"{mark} {check['backend']}, {check['check']}: {check['found']}"
-    for fault in found["known_wrong"]:
+    for fault in report["known_wrong"]:
         yield f"WRONG {fault}"
-    if not found["passed"]:
+    if not report["passed"]:
         yield "something is wrong: see FAIL and WRONG above"
-    elif found["full"]:
+    elif report["full"]:
         yield "all well"
     else:
         yield "no known fault; `mnist-fn doctor --full` also compares each backend with NumPy"

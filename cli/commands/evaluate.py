@@ -30,12 +30,12 @@ def command(
     from mnist_fn.shared.runs.folder import RunFolder
     from mnist_fn.shared.runs.trainer import evaluate_run
 
-    others: list[str] = []
+    other_sets: list[str] = []
     name, result = evaluate_run(
-        run, backend=backend, device=device, data_dir=data_dir, on_other=others.append
+        run, backend=backend, device=device, data_dir=data_dir, on_other=other_sets.append
     )
     header = RunFolder(run).read_header()
-    for sha256 in others:
+    for sha256 in other_sets:
         console.print(
             f"{data_dir}: another test set than the run's (SHA-256 {sha256[:16]}, the run's data "
             f"{header.dataset_sha256[:16]})",
@@ -47,7 +47,7 @@ def command(
             {
                 "run": str(run),
                 "backend": name,
-                "dataset_sha256": (others or [header.dataset_sha256])[0],
+                "dataset_sha256": (other_sets or [header.dataset_sha256])[0],
                 "class_names": list(header.form.names),
                 "loss": result.loss,
                 "accuracy": result.accuracy,

@@ -48,17 +48,17 @@ def command(
     if to == "torch":
         from torch_ref.exchange import write_pt
 
-        made = out or Path(f"{name}.pt")
-        write_pt(loaded.weights, made)
+        output = out or Path(f"{name}.pt")
+        write_pt(loaded.weights, output)
     elif to == "onnx":
         from mnist_fn.shared.exchange.to_onnx import write_onnx
 
-        made = out or Path(f"{name}.onnx")
-        write_onnx(loaded, made)
+        output = out or Path(f"{name}.onnx")
+        write_onnx(loaded, output)
     else:
         from mnist_fn.shared.exchange.to_tensorboard import write_events
 
-        made = write_events(loaded, out or Path("tensorboard") / name)
-    answer(json).print(f"{made}: {made.stat().st_size:,} bytes", soft_wrap=True, markup=False)
+        output = write_events(loaded, out or Path("tensorboard") / name)
+    answer(json).print(f"{output}: {output.stat().st_size:,} bytes", soft_wrap=True, markup=False)
     if json:
-        print_json({"run": str(run), "to": to, "file": str(made)})
+        print_json({"run": str(run), "to": to, "file": str(output)})

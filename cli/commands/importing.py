@@ -50,10 +50,10 @@ def command(
     check_activation(activation)
     scaling = read_scaling(pixels)
     folder = out or Path("runs") / file.stem
-    where = {"data_dir": data_dir, "backend": backend, "device": device}
+    place = {"data_dir": data_dir, "backend": backend, "device": device}
     name = options.resolved(dataset, data_dir) or "mnist"
     source = _source(file, start)
-    run = import_run(source, folder, scaling, dataset=name, **where)
+    run = import_run(source, folder, scaling, dataset=name, **place)
     if source.widened:
         kinds = " and ".join(sorted(source.widened))
         console.print(f"its {kinds} weights are float32 now, exactly", soft_wrap=True)

@@ -59,15 +59,17 @@ def command(
 
     if record is not None:
         check_output(record, overwrite=overwrite)
-    found = _defined(file, ("reference", "batches") if record else ("reference", "port", "batches"))
-    length = steps if steps is not None else found.get("steps", ladder.STEPS)
+    module = _defined(
+        file, ("reference", "batches") if record else ("reference", "port", "batches")
+    )
+    length = steps if steps is not None else module.get("steps", ladder.STEPS)
     if record is not None:
 
         def on_size(size: int) -> None:
             console.print(f"{record}: {size / 1e6:.1f} MB to be written", soft_wrap=True)
 
         size = recording.record(
-            found["reference"], found["batches"], record, steps=length, precision=precision,
+            module["reference"], module["batches"], record, steps=length, precision=precision,
             on_size=on_size,
         )  # fmt: skip
         if json:
@@ -86,14 +88,14 @@ def command(
     with console.status("the ladder") as status:  # seen in a terminal, and gone with the verdict
         try:
             verdict = ladder.check_port(
-                found["reference"], found["port"], found["batches"], steps=length,
-                precision=precision, param_map=found.get("param_map"),
+                module["reference"], module["port"], module["batches"], steps=length,
+                precision=precision, param_map=module.get("param_map"),
                 budget=budget, on_rung=on_rung,
             )  # fmt: skip
         except (InputError, KeyboardInterrupt):
             raise
         except Exception as error:
-            if not any(isinstance(found[name], recording.Recording) for name in PROGRAMS):
+            if not any(isinstance(module[name], recording.Recording) for name in PROGRAMS):
                 raise
             # a file's content can lead to anything: its digest is no signature
             reason = f"{type(error).__name__}: {error}"
@@ -115,14 +117,14 @@ def _defined(file: Path, needed: tuple[str, ...]) -> dict[str, Any]:
     """
     sys.path.insert(0, str(file.resolve().parent))
     try:
-        found = runpy.run_path(str(file))
+        module = runpy.run_path(str(file))
     except InputError:
         raise
     except (Exception, SystemExit) as error:
-        at = [
+        line_numbers = [
             f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(file)
         ]
-        line = f"line {at[-1]}: " if at else ""
+        line = f"line {line_numbers[-1]}: " if line_numbers else ""
         first = (str(error).splitlines() or [""])[0]
         if isinstance(error, ModuleNotFoundError) and error.name in EXTRAS:
             raise missing(f"{file}: {line}it", error.name, error) from error
@@ -130,13 +132,13 @@ def _defined(file: Path, needed: tuple[str, ...]) -> dict[str, Any]:
     finally:
         sys.path.pop(0)
     for name in needed:
-        if name not in found:
+        if name not in module:
             raise InputError(
                 f"{file}: has no {name}; it must define {', '.join(needed[:-1])} and {needed[-1]}"
             )
-        if name != "batches" and not hasattr(found[name], "run"):
+        if name != "batches" and not hasattr(module[name], "run"):
             raise InputError(
-                f"{file}: {name} is a {type(found[name]).__name__}, not a program; make it with "
+                f"{file}: {name} is a {type(module[name]).__name__}, not a program; make it with "
                 "TorchProgram, FlaxProgram, JaxProgram or Recording"
             )
-    return found
+    return module

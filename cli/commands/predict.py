@@ -197,8 +197,8 @@ def _write(pictures: "dict[Path, np.ndarray]", crops: Path) -> None:
     from mnist_fn.shared.storage import made_folder, write_atomically
 
     with made_folder(crops.parent if crops.suffix.lower() == ".png" else crops):
-        for path, one in pictures.items():
-            write_atomically(path, panels(one))
+        for path, array in pictures.items():
+            write_atomically(path, panels(array))
 
 
 def _names(paths: list[Path]) -> Iterator[str]:
@@ -217,7 +217,7 @@ def _print(readings: "list[DigitReading]", console: Any) -> None:
 
     for reading in readings:
         if reading.count > 1 and reading.index == 1:
-            labels = [other.label for other in readings if other.image == reading.image]
+            labels = [digit.label for digit in readings if digit.image == reading.image]
             text = Text(f"{one_line(reading.image)}: ")
             text.append(" ".join(labels), style="bold")
             console.print(text, soft_wrap=True)
@@ -242,8 +242,8 @@ def _line(reading: "DigitReading") -> Any:
     label, share = candidates[0]
     line = Text(f"{one_line(reading.image)}: " if reading.count == 1 else f"  {reading.index}. ")
     line.append(label, style="bold").append(f" ({share}")
-    for other, other_share in candidates[1:]:
-        line.append(f", then {other} {other_share}")
+    for runner_up, other_share in candidates[1:]:
+        line.append(f", then {runner_up} {other_share}")
     line.append(")")
     if reading.warning:
         line.append(f", {reading.warning}")

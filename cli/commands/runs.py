@@ -38,8 +38,10 @@ def command(
     backends = ["backend"] if several_backends else []
     table = Table(box=None, pad_edge=False)
     for name in ("run", *backends, *varying, "epochs", *BEST, "changed"):
-        left = name in ("run", "backend", "changed")
-        table.add_column(name.replace("_", " "), justify="left" if left else "right", no_wrap=True)
+        aligned_left = name in ("run", "backend", "changed")
+        table.add_column(
+            name.replace("_", " "), justify="left" if aligned_left else "right", no_wrap=True
+        )
     for run in runs:
         config = run.header.config
         best = run.best or {}

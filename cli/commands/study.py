@@ -20,8 +20,8 @@ SHARPNESS = ("99 %", "sds away", "would pass", "judged by", "of all seeds, 95 %"
 WIDE = 120
 
 
-def _option(text: str, **more: Any) -> Any:
-    return typer.Option(help=text, show_default=False, **more)
+def _option(text: str, **settings: Any) -> Any:
+    return typer.Option(help=text, show_default=False, **settings)
 
 
 def command(
@@ -74,7 +74,7 @@ def command(
     if not report.exists():  # the page beside one of ours is ours
         check_output(report.with_suffix(".md"), overwrite=overwrite)
     with followed() as callbacks:
-        found = run_study(
+        study = run_study(
             backend=backend,
             seeds=seeds,
             seed=seed,
@@ -89,10 +89,10 @@ def command(
             say=in_shell,
             callbacks=callbacks,
         )
-    _show(found, answer(json))
+    _show(study, answer(json))
     if json:
-        print_json(found.document)
-    if strict and found.outside:
+        print_json(study.document)
+    if strict and study.outside:
         raise typer.Exit(1)
 
 
@@ -101,25 +101,26 @@ def _show(study: "Study", to: "Console") -> None:
     from mnist_fn.shared.study import experiments
     from mnist_fn.shared.study import tables as study_tables
 
-    found = study.document
+    document = study.document
     less = ("experiment", *(SHARPNESS if to.is_terminal and to.width < WIDE else ()))
-    for name, own in found["backends"].items():  # beside each other they are wider than a screen
-        one = {**found, "backends": {name: own}}
+    # beside each other they are wider than a screen
+    for name, summary in document["backends"].items():
+        part = {**document, "backends": {name: summary}}
         for experiment in experiments.experiments(Config()):
             makers = (study_tables.number_table, study_tables.claim_table)
-            tables = [study_tables.without(make(one, experiment), *less) for make in makers]
+            tables = [study_tables.without(make(part, experiment), *less) for make in makers]
             if any(rows for _, rows in tables):
                 to.print(f"{experiment}, {name}", style="bold")
             for table in tables:
                 _print(table, to)
-    for table in (study_tables.honest_table(found), study_tables.choice_table(found)):
+    for table in (study_tables.honest_table(document), study_tables.choice_table(document)):
         _print(table, to)
-    if any(found["joint"].values()):
+    if any(document["joint"].values()):
         to.print("all numbers of an experiment together", style="bold")
-        _print(study_tables.joint_table(found), to)
-    to.print(found["rule"], style="dim")
+        _print(study_tables.joint_table(document), to)
+    to.print(document["rule"], style="dim")
     for line in study.sentences:
-        to.print(line, style="bold red" if line == found["warning"] else "", soft_wrap=True)
+        to.print(line, style="bold red" if line == document["warning"] else "", soft_wrap=True)
     to.print(f"report: {study.out / 'study.md'}, {study.out / 'study.json'}", soft_wrap=True)
 
 

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from mnist_fn.shared.sweeps.sweep import Sweep
 
 
-def _option(text: str, **more: Any) -> Any:
-    return typer.Option(help=text, show_default=False, **more)
+def _option(text: str, **settings: Any) -> Any:
+    return typer.Option(help=text, show_default=False, **settings)
 
 
 def command(

@@ -70,11 +70,11 @@ def command(
         "seed": seed,
         "precision": precision,
     }
-    where = {"device": device, "data_dir": data_dir}
+    place = {"device": device, "data_dir": data_dir}
     if resume is not None:
         _refuse_with_resume({**study, "out": out, "force": force or None})
         check_is_run(resume)
-        _run_and_show(json, resume, backend=backend, epochs=epochs, **where)
+        _run_and_show(json, resume, backend=backend, epochs=epochs, **place)
         return
     from mnist_fn.shared.runs.store import RunStore
 
@@ -84,7 +84,7 @@ def command(
     config = options.make_config(**study, epochs=epochs)
     backend = backend or "jax"
     folder = out or RunStore(Path("runs")).assign_folders([config], backend)[config]
-    _run_and_show(json, folder, config=config, backend=backend, force=force, **where)
+    _run_and_show(json, folder, config=config, backend=backend, force=force, **place)
 
 
 def _epochs_on_digits(epochs: int | None) -> int | None:
@@ -102,10 +102,10 @@ def _epochs_on_digits(epochs: int | None) -> int | None:
 
 
 def _refuse_with_resume(study: dict[str, Any]) -> None:
-    given = [name for name, value in study.items() if value is not None]
-    if given:
+    names = [name for name, value in study.items() if value is not None]
+    if names:
         raise InputError(
-            f"--resume: the run says its own {', '.join(given).replace('_', '-')}; only --epochs, "
+            f"--resume: the run says its own {', '.join(names).replace('_', '-')}; only --epochs, "
             "--backend, --device and --data-dir may be given with it"
         )
 
