@@ -52,13 +52,13 @@ def _may_name_its_model(cls: type[ConfigClass]) -> type[ConfigClass]:
     init = cls.__init__
 
     @wraps(init)
-    def named(self: Any, *values: Any, model: str | None = None, **more: Any) -> None:
+    def named(self: Any, *values: Any, model: str | None = None, **attributes: Any) -> None:
         if model is not None:
-            if "hidden" in more and _widths(_plain(more["hidden"])) != hidden_of(model):
+            if "hidden" in attributes and _widths(_plain(attributes["hidden"])) != hidden_of(model):
                 raise both_shapes()
-            more["hidden"] = hidden_of(model)
-        _check_names(more)
-        init(self, *values, **more)
+            attributes["hidden"] = hidden_of(model)
+        _check_names(attributes)
+        init(self, *values, **attributes)
 
     setattr(cls, "__init__", named)  # noqa: B010 - a checker takes an assignment for a mistake
     return cls
