@@ -83,12 +83,13 @@ class Study:
         """How a notebook shows it: a short table, a number a row."""
         names = list(self.document["backends"])
         head = ["experiment", "what", "published", *(h for n in names for h in (n, "verdict"))]
-        rows = [
-            [number["experiment"], number["what"], tables.published(number),
-             *(cell for name in names for cell in
-               (tables.ours_of(number, number["ours"][name]), number["ours"][name]["verdict"]))]
-            for number in self.document["numbers"]
-        ]  # fmt: skip
+        rows = []
+        for number in self.document["numbers"]:
+            row = [number["experiment"], number["what"], tables.published(number)]
+            for name in names:
+                ours = number["ours"][name]
+                row += [tables.ours_of(number, ours), ours["verdict"]]
+            rows.append(row)
         return html_table(head, rows, below=[*self.sentences, f"report: {self.out / 'study.md'}"])
 
 
@@ -114,9 +115,13 @@ def run_study(
     """
     if quick and seeds is not None:
         raise InputError(
-            (Argument("quick", True), " has one seed and decides nothing: no ", Argument("seeds"),
-             " with it")
-        )  # fmt: skip
+            (
+                Argument("quick", True),
+                " has one seed and decides nothing: no ",
+                Argument("seeds"),
+                " with it",
+            )
+        )
     seeds = 1 if quick else 5 if seeds is None else seeds
     if not 1 <= seeds <= MAX_SEEDS:
         raise InputError("seeds", seeds, between(1, MAX_SEEDS))
