@@ -131,11 +131,11 @@ def swaps(numbers: Sequence[Number], records: Records) -> tuple[int, int]:
     """
     noticed = tried = 0
     for number in numbers:
-        for other in numbers:
-            alike = other.kind == number.kind and other.kind and other.printed != number.printed
+        for donor in numbers:
+            alike = donor.kind == number.kind and donor.kind and donor.printed != number.printed
             if (
                 alike
-                and (verdict := judge(replace(number, printed=other.printed), records)).interval
+                and (verdict := judge(replace(number, printed=donor.printed), records)).interval
             ):
                 tried += 1
                 noticed += verdict.verdict == "outside"
