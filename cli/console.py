@@ -124,8 +124,13 @@ def show_matrix(evaluation: Evaluation, names: Sequence[str], to: Console) -> No
     for label, row in enumerate(matrix):
         share = as_share(per_class[label])
         if many:
-            table.add_row(Text(names[label]), str(row.sum()), str(row[label]), share,
-                          Text(_mistakes(row, label, names)))  # fmt: skip
+            table.add_row(
+                Text(names[label]),
+                str(row.sum()),
+                str(row[label]),
+                share,
+                Text(_mistakes(row, label, names)),
+            )
             continue
         cells = [
             Text(str(count), style="bold" if column == label else "red" if count else "dim")

@@ -60,8 +60,9 @@ def _checked(name: str, say: Callable[[str], None]) -> list[dict[str, Any]]:
         for rung in check_backend(backends.find(name)):
             worst = rung.worst
             text = f"{worst.what}: {worst.difference.relative:.1e} relative"
-            checks.append({"backend": name, "check": rung.name, "passed": rung.passed,
-                          "found": text})  # fmt: skip
+            checks.append(
+                {"backend": name, "check": rung.name, "passed": rung.passed, "found": text}
+            )
     except MissingExtraError:  # nothing is wrong with what is not here; the devices say so
         return []
     except InputError as error:

@@ -84,8 +84,10 @@ class Bench:
         """
         for part in self._only:
             if not any(part in name for name in names):
-                raise InputError(f"--only {part[:40]!r}: must be in the name of one of these "
-                                 f"contenders: {', '.join(names)}")  # fmt: skip
+                raise InputError(
+                    f"--only {part[:40]!r}: must be in the name of one of these "
+                    f"contenders: {', '.join(names)}"
+                )
 
     def _works(self, contender: Contender) -> bool:
         """Its first run: compiles, and finds out what is missing (a C compiler, memory)."""

@@ -100,8 +100,10 @@ def _rate(
         words = [str(word) for pair in flags.items() for word in pair]
         done = subprocess.run(  # noqa: S603 - our own command
             [sys.executable, "-m", "cli.main", "sweep", *words, *options],
-            capture_output=True, text=True, check=False,
-        )  # fmt: skip
+            capture_output=True,
+            text=True,
+            check=False,
+        )
         if done.returncode:
             raise InputError(f"mnist-fn sweep {' '.join(words)}: {done.stderr.strip()[-300:]}")
         seconds = [

@@ -64,8 +64,12 @@ def find_devices(name: str) -> list[Any]:
         )
         hint: Any = unset
         if name != "cpu":
-            hint = (unset, ", or " if unset else "", "for an NVIDIA GPU install mnist-fn[cuda], or "
-                    "use ", Argument("device", "cpu"))  # fmt: skip
+            hint = (
+                unset,
+                ", or " if unset else "",
+                "for an NVIDIA GPU install mnist-fn[cuda], or use ",
+                Argument("device", "cpu"),
+            )
         raise InputError(
             (Argument("device", name), f": JAX finds none ({reason})"), hint=hint
         ) from error

@@ -39,9 +39,12 @@ def find_device(name: str) -> torch.device:
     has_gpu = torch.cuda.is_available()
     if name == "gpu" and not has_gpu:
         raise InputError(
-            (Argument("device", "gpu"), ": PyTorch finds no CUDA GPU here; use ",
-             Argument("device", "cpu"))
-        )  # fmt: skip
+            (
+                Argument("device", "gpu"),
+                ": PyTorch finds no CUDA GPU here; use ",
+                Argument("device", "cpu"),
+            )
+        )
     return torch.device("cuda" if has_gpu and name != "cpu" else "cpu")
 
 

@@ -105,8 +105,14 @@ def _rewritten(path: Path, data: bytes) -> io.BytesIO:
                 stored.writestr(member.filename, content)
     except InputError:
         raise
-    except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError, EOFError,
-            RuntimeError) as error:  # fmt: skip
+    except (
+        zipfile.BadZipFile,
+        ValueError,
+        OSError,
+        NotImplementedError,
+        EOFError,
+        RuntimeError,
+    ) as error:
         raise InputError(f"{path}: {_kind(data)}; save it anew") from error
     rewritten.seek(0)
     return rewritten

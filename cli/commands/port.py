@@ -69,9 +69,13 @@ def command(
             console.print(f"{record}: {size / 1e6:.1f} MB to be written", soft_wrap=True)
 
         size = recording.record(
-            module["reference"], module["batches"], record, steps=length, precision=precision,
+            module["reference"],
+            module["batches"],
+            record,
+            steps=length,
+            precision=precision,
             on_size=on_size,
-        )  # fmt: skip
+        )
         if json:
             print_json({"recording": str(record), "bytes": size})
         else:
@@ -88,10 +92,15 @@ def command(
     with console.status("the ladder") as status:  # seen in a terminal, and gone with the verdict
         try:
             verdict = ladder.check_port(
-                module["reference"], module["port"], module["batches"], steps=length,
-                precision=precision, param_map=module.get("param_map"),
-                budget=budget, on_rung=on_rung,
-            )  # fmt: skip
+                module["reference"],
+                module["port"],
+                module["batches"],
+                steps=length,
+                precision=precision,
+                param_map=module.get("param_map"),
+                budget=budget,
+                on_rung=on_rung,
+            )
         except (InputError, KeyboardInterrupt):
             raise
         except Exception as error:

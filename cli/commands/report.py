@@ -52,5 +52,11 @@ def command(
         markup=False,
     )
     if json:
-        print_json({"report": str(out), "bytes": len(page), "runs": len(shown.runs),
-                    "shown": str(opens_with)})  # fmt: skip
+        print_json(
+            {
+                "report": str(out),
+                "bytes": len(page),
+                "runs": len(shown.runs),
+                "shown": str(opens_with),
+            }
+        )

@@ -204,10 +204,13 @@ def find_group(name: str) -> MakeGroup | None:
     _import(point)
     if hasattr(sys.modules[point.module], "make_group"):
         raise InputError(
-            (Argument("backend", name), f": {point.module}.make_group is not looked for there any "
-             f'more; its package has to name it: [project.entry-points."{GROUPS}"] '
-             f'{name} = "{point.module}:make_group"')
-        )  # fmt: skip
+            (
+                Argument("backend", name),
+                f": {point.module}.make_group is not looked for there any "
+                f'more; its package has to name it: [project.entry-points."{GROUPS}"] '
+                f'{name} = "{point.module}:make_group"',
+            )
+        )
     return None
 
 
@@ -241,9 +244,17 @@ def enough_memory() -> Iterator[None]:
             raise
         raise InputError(
             f"out of memory ({str(error)[:100] or 'on the host'})",
-            hint=("use a smaller ", Argument("hidden"), " or ", Argument("batch_size"), ", ",
-                  Argument("precision", "float32"), ", or another ", Argument("device")),
-        ) from error  # fmt: skip
+            hint=(
+                "use a smaller ",
+                Argument("hidden"),
+                " or ",
+                Argument("batch_size"),
+                ", ",
+                Argument("precision", "float32"),
+                ", or another ",
+                Argument("device"),
+            ),
+        ) from error
 
 
 def _says_no_memory(error: RuntimeError) -> bool:

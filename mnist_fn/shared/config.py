@@ -249,8 +249,11 @@ _CONVERSIONS: dict[Any, tuple[Callable[[Any], Any], str]] = {
 
 def _check_dataset(name: str) -> None:
     if not _SET_NAME.fullmatch(name):
-        hint = ("or what the names of the files in ", Argument("data_dir"),
-                " begin with, such as emnist-letters")  # fmt: skip
+        hint = (
+            "or what the names of the files in ",
+            Argument("data_dir"),
+            " begin with, such as emnist-letters",
+        )
         raise InputError("dataset", name, DATASETS, hint)
 
 
@@ -274,9 +277,14 @@ def _check_optimizer(config: Config) -> None:
         )
     if config.optimizer == "adamw" and not config.weight_decay:
         raise InputError(
-            (named, " needs ", Argument("weight_decay"), " above 0: PyTorch's default (0.01) and "
-             "optax's (0.0001) differ, so none is assumed")
-        )  # fmt: skip
+            (
+                named,
+                " needs ",
+                Argument("weight_decay"),
+                " above 0: PyTorch's default (0.01) and "
+                "optax's (0.0001) differ, so none is assumed",
+            )
+        )
     if config.nesterov and not config.momentum:
         raise InputError((Argument("nesterov", True), " needs ", Argument("momentum"), " above 0"))
 
@@ -286,8 +294,16 @@ def _check_schedule(config: Config) -> None:
     warms_up = config.schedule == "linear-warmup-cosine"
     if warms_up != bool(config.warmup):
         raise InputError(
-            (Argument("schedule", config.schedule), " with ",
-             Argument("warmup", config.warmup, given=True)),
-            hint=("give ", Argument("schedule", "linear-warmup-cosine"), " a number of steps as ",
-                  Argument("warmup"), ", and no other schedule one"),
-        )  # fmt: skip
+            (
+                Argument("schedule", config.schedule),
+                " with ",
+                Argument("warmup", config.warmup, given=True),
+            ),
+            hint=(
+                "give ",
+                Argument("schedule", "linear-warmup-cosine"),
+                " a number of steps as ",
+                Argument("warmup"),
+                ", and no other schedule one",
+            ),
+        )

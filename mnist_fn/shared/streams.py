@@ -90,8 +90,10 @@ def _layers(config: Config, pixels: int, classes: int) -> list[tuple[int, int]]:
     count = sum((fan_in + 1) * fan_out for fan_in, fan_out in layers)
     if count > MAX_PARAMETERS:
         raise InputError(
-            (Argument("hidden", config.hidden, given=True),
-             f": {count:,} parameters on {pixels} pixels, at most {MAX_PARAMETERS:,}"),
+            (
+                Argument("hidden", config.hidden, given=True),
+                f": {count:,} parameters on {pixels} pixels, at most {MAX_PARAMETERS:,}",
+            ),
             hint="use fewer or narrower layers",
-        )  # fmt: skip
+        )
     return layers

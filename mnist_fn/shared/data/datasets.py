@@ -144,11 +144,11 @@ def load(
     return _as_dataset(name, _read_raw(name, data_dir, download), asked or Asked())
 
 
-def _as_dataset(name: str, raw: "_Raw", asked: Asked) -> Dataset:
+def _as_dataset(name: str, raw: "_Raw", hints: Asked) -> Dataset:
     """A set's raw arrays with their meaning."""
     files, arrays = raw.files, raw.arrays
-    asked = replace(asked, ten=name in TORCHVISION)
-    form = form_of(files, name, arrays[0], arrays[1::2], asked, raw.names)
+    hints = replace(hints, ten=name in TORCHVISION)
+    form = form_of(files, name, arrays[0], arrays[1::2], hints, raw.names)
     if name not in TORCHVISION:
         check_polarity(files.paths[0], files.paths[2], arrays[0], arrays[2])
     train, test = (
@@ -157,8 +157,9 @@ def _as_dataset(name: str, raw: "_Raw", asked: Asked) -> Dataset:
     )
     if name in TORCHVISION:
         return Dataset(name, train, test, raw.sha256, form=form)
-    messages = notes(form, files.name or name, train.images,
-                 {"training": train.labels, "test": test.labels})  # fmt: skip
+    messages = notes(
+        form, files.name or name, train.images, {"training": train.labels, "test": test.labels}
+    )
     return Dataset(name, train, test, raw.sha256, form=form, notes=(*raw.notes, *messages))
 
 
@@ -292,9 +293,12 @@ def _check_gz(name: str, index: int, path: Path) -> None:
     if path.suffix != ".gz":
         raise InputError(
             f"{path}: {name} publishes checksums of its .gz files only",
-            hint=(f"put {path.name}.gz there, or use ", Argument("dataset", "idx"),
-                  " to read it unchecked"),
-        )  # fmt: skip
+            hint=(
+                f"put {path.name}.gz there, or use ",
+                Argument("dataset", "idx"),
+                " to read it unchecked",
+            ),
+        )
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(2**20):

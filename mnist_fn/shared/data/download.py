@@ -47,16 +47,24 @@ def fetch(name: str) -> Path:
         cause = error if isinstance(error, OSError) else error.__cause__
         raise InputError(
             f"{folder}: can't be written ({getattr(cause, 'strerror', cause)})",
-            hint=("name another place with ", Argument("data_dir"), " or MNIST_FN_DATA, or run "
-                  "with ", Argument("dataset", "digits")),
-        ) from error  # fmt: skip
+            hint=(
+                "name another place with ",
+                Argument("data_dir"),
+                " or MNIST_FN_DATA, or run with ",
+                Argument("dataset", "digits"),
+            ),
+        ) from error
     except (OSError, ValueError, RequestException) as error:
         raise InputError(
             f"{name}: not on this machine and the download failed ({_reason(error)})",
-            hint=(f"put {', '.join(FILES)} (.gz or not) into {folder}, or name their folder with ",
-                  Argument("data_dir"), " or MNIST_FN_DATA, or run with ",
-                  Argument("dataset", "digits"), ", which needs no files"),
-        ) from error  # fmt: skip
+            hint=(
+                f"put {', '.join(FILES)} (.gz or not) into {folder}, or name their folder with ",
+                Argument("data_dir"),
+                " or MNIST_FN_DATA, or run with ",
+                Argument("dataset", "digits"),
+                ", which needs no files",
+            ),
+        ) from error
     return folder
 
 

@@ -54,8 +54,10 @@ def load_test(folder: Path, name: str, form: Form) -> TestSet:
     check_counts(path, images, labels)
     ink = ink_of(images)
     if "unknown" not in (ink, form.ink) and ink != form.ink:
-        raise InputError(f"{files.files[_TEST[0]]}: its pictures are {words_of(ink)}, those of the "
-                         f"run {words_of(form.ink)}; give a test set of the same form")  # fmt: skip
+        raise InputError(
+            f"{files.files[_TEST[0]]}: its pictures are {words_of(ink)}, those of the "
+            f"run {words_of(form.ink)}; give a test set of the same form"
+        )
     same_name = files.name == name or not files.name
     stored = form.turned or form.transposed if same_name else ships_transposed(files.name)
     pictures = as_pictures(images, turned=stored != form.transposed)

@@ -27,9 +27,11 @@ def find_names(folder: Path, prefixes: Iterable[str], used: Sequence[int]) -> Na
         InputError: the file is damaged, or has no name for a label that is used.
     """
     set_names = [prefix for prefix in dict.fromkeys(prefixes) if prefix]
-    for path in (*(folder / f"{prefix}-mapping.txt" for prefix in set_names),
-                 *(folder / f"{prefix}-classes.txt" for prefix in set_names),
-                 folder / "classes.txt"):  # fmt: skip
+    for path in (
+        *(folder / f"{prefix}-mapping.txt" for prefix in set_names),
+        *(folder / f"{prefix}-classes.txt" for prefix in set_names),
+        folder / "classes.txt",
+    ):
         if path.exists():
             mapping = path.name.endswith("-mapping.txt")
             names = read_mapping(path) if mapping else read_classes(path, used)

@@ -25,8 +25,18 @@ from mnist_fn.shared.storage import open_plain
 ARRAY = "arr_0"  # as Kuzushiji-49 has it, and whatever else np.savez gives no name
 _HEADER = 2**14  # more than any header of plain numbers
 _CHUNK = 2**20
-_BROKEN = (zipfile.BadZipFile, zlib.error, EOFError, ValueError, NotImplementedError, RuntimeError,
-           struct.error, OverflowError, IndexError, KeyError)  # fmt: skip
+_BROKEN = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    ValueError,
+    NotImplementedError,
+    RuntimeError,
+    struct.error,
+    OverflowError,
+    IndexError,
+    KeyError,
+)
 
 
 def read_npz(path: Path, dimensions: int) -> tuple[np.ndarray, str]:
@@ -134,8 +144,10 @@ def _read(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.n
 def _header(head: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
     """Shape, whether the first index runs fastest, and kind of the values."""
     version = np.lib.format.read_magic(head)
-    read = {(1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0}.get(version)  # fmt: skip
+    read = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }.get(version)
     if read is None:
         raise ValueError(f"version {version} of the format")
     try:

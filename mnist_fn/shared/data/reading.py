@@ -43,8 +43,14 @@ class Asked:
     ten: bool = False  # its classes are the labels 0 to 9, its pictures stand as MNIST's
 
 
-def form_of(files: FileSet, name: str, train: np.ndarray, labels: Sequence[np.ndarray],
-            asked: Asked, names: Names | None = None) -> Form:  # fmt: skip
+def form_of(
+    files: FileSet,
+    name: str,
+    train: np.ndarray,
+    labels: Sequence[np.ndarray],
+    asked: Asked,
+    names: Names | None = None,
+) -> Form:
     """The form of a set.
 
     Args:
@@ -104,8 +110,9 @@ def light_border(images: np.ndarray) -> float:
     return float(np.concatenate([(side > middle).ravel() for side in sides]).mean())
 
 
-def check_polarity(train_path: object, test_path: object, train: np.ndarray,
-                   test: np.ndarray) -> None:  # fmt: skip
+def check_polarity(
+    train_path: object, test_path: object, train: np.ndarray, test: np.ndarray
+) -> None:
     """InputError where training and test pictures are clearly of another polarity."""
     inks = ink_of(train), ink_of(test)
     if set(inks) == {"light", "dark"}:
@@ -168,15 +175,21 @@ def notes(
     messages: list[Text] = []
     if form.labels != tuple(range(form.classes)):
         unused = sorted(set(range(form.labels[-1])) - set(form.labels))
-        messages.append(f"{form.classes} classes, labels {_numbers(form.labels)}; not used: "
-                    f"{_numbers(unused)}")  # fmt: skip
+        messages.append(
+            f"{form.classes} classes, labels {_numbers(form.labels)}; not used: {_numbers(unused)}"
+        )
     for split, labels in splits.items():
         counts = np.bincount(labels, minlength=form.classes)
         if without := [form.names[i] for i in np.flatnonzero(counts == 0)]:
             messages.append(f"no {split} examples of {', '.join(without)}")
     if form.turned:
-        messages.append(("the files have the pictures transposed; they are turned upright (",
-                     Argument("orientation", "as-stored"), " leaves them)"))  # fmt: skip
+        messages.append(
+            (
+                "the files have the pictures transposed; they are turned upright (",
+                Argument("orientation", "as-stored"),
+                " leaves them)",
+            )
+        )
     if form.transposed:
         messages.append("the pictures are left transposed, as the files have them")
     if form.largest == 1:

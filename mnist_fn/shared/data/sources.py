@@ -173,14 +173,20 @@ def not_found(name: str, data_dir: Path | None) -> InputError:
             hint=("choose one with ", Argument("dataset", chosen)),
         )
     if name not in DATASETS and data_dir is None:
-        hint = ("or what the names of the files in ", Argument("data_dir"),
-                f" begin with; {files} are not in {places}")  # fmt: skip
+        hint = (
+            "or what the names of the files in ",
+            Argument("data_dir"),
+            f" begin with; {files} are not in {places}",
+        )
         return kind("dataset", name, DATASETS, hint)
     return kind(
         f"{name}: not found in {places}",
-        hint=(f"put {files} there (.gz or not), or run with ", Argument("dataset", "digits"),
-              ", which needs no files"),
-    )  # fmt: skip
+        hint=(
+            f"put {files} there (.gz or not), or run with ",
+            Argument("dataset", "digits"),
+            ", which needs no files",
+        ),
+    )
 
 
 def check_name(name: str) -> str:

@@ -193,8 +193,14 @@ def _read_picture(path: Path) -> np.ndarray:
         raise InputError(f"{path}: a damaged image ({str(error)[:80]})") from error
 
 
-def _held_out(folder: Path, path: Path, images: np.ndarray, labels: np.ndarray, why: str,
-              names: tuple[str, ...] = ()) -> WholeSet:  # fmt: skip
+def _held_out(
+    folder: Path,
+    path: Path,
+    images: np.ndarray,
+    labels: np.ndarray,
+    why: str,
+    names: tuple[str, ...] = (),
+) -> WholeSet:
     if len(images) != len(labels):
         raise InputError(f"{path}: {len(labels)} labels for {len(images)} images")
     test = np.arange(len(labels)) % EVERY == 0
@@ -206,8 +212,13 @@ def _held_out(folder: Path, path: Path, images: np.ndarray, labels: np.ndarray, 
     return _set(folder, (path, path, path, path), parts, names, note)
 
 
-def _set(folder: Path, paths: tuple[Path, Path, Path, Path], parts: list[np.ndarray],
-         names: tuple[str, ...] = (), note: str = "") -> WholeSet:  # fmt: skip
+def _set(
+    folder: Path,
+    paths: tuple[Path, Path, Path, Path],
+    parts: list[np.ndarray],
+    names: tuple[str, ...] = (),
+    note: str = "",
+) -> WholeSet:
     convert: list[Callable] = [as_images, as_labels] * 2
     train, train_labels, test, test_labels = (
         change(f"{path} ({part})", array)

@@ -16,8 +16,15 @@ from mnist_fn.shared.storage import check_schema, digest_of, read_bounded, write
 
 SCHEMA = 1
 _HEADER_BYTES = 2**20  # more than the names of the deepest model take
-_FIELDS = {"schema": int, "epoch": int, "step": int, "run": str, "metrics": str, "backend": str,
-           "digest": str}  # fmt: skip
+_FIELDS = {
+    "schema": int,
+    "epoch": int,
+    "step": int,
+    "run": str,
+    "metrics": str,
+    "backend": str,
+    "digest": str,
+}
 _LATER = "backend"  # not in checkpoints written before it was recorded
 _KEY = "mnist_fn"  # the one metadata key: with several, safetensors' order is not fixed
 

@@ -88,8 +88,13 @@ class TrainingJob:
                 LOG.warning("%s: %s", _name(run), run.error)
             elif run.rows:
                 row = run.rows[-1]
-                LOG.info("%s: ends after epoch %d, test loss %.5f, test accuracy %.4f", _name(run),
-                         len(run.rows), row["test_loss"], row["test_accuracy"])  # fmt: skip
+                LOG.info(
+                    "%s: ends after epoch %d, test loss %.5f, test accuracy %.4f",
+                    _name(run),
+                    len(run.rows),
+                    row["test_loss"],
+                    row["test_accuracy"],
+                )
         return results
 
     def _should_stop(self, state: Any, epoch: int) -> bool:
@@ -121,8 +126,13 @@ class TrainingJob:
                 self._end_diverged(run, epoch, reason)
             else:
                 run.rows.append(row)
-                LOG.debug("%s: epoch %d, test loss %.5f, test accuracy %.4f", _name(run), epoch,
-                          row["test_loss"], row["test_accuracy"])  # fmt: skip
+                LOG.debug(
+                    "%s: epoch %d, test loss %.5f, test accuracy %.4f",
+                    _name(run),
+                    epoch,
+                    row["test_loss"],
+                    row["test_accuracy"],
+                )
                 self.callbacks.on_epoch(row)
         return state
 

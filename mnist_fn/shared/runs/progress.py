@@ -84,8 +84,14 @@ class Bar(Progress):
 
     def _page(self) -> dict[str, str]:
         """The live line in HTML and in text."""
-        page = Console(file=io.StringIO(), record=True, width=NOTEBOOK_WIDTH, force_jupyter=False,
-                       force_terminal=True, color_system="truecolor")  # fmt: skip
+        page = Console(
+            file=io.StringIO(),
+            record=True,
+            width=NOTEBOOK_WIDTH,
+            force_jupyter=False,
+            force_terminal=True,
+            color_system="truecolor",
+        )
         page.print(self.get_renderable())
         html = page.export_html(inline_styles=True, clear=False, code_format="<pre>{code}</pre>")
         return {"text/html": html, "text/plain": page.export_text()}

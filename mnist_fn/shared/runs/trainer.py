@@ -82,9 +82,12 @@ def resume(
         config = header.config if epochs is None else header.config.replace(epochs=epochs)
         if config.beginning != header.config.beginning:
             raise InputError(
-                (Argument("schedule", config.schedule), " is spread over the run's "
-                 f"{header.config.epochs} epochs; train a new run for another number")
-            )  # fmt: skip
+                (
+                    Argument("schedule", config.schedule),
+                    " is spread over the run's "
+                    f"{header.config.epochs} epochs; train a new run for another number",
+                )
+            )
         run = open_run(config, folder, longer=True)
         return _train(run, make, device, data_dir, callbacks or Callbacks())
 

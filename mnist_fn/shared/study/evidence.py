@@ -37,13 +37,22 @@ def compact(run: Run, header: Header, experiments: Iterable[Experiment]) -> Entr
     experiments, first = list(experiments), run.config.replace(seed=0)
     values = run.config.to_dict()
     entry: Entry = {
-        "config": {f.name: values[f.name] for f in fields(Config)
-                   if getattr(run.config, f.name) != f.default},
-        "where": {"machine": header.machine, "device": header.device, "versions": header.versions,
-                  "computed": header.computed.to_dict()},
-        "epochs": {name: [round(row[name] * _unit(name)) for row in run.rows]
-                   for name in _columns(first, experiments)},
-    }  # fmt: skip
+        "config": {
+            f.name: values[f.name]
+            for f in fields(Config)
+            if getattr(run.config, f.name) != f.default
+        },
+        "where": {
+            "machine": header.machine,
+            "device": header.device,
+            "versions": header.versions,
+            "computed": header.computed.to_dict(),
+        },
+        "epochs": {
+            name: [round(row[name] * _unit(name)) for row in run.rows]
+            for name in _columns(first, experiments)
+        },
+    }
     if any(first in experiment.configs and experiment.at_end for experiment in experiments):
         entry["confusion_matrix"] = run.confusion_matrix.tolist()
         entry["templates"] = Records([run]).templates.get(run.config)
@@ -75,10 +84,12 @@ def restore(entry: Entry, backend: str) -> Run:
     """The run that an entry keeps: no weights, no predictions, of the metrics what was read."""
     config = config_of(entry)
     rows = [
-        {"epoch": epoch, **{name: column[epoch - 1] / _unit(name)
-                            for name, column in entry["epochs"].items()}}
+        {
+            "epoch": epoch,
+            **{name: column[epoch - 1] / _unit(name) for name, column in entry["epochs"].items()},
+        }
         for epoch in range(1, config.epochs + 1)
-    ]  # fmt: skip
+    ]
     evaluation = _NOT_KEPT
     if "confusion_matrix" in entry:
         matrix = np.array(entry["confusion_matrix"], dtype=np.int64)

@@ -135,10 +135,12 @@ def _comparison(comparison: protocol.Comparison) -> dict[str, Any]:
     return {
         "seed": comparison.seed,
         "measure": comparison.measure,
-        **{name: {**_run(side.config), "epoch": side.epoch, "test": side.test}
-           for name, side in sides.items()},
+        **{
+            name: {**_run(side.config), "epoch": side.epoch, "test": side.test}
+            for name, side in sides.items()
+        },
         "optimism": comparison.optimism,
-    }  # fmt: skip
+    }
 
 
 def _run(config: Config) -> dict[str, Any]:
