@@ -12,7 +12,7 @@ from functools import partial
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
 from cli.commands import (
     bench,
@@ -46,7 +46,23 @@ def _heard() -> Iterator[None]:
         raise typer.Abort from None
 
 
+def _without_flag_types(parameters: list[Any]) -> list[Any]:
+    """The parameters, whose flags show no type in the help: they take no value."""
+    for parameter in parameters:
+        if getattr(parameter, "is_flag", False):
+            parameter.metavar = ""
+    return parameters
+
+
+class _Command(TyperCommand):
+    def get_params(self, ctx: Any) -> Any:
+        return _without_flag_types(super().get_params(ctx))
+
+
 class _Commands(TyperGroup):
+    def get_params(self, ctx: Any) -> Any:
+        return _without_flag_types(super().get_params(ctx))
+
     def make_context(self, *arguments: Any, **extra: Any) -> Any:
         with _heard():
             return super().make_context(*arguments, **extra)
@@ -98,8 +114,10 @@ for panel, commands in PANELS.items():
     for name, module in commands.items():
         # typer keeps the line breaks of all paragraphs but the first
         text = re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.cleandoc(module.command.__doc__ or ""))
-        app.command(name, rich_help_panel=panel, help=text)(module.command)
-app.add_typer(data.app, name="data", rich_help_panel="Files")
+        app.command(name, cls=_Command, rich_help_panel=panel, help=text)(module.command)
+for command in data.app.registered_commands:
+    command.cls = _Command
+app.add_typer(data.app, name="data", cls=_Commands, rich_help_panel="Files")
 
 
 def main() -> None:

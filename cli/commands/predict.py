@@ -22,9 +22,7 @@ MAX_BARS = 12  # classes that get one, the likeliest
 
 def command(
     run: Annotated[Path, typer.Argument(help="The run's folder.")],
-    images: Annotated[
-        list[Path], typer.Argument(metavar="IMAGE...", help="Image files, or folders of them.")
-    ],
+    images: Annotated[list[Path], typer.Argument(help="Image files, or folders of them.")],
     backend: Annotated[
         str | None,
         typer.Option(help="Compute on this backend. Default: the run's own.", show_default=False),

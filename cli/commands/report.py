@@ -13,7 +13,6 @@ def command(
     folders: Annotated[
         list[Path] | None,
         typer.Argument(
-            metavar="RUN|FOLDER",
             help="Runs, or folders of runs such as a study's. Default: runs.",
             show_default=False,
         ),

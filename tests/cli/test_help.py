@@ -39,6 +39,10 @@ def test_each_commands_help_fits_too(in_process, arguments):
     done = in_process(*arguments, "--help", env=NARROW)
     assert done.returncode == 0
     assert max(map(len, done.stdout.splitlines())) <= 80
+    # a flag takes no value, and arguments have the names that messages have
+    assert "bool" not in done.stdout
+    names = re.findall(r"^│ \*?\s+(\S+)\s+<", done.stdout, re.MULTILINE)
+    assert [name for name in names if not name.startswith("--") and name != name.lower()] == []
 
 
 @pytest.mark.parametrize(
