@@ -91,22 +91,22 @@ def prove(
         sides = _trained_sides(
             plan, data_dir, out or Path("runs"), range(seed, seed + seeds), workers, reuse
         )
-        found = _statistics(plan, sides, dataset, margin)
+        results = _statistics(plan, sides, dataset, margin)
         made_with = _made_with(sides)
-        _show_statistics(found, to)
-        passed = all(one["tost"]["verdict"] == "equivalent" for one in found)
+        _show_statistics(results, to)
+        passed = all(result["tost"]["verdict"] == "equivalent" for result in results)
     elif plan.level == "horizon":
-        found = _horizons(plan, dataset) if workers is None else _handed(plan, data_dir, workers)
-        _show_horizons(found, to)
-        passed = all(one["claims"][0]["holds"] for one in found)  # against all twins
+        results = _horizons(plan, dataset) if workers is None else _handed(plan, data_dir, workers)
+        _show_horizons(results, to)
+        passed = all(result["claims"][0]["holds"] for result in results)  # against all twins
     else:
-        found = levels.climb_all(plan, dataset, partial(_show_name, to), partial(_show_rung, to))
-        passed = all(ladder["passed"] for ladder in found)
-        for text, weight in report.lines(plan, found):
+        results = levels.climb_all(plan, dataset, partial(_show_name, to), partial(_show_rung, to))
+        passed = all(ladder["passed"] for ladder in results)
+        for text, weight in report.lines(plan, results):
             to.print(text, style=STYLES[weight], soft_wrap=True, markup=False)
     kind = plan.level if plan.level in ("statistics", "horizon") else "ladders"
     command = options.command_line()
-    return document_of(plan, dataset, devices, kind, found, passed, **made_with, command=command)
+    return document_of(plan, dataset, devices, kind, results, passed, **made_with, command=command)
 
 
 def write(out: Path, document: dict[str, Any]) -> None:
@@ -161,7 +161,7 @@ def _handed(plan: Plan, data_dir: Path | None, workers: Workers) -> list[dict[st
     experiments = list(plan.horizons())
     configs = tuple(config for _, config in experiments)
     request = SweepRequest(configs, device=plan.devices[0], data_dir=data_dir, workers=workers)
-    found: list[dict[str, Any]] = []
+    results: list[dict[str, Any]] = []
     with (
         followed("the same command begins these again") as callbacks,
         count_ended(callbacks, len(configs)) as counting,
@@ -170,28 +170,30 @@ def _handed(plan: Plan, data_dir: Path | None, workers: Workers) -> list[dict[st
         assert pool is not None  # noqa: S101 - there are workers
         counting.on_event(RunsScheduled([{config: config.epochs for config in configs}]))
         for name, measured in handed.horizons(plan, pool, counting):
-            found.append({**name, **measured})
+            results.append({**name, **measured})
     order = [name for name, _ in experiments]
-    return sorted(found, key=lambda one: order.index({name: one[name] for name in order[0]}))
+    return sorted(
+        results, key=lambda result: order.index({name: result[name] for name in order[0]})
+    )
 
 
-def _show_horizons(found: list[dict[str, Any]], to: Console) -> None:
-    for one in found:
-        _show_name(to, {name: one[name] for name in ("model", "optimizer", "precision")})
+def _show_horizons(results: list[dict[str, Any]], to: Console) -> None:
+    for row in results:
+        _show_name(to, {name: row[name] for name in ("model", "optimizer", "precision")})
         table = Table(box=None, pad_edge=False)
         table.add_column("pair")
-        for limit in one["thresholds"]:
+        for limit in row["thresholds"]:
             table.add_column(f"a weight is {limit:g} apart", justify="right")
         table.add_column("a prediction differs", justify="right")
-        for track in one["tracks"]:
+        for track in row["tracks"]:
             steps = [_when("step", step) for step in track["first_step_above"]]
             epoch = _when("epoch", track["first_epoch_with_another_prediction"])
             table.add_row(track["name"], *steps, epoch)
         to.print(table)
-        for claim in one["claims"]:
+        for claim in row["claims"]:
             holds = "holds" if claim["holds"] else "does not hold"
             to.print(
-                f"no sooner than the {claim['twins']}s, within a factor {one['factor']:g}: {holds}"
+                f"no sooner than the {claim['twins']}s, within a factor {row['factor']:g}: {holds}"
             )
 
 
@@ -221,11 +223,11 @@ def _trained_sides(
         configs = [config.replace(seed=seed) for _, config in experiments for seed in seeds]
         folder = out if len(set(plan.devices)) == 1 else out / device
         if not reuse:  # before any is trained for nothing
-            asked = set(configs)
+            wanted = set(configs)
             _check_present(
                 (path, header)
                 for path, header in RunStore(folder)
-                if header.config in asked and header.backend == name
+                if header.config in wanted and header.backend == name
             )
         runs = _trained(configs, name, device, data_dir, folder, workers)
         if not reuse:
@@ -251,21 +253,21 @@ def _check_present(runs: Iterable[tuple[Path, Header]]) -> None:
 
 def _made_with(sides: list[list[Run]]) -> dict[str, Any]:
     """What computed the runs, which may be another machine and other versions than the reader's."""
-    those = [RunFolder(_path(run)).read_header() for runs in sides for run in runs]
-    machines = sorted({leg["machine"] for header in those for leg in means(header)})
-    return {"machine": "; ".join(machines), "versions": versions_of(those)}
+    headers = [RunFolder(_path(run)).read_header() for runs in sides for run in runs]
+    machines = sorted({leg["machine"] for header in headers for leg in means(header)})
+    return {"machine": "; ".join(machines), "versions": versions_of(headers)}
 
 
 def _statistics(
     plan: Plan, sides: list[list[Run]], dataset: Dataset, margin: float
 ) -> list[dict[str, Any]]:
-    found = []
+    results = []
     seeds = len(sides[0]) // len(plan.models) // len(plan.optimizers)
     for i, (name, _) in enumerate(replace(plan, precisions=plan.precisions[:1]).experiments()):
         left, right = (runs[i * seeds : (i + 1) * seeds] for runs in sides)
         name["precision"] = " and ".join(dict.fromkeys(plan.precisions))
-        found.append({**name, **compare_runs(left, right, dataset.test.labels, margin)})
-    return found
+        results.append({**name, **compare_runs(left, right, dataset.test.labels, margin)})
+    return results
 
 
 def _trained(
@@ -295,16 +297,16 @@ def _trained(
     return [runs[config] for config in configs]
 
 
-def _show_statistics(found: list[dict[str, Any]], to: Console) -> None:
+def _show_statistics(results: list[dict[str, Any]], to: Console) -> None:
     table = Table(box=None, pad_edge=False)
     for column in ("model", "n", "difference", "90 % interval", "sd", "margin", "power"):
         table.add_column(column, justify="left" if column == "model" else "right")
     table.add_column("seeds needed", justify="right")
     table.add_column("verdict")
-    for one in found:
-        t = one["tost"]
+    for row in results:
+        t = row["tost"]
         table.add_row(
-            f"{one['model']}, {one['optimizer']}",
+            f"{row['model']}, {row['optimizer']}",
             str(t["n"]),
             f"{t['mean']:+.3f}",
             "{:+.3f} to {:+.3f}".format(*t["interval"]),
@@ -315,15 +317,15 @@ def _show_statistics(found: list[dict[str, Any]], to: Console) -> None:
             t["verdict"],
         )
     print_table(table, to)
-    for one in found:
-        mcnemar, churn = one["mcnemar"], one["churn"]
-        n, seeds = one["tost"]["n"], mcnemar["between_seeds"]
-        told = ", ".join(f"{name} {count} of {n - 1}" for name, count in seeds.items())
+    for row in results:
+        mcnemar, churn = row["mcnemar"], row["churn"]
+        n, seeds = row["tost"]["n"], mcnemar["between_seeds"]
+        counts = ", ".join(f"{name} {count} of {n - 1}" for name, count in seeds.items())
         scale = ", ".join(f"{name} {share:.2%}" for name, share in churn["between_seeds"].items())
         to.print(
-            f"{one['model']}: McNemar p < {one['alpha']:g} in {mcnemar['significant']} of {n} "
-            f"(between seeds of one side: {told}); churn {churn['between_sides']:.2%} ({scale})",
+            f"{row['model']}: McNemar p < {row['alpha']:g} in {mcnemar['significant']} of {n} "
+            f"(between seeds of one side: {counts}); churn {churn['between_sides']:.2%} ({scale})",
             soft_wrap=True,
         )
-    left, right = found[0]["accuracy"]
+    left, right = results[0]["accuracy"]
     to.print(f"test accuracy in percentage points, {left} minus {right}", style="dim")
