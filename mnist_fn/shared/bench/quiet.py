@@ -28,9 +28,9 @@ class Others:
 
 def used_by_others(seconds: float) -> float:
     """Cores that others use while we wait so long."""
-    others = Others()
+    usage = Others()
     time.sleep(seconds)
-    return others.cores()
+    return usage.cores()
 
 
 def limit() -> float:
@@ -58,8 +58,8 @@ def _used_by_others() -> float:
     idle = {"idle", "iowait", "guest", "guest_nice"}  # a guest's time is in `user` already
     all_used = psutil.cpu_times()._asdict().items()
     used = sum(seconds for kind, seconds in all_used if kind not in idle)
-    own = sum(os.times()[:4])  # with the children that have ended
+    own_seconds = sum(os.times()[:4])  # with the children that have ended
     for child in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.Error):  # it has ended meanwhile
-            own += sum(child.cpu_times()[:4])
-    return used - own
+            own_seconds += sum(child.cpu_times()[:4])
+    return used - own_seconds

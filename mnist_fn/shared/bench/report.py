@@ -35,16 +35,18 @@ def document(turns: Turns, **about: Any) -> dict[str, Any]:
     """
     times = turns.wall
     floor, loop = fastest(times, FLOORS), fastest(times, LOOPS)
-    named = {name: one for name, one in (("floor", floor), ("best loop", loop)) if one}
+    named = {
+        name: contender for name, contender in (("floor", floor), ("best loop", loop)) if contender
+    }
     goals = []
-    for name, above, below, sense, goal in GOALS:
-        over = [named.get(part, part) for part in (above, *below)]
+    for name, numerator, denominators, sense, goal in GOALS:
+        over = [named.get(part, part) for part in (numerator, *denominators)]
         if any(part not in times for part in over):
             continue
-        found = ratio(times, *over)
+        measured = ratio(times, *over)
         goals.append(
-            {"name": name, "sense": sense, "goal": goal, "ratio": found,
-             "cpu": ratio(turns.cpu, *over), "met": _met(found["median"], sense, goal)}
+            {"name": name, "sense": sense, "goal": goal, "ratio": measured,
+             "cpu": ratio(turns.cpu, *over), "met": _met(measured["median"], sense, goal)}
         )  # fmt: skip
     return {
         "schema": SCHEMA,
@@ -59,10 +61,10 @@ def document(turns: Turns, **about: Any) -> dict[str, Any]:
     }
 
 
-def _met(found: float, sense: str, goal: float | None) -> bool | None:
+def _met(value: float, sense: str, goal: float | None) -> bool | None:
     if goal is None:
         return None
-    return bool(found <= goal if sense == "at most" else found >= goal)
+    return bool(value <= goal if sense == "at most" else value >= goal)
 
 
 def _seconds(processes: dict[str, Any]) -> list[dict[str, Any]]:
@@ -88,19 +90,19 @@ def table(document: dict[str, Any]) -> list[str]:
         "|---|---|---:|---:|---:|---:|---:|",
     ]
     floor = document["floor"]
-    for name, one in sorted(document["epochs"].items(), key=lambda item: item[1]["median"]):
-        low, high = one["quartiles"]
+    for name, epoch in sorted(document["epochs"].items(), key=lambda item: item[1]["median"]):
+        low, high = epoch["quartiles"]
         over = "" if floor is None else f"{ratio(document['rounds'], name, floor)['median']:.2f}"
         lines.append(
-            f"| {name} | {document['what'].get(name, '')} | {one['median']:.3f} | "
-            f"{low:.3f} to {high:.3f} | {_cpu(document, name)} | {one['n']} | {over} |"
+            f"| {name} | {document['what'].get(name, '')} | {epoch['median']:.3f} | "
+            f"{low:.3f} to {high:.3f} | {_cpu(document, name)} | {epoch['n']} | {over} |"
         )
     return lines
 
 
 def _cpu(document: dict[str, Any], name: str) -> str:
-    found = document.get("cpu", {}).get(name)  # older documents have none
-    return f"{found['median']:.3f}" if found else ""
+    times = document.get("cpu", {}).get(name)  # older documents have none
+    return f"{times['median']:.3f}" if times else ""
 
 
 def goal_lines(document: dict[str, Any]) -> list[str]:
@@ -134,9 +136,9 @@ def part_lines(document: dict[str, Any]) -> list[str]:
     """Markdown: what lies between JAX's products and its epoch, part by part."""
     rounds = document["rounds"]
     lines = ["| part of JAX's epoch | of its products' time |", "|---|---:|"]
-    for name, whole, without in PARTS:
-        if whole in rounds and without in rounds and "jax/products" in rounds:
-            triples = zip(rounds[whole], rounds[without], rounds["jax/products"], strict=False)
+    for name, with_part, without in PARTS:
+        if with_part in rounds and without in rounds and "jax/products" in rounds:
+            triples = zip(rounds[with_part], rounds[without], rounds["jax/products"], strict=False)
             share = spread([(a - b) / floor for a, b, floor in triples])["median"]
             lines.append(f"| {name} | {share:+.1%} |")
     return lines
@@ -145,9 +147,9 @@ def part_lines(document: dict[str, Any]) -> list[str]:
 def process_lines(document: dict[str, Any]) -> list[str]:
     """Markdown: whole commands, cold and warm, and their memory."""
     lines = ["| command | cold [s] | warm [s] | peak memory [MB] |", "|---|---:|---:|---:|"]
-    for name, one in document.get("processes", {}).items():
-        cold = f"{one['cold']:.2f}" if "cold" in one else ""
-        warm, peak = one["warm"]["median"], one["peak_bytes"] / 1e6
+    for name, process in document.get("processes", {}).items():
+        cold = f"{process['cold']:.2f}" if "cold" in process else ""
+        warm, peak = process["warm"]["median"], process["peak_bytes"] / 1e6
         lines.append(f"| {name} | {cold} | {warm:.2f} | {peak:.0f} |")
     return lines
 
@@ -162,16 +164,16 @@ def scaling_lines(document: dict[str, Any]) -> list[str]:
         )
     lines += ["", "| epochs | seconds | seconds an epoch |", "|---:|---:|---:|"]
     for row in document.get("lengths", []):
-        each = _ranged(row["train"], row["epochs"])
-        lines.append(f"| {row['epochs']} | {row['train']['median']:.3f} | {each} |")
+        seconds = _ranged(row["train"], row["epochs"])
+        lines.append(f"| {row['epochs']} | {row['train']['median']:.3f} | {seconds} |")
     lines += ["", "| models at once | seconds an epoch | seconds a model |", "|---:|---:|---:|"]
-    for name, one in document.get("sweeps", {}).items():
+    for name, sweep in document.get("sweeps", {}).items():
         models = int(name.rpartition(" ")[2])
-        lines.append(f"| {models} | {one['median']:.3f} | {_ranged(one, models)} |")
+        lines.append(f"| {models} | {sweep['median']:.3f} | {_ranged(sweep, models)} |")
     return lines
 
 
-def _ranged(one: dict[str, Any], shared: int = 1) -> str:
+def _ranged(times: dict[str, Any], shared: int = 1) -> str:
     """Median and quartiles of some seconds, divided among so many."""
-    median, low, high = (value / shared for value in (one["median"], *one["quartiles"]))
+    median, low, high = (value / shared for value in (times["median"], *times["quartiles"]))
     return f"{median:.3f} ({low:.3f} to {high:.3f})"

@@ -77,16 +77,16 @@ def ratio(times: dict[str, list[float]], one: str, *others: str) -> dict[str, An
 
     Only rounds that all have: some contenders have fewer.
     """
-    rounds = zip(times[one], *(times[other] for other in others), strict=False)
-    return spread([a / sum(rest) for a, *rest in rounds])
+    rounds = zip(times[one], *(times[name] for name in others), strict=False)
+    return spread([a / sum(parts) for a, *parts in rounds])
 
 
 def fastest(times: dict[str, list[float]], names: Sequence[str]) -> str | None:
     """The one of these that takes the least, in the rounds that all of them have."""
-    there = [name for name in names if times.get(name)]
-    rounds = min((len(times[name]) for name in there), default=0)
-    paired = {name: times[name][:rounds] for name in there}
-    return min(there, key=lambda name: ratio(paired, name, there[0])["median"], default=None)
+    present = [name for name in names if times.get(name)]
+    rounds = min((len(times[name]) for name in present), default=0)
+    paired = {name: times[name][:rounds] for name in present}
+    return min(present, key=lambda name: ratio(paired, name, present[0])["median"], default=None)
 
 
 def backend_contenders(
