@@ -82,9 +82,9 @@ class Averages:
         factor = self._factor(name, examples)
         if factor is None:
             return plain
-        kept = 1 - (self.new_share(name) or 0.0)
-        new = b - kept * self.before[1][name]
-        self._scaled[name] = kept * self._scaled[name] + factor * new
+        decay = 1 - (self.new_share(name) or 0.0)
+        new = b - decay * self.before[1][name]
+        self._scaled[name] = decay * self._scaled[name] + factor * new
         if plain.passed:
             return plain
         reason = BIASED.format(max(factor, 1 / factor))
@@ -156,17 +156,21 @@ def explain_averages(averages: Averages) -> Explanation | None:
     share = averages.new_share(failed[0])
     if share is None:
         return None
-    kept = _solve(names, start, ours, theirs, share, averages)
+    port_share = _solve(names, start, ours, theirs, share, averages)
     declared = Candidate("as declared", *_left(names, start, ours, theirs, share, share, averages))
     text = (
-        f"{module}: running averages keep {number(1 - kept)} of what they were in place of "
+        f"{module}: running averages keep {number(1 - port_share)} of what they were in place of "
         f"{number(1 - share)} (Flax's momentum is the share that is kept, PyTorch's the share "
         f"that is new: PyTorch's momentum={number(share)} is Flax's {number(1 - share)})"
     )
-    if kept == 0:
+    if port_share == 0:
         text = f"{module}: running averages are not kept: they stay as they were"
-    other = Candidate(text, *_left(names, start, ours, theirs, share, kept, averages), solved=1)
-    return judge("running averages after a step", declared, [other], f"{', '.join(failed)} part")
+    candidate = Candidate(
+        text, *_left(names, start, ours, theirs, share, port_share, averages), solved=1
+    )
+    return judge(
+        "running averages after a step", declared, [candidate], f"{', '.join(failed)} part"
+    )
 
 
 def _solve(names: list[str], start: Any, ours: Any, theirs: Any, share: float,
@@ -174,19 +178,19 @@ def _solve(names: list[str], start: Any, ours: Any, theirs: Any, share: float,
     """The port's share of what is new, from its means: they move by it."""
     means = [name for name in names if parts(name)[1] == "mean"] or names
     moved = np.concatenate([(ours[n] - start[n]).ravel() for n in means])
-    seen = np.concatenate([(theirs[n] - start[n]).ravel() for n in means])
+    observed = np.concatenate([(theirs[n] - start[n]).ravel() for n in means])
     total = float(moved @ moved)
-    return float(f"{share * float(moved @ seen) / total:.6g}") if total else share
+    return float(f"{share * float(moved @ observed) / total:.6g}") if total else share
 
 
-def _left(names: list[str], start: Any, ours: Any, theirs: Any, share: float, other: float,
+def _left(names: list[str], start: Any, ours: Any, theirs: Any, share: float, port_share: float,
           averages: Averages) -> tuple[float, float]:  # fmt: skip
     """What is left of the port's buffers where its share is `other`: (residual, in bounds)."""
     residual = units = 0.0
     for name in names:
         factor = averages._factor(name, averages.state.batch.examples) or 1.0
         new = (ours[name] - (1 - share) * start[name]) / share / factor
-        predicted = (1 - other) * start[name] + other * new
+        predicted = (1 - port_share) * start[name] + port_share * new
         gap = float(abs(predicted - theirs[name]).max())
         state = averages.state
         bound = sum_bound(state.lengths.all, state.dtype) * float(abs(new).max())

@@ -27,37 +27,37 @@ def read_batches(batches: Any, dtype: str) -> list[Batch]:
     """
     if not isinstance(batches, Iterable) or isinstance(batches, str | bytes | dict):
         raise InputError(f"batches: {FORM}, not a {type(batches).__name__}")
-    found = []
-    for i, one in enumerate(itertools.islice(batches, MOST)):
-        if not isinstance(one, tuple | list) or len(one) != 2:
-            raise InputError(f"batches[{i}]: {FORM}, not {_kind(one)}")
-        found.append(_read(one[0], one[1], dtype, f"batches[{i}]"))
-    if not found:
+    read = []
+    for i, item in enumerate(itertools.islice(batches, MOST)):
+        if not isinstance(item, tuple | list) or len(item) != 2:
+            raise InputError(f"batches[{i}]: {FORM}, not {_kind(item)}")
+        read.append(_read(item[0], item[1], dtype, f"batches[{i}]"))
+    if not read:
         raise InputError(f"batches: there are none; {FORM}")
-    first = _structure(found[0])
-    for i, batch in enumerate(found[1:], start=1):
+    first = _structure(read[0])
+    for i, batch in enumerate(read[1:], start=1):
         if _structure(batch) != first:
             raise InputError(
                 f"batches[{i}]: {_structure(batch)}, but batches[0]: {first}; all must be of one "
                 "structure"
             )
-    return found
+    return read
 
 
-def _kind(one: Any) -> str:
-    length = f" of {len(one)}" if isinstance(one, tuple | list) else ""
-    return f"a {type(one).__name__}{length}"
+def _kind(value: Any) -> str:
+    length = f" of {len(value)}" if isinstance(value, tuple | list) else ""
+    return f"a {type(value).__name__}{length}"
 
 
-def _read(inputs: Any, targets: Any, dtype: str, where: str) -> Batch:
-    to = lambda part: _array(part, dtype, where)  # noqa: E731
+def _read(inputs: Any, targets: Any, dtype: str, place: str) -> Batch:
+    to = lambda part: _array(part, dtype, place)  # noqa: E731
     if isinstance(inputs, dict):
         batch = Batch((), {str(k): to(v) for k, v in inputs.items()}, _nested(targets, to))
     else:
         several = isinstance(inputs, tuple | list)
         batch = Batch(tuple(map(to, inputs if several else (inputs,))), {}, _nested(targets, to))
     if not (batch.inputs or batch.named):
-        raise InputError(f"{where}: no inputs; {FORM}")
+        raise InputError(f"{place}: no inputs; {FORM}")
     return batch
 
 
@@ -69,17 +69,17 @@ def _nested(value: Any, to: Callable[[Any], Any]) -> Any:
     return None if value is None else to(value)
 
 
-def _array(value: Any, dtype: str, where: str) -> np.ndarray:
+def _array(value: Any, dtype: str, place: str) -> np.ndarray:
     value = value.detach().cpu() if hasattr(value, "detach") else value
     try:
         array = np.array(value)
     except Exception as error:  # whatever a tensor of theirs says
-        raise InputError(f"{where}: can't be made an array ({error})") from error
+        raise InputError(f"{place}: can't be made an array ({error})") from error
     if array.dtype.kind not in "fiub":
-        raise InputError(f"{where}: {array.dtype} is no array of numbers; {FORM}")
+        raise InputError(f"{place}: {array.dtype} is no array of numbers; {FORM}")
     if array.dtype.kind == "f":
         if not np.isfinite(array).all():
-            raise InputError(f"{where}: has a NaN or an infinity")
+            raise InputError(f"{place}: has a NaN or an infinity")
         array = array.astype(dtype)
     return array
 

@@ -13,11 +13,11 @@ def difference_of_runs(first: Trace, second: Trace) -> str:
     ours, theirs = list(_arrays(first)), list(_arrays(second))
     if [name for name, _ in ours] != [name for name, _ in theirs]:
         return "they call other modules"
-    for (name, one), (_, two) in zip(ours, theirs, strict=True):
-        if one.shape != two.shape:
+    for (name, array_a), (_, array_b) in zip(ours, theirs, strict=True):
+        if array_a.shape != array_b.shape:
             return f"{name} has another shape"
-        if not np.array_equal(one, two, equal_nan=one.dtype.kind == "f"):
-            return f"{name} differs by {np.nanmax(np.abs(one.astype(float) - two)):.1e}"
+        if not np.array_equal(array_a, array_b, equal_nan=array_a.dtype.kind == "f"):
+            return f"{name} differs by {np.nanmax(np.abs(array_a.astype(float) - array_b)):.1e}"
     return ""
 
 

@@ -32,8 +32,8 @@ def explain_fault(state: LadderState, fault: Fault) -> Explanation:
         pattern += _settings(fault.call, fault.other)
 
     def read(trace: Trace) -> Tensors | None:
-        found = fault.read(trace)
-        return None if found is None else {"": found}
+        array = fault.read(trace)
+        return None if array is None else {"": array}
 
     place = Place(state, fault.where, read, {"": fault.port_value}, fault.terms)
     return _or_plainly(place.explain(variants, pattern), lambda: explain_between(state, fault))
@@ -43,8 +43,8 @@ def _or_plainly(explained: Explanation, other: Callable[[], Explanation | None])
     """What was found, else what the plain tables find; the pattern is the first's."""
     if explained.found or explained.holds:
         return explained
-    found = other()
-    return explained if found is None or not found.found else found
+    plain = other()
+    return explained if plain is None or not plain.found else plain
 
 
 def explain_loss(state: LadderState) -> Explanation:
@@ -66,15 +66,15 @@ def explain_slope(state: LadderState) -> Explanation:
     names = list(state.left.gradients)
 
     def read(trace: Trace) -> Tensors:
-        own = {name: trace.gradients[name] for name in names if name in trace.gradients}
-        return {**own, "the loss": np.atleast_1d(trace.loss or 0.0)}
+        grads = {name: trace.gradients[name] for name in names if name in trace.gradients}
+        return {**grads, "the loss": np.atleast_1d(trace.loss or 0.0)}
 
     variants = state.pairing.reference.variants(state.left, 0, ends[1])
     port_values = read(state.right)
     expected = {name: state.left.gradients[name] for name in names}
-    own = {name: state.right.gradients[name] for name in names}
+    observed = {name: state.right.gradients[name] for name in names}
     algebra = explain_gradients(
-        expected, own, state.weights.params, state.batch.examples,
+        expected, observed, state.weights.params, state.batch.examples,
         state.dtype, f"{state.name or 'start'}: gradients",
     )  # fmt: skip
     place = Place(state, "gradients", read, port_values, state.lengths.all)
@@ -112,9 +112,9 @@ def _explain_standing_still(start: Weights, ours: Step, theirs: Step) -> Explana
     still = [name for name in names if name in moved[1] - moved[0]]
     if not still or not moved[0]:  # a step that moves nothing is a schedule's
         return None
-    more = f" and {len(still) - 4} more" if len(still) > 4 else ""
+    tail = f" and {len(still) - 4} more" if len(still) > 4 else ""
     text = (
-        f"the reference doesn't move {', '.join(still[:4])}{more}, the port does: frozen there, or "
+        f"the reference doesn't move {', '.join(still[:4])}{tail}, the port does: frozen there, or "
         "without a gradient, in which case torch's optimizers skip a parameter and optax decays it"
     )
     return Explanation("weights after a step", False, (Candidate(text, 0.0, 0.0),), None, "")
@@ -132,12 +132,12 @@ def _settings(ours: Call, theirs: Call | None) -> str:
     """What two modules of one framework are set to otherwise; names of two don't mean the same."""
     if theirs is None or ours.kind != theirs.kind:
         return ""
-    apart = [
+    differing = [
         f"{name}={theirs.settings[name]}, not {value}"
         for name, value in ours.settings.items()
         if name in theirs.settings and theirs.settings[name] != value
     ]
-    return f"; the port's has {' and '.join(apart)}" if apart else ""
+    return f"; the port's has {' and '.join(differing)}" if differing else ""
 
 
 def _ratio(ours: float | None, theirs: float | None) -> str:
@@ -150,8 +150,8 @@ def _pattern(ours: np.ndarray | None, theirs: np.ndarray) -> str:
     """What can be said of two arrays without a cause."""
     if ours is None or ours.shape != theirs.shape:
         return f"shapes {None if ours is None else list(ours.shape)} and {list(theirs.shape)}"
-    apart = np.abs(ours.astype(np.float64) - theirs)
-    share = float((apart > 1e-9 * max(float(np.abs(ours).max()), 1e-300)).mean())
+    gap = np.abs(ours.astype(np.float64) - theirs)
+    share = float((gap > 1e-9 * max(float(np.abs(ours).max()), 1e-300)).mean())
     text = f"{share:.0%} of the entries part"
     nonzero = np.abs(ours) > 1e-6 * float(np.abs(ours).max() or 1)
     if nonzero.any():

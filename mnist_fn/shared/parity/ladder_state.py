@@ -99,8 +99,8 @@ class LadderState:
 
     def _port(self, weights: Weights, batch: Batch) -> Trace:
         pairing = self.pairing
-        own = pairing.param_map.to_port(weights, pairing.like)
-        trace = pairing.port.run(own, pairing.move(batch), self.train)
+        port_weights = pairing.param_map.to_port(weights, pairing.like)
+        trace = pairing.port.run(port_weights, pairing.move(batch), self.train)
         back = pairing.param_map.to_reference
         return replace(trace, gradients=back(trace.gradients), buffers=back(trace.buffers, True))
 
@@ -200,7 +200,9 @@ class LadderState:
         self, runs: list[tuple[Trace, Trace]], read: Callable[[Trace], np.ndarray | None]
     ) -> float:
         """How far another run's array is from the program's own, at most."""
-        return max((largest_gap(read(other), read(own)) for other, own in runs), default=0.0)
+        return max(
+            (largest_gap(read(control), read(original)) for control, original in runs), default=0.0
+        )
 
 
 def held_to_runs(

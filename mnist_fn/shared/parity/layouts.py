@@ -36,8 +36,8 @@ class Layout:
         """A last axis that was flattened with channels last as it is with channels first."""
         if not self.rows:
             return tensor
-        c, *rest = self.rows
-        split = tensor.reshape(*tensor.shape[:-1], *rest, c)
+        c, *spatial = self.rows
+        split = tensor.reshape(*tensor.shape[:-1], *spatial, c)
         return np.moveaxis(split, -1, tensor.ndim - 1).reshape(tensor.shape)
 
     @property
@@ -79,18 +79,18 @@ def _moved(shape: tuple[int, ...], order: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(shape[axis] for axis in order)
 
 
-def _splits(one: tuple[int, ...], other: tuple[int, ...]) -> bool:
+def _splits(shape_a: tuple[int, ...], shape_b: tuple[int, ...]) -> bool:
     """Whether the longer shape splits axes of the shorter: [16, 16] and [16, 4, 4]."""
-    short, long = sorted((one, other), key=len)
-    at = 0
+    short, long = sorted((shape_a, shape_b), key=len)
+    axis = 0
     for size in short:
         product = 1
-        while at < len(long) and (product < size or (product == size and long[at] == 1)):
-            product *= long[at]
-            at += 1
+        while axis < len(long) and (product < size or (product == size and long[axis] == 1)):
+            product *= long[axis]
+            axis += 1
         if product != size:
             return False
-    return all(size == 1 for size in long[at:])
+    return all(size == 1 for size in long[axis:])
 
 
 def channels_last(array: np.ndarray) -> np.ndarray:
@@ -110,7 +110,7 @@ def _ways(array: np.ndarray, shape: tuple[int, ...], across: int) -> Iterator[np
         moved = [channels_first(array), channels_last(array), array.swapaxes(0, 1)]
         moved = moved[:2][::across] + moved[2:] if across else moved
     first = [*moved, array] if across and array.ndim >= 4 else [array, *moved]
-    yield from (one for one in first if one.shape == shape)
+    yield from (candidate for candidate in first if candidate.shape == shape)
     if array.ndim != len(shape) and array.size == math.prod(shape):
         if _splits(array.shape, shape):
             yield array.reshape(shape)
@@ -127,11 +127,14 @@ def aligned(array: np.ndarray, like: np.ndarray, across: int = 0) -> np.ndarray:
         like: the reference's.
         across: 1 where the reference has channels first and the port last, -1 the other way about.
     """
-    found = list(_ways(array, like.shape, across))
-    if not found:
+    candidates = list(_ways(array, like.shape, across))
+    if not candidates:
         move = {1: channels_first, -1: channels_last}.get(across)
         return move(array) if move and array.ndim == like.ndim >= 4 else array
     with np.errstate(all="ignore"):
-        gaps = [float(np.nan_to_num(abs(one - like), nan=np.inf).max(initial=0)) for one in found]
+        gaps = [
+            float(np.nan_to_num(abs(candidate - like), nan=np.inf).max(initial=0))
+            for candidate in candidates
+        ]
     best = int(np.argmin(gaps))
-    return found[best if gaps[best] < NEARER_LAYOUT * gaps[0] else 0]
+    return candidates[best if gaps[best] < NEARER_LAYOUT * gaps[0] else 0]

@@ -119,14 +119,16 @@ def make_plan(level: str, names: Sequence[str], devices: Sequence[str], **given:
     for axis, known in choices.items():
         chosen[axis] = tuple(given.get(axis) or getattr(LEVELS[level], axis))
         option = axis.removesuffix("s")
-        for one in chosen[axis]:
-            if one not in known:
-                raise InputError(option, one, tuple(known))
+        for value in chosen[axis]:
+            if value not in known:
+                raise InputError(option, value, tuple(known))
         if len(set(chosen[axis])) < len(chosen[axis]) and not (paired and axis == "precisions"):
             raise InputError(f"--{option} {','.join(chosen[axis])[:40]}: a value is given twice")
     if paired and len(chosen["precisions"]) > 2:
         raise InputError("--precision: statistics compare two sides, so give one or two")
-    if paired and all(len(set(of)) == 1 for of in (names, (left, right), chosen["precisions"])):
+    if paired and all(
+        len(set(axis_values)) == 1 for axis_values in (names, (left, right), chosen["precisions"])
+    ):
         raise InputError(
             f"--backends {','.join(names)}: both sides would be the same runs; statistics compare "
             "two backends, two --precision or two --device"
@@ -159,15 +161,15 @@ def climb_all(
             on_rung(rung)
             rungs.append(rung)
         passed = len(rungs) == len(ladder.RUNGS) and rungs[-1].passed
-        found = {**name, "steps": steps, "passed": passed, "rungs": [r.to_dict() for r in rungs]}
+        document = {**name, "steps": steps, "passed": passed, "rungs": [r.to_dict() for r in rungs]}
         wide = config.replace(precision="float64")
         why = NOTHING
         if not passed:
             why = ladder.why(plan.pair(config, dataset), rungs[-1], in_float64.get(wide))
-            found["diagnosis"] = why.to_dict()
+            document["diagnosis"] = why.to_dict()
         if config == wide:
             in_float64[config] = why
-        ladders.append(found)
+        ladders.append(document)
     return ladders
 
 
@@ -175,12 +177,12 @@ def horizons(
     plan: Plan, dataset: Dataset, on_epoch: Callable[[dict[str, str], int, int], None]
 ) -> list[dict[str, Any]]:
     """The horizon of each experiment; `on_epoch` is told its name, the epoch, and of how many."""
-    found = []
+    documents = []
     for name, config in plan.horizons():
         measured = horizon.measure(
             plan.pair(config, dataset),
             config.epochs,
             lambda epoch, name=name, of=config.epochs: on_epoch(name, epoch, of),
         )
-        found.append({**name, **measured})
-    return found
+        documents.append({**name, **measured})
+    return documents

@@ -44,20 +44,20 @@ def pair(
         except Exception as error:
             errors.append(_said(error))
             continue
-        own = _shared(pairing, start, batch)
-        tried.append((_apart(pairing, own, batch, dtype, errors), pairing, own))
+        shared = _shared(pairing, start, batch)
+        tried.append((_apart(pairing, shared, batch, dtype, errors), pairing, shared))
         if tried[-1][0] == 0:
             break
     if not tried:
         raise InputError(f"{port.name}: can't be called with batches[0] ({errors[0]})")
-    apart, pairing, start = min(tried, key=lambda one: one[0])
-    if not np.isfinite(apart):
+    gap, pairing, start = min(tried, key=lambda choice: choice[0])
+    if not np.isfinite(gap):
         raise InputError(errors[0])
-    if 0 < apart <= MOST:
+    if 0 < gap <= MOST:
         pairing = _other_choice(pairing, start, batch, dtype)
     start = cast(start, dtype)
-    there, moved_batch = pairing.param_map.to_port(start, pairing.like), pairing.move(batch)
-    called(port, batch, lambda: port.check_deterministic(there, moved_batch))
+    port_start, moved_batch = pairing.param_map.to_port(start, pairing.like), pairing.move(batch)
+    called(port, batch, lambda: port.check_deterministic(port_start, moved_batch))
     return pairing, start
 
 
@@ -85,31 +85,31 @@ def called(program: Program, batch: Batch, do: Callable[[], Any]) -> Any:
 def checks(pairing: Pairing, start: Weights) -> list[Check]:
     """A check for each parameter: that it has a partner of its shape, trained like it."""
     partners = pairing.param_map
-    found = []
+    results = []
     for partner in partners.params:
-        found.append(_exact(f"{partner.name} is {partner.other}", 0.0, "one of each"))
+        results.append(_exact(f"{partner.name} is {partner.other}", 0.0, "one of each"))
         frozen = (partner.name in start.frozen, partner.other in pairing.like.frozen)
         if pairing.like.frozen and frozen[0] != frozen[1]:
             which = "reference" if frozen[0] else "port"
-            found.append(_exact(f"{partner.name} is not trained in the {which} alone", np.inf,
+            results.append(_exact(f"{partner.name} is not trained in the {which} alone", np.inf,
                                 "the same parameters are trained"))  # fmt: skip
     for name in partners.missing:
         shape = list(start.params[name].shape)
-        found.append(_exact(f"{name} {shape} has no partner in the port", np.inf, "one of each"))
+        results.append(_exact(f"{name} {shape} has no partner in the port", np.inf, "one of each"))
     for name in partners.left:
         shape = list(pairing.like.params[name].shape)
-        found.append(_exact(f"{name} {shape} of the port has no partner", np.inf, "one of each"))
+        results.append(_exact(f"{name} {shape} of the port has no partner", np.inf, "one of each"))
     for partner in partners.buffers:
         a = start.buffers[partner.name]
         b = partner.layout.to_reference(pairing.like.buffers[partner.other])
         if a.shape != b.shape:
-            found.append(Check(partner.name, compare(partner.name, a, b), 0.0, "absolute",
+            results.append(Check(partner.name, compare(partner.name, a, b), 0.0, "absolute",
                                "buffers of one shape"))  # fmt: skip
-    return found
+    return results
 
 
-def _exact(what: str, apart: float, reason: str) -> Check:
-    return Check(what, Difference(what, (), 0.0, 0.0, apart, apart, apart), 0.0, "absolute", reason)
+def _exact(what: str, gap: float, reason: str) -> Check:
+    return Check(what, Difference(what, (), 0.0, 0.0, gap, gap, gap), 0.0, "absolute", reason)
 
 
 def _said(error: Exception) -> str:
@@ -119,9 +119,11 @@ def _said(error: Exception) -> str:
 
 def _moves(reference: Program, port: Program, batch: Batch) -> list[Callable[[Batch], Batch]]:
     """Ways in which the port may take its inputs: as they are, or with their channels moved."""
-    there = layouts.channels_last if port.data_format == "channels_last" else layouts.channels_first
+    turned = (
+        layouts.channels_last if port.data_format == "channels_last" else layouts.channels_first
+    )
     as_it_is: Callable[[Batch], Batch] = lambda batch: batch  # noqa: E731
-    across: Callable[[Batch], Batch] = lambda batch: moved(batch, there)  # noqa: E731
+    across: Callable[[Batch], Batch] = lambda batch: moved(batch, turned)  # noqa: E731
     rank = max(part.ndim for part in (*batch.inputs, *batch.named.values()))
     if reference.data_format == port.data_format or rank < 3:
         return [as_it_is]
@@ -146,7 +148,7 @@ def _apart(pairing: Pairing, start: Weights, batch: Batch, dtype: str, errors: l
         return 1e3 * MOST * unpaired
     try:
         state = LadderState("", pairing, cast(start, dtype), batch)
-        found, _ = outputs(state)
+        compared, _ = outputs(state)
     except NotRecordedError as error:
         errors.append(str(error))
         return np.inf
@@ -155,7 +157,9 @@ def _apart(pairing: Pairing, start: Weights, batch: Batch, dtype: str, errors: l
     except Exception as error:
         errors.append(f"{pairing.port.name}: can't be called with batches[0] ({_said(error)})")
         return np.inf
-    return max((0.0 if c.passed else min(c.difference.absolute, MOST) for c in found), default=0.0)
+    return max(
+        (0.0 if c.passed else min(c.difference.absolute, MOST) for c in compared), default=0.0
+    )
 
 
 def _shared(pairing: Pairing, start: Weights, batch: Batch) -> Weights:
@@ -163,10 +167,10 @@ def _shared(pairing: Pairing, start: Weights, batch: Batch) -> Weights:
     if getattr(pairing.port, "recorded", False) and not getattr(
         pairing.reference, "recorded", False
     ):
-        own = pairing.port.start(pairing.move(batch))
+        recorded = pairing.port.start(pairing.move(batch))
         back = pairing.param_map.to_reference
-        return replace(start, params={**start.params, **back(own.params)},
-                       buffers={**start.buffers, **back(own.buffers, True)})  # fmt: skip
+        return replace(start, params={**start.params, **back(recorded.params)},
+                       buffers={**start.buffers, **back(recorded.buffers, True)})  # fmt: skip
     return start
 
 
@@ -175,15 +179,15 @@ def _other_choice(pairing: Pairing, start: Weights, batch: Batch, dtype: str) ->
     first = pairing.param_map
     for chosen in itertools.islice(first.choices, SWAPS):
         partners = replace(first, params=chosen)
-        other = replace(pairing, param_map=partners)
-        if _apart(other, start, batch, dtype, []) == 0:
+        candidate = replace(pairing, param_map=partners)
+        if _apart(candidate, start, batch, dtype, []) == 0:
             notes = [
                 f"{new.name} [{', '.join(map(str, new.layout.kept))}] is {new.other}, axes "
                 f"{new.layout.axes}: only so the outputs agree"
                 for old, new in zip(first.params, chosen, strict=True)
                 if old != new
             ]
-            return replace(other, param_map=replace(partners, notes=tuple(notes)))
+            return replace(candidate, param_map=replace(partners, notes=tuple(notes)))
     open_ = [p.name for p in first.params if not p.sure and not _numbered(first, p.name)]
     if open_ and _undecided(LadderState("", pairing, cast(start, dtype), batch), open_):
         table = "; ".join(first.table().splitlines())

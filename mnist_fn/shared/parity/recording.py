@@ -91,7 +91,7 @@ def record(
         "unsupported": program.unsupported,
         "rule": program.rule, "notes": program.notes, "precision": precision,
         "start": packed.weights(start),
-        "batches": [packed.batch(one) for one in read], **packed.entries,
+        "batches": [packed.batch(batch) for batch in read], **packed.entries,
     }  # fmt: skip
     if plain is not None:
         header["plain"] = {"note": plain[1], "trainings": plain[0].entries["trainings"]}
@@ -163,7 +163,7 @@ class Recording:
         }
         self.precision: str = header["precision"]
         self.notes: list[str] = list(header["notes"])
-        self.batches = [self._kept.batch(one) for one in header["batches"]]
+        self.batches = [self._kept.batch(batch) for batch in header["batches"]]
         if (
             self.data_format not in ("channels_first", "channels_last")
             or self.precision not in PRECISIONS
@@ -184,10 +184,10 @@ class Recording:
     ) -> Trace:
         """See `Program`; InputError if this was not asked when it was recorded."""
         with _as_recorded(self._path):
-            found = self._kept.passed(question(weights, batch, train), variant)
-        if found is None:
+            trace = self._kept.passed(question(weights, batch, train), variant)
+        if trace is None:
             raise self._unknown()
-        return found
+        return trace
 
     def train(
         self,
@@ -198,8 +198,8 @@ class Recording:
     ) -> Iterator[Step]:
         """See `Program`; as many steps as were recorded."""
         with _as_recorded(self._path):
-            asked = question(weights, next(iter(batches)), True)
-            steps = self._kept.training(asked, self._plain)
+            key = question(weights, next(iter(batches)), True)
+            steps = self._kept.training(key, self._plain)
         if steps is None or nudge is not None or gradients is not None:
             raise self._unknown()
         while True:
@@ -216,14 +216,16 @@ class Recording:
         """This with gradients clipped to just the norm, if it was recorded; what is left out."""
         if self._plain or not self._kept.plain:
             return None
-        other = copy.copy(self)
-        other._plain = True
-        return other, self._kept.plain
+        plain = copy.copy(self)
+        plain._plain = True
+        return plain, self._kept.plain
 
     def variants(self, trace: Trace, first: int, last: int) -> list[Variant]:
         """See `Program`: those that were tried when it was recorded."""
         with _as_recorded(self._path):
-            return [one for one in self._kept.variants(trace) if first <= one.tick <= last]
+            return [
+                variant for variant in self._kept.variants(trace) if first <= variant.tick <= last
+            ]
 
     def _unknown(self) -> NotRecordedError:
         return NotRecordedError(

@@ -140,35 +140,35 @@ def run_rung(name: str, checks: Callable[[], list[Check]], sides: tuple[str, ...
     """
     trace = ""
     try:
-        found = checks()
+        results = checks()
         text, reason = "nothing was compared", "there must be something to compare"
     except InputError:
         raise
     except Exception as error:
         trace = "".join(traceback.format_exception(error))
         text = raised(error, sides)
-        found, reason = [], "must not raise"
-    if not found:
-        found = [Check(text, Difference.infinite(text), 0.0, "absolute", reason)]
-    return Rung(name, found, trace)
+        results, reason = [], "must not raise"
+    if not results:
+        results = [Check(text, Difference.infinite(text), 0.0, "absolute", reason)]
+    return Rung(name, results, trace)
 
 
 def raised(error: BaseException, sides: tuple[str, ...] = ()) -> str:
     """An error in a line: what, whose, in which file and line."""
-    said = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[:160]
+    text = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[:160]
     steps = list(traceback.extract_tb(error.__traceback__))
     outside = [step for step in steps if not step.filename.startswith(str(HERE))]
     if not outside:
-        return said
+        return text
     # the deepest line of the backend's own package: its libraries' lines say less
     library = ("site-packages", "dist-packages", "/lib/python")
-    own = [step for step in outside if not any(part in step.filename for part in library)]
-    last = (own or outside)[-1]
+    package_steps = [step for step in outside if not any(part in step.filename for part in library)]
+    last = (package_steps or outside)[-1]
     path = Path(last.filename)
-    where = f"{path.parent.name}/{path.name}, line {last.lineno}, in {last.name}"
+    place = f"{path.parent.name}/{path.name}, line {last.lineno}, in {last.name}"
     theirs = [side for side in sides if any(f"/{side}" in step.filename for step in outside)]
     whose = f"{theirs[0] if theirs else ' or '.join(dict.fromkeys(sides))}: " if sides else ""
-    return f"{whose}{said} ({where})"
+    return f"{whose}{text} ({place})"
 
 
 @dataclass(frozen=True)
@@ -238,12 +238,12 @@ class Verdict:
             lines = [f"why: {self.cause.sentence}"]
         if d.left == d.right:  # nothing was measured: parameters have no partner
             without = [check.what for check in self.failed.failed]
-            more = f" and {len(without) - 6} more" if len(without) > 6 else ""
-            return [*lines, f"first: {'; '.join(without[:6])}{more}"]
+            suffix = f" and {len(without) - 6} more" if len(without) > 6 else ""
+            return [*lines, f"first: {'; '.join(without[:6])}{suffix}"]
         if np.isnan(d.left) and np.isnan(d.right):  # another shape or an error: no entries
             return [*lines, f"first: {d.where}"]
-        where = "" if worst.what in d.where else f" ({worst.what})"
-        return [*lines, f"first: {d.where}{where}: {d.left:.9g} against {d.right:.9g}"]
+        place = "" if worst.what in d.where else f" ({worst.what})"
+        return [*lines, f"first: {d.where}{place}: {d.left:.9g} against {d.right:.9g}"]
 
     def _noted(self) -> list[str]:
         return [f"note: {note}" for note in self.notes]

@@ -70,17 +70,17 @@ class Spread:
         """Train on until so many steps are done; a run that ends or fails adds nothing more."""
         while self._lanes and self._steps < steps:
             try:
-                own, *others = [next(lane) for lane in self._lanes]
+                original, *controls = [next(lane) for lane in self._lanes]
             except Exception:  # what can't be computed in float32 has no measure
                 self._lanes = []
                 break
             self._steps += 1
-            for other in others:
-                _widen(self.params, own.params, other.params)
-                _widen(self.buffers, own.buffers, other.buffers)
+            for control in controls:
+                _widen(self.params, original.params, control.params)
+                _widen(self.buffers, original.buffers, control.buffers)
         return self
 
 
-def _widen(spread: dict[str, float], own: Tensors, other: Tensors) -> None:
-    for name in own.keys() & other.keys():
-        spread[name] = max(spread.get(name, 0.0), largest_gap(own[name], other[name]))
+def _widen(spread: dict[str, float], original: Tensors, control: Tensors) -> None:
+    for name in original.keys() & control.keys():
+        spread[name] = max(spread.get(name, 0.0), largest_gap(original[name], control[name]))

@@ -28,8 +28,8 @@ def check_backend(make: MakeBackend) -> Iterator[Rung]:
         InputError: a precision or device that the backend lacks.
     """
     yield run_rung("products", partial(_in_turn, make))
-    few = Config(hidden=(16,), l2=3e-5, batch_size=EXAMPLES, precision="float64")
-    yield from climb(Pair(numpy_program.make, make, few, noise()), ("step",))
+    config = Config(hidden=(16,), l2=3e-5, batch_size=EXAMPLES, precision="float64")
+    yield from climb(Pair(numpy_program.make, make, config, noise()), ("step",))
 
 
 def noise() -> Dataset:
@@ -51,9 +51,9 @@ def _in_turn(make: MakeBackend) -> list[Check]:
     checks: list[Check] = []
     for call in range(CALLS):
         start, true = _starts_and_gradients()[call % 2]
-        found = backend.gradients(backend.load(start), batch)
+        grads = backend.gradients(backend.load(start), batch)
         checks = [sums(pair, f"gradient of {d.where}, call {call + 1} of {CALLS}", d)
-                  for d in compare_trees(true, found)]  # fmt: skip
+                  for d in compare_trees(true, grads)]  # fmt: skip
         if not all(check.passed for check in checks):
             break
     return checks

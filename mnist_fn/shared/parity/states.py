@@ -48,17 +48,17 @@ def loss(state: LadderState) -> tuple[list[Check], Callable[[], Explanation | No
         lambda trace: np.asarray(trace.loss, dtype), state.lengths.loss,
         abs(usual.left.loss or 0.0),
     )  # fmt: skip
-    found = [value]
+    results = [value]
     places = matched(left, right)
-    for i, one in enumerate(left.output_gradients):
+    for i, ours in enumerate(left.output_gradients):
         place = places[i]
         if place is not None and place < len(right.output_gradients):
-            two = aligned(right.output_gradients[place], one, state.pairing.across)
+            theirs = aligned(right.output_gradients[place], ours, state.pairing.across)
             least = float(abs(usual.left.output_gradients[i]).max(initial=0))
             what = f"the loss's gradient of the {output_name(left, i)}"
             read = lambda trace, i=i: trace.output_gradients[i]  # noqa: E731
-            found.append(state.check(what, one, two, read, state.lengths.loss, least))
-    return found, lambda: diagnosis.explain_loss(state)
+            results.append(state.check(what, ours, theirs, read, state.lengths.loss, least))
+    return results, lambda: diagnosis.explain_loss(state)
 
 
 def gradients(state: LadderState) -> tuple[list[Check], Callable[[], Explanation | None]]:
@@ -67,12 +67,12 @@ def gradients(state: LadderState) -> tuple[list[Check], Callable[[], Explanation
     usual = (state.ordinary or state).left.gradients
     # a gradient that is 0 but for rounding, such as a key's bias, is measured by the others
     most = max((float(abs(g).max(initial=0)) for g in usual.values()), default=0.0)
-    found, terms = [], state.lengths.all
+    results, terms = [], state.lengths.all
     rounding = sum_bound(terms, state.dtype) * most
-    for name, one in left.items():
-        own = float(abs(usual[name]).max(initial=0)) if name in usual else 0.0
-        least = own if own > rounding else most
-        two = right.get(name, np.zeros(0))
+    for name, ours in left.items():
+        scale = float(abs(usual[name]).max(initial=0)) if name in usual else 0.0
+        least = scale if scale > rounding else most
+        theirs = right.get(name, np.zeros(0))
         read = lambda trace, name=name: trace.gradients.get(name)  # noqa: E731
-        found.append(state.check(f"gradient of {name}", one, two, read, terms, least))
-    return found, lambda: diagnosis.explain_slope(state)
+        results.append(state.check(f"gradient of {name}", ours, theirs, read, terms, least))
+    return results, lambda: diagnosis.explain_slope(state)

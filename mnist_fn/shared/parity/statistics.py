@@ -30,9 +30,9 @@ _WITHOUT_ARITHMETIC = {"python", "mnist-fn", source.EVERYTHING}
 
 def means(header: Header) -> list[dict[str, Any]]:
     """Return what each of a run's legs was computed with: backend, machine, device, versions."""
-    whole = {"device": header.device, "machine": header.machine, "versions": header.versions}
+    common = {"device": header.device, "machine": header.machine, "versions": header.versions}
     legs = header.legs or [{"backend": header.backend}]
-    return [{**whole, **{k: v for k, v in leg.items() if k != "first_epoch"}} for leg in legs]
+    return [{**common, **{k: v for k, v in leg.items() if k != "first_epoch"}} for leg in legs]
 
 
 def unlike_present(header: Header, present: Mapping[str, str] | None = None) -> list[str]:
@@ -48,14 +48,14 @@ def unlike_present(header: Header, present: Mapping[str, str] | None = None) -> 
     present = versions() if present is None else present
     lines: dict[str, None] = {}  # in order, each once
     for leg in means(header):
-        others = set()
+        foreign = set()
         for backend, packages in _OF_BACKENDS.items():
             if backend != leg["backend"]:
-                others |= packages
-        for name in sorted(set(present) - others - _WITHOUT_ARITHMETIC):
-            before = leg["versions"].get(name, "not recorded")
-            if before != present[name]:
-                lines[f"{name} {before} then, {present[name]} now"] = None
+                foreign |= packages
+        for name in sorted(set(present) - foreign - _WITHOUT_ARITHMETIC):
+            recorded = leg["versions"].get(name, "not recorded")
+            if recorded != present[name]:
+                lines[f"{name} {recorded} then, {present[name]} now"] = None
     return list(lines)
 
 

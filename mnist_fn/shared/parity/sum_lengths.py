@@ -45,7 +45,7 @@ class SumLengths:
         """The longest sum on the way to the outputs; without modules by the kernels alone."""
         if self._calls:
             return _longest(map(self._forward, self._calls))
-        return _longest(self._fan(t, self._out) for own in self._own.values() for t in own)
+        return _longest(self._fan(t, self._out) for params in self._own.values() for t in params)
 
     @property
     def loss(self) -> int:
@@ -55,30 +55,34 @@ class SumLengths:
     @property
     def all(self) -> int:
         """And to the gradients."""
-        kernels = (self._fan(t, self._in) for own in self._own.values() for t in own if t.ndim > 1)
+        kernels = (
+            self._fan(t, self._in) for params in self._own.values() for t in params if t.ndim > 1
+        )
         return max(self.loss, _longest(kernels), _longest(map(self._positions, self._calls)))
 
     def _forward(self, call: Call) -> int:
         """Terms of a module's own sums."""
-        own = self._own.get(call.module, [])
-        kernels = [t for t in own if t.ndim > 1]
+        params = self._own.get(call.module, [])
+        kernels = [t for t in params if t.ndim > 1]
         if "Embed" in call.kind or not call.inputs:
             return 1
         if kernels:
             return sum(self._fan(kernel, self._out) for kernel in kernels)
-        if own and "Batch" not in call.kind:
+        if params and "Batch" not in call.kind:
             groups = call.settings.get("num_groups", 0)
-            return call.inputs[0].size // (len(call.inputs[0]) * groups) if groups else own[0].size
-        if own:
-            return call.inputs[0].size // own[0].size
+            return (
+                call.inputs[0].size // (len(call.inputs[0]) * groups) if groups else params[0].size
+            )
+        if params:
+            return call.inputs[0].size // params[0].size
         return max(1, call.inputs[0].size // max(1, call.outputs[0].size)) if call.outputs else 1
 
     def _positions(self, call: Call) -> int:
         """Terms of its parameters' gradients: rows, or a batch's windows."""
-        own = self._own.get(call.module, [])
-        if not own or not call.outputs:
+        params = self._own.get(call.module, [])
+        if not params or not call.outputs:
             return 1
-        width = own[0].size if own[0].ndim < 2 else own[0].shape[self._out]
+        width = params[0].size if params[0].ndim < 2 else params[0].shape[self._out]
         return max(1, call.outputs[0].size // max(1, width))
 
     def _fan(self, kernel: np.ndarray, axis: int) -> int:

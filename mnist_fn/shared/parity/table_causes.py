@@ -57,23 +57,23 @@ def explain_classes(state: LadderState) -> Explanation | None:
     if outputs[0].ndim != 2 or labels.ndim != 1:
         return None
     answered = list(_answered(_scaled(state, factor) for factor in FACTORS))
-    batches = [(one.left.outputs[0], labels) for one in answered]
-    own = [one.left.loss or 0.0 for one in answered]
-    theirs = [one.right.loss or 0.0 for one in answered]
+    batches = [(scaled.left.outputs[0], labels) for scaled in answered]
+    ours = [scaled.left.loss or 0.0 for scaled in answered]
+    theirs = [scaled.right.loss or 0.0 for scaled in answered]
     for name in LOSSES:
-        if explain_loss(batches, own, name, dtype=state.dtype).holds:
+        if explain_loss(batches, ours, name, dtype=state.dtype).holds:
             return explain_loss(batches, theirs, name, dtype=state.dtype)
     return None
 
 
 def _answered(states: Iterable[LadderState]) -> Iterator[LadderState]:
     """Without those in which a recording was not asked."""
-    for one in states:
+    for state in states:
         try:
-            _ = one.left
+            _ = state.left
         except NotRecordedError:
             continue
-        yield one
+        yield state
 
 
 def _scaled(state: LadderState, factor: float) -> LadderState:

@@ -49,45 +49,45 @@ class Training:
     def _port_steps(self) -> Iterator[Step]:
         """The port's steps under the reference's names."""
         pairing, weights = self.state.pairing, self.state.weights
-        own = pairing.param_map.to_port(weights, pairing.like)
+        port_weights = pairing.param_map.to_port(weights, pairing.like)
         back = pairing.param_map.to_reference
-        for step in pairing.port.train(own, map(pairing.move, self._turns())):
+        for step in pairing.port.train(port_weights, map(pairing.move, self._turns())):
             yield Step(back(step.params), back(step.buffers, True), back(step.gradients), step.loss)
 
     def _turns(self) -> Iterator[Batch]:
         return itertools.cycle(self._batches)
 
     def _advance(self) -> tuple[Step, Step] | None:
-        both = next(self._both, None)
-        if both is None:
+        pair = next(self._both, None)
+        if pair is None:
             return None
         batch = self._batches[self.done % len(self._batches)]
         self.done += 1
         if len(self._kept) < KEPT:
-            self._kept.append(both)
+            self._kept.append(pair)
         recorded = getattr(self.state.pairing.port, "recorded", False)
-        self.before, self.last = self.last, both[recorded]  # a recording knows its own alone
-        self.averages.step(self.done, both[0].buffers, both[1].buffers, batch.examples, self)
-        return both
+        self.before, self.last = self.last, pair[recorded]  # a recording knows its own alone
+        self.averages.step(self.done, pair[0].buffers, pair[1].buffers, batch.examples, self)
+        return pair
 
     def first(self) -> list[Check]:
         """The weights after one step."""
-        both = self._advance()
-        if both is None:
+        pair = self._advance()
+        if pair is None:
             return []
-        return self._without_extras(self._compare(both, 1), "first")
+        return self._without_extras(self._compare(pair, 1), "first")
 
     def on_to(self, steps: int) -> list[Check]:
         """Of each tensor the step at which it came nearest to its bound, or the first out of it."""
         nearest: dict[str, Check] = {}
         while self.done < steps:
-            both = self._advance()
-            if both is None:
+            pair = self._advance()
+            if pair is None:
                 break
-            checks = self._compare(both, ALONG_TRAINING)
+            checks = self._compare(pair, ALONG_TRAINING)
             if not all(check.passed for check in checks):
                 return self._without_extras(checks, "on_to", steps)
-            for name, check in zip(both[0].params, checks, strict=True):
+            for name, check in zip(pair[0].params, checks, strict=True):
                 if name not in nearest or check.share > nearest[name].share:
                     nearest[name] = check
         return list(nearest.values())
@@ -98,41 +98,41 @@ class Training:
         """
         reference = self.state.pairing.reference
         without_extras = getattr(reference, "without_extras", None)
-        found = without_extras() if without_extras is not None else None
-        if found is None or self.note or all(check.passed for check in checks):
+        stripped = without_extras() if without_extras is not None else None
+        if stripped is None or self.note or all(check.passed for check in checks):
             return checks
-        program, why = found
+        program, why = stripped
         pairing = replace(self.state.pairing, reference=program)
-        other = Training(replace(self.state, pairing=pairing), self._batches)
-        other.note = why
+        training = Training(replace(self.state, pairing=pairing), self._batches)
+        training.note = why
         if again == "on_to":
-            other.first()
-        repeated = getattr(other, again)(*steps)
+            training.first()
+        repeated = getattr(training, again)(*steps)
         if _failures(repeated) >= _failures(checks):
             return checks
-        self.__dict__.update(other.__dict__)
+        self.__dict__.update(training.__dict__)
         return repeated
 
     def some(self, steps: int) -> tuple[list[Step], list[Step]]:
         """The first steps of both, trained on where fewer were taken."""
         while self.done < steps and self._advance() is not None:
             pass
-        return [one for one, _ in self._kept], [two for _, two in self._kept]
+        return [ours for ours, _ in self._kept], [theirs for _, theirs in self._kept]
 
-    def _compare(self, both: tuple[Step, Step], times: int) -> list[Check]:
-        ours, theirs = both
+    def _compare(self, pair: tuple[Step, Step], times: int) -> list[Check]:
+        ours, theirs = pair
         terms, checks = self.state.lengths.all, []
         share = times * sum_bound(terms, self.state.dtype)
         reason = sums_reason(terms) + (f", times {times} along a training" if times > 1 else "")
-        for name, one in ours.params.items():
-            two = theirs.params.get(name, np.zeros(0))
-            two = two.astype(one.dtype) if two.size else two
+        for name, expected in ours.params.items():
+            actual = theirs.params.get(name, np.zeros(0))
+            actual = actual.astype(expected.dtype) if actual.size else actual
             prefix = f"{self.state.name}: " if self.state.name else ""
             what = f"{prefix}step {self.done}: {name}"
-            size = max(SMALLEST_WEIGHT, float(abs(one).max(initial=0)))
-            check = Check(what, compare(what, one, two), share * size, "absolute", reason)
+            size = max(SMALLEST_WEIGHT, float(abs(expected).max(initial=0)))
+            check = Check(what, compare(what, expected, actual), share * size, "absolute", reason)
             if not check.passed:
-                check = self._beside_shadow(check, name, two)
+                check = self._beside_shadow(check, name, actual)
             checks.append(
                 held_to_runs(
                     check,
@@ -152,20 +152,20 @@ class Training:
         if shadow is None or name not in shadow.params:
             return check
         difference = compare(check.what, shadow.params[name], theirs)
-        other = replace(check, difference=difference, reason=check.reason + SHADOW)
-        return other if other.passed else check
+        beside = replace(check, difference=difference, reason=check.reason + SHADOW)
+        return beside if beside.passed else check
 
     def _shadow_step(self) -> Step | None:
         """The reference's step on the port's gradients; None where these, at the port's own
         weights, are not the reference's.
         """
         while self._shadow is not None and self._shadowed < self.done:
-            both = next(self._shadow, None)
+            pair = next(self._shadow, None)
             self._shadowed += 1
-            if both is None or not self._alike(*both):
+            if pair is None or not self._alike(*pair):
                 self._shadow = None
                 return None
-            self._shadow_now = both[0]
+            self._shadow_now = pair[0]
         return self._shadow_now if self._shadow is not None else None
 
     def _alike(self, shadow: Step, theirs: Step) -> bool:
@@ -175,11 +175,11 @@ class Training:
         share = ALONG_TRAINING * sum_bound(self.state.lengths.all, self.state.dtype)
         sizes = {name: float(abs(g).max(initial=0)) for name, g in shadow.gradients.items()}
         most = max(sizes.values(), default=0.0)
-        for name, own in shadow.gradients.items():
-            if name not in theirs.gradients or theirs.gradients[name].shape != own.shape:
+        for name, gradient in shadow.gradients.items():
+            if name not in theirs.gradients or theirs.gradients[name].shape != gradient.shape:
                 return False
             size = sizes[name] if sizes[name] > share * most else most
-            if not float(abs(theirs.gradients[name] - own).max(initial=0)) <= share * size:
+            if not float(abs(theirs.gradients[name] - gradient).max(initial=0)) <= share * size:
                 return False
         return True
 

@@ -120,9 +120,9 @@ def renumbered_twin(
     def shuffle(order: np.ndarray, step: int) -> np.ndarray:
         size = config.batch_size
         batches = [order[i : i + size] for i in range(0, len(order), size)]
-        at = 2**48 * (draw + 1) + step
+        epoch = 2**48 * (draw + 1) + step
         return np.concatenate(
-            [b[permutation(config.seed, "twin", at + i, len(b))] for i, b in enumerate(batches)]
+            [b[permutation(config.seed, "twin", epoch + i, len(b))] for i, b in enumerate(batches)]
         )
 
     moved = replace(dataset, train=pixels(dataset.train), test=pixels(dataset.test))

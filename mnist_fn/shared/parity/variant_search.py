@@ -54,27 +54,27 @@ class Place:
         for variant in fixed[:TRIED]:
             if budget.spent:
                 break
-            one = self._candidate(self._search, variant.text, self._varied(variant), variant)
-            if one.units < declared.units:
-                near.append((variant, one))
-        if not any(one.fits for _, one in near):
+            candidate = self._candidate(self._search, variant.text, self._varied(variant), variant)
+            if candidate.units < declared.units:
+                near.append((variant, candidate))
+        if not any(candidate.fits for _, candidate in near):
             for variant in free[:SOLVED]:
                 if not budget.spent:
                     near.append((variant, self._solved(variant)))
-        if not any(one.fits for _, one in near):
+        if not any(candidate.fits for _, candidate in near):
             near.sort(key=lambda pair: pair[1].units)
             near = [
                 (
                     variant,
-                    self._beside_controls(variant, one)
+                    self._beside_controls(variant, candidate)
                     if i < NEAR and not variant.starts and not budget.spent
-                    else one,
+                    else candidate,
                 )
-                for i, (variant, one) in enumerate(near)
+                for i, (variant, candidate) in enumerate(near)
             ]
         if budget.spent:
             pattern += f"; the search ended after {budget.seconds:g} s of CPU, its budget"
-        return judge(self.of, declared, [*(one for _, one in near), *more], pattern)
+        return judge(self.of, declared, [*(candidate for _, candidate in near), *more], pattern)
 
     @cached_property
     def _finite(self) -> Tensors:
@@ -102,14 +102,14 @@ class Place:
         """What was read, with what agrees though not finite, or was not kept, out of the way."""
         if got is None or not any((tensor != UNKNOWN).any() for tensor in got.values()):
             return None
-        made = {}
+        known = {}
         for name, port_value in self.port_values.items():
             if name not in got or got[name].shape != port_value.shape:
                 return None
             a, b = got[name].astype(np.float64), port_value.astype(np.float64)
             same = (np.isnan(a) & np.isnan(b)) | (a == b) | (a == UNKNOWN)  # infinities as well
-            made[name] = np.where(same, self._finite[name], np.where(np.isfinite(b), a, np.inf))
-        return made
+            known[name] = np.where(same, self._finite[name], np.where(np.isfinite(b), a, np.inf))
+        return known
 
     def _candidate(
         self, search: Search, text: str, got: Tensors | None, variant: Variant | None = None
@@ -136,6 +136,6 @@ class Place:
         for name, unit in self._search.unit.items():
             if name not in got or got[name].shape != unit.shape:
                 return plain
-            own = np.max([np.abs(control[name] - got[name]) for control in known], axis=0)
-            floor[name] = unit + np.nan_to_num(CONTROL_ROUNDING * own, nan=np.inf)
+            spread = np.max([np.abs(control[name] - got[name]) for control in known], axis=0)
+            floor[name] = unit + np.nan_to_num(CONTROL_ROUNDING * spread, nan=np.inf)
         return self._candidate(self._searching(floor), variant.text, got, variant)

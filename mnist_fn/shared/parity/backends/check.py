@@ -118,14 +118,14 @@ def devices_of(plan: Plan, dataset: Dataset) -> list[str]:
     Raises:
         InputError: one can't be made.
     """
-    few = replace(dataset, train=dataset.train.first(1), test=dataset.test.first(1))
+    small = replace(dataset, train=dataset.train.first(1), test=dataset.test.first(1))
     precisions = (plan.precisions[0], plan.precisions[-1])
     names = []
     for name, device, precision in zip(plan.names, plan.devices, precisions, strict=True):
         config = Config(dataset=plan.dataset, hidden=(), precision=precision, batch_size=1)
         make = backends.find(name)
         try:
-            names.append(make(config, few, device).device)
+            names.append(make(config, small, device).device)
         except InputError:
             raise
         except Exception as error:

@@ -95,7 +95,7 @@ def trees(
         times: multiplies the bound on sums.
         reason: of that factor.
     """
-    found = []
+    results = []
     for d in compare_trees(left, right, prefix):
         name = d.tensor.removeprefix(prefix)
         check = sums(pair, f"{what} {d.where}", d)
@@ -106,8 +106,8 @@ def trees(
             layer, _, kind = name.partition("/")
             a, b = left[layer][kind], right[layer][kind]
             check = _switched(check, prefix + name, what, a, b, boundary, boundary.allowed[name])
-        found.append(check)
-    return found
+        results.append(check)
+    return results
 
 
 def _switched(
@@ -123,7 +123,7 @@ def _switched(
     largest = max(float(np.abs(left).max()), float(np.abs(right).max()))
     bound = check.tolerance * largest + allowed
     gap = np.abs(left.astype(np.float64) - right)
-    at = np.unravel_index(int((gap / bound).argmax()), gap.shape)
-    d = replace(compare(name, left[at], right[at]), index=tuple(map(int, at)))
+    worst = np.unravel_index(int((gap / bound).argmax()), gap.shape)
+    d = replace(compare(name, left[worst], right[worst]), index=tuple(map(int, worst)))
     reason = f"{check.reason}, and what {boundary.named} can do"
-    return Check(f"{what} {d.where}", d, float(bound[at]), "absolute", reason)
+    return Check(f"{what} {d.where}", d, float(bound[worst]), "absolute", reason)

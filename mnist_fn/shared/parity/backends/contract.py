@@ -12,15 +12,15 @@ REASON = "what a backend must have: docs/parity.md, 'Your own backend on the lad
 
 def breaches(backends: Sequence[Backend], start: StateTree) -> list[Check]:
     """A failed check for each method that is missing, and for layers of other names or shapes."""
-    said = []
+    messages = []
     for backend in backends:
         name = getattr(backend, "name", type(backend).__name__)
         missing = [method for method in METHODS if not callable(getattr(backend, method, None))]
         if missing:
-            said.append(f"{name}: no method {', '.join(missing)}")
+            messages.append(f"{name}: no method {', '.join(missing)}")
         elif text := _names(backend, start):
-            said.append(f"{name}: {text}")
-    return [_failed(text) for text in said]
+            messages.append(f"{name}: {text}")
+    return [_failed(text) for text in messages]
 
 
 def _names(backend: Backend, start: StateTree) -> str:
@@ -28,12 +28,12 @@ def _names(backend: Backend, start: StateTree) -> str:
     try:
         dumped = backend.dump(backend.load(start))
         for kind, expected in start.trees().items():
-            found = dumped.trees()[kind]
-            lacking = [layer for layer in expected if layer not in found]
+            layers = dumped.trees()[kind]
+            lacking = [layer for layer in expected if layer not in layers]
             if lacking:
-                there = ", ".join(found) or "none"
-                return f"no {', '.join(lacking)} in {kind}; found {there[:120]}"
-            shapes = {name: tensor.shape for name, tensor in named_tensors(found)}
+                listed = ", ".join(layers) or "none"
+                return f"no {', '.join(lacking)} in {kind}; found {listed[:120]}"
+            shapes = {name: tensor.shape for name, tensor in named_tensors(layers)}
             for name, tensor in named_tensors(expected):
                 if name not in shapes:
                     return f"no {name} in {kind}; found {', '.join(shapes)[:120]}"

@@ -66,17 +66,17 @@ def why(pair: Pair, failed: Rung, in_float64: Diagnosis | None = None) -> Diagno
     Raises:
         InputError: as `climb`.
     """
-    above = RUNGS[RUNGS.index(failed.name) + 1 :][:1] if failed.name in RUNGS else ()
+    next_rungs = RUNGS[RUNGS.index(failed.name) + 1 :][:1] if failed.name in RUNGS else ()
     checked = _checks(pair, 0)
     following = None
-    if above and above[0] not in ("trajectory", "predictions"):
-        following = run_rung(above[0], partial(checked, above[0]), pair.names)
+    if next_rungs and next_rungs[0] not in ("trajectory", "predictions"):
+        following = run_rung(next_rungs[0], partial(checked, next_rungs[0]), pair.names)
     if pair.config.precision != "float64":
         wide = replace(pair, config=pair.config.replace(precision="float64"))
-        found = diagnose(wide, failed) if in_float64 is None else in_float64
+        wide_diagnosis = diagnose(wide, failed) if in_float64 is None else in_float64
         # what is rounded to float32 is no fault of a run in it
-        if found.cause and "float32" not in found.cause:
-            return replace(found, next_rung=following, sought_in="float64")
+        if wide_diagnosis.cause and "float32" not in wide_diagnosis.cause:
+            return replace(wide_diagnosis, next_rung=following, sought_in="float64")
     return diagnose(pair, failed, following)
 
 
@@ -99,8 +99,8 @@ def _checks(pair: Pair, steps: int) -> Callable[[str], list[Check]]:
     def checked(name: str) -> list[Check]:
         if not backends:
             backends.extend(pair.make())
-            if found := breaches(backends, start):
-                return found
+            if broken := breaches(backends, start):
+                return broken
         return checks[name]()
 
     return checked

@@ -57,12 +57,12 @@ def layers(params: Tensors) -> list[tuple[np.ndarray, np.ndarray]]:
 
 def hidden_inputs(params: Tensors, x: np.ndarray) -> list[np.ndarray]:
     """What each hidden layer gives before its ReLU."""
-    found = []
+    inputs = []
     for kernel, bias in layers(params)[:-1]:
         h = x @ kernel + bias
-        found.append(h)
+        inputs.append(h)
         x = np.maximum(h, 0)
-    return found
+    return inputs
 
 
 def logits(
@@ -88,22 +88,22 @@ def gradients(
     passes: Callable[[int, np.ndarray], np.ndarray] = lambda _, h: (h > 0).astype(float),
 ) -> Tensors:
     """Gradient of mean cross-entropy + λ Σ W²; `passes` is the ReLU's derivative by layer."""
-    stack, values, before = layers(params), [x], []
+    stack, values, inputs = layers(params), [x], []
     for i, (kernel, bias) in enumerate(stack):
         h = values[-1] @ kernel + bias
-        before.append(h)
+        inputs.append(h)
         values.append(np.maximum(h, 0) if i + 1 < len(stack) else h)
     delta = np.exp(log_softmax(values[-1]))
     delta[np.arange(len(y)), y] -= 1
     delta /= len(y)
-    found = {}
+    grads = {}
     names = list(dict.fromkeys(name.partition("/")[0] for name in params))
     for i in reversed(range(len(stack))):
-        found[f"{names[i]}/kernel"] = values[i].T @ delta + 2 * l2 * stack[i][0]
-        found[f"{names[i]}/bias"] = delta.sum(axis=0)
+        grads[f"{names[i]}/kernel"] = values[i].T @ delta + 2 * l2 * stack[i][0]
+        grads[f"{names[i]}/bias"] = delta.sum(axis=0)
         if i:
-            delta = (delta @ stack[i][0].T) * passes(i - 1, before[i - 1])
-    return {name: found[name] for name in params}
+            delta = (delta @ stack[i][0].T) * passes(i - 1, inputs[i - 1])
+    return {name: grads[name] for name in params}
 
 
 def rule_of(config: Config, params: Tensors) -> Rule:
@@ -129,13 +129,13 @@ def train(
     `scales` multiplies the gradient of each batch, decay included.
     """
     rule = rule_of(config, params)
-    grads, after = [], []
+    grads, trajectory = [], []
     for i, (x, y) in enumerate(batches):
-        weights = after[-1] if after else params
-        own = gradients(weights, x, y, 0.0)
-        grads.append({n: (scales[i] if scales else 1.0) * g for n, g in own.items()})
-        after.append(simulate(rule, grads, params, [*after, weights])[-1])
-    return after[-1] if after else params
+        weights = trajectory[-1] if trajectory else params
+        grad = gradients(weights, x, y, 0.0)
+        grads.append({n: (scales[i] if scales else 1.0) * g for n, g in grad.items()})
+        trajectory.append(simulate(rule, grads, params, [*trajectory, weights])[-1])
+    return trajectory[-1] if trajectory else params
 
 
 def make(config: Config, dataset: Dataset, device: str) -> "NumpyBackend":
@@ -186,8 +186,8 @@ class NumpyBackend:
     def train_epoch(self, state: StateTree, order: np.ndarray) -> tuple[StateTree, EpochMetrics]:
         """One epoch, step by step."""
         loss, correct = 0.0, 0
-        for at in range(0, len(order), self.config.batch_size):
-            batch = order[at : at + self.config.batch_size]
+        for index in range(0, len(order), self.config.batch_size):
+            batch = order[index : index + self.config.batch_size]
             z = logits(flat(state.params), self.images[batch])
             correct += int((z.argmax(axis=1) == self.labels[batch]).sum())
             loss += float(cross_entropy(z, self.labels[batch]).sum())
@@ -202,11 +202,11 @@ class NumpyBackend:
             for tree in new.trees().values():
                 tree[layer] = {}
             for kind, weight in tensors.items():
-                before = {name: tree[layer][kind] for name, tree in state.slots.items()}
+                slots = {name: tree[layer][kind] for name, tree in state.slots.items()}
                 g, decays = grads[layer][kind], kind == "kernel"
-                new.params[layer][kind], after = updated(
-                    self.config, weight, g, before, new.step, rate, decays
+                new.params[layer][kind], new_slots = updated(
+                    self.config, weight, g, slots, new.step, rate, decays
                 )
-                for name, slot in after.items():
+                for name, slot in new_slots.items():
                     new.slots[name][layer][kind] = slot
         return new

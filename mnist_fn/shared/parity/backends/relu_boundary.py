@@ -24,8 +24,8 @@ class Boundary:
         """What it is in words."""
         if not self.units:
             return "an ulp of 1 in p − 1"
-        more = f" and {len(self.units) - 2} more" if len(self.units) > 2 else ""
-        return "; ".join(self.units[:2]) + f"{more}, within rounding of 0,"
+        suffix = f" and {len(self.units) - 2} more" if len(self.units) > 2 else ""
+        return "; ".join(self.units[:2]) + f"{suffix}, within rounding of 0,"
 
 
 def near(params: Tensors, x: np.ndarray, y: np.ndarray, eps: float) -> Boundary:
@@ -47,13 +47,13 @@ def near(params: Tensors, x: np.ndarray, y: np.ndarray, eps: float) -> Boundary:
         close = (h != 0) & (np.abs(h) <= NEAR_BOUNDARY_EPS * eps * np.abs(h).max(initial=0))
         for example, unit in np.argwhere(close):
             named.append(f"layer{layer + 1} unit {unit} on example {example} of the batch")
-            one = x[example : example + 1], y[example : example + 1]
-            found = [
-                numpy_program.gradients(params, *one, 0.0, _switched(layer, int(unit), on))
+            single = x[example : example + 1], y[example : example + 1]
+            sides = [
+                numpy_program.gradients(params, *single, 0.0, _switched(layer, int(unit), on))
                 for on in (0.0, 1.0)
             ]
             for name, tensor in allowed.items():
-                tensor += np.abs(found[0][name] - found[1][name]) / len(y)
+                tensor += np.abs(sides[0][name] - sides[1][name]) / len(y)
     return Boundary(tuple(named), allowed)
 
 

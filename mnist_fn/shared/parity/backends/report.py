@@ -42,15 +42,15 @@ def failures(ladders: Sequence[Ladder]) -> Iterator[Line]:
     causes: dict[str, list[str]] = {}
     for ladder in failed:
         diagnosis = ladder["diagnosis"]
-        cause = "; ".join(f"{one['side']}: {_cause(one)}" for one in diagnosis["found"])
+        cause = "; ".join(f"{finding['side']}: {_cause(finding)}" for finding in diagnosis["found"])
         precision = f", sought in {diagnosis['sought_in']}" if diagnosis["sought_in"] else ""
         causes.setdefault(cause or diagnosis["sentence"], []).append(name_of(ladder) + precision)
     for cause, names in causes.items():
         yield f"\nWhy: {cause} (in {'; '.join(names)})", "strong"
     for ladder in failed:
-        for one in ladder["diagnosis"]["found"]:
-            start = f" from {one['from']}" if one["from"] else ""
-            yield f"\n{name_of(ladder)}: {one['side']}{start}: {one['sentence']}", ""
+        for finding in ladder["diagnosis"]["found"]:
+            start = f" from {finding['from']}" if finding["from"] else ""
+            yield f"\n{name_of(ladder)}: {finding['side']}{start}: {finding['sentence']}", ""
         yield from _figures(ladder)
 
 
@@ -63,11 +63,11 @@ def verdict(plan: Plan, ladders: Sequence[Ladder]) -> Line:
     return f"{text}: {passed} of {len(ladders)} ladders hold", "good" if agree else "bad"
 
 
-def _cause(found: dict[str, Any]) -> str:
+def _cause(finding: dict[str, Any]) -> str:
     """What a backend does, without the numbers that say so."""
-    if found["causes"]:
-        return ", or ".join(cause["text"] for cause in found["causes"])
-    return f"{found['of']} part, and no single change explains it: {found['pattern']}"
+    if finding["causes"]:
+        return ", or ".join(cause["text"] for cause in finding["causes"])
+    return f"{finding['of']} part, and no single change explains it: {finding['pattern']}"
 
 
 def _figures(ladder: Ladder) -> Iterator[Line]:
@@ -87,10 +87,11 @@ def _figures(ladder: Ladder) -> Iterator[Line]:
         figure, bound = float(check[check["measure"]]), float(check["tolerance"])
         yield f"  {figure:.1e} {check['measure']}, bound {bound:.1e}: {check['what']}", ""
     if held:
-        more = f" and {len(held) - HELD} more" if len(held) > HELD else ""
-        yield f"  held: {'; '.join(held[:HELD])}{more}", "weak"
-    above = ladder["diagnosis"]["next_rung"]
-    if above:
-        differing = [check["what"] for check in above["checks"] if not check["passed"]]
-        of = f"{len(differing)} of {len(above['checks'])} part: {'; '.join(differing[:DIFFERING])}"
-        yield f"  {above['rung']}, the rung above: {of if differing else 'holds'}", "weak"
+        suffix = f" and {len(held) - HELD} more" if len(held) > HELD else ""
+        yield f"  held: {'; '.join(held[:HELD])}{suffix}", "weak"
+    next_rung = ladder["diagnosis"]["next_rung"]
+    if next_rung:
+        differing = [check["what"] for check in next_rung["checks"] if not check["passed"]]
+        names = "; ".join(differing[:DIFFERING])
+        parting = f"{len(differing)} of {len(next_rung['checks'])} part: {names}"
+        yield f"  {next_rung['rung']}, the rung above: {parting if differing else 'holds'}", "weak"

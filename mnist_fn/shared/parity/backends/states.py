@@ -39,7 +39,7 @@ class StressState:
 def stress_states(pair: Pair, start: StateTree, grads: ParamTree) -> list[StressState]:
     """All of them; `grads` are those at the start, for the moments of a late step."""
     batch = first_batch(pair)
-    one = _one_class(pair, len(batch))
+    single_class = _one_class(pair, len(batch))
     late = middle(grads, start)
     last = len(start.params) - 1
 
@@ -50,9 +50,9 @@ def stress_states(pair: Pair, start: StateTree, grads: ParamTree) -> list[Stress
     return [
         *(StressState(f"weights × {x:g}", _scaled(start, x), batch) for x in (0.1, 3, 10)),
         StressState("layers × 10 and × 0.1 in turn", alternating, batch),
-        StressState("one class in the batch", start, one),
+        StressState("one class in the batch", start, single_class),
         StressState("saturated logits", last_layer(1000), batch),
-        StressState("logits right beyond doubt", _certain(pair, start, one), one),
+        StressState("logits right beyond doubt", _certain(pair, start, single_class), single_class),
         StressState("huge gradients", last_layer(1e4, others=10), batch),
         StressState("a column × 300", _column(start, 300), batch),
         StressState("step 10,000", replace(late, step=10_000), batch),
@@ -76,8 +76,8 @@ def climbed(pair: Pair, backends: list[Backend], stress: StressState) -> list[Ch
     times = max(1.0, largest_logit(pair, stress))
     checks: list[Check] = []
     for stage in (_logits, _losses, _gradients, _step):
-        found = stage(pair, backends, stress, times)
-        checks += [replace(check, state=stress.name) for check in found]
+        results = stage(pair, backends, stress, times)
+        checks += [replace(check, state=stress.name) for check in results]
         if not all(check.passed for check in checks):
             break
     return checks
@@ -98,8 +98,8 @@ def _logits(pair: Pair, backends: list[Backend], stress: StressState, times: flo
 
 def _losses(pair: Pair, backends: list[Backend], stress: StressState, times: float) -> list[Check]:
     checks = []
-    found = [backend.losses(backend.load(stress.state), stress.batch) for backend in backends]
-    for name, a, b in zip(("cross-entropy", "objective"), *found, strict=True):
+    losses = [backend.losses(backend.load(stress.state), stress.batch) for backend in backends]
+    for name, a, b in zip(("cross-entropy", "objective"), *losses, strict=True):
         dtype = pair.config.dtype
         d = compare(name, np.asarray(a, dtype), np.asarray(b, dtype))
         bound = pair.tolerance * max(times, abs(a))
