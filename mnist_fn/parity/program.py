@@ -195,11 +195,11 @@ class JaxProgram:
         Raises:
             InputError: with what differs first.
         """
-        apart = difference_of_runs(self.run(weights, batch), self.run(weights, batch))
+        difference = difference_of_runs(self.run(weights, batch), self.run(weights, batch))
         traced = self._traced(weights, batch)
-        if not apart and traced != self._traced(weights, batch):
-            apart = "a second trace has other numbers in it"
-        refuse_random(self.name, apart)
+        if not difference and traced != self._traced(weights, batch):
+            difference = "a second trace has other numbers in it"
+        refuse_random(self.name, difference)
         if _wide(weights) and traced != self._traced(weights, batch, casts=True):
             note = f"{self.name}: casts to float32; it is compared in float64 throughout"
             if note not in self.notes:
@@ -259,16 +259,16 @@ class JaxProgram:
             if _wide(weights):  # an int32 divided is a float32, in which optax has its schedules
                 memory = jax.tree.map(_wide_count, memory)
         for i, batch in enumerate(batches, start=1):
-            given = None if gradients is None else next(gradients)
+            replacement = None if gradients is None else next(gradients)
             with self._scope(weights):
-                params, memory, buffers, own, value = self._step(
-                    params, memory, buffers, (batch.inputs, batch.named), batch.targets, given
+                params, memory, buffers, grads, value = self._step(
+                    params, memory, buffers, (batch.inputs, batch.named), batch.targets, replacement
                 )
-                after: tuple[Any, ...] = jax.device_get((params, buffers, own, value))
+                fetched: tuple[Any, ...] = jax.device_get((params, buffers, grads, value))
             if nudge is not None:
-                params = nudge(after[0], i)
-                after = (params, *after[1:])
-            yield Step(dict(after[0]), dict(after[1]), dict(after[2]), float(after[3]))
+                params = nudge(fetched[0], i)
+                fetched = (params, *fetched[1:])
+            yield Step(dict(fetched[0]), dict(fetched[1]), dict(fetched[2]), float(fetched[3]))
 
     def variants(self, trace: Trace, first: int, last: int) -> list[Variant]:
         """None: a traced program is not changed from outside."""
@@ -336,8 +336,8 @@ class FlaxProgram(JaxProgram):
         rngs = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
         mode = {key: not on for key, on in self._mode.items()}
         with listen():
-            more: dict[str, Any] = {**batch.named, **mode}
-            return self._module.init(rngs, *batch.inputs, **more)
+            kwargs: dict[str, Any] = {**batch.named, **mode}
+            return self._module.init(rngs, *batch.inputs, **kwargs)
 
     def spec(self, batch: Batch) -> Weights:
         """Names and shapes, from `module.init` traced and not run."""
@@ -372,8 +372,8 @@ class FlaxProgram(JaxProgram):
         }
         collections = [key for key in variables if key != "params"]
         with listen() as calls:
-            made = self._module.apply(variables, *batch.inputs, mutable=collections, **mode)
-        outputs, state = made  # pyright: ignore[reportGeneralTypeIssues]
+            applied = self._module.apply(variables, *batch.inputs, mutable=collections, **mode)
+        outputs, state = applied  # pyright: ignore[reportGeneralTypeIssues]
         return outputs, self._state.flatten({**variables, **state}, only=collections), calls
 
 

@@ -26,7 +26,7 @@ class Names:
 
     def __init__(self, tree: Any, program: str) -> None:
         leaves, self._structure = jax.tree_util.tree_flatten_with_path(tree)
-        leaves = sorted(enumerate(leaves), key=lambda one: _natural(name_of(one[1][0])))
+        leaves = sorted(enumerate(leaves), key=lambda item: _natural(name_of(item[1][0])))
         self._places: dict[str, int] = {}
         self._fixed: dict[int, Any] = {}
         self.arrays: Tensors = {}

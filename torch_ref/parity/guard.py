@@ -158,10 +158,14 @@ class Guard(TorchFunctionMode):
         place = FILLED.get(name)
         if place is not None and len(args) > place and isinstance(args[place], float):
             return func(*args, **{**kwargs, "dtype": self._dtype})  # float32 might not hold it
-        made = func(*args, **kwargs)
-        narrow = made.dtype == torch.get_default_dtype() != self._dtype
-        given = isinstance(args[0] if args else None, torch.Tensor)
-        return func(*args, **{**kwargs, "dtype": self._dtype}) if narrow and not given else made
+        tensor = func(*args, **kwargs)
+        narrow = tensor.dtype == torch.get_default_dtype() != self._dtype
+        from_tensor = isinstance(args[0] if args else None, torch.Tensor)
+        return (
+            func(*args, **{**kwargs, "dtype": self._dtype})
+            if narrow and not from_tensor
+            else tensor
+        )
 
 
 def is_single(value: Any) -> bool:

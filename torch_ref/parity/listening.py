@@ -34,10 +34,10 @@ class Listener:
     def __enter__(self) -> Self:
         self._hooks = contextlib.ExitStack()
         for name, module in self._modules.items():
-            before = module.register_forward_pre_hook(self._before(name), with_kwargs=True)
-            after = module.register_forward_hook(self._after(name), with_kwargs=True)
-            self._hooks.callback(before.remove)
-            self._hooks.callback(after.remove)
+            pre_hook = module.register_forward_pre_hook(self._before(name), with_kwargs=True)
+            post_hook = module.register_forward_hook(self._after(name), with_kwargs=True)
+            self._hooks.callback(pre_hook.remove)
+            self._hooks.callback(post_hook.remove)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -78,10 +78,10 @@ def named_tensors(value: Any, name: str = "") -> dict[str, torch.Tensor]:
     """The same by name: `logits`, `1`, `hidden/0`."""
     if isinstance(value, torch.Tensor):
         return {name: value}
-    found: dict[str, torch.Tensor] = {}
+    tensors: dict[str, torch.Tensor] = {}
     for key, entry in _entries(value):
-        found |= named_tensors(entry, f"{name}/{key}" if name else str(key))
-    return found
+        tensors |= named_tensors(entry, f"{name}/{key}" if name else str(key))
+    return tensors
 
 
 def _entries(value: Any) -> list[tuple[Any, Any]]:
@@ -101,17 +101,17 @@ def replaced(value: Any, new: Callable[[torch.Tensor], torch.Tensor]) -> Any:
     if isinstance(value, torch.Tensor):
         return new(value)
     if isinstance(value, dict):  # a copy of its own class, such as a ModelOutput
-        other = copy.copy(value)
+        copied = copy.copy(value)
         for key, entry in value.items():
-            other[key] = replaced(entry, new)
-        return other
+            copied[key] = replaced(entry, new)
+        return copied
     if isinstance(value, tuple) and hasattr(value, "_fields"):
         return type(value)(*(replaced(entry, new) for entry in value))
     if isinstance(value, list | tuple):
         return type(value)(replaced(entry, new) for entry in value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        other = copy.copy(value)
+        copied = copy.copy(value)
         for key, entry in _entries(value):
-            object.__setattr__(other, key, replaced(entry, new))
-        return other
+            object.__setattr__(copied, key, replaced(entry, new))
+        return copied
     return value

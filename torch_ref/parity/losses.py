@@ -14,25 +14,30 @@ FLOORS = (1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-12, 1e-15, 1e-16, 1e-20, 1e-30)
 
 
 def _reductions(loss: Callable[[str], Tensor], a: Arguments) -> Found:
-    own = a.get("reduction", "mean")
-    for other in ("mean", "sum"):
-        if other != own:
-            yield f"{other} in place of {own} over the batch", lambda r=other: loss(r)
+    declared = a.get("reduction", "mean")
+    for reduction in ("mean", "sum"):
+        if reduction != declared:
+            yield f"{reduction} in place of {declared} over the batch", lambda r=reduction: loss(r)
 
 
 def _cross_entropy(a: Arguments) -> Found:
-    z, y, own = a["input"], a["target"], a.get("reduction", "mean")
+    z, y, declared = a["input"], a["target"], a.get("reduction", "mean")
     smoothing, weight = a.get("label_smoothing", 0.0), a.get("weight")
     ignored = a.get("ignore_index", -100)
 
-    def loss(reduction: str = own, s: float = smoothing, z: Tensor = z, w: Any = weight) -> Tensor:
+    def loss(
+        reduction: str = declared, s: float = smoothing, z: Tensor = z, w: Any = weight
+    ) -> Tensor:
         return fn.cross_entropy(z, y, w, ignore_index=ignored, reduction=reduction,
                                label_smoothing=s)  # fmt: skip
 
     yield from _reductions(loss, a)
-    for other in (0.0, 0.01, 0.05, 0.1, 0.2):
-        if other != smoothing:
-            yield f"label smoothing {other:g} in place of {smoothing:g}", lambda s=other: loss(s=s)
+    for variant in (0.0, 0.01, 0.05, 0.1, 0.2):
+        if variant != smoothing:
+            yield (
+                f"label smoothing {variant:g} in place of {smoothing:g}",
+                lambda s=variant: loss(s=s),
+            )
     yield "softmax twice", lambda: loss(z=z.softmax(1))
     if weight is not None:
         yield "no weights of classes", lambda: loss(w=None)
@@ -44,20 +49,20 @@ def _cross_entropy(a: Arguments) -> Found:
                lambda: loss("sum") / y.numel())  # fmt: skip
         shown = torch.where(y == ignored, torch.zeros_like(y), y)
         yield (f"targets {ignored} are not ignored, but taken as class 0",
-               lambda: fn.cross_entropy(z, shown, weight, reduction=own))  # fmt: skip
+               lambda: fn.cross_entropy(z, shown, weight, reduction=declared))  # fmt: skip
     if not y.is_floating_point():
         p = z.softmax(1)
 
         def of_logs(logs: Tensor) -> Tensor:
             """The same loss of other logarithms, every other argument as it is."""
-            hard = fn.nll_loss(logs, y, weight, ignore_index=ignored, reduction=own)
+            hard = fn.nll_loss(logs, y, weight, ignore_index=ignored, reduction=declared)
             if not smoothing:
                 return hard
             weights = torch.ones_like(logs[0]) if weight is None else weight
             shape = [1, -1, *[1] * (logs.ndim - 2)]
             counts = y != ignored
             flat = -(logs * weights.reshape(shape)).sum(1)[counts]
-            spread = flat.sum() if own == "sum" else flat.sum() / weights[y[counts]].sum()
+            spread = flat.sum() if declared == "sum" else flat.sum() / weights[y[counts]].sum()
             return (1 - smoothing) * hard + smoothing / logs.shape[1] * spread
 
         for floor in FLOORS:
@@ -69,7 +74,7 @@ def _cross_entropy(a: Arguments) -> Found:
 
 
 def _binary(a: Arguments) -> Found:
-    z, y, own = a["input"], a["target"], a.get("reduction", "mean")
+    z, y, declared = a["input"], a["target"], a.get("reduction", "mean")
     weight, positive = a.get("weight"), a.get("pos_weight")
 
     def loss(reduction: str, w: Any = weight, pos: Any = positive) -> Tensor:
@@ -77,15 +82,15 @@ def _binary(a: Arguments) -> Found:
 
     yield from _reductions(loss, a)
     if positive is not None:
-        yield "no pos_weight", lambda: loss(own, pos=None)
+        yield "no pos_weight", lambda: loss(declared, pos=None)
     if weight is not None:
-        yield "no weight", lambda: loss(own, w=None)
+        yield "no weight", lambda: loss(declared, w=None)
     p = z.sigmoid()
     times = 1.0 if positive is None else positive
 
     def of_terms(hit: Tensor, miss: Tensor) -> Tensor:
         values = -(times * y * hit + (1 - y) * miss)
-        return _reduce(values if weight is None else weight * values, own)
+        return _reduce(values if weight is None else weight * values, declared)
 
     def written(low: Callable[[Tensor], Tensor]) -> Tensor:
         return of_terms(low(p).log(), low(1 - p).log())
@@ -108,10 +113,10 @@ def _binary(a: Arguments) -> Found:
 
 
 def _mse(a: Arguments) -> Found:
-    x, y, own = a["input"], a["target"], a.get("reduction", "mean")
+    x, y, reduction = a["input"], a["target"], a.get("reduction", "mean")
     yield from _reductions(lambda r: fn.mse_loss(x, y, reduction=r), a)
-    yield "half of it (optax.l2_loss)", lambda: fn.mse_loss(x, y, reduction=own) / 2
-    yield "absolute differences", lambda: fn.l1_loss(x, y, reduction=own)
+    yield "half of it (optax.l2_loss)", lambda: fn.mse_loss(x, y, reduction=reduction) / 2
+    yield "absolute differences", lambda: fn.l1_loss(x, y, reduction=reduction)
     yield ("summed over the outputs, mean over the batch",
            lambda: fn.mse_loss(x, y, reduction="sum") / len(x))  # fmt: skip
 

@@ -25,9 +25,9 @@ EPSILONS = (1e-12, 1e-7, 1e-5, 1e-3, 0.1)
 
 def _epsilon(norm: Callable[[Arguments, float], Tensor]) -> Callable[[Arguments], Found]:
     def numbers(a: Arguments) -> Found:
-        own = a.get("eps", 1e-5)
-        own = float(torch.finfo(a["input"].dtype).eps) if own is None else own
-        yield f"ε = {{}} in place of {number(own)}", lambda e: norm(a, e), EPSILONS, "log", own
+        eps = a.get("eps", 1e-5)
+        eps = float(torch.finfo(a["input"].dtype).eps) if eps is None else eps
+        yield f"ε = {{}} in place of {number(eps)}", lambda e: norm(a, e), EPSILONS, "log", eps
 
     return numbers
 
@@ -49,9 +49,9 @@ def _batch_norm(a: Arguments, eps: float) -> Tensor:
 
 
 def _leaky(a: Arguments) -> Found:
-    x, own = a["input"], a.get("negative_slope", 0.01)
-    yield (f"slope {{}} in place of {number(own)}", lambda s: fn.leaky_relu(x, s),
-           (0.0, 0.05, 0.3), "linear", own)  # fmt: skip
+    x, slope = a["input"], a.get("negative_slope", 0.01)
+    yield (f"slope {{}} in place of {number(slope)}", lambda s: fn.leaky_relu(x, s),
+           (0.0, 0.05, 0.3), "linear", slope)  # fmt: skip
 
 
 def _activation(name: str) -> Callable[[Arguments], Found]:
@@ -82,17 +82,17 @@ def _attention(a: Arguments) -> Found:
 
 
 def _divided(a: Arguments) -> Found:
-    x, other = a["input"], a["other"]
-    if isinstance(other, int | float) and other:
-        yield (f"divided by {{}} in place of {number(other)}", lambda c: x / c,
-               (other / 2, other * 2.0), "linear", float(other))  # fmt: skip
+    x, denominator = a["input"], a["other"]
+    if isinstance(denominator, int | float) and denominator:
+        yield (f"divided by {{}} in place of {number(denominator)}", lambda c: x / c,
+               (denominator / 2, denominator * 2.0), "linear", float(denominator))  # fmt: skip
 
 
 def _multiplied(a: Arguments) -> Found:
-    x, other = a["input"], a["other"]
-    if isinstance(other, int | float) and other and isinstance(x, Tensor):
-        yield (f"multiplied by {{}} in place of {number(other)}", lambda c: x * c,
-               (other / 2, other * 2.0), "linear", float(other))  # fmt: skip
+    x, factor = a["input"], a["other"]
+    if isinstance(factor, int | float) and factor and isinstance(x, Tensor):
+        yield (f"multiplied by {{}} in place of {number(factor)}", lambda c: x * c,
+               (factor / 2, factor * 2.0), "linear", float(factor))  # fmt: skip
 
 
 def _softmax(a: Arguments) -> Found:
@@ -123,13 +123,13 @@ def _clamped(a: Arguments) -> Found:
 
 def _cross_entropy(a: Arguments) -> Found:
     z, y, weight = a["input"], a["target"], a.get("weight")
-    own, reduction = a.get("label_smoothing", 0.0), a.get("reduction", "mean")
-    more = {"ignore_index": a.get("ignore_index", -100), "reduction": reduction}
-    yield (f"label smoothing {{}} in place of {number(own)}",
-           lambda s: fn.cross_entropy(z, y, weight, label_smoothing=s, **more),
-           (0.01, 0.1, 0.5), "linear", own)  # fmt: skip
+    smoothing, reduction = a.get("label_smoothing", 0.0), a.get("reduction", "mean")
+    kwargs = {"ignore_index": a.get("ignore_index", -100), "reduction": reduction}
+    yield (f"label smoothing {{}} in place of {number(smoothing)}",
+           lambda s: fn.cross_entropy(z, y, weight, label_smoothing=s, **kwargs),
+           (0.01, 0.1, 0.5), "linear", smoothing)  # fmt: skip
     yield ("logits divided by {}",
-           lambda t: fn.cross_entropy(z / t, y, weight, label_smoothing=own, **more),
+           lambda t: fn.cross_entropy(z / t, y, weight, label_smoothing=smoothing, **kwargs),
            (0.5, 2.0), "log", 1.0)  # fmt: skip
 
 

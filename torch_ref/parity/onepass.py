@@ -73,9 +73,9 @@ def _batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Tensor:
-    own = fn.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
+    output = fn.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
     if not training:
-        return own
+        return output
     return _by_channel(_normed(input, (0, *range(2, input.ndim)), eps), weight, bias)
 
 

@@ -37,9 +37,9 @@ def read_rule(
         rule["decayed"] = tuple(
             names[id(p)] for group in groups if group["weight_decay"] for p in group["params"]
         )
-    given = {id(p) for group in groups for p in group["params"]}
+    trained = {id(p) for group in groups for p in group["params"]}
     rates = {names[id(p)]: float(g["lr"]) / rate for g in groups for p in g["params"]}
-    rates |= {name: 0.0 for key, name in names.items() if key not in given}
+    rates |= {name: 0.0 for key, name in names.items() if key not in trained}
     if any(share != 1 for share in rates.values()):
         rule["rates"] = rates
     return rule
@@ -52,12 +52,12 @@ def read_schedule(
 ) -> tuple[float, ...]:
     """The factors of the learning rate at the first steps, by stepping both without gradients."""
     rate = float(optimizer.param_groups[0]["lr"])
-    made = scheduler(optimizer)
+    stepped = scheduler(optimizer)
     factors = []
     for _ in range(steps):
         factors.append(float(optimizer.param_groups[0]["lr"]) / rate if rate else 1.0)
         optimizer.step()
-        made.step()
+        stepped.step()
     return tuple(factors)
 
 
@@ -74,10 +74,10 @@ def clipped_to(before: dict[str, np.ndarray], after: dict[str, np.ndarray]) -> f
 
 def clip_plainly(parameters: list[torch.nn.Parameter], to: float | None) -> None:
     """Gradients times to / norm, where the norm is larger."""
-    own = [p.grad for p in parameters if p.grad is not None]
-    norm = torch.sqrt(sum((g * g).sum() for g in own))  # pyright: ignore[reportArgumentType]
+    grads = [p.grad for p in parameters if p.grad is not None]
+    norm = torch.sqrt(sum((g * g).sum() for g in grads))  # pyright: ignore[reportArgumentType]
     if to is not None and norm > to:
-        for g in own:
+        for g in grads:
             g.mul_(to / norm)
 
 

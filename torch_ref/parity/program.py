@@ -125,9 +125,9 @@ class TorchProgram:
         """This with gradients clipped to just the norm, if it clips; and what that leaves out."""
         if self._clip is None:
             return None
-        other = copy.copy(self)
-        other._before_step = lambda parameters: clip_plainly(parameters, self._clip)
-        return other, (
+        program = copy.copy(self)
+        program._before_step = lambda parameters: clip_plainly(parameters, self._clip)
+        return program, (
             f"clip_grad_norm_ divides by the norm + {SLACK:g}, optax by the norm: with that taken "
             "out, what is left is compared"
         )
@@ -137,26 +137,26 @@ class TorchProgram:
             raise InputError(f"{self.name}: was given no optimizer")
         by_model = "model" in inspect.signature(self._optimizer).parameters
         with self._calls("optimizer"):
-            made = self._optimizer(model if by_model else list(model.parameters()))
-        if not isinstance(made, torch.optim.Optimizer):
+            rule = self._optimizer(model if by_model else list(model.parameters()))
+        if not isinstance(rule, torch.optim.Optimizer):
             raise InputError(
-                f"{self.name}: optimizer gives a {type(made).__name__}, not a torch.optim.Optimizer"
+                f"{self.name}: optimizer gives a {type(rule).__name__}, not a torch.optim.Optimizer"
             )
-        closure = inspect.signature(made.step).parameters.get("closure")
+        closure = inspect.signature(rule.step).parameters.get("closure")
         if closure is not None and closure.default is inspect.Parameter.empty:
             raise InputError(
-                f"{self.name}: a step of {type(made).__name__} calls the loss several times by a "
+                f"{self.name}: a step of {type(rule).__name__} calls the loss several times by a "
                 "closure, so its steps can't be compared; leave the optimizer out to compare what "
                 "is below them"
             )
-        own = {id(p) for p in model.parameters()}
-        if not all(id(p) in own for group in made.param_groups for p in group["params"]):
+        model_params = {id(p) for p in model.parameters()}
+        if not all(id(p) in model_params for group in rule.param_groups for p in group["params"]):
             raise InputError(
                 f"{self.name}: the optimizer is made of other parameters than it was given; take "
                 "them from the argument: optimizer=lambda parameters: torch.optim.SGD(parameters, "
                 "0.1), or lambda model: … for groups"
             )
-        return made
+        return rule
 
     @contextmanager
     def _calls(self, argument: str) -> Iterator[None]:
@@ -222,9 +222,9 @@ class TorchProgram:
         of their own, so that the gradient of one doesn't go through another.
         """
         order = OnePass() if variant is not None and variant.control else nullcontext()
-        kept = torch.random.fork_rng(devices=[])  # a draw that variants nothing moves the generator
+        fork = torch.random.fork_rng(devices=[])  # a draw that variants nothing moves the generator
         with (
-            kept,
+            fork,
             order,
             torch.enable_grad(),
             Listener(self._modules(model), guard) as listener,
@@ -266,13 +266,13 @@ class TorchProgram:
             first = self.run(weights, batch)
             torch.manual_seed(1)
             second = self.run(weights, batch)
-        apart = difference_of_runs(first, second)
-        if apart and self._draws:
+        difference = difference_of_runs(first, second)
+        if difference and self._draws:
             raise InputError(
                 f"{self.name}: draws at random ({self._draws[0]}), so no other program can do the "
                 "same; draw outside of the model and hand it in as an input, or set its rate to 0"
             )
-        refuse_random(self.name, apart)
+        refuse_random(self.name, difference)
 
     def _value(self, outputs: Any, batch: Batch) -> torch.Tensor:
         if self._loss is None:
@@ -308,13 +308,13 @@ class TorchProgram:
             with torch.random.fork_rng(devices=[]), order, torch.enable_grad(), plain:
                 value = self._value(model(*map(_tensor, batch.inputs), **_named(batch)), batch)
             value.backward()
-            own = self._gradients(model)
+            grads = self._gradients(model)
             if gradients is not None:
                 self._take(model, next(gradients))
             if self._before_step is not None:
                 with self._calls("before_step"):
                     self._before_step([p for p in model.parameters() if p.requires_grad])
-                self._clip = clipped_to(own, self._gradients(model)) or self._clip
+                self._clip = clipped_to(grads, self._gradients(model)) or self._clip
             # some rules keep a scalar in float32, whatever the parameters' dtype
             with self._calls("optimizer"), Guard(self.name, dtype, keep_sites=False):
                 optimizer.step()
@@ -323,7 +323,7 @@ class TorchProgram:
                     scheduler.step()
             if nudge is not None:
                 self._load(model, Weights(nudge(self._params(model), i)))
-            yield Step(self._params(model), self._buffers(model), own, float(value.detach()))
+            yield Step(self._params(model), self._buffers(model), grads, float(value.detach()))
 
     def variants(self, trace: Trace, first: int, last: int) -> list[Variant]:
         """See `Program`: of the last pass."""

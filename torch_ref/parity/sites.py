@@ -50,9 +50,9 @@ def bound(function: str, args: tuple[Any, ...], kwargs: Arguments, func: Any = N
             names = ()
         names = names or KNOWN.get(function, ("input",))
     positional = dict(zip(names, args, strict=False))
-    rest = args[len(names) :]
-    if rest:  # mean(0, 1), reshape(2, 3)
-        positional[names[-1]] = (positional[names[-1]], *rest)
+    extra = args[len(names) :]
+    if extra:  # mean(0, 1), reshape(2, 3)
+        positional[names[-1]] = (positional[names[-1]], *extra)
     return {**positional, **kwargs}
 
 
@@ -77,23 +77,23 @@ KNOWN = {
 
 def variants(sites: list[Site], first: int, last: int) -> list[Variant]:
     """Every variant of every call between two ticks, the latest call first."""
-    found = []
+    listed = []
     for site in reversed(sites):
         if first <= site.tick <= last and site.function in TABLE:
-            where = site.within or "between the modules"
+            place = site.within or "between the modules"
             arguments = bound(site.function, site.args, site.kwargs)
-            found += [
-                Variant(site.index, f"{where}: {text}", text, site.tick, *_family(site, text))
+            listed += [
+                Variant(site.index, f"{place}: {text}", text, site.tick, *_family(site, text))
                 for text, _ in _tried(site.function, arguments)
             ]
             scaling = "scale" if site.function in numbers.SCALING else ""
-            found += [
-                Variant(site.index, f"{where}: {text}", text, site.tick,
+            listed += [
+                Variant(site.index, f"{place}: {text}", text, site.tick,
                        scaling or _family(site, text)[0], starts=starts, scale=scale,
                        declared=declared)
                 for text, _, starts, scale, declared in _free(site.function, arguments)
             ]  # fmt: skip
-    return found
+    return listed
 
 
 def _family(site: Site, text: str) -> tuple[str, int]:
