@@ -150,13 +150,17 @@ RUN_BLOCKS = [
     ("docs/parity.md", "check_backends(", "", None, "assert verdict.passed"),
     ("docs/porting.md", "def test_my_port", SIDES, None, "test_my_port()"),
     ("docs/porting.md", "Recording(", RECORDED, None, ""),
+    ("docs/predict.md", "read_digits(", "", None, ""),
     ("docs/versions.md", "xnn_graph_fusion", "", None, ""),
 ]
 ELSEWHERE = {  # words of the block: where it is run
     "train(Config(l2=3e-5": "tests/docs/test_readme.py",
     "to_state_dict(run.weights)": "tests/docs/test_readme.py",
     "callbacks=Callbacks(": "tests/docs/test_readme.py",
-    "figures.PLOTS": "tests/docs/test_readme.py",
+    "import logging": "tests/docs/test_readme.py",
+    "figures.curves.plot(runs)": "tests/docs/test_readme.py",
+    'schedule="cosine")': "tests/docs/test_readme.py",
+    "make_train_epoch(model": "tests/docs/test_readme.py",
     "def make(config": "tests/parity/test_newcomer.py",
     "class Reference(torch.nn.Module)": "tests/docs/test_porting_docs.py",
     "from torch_ref import model as reference_model": "tests/parity/test_port_own.py",

@@ -45,3 +45,13 @@ def test_the_python_pages_python(tmp_path, monkeypatch):
     names = run_all("docs/python.md")
     assert len(names["losses"]) == 1
     assert "confusion" in names["figures"].PLOTS
+    assert names["cosine"].schedule == "cosine"
+    assert names["warmed_up"].warmup == 50
+    # the loop's first epoch is that of train
+    run = names["train"](names["config"], progress=False)
+    assert run.config.epochs == 1
+    for layer, tensors in run.weights.items():
+        for name, tensor in tensors.items():
+            ours = np.asarray(names["state"].params[layer][name])
+            np.testing.assert_allclose(ours, tensor, atol=1e-6)
+    assert float(names["accuracy"]) == pytest.approx(run.final["test_accuracy"])
