@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mnist_fn.api import resume, study, sweep, train
     from mnist_fn.reading import read_digits
     from mnist_fn.shared.config import Config
+    from mnist_fn.shared.data.datasets import Dataset
     from mnist_fn.shared.errors import InputError, Interrupted
     from mnist_fn.shared.parity.backends.check import BackendsVerdict, check_backends
     from mnist_fn.shared.parity.ladder import check_port
@@ -29,13 +30,14 @@ if TYPE_CHECKING:
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 # fmt: off
-__all__ = ["Config", "train", "resume", "load_run", "Run", "Callbacks", "sweep", "Sweep", "study",
-           "Study", "check_port", "check_backends", "BackendsVerdict", "read_digits", "InputError",
-           "Interrupted"]
+__all__ = ["Config", "Dataset", "train", "resume", "load_run", "Run", "Callbacks", "sweep", "Sweep",
+           "study", "Study", "check_port", "check_backends", "BackendsVerdict", "read_digits",
+           "InputError", "Interrupted"]
 # fmt: on
 
 _HOME = {  # where each is, below this package
     "Config": "shared.config",
+    "Dataset": "shared.data.datasets",
     "InputError": "shared.errors",
     "Interrupted": "shared.errors",
     "Run": "shared.runs.run",

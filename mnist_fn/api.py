@@ -22,6 +22,7 @@ from mnist_fn.shared.sweeps.sweep import Sweep
 from mnist_fn.shared.sweeps.sweep import sweep as run_sweep
 
 if TYPE_CHECKING:
+    from mnist_fn.shared.data.datasets import Dataset
     from mnist_fn.shared.study.running import Study
 
 LOST = "it was in memory only and is lost; give `out`, a folder, to go on from there"
@@ -33,7 +34,7 @@ def train(
     backend: str = "jax",
     *,
     device: str = "auto",
-    data_dir: Path | str | None = None,
+    data_dir: "Path | str | Dataset | None" = None,
     out: Path | str | None = None,
     force: bool = False,
     callbacks: Callbacks | None = None,
@@ -45,7 +46,8 @@ def train(
         config: the experiment.
         backend: "jax", "torch", or the name of any installed backend.
         device: "auto", "cpu" or "gpu".
-        data_dir: folder with the dataset's files; None searches the usual places.
+        data_dir: folder with the dataset's files, or a `Dataset`, by whose name the run then is;
+            None searches the usual places.
         out: the run's folder. A finished run there is returned as it is, an unfinished one of
             the same config goes on. None keeps everything in memory.
         force: train again what is in `out`.
@@ -69,7 +71,7 @@ def resume(
     epochs: int | None = None,
     backend: str | None = None,
     device: str = "auto",
-    data_dir: Path | str | None = None,
+    data_dir: "Path | str | Dataset | None" = None,
     callbacks: Callbacks | None = None,
     progress: bool = True,
 ) -> Run:
@@ -92,7 +94,7 @@ def sweep(
     backend: str = "jax",
     metric: str | None = None,
     device: str = "auto",
-    data_dir: Path | str | None = None,
+    data_dir: "Path | str | Dataset | None" = None,
     max_memory: int | str | None = None,
     workers: int | None = None,
     threads: int | None = None,

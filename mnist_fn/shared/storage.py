@@ -62,8 +62,8 @@ def check_output(path: Path, *, overwrite: bool = False) -> None:
         raise InputError(f"{path}: a folder, where a file is to be written; name a file in it")
     if os.path.lexists(path) and not overwrite and not _is_ours(path):
         raise InputError(
-            f"{path}: there already, and mnist-fn did not write it; name another file, "
-            "or replace it with --overwrite"
+            f"{path}: there already, and mnist-fn did not write it",
+            hint=("name another file, or replace it with ", Argument("overwrite", True)),
         )
     check_folder(path.parent)
 

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,9 +18,21 @@ import typer
 
 import mnist_fn
 from cli.main import app
-from mnist_fn import Callbacks, Config, InputError, Interrupted, load_run, sweep, train
+from mnist_fn import (
+    Callbacks,
+    Config,
+    Dataset,
+    InputError,
+    Interrupted,
+    load_run,
+    resume,
+    sweep,
+    train,
+)
+from mnist_fn.shared.data.datasets import Split, load
 from mnist_fn.shared.errors import Argument, Message, Resume, in_shell
 from mnist_fn.shared.runs.opening import Diverged
+from mnist_fn.shared.runs.trainer import evaluate_run
 from mnist_fn.shared.study import running
 
 ROOT = Path(mnist_fn.__file__).parents[1]
@@ -360,3 +373,52 @@ def test_a_config_says_which_field_was_meant(given, said):
     with pytest.raises(InputError) as refused:
         Config(**given)
     assert said in str(refused.value)
+
+
+@pytest.fixture(scope="module")
+def digits():
+    """scikit-learn's digits as a caller's arrays, with names of their own."""
+    whole = load("digits")
+    names = [f"digit {label}" for label in range(10)]
+    parts = (whole.train.images, whole.train.labels, whole.test.images, whole.test.labels)
+    return Dataset.from_arrays(*parts, names)
+
+
+def test_a_dataset_of_arrays_is_trained_resumed_and_evaluated(digits, tmp_path):
+    config = Config(hidden=(8,), epochs=1)
+    run = train(config, device="cpu", data_dir=digits, out=tmp_path / "run", progress=False)
+    assert (run.config.dataset, run.form.names) == ("arrays", digits.form.names)
+    run = resume(tmp_path / "run", epochs=2, device="cpu", data_dir=digits, progress=False)
+    assert len(run.rows) == 2
+    activations = digits.test.images.reshape(-1, 64) / 255.0
+    first, last = (
+        [np.asarray(run.weights[layer][part], np.float64) for part in ("kernel", "bias")]
+        for layer in ("layer1", "layer2")
+    )
+    logits = np.maximum(activations @ first[0] + first[1], 0) @ last[0] + last[1]
+    assert run.evaluation.predictions.tolist() == logits.argmax(axis=1).tolist()
+    right = (logits.argmax(axis=1) == digits.test.labels).mean()
+    assert run.final["test_accuracy"] == pytest.approx(right, abs=1e-12)
+    _, again = evaluate_run(tmp_path / "run", device="cpu", data_dir=digits)
+    assert again.predictions.tolist() == run.evaluation.predictions.tolist()
+    with pytest.raises(InputError, match="in memory only; give the same `Dataset` as `data_dir`"):
+        resume(tmp_path / "run", epochs=3, device="cpu", progress=False)
+    single = train(BASE, device="cpu", progress=False)
+    assert run.rows == single.rows  # the set's own name says no more than the arrays
+
+
+def test_a_dataset_of_arrays_is_swept(digits, tmp_path):
+    runs = sweep(BASE, seeds=2, device="cpu", data_dir=digits, out=tmp_path, progress=False)
+    assert [run.config.dataset for run in runs] == ["arrays"] * 2
+    assert runs[0].rows == train(BASE, device="cpu", progress=False).rows
+
+
+def test_a_test_set_in_memory_is_of_the_runs_form(digits, tmp_path):
+    train(BASE, device="cpu", out=tmp_path / "run", progress=False)
+    fewer = digits.test.labels < 9
+    split = Split(digits.test.images[fewer], digits.test.labels[fewer])
+    nine = Dataset.from_arrays(split.images, split.labels, split.images, split.labels)
+    dark = replace(digits, form=replace(digits.form, ink="dark"))
+    for other, said in ((nine, "classes or pictures are not"), (dark, "pictures are dark on")):
+        with pytest.raises(InputError, match=f"arrays: its {said}"):
+            evaluate_run(tmp_path / "run", device="cpu", data_dir=other)

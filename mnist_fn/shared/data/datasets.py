@@ -125,20 +125,38 @@ class Dataset:
         return int(np.prod(self.train.images.shape[1:]))
 
 
+Source = Path | Dataset  # where a dataset is: the folder of its files, or it is in memory itself
+
+
+def source_of(config: Config, data_dir: Source | str | None) -> tuple[Config, Source | None]:
+    """A config and the source of its data, as a caller gives them.
+
+    Args:
+        config: of a dataset in memory it takes the name.
+        data_dir: a folder, a dataset, or None for the usual places.
+    """
+    if isinstance(data_dir, Dataset):
+        return config.replace(dataset=data_dir.name), data_dir
+    return config, None if data_dir is None else Path(data_dir)
+
+
 def load(
-    name: str, data_dir: Path | None = None, download: bool = True, asked: Asked | None = None
+    name: str, data_dir: Source | None = None, download: bool = True, asked: Asked | None = None
 ) -> Dataset:
     """Load a dataset by name; see `find` for where its files are looked for.
 
     Args:
         name: one of DATASETS, or what the names of its files begin with.
-        data_dir: a folder with the four files; then they are looked for nowhere else.
+        data_dir: a folder with the four files; then they are looked for nowhere else. A dataset
+            is returned as it is.
         download: fetch what is not found.
         asked: what is known of its classes and pictures beforehand.
 
     Raises:
         InputError: not found, not fetched, or its content is not what it should be.
     """
+    if isinstance(data_dir, Dataset):
+        return data_dir
     if name == "digits":
         return _digits()
     return _as_dataset(name, _read_raw(name, data_dir, download), asked or Asked())
@@ -194,6 +212,9 @@ def _read_raw(name: str, data_dir: Path | None, download: bool) -> _Raw:
         return raw
     if files is None and download and name in TORCHVISION:
         files = files_in(fetch(name), name)
+    if files is None and name == ARRAYS and data_dir is None:
+        hint = ("give the same `Dataset` as ", Argument("data_dir"))
+        raise InputError(f"{ARRAYS}: the data were in memory only", hint=hint)
     if files is None:
         raise not_found(name, data_dir)
     return _Raw(files, *_read(name, files))
@@ -221,7 +242,7 @@ def _whole_set(name: str, data_dir: Path | None) -> _Raw | None:
 
 def load_for(
     config: Config,
-    data_dir: "Path | Dataset | None" = None,
+    data_dir: Source | None = None,
     download: bool = True,
     form: Form | None = None,
 ) -> Dataset:
@@ -229,15 +250,13 @@ def load_for(
 
     Args:
         config: names the dataset and how its pictures are read.
-        data_dir: as for `load`, or the dataset itself.
+        data_dir: as for `load`.
         download: as for `load`.
         form: of the run that goes on with it: its classes are the run's, in its order.
 
     Raises:
         InputError: as `load`; a validation split or a batch that train can't give.
     """
-    if isinstance(data_dir, Dataset):
-        return hold_out(data_dir, config)
     hints = Asked(config.orientation, config.ink, form)
     return hold_out(load(config.dataset, data_dir, download, hints), config)
 

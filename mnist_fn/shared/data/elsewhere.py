@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mnist_fn.shared.data.cache import read_through_cache
-from mnist_fn.shared.data.datasets import Split, check_counts
+from mnist_fn.shared.data.datasets import Dataset, Source, Split, check_counts
 from mnist_fn.shared.data.form import Form
 from mnist_fn.shared.data.reading import (
     as_classes,
@@ -23,27 +23,35 @@ _TEST = PARTS[2:]
 
 @dataclass(frozen=True)
 class TestSet:
-    """Test examples from some folder, in a run's classes and as its network sees them."""
+    """Test examples from elsewhere, in a run's classes and as its network sees them."""
 
     __test__ = False  # no test of pytest's
 
     split: Split
-    folder: Path
+    where: str  # they are: the folder, or the dataset's name
     sha256: str  # of its four files, or of the two where there is no train
 
 
-def load_test(folder: Path, name: str, form: Form) -> TestSet:
-    """The test set in a folder: that of the run's own name, else the only one.
+def load_test(source: Source, name: str, form: Form) -> TestSet:
+    """The test set of a dataset, or in a folder: that of the run's own name, else the only one.
 
     Args:
-        folder: its train files may be missing.
+        source: a folder, whose train files may be missing, or a dataset.
         name: of the run's dataset.
         form: of the run; labels become its classes, pictures stand as its own.
 
     Raises:
         InputError: none there, or several; labels, or ink, that the run does not know.
     """
-    files = _choose(folder, name)
+    if isinstance(source, Dataset):
+        if (source.form.labels, source.form.transposed) != (form.labels, form.transposed):
+            raise InputError(
+                f"{source.name}: its classes or pictures are not those of the run; give a test set "
+                "of the same form"
+            )
+        _check_ink(source.name, source.form.ink, form)
+        return TestSet(source.test, source.name, source.sha256)
+    files = _choose(source, name)
     arrays, digests = {}, []
     for part in (part for part in PARTS if part in files.files):
         file = read_through_cache(files.files[part], dimensions=1 if part.endswith("labels") else 3)
@@ -52,17 +60,21 @@ def load_test(folder: Path, name: str, form: Form) -> TestSet:
     images, labels = (arrays[part] for part in _TEST)
     path = files.files[_TEST[1]]
     check_counts(path, images, labels)
-    ink = ink_of(images)
-    if "unknown" not in (ink, form.ink) and ink != form.ink:
-        raise InputError(
-            f"{files.files[_TEST[0]]}: its pictures are {words_of(ink)}, those of the "
-            f"run {words_of(form.ink)}; give a test set of the same form"
-        )
+    _check_ink(files.files[_TEST[0]], ink_of(images), form)
     same_name = files.name == name or not files.name
     stored = form.turned or form.transposed if same_name else ships_transposed(files.name)
     pictures = as_pictures(images, turned=stored != form.transposed)
     sha256 = hashlib.sha256("".join(digests).encode()).hexdigest()
-    return TestSet(Split(pictures, as_classes(labels, form, path)), folder, sha256)
+    return TestSet(Split(pictures, as_classes(labels, form, path)), str(source), sha256)
+
+
+def _check_ink(where: Path | str, ink: str, form: Form) -> None:
+    """Raise InputError if the pictures of a file or dataset have the other ink than the run's."""
+    if "unknown" not in (ink, form.ink) and ink != form.ink:
+        raise InputError(
+            f"{where}: its pictures are {words_of(ink)}, those of the run {words_of(form.ink)}; "
+            "give a test set of the same form"
+        )
 
 
 def _choose(folder: Path, name: str) -> FileSet:

@@ -11,7 +11,7 @@ import numpy as np
 from mnist_fn.shared import backend as backends
 from mnist_fn.shared.backend import GroupOfOne
 from mnist_fn.shared.config import Config
-from mnist_fn.shared.data.datasets import Dataset, Split, load_for
+from mnist_fn.shared.data.datasets import Dataset, Source, Split, load_for, source_of
 from mnist_fn.shared.data.elsewhere import load_test
 from mnist_fn.shared.errors import Argument, InputError, Resume
 from mnist_fn.shared.evaluation import Evaluation, evaluate
@@ -32,7 +32,7 @@ def train(
     backend: str = "jax",
     *,
     device: str = "auto",
-    data_dir: Path | str | None = None,
+    data_dir: Source | str | None = None,
     out: Path | str | None = None,
     force: bool = False,
     callbacks: Callbacks | None = None,
@@ -45,7 +45,7 @@ def train(
     """
     if not isinstance(config, Config):
         raise InputError(f"a Config is expected to train, not a {type(config).__name__}")
-    data_dir = None if data_dir is None else Path(data_dir)
+    config, source = source_of(config, data_dir)
     folder = None if out is None else RunFolder(Path(out))
     make = backends.find(backend)
     backends.check_device(device)
@@ -55,7 +55,7 @@ def train(
             return folder.load(header)
     with nullcontext() if folder is None else locked(folder.path):
         run = open_run(config, folder, overwrite=force)
-        return _train(run, make, device, data_dir, callbacks or Callbacks())
+        return _train(run, make, device, source, callbacks or Callbacks())
 
 
 @backends.enough_memory()
@@ -65,13 +65,12 @@ def resume(
     epochs: int | None = None,
     backend: str | None = None,
     device: str = "auto",
-    data_dir: Path | str | None = None,
+    data_dir: Source | str | None = None,
     callbacks: Callbacks | None = None,
 ) -> Run:
     """Go on with the run in a folder, a finished one to more epochs, on the same or another
     backend. Arguments and errors as for `train`; None keeps what the run has.
     """
-    data_dir = None if data_dir is None else Path(data_dir)
     folder = RunFolder(Path(path))
     header = folder.read_header()  # before the lock, which would make the folder
     backend = backend or header.backend
@@ -89,7 +88,8 @@ def resume(
                 )
             )
         run = open_run(config, folder, longer=True)
-        return _train(run, make, device, data_dir, callbacks or Callbacks())
+        _, source = source_of(config, data_dir)
+        return _train(run, make, device, source, callbacks or Callbacks())
 
 
 def load_run(path: Path | str) -> Run:
@@ -113,7 +113,7 @@ def evaluate_run(
     *,
     backend: str | None = None,
     device: str = "auto",
-    data_dir: Path | str | None = None,
+    data_dir: Source | str | None = None,
     on_other: Callable[[str], None] = lambda _: None,
 ) -> tuple[str, Evaluation]:
     """Evaluate a run's saved weights on the test set again; returns the backend's name too.
@@ -122,7 +122,8 @@ def evaluate_run(
         path: the run's folder.
         backend: None takes the run's own.
         device: "auto", "cpu" or "gpu".
-        data_dir: a folder with a test set of the same form; None takes the run's own.
+        data_dir: a folder with a test set of the same form, or a dataset with one; None takes the
+            run's own.
         on_other: called with the SHA-256 of a test set that is another than the run's.
 
     Raises:
@@ -135,9 +136,10 @@ def evaluate_run(
         header.check_dataset(dataset)
         test = dataset.test
     else:
-        test_set = load_test(Path(data_dir), header.config.dataset, header.form)
+        source = data_dir if isinstance(data_dir, Dataset) else Path(data_dir)
+        test_set = load_test(source, header.config.dataset, header.form)
         test = test_set.split
-        _check_pixels(str(test_set.folder), header, test.images)
+        _check_pixels(test_set.where, header, test.images)
         if test_set.sha256 != header.dataset_sha256:
             on_other(test_set.sha256)
         dataset = _dataset_of(header, test.first(1), test)
@@ -212,14 +214,14 @@ def _train(
     run: TrainingRun,
     make: backends.MakeBackend,
     device: str,
-    data_dir: Path | None,
+    source: Source | None,
     callbacks: Callbacks,
 ) -> Run:
     if run.finished:
         return run.stored()
     started = time.perf_counter()
     form = None if run.existing is None else run.existing.form
-    dataset = load_for(run.config, data_dir, form=form)
+    dataset = load_for(run.config, source, form=form)
     loaded = time.perf_counter()
     group = GroupOfOne(make(run.config, dataset, device))
     compile_seconds = time.perf_counter() - loaded

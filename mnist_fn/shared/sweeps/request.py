@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mnist_fn.shared.config import Config, both_shapes, hidden_of
+from mnist_fn.shared.data.datasets import Source, source_of
 from mnist_fn.shared.errors import Argument, InputError
 from mnist_fn.shared.sweeps.comparison import check_metric
 from mnist_fn.shared.wording import between
@@ -66,7 +67,7 @@ class SweepRequest:
         configs: the runs.
         backend: that trains them; one without groups trains them one by one.
         device: "auto", "cpu" or "gpu"; of the workers where there are some.
-        data_dir: folder of the dataset's files; None searches the usual places.
+        data_dir: folder of the dataset's files, or the dataset; None searches the usual places.
         out: folder of the runs, each in one of its own; None keeps them in memory.
         max_memory: bytes that models and data may take on all devices together.
         overwrite: train finished runs again.
@@ -77,7 +78,7 @@ class SweepRequest:
     configs: tuple[Config, ...]
     backend: str = "jax"
     device: str = "auto"
-    data_dir: Path | None = None
+    data_dir: Source | None = None
     out: Path | None = None
     max_memory: int | None = None
     overwrite: bool = False
@@ -95,7 +96,7 @@ class SweepRequest:
         model: str | Sequence[str] = (),
         hidden: Sequence[int] | Sequence[Sequence[int]] = (),
         metric: str | None = None,
-        data_dir: Path | str | None = None,
+        data_dir: Source | str | None = None,
         out: Path | str | None = None,
         max_memory: int | str | None = None,
         **options: Any,
@@ -105,6 +106,7 @@ class SweepRequest:
         Raises:
             InputError: a value out of its range or given twice, or not understood.
         """
+        base, source = source_of(base, data_dir)
         configs = grid(
             base,
             seeds=seeds,
@@ -114,7 +116,7 @@ class SweepRequest:
         )
         return cls(
             tuple(configs),
-            data_dir=None if data_dir is None else Path(data_dir),
+            data_dir=source,
             out=None if out is None else Path(out),
             max_memory=_bytes_of(max_memory),
             metric=check_metric(metric, base),

@@ -130,5 +130,5 @@ def devices_of(plan: Plan, dataset: Dataset) -> list[str]:
             raise
         except Exception as error:
             text = f"{type(error).__name__}: {str(error)[:120]}"
-            raise InputError(f"--backends {name}: can't be made ({text})") from error
+            raise InputError(f"backend {name}: can't be made ({text})") from error
     return names
