@@ -147,11 +147,11 @@ def _figure(value: float) -> str:
 
 
 def _horizons(plan: Plan, dataset: Dataset) -> list[dict[str, Any]]:
-    def on_epoch(name: dict[str, str], epoch: int, of: int) -> None:
+    def on_epoch(name: dict[str, str], epoch: int, count: int) -> None:
         if epoch == 1:
             _show_name(console, name)
-        if epoch % 10 == 0 or epoch == of:
-            console.print(f"epoch {epoch}/{of}", style="dim")
+        if epoch % 10 == 0 or epoch == count:
+            console.print(f"epoch {epoch}/{count}", style="dim")
 
     return levels.horizons(plan, dataset, on_epoch)
 

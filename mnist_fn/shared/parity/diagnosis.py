@@ -39,11 +39,13 @@ def explain_fault(state: LadderState, fault: Fault) -> Explanation:
     return _or_plainly(place.explain(variants, pattern), lambda: explain_between(state, fault))
 
 
-def _or_plainly(explained: Explanation, other: Callable[[], Explanation | None]) -> Explanation:
+def _or_plainly(
+    explained: Explanation, explain_by_tables: Callable[[], Explanation | None]
+) -> Explanation:
     """What was found, else what the plain tables find; the pattern is the first's."""
     if explained.found or explained.holds:
         return explained
-    plain = other()
+    plain = explain_by_tables()
     return explained if plain is None or not plain.found else plain
 
 

@@ -116,13 +116,13 @@ def _agrees(state: LadderState, call: Call) -> bool:
 
 
 def _compare(
-    state: LadderState, call: Call, other: Call, index: int
+    state: LadderState, call: Call, partner: Call, index: int
 ) -> tuple[list[Check], Fault | None]:
     checks: list[Check] = []
     again = f" (call {index + 1})" if index else ""
     for kind, ours, theirs in (
-        ("input", call.inputs[:1], other.inputs[:1]),
-        ("output", call.outputs, other.outputs),
+        ("input", call.inputs[:1], partner.inputs[:1]),
+        ("output", call.outputs, partner.outputs),
     ):
         for i, left in enumerate(ours[: len(theirs)]):
             right = aligned(theirs[i], left, state.pairing.across)
@@ -139,7 +139,7 @@ def _compare(
             if not check.passed:
                 whose = call if kind == "output" else None
                 return checks, Fault(f"{kind} of {call.module}{again}", read, right, 0, tick,
-                                     call=whose, other=other if whose else None,
+                                     call=whose, other=partner if whose else None,
                                      terms=terms)  # fmt: skip
     return checks, None
 

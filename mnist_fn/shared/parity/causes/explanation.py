@@ -120,9 +120,9 @@ def judge(
     return Explanation(of, False, causes, next_best, pattern)
 
 
-def _is_near(one: Candidate, declared: Candidate) -> bool:
+def _is_near(candidate: Candidate, declared: Candidate) -> bool:
     """Whether a change that doesn't fit leaves so little that it is worth a look."""
-    return one is not declared and bool(one.residual <= NEAR_SHARE * declared.residual)
+    return candidate is not declared and bool(candidate.residual <= NEAR_SHARE * declared.residual)
 
 
 def distance(

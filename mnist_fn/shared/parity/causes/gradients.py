@@ -81,20 +81,20 @@ class _Gradients:
     def __init__(
         self,
         expected: Tensors,
-        seen: Tensors,
+        observed: Tensors,
         weights: Tensors,
         unit: Tensors,
         batch: int | None,
         decay: float,
         also: Mapping[str, Tensors],
     ) -> None:
-        self.expected, self.seen, self.weights, self.unit = expected, seen, weights, unit
+        self.expected, self.seen, self.weights, self.unit = expected, observed, weights, unit
         self.batch, self.decay, self.also = batch, decay, also
 
-    def explain(self, of: str) -> Explanation:
+    def explain(self, subject: str) -> Explanation:
         declared = self.candidate("as declared", "declared", self.expected)
         pattern = describe(self.expected, self.seen, self.unit)
-        return judge(of, declared, () if declared.fits else self.tried(), pattern)
+        return judge(subject, declared, () if declared.fits else self.tried(), pattern)
 
     def candidate(self, text: str, family: str, predicted: Tensors, solved: int = 0) -> Candidate:
         with np.errstate(all="ignore"):

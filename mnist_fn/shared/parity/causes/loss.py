@@ -91,13 +91,13 @@ LOSSES: dict[str, Each] = {
 
 class _Losses:
     def __init__(
-        self, batches: list[Batch], seen: np.ndarray, added: Sequence[float] | None, dtype: str
+        self, batches: list[Batch], observed: np.ndarray, added: Sequence[float] | None, dtype: str
     ) -> None:
-        self.batches, self.seen = batches, seen
-        self.added = np.zeros(len(seen)) if added is None else np.asarray(added, np.float64)
+        self.batches, self.seen = batches, observed
+        self.added = np.zeros(len(observed)) if added is None else np.asarray(added, np.float64)
         # logits may be large where a loss is small: that is where its rounding comes from
         size = np.array([np.abs(z).max(initial=1) for z, _ in batches]) + np.abs(self.added)
-        self.unit = sum_bound(USUAL_TERMS, dtype) * np.maximum(np.abs(seen), 0.01 * size)
+        self.unit = sum_bound(USUAL_TERMS, dtype) * np.maximum(np.abs(observed), 0.01 * size)
 
     def values(self, loss: Callable[[np.ndarray, np.ndarray], float]) -> np.ndarray:
         with np.errstate(all="ignore"):

@@ -29,22 +29,24 @@ def within(expected: np.ndarray, seen: np.ndarray, rounding: np.ndarray) -> bool
     return bool(np.all((gap <= rounding) | ~np.isfinite(rounding)))
 
 
-def _shape(expected: np.ndarray, seen: np.ndarray, rounding: np.ndarray) -> str:
-    if expected.shape != seen.shape:
-        return f"has the shape {list(seen.shape)} for {list(expected.shape)}"
-    gap = np.abs(seen - expected)
+def _shape(expected: np.ndarray, observed: np.ndarray, rounding: np.ndarray) -> str:
+    if expected.shape != observed.shape:
+        return f"has the shape {list(observed.shape)} for {list(expected.shape)}"
+    gap = np.abs(observed - expected)
     largest = float(np.nanmax(gap)) if gap.size else 0.0
     phrases = [f"by up to {largest:.1e}"]
-    if not np.all(np.isfinite(seen)):
-        phrases = [f"is not finite in {int((~np.isfinite(seen)).sum())} of {seen.size} entries"]
-    factor = constant_factor(expected, seen, rounding)
-    if within(np.zeros_like(seen), seen, rounding):
+    if not np.all(np.isfinite(observed)):
+        phrases = [
+            f"is not finite in {int((~np.isfinite(observed)).sum())} of {observed.size} entries"
+        ]
+    factor = constant_factor(expected, observed, rounding)
+    if within(np.zeros_like(observed), observed, rounding):
         phrases.append("is 0 but for rounding")
     elif factor is not None:
         phrases.append(f"{number(factor)} times as large throughout")
     differs = (gap > rounding) & np.isfinite(rounding)
-    if seen.ndim >= 2 and differs.any() and not differs.all():
-        for axis, kind in ((tuple(range(seen.ndim - 1)), "column"), (-1, "row")):
+    if observed.ndim >= 2 and differs.any() and not differs.all():
+        for axis, kind in ((tuple(range(observed.ndim - 1)), "column"), (-1, "row")):
             lines = differs.any(axis=axis)
             if 0 < lines.sum() <= max(1, lines.size // 2):
                 indices = [int(i) for i in np.flatnonzero(lines)[:4]]

@@ -203,15 +203,15 @@ def _clips(rule: Rule, grads: Sequence[Tensors]) -> Iterator[Free]:
     yield Free("clip value", text, lambda x: rule.but(clip_value=x), _below(largest))
 
 
-def _bounds(after: Sequence[Tensors], rule: Rule) -> Iterator[Free]:
-    kernels = [w for tree in after for w in tree.values() if w.ndim >= 2]
+def _bounds(weights: Sequence[Tensors], rule: Rule) -> Iterator[Free]:
+    kernels = [w for tree in weights for w in tree.values() if w.ndim >= 2]
     for axis, kind in ((0, "column"), (1, "row"), (None, "kernel")) if kernels else ():
         norms = [float(np.sqrt((w * w).sum(axis=axis)).max()) for w in kernels]
         bounded = rule.but(norm_axis=axis)
         starts = tuple(dict.fromkeys((max(norms), *norms[:8])))
         text = f"max-norm {{}} of each {kind}"
         yield Free(text, text, lambda x, r=bounded: r.but(max_norm=x), starts)
-    largest = max(float(np.abs(w).max()) for tree in after for w in tree.values())
+    largest = max(float(np.abs(w).max()) for tree in weights for w in tree.values())
     starts = (largest, largest / 2)
     yield Free("max-value", "weights clipped to ±{}", lambda x: rule.but(max_value=x), starts)
 

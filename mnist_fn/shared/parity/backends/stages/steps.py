@@ -72,12 +72,12 @@ def trained(backend: Backend, state: object, batches: Sequence[np.ndarray]) -> l
 
 
 def _explained(
-    side: Implementation, pair: Pair, start: StateTree, batches: Sequence[np.ndarray], of: str
+    side: Implementation, pair: Pair, start: StateTree, batches: Sequence[np.ndarray], subject: str
 ) -> Explanation:
     backend = side.of(pair)
     trajectory = trained(backend, backend.load(start), batches)
     trajectory[0] = start
-    return _update(side, pair, trajectory, batches, of, backend)
+    return _update(side, pair, trajectory, batches, subject, backend)
 
 
 def _update(
@@ -85,7 +85,7 @@ def _update(
     pair: Pair,
     trajectory: Sequence[StateTree],
     batches: Sequence[np.ndarray],
-    of: str,
+    subject: str,
     backend: Backend | None = None,
 ) -> Explanation:
     """The side's own gradients at its own weights; the rule adds the penalty's part itself."""
@@ -102,5 +102,5 @@ def _update(
     moments = {name: numpy_program.flat(slot) for name, slot in trajectory[0].slots.items()}
     rule = numpy_program.rule_of(pair.config, start)
     return explain_update(
-        rule, grads, start, weights_seen, moments, trajectory[0].step, side.dtype, of
+        rule, grads, start, weights_seen, moments, trajectory[0].step, side.dtype, subject
     )
