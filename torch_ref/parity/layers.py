@@ -83,8 +83,9 @@ FLAX_EPSILON = " (Flax's default: write epsilon={})"
 def _layer_norm(a: Arguments) -> Found:
     x, shape, eps = a["input"], a["normalized_shape"], a.get("eps", 1e-5)
     weight, bias = a.get("weight"), a.get("bias")
-    yield from _epsilons(lambda e: fn.layer_norm(x, shape, weight, bias, e), eps,
-                         FLAX_EPSILON.format(number(eps)))  # fmt: skip
+    yield from _epsilons(
+        lambda e: fn.layer_norm(x, shape, weight, bias, e), eps, FLAX_EPSILON.format(number(eps))
+    )
     yield "no weight, no bias", lambda: fn.layer_norm(x, shape, None, None, eps)
     yield "no bias", lambda: fn.layer_norm(x, shape, weight, None, eps)
     if weight is not None:
@@ -125,11 +126,14 @@ def _rms_norm(a: Arguments) -> Found:
 def _group_norm(a: Arguments) -> Found:
     x, groups, eps = a["input"], a["num_groups"], a.get("eps", 1e-5)
     weight, bias = a.get("weight"), a.get("bias")
-    yield from _epsilons(lambda e: fn.group_norm(x, groups, weight, bias, e), eps,
-                         FLAX_EPSILON.format(number(eps)))  # fmt: skip
+    yield from _epsilons(
+        lambda e: fn.group_norm(x, groups, weight, bias, e), eps, FLAX_EPSILON.format(number(eps))
+    )
     for count in (n for n in range(1, x.shape[1] + 1) if x.shape[1] % n == 0 and n != groups):
-        yield (f"{count} groups in place of {groups}",
-               lambda n=count: fn.group_norm(x, n, weight, bias, eps))  # fmt: skip
+        yield (
+            f"{count} groups in place of {groups}",
+            lambda n=count: fn.group_norm(x, n, weight, bias, eps),
+        )
 
 
 def batch_normed(a: Arguments, eps: float, statistics: bool) -> Tensor:
@@ -160,22 +164,33 @@ def _conv(a: Arguments) -> Found:
         widths = [side for pair in zip(reversed(low), reversed(high), strict=True) for side in pair]
         return conv(fn.pad(x, widths), weight, bias, stride, 0, dilation, groups)
 
-    same = [max((-(-size // s) - 1) * s + k - size, 0)
-            for size, s, k in zip(x.shape[2:], strides, kernel, strict=True)]  # fmt: skip
+    same = [
+        max((-(-size // s) - 1) * s + k - size, 0)
+        for size, s, k in zip(x.shape[2:], strides, kernel, strict=True)
+    ]
     declared = (
         "SAME" if padding == "same" else "no" if padding in (0, "valid", (0,) * n) else padding
     )
     low = [total // 2 for total in same]
     high = [total - part for total, part in zip(same, low, strict=True)]
-    yield (f"padding SAME, which is ({low[0]}, {high[0]}) here, in place of {_pair(declared)}: "
-           f"write padding={_explicit(declared, n)}"), lambda: padded(low, high)  # fmt: skip
+    yield (
+        (
+            f"padding SAME, which is ({low[0]}, {high[0]}) here, in place of {_pair(declared)}: "
+            f"write padding={_explicit(declared, n)}"
+        ),
+        lambda: padded(low, high),
+    )
     for leading, trailing in itertools.product(range(max(kernel)), repeat=2):
         if [leading] * n != low or [trailing] * n != high:
-            yield (f"padding ({leading}, {trailing}) in place of {_pair(declared)}",
-                   lambda b=leading, e=trailing: padded([b] * n, [e] * n))  # fmt: skip
+            yield (
+                f"padding ({leading}, {trailing}) in place of {_pair(declared)}",
+                lambda b=leading, e=trailing: padded([b] * n, [e] * n),
+            )
     dims = tuple(range(2, weight.ndim))
-    yield ("the kernel is flipped",
-           lambda: conv(x, weight.flip(dims), bias, stride, padding, dilation, groups))  # fmt: skip
+    yield (
+        "the kernel is flipped",
+        lambda: conv(x, weight.flip(dims), bias, stride, padding, dilation, groups),
+    )
     for candidate in (1, 2, 3, 4):
         if (candidate,) * n != strides:
             yield (
@@ -190,8 +205,10 @@ def _conv(a: Arguments) -> Found:
     if bias is not None:
         yield "no bias", lambda: conv(x, weight, None, stride, padding, dilation, groups)
     if len(set(kernel)) == 1 and n == 2:
-        yield ("rows and columns of the kernel are swapped",
-               lambda: conv(x, weight.mT, bias, stride, padding, dilation, groups))  # fmt: skip
+        yield (
+            "rows and columns of the kernel are swapped",
+            lambda: conv(x, weight.mT, bias, stride, padding, dilation, groups),
+        )
 
 
 def _one(setting: Any) -> Any:
@@ -213,8 +230,8 @@ def _explicit(setting: Any, n: int) -> str:
 
 def _conv_transpose(a: Arguments) -> Found:
     x, weight, bias = a["input"], a["weight"], a.get("bias")
-    settings = [a.get(k, d) for k, d in (("stride", 1), ("padding", 0), ("output_padding", 0),
-                                     ("groups", 1), ("dilation", 1))]  # fmt: skip
+    defaults = {"stride": 1, "padding": 0, "output_padding": 0, "groups": 1, "dilation": 1}
+    settings = [a.get(name, default) for name, default in defaults.items()]
     yield (
         "the kernel is not flipped (Flax's default: write transpose_kernel=True)",
         lambda: fn.conv_transpose2d(x, weight.flip((2, 3)), bias, *settings),
@@ -266,8 +283,7 @@ def _attention(a: Arguments) -> Found:
         n, m = q.shape[-2], k.shape[-2]
         strict = torch.ones(n, m, dtype=torch.bool).tril(-1)
         large = torch.zeros(n, m, dtype=q.dtype).masked_fill(~strict, -1e9)
-        yield ("the mask hides a token from itself",
-               lambda: attend(causal=False, mask=large))  # fmt: skip
+        yield ("the mask hides a token from itself", lambda: attend(causal=False, mask=large))
 
 
 def divisor(a: Arguments) -> str:
@@ -313,8 +329,10 @@ def _max_pool(a: Arguments) -> Found:
         return pool(fn.pad(x, sides, value=fill), size, stride)
 
     if padding:
-        yield (f"padding with 0 in place of nothing, {padding} on either side",
-               lambda: padded([padding] * 4, 0.0))  # fmt: skip
+        yield (
+            f"padding with 0 in place of nothing, {padding} on either side",
+            lambda: padded([padding] * 4, 0.0),
+        )
     yield from _pooled(a, x, size, stride, padding, pool, padded)
 
 
@@ -322,9 +340,10 @@ def _avg_pool(a: Arguments) -> Found:
     x, size, stride, padding = a["input"], a["kernel_size"], a.get("stride"), a.get("padding", 0)
     counted, divisor = a.get("count_include_pad", True), a.get("divisor_override")
     words = "counted in the average" if not counted else "not counted in the average"
-    yield (f"padding is {words} (count_include_pad={not counted})",
-           lambda: fn.avg_pool2d(x, size, stride, padding, count_include_pad=not counted)
-           )  # fmt: skip
+    yield (
+        f"padding is {words} (count_include_pad={not counted})",
+        lambda: fn.avg_pool2d(x, size, stride, padding, count_include_pad=not counted),
+    )
     yield "maximum in place of average", lambda: fn.max_pool2d(x, size, stride, padding)
     pool = functools.partial(fn.avg_pool2d, count_include_pad=counted, divisor_override=divisor)
     stride = stride or size
@@ -348,8 +367,10 @@ def _pooled(
     """Variants of both poolings; `padded` pools behind a padding that is given side by side."""
     sizes = (size,) * 2 if isinstance(size, int) else tuple(size)
     strides = (stride,) * 2 if isinstance(stride, int) else tuple(stride)
-    total = [max((-(-n // s) - 1) * s + k - n, 0)
-             for n, s, k in zip(x.shape[2:], strides, sizes, strict=True)]  # fmt: skip
+    total = [
+        max((-(-n // s) - 1) * s + k - n, 0)
+        for n, s, k in zip(x.shape[2:], strides, sizes, strict=True)
+    ]
     sides = [side for t in reversed(total) for side in (t // 2, t - t // 2)]
     declared = [padding] * 4 if isinstance(padding, int) else [p for p in padding for _ in range(2)]
     if sides != declared:
@@ -357,17 +378,22 @@ def _pooled(
     if padding:
         yield f"no padding in place of {padding}", lambda: pool(x, size, stride)
     ceil = bool(a.get("ceil_mode", False))
-    yield (f"ceil_mode={not ceil}: the part of a window at the end is "
-           f"{'dropped' if ceil else 'kept'}",
-           lambda: pool(x, size, stride, padding, ceil_mode=not ceil))  # fmt: skip
+    yield (
+        f"ceil_mode={not ceil}: the part of a window at the end is {'dropped' if ceil else 'kept'}",
+        lambda: pool(x, size, stride, padding, ceil_mode=not ceil),
+    )
     for count in (1, 2, 3, 4):
         if (count, count) != strides:
             default = f" (Flax's default: write strides={strides})" if count == 1 else ""
-            yield (f"stride {count} in place of {_one(stride)}{default}",
-                   lambda s=count: pool(x, size, s, padding, ceil_mode=ceil))  # fmt: skip
+            yield (
+                f"stride {count} in place of {_one(stride)}{default}",
+                lambda s=count: pool(x, size, s, padding, ceil_mode=ceil),
+            )
         if (count, count) != sizes and max(strides) > 1:
-            yield (f"windows of {count} in place of {_one(size)}",
-                   lambda k=count: pool(x, k, stride, padding, ceil_mode=ceil))  # fmt: skip
+            yield (
+                f"windows of {count} in place of {_one(size)}",
+                lambda k=count: pool(x, k, stride, padding, ceil_mode=ceil),
+            )
 
 
 def _flattened(a: Arguments) -> Found:
@@ -381,9 +407,13 @@ def _flattened(a: Arguments) -> Found:
     if target is None and a.get("start_dim", 0) % x.ndim != 1:
         return
     last = x.movedim(1, -1)
-    yield (f"flattened channels last, where PyTorch flattens {shape}: transpose to channels first "
-           "before it is flattened, or reorder the rows of the kernel behind it"
-           ), lambda: last.reshape(flat)  # fmt: skip
+    yield (
+        (
+            f"flattened channels last, where PyTorch flattens {shape}: transpose to channels first "
+            "before it is flattened, or reorder the rows of the kernel behind it"
+        ),
+        lambda: last.reshape(flat),
+    )
 
 
 def _reduced(a: Arguments) -> Found:

@@ -131,13 +131,14 @@ def _furthest(steps: list[int], frameworks: Track, twins: list[Track]) -> dict[s
     they have parted. Not judged: it says what a step at which all part together can't.
     """
     until = frameworks.first_above(steps, THRESHOLDS[-1]) or steps[-1]
-    ratios = [
-        (gap / most if most else math.inf, step)
-        for step, gap, *twin_divergences in zip(
-            steps, frameworks.divergence, *(t.divergence for t in twins), strict=True
-        )
-        if step <= until and gap > 0 and (most := max(twin_divergences)) >= 0
-    ]
+    ratios = []
+    divergences = zip(steps, frameworks.divergence, *(t.divergence for t in twins), strict=True)
+    for step, gap, *twin_gaps in divergences:
+        if not (step <= until and gap > 0):
+            continue
+        most = max(twin_gaps)
+        if most >= 0:  # no NaN
+            ratios.append((gap / most if most else math.inf, step))
     times, step = max(ratios, default=(0.0, 0))
     return {"times": plain(times), "step": step, "until": until}
 

@@ -128,13 +128,14 @@ def _match(
     ours: Tensors, theirs: Tensors, usual: int, declared: Mapping[str, ParamPair]
 ) -> tuple[list[ParamPair], list[str], list[str], list[tuple[ParamPair, ...]]]:
     claimed = {p.other for p in declared.values()}
-    fits = {
-        (a, b): options
-        for a, x in ours.items() if a not in declared
-        for b, y in theirs.items() if b not in claimed
-        and _kinds_fit(a, b)
-        and (options := layouts(x.shape, y.shape, usual if _is_kernel(a, b) else 0))
-    }  # fmt: skip
+    fits: dict[tuple[str, str], list[Layout]] = {}
+    for a, x in ours.items():
+        for b, y in theirs.items():
+            if a in declared or b in claimed or not _kinds_fit(a, b):
+                continue
+            options = layouts(x.shape, y.shape, usual if _is_kernel(a, b) else 0)
+            if options:
+                fits[a, b] = options
     scores = {pair: _likeness(*pair) for pair in fits}
     level = np.inf, dict(scores)
     order = {name: i for i, name in enumerate(ours)}
@@ -145,10 +146,15 @@ def _match(
         if best < level[0]:  # who is left when it comes to names as alike as these
             level = best, dict(scores)
         # of equal names the first of the one is the first of the other
-        a, b = min((pair for pair, score in scores.items() if score == best),
-                   key=lambda pair: (order[pair[0]], places[pair[1]]))  # fmt: skip
-        rivals = [pair for pair, score in level[1].items()
-                  if score == best and (pair[0] == a) != (pair[1] == b)]  # fmt: skip
+        a, b = min(
+            (pair for pair, score in scores.items() if score == best),
+            key=lambda pair: (order[pair[0]], places[pair[1]]),
+        )
+        rivals = [
+            pair
+            for pair, score in level[1].items()
+            if score == best and (pair[0] == a) != (pair[1] == b)
+        ]
         chosen[a] = ParamPair(a, b, fits[a, b][0], sure=not rivals)
         scores = {pair: s for pair, s in scores.items() if pair[0] != a and pair[1] != b}
     matched = [chosen[name] for name in ours if name in chosen]

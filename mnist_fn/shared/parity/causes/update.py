@@ -89,8 +89,10 @@ class Steps:
         residual, units = distance(predicted, self.after, self.rounding)
         if 1 < units <= NEARLY:
             roundings = self._rounding_of(rule, predicted)
-            larger = [{n: np.maximum(unit[n], mine[n]) for n in unit}
-                      for unit, mine in zip(self.rounding, roundings, strict=True)]  # fmt: skip
+            larger = [
+                {n: np.maximum(unit[n], mine[n]) for n in unit}
+                for unit, mine in zip(self.rounding, roundings, strict=True)
+            ]
             residual, units = distance(predicted, self.after, larger)
         return Candidate(text, residual, units, family, solved)
 
@@ -122,26 +124,35 @@ class Steps:
         return self._rounding_of(self.rule, self.declared)
 
     def _rounding_of(self, rule: Rule, true: list[Tensors]) -> list[Tensors]:
-        base = [{n: 2 * self.eps * np.abs(w).max() + 1e-300 * np.ones_like(w) for n, w in s.items()}
-                for s in self.after]  # fmt: skip
+        base = [
+            {n: 2 * self.eps * np.abs(w).max() + 1e-300 * np.ones_like(w) for n, w in s.items()}
+            for s in self.after
+        ]
         rng = np.random.default_rng(0)
         largest = [{n: np.abs(g).max() for n, g in tree.items()} for tree in self.grads]
         for _ in range(UPDATE_DRAWS):
-            moved = [
-                {n: g + self.eps * (np.abs(g) + largest[i][n]) * rng.choice((-1, 1), g.shape)
-                 * (g != 0) for n, g in tree.items()}
-                for i, tree in enumerate(self.grads)
-            ]  # fmt: skip
+            moved: list[Tensors] = []
+            for tree, sizes in zip(self.grads, largest, strict=True):
+                nudged: Tensors = {}
+                for name, grad in tree.items():
+                    signs = rng.choice((-1, 1), grad.shape)
+                    nudge = self.eps * (np.abs(grad) + sizes[name]) * signs
+                    nudged[name] = grad + nudge * (grad != 0)
+                moved.append(nudged)
             predicted = simulate(rule, moved, self.before, self.after, self.moments, self.step)
             for unit, a, b in zip(base, predicted, true, strict=True):
                 for name in unit:
                     unit[name] = np.maximum(unit[name], np.abs(a[name] - b[name]))
         dull = {
             name: np.any(
-                [(g[name] != 0) & (np.abs(g[name]) < 1e4 * self.eps * top[name])
-                 for g, top in zip(self.grads, largest, strict=True)], axis=0)
+                [
+                    (g[name] != 0) & (np.abs(g[name]) < 1e4 * self.eps * top[name])
+                    for g, top in zip(self.grads, largest, strict=True)
+                ],
+                axis=0,
+            )
             for name in self.before
-        }  # fmt: skip
+        }
         return [
             {
                 name: np.where(dull[name], np.inf, UPDATE_ROUNDING * value)
@@ -160,8 +171,10 @@ class Steps:
             )
         ]
         i = differs.index(True) if True in differs else 0
-        moves = [{n: tree[i][n] - self.weights[i][n] for n in self.before}
-                 for tree in (self.declared, self.after)]  # fmt: skip
+        moves = [
+            {n: tree[i][n] - self.weights[i][n] for n in self.before}
+            for tree in (self.declared, self.after)
+        ]
         text = describe(moves[0], moves[1], self.rounding[i])
         return f"{since(differs)} the step {text}" if any(differs) else text
 
@@ -204,9 +217,11 @@ def rates(steps: Steps, rule: Rule) -> Iterator[Candidate]:
         return
     changed = {name: factor for name, factor in nice.items() if factor != 1}
     yield steps.candidate(
-        variants.rate_text(changed, steps.before, lr), "rate", rule.but(rates=nice),
+        variants.rate_text(changed, steps.before, lr),
+        "rate",
+        rule.but(rates=nice),
         len(set(changed.values())),
-    )  # fmt: skip
+    )
 
 
 def _factor(steps: Steps, predictions: list[Tensors], name: str) -> float:
@@ -281,8 +296,13 @@ def _pairs(steps: Steps, singles: Sequence[Candidate]) -> Iterator[Candidate]:
     for text, family, rule in changes:
         for rate in rates(steps, rule):
             if rate.fits:
-                yield Candidate(f"{text}, and {rate.text}", rate.residual, rate.units,
-                                f"{family}, rate", rate.solved + 1)  # fmt: skip
+                yield Candidate(
+                    f"{text}, and {rate.text}",
+                    rate.residual,
+                    rate.units,
+                    f"{family}, rate",
+                    rate.solved + 1,
+                )
     for free in variants.numbers(steps.rule, steps.grads, steps.after):
         yield from _with_rate(steps, free)
 
@@ -306,8 +326,11 @@ def _with_rate(steps: Steps, free: variants.Free) -> Iterator[Candidate]:
     if steps.fits(best(value)):
         value = simplest(value, free.declared, lambda x: steps.fits(best(x)))
         rule = best(value)
-        rate = simplest(rule.learning_rate, steps.rule.learning_rate,
-                        lambda x: steps.fits(rule.but(learning_rate=x)))  # fmt: skip
+        rate = simplest(
+            rule.learning_rate,
+            steps.rule.learning_rate,
+            lambda x: steps.fits(rule.but(learning_rate=x)),
+        )
         rule = rule.but(learning_rate=rate)
         text = f"{free.said(value)}, and learning rate {number(rate)}"
         yield steps.candidate(text, f"{free.family}, rate", rule, 2)
