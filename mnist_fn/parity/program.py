@@ -85,9 +85,14 @@ class JaxProgram:
         self.unsupported["modules"] = f"{name} is a plain function, which shows no modules"
 
     def _set_up(
-        self, name: str, data_format: str, loss: Loss | None, optimizer: Any,
-        penalty: Penalty | None, rule: Mapping[str, Any] | None,
-    ) -> None:  # fmt: skip
+        self,
+        name: str,
+        data_format: str,
+        loss: Loss | None,
+        optimizer: Any,
+        penalty: Penalty | None,
+        rule: Mapping[str, Any] | None,
+    ) -> None:
         faults.warn()
         if data_format not in ("channels_first", "channels_last"):
             raise InputError(
@@ -179,15 +184,23 @@ class JaxProgram:
         named, _ = jax.tree_util.tree_flatten_with_path(outputs)
         return Trace(
             _arrays(outputs),
-            [Call(h.what.module, h.what.kind, _arrays(h.inputs), _arrays(h.outputs),
-                  dict(h.what.settings)) for h in calls],
+            [
+                Call(
+                    h.what.module,
+                    h.what.kind,
+                    _arrays(h.inputs),
+                    _arrays(h.outputs),
+                    dict(h.what.settings),
+                )
+                for h in calls
+            ],
             float(value) if lossy else None,
             _arrays(of_outputs),
             {name: np.array(g) for name, g in gradients.items()},
             {name: np.array(b) for name, b in buffers.items()},
             names=tuple(name_of(path) if path else "" for path, _ in named),
             dropouts=rates if self._shows_dropout else None,
-        )  # fmt: skip
+        )
 
     def check_deterministic(self, weights: Weights, batch: Batch) -> None:
         """Refuse a program of which two runs, or two traces, from the same state differ.

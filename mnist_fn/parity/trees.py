@@ -68,8 +68,9 @@ def name_of(path: tuple[Any, ...]) -> str:
     """`layers/0/kernel`: keys, indices, attributes; a wrapper's own `value` says nothing."""
     wrapped = jax.tree_util.GetAttrKey("value"), jax.tree_util.GetAttrKey("raw_value")
     path = tuple(key for key in path if key not in wrapped)
-    parts = [str(getattr(key, "key", getattr(key, "idx", getattr(key, "name", key))))
-             for key in path]  # fmt: skip
+    parts = [
+        str(getattr(key, "key", getattr(key, "idx", getattr(key, "name", key)))) for key in path
+    ]
     return "/".join(parts) or "value"
 
 

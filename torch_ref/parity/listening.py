@@ -62,9 +62,16 @@ class Listener:
                 if isinstance(value := getattr(module, key, None), int | float | str | bool | tuple)
             }
             self.calls.append(
-                Call(name, type(module).__name__, inputs, outputs, settings, began,
-                     self._guard.tick())
-            )  # fmt: skip
+                Call(
+                    name,
+                    type(module).__name__,
+                    inputs,
+                    outputs,
+                    settings,
+                    began,
+                    self._guard.tick(),
+                )
+            )
 
         return hook
 

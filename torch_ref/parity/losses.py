@@ -28,8 +28,9 @@ def _cross_entropy(a: Arguments) -> Found:
     def loss(
         reduction: str = declared, s: float = smoothing, z: Tensor = z, w: Any = weight
     ) -> Tensor:
-        return fn.cross_entropy(z, y, w, ignore_index=ignored, reduction=reduction,
-                               label_smoothing=s)  # fmt: skip
+        return fn.cross_entropy(
+            z, y, w, ignore_index=ignored, reduction=reduction, label_smoothing=s
+        )
 
     yield from _reductions(loss, a)
     for variant in (0.0, 0.01, 0.05, 0.1, 0.2):
@@ -42,14 +43,20 @@ def _cross_entropy(a: Arguments) -> Found:
     if weight is not None:
         yield "no weights of classes", lambda: loss(w=None)
         if not y.is_floating_point():
-            yield ("weights of classes averaged by count, not by their sum",
-                   lambda: loss("sum") / (y != ignored).sum())  # fmt: skip
+            yield (
+                "weights of classes averaged by count, not by their sum",
+                lambda: loss("sum") / (y != ignored).sum(),
+            )
     if not y.is_floating_point() and (y == ignored).any():
-        yield (f"the mean counts the ignored targets ({ignored}) as well",
-               lambda: loss("sum") / y.numel())  # fmt: skip
+        yield (
+            f"the mean counts the ignored targets ({ignored}) as well",
+            lambda: loss("sum") / y.numel(),
+        )
         shown = torch.where(y == ignored, torch.zeros_like(y), y)
-        yield (f"targets {ignored} are not ignored, but taken as class 0",
-               lambda: fn.cross_entropy(z, shown, weight, reduction=declared))  # fmt: skip
+        yield (
+            f"targets {ignored} are not ignored, but taken as class 0",
+            lambda: fn.cross_entropy(z, shown, weight, reduction=declared),
+        )
     if not y.is_floating_point():
         p = z.softmax(1)
 
@@ -66,10 +73,14 @@ def _cross_entropy(a: Arguments) -> Found:
             return (1 - smoothing) * hard + smoothing / logs.shape[1] * spread
 
         for floor in FLOORS:
-            yield (f"log(p + {floor:g}) in place of the stable form",
-                   lambda f=floor: of_logs((p + f).log()))  # fmt: skip
-            yield (f"log(max(p, {floor:g})) in place of the stable form",
-                   lambda f=floor: of_logs(p.clamp_min(f).log()))  # fmt: skip
+            yield (
+                f"log(p + {floor:g}) in place of the stable form",
+                lambda f=floor: of_logs((p + f).log()),
+            )
+            yield (
+                f"log(max(p, {floor:g})) in place of the stable form",
+                lambda f=floor: of_logs(p.clamp_min(f).log()),
+            )
         yield "log(p) in place of the stable form", lambda: of_logs(p.log())
 
 
@@ -96,20 +107,26 @@ def _binary(a: Arguments) -> Found:
         return of_terms(low(p).log(), low(1 - p).log())
 
     for floor in FLOORS:
-        yield (f"log(p + {floor:g}) in place of the stable form",
-               lambda f=floor: written(lambda q: q + f))  # fmt: skip
+        yield (
+            f"log(p + {floor:g}) in place of the stable form",
+            lambda f=floor: written(lambda q: q + f),
+        )
         # XLA sums a compiled 1 - p + f so, which near p = 1 is another number
-        yield (f"log(p + {floor:g}) in place of the stable form, 1 - p + {floor:g} summed as "
-               f"(1 + {floor:g}) - p",
-               lambda f=floor: of_terms((p + f).log(), ((1 + f) - p).log())
-               )  # fmt: skip
-        yield (f"log(max(p, {floor:g})) in place of the stable form",
-               lambda f=floor: written(lambda q: q.clamp_min(f)))  # fmt: skip
-        yield (f"p clipped to ({floor:g}, 1 - {floor:g}) before the log",
-               lambda f=floor: written(lambda q: q.clamp(f, 1 - f)))  # fmt: skip
+        yield (
+            f"log(p + {floor:g}) in place of the stable form, 1 - p + {floor:g} summed as "
+            f"(1 + {floor:g}) - p",
+            lambda f=floor: of_terms((p + f).log(), ((1 + f) - p).log()),
+        )
+        yield (
+            f"log(max(p, {floor:g})) in place of the stable form",
+            lambda f=floor: written(lambda q: q.clamp_min(f)),
+        )
+        yield (
+            f"p clipped to ({floor:g}, 1 - {floor:g}) before the log",
+            lambda f=floor: written(lambda q: q.clamp(f, 1 - f)),
+        )
     yield "log(p) in place of the stable form", lambda: written(lambda q: q)
-    yield ("summed over the outputs, mean over the batch",
-           lambda: loss("sum") / len(z))  # fmt: skip
+    yield ("summed over the outputs, mean over the batch", lambda: loss("sum") / len(z))
 
 
 def _mse(a: Arguments) -> Found:
@@ -117,8 +134,10 @@ def _mse(a: Arguments) -> Found:
     yield from _reductions(lambda r: fn.mse_loss(x, y, reduction=r), a)
     yield "half of it (optax.l2_loss)", lambda: fn.mse_loss(x, y, reduction=reduction) / 2
     yield "absolute differences", lambda: fn.l1_loss(x, y, reduction=reduction)
-    yield ("summed over the outputs, mean over the batch",
-           lambda: fn.mse_loss(x, y, reduction="sum") / len(x))  # fmt: skip
+    yield (
+        "summed over the outputs, mean over the batch",
+        lambda: fn.mse_loss(x, y, reduction="sum") / len(x),
+    )
 
 
 def _reduce(values: Tensor, reduction: str) -> Tensor:
@@ -130,13 +149,19 @@ def _clamped(a: Arguments) -> Found:
     low = a.get("min", a.get("min_val", -1.0 if "max_val" in a else None))
     high = a.get("max", a.get("max_val"))
     between = f"{'' if low is None else f'{low:g} ≤ '}x{'' if high is None else f' ≤ {high:g}'}"
-    yield (f"the gradient passes through the clamp ({between}) as if it were not there; "
-           "PyTorch's is 0 outside of its bounds"
-           ), lambda: x + (x.clamp(low, high) - x).detach()  # fmt: skip
+    yield (
+        (
+            f"the gradient passes through the clamp ({between}) as if it were not there; "
+            "PyTorch's is 0 outside of its bounds"
+        ),
+        lambda: x + (x.clamp(low, high) - x).detach(),
+    )
     yield f"no clamp ({between})", lambda: x
     if isinstance(low, float | int):
-        yield (f"the clamp's gradient at {low:g} itself is 0",
-               lambda: torch.where(x > low, x, torch.full_like(x, low)))  # fmt: skip
+        yield (
+            f"the clamp's gradient at {low:g} itself is 0",
+            lambda: torch.where(x > low, x, torch.full_like(x, low)),
+        )
 
 
 TABLE: dict[str, Callable[[Arguments], Found]] = {

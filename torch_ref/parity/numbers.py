@@ -50,8 +50,13 @@ def _batch_norm(a: Arguments, eps: float) -> Tensor:
 
 def _leaky(a: Arguments) -> Found:
     x, slope = a["input"], a.get("negative_slope", 0.01)
-    yield (f"slope {{}} in place of {number(slope)}", lambda s: fn.leaky_relu(x, s),
-           (0.0, 0.05, 0.3), "linear", slope)  # fmt: skip
+    yield (
+        f"slope {{}} in place of {number(slope)}",
+        lambda s: fn.leaky_relu(x, s),
+        (0.0, 0.05, 0.3),
+        "linear",
+        slope,
+    )
 
 
 def _activation(name: str) -> Callable[[Arguments], Found]:
@@ -76,23 +81,37 @@ def _activation(name: str) -> Callable[[Arguments], Found]:
 def _attention(a: Arguments) -> Found:
     q, k, v = a["query"], a["key"], a["value"]
     mask, causal, d = a.get("attn_mask"), a.get("is_causal", False), q.shape[-1]
-    yield (f"scores divided by {{}} in place of {divisor(a)}",
-           lambda c: fn.scaled_dot_product_attention(q, k, v, mask, 0.0, causal, scale=1 / c),
-           (0.5, d**0.5, float(d)), "log", d**0.5)  # fmt: skip
+    yield (
+        f"scores divided by {{}} in place of {divisor(a)}",
+        lambda c: fn.scaled_dot_product_attention(q, k, v, mask, 0.0, causal, scale=1 / c),
+        (0.5, d**0.5, float(d)),
+        "log",
+        d**0.5,
+    )
 
 
 def _divided(a: Arguments) -> Found:
     x, denominator = a["input"], a["other"]
     if isinstance(denominator, int | float) and denominator:
-        yield (f"divided by {{}} in place of {number(denominator)}", lambda c: x / c,
-               (denominator / 2, denominator * 2.0), "linear", float(denominator))  # fmt: skip
+        yield (
+            f"divided by {{}} in place of {number(denominator)}",
+            lambda c: x / c,
+            (denominator / 2, denominator * 2.0),
+            "linear",
+            float(denominator),
+        )
 
 
 def _multiplied(a: Arguments) -> Found:
     x, factor = a["input"], a["other"]
     if isinstance(factor, int | float) and factor and isinstance(x, Tensor):
-        yield (f"multiplied by {{}} in place of {number(factor)}", lambda c: x * c,
-               (factor / 2, factor * 2.0), "linear", float(factor))  # fmt: skip
+        yield (
+            f"multiplied by {{}} in place of {number(factor)}",
+            lambda c: x * c,
+            (factor / 2, factor * 2.0),
+            "linear",
+            float(factor),
+        )
 
 
 def _softmax(a: Arguments) -> Found:
@@ -110,27 +129,50 @@ def _clamped(a: Arguments) -> Found:
     x, high = a["input"], a.get("max", a.get("max_val"))
     low = a.get("min", a.get("min_val"))
     if isinstance(high, int | float) and isinstance(low, int | float) and low == -high:
-        yield (f"clamped to ±{{}} in place of ±{number(high)}", lambda c: x.clamp(-c, c),
-               (high / 2, high * 2.0), "log", float(high))  # fmt: skip
+        yield (
+            f"clamped to ±{{}} in place of ±{number(high)}",
+            lambda c: x.clamp(-c, c),
+            (high / 2, high * 2.0),
+            "log",
+            float(high),
+        )
         return
     if isinstance(high, int | float):
-        yield (f"clamped at {{}} in place of {number(high)} above", lambda c: x.clamp(low, c),
-               (high / 2, high * 2.0), "linear", float(high))  # fmt: skip
+        yield (
+            f"clamped at {{}} in place of {number(high)} above",
+            lambda c: x.clamp(low, c),
+            (high / 2, high * 2.0),
+            "linear",
+            float(high),
+        )
     if isinstance(low, int | float):
-        yield (f"clamped at {{}} in place of {number(low)} below", lambda c: x.clamp(c, high),
-               (low / 2, low * 2.0 or 0.1), "linear", float(low))  # fmt: skip
+        yield (
+            f"clamped at {{}} in place of {number(low)} below",
+            lambda c: x.clamp(c, high),
+            (low / 2, low * 2.0 or 0.1),
+            "linear",
+            float(low),
+        )
 
 
 def _cross_entropy(a: Arguments) -> Found:
     z, y, weight = a["input"], a["target"], a.get("weight")
     smoothing, reduction = a.get("label_smoothing", 0.0), a.get("reduction", "mean")
     kwargs = {"ignore_index": a.get("ignore_index", -100), "reduction": reduction}
-    yield (f"label smoothing {{}} in place of {number(smoothing)}",
-           lambda s: fn.cross_entropy(z, y, weight, label_smoothing=s, **kwargs),
-           (0.01, 0.1, 0.5), "linear", smoothing)  # fmt: skip
-    yield ("logits divided by {}",
-           lambda t: fn.cross_entropy(z / t, y, weight, label_smoothing=smoothing, **kwargs),
-           (0.5, 2.0), "log", 1.0)  # fmt: skip
+    yield (
+        f"label smoothing {{}} in place of {number(smoothing)}",
+        lambda s: fn.cross_entropy(z, y, weight, label_smoothing=s, **kwargs),
+        (0.01, 0.1, 0.5),
+        "linear",
+        smoothing,
+    )
+    yield (
+        "logits divided by {}",
+        lambda t: fn.cross_entropy(z / t, y, weight, label_smoothing=smoothing, **kwargs),
+        (0.5, 2.0),
+        "log",
+        1.0,
+    )
 
 
 def _scaled(function: Callable[..., Tensor]) -> Callable[[Arguments], Found]:

@@ -88,11 +88,18 @@ def variants(sites: list[Site], first: int, last: int) -> list[Variant]:
             ]
             scaling = "scale" if site.function in numbers.SCALING else ""
             listed += [
-                Variant(site.index, f"{place}: {text}", text, site.tick,
-                       scaling or _family(site, text)[0], starts=starts, scale=scale,
-                       declared=declared)
+                Variant(
+                    site.index,
+                    f"{place}: {text}",
+                    text,
+                    site.tick,
+                    scaling or _family(site, text)[0],
+                    starts=starts,
+                    scale=scale,
+                    declared=declared,
+                )
                 for text, _, starts, scale, declared in _free(site.function, arguments)
-            ]  # fmt: skip
+            ]
     return listed
 
 

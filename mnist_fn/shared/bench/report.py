@@ -45,9 +45,15 @@ def document(turns: Turns, **about: Any) -> dict[str, Any]:
             continue
         measured = ratio(times, *over)
         goals.append(
-            {"name": name, "sense": sense, "goal": goal, "ratio": measured,
-             "cpu": ratio(turns.cpu, *over), "met": _met(measured["median"], sense, goal)}
-        )  # fmt: skip
+            {
+                "name": name,
+                "sense": sense,
+                "goal": goal,
+                "ratio": measured,
+                "cpu": ratio(turns.cpu, *over),
+                "met": _met(measured["median"], sense, goal),
+            }
+        )
     return {
         "schema": SCHEMA,
         **about,

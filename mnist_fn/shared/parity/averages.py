@@ -173,8 +173,9 @@ def explain_averages(averages: Averages) -> Explanation | None:
     )
 
 
-def _solve(names: list[str], start: Any, ours: Any, theirs: Any, share: float,
-           averages: Averages) -> float:  # fmt: skip
+def _solve(
+    names: list[str], start: Any, ours: Any, theirs: Any, share: float, averages: Averages
+) -> float:
     """The port's share of what is new, from its means: they move by it."""
     means = [name for name in names if parts(name)[1] == "mean"] or names
     moved = np.concatenate([(ours[n] - start[n]).ravel() for n in means])
@@ -183,8 +184,15 @@ def _solve(names: list[str], start: Any, ours: Any, theirs: Any, share: float,
     return float(f"{share * float(moved @ observed) / total:.6g}") if total else share
 
 
-def _left(names: list[str], start: Any, ours: Any, theirs: Any, share: float, port_share: float,
-          averages: Averages) -> tuple[float, float]:  # fmt: skip
+def _left(
+    names: list[str],
+    start: Any,
+    ours: Any,
+    theirs: Any,
+    share: float,
+    port_share: float,
+    averages: Averages,
+) -> tuple[float, float]:
     """What is left of the port's buffers where its share is `other`: (residual, in bounds)."""
     residual = units = 0.0
     for name in names:

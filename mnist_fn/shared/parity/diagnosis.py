@@ -55,9 +55,12 @@ def explain_loss(state: LadderState) -> Explanation:
     variants = state.pairing.reference.variants(state.left, *ends)
     port_values = _value_and_slope(state.right, state.left)
     place = Place(
-        state, "loss and its gradient of the outputs",
-        lambda s: _value_and_slope(s, s), port_values, state.lengths.loss,
-    )  # fmt: skip
+        state,
+        "loss and its gradient of the outputs",
+        lambda s: _value_and_slope(s, s),
+        port_values,
+        state.lengths.loss,
+    )
     explained = place.explain(variants, _ratio(state.left.loss, state.right.loss))
     return _or_plainly(explained, lambda: explain_classes(state))
 
@@ -76,9 +79,13 @@ def explain_slope(state: LadderState) -> Explanation:
     expected = {name: state.left.gradients[name] for name in names}
     observed = {name: state.right.gradients[name] for name in names}
     algebra = explain_gradients(
-        expected, observed, state.weights.params, state.batch.examples,
-        state.dtype, f"{state.name or 'start'}: gradients",
-    )  # fmt: skip
+        expected,
+        observed,
+        state.weights.params,
+        state.batch.examples,
+        state.dtype,
+        f"{state.name or 'start'}: gradients",
+    )
     place = Place(state, "gradients", read, port_values, state.lengths.all)
     tried = place.explain(variants, algebra.pattern)
     return tried if tried.found or not algebra.found else algebra

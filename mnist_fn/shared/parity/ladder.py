@@ -149,9 +149,11 @@ class _Ladder:
             return self._unreadable_dropout()
         if name == "buffers":
             if not self.pairing.param_map.buffers:
-                return NO_AVERAGES if not self._averaged() else (
-                    "the port keeps no buffers that are the reference's"
-                )  # fmt: skip
+                return (
+                    NO_AVERAGES
+                    if not self._averaged()
+                    else "the port keeps no buffers that are the reference's"
+                )
             return self._why_unchecked("step")
         return ""
 
@@ -272,8 +274,9 @@ class _Ladder:
         weights = self.start
         if self.training.last is not None:
             last = self.training.last
-            weights = replace(weights, params=last.params,
-                              buffers={**weights.buffers, **last.buffers})  # fmt: skip
+            weights = replace(
+                weights, params=last.params, buffers={**weights.buffers, **last.buffers}
+            )
         evaluated = LadderState("evaluation", self.pairing, weights, self.batches[0], train=False)
         checks, explain = self._outputs(evaluated)
         if not all(check.passed for check in checks) and not self._why_unchecked("modules"):

@@ -138,9 +138,16 @@ def _compare(
             checks.append(check)
             if not check.passed:
                 whose = call if kind == "output" else None
-                return checks, Fault(f"{kind} of {call.module}{again}", read, right, 0, tick,
-                                     call=whose, other=partner if whose else None,
-                                     terms=terms)  # fmt: skip
+                return checks, Fault(
+                    f"{kind} of {call.module}{again}",
+                    read,
+                    right,
+                    0,
+                    tick,
+                    call=whose,
+                    other=partner if whose else None,
+                    terms=terms,
+                )
     return checks, None
 
 

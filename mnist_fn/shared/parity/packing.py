@@ -117,9 +117,12 @@ class Packed:
             values = [(slot, _sampled(array)) for slot, array in _slots(varied, trace, variant)]
             joined = np.concatenate([v for _, v in values]) if values else np.zeros(0)
             entry["variants"].append(
-                {**asdict(variant), "slots": [list(slot) for slot, _ in values],
-                 "values": self._id(joined)}
-            )  # fmt: skip
+                {
+                    **asdict(variant),
+                    "slots": [list(slot) for slot, _ in values],
+                    "values": self._id(joined),
+                }
+            )
 
     def train(
         self,
@@ -135,14 +138,16 @@ class Packed:
         again = _again(first, batches)
         for i, step in enumerate(self._program.train(weights, again, nudge, gradients)):
             grads = step.gradients if i < GRADIENTS else {}
-            steps.append([*map(self._tensors, (step.params, step.buffers, grads)),
-                          step.loss.hex()])  # fmt: skip
+            steps.append([*map(self._tensors, (step.params, step.buffers, grads)), step.loss.hex()])
             yield step
 
     def weights(self, weights: Weights) -> Any:
         """As JSON."""
-        return [self._tensors(weights.params), self._tensors(weights.buffers),
-                sorted(weights.frozen)]  # fmt: skip
+        return [
+            self._tensors(weights.params),
+            self._tensors(weights.buffers),
+            sorted(weights.frozen),
+        ]
 
     def batch(self, batch: Batch) -> Any:
         """As JSON."""
@@ -157,10 +162,17 @@ class Packed:
 
     def _packed_trace(self, trace: Trace) -> dict[str, Any]:
         calls = [
-            [c.module, c.kind, self._arrays(c.inputs), self._arrays(c.outputs), c.settings, c.began,
-             c.ended]
+            [
+                c.module,
+                c.kind,
+                self._arrays(c.inputs),
+                self._arrays(c.outputs),
+                c.settings,
+                c.began,
+                c.ended,
+            ]
             for c in trace.calls
-        ]  # fmt: skip
+        ]
         return {
             "outputs": self._arrays(trace.outputs), "calls": calls,
             "loss": None if trace.loss is None else trace.loss.hex(),
@@ -196,9 +208,10 @@ def _slots(trace: Trace, like: Trace, variant: Variant) -> Iterator[tuple[Slot, 
     these are as they were, the gradients.
     """
     behind = [
-        (i, call) for i, call in enumerate(trace.calls)
+        (i, call)
+        for i, call in enumerate(trace.calls)
         if i < len(like.calls) and call.ended >= variant.tick
-    ][:WINDOW]  # fmt: skip
+    ][:WINDOW]
     for i, call in behind:
         for kind in ("inputs", "outputs"):
             for j, array in enumerate(getattr(call, kind)):
@@ -285,12 +298,16 @@ class Unpacked:
         ]
         loss = entry["loss"]
         return Trace(
-            self._arrays(entry["outputs"]), calls,
-            None if loss is None else float.fromhex(loss), self._arrays(entry["slopes"]),
-            self._named(entry["gradients"]), self._named(entry["buffers"]),
-            (entry["ticks"][0], entry["ticks"][1]), tuple(entry["names"]),
+            self._arrays(entry["outputs"]),
+            calls,
+            None if loss is None else float.fromhex(loss),
+            self._arrays(entry["slopes"]),
+            self._named(entry["gradients"]),
+            self._named(entry["buffers"]),
+            (entry["ticks"][0], entry["ticks"][1]),
+            tuple(entry["names"]),
             None if entry["dropouts"] is None else tuple(entry["dropouts"]),
-        )  # fmt: skip
+        )
 
     def _arrays(self, names: list[str]) -> tuple[np.ndarray, ...]:
         return tuple(self._tensors[name] for name in names)

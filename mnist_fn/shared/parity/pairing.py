@@ -91,8 +91,13 @@ def checks(pairing: Pairing, start: Weights) -> list[Check]:
         frozen = (partner.name in start.frozen, partner.other in pairing.like.frozen)
         if pairing.like.frozen and frozen[0] != frozen[1]:
             which = "reference" if frozen[0] else "port"
-            results.append(_exact(f"{partner.name} is not trained in the {which} alone", np.inf,
-                                "the same parameters are trained"))  # fmt: skip
+            results.append(
+                _exact(
+                    f"{partner.name} is not trained in the {which} alone",
+                    np.inf,
+                    "the same parameters are trained",
+                )
+            )
     for name in partners.missing:
         shape = list(start.params[name].shape)
         results.append(_exact(f"{name} {shape} has no partner in the port", np.inf, "one of each"))
@@ -103,8 +108,15 @@ def checks(pairing: Pairing, start: Weights) -> list[Check]:
         a = start.buffers[partner.name]
         b = partner.layout.to_reference(pairing.like.buffers[partner.other])
         if a.shape != b.shape:
-            results.append(Check(partner.name, compare(partner.name, a, b), 0.0, "absolute",
-                               "buffers of one shape"))  # fmt: skip
+            results.append(
+                Check(
+                    partner.name,
+                    compare(partner.name, a, b),
+                    0.0,
+                    "absolute",
+                    "buffers of one shape",
+                )
+            )
     return results
 
 
@@ -131,9 +143,13 @@ def _moves(reference: Program, port: Program, batch: Batch) -> list[Callable[[Ba
 
 
 def _paired(
-    reference: Program, port: Program, move: Callable[[Batch], Batch], batch: Batch, start: Weights,
+    reference: Program,
+    port: Program,
+    move: Callable[[Batch], Batch],
+    batch: Batch,
+    start: Weights,
     param_map: Mapping[str, Any] | None,
-) -> Pairing:  # fmt: skip
+) -> Pairing:
     like = port.spec(move(batch))
     pairing = Pairing(reference, port, ParamMap(()), like, move)
     # where channels are first kernels are [out, in], where they are last [in, out]
@@ -169,8 +185,11 @@ def _shared(pairing: Pairing, start: Weights, batch: Batch) -> Weights:
     ):
         recorded = pairing.port.start(pairing.move(batch))
         back = pairing.param_map.to_reference
-        return replace(start, params={**start.params, **back(recorded.params)},
-                       buffers={**start.buffers, **back(recorded.buffers, True)})  # fmt: skip
+        return replace(
+            start,
+            params={**start.params, **back(recorded.params)},
+            buffers={**start.buffers, **back(recorded.buffers, True)},
+        )
     return start
 
 

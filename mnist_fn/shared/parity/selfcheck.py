@@ -52,8 +52,10 @@ def _in_turn(make: MakeBackend) -> list[Check]:
     for call in range(CALLS):
         start, true = _starts_and_gradients()[call % 2]
         grads = backend.gradients(backend.load(start), batch)
-        checks = [sums(pair, f"gradient of {d.where}, call {call + 1} of {CALLS}", d)
-                  for d in compare_trees(true, grads)]  # fmt: skip
+        checks = [
+            sums(pair, f"gradient of {d.where}, call {call + 1} of {CALLS}", d)
+            for d in compare_trees(true, grads)
+        ]
         if not all(check.passed for check in checks):
             break
     return checks

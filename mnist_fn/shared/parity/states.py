@@ -23,8 +23,12 @@ def stress_states(ordinary: LadderState, batches: list[Batch]) -> Iterator[Ladde
     """The stress states, each compared with the ordinary start."""
     weights, batch = ordinary.weights, batches[0]
     for factor in FACTORS:
-        yield replace(ordinary, name=f"weights × {factor:g}", ordinary=ordinary,
-                      weights=weights.scaled(factor))  # fmt: skip
+        yield replace(
+            ordinary,
+            name=f"weights × {factor:g}",
+            ordinary=ordinary,
+            weights=weights.scaled(factor),
+        )
     alike, large = one_class(batch), large_inputs(batch, INPUTS)
     if alike is not None:
         yield replace(ordinary, name="one class", ordinary=ordinary, batch=alike)
@@ -44,10 +48,13 @@ def loss(state: LadderState) -> tuple[list[Check], Callable[[], Explanation | No
     usual = state.ordinary or state
     dtype = left.outputs[0].dtype if left.outputs[0].dtype.kind == "f" else np.float64
     value = state.check(
-        "loss", np.asarray(left.loss, dtype), np.asarray(right.loss, dtype),
-        lambda trace: np.asarray(trace.loss, dtype), state.lengths.loss,
+        "loss",
+        np.asarray(left.loss, dtype),
+        np.asarray(right.loss, dtype),
+        lambda trace: np.asarray(trace.loss, dtype),
+        state.lengths.loss,
         abs(usual.left.loss or 0.0),
-    )  # fmt: skip
+    )
     results = [value]
     places = matched(left, right)
     for i, ours in enumerate(left.output_gradients):

@@ -77,5 +77,6 @@ def _answered(states: Iterable[LadderState]) -> Iterator[LadderState]:
 
 
 def _scaled(state: LadderState, factor: float) -> LadderState:
-    return LadderState(f"weights × {factor}", state.pairing, state.weights.scaled(factor),
-                     state.batch)  # fmt: skip
+    return LadderState(
+        f"weights × {factor}", state.pairing, state.weights.scaled(factor), state.batch
+    )

@@ -121,8 +121,9 @@ class Place:
         def made(value: float) -> Tensors | None:
             return self._known(self._varied(variant.at(value)))
 
-        number = Number(variant.text, made, variant.starts, variant.scale, variant.declared,
-                        variant.family)  # fmt: skip
+        number = Number(
+            variant.text, made, variant.starts, variant.scale, variant.declared, variant.family
+        )
         return self._search.solved(number)
 
     def _beside_controls(self, variant: Variant, plain: Candidate) -> Candidate:

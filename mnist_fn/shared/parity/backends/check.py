@@ -75,9 +75,14 @@ def check_backends(
     if level not in LADDERS:
         raise InputError("level", level, tuple(LADDERS))
     plan = levels.make_plan(
-        level, (left, right), devices, models=models, optimizers=optimizers,
-        precisions=precisions, dataset=dataset,
-    )  # fmt: skip
+        level,
+        (left, right),
+        devices,
+        models=models,
+        optimizers=optimizers,
+        precisions=precisions,
+        dataset=dataset,
+    )
     data = load(dataset, None if data_dir is None else Path(data_dir))
     names = devices_of(plan, data)
     ladders = levels.climb_all(plan, data, on_ladder, on_rung)

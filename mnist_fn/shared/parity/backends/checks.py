@@ -100,8 +100,11 @@ def trees(
         name = d.tensor.removeprefix(prefix)
         check = sums(pair, f"{what} {d.where}", d)
         if times != 1:
-            check = replace(check, tolerance=check.tolerance * times,
-                            reason=f"{check.reason}, times {times:.3g}: {reason}")  # fmt: skip
+            check = replace(
+                check,
+                tolerance=check.tolerance * times,
+                reason=f"{check.reason}, times {times:.3g}: {reason}",
+            )
         if not check.passed and boundary and np.isfinite(d.absolute):
             layer, _, kind = name.partition("/")
             a, b = left[layer][kind], right[layer][kind]

@@ -245,9 +245,16 @@ def _first_step(
         gap = np.abs(a.astype(np.float64) - b)
         worst = np.unravel_index(int(np.nanargmax(gap / bound)), a.shape)
         d = replace(compare(f"params/{name}", a[worst], b[worst]), index=tuple(map(int, worst)))
-        checks.append(Check(f"{what}: {d.where}", d, float(bound[worst]), "absolute",
-                            f"what {pair.config.optimizer}'s first step makes of the gradients' "
-                            f"own difference there, and {pair.tolerance:.1e}"))  # fmt: skip
+        checks.append(
+            Check(
+                f"{what}: {d.where}",
+                d,
+                float(bound[worst]),
+                "absolute",
+                f"what {pair.config.optimizer}'s first step makes of the gradients' "
+                f"own difference there, and {pair.tolerance:.1e}",
+            )
+        )
     return checks
 
 

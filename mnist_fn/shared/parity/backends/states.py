@@ -152,8 +152,9 @@ def _certain(pair: Pair, start: StateTree, batch: np.ndarray) -> StateTree:
 
 def _column(start: StateTree, factor: float) -> StateTree:
     """Each kernel's first column beyond any norm that a layer has."""
-    params = {layer: {k: t.copy() for k, t in tensors.items()}
-              for layer, tensors in start.params.items()}  # fmt: skip
+    params = {
+        layer: {k: t.copy() for k, t in tensors.items()} for layer, tensors in start.params.items()
+    }
     for tensors in params.values():
         tensors["kernel"][:, 0] *= factor
     return replace(start, params=params)

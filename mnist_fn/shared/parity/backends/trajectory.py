@@ -115,8 +115,9 @@ class Trajectory:
         precision = "float32" if self._envelope else "float64"
         correct_bound, reason = 0, "predictions are counted, not measured"
         if self._envelope:
-            control_gap = max(abs(left.correct - controls[0].correct),
-                      abs(right.correct - controls[1].correct))  # fmt: skip
+            control_gap = max(
+                abs(left.correct - controls[0].correct), abs(right.correct - controls[1].correct)
+            )
             correct_bound = PREDICTIONS_FACTOR * control_gap + PREDICTIONS_SLACK
             reason = (
                 f"{PREDICTIONS_FACTOR} × the control runs' own {control_gap} + {PREDICTIONS_SLACK}"

@@ -142,8 +142,10 @@ def _around(base: Function, observed: np.ndarray) -> Iterator[tuple[str, Functio
     yield "centered over the last axis", lambda x: base(x) - base(x).mean(-1, keepdims=True)
     yield "transposed", lambda x: base(x).T if base(x).T.shape == observed.shape else base(x)
     yield "reversed along the last axis", lambda x: base(x)[..., ::-1]
-    yield "reshaped in another order", lambda x: base(x).T.reshape(observed.shape) \
-        if base(x).size == observed.size else base(x)  # fmt: skip
+    yield (
+        "reshaped in another order",
+        lambda x: base(x).T.reshape(observed.shape) if base(x).size == observed.size else base(x),
+    )
     yield "dropout left on", lambda x: _dropped(base(x), observed)
 
 

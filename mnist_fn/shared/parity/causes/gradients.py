@@ -185,10 +185,13 @@ class _Gradients:
                 groups.setdefault(tuple(changed.items()), []).append(name)
         if len(groups) > 3:
             return "another multiple for each tensor"
-        return " and ".join(
-            f"{' and '.join(self.multiple(*part) for part in key)} {which(names, self.seen)}"
-            for key, names in groups.items()
-        ) or "as declared"  # fmt: skip
+        return (
+            " and ".join(
+                f"{' and '.join(self.multiple(*part) for part in key)} {which(names, self.seen)}"
+                for key, names in groups.items()
+            )
+            or "as declared"
+        )
 
     def multiple(self, kind: str, value: float) -> str:
         if kind == "weights" and self.decay and abs(value / self.decay + 1) < 1e-9:
@@ -230,9 +233,10 @@ class _Gradients:
         """The same numbers in other places of a tensor."""
         for text, move in _moves():
             parted = [
-                name for name, tensor in self.seen.items()
+                name
+                for name, tensor in self.seen.items()
                 if not within(self.expected[name], tensor, self.unit[name])
-            ]  # fmt: skip
+            ]
             predicted = {}
             for name, tensor in self.expected.items():
                 candidate = move(tensor, self.seen[name].shape) if name in parted else tensor

@@ -50,9 +50,10 @@ def _pictures(x: np.ndarray) -> Iterator[Form]:
         yield _form("pictures upside down", x[:, ::-1])
         yield _form("pictures left to right", x[:, :, ::-1])
         yield _form("pixels in the reverse order", flat[:, ::-1].reshape(x.shape))
-    yield _form("each picture scaled to its own largest pixel",
-                x / np.maximum(x.reshape(len(x), -1).max(axis=1), 1e-300)
-                .reshape(-1, *[1] * (x.ndim - 1)))  # fmt: skip
+    yield _form(
+        "each picture scaled to its own largest pixel",
+        x / np.maximum(x.reshape(len(x), -1).max(axis=1), 1e-300).reshape(-1, *[1] * (x.ndim - 1)),
+    )
     yield _form("pixels squared", x * x)
     yield _form("pixels cut to black and white at one half", (x > 0.5).astype(float))
     for shift in (1, -1):
@@ -69,10 +70,14 @@ def _affine(x: np.ndarray, s: np.ndarray) -> Iterator[Form]:
     a, b = (float(v) for v in np.linalg.lstsq(matrix, s.ravel(), rcond=None)[0])
     size = max(1.0, abs(a), abs(b))
     chosen = next(
-        ((p, q) for p in _near(a) for q in _near(b)
-         if np.abs(p * x + q - s).max() <= 16 * np.finfo(float).eps * size),
+        (
+            (p, q)
+            for p in _near(a)
+            for q in _near(b)
+            if np.abs(p * x + q - s).max() <= 16 * np.finfo(float).eps * size
+        ),
         (a, b),
-    )  # fmt: skip
+    )
     yield _form(_scaling(*chosen), chosen[0] * x + chosen[1])
 
 
@@ -137,9 +142,13 @@ def explain_order(
         return Candidate(text, wrong, wrong * 1e6, family)
 
     tried = [
-        candidate(f"labels and pictures {abs(shift)} apart in the dataset, by {shift:+d}",
-                  values[(order - shift) % n]) for shift in range(-3, 4) if shift
-    ]  # fmt: skip
+        candidate(
+            f"labels and pictures {abs(shift)} apart in the dataset, by {shift:+d}",
+            values[(order - shift) % n],
+        )
+        for shift in range(-3, 4)
+        if shift
+    ]
     tried += [
         candidate(f"the order moved by {shift:+d}", np.roll(expected, shift)) for shift in (-1, 1)
     ]

@@ -293,9 +293,10 @@ def decay_text(found: Mapping[str, float], kind: str, rule: Rule, tensors: Tenso
         if len(wrong) == 1 and (old := wrong.pop()):
             share = f" (× {number(value / old)})"
             changes.append(
-                f"no {word} {place}" if not value
+                f"no {word} {place}"
+                if not value
                 else f"{word} {number(value)} in place of {number(old)}{share} {place}".strip()
-            )  # fmt: skip
+            )
         else:
             changes.append(f"{word} {number(value)} {place} too")
     return " and ".join(changes[:3]) or f"{word} as declared"

@@ -181,8 +181,9 @@ def predictions(side: Implementation) -> Explanation:
         text = f"an average of the weights with decay {decay:g} is evaluated"
         weights[text] = _average(trees, decay)
     forms = [Form(text, lambda w=w: of(w)) for text, w in weights.items()]
-    return explain_variants("logits after a training", {"logits": observed}, of(trees[-1]),
-                            forms, (), side.dtype)  # fmt: skip
+    return explain_variants(
+        "logits after a training", {"logits": observed}, of(trees[-1]), forms, (), side.dtype
+    )
 
 
 def _average(trees: Sequence[Tensors], decay: float) -> Tensors:

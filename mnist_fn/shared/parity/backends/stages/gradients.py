@@ -31,20 +31,33 @@ def gradients(side: Implementation, stress: StressState) -> Explanation:
     declared = numpy_program.gradients(params, x, y, pair.config.l2)
     boundary = near(params, x, y, float(np.finfo(side.dtype).eps))
     times = max(1.0, float(np.abs(numpy_program.logits(params, x)).max()))
-    floor = {n: a + pair.tolerance * times * np.abs(declared[n]).max()
-             for n, a in boundary.allowed.items()}  # fmt: skip
+    floor = {
+        n: a + pair.tolerance * times * np.abs(declared[n]).max()
+        for n, a in boundary.allowed.items()
+    }
 
     def explained(also: Mapping[str, Tensors]) -> Explanation:
-        return explain_gradients(declared, observed, params, len(y), side.dtype, "gradients",
-                                 floor, 2 * pair.config.l2, also)  # fmt: skip
+        return explain_gradients(
+            declared,
+            observed,
+            params,
+            len(y),
+            side.dtype,
+            "gradients",
+            floor,
+            2 * pair.config.l2,
+            also,
+        )
 
     explanation = explained({})
     if explanation.holds:
         return explanation
-    return explained({
-        text: numpy_program.gradients(params, x, y, pair.config.l2, passes)
-        for text, passes in SLOPES.items()
-    })  # fmt: skip
+    return explained(
+        {
+            text: numpy_program.gradients(params, x, y, pair.config.l2, passes)
+            for text, passes in SLOPES.items()
+        }
+    )
 
 
 SLOPES: dict[str, Callable[[int, np.ndarray], np.ndarray]] = {

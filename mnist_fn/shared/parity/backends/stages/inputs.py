@@ -43,8 +43,14 @@ def loaded(side: Implementation) -> Explanation:
              lambda: {n: round_to_bits(t, 24) for n, t in expected.items()}),
         Form("kernels are 0", each(np.zeros_like, False)),
     ]  # fmt: skip
-    numbers = [Number("kernels scaled by {}", lambda c: each(lambda t: c * t, False)(),
-                      (0.5, 3**0.5), "linear")]  # fmt: skip
+    numbers = [
+        Number(
+            "kernels scaled by {}",
+            lambda c: each(lambda t: c * t, False)(),
+            (0.5, 3**0.5),
+            "linear",
+        )
+    ]
     explanation = explain_variants(
         "weights as loaded", observed, expected, forms, numbers, side.dtype, exact
     )

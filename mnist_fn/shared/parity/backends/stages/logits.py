@@ -43,8 +43,9 @@ def logits(side: Implementation) -> Explanation:
         size = max(float(np.abs(h).max()) for h in inputs)
         floor[name] = np.full(observed[name].shape, pair.tolerance * size)
     model = _Logits(params, x)
-    return explain_variants("logits", observed, model.declared, model.forms(), model.numbers(),
-                            side.dtype, floor)  # fmt: skip
+    return explain_variants(
+        "logits", observed, model.declared, model.forms(), model.numbers(), side.dtype, floor
+    )
 
 
 class _Logits:
@@ -101,16 +102,29 @@ class _Logits:
             for text, f, starts, scale in FAMILIES:
                 yield Number(
                     f"{text} in place of relu{self.where(only)}",
-                    lambda v, f=f, o=only: self.swapped(lambda h: f(h, v), o), starts, scale,
-                )  # fmt: skip
+                    lambda v, f=f, o=only: self.swapped(lambda h: f(h, v), o),
+                    starts,
+                    scale,
+                )
         if self.depth > 1:
-            yield Number("hidden units scaled by {}", lambda c: self.swapped(
-                lambda h: c * np.maximum(h, 0), None), (0.5, 0.9, 1.1, 2.0))  # fmt: skip
-            yield Number("biases scaled by {}", lambda c: self.logits(
-                layer=lambda _, v, k, b: v @ k + c * b), (0.0, 0.5, 2.0), "linear")  # fmt: skip
-        yield Number("weights held to a max-norm of {} a column", lambda c: self.logits(
-            layer=lambda _, v, k, b: v @ (k * np.minimum(1, c / _norms(k))) + b),
-            (0.5, 1.0, 2.0, 3.0, 5.0))  # fmt: skip
+            yield Number(
+                "hidden units scaled by {}",
+                lambda c: self.swapped(lambda h: c * np.maximum(h, 0), None),
+                (0.5, 0.9, 1.1, 2.0),
+            )
+            yield Number(
+                "biases scaled by {}",
+                lambda c: self.logits(layer=lambda _, v, k, b: v @ k + c * b),
+                (0.0, 0.5, 2.0),
+                "linear",
+            )
+        yield Number(
+            "weights held to a max-norm of {} a column",
+            lambda c: self.logits(
+                layer=lambda _, v, k, b: v @ (k * np.minimum(1, c / _norms(k))) + b
+            ),
+            (0.5, 1.0, 2.0, 3.0, 5.0),
+        )
 
 
 def _norms(kernel: np.ndarray) -> np.ndarray:

@@ -58,16 +58,19 @@ def penalty(side: Implementation) -> Explanation:
         Form("penalty times the batch size", lambda: {"penalty": l2 * squares * sizes}),
     ]
     if l2:
-        number = Number("penalty × {}", lambda c: {"penalty": c * l2 * squares},
-                        (0.0, 0.5, 2.0), "linear")  # fmt: skip
+        number = Number(
+            "penalty × {}", lambda c: {"penalty": c * l2 * squares}, (0.0, 0.5, 2.0), "linear"
+        )
     else:
-        number = Number("a penalty of {} Σ W²", lambda c: {"penalty": c * squares},
-                        (1e-4,), "linear")  # fmt: skip
+        number = Number(
+            "a penalty of {} Σ W²", lambda c: {"penalty": c * squares}, (1e-4,), "linear"
+        )
     # it is the difference of two losses, of which the cross-entropy may be the larger
     size = np.maximum(1, np.maximum(np.abs(observed), [abs(ce) for ce, _ in objectives]))
     floor = {"penalty": pair.tolerance * size}
-    return explain_variants("penalty", {"penalty": observed}, declared, forms, [number],
-                            side.dtype, floor)  # fmt: skip
+    return explain_variants(
+        "penalty", {"penalty": observed}, declared, forms, [number], side.dtype, floor
+    )
 
 
 def _penalties(tree: Tensors) -> Iterator[tuple[str, Callable[[Tensors], float]]]:
