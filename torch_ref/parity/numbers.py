@@ -65,7 +65,7 @@ def _activation(name: str) -> Callable[[Arguments], Found]:
     def numbers(a: Arguments) -> Found:
         x = a["input"]
 
-        def made(f: Callable[[np.ndarray, float], np.ndarray], v: float) -> Tensor:
+        def applied(f: Callable[[np.ndarray, float], np.ndarray], v: float) -> Tensor:
             with np.errstate(all="ignore"):
                 return (
                     torch.from_numpy(np.asarray(f(x.detach().numpy(), v), x.detach().numpy().dtype))
@@ -73,7 +73,7 @@ def _activation(name: str) -> Callable[[Arguments], Found]:
                 )
 
         for text, f, starts, scale in FAMILIES:
-            yield f"{text} in place of {name}", lambda v, f=f: made(f, v), starts, scale, 0.0
+            yield f"{text} in place of {name}", lambda v, f=f: applied(f, v), starts, scale, 0.0
 
     return numbers
 

@@ -193,7 +193,7 @@ def _left(
     port_share: float,
     averages: Averages,
 ) -> tuple[float, float]:
-    """What is left of the port's buffers where its share is `other`: (residual, in bounds)."""
+    """What is left of the port's buffers by `port_share`: (residual, in bounds)."""
     residual = units = 0.0
     for name in names:
         factor = averages._factor(name, averages.state.batch.examples) or 1.0

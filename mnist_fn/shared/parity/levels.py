@@ -182,7 +182,7 @@ def horizons(
         measured = horizon.measure(
             plan.pair(config, dataset),
             config.epochs,
-            lambda epoch, name=name, of=config.epochs: on_epoch(name, epoch, of),
+            lambda epoch, name=name, epochs=config.epochs: on_epoch(name, epoch, epochs),
         )
         documents.append({**name, **measured})
     return documents

@@ -98,45 +98,45 @@ class Place:
         except Exception:  # a variant that can't be computed here is none
             return None
 
-    def _known(self, got: Tensors | None) -> Tensors | None:
+    def _known(self, values: Tensors | None) -> Tensors | None:
         """What was read, with what agrees though not finite, or was not kept, out of the way."""
-        if got is None or not any((tensor != UNKNOWN).any() for tensor in got.values()):
+        if values is None or not any((tensor != UNKNOWN).any() for tensor in values.values()):
             return None
         known = {}
         for name, port_value in self.port_values.items():
-            if name not in got or got[name].shape != port_value.shape:
+            if name not in values or values[name].shape != port_value.shape:
                 return None
-            a, b = got[name].astype(np.float64), port_value.astype(np.float64)
+            a, b = values[name].astype(np.float64), port_value.astype(np.float64)
             same = (np.isnan(a) & np.isnan(b)) | (a == b) | (a == UNKNOWN)  # infinities as well
             known[name] = np.where(same, self._finite[name], np.where(np.isfinite(b), a, np.inf))
         return known
 
     def _candidate(
-        self, search: Search, text: str, got: Tensors | None, variant: Variant | None = None
+        self, search: Search, text: str, values: Tensors | None, variant: Variant | None = None
     ) -> Candidate:
         family, rank = ("", 0) if variant is None else (variant.family, variant.rank)
-        return search.candidate(text, family, self._known(got), rank)
+        return search.candidate(text, family, self._known(values), rank)
 
     def _solved(self, variant: Variant) -> Candidate:
-        def made(value: float) -> Tensors | None:
+        def values_at(value: float) -> Tensors | None:
             return self._known(self._varied(variant.at(value)))
 
         number = Number(
-            variant.text, made, variant.starts, variant.scale, variant.declared, variant.family
+            variant.text, values_at, variant.starts, variant.scale, variant.declared, variant.family
         )
         return self._search.solved(number)
 
     def _beside_controls(self, variant: Variant, plain: Candidate) -> Candidate:
         """The candidate with each entry held to what the changed program's own rounding does."""
-        got = self._varied(variant)
+        values = self._varied(variant)
         controls = [self._varied(variant, draw) for draw in range(CONTROL_RUNS)]
         known = [control for control in controls if control is not None]
-        if got is None or len(known) < CONTROL_RUNS:
+        if values is None or len(known) < CONTROL_RUNS:
             return plain
         floor = {}
         for name, unit in self._search.unit.items():
-            if name not in got or got[name].shape != unit.shape:
+            if name not in values or values[name].shape != unit.shape:
                 return plain
-            spread = np.max([np.abs(control[name] - got[name]) for control in known], axis=0)
+            spread = np.max([np.abs(control[name] - values[name]) for control in known], axis=0)
             floor[name] = unit + np.nan_to_num(CONTROL_ROUNDING * spread, nan=np.inf)
-        return self._candidate(self._searching(floor), variant.text, got, variant)
+        return self._candidate(self._searching(floor), variant.text, values, variant)

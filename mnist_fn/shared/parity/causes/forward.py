@@ -99,27 +99,30 @@ def explain_forward(
     x = np.asarray(x, np.float64)
     base = ACTIVATIONS[declared]
 
-    def made(f: Function) -> Tensors:
+    def run(f: Function) -> Tensors:
         return {"x": f(x)}
 
     forms = [
-        Form(f"{text} in place of {declared}", lambda f=f: made(f))
+        Form(f"{text} in place of {declared}", lambda f=f: run(f))
         for text, f in functions(declared)
-    ] + [Form(text, lambda f=f: made(f)) for text, f in _around(base, np.asarray(seen))]
+    ] + [Form(text, lambda f=f: run(f)) for text, f in _around(base, np.asarray(seen))]
     numbers = [
         Number(
-            f"{text} in place of {declared}", lambda v, f=f: made(lambda x: f(x, v)), starts, scale
+            f"{text} in place of {declared}",
+            lambda v, f=f: run(lambda x: f(x, v)),
+            starts,
+            scale,
         )
         for text, f, starts, scale in FAMILIES
     ]
     numbers += [
-        Number("scaled by {}", lambda v: made(lambda x: v * base(x)), (0.1, 0.5, 2.0, 10.0), "log"),
-        Number("{} added", lambda v: made(lambda x: base(x) + v), (0.1, 1.0), "linear"),
-        Number("its input scaled by {}", lambda v: made(lambda x: base(v * x)), (0.5, 2.0), "log",
+        Number("scaled by {}", lambda v: run(lambda x: v * base(x)), (0.1, 0.5, 2.0, 10.0), "log"),
+        Number("{} added", lambda v: run(lambda x: base(x) + v), (0.1, 1.0), "linear"),
+        Number("its input scaled by {}", lambda v: run(lambda x: base(v * x)), (0.5, 2.0), "log",
                family="scaled by {}" if declared in ("identity", "relu") else ""),
     ]  # fmt: skip
     with np.errstate(all="ignore"):
-        return explain_variants(of, {"x": np.asarray(seen)}, made(base), forms, numbers, dtype)
+        return explain_variants(of, {"x": np.asarray(seen)}, run(base), forms, numbers, dtype)
 
 
 def functions(declared: str) -> Iterator[tuple[str, Function]]:

@@ -132,12 +132,12 @@ class _Gradients:
     def fitted(self, family: str, directions: Mapping[str, Tensors], base: Tensors) -> Candidate:
         """The best multiples of some directions, tensor by tensor, added to `base`."""
         multiples: dict[str, dict[str, float]] = {}
-        predicted, dull = {}, []
+        predicted, negligible = {}, []
         for name, gradient in self.seen.items():
             start = base.get(name, np.zeros_like(gradient))
             columns = [tree[name].ravel() for tree in directions.values()]
             if np.all(np.abs(gradient) <= self.unit[name]):  # any multiple of nothing fits
-                predicted[name], _ = start, dull.append(name)
+                predicted[name], _ = start, negligible.append(name)
                 continue
             values = _least_squares(columns, (gradient - start).ravel())
             values = self.simplified(name, start, columns, values)
@@ -150,7 +150,7 @@ class _Gradients:
         if multiples:
             counts = Counter(tuple(values.items()) for values in multiples.values())
             commonest = counts.most_common(1)[0][0]
-            multiples |= {name: dict(commonest) for name in dull}
+            multiples |= {name: dict(commonest) for name in negligible}
         multiples = {name: multiples[name] for name in self.seen if name in multiples}
         return self.candidate(self.named(multiples), family, predicted, solved)
 
@@ -216,15 +216,17 @@ class _Gradients:
         return f"{number(value)} times as large"
 
     def zeros(self) -> Iterator[Candidate]:
-        gone = [name for name, tensor in self.seen.items() if not tensor.any()]
-        if gone and len(gone) < len(self.seen):
-            predicted = {n: np.zeros_like(t) if n in gone else t for n, t in self.expected.items()}
+        zeroed = [name for name, tensor in self.seen.items() if not tensor.any()]
+        if zeroed and len(zeroed) < len(self.seen):
+            predicted = {
+                n: np.zeros_like(t) if n in zeroed else t for n, t in self.expected.items()
+            }
             names = list(self.seen)
             next_trained = next(
-                (n for n in names[names.index(gone[-1]) + 1 :] if n not in gone), None
+                (n for n in names[names.index(zeroed[-1]) + 1 :] if n not in zeroed), None
             )
-            begins = gone == names[: len(gone)] and next_trained is not None
-            what = f"no gradient {which(gone, self.seen)}"
+            begins = zeroed == names[: len(zeroed)] and next_trained is not None
+            what = f"no gradient {which(zeroed, self.seen)}"
             if begins:
                 what += f": none passes below {layer_of(str(next_trained))}"
             yield self.candidate(what, "factor", predicted)

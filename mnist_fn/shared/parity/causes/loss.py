@@ -235,13 +235,13 @@ class _Losses:
         steep = float(((self.added / self.unit) ** 2).sum())
         factor = float(((self.seen - true) * self.added / self.unit**2).sum()) / steep
 
-        def made(x: float) -> Candidate:
+        def scaled(x: float) -> Candidate:
             text = f"penalty × {number(x)}" if x else "no penalty"
             return self.candidate(text, "penalty", lambda z, y: 0.0, 1, true + x * self.added)
 
-        if made(factor).fits:
-            factor = simplest(factor, 0.0, lambda x: made(x).fits)
-        yield made(factor)
+        if scaled(factor).fits:
+            factor = simplest(factor, 0.0, lambda x: scaled(x).fits)
+        yield scaled(factor)
 
 
 def _others(z: np.ndarray, y: np.ndarray) -> np.ndarray:

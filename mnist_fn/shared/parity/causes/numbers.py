@@ -38,10 +38,10 @@ def _descend(residual: Residual, x: float) -> tuple[float, float]:
         h = SMALL * max(1.0, abs(x))
         slope = (residual(x + h) - current) / h
         slope = np.where(np.isfinite(slope), slope, 0)
-        steep = float(slope @ slope)
-        if steep == 0 or not np.isfinite(steep):
+        curvature = float(slope @ slope)
+        if curvature == 0 or not np.isfinite(curvature):
             break
-        step = -float(slope @ current) / steep
+        step = -float(slope @ current) / curvature
         for _ in range(6):  # halved while it leads nowhere
             trial = residual(x + step)
             if _size(trial) < size:

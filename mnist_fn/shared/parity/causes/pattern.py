@@ -61,12 +61,12 @@ def _shape(expected: np.ndarray, observed: np.ndarray, rounding: np.ndarray) -> 
 
 def constant_factor(expected: np.ndarray, seen: np.ndarray, rounding: np.ndarray) -> float | None:
     """The one factor between two tensors, None if there is none."""
-    use = np.isfinite(rounding) & (rounding > 0)
-    a, b, unit = expected[use], seen[use], rounding[use]
-    steep = float(((a / unit) ** 2).sum())
-    if not steep or not np.isfinite(steep):
+    known = np.isfinite(rounding) & (rounding > 0)
+    a, b, unit = expected[known], seen[known], rounding[known]
+    squared = float(((a / unit) ** 2).sum())
+    if not squared or not np.isfinite(squared):
         return None
-    factor = float((a * b / unit**2).sum()) / steep
+    factor = float((a * b / unit**2).sum()) / squared
     residual = np.abs(b - factor * a) / (unit * max(1.0, abs(factor)))
     return factor if np.isfinite(factor) and residual.max() <= 1 else None
 

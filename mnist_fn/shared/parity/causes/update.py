@@ -90,8 +90,8 @@ class Steps:
         if 1 < units <= NEARLY:
             roundings = self._rounding_of(rule, predicted)
             larger = [
-                {n: np.maximum(unit[n], mine[n]) for n in unit}
-                for unit, mine in zip(self.rounding, roundings, strict=True)
+                {n: np.maximum(unit[n], allowed[n]) for n in unit}
+                for unit, allowed in zip(self.rounding, roundings, strict=True)
             ]
             residual, units = distance(predicted, self.after, larger)
         return Candidate(text, residual, units, family, solved)
@@ -103,8 +103,10 @@ class Steps:
             self.run(rule), self.after, self.rounding, strict=True
         ):
             for name in names or observed:
-                use = np.isfinite(unit[name])
-                parts.append(((predicted[name] - observed[name])[use] / unit[name][use]).ravel())
+                finite = np.isfinite(unit[name])
+                parts.append(
+                    ((predicted[name] - observed[name])[finite] / unit[name][finite]).ravel()
+                )
         return np.concatenate(parts)
 
     def fits(self, rule: Rule) -> bool:
@@ -143,7 +145,7 @@ class Steps:
             for unit, a, b in zip(base, predicted, true, strict=True):
                 for name in unit:
                     unit[name] = np.maximum(unit[name], np.abs(a[name] - b[name]))
-        dull = {
+        negligible = {
             name: np.any(
                 [
                     (g[name] != 0) & (np.abs(g[name]) < 1e4 * self.eps * top[name])
@@ -155,7 +157,7 @@ class Steps:
         }
         return [
             {
-                name: np.where(dull[name], np.inf, UPDATE_ROUNDING * value)
+                name: np.where(negligible[name], np.inf, UPDATE_ROUNDING * value)
                 for name, value in unit.items()
             }
             for unit in base
@@ -203,7 +205,7 @@ def rates(steps: Steps, rule: Rule) -> Iterator[Candidate]:
     predicted = steps.run(rule)
     factors = {name: _factor(steps, predicted, name) for name in steps.before}
     fits = {name: _fits_tensor(steps, rule, name, factor) for name, factor in factors.items()}
-    nice = {
+    simplified = {
         name: simplest(factor, 1.0, lambda x, name=name: _fits_tensor(steps, rule, name, x))
         if fits[name]
         else factor
@@ -215,25 +217,25 @@ def rates(steps: Steps, rule: Rule) -> Iterator[Candidate]:
         text = f"learning rate rounded to float32 ({as_f32!r})"
         yield steps.candidate(text, "rate", rule.but(learning_rate=as_f32), 1)
         return
-    changed = {name: factor for name, factor in nice.items() if factor != 1}
+    changed = {name: factor for name, factor in simplified.items() if factor != 1}
     yield steps.candidate(
         variants.rate_text(changed, steps.before, lr),
         "rate",
-        rule.but(rates=nice),
+        rule.but(rates=simplified),
         len(set(changed.values())),
     )
 
 
 def _factor(steps: Steps, predictions: list[Tensors], name: str) -> float:
-    up = down = 0.0
+    numerator = denominator = 0.0
     for predicted, old, observed, unit in zip(
         predictions, steps.weights, steps.after, steps.rounding, strict=True
     ):
-        use = np.isfinite(unit[name])
-        a = (predicted[name] - old[name])[use] / unit[name][use]
-        b = (observed[name] - old[name])[use] / unit[name][use]
-        up, down = up + float(a @ b), down + float(a @ a)
-    return up / down if down else 1.0
+        finite = np.isfinite(unit[name])
+        a = (predicted[name] - old[name])[finite] / unit[name][finite]
+        b = (observed[name] - old[name])[finite] / unit[name][finite]
+        numerator, denominator = numerator + float(a @ b), denominator + float(a @ a)
+    return numerator / denominator if denominator else 1.0
 
 
 def _fits_tensor(steps: Steps, rule: Rule, name: str, factor: float) -> bool:
@@ -246,14 +248,14 @@ def schedules(steps: Steps) -> Iterator[Candidate]:
     declared = steps.rule.schedule
     plain = steps.run(steps.rule.but(schedule=())) if declared else steps.declared
     for i, tree in enumerate(plain):
-        up = down = 0.0
+        numerator = denominator = 0.0
         for name, predicted in tree.items():
-            use = np.isfinite(steps.rounding[i][name])
-            unit = steps.rounding[i][name][use]
-            a = (predicted - steps.weights[i][name])[use] / unit
-            b = (steps.after[i][name] - steps.weights[i][name])[use] / unit
-            up, down = up + float(a @ b), down + float(a @ a)
-        factors.append(up / down if down else 1.0)
+            finite = np.isfinite(steps.rounding[i][name])
+            unit = steps.rounding[i][name][finite]
+            a = (predicted - steps.weights[i][name])[finite] / unit
+            b = (steps.after[i][name] - steps.weights[i][name])[finite] / unit
+            numerator, denominator = numerator + float(a @ b), denominator + float(a @ a)
+        factors.append(numerator / denominator if denominator else 1.0)
     if len(factors) > 1 and not np.allclose(factors, factors[0], rtol=1e-9):
         rule = steps.rule.but(schedule=tuple(factors))
         text = variants.schedule_text(factors, steps.step)
@@ -311,16 +313,18 @@ def _with_rate(steps: Steps, free: variants.Free) -> Iterator[Candidate]:
     def best(x: float) -> Rule:
         rule = free.rule(x)
         predictions = steps.run(rule)
-        up = down = 0.0
+        numerator = denominator = 0.0
         for predicted, old, observed, unit in zip(
             predictions, steps.weights, steps.after, steps.rounding, strict=True
         ):
             for name in predicted:
-                use = np.isfinite(unit[name])
-                a = (predicted[name] - old[name])[use] / unit[name][use]
-                b = (observed[name] - old[name])[use] / unit[name][use]
-                up, down = up + float(a @ b), down + float(a @ a)
-        return rule.but(learning_rate=rule.learning_rate * (up / down if down else 1.0))
+                finite = np.isfinite(unit[name])
+                a = (predicted[name] - old[name])[finite] / unit[name][finite]
+                b = (observed[name] - old[name])[finite] / unit[name][finite]
+                numerator, denominator = numerator + float(a @ b), denominator + float(a @ a)
+        return rule.but(
+            learning_rate=rule.learning_rate * (numerator / denominator if denominator else 1.0)
+        )
 
     value = solve(lambda x: steps.residual(best(x)), free.starts, free.scale)
     if steps.fits(best(value)):

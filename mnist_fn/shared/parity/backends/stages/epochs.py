@@ -36,25 +36,25 @@ def epoch(side: Implementation, pair: Pair) -> Explanation:
     params = numpy_program.flat(pair.start.params)
     pieces = [examples(pair, batch) for batch in cut]
 
-    def made(chosen: Sequence[Piece], scales: Sequence[float] | None = None) -> Tensors:
+    def weights_after(chosen: Sequence[Piece], scales: Sequence[float] | None = None) -> Tensors:
         return numpy_program.train(pair.config, params, chosen, scales)
 
     *full, short = pieces
     x, y = (np.concatenate(parts) for parts in zip(*pieces, strict=True))
     ones = [1.0] * len(full)
     forms = [
-        Form("the short batch of an epoch's end is dropped", lambda: made(full)),
-        Form("batches in the reverse order", lambda: made(pieces[::-1])),
-        Form("the first batch again and again", lambda: made(pieces[:1] * len(pieces))),
-        Form("the first batch alone", lambda: made(pieces[:1])),
-        Form("the first batch is skipped", lambda: made(pieces[1:])),
-        Form("the whole epoch as one batch", lambda: made([(x, y)])),
+        Form("the short batch of an epoch's end is dropped", lambda: weights_after(full)),
+        Form("batches in the reverse order", lambda: weights_after(pieces[::-1])),
+        Form("the first batch again and again", lambda: weights_after(pieces[:1] * len(pieces))),
+        Form("the first batch alone", lambda: weights_after(pieces[:1])),
+        Form("the first batch is skipped", lambda: weights_after(pieces[1:])),
+        Form("the whole epoch as one batch", lambda: weights_after([(x, y)])),
         Form("no step at all", lambda: params),
         Form("a short batch's sum divided by the full batch size",
-             lambda: made(pieces, [*ones, len(short[1]) / pair.config.batch_size])),
-        Form("each batch twice", lambda: made([p for p in pieces for _ in range(2)])),
+             lambda: weights_after(pieces, [*ones, len(short[1]) / pair.config.batch_size])),
+        Form("each batch twice", lambda: weights_after([p for p in pieces for _ in range(2)])),
     ]  # fmt: skip
-    declared = made(pieces)
+    declared = weights_after(pieces)
     chaos = _chaos(pair, params, pieces)
     # a gradient that is nothing but rounding makes steps of size lr of it
     floor = {n: np.full(t.shape, chaos[n]) for n, t in declared.items()}
@@ -167,7 +167,7 @@ def predictions(side: Implementation) -> Explanation:
         trees.append(numpy_program.flat(backend.dump(state).params))
         observed = backend.logits(state, images).astype(np.float64)
 
-    def of(params: Tensors) -> Tensors:
+    def logits_of(params: Tensors) -> Tensors:
         return {"logits": numpy_program.logits(params, x)}
 
     mean = {n: np.mean([tree[n] for tree in trees[1:]], axis=0) for n in trees[0]}
@@ -180,9 +180,9 @@ def predictions(side: Implementation) -> Explanation:
     for decay in (0.9, 0.99, 0.999):
         text = f"an average of the weights with decay {decay:g} is evaluated"
         weights[text] = _average(trees, decay)
-    forms = [Form(text, lambda w=w: of(w)) for text, w in weights.items()]
+    forms = [Form(text, lambda w=w: logits_of(w)) for text, w in weights.items()]
     return explain_variants(
-        "logits after a training", {"logits": observed}, of(trees[-1]), forms, (), side.dtype
+        "logits after a training", {"logits": observed}, logits_of(trees[-1]), forms, (), side.dtype
     )
 
 

@@ -31,22 +31,22 @@ def loaded(side: Implementation) -> Explanation:
         wrong = Candidate("as declared", np.inf, np.inf, "declared")
         return judge("weights as loaded", wrong, (), f"found {', '.join(observed)[:200]}")
 
-    def each(change: Callable[[np.ndarray], np.ndarray], flat: bool) -> Callable[[], Tensors]:
+    def changed(change: Callable[[np.ndarray], np.ndarray], flat: bool) -> Callable[[], Tensors]:
         return lambda: {n: change(t) if (t.ndim < 2) == flat else t for n, t in expected.items()}
 
     forms = [
-        Form("biases start at 0", each(np.zeros_like, True)),
-        Form("kernels reshaped, not transposed", each(reshaped, False)),
+        Form("biases start at 0", changed(np.zeros_like, True)),
+        Form("kernels reshaped, not transposed", changed(reshaped, False)),
         Form("kernels transposed twice",
-             each(lambda t: t.T if t.shape[0] == t.shape[1] else t, False)),
+             changed(lambda t: t.T if t.shape[0] == t.shape[1] else t, False)),
         Form("weights rounded to float32",
              lambda: {n: round_to_bits(t, 24) for n, t in expected.items()}),
-        Form("kernels are 0", each(np.zeros_like, False)),
+        Form("kernels are 0", changed(np.zeros_like, False)),
     ]  # fmt: skip
     numbers = [
         Number(
             "kernels scaled by {}",
-            lambda c: each(lambda t: c * t, False)(),
+            lambda c: changed(lambda t: c * t, False)(),
             (0.5, 3**0.5),
             "linear",
         )

@@ -49,10 +49,10 @@ def penalty(side: Implementation) -> Explanation:
     declared = {"penalty": l2 * squares}
     sizes = np.array([len(batch) for _, batch in states])
 
-    def each(penalty_of: Callable[[Tensors], float]) -> Callable[[], Tensors]:
+    def penalties(penalty_of: Callable[[Tensors], float]) -> Callable[[], Tensors]:
         return lambda: {"penalty": l2 * np.array([penalty_of(tree) for tree in trees])}
 
-    forms = [Form(text, each(penalty_of)) for text, penalty_of in _penalties(trees[0])]
+    forms = [Form(text, penalties(penalty_of)) for text, penalty_of in _penalties(trees[0])]
     forms += [
         Form("penalty divided by the batch size", lambda: {"penalty": l2 * squares / sizes}),
         Form("penalty times the batch size", lambda: {"penalty": l2 * squares * sizes}),
