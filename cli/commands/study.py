@@ -89,11 +89,32 @@ def command(
             say=in_shell,
             callbacks=callbacks,
         )
-    _show(study, answer(json))
+    to = answer(json)
+    if quick and to.is_terminal:
+        _show_short(study, to)
+    else:
+        _show(study, to)
     if json:
         print_json(study.document)
     if strict and study.outside:
         raise typer.Exit(1)
+
+
+def _show_short(study: "Study", to: "Console") -> None:
+    """A quick study on one screen, which decides nothing: of each experiment the first number."""
+    from mnist_fn.shared.study import tables as study_tables
+
+    document = study.document
+    backends = list(document["backends"])
+    rows: dict[str, list[str]] = {}
+    for number in document["numbers"]:
+        ours = [study_tables.ours_of(number, number["ours"][name]) for name in backends]
+        row = [number["experiment"], number["what"], study_tables.published(number), *ours]
+        rows.setdefault(number["experiment"], row)
+    _print((["experiment", "what", "published", *backends], list(rows.values())), to)
+    _print(study_tables.honest_table(document), to)
+    to.print(f"{len(document['numbers'])} numbers in all, which the report has.", soft_wrap=True)
+    _end(study, to)
 
 
 def _show(study: "Study", to: "Console") -> None:
@@ -119,8 +140,13 @@ def _show(study: "Study", to: "Console") -> None:
         to.print("all numbers of an experiment together", style="bold")
         _print(study_tables.joint_table(document), to)
     to.print(document["rule"], style="dim")
+    _end(study, to)
+
+
+def _end(study: "Study", to: "Console") -> None:
     for line in study.sentences:
-        to.print(line, style="bold red" if line == document["warning"] else "", soft_wrap=True)
+        warns = line == study.document["warning"]
+        to.print(line, style="bold red" if warns else "", soft_wrap=True)
     to.print(f"report: {study.out / 'study.md'}, {study.out / 'study.json'}", soft_wrap=True)
 
 

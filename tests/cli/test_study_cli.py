@@ -94,6 +94,22 @@ def test_its_tables_fit_the_terminal_and_a_log_has_them_whole(quick, capsys, ter
     assert [line for line in lines if line.endswith(", jax")] == ["chosen, jax", "l2, jax"]
 
 
+def test_a_quick_study_is_one_screen_of_a_terminal(quick, capsys, monkeypatch):
+    """A study of all experiments has 5 rows and a small table more than this one."""
+    monkeypatch.chdir(quick[0])
+    screen = Console(force_terminal=True, width=80, color_system=None, highlight=False)
+    monkeypatch.setattr("cli.console.answer", lambda _: screen)
+    arguments = {"only": "chosen,l2", "dataset": "digits", "quick": True, "json": False}
+    cli_study.command(backend="jax", seed=0, device="cpu", **arguments)
+    text = capsys.readouterr().out
+    lines = text.splitlines()
+    assert len(lines) <= 12
+    assert [line.split()[0] for line in lines[:3]] == ["experiment", "chosen", "l2"]
+    assert max(map(len, lines[:3])) <= 80
+    assert "NOT THE STUDY" in text
+    assert f"report: {Path('runs-quick') / 'study.md'}" in text
+
+
 def test_figures_are_drawn_from_it_and_missing_ones_named(quick):
     folder, _ = quick
     quick_digits = ("figures", "--quick", "--dataset", "digits")

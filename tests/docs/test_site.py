@@ -102,6 +102,10 @@ def test_the_reference_has_every_public_name_and_nothing_private(site):
 
     ids = Page(site / "reference.html").ids
     assert {f"mnist_fn.{name}" for name in mnist_fn.__all__} <= ids
+    for name in mnist_fn.__all__:
+        members = vars(getattr(mnist_fn, name)).items()
+        properties = {key for key, member in members if isinstance(member, property)}
+        assert {f"mnist_fn.{name}.{key}" for key in properties} <= ids, name
     assert not [one for one in ids if one.rpartition(".")[2].startswith("_") and "__" not in one]
 
 

@@ -178,7 +178,7 @@ Event = RunsScheduled | WorkersStarted | RunStarted | RunEnded | TaskEnded | Not
 
 
 def _ignore(_: object) -> None:
-    """Do nothing."""
+    pass
 
 
 def _never() -> bool:
