@@ -81,9 +81,8 @@ def injected() -> str:
     from tests.support.porting_bugs import BUGS, QUICK
 
     return (
-        f"{len(BUGS)} porting bugs, from a missing transpose to β₂, are injected by the tests "
-        f"({len(QUICK)} by `make test`, all by\n`make test-exhaustive`), to be found each at its "
-        'rung, and a ladder that fails says why: "torch:\nε = 1e-7 in place of 1e-8".'
+        f"The tests inject {len(BUGS)} porting bugs, from a missing transpose to β₂ ({len(QUICK)} "
+        "in `make test`,\nall in `make test-exhaustive`); the ladder must find each at its rung."
     )
 
 
@@ -225,16 +224,15 @@ def claim_line(one: dict[str, Any], claim: dict[str, Any]) -> str:
 def exceptions() -> str:
     """What a summary of the page must not leave out: each claim that does not hold."""
     found = [
-        f"{ladder['model']} with {ladder['optimizer']} parts at {ladder['rungs'][-1]['rung']} in "
+        f"{ladder['model']} with {ladder['optimizer']} differs at {ladder['rungs'][-1]['rung']} in "
         f"{ladder['precision']}"
         for ladder in (evidence("full") or {}).get("ladders", ())
         if not ladder["passed"]
     ]
     for one in (evidence("horizon") or {}).get("horizon", ()):
         found += [
-            f"in {one['precision']} the frameworks part more than {one['factor']:g} times as soon "
-            f"as the soonest of {claim['draws']} {claim['twins']}s, so against these alone the "
-            "horizon's claim is *refuted*"
+            f"in {one['precision']}, JAX and PyTorch diverge more than {one['factor']:g} times as "
+            f"early as the earliest of {claim['draws']} control runs ({claim['twins']})"
             for claim in one["claims"]
             if not claim["holds"]
         ]
@@ -245,7 +243,7 @@ def exceptions() -> str:
                 f"whether the {one['model']} model's accuracy is the same is *{test['verdict']}* "
                 f"(n = {test['n']}, δ = {test['margin']:.2f} points, power {test['power']:.2f})"
             )
-    return f"Not shown: {'; '.join(found)}." if found else "All that is asked there holds."
+    return f"What fails: {'; '.join(found)}." if found else "All claims of the ladder hold."
 
 
 def latest_statistics() -> list[dict[str, Any]]:

@@ -36,7 +36,7 @@ DRAWN = ("jax", "torch")  # backends whose runs are drawn; those of the first ar
 REASONS = EVIDENCE / "reasons.json"  # what evidence_reasons.py counted
 PIXELS = ("templates", "worst-mistakes")  # PNG, the other figures are SVG
 ROUNDING = 0.0005  # of a published share, which has three decimals
-IN_README = ("l2", "confusion")  # there in dark too
+IN_README = ("l2",)  # there in dark too
 Evidence = dict[str, dict[str, evidence.Entry]]  # backend -> slug -> entry
 
 
@@ -281,15 +281,22 @@ def summary(found: dict[str, Any], entries: Evidence) -> str:
 
 
 def headline(found: dict[str, Any]) -> str:
-    """How the study came out, in a sentence a backend."""
-    said = []
+    """How the study came out, in a sentence or two for each backend."""
+    sentences = []
     for backend in found["backends"]:
-        seeds = [one["ours"][backend]["n"] for one in found["numbers"]]
-        said.append(
-            f"On {backend}, {study_report.outcome(found, backend)} "
-            f"({min(seeds)} to {max(seeds)} seeds each). {_holding(found, backend)}."
+        counts = study_report.tally(found)[backend]
+        expected = (1 - judging.LEVEL) * sum(counts.get(v, 0) for v in judging.WITH_INTERVAL)
+        seeds = [number["ours"][backend]["n"] for number in found["numbers"]]
+        undecided = sum(counts.values()) - counts.get("inside", 0) - counts.get("outside", 0)
+        whole = found["joint"][backend][joint.WHOLE_STUDY]["p"]
+        sentences.append(
+            f"On {backend} ({min(seeds)} to {max(seeds)} seeds), {counts.get('inside', 0)} of "
+            f"{sum(counts.values())} published numbers lie inside our {judging.LEVEL:.0%} "
+            f"prediction interval and {counts.get('outside', 0)} outside ({expected:.2f} expected "
+            f"by chance).\nFor {undecided} the interval is too wide to decide. All together: "
+            f"p = {whole:.2g}. {_holding(found, backend)}."
         )
-    return " ".join(said)
+    return "\n".join(sentences)
 
 
 def _holding(found: dict[str, Any], backend: str) -> str:

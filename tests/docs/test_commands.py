@@ -149,6 +149,7 @@ RUN_BLOCKS = [
     ("docs/exchange.md", "onnxruntime.InferenceSession", PICTURES, None, ""),
     ("docs/parity.md", "check_backends(", "", None, "assert verdict.passed"),
     ("docs/porting.md", "def test_my_port", SIDES, None, "test_my_port()"),
+    ("docs/predict.md", "read_digits(", "", None, "assert digit.label"),
     ("docs/porting.md", "Recording(", RECORDED, None, ""),
     ("docs/predict.md", "read_digits(", "", None, ""),
     ("docs/versions.md", "xnn_graph_fusion", "", None, ""),

@@ -132,7 +132,7 @@ def test_a_summary_names_what_does_not_hold(monkeypatch):
     assert said in (ROOT / "README.md").read_text()
     for one in evidence("horizon")["horizon"]:
         refuted = [claim["twins"] for claim in one["claims"] if not claim["holds"]]
-        assert all(f"{kind}s, so against these alone" in said for kind in refuted)
+        assert all(f"control runs ({kind})" in said for kind in refuted)
     open_ = [one["model"] for one in evidence("statistics")["statistics"]
              if one["tost"]["verdict"] != "equivalent"]  # fmt: skip
     planned = evidence_accuracy.VERDICT
@@ -149,10 +149,12 @@ def test_a_summary_names_what_does_not_hold(monkeypatch):
         "statistics": {"statistics": [{"model": "linear", "tost": test}]},
     }  # fmt: skip
     monkeypatch.setattr(make_parity, "evidence", failing.get)
-    assert "deep with adam parts at loss in float32; whether the linear" in make_parity.exceptions()
+    assert (
+        "deep with adam differs at loss in float32; whether the linear" in make_parity.exceptions()
+    )
     assert "*different* (n = 30" in make_parity.exceptions()
     monkeypatch.setattr(make_parity, "evidence", {}.get)
-    assert make_parity.exceptions() == "All that is asked there holds."
+    assert make_parity.exceptions() == "All claims of the ladder hold."
 
 
 def test_the_statistics_are_of_thirty_seeds():

@@ -1,4 +1,5 @@
-"""Python in the README and docs/python.md runs as it stands, but for shorter trainings."""
+"""Python in the README and docs/python.md runs as it stands, but for shorter trainings; so does
+docs/exchange.md's model of PyTorch, on the README's run."""
 
 import re
 
@@ -10,10 +11,12 @@ BLOCK = re.compile(r"^```python\n(.*?)^```", re.DOTALL | re.MULTILINE)
 SHORTER = {"epochs=20": "epochs=1", "epochs=5": "epochs=1", "epochs=3": "epochs=1"}
 
 
-def run_all(page: str) -> dict:
-    """The names that a page's blocks define, one after another."""
-    names: dict = {}
+def run_all(page: str, names: dict | None = None, words: str = "") -> dict:
+    """Run a page's blocks that contain `words`, one after another; return the names they define."""
+    names = {} if names is None else names
     for code in BLOCK.findall((DOCS.parent / page).read_text()):
+        if words not in code:
+            continue
         for long, short in SHORTER.items():
             code = code.replace(long, short)
         exec(compile(code, page, "exec"), names)
@@ -25,7 +28,7 @@ def test_the_readmes_python(tmp_path, monkeypatch, mnist, mnist_dir):
     """Weights in a plain PyTorch model: pixels / 255 are its inputs, and no others."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("MNIST_FN_DATA", str(mnist_dir))
-    names = run_all("README.md")
+    names = run_all("docs/exchange.md", run_all("README.md"), "to_state_dict")
     torch, model, run = names["torch"], names["model"], names["run"]
     x = mnist.test.images.reshape(-1, 784).astype(np.float32) / 255
 
@@ -37,7 +40,7 @@ def test_the_readmes_python(tmp_path, monkeypatch, mnist, mnist_dir):
 
     assert accuracy(x) == pytest.approx(run.final["test_accuracy"], abs=2e-4)
     assert accuracy((x - np.float32(0.1307)) / np.float32(0.3081)) < accuracy(x) - 0.01
-    assert len(names["found"]) == 4
+    assert len(names["comparison"]) == 4
 
 
 def test_the_python_pages_python(tmp_path, monkeypatch):

@@ -8,7 +8,6 @@ NOT_RUN = {
     r"^make (demo|test\S*)$": "CI runs the README's two; the others take minutes to hours",
     r"^make (test-all|test-cluster|test-exhaustive|gpu-evidence|docs)\b": "minutes to hours",
     r"^(pip|ray|pre-commit|export) ": "changes the environment, or needs a second machine",
-    r"^(for|while) ": "hours: the command of an evidence; its parts are run one by one",
     r"^python docs/make/evidence_": "hours: the command of an evidence",
     r"^python docs/make/make_": "writes the pages; tests/docs holds each page to what it writes",
     r"^mnist-fn --(install|show)-completion": "changes the user's shell; tests/cli/test_doctor.py",
@@ -79,7 +78,7 @@ def _quick(words: list[str]) -> list[str]:
         if option in words:
             at = words.index(option)
             words = words[:at] + ([option, value] if value else []) + words[at + 2 :]
-    added = list(ADDED.get(name, ()))
+    added = [] if words[:2] == ["data", "cache"] else list(ADDED.get(name, ()))
     if "--level" in words and "horizon" in words:
         added += ["--epochs", "1"]
     return words + [
