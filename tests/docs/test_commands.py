@@ -140,18 +140,31 @@ from pathlib import Path
 from mnist_fn.shared.data.datasets import load
 pictures = load("idx", Path("data")).test.images
 """
+ARRAYS = """
+from pathlib import Path
+from mnist_fn.shared.data.datasets import load
+files = load("idx", Path("data"))
+train_images, train_labels = files.train.images, files.train.labels
+test_images, test_labels = files.test.images, files.test.labels
+"""
 RECORDED = f"""{SIDES}
 record(TorchProgram(model, loss=torch_loss), [(inputs, targets)], "reference.safetensors")
 port = FlaxProgram(module, loss=jax_loss)
 """
 # The page, words of the block, what its reader has before, what stands shorter, what comes after.
 RUN_BLOCKS = [
+    (
+        "docs/data.md",
+        "Dataset.from_arrays(",
+        ARRAYS,
+        (r"\(64,\)", "(8,), epochs=1"),
+        "assert run.config.dataset == 'arrays'",
+    ),
     ("docs/exchange.md", "onnxruntime.InferenceSession", PICTURES, None, ""),
     ("docs/parity.md", "check_backends(", "", None, "assert verdict.passed"),
     ("docs/porting.md", "def test_my_port", SIDES, None, "test_my_port()"),
     ("docs/predict.md", "read_digits(", "", None, "assert digit.label"),
     ("docs/porting.md", "Recording(", RECORDED, None, ""),
-    ("docs/predict.md", "read_digits(", "", None, ""),
     ("docs/versions.md", "xnn_graph_fusion", "", None, ""),
 ]
 ELSEWHERE = {  # words of the block: where it is run
