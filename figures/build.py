@@ -10,7 +10,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from figures import style
+from figures import fonts, style
 from figures.series import order
 from figures.vector import compact
 from mnist_fn.shared.config import Config
@@ -194,7 +194,8 @@ def save(figure: Any, path: Path, about: Mapping[str, str] | None = None) -> Pat
     """
     kind = path.suffix.removeprefix(".")
     data = io.BytesIO()
-    figure.savefig(data, format=kind, metadata={**_METADATA[kind], **(about or _MARKED[kind])})
+    with fonts.boxes_allowed():
+        figure.savefig(data, format=kind, metadata={**_METADATA[kind], **(about or _MARKED[kind])})
     written = data.getvalue()
     if kind == "svg":
         written = compact(written.decode()).encode()

@@ -1,17 +1,19 @@
 """The study's figure 4: the confusion matrix, scaled so that the errors are what is seen."""
 
 from collections.abc import Sequence
+from math import ceil
 from typing import Any
 
 import numpy as np
 
-from figures import style
+from figures import fonts, style
 from figures.series import as_runs
 from mnist_fn.shared.evaluation import row_normalized
 from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.wording import counted
 
 FEW = 20  # classes: of more the cells have no room for numbers
+SMALLEST = 5.0  # points of a class's name
 
 
 def plot(records: Run | Sequence[Run], ax: Any = None) -> Any:
@@ -46,13 +48,10 @@ def plot(records: Run | Sequence[Run], ax: Any = None) -> Any:
         text = f"{share:.3f}".lstrip("0") if share >= 0.0005 else "–" if absent[true] else "·"
         ax.text(predicted, true, text, ha="center", va="center", color=colour, fontsize=9)
     what = records[0].form.kind
-    ax.set(xticks=range(classes), yticks=range(classes), xlabel="predicted", ylabel=f"true {what}")
-    long = max(map(len, names)) > 3
-    ax.set_xticklabels(names, rotation=90 if long else 0)
-    ax.set_yticklabels(names)
+    ax.set(xlabel="predicted", ylabel=f"true {what}")
+    _name_ticks(ax, names)
     ax.grid(visible=False)
     ax.spines[:].set_visible(False)
-    ax.tick_params(length=0, labelsize=7 if many else 9)
     bar = ax.figure.colorbar(image, ax=ax, shrink=0.8, pad=0.02, aspect=30)
     bar.outline.set_visible(False)
     bar.set_label(f"errors, share of the true {what}'s images")
@@ -60,4 +59,20 @@ def plot(records: Run | Sequence[Run], ax: Any = None) -> Any:
     seeds = "one seed" if len(records) == 1 else f"mean over {len(records)} seeds"
     epochs = counted(records[0].config.epochs, "epoch")
     ax.set_title(f"Test accuracy {accuracy:.2f} % after {epochs}, {seeds}", fontsize=11)
-    return ax
+    return fonts.add_fallbacks(ax)
+
+
+def _name_ticks(ax: Any, names: Sequence[str]) -> None:
+    """Name as many classes as have room: all, or every n-th."""
+    box = ax.get_window_extent()
+    inches = min(0.75 * box.width, 0.9 * box.height) / ax.figure.dpi  # the layout takes the rest
+    room = 72 * inches / len(names)  # points for a class
+    size = min(9.0, max(SMALLEST, 0.8 * room))
+    step = ceil(1.2 * size / room)
+    ticks = range(0, len(names), step)
+    shown = names[::step]
+    longest = max(map(len, names))
+    upright = (0.75 if "".join(names).isascii() else 1.1) * size * longest <= step * room
+    ax.set_xticks(ticks, shown, rotation=0 if upright else 90)
+    ax.set_yticks(ticks, shown)
+    ax.tick_params(length=0, labelsize=size)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from figures import style
+from figures import fonts, style
 from figures.series import select, stack
 from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.study.claims import LEARNED
@@ -68,7 +68,7 @@ def plot(records: Sequence[Run], ax: Any = None) -> style.Panels:
     shown = f"{l2_name(CHOSEN_L2)}, {style.over_seeds([len(runs)])}"
     meaning = f"; when {100 * LEARNED:.0f} % is reached" if many else ""
     figure.suptitle(f"Accuracy by class: 512 hidden units, {shown}{meaning}", fontsize=11)
-    return figure
+    return fonts.add_fallbacks(figure)
 
 
 def _background(panel: Any, values: Sequence[np.ndarray]) -> None:

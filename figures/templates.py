@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from figures import style
+from figures import fonts, style
 from figures.series import select
 from mnist_fn.shared import evaluation
 from mnist_fn.shared.runs.run import Run
@@ -57,4 +57,4 @@ def plot(records: Sequence[Run], ax: Any = None) -> style.Panels:
         f"Weights of the linear model after {counted(epochs, 'epoch')}, seed {runs[0].config.seed}"
     )
     figure.suptitle(title, fontsize=11)
-    return figure
+    return fonts.add_fallbacks(figure)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from figures import style
+from figures import fonts, style
 from figures.series import as_runs
 from mnist_fn.shared.data.datasets import load_for, scale_pixels
 from mnist_fn.shared.evaluation import forward, worst_mistakes
@@ -57,7 +57,7 @@ def plot(
         f"(seed {config.seed}, {config.epochs} epochs)",
         fontsize=11,
     )
-    return figure
+    return fonts.add_fallbacks(figure)
 
 
 def _percent(probability: float) -> str:

@@ -108,13 +108,19 @@ def _draw(
     data_dir: Path | None,
 ) -> None:
     from cli.console import answer, console
-    from figures import build, style
+    from figures import build, fonts, style
 
+    boxes: set[str] = set()
     with style.themed(theme):
         for entry, of_entry in records.items():
             figure = build.draw(entry, of_entry, note=note, data_dir=data_dir)
+            boxes.update(fonts.without_glyph(figure))
             path = build.save(figure, out / build.file_name(entry, theme, kind))
             answer().print(str(path), soft_wrap=True)
+    if boxes:
+        characters = "".join(sorted(boxes))[:20]
+        console.print(f"no installed font has {characters}: drawn as boxes; install one, such as "
+                      "Noto Sans CJK", soft_wrap=True, markup=False)  # fmt: skip
     for error in missing:
         console.print(Message("left out: ", error), soft_wrap=True)
 

@@ -12,7 +12,7 @@ import numpy as np
 from markupsafe import Markup
 from matplotlib.ticker import MaxNLocator
 
-from figures import build, style
+from figures import build, fonts, style
 from figures.report import documents
 from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.wording import counted
@@ -37,7 +37,9 @@ def themed(draw: Callable[[], Any], label: str) -> Markup:
 
 def _svg(draw: Callable[[], Any], theme: str) -> str:
     file = io.BytesIO()
-    with style.themed(theme), mpl.rc_context({"svg.fonttype": "none"}):  # text as text: smaller
+    # text as text: smaller, and the browser has the fonts
+    text_kept = mpl.rc_context({"svg.fonttype": "none"})
+    with style.themed(theme), text_kept, fonts.boxes_allowed():
         draw().savefig(file, format="svg", transparent=True, metadata={"Date": None})
     return "data:image/svg+xml;base64," + base64.b64encode(file.getvalue()).decode()
 
