@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.parity import handed, levels
 from mnist_fn.shared.parity.backends import report
 from mnist_fn.shared.parity.backends.check import devices_of, document_of
+from mnist_fn.shared.parity.backends.ladder import RUNGS
 from mnist_fn.shared.parity.levels import STATISTICS_EPOCHS, Plan
 from mnist_fn.shared.parity.result import Rung
 from mnist_fn.shared.parity.statistics import (
@@ -62,6 +62,7 @@ def prove(
     to: Console | None = None,
     margin: float = MARGIN,
     reuse: bool = False,
+    verbose: bool = False,
 ) -> dict[str, Any]:
     """Run a level and show it; the document of all that was measured.
 
@@ -75,6 +76,7 @@ def prove(
         to: where the result is shown; None is stdout.
         margin: of the statistics, in percentage points.
         reuse: for the statistics, take runs of other versions or other code as well.
+        verbose: say of each rung why its bound is what it is.
 
     Raises:
         InputError: bad data or device, a precision that a backend lacks.
@@ -100,7 +102,7 @@ def prove(
         _show_horizons(results, to)
         passed = all(result["claims"][0]["holds"] for result in results)  # against all twins
     else:
-        results = levels.climb_all(plan, dataset, partial(_show_name, to), partial(_show_rung, to))
+        results = _climb(plan, dataset, to, verbose)
         passed = all(ladder["passed"] for ladder in results)
         for text, weight in report.lines(plan, results):
             to.print(text, style=STYLES[weight], soft_wrap=True, markup=False)
@@ -119,24 +121,55 @@ def output(out: Path, level: str) -> Path:
     return out / f"parity-{level}.json"
 
 
+def _climb(plan: Plan, dataset: Dataset, to: Console, verbose: bool) -> list[dict[str, Any]]:
+    """The document of each ladder; rungs are shown as they end, on a terminal the next one too."""
+    with console.status("") as status:
+
+        def show_next(text: str) -> None:
+            status.update(text)
+            status.start()
+
+        def on_ladder(name: dict[str, str]) -> None:
+            status.stop()
+            _show_name(to, name)
+            show_next(RUNGS[0])
+
+        def on_rung(rung: Rung) -> None:
+            status.stop()
+            _show_rung(to, rung, verbose)
+            if not rung.passed:
+                show_next("looking for the cause")
+            elif rung.name != RUNGS[-1]:
+                show_next(RUNGS[RUNGS.index(rung.name) + 1])
+
+        return levels.climb_all(plan, dataset, on_ladder, on_rung)
+
+
 def _show_name(to: Console, name: dict[str, str]) -> None:
     to.print(Text("\n" + ", ".join(name.values()), style="bold"))
 
 
-def _show_rung(to: Console, rung: Rung) -> None:
+def _show_rung(to: Console, rung: Rung, verbose: bool = False) -> None:
+    """A row of the table of rungs; below it the bound's reason if wanted, or if it fails."""
     worst = rung.worst
     d = worst.difference
     table = Table.grid(padding=(0, 1))
-    table.add_column(width=4)
-    table.add_column(width=11)
+    for width in (4, max(map(len, RUNGS)), len("1.0e-16 absolute"), len("bound 1.0e-16")):
+        table.add_column(width=width)
     table.add_column()
     mark = Text("ok", style="green") if rung.passed else Text("FAIL", style="bold red")
     judged, bound = _figure(getattr(d, worst.measure)), _figure(worst.tolerance)
-    table.add_row(mark, rung.name, Text(f"{judged} {worst.measure}, bound {bound}: {worst.what}"))
+    table.add_row(mark, rung.name, f"{judged} {worst.measure}", f"bound {bound}", Text(worst.what))
+    to.print(table)
+    if rung.passed and not verbose:
+        return
+    table = Table.grid(padding=(0, 1))
+    table.add_column(width=4)
+    table.add_column()
     if not rung.passed:
         every = f"{d.absolute:.1e} absolute, {d.relative:.1e} relative, {d.ulps:.3g} ulps"
-        table.add_row("", "", Text(every))
-    table.add_row("", "", Text(worst.reason, style="dim"))
+        table.add_row("", Text(every))
+    table.add_row("", Text(worst.reason, style="dim"))
     to.print(table)
 
 

@@ -71,6 +71,9 @@ def command(
             show_default=False,
         ),
     ] = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", help="Say of each rung why its bound is what it is.")
+    ] = False,
     overwrite: options.Overwrite = False,
     json: options.Json = False,
 ) -> None:
@@ -109,7 +112,7 @@ def command(
     # its place is made before anything is measured for it
     with made_folder(out) if out is not None else nullcontext():
         document = proving.prove(
-            plan, data_dir, out, seeds, seed, pool, answer(json), margin, reuse
+            plan, data_dir, out, seeds, seed, pool, answer(json), margin, reuse, verbose
         )
         if out is not None:
             proving.write(out, document)

@@ -94,5 +94,5 @@ def test_a_pass_in_float32_says_what_it_did_not_see(digits, capsys):
     assert proving.prove(plan, None, None, 10)["passed"]
     shown = capsys.readouterr()
     assert "float32 alone: gross errors would have been seen" in shown.out
-    assert "0 absolute, bound 0: jax initial params" in shown.out
+    assert "ok   inputs        0 absolute       bound 0       jax initial" in shown.out
     assert shown.out.rstrip().endswith("jax and torch agree: 1 of 1 ladders hold")
