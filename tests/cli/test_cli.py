@@ -43,7 +43,7 @@ def test_the_result_is_on_stdout_and_the_rest_on_stderr(command):
 def test_a_finished_run_asked_for_again(command):
     first, again = command(*TRAIN, "--json"), command(*TRAIN, "--json")
     assert json.loads(again.stdout)["final"] == json.loads(first.stdout)["final"]
-    assert "--force trains it anew" in again.stderr
+    assert "--force trains it again" in again.stderr
     run = json.loads(first.stdout)["run"]
     more = command("train", "--resume", run, "--epochs", "5", "--json")
     assert json.loads(more.stdout)["epochs"] == 5

@@ -269,13 +269,8 @@ def test_a_longer_run_is_drawn_as_the_beginning_that_was_asked_for(monkeypatch, 
     there = {config: run(config) for config in known.configs if config != asked}
     for epochs in (20, *beside):
         there[asked.replace(epochs=epochs)] = run(asked.replace(epochs=epochs))
-    paths = {Path(str(i)): one for i, one in enumerate(there.values())}
-    found = [
-        (path, SimpleNamespace(config=one.config, status="finished", backend=one.backend))
-        for path, one in paths.items()
-    ]
-    monkeypatch.setattr(build, "headers", lambda _: found)
-    monkeypatch.setattr(build, "load_run", paths.get)
+    store = SimpleNamespace(finished=lambda _: there, load=lambda run: run)
+    monkeypatch.setattr(build, "RunStore", lambda *folders, must_exist: store)
     shelf = build.Shelf([Path()], next(iter(there.values())).backend)
     own = shelf.records(build.OF_STUDY["l2"], known, "mnist-fn study")
     assert {one.config for one in own} == set(known.configs)
