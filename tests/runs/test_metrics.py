@@ -1,6 +1,7 @@
 """metrics.csv: what is written reads back, and what is not it is refused; the best of a column."""
 
 import math
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -88,3 +89,20 @@ def test_the_first_of_tied_epochs_is_the_best():
     for split in ("test", "validation"):
         assert metrics.best(rows, f"{split}_loss") == {"value": 1, "epoch": 2}
         assert metrics.best(rows, f"{split}_accuracy") == {"value": 0.9, "epoch": 2}
+
+
+def test_a_row_takes_bounded_memory(tmp_path):
+    file, epochs = tmp_path / "metrics.csv", 300
+    shares = {f"test_accuracy_{label}": 0.1 + label for label in range(256)}
+    few = {name: value for name, value in row(1).items() if not name.startswith("test_accuracy_")}
+    file.write_bytes(metrics.to_csv([{**few, "epoch": k, **shares} for k in range(1, epochs + 1)]))
+    tracemalloc.start()
+    rows = metrics.read_csv(file, epochs)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(rows[0]) == metrics.MAX_COLUMNS
+    assert peak < 20 * 2**10 * epochs
+    more = {**few, **shares, "x": 1.0}
+    file.write_bytes(metrics.to_csv([more]))
+    with pytest.raises(InputError, match="more than 263 columns"):
+        metrics.read_csv(file, 1)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mnist_fn.shared.backend import EpochMetrics
+from mnist_fn.shared.data.form import MAX_CLASSES
 from mnist_fn.shared.errors import InputError, damaged
 from mnist_fn.shared.evaluation import Evaluation
 from mnist_fn.shared.storage import open_plain
@@ -18,6 +19,7 @@ from mnist_fn.shared.storage import open_plain
 Row = dict[str, float]
 MAX_LINE_BYTES = 2**13
 FIGURES = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")  # in every row
+MAX_COLUMNS = 3 + len(FIGURES) + MAX_CLASSES  # the epoch, two of a validation split, the classes
 BEST = {"test_loss": min, "test_accuracy": max, "validation_loss": min, "validation_accuracy": max}
 
 
@@ -79,6 +81,8 @@ def read_at_most(path: Path, epochs: int) -> list[Row]:
         with open_plain(path) as file:
             # without quotes a line of the file is a record, and bounded as one
             reader = csv.DictReader(_lines(file, epochs + 1), quoting=csv.QUOTE_NONE)
+            if len(reader.fieldnames or ()) > MAX_COLUMNS:
+                raise ValueError(f"it has more than {MAX_COLUMNS} columns")
             for number, raw in enumerate(itertools.islice(reader, epochs), start=1):
                 row = {name: float(value) for name, value in raw.items()}
                 # NaN is the accuracy of a class without examples
