@@ -49,8 +49,8 @@ def test_the_pages_skeleton_climbs_as_it_stands(digits, skeleton, optimizer):
     ("change", "rung", "words"),
     [
         (("def gradients(self", "def gradient(self"), "inputs", "mine: no method gradients"),
-        (("        return state\n\n    def dump", "        return StateTree(*({k.replace('layer', "
-          "'Dense_'): v for k, v in t.items()} for t in state.trees().values()), state.step)"
+        (("        return state\n\n    def dump", "        return StateTree({k.replace('layer', "
+          "'Dense_'): v for k, v in state.params.items()}, state.slots, state.step)"
           "\n\n    def dump"), "inputs",
          "mine: no layer1, layer2 in params; found Dense_1, Dense_2"),
         (("mu / first", "mu"), "step", "mine: no bias correction of the first moment"),
