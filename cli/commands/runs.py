@@ -9,7 +9,8 @@ import typer
 from cli import options
 from cli.suggesting import check_is_folder
 
-BEST = ("best test\nloss", "best test\naccuracy")  # each at its own epoch
+AT = "at\nepoch"  # each best has its own
+BEST = ("best test\nloss", AT, "best test\naccuracy", AT)
 
 
 def command(
@@ -51,12 +52,15 @@ def command(
             *(_format(getattr(config, name)) for name in varying),
             _progress(run.epochs, config.epochs, run.header.status),
             f"{best['test_loss']['value']:.5f}" if best else "",
+            str(best["test_loss"]["epoch"]) if best else "",
             f"{best['test_accuracy']['value']:.2%}" if best else "",
+            str(best["test_accuracy"]["epoch"]) if best else "",
             _when(run.changed),
         )
     # a name is to be copied, and a run's own says most of what it differs in
     narrow = (
         "changed",
+        AT,
         *(name.replace("_", " ") for name in reversed(varying)),
         "backend",
         BEST[0],

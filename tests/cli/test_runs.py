@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from mnist_fn import Callbacks, Config, train
+from mnist_fn import Callbacks, Config, load_run, train
 from mnist_fn.shared import backend as backends
 from mnist_fn.shared.runs.store import RunStore, varying_fields
 from tests.support.tiny_backend import TINY, Tiny
@@ -40,8 +40,11 @@ def test_the_runs_of_a_folder(folder, in_process):
 def test_the_table_shows_what_differs_and_nothing_else(folder, in_process):
     done = in_process("runs", "runs", env={"COLUMNS": "60"})
     over, head, *rows = done.stdout.splitlines()
-    columns = ["run", "l2", "seed", "epochs", "loss", "accuracy", "changed"]
-    assert over.split() == ["best", "test", "best", "test"]
+    columns = ["run", "l2", "seed", "epochs", "loss", "epoch", "accuracy", "epoch", "changed"]
+    assert over.split() == ["best", "test", "at", "best", "test", "at"]
+    best = load_run(folder / "a").best
+    cells = rows[0].split()
+    assert (cells[5], cells[7]) == tuple(str(best[name]["epoch"]) for name in best)
     assert head.split() == columns
     assert [row.split()[0] for row in rows] == ["a", "b", "c"]
     assert "1/4 unfinished" in rows[2]
