@@ -203,17 +203,20 @@ def gradients_summed(self, closure=None, step=torch.optim.Adam.step):
     return step(self)
 
 
-def penalized_report(model, optimizer, images, labels, batches):
+def penalized_report(model, optimizer, images, labels, batches, rates):
     loss = correct = 0.0
-    for batch in batches:
+    for batch, rate in zip(batches, rates, strict=True):
         squares = sum(float(w.detach().square().sum()) for w in model.weights())
-        sums = train_epoch(model, optimizer, images, labels, [batch])
+        sums = train_epoch(model, optimizer, images, labels, [batch], [rate])
         loss, correct = loss + sums[0] + 1e-3 * squares * len(batch), correct + sums[1]
     return loss, int(correct)
 
 
-def first_two_reported(model, optimizer, images, labels, batches):
-    sums = [train_epoch(model, optimizer, images, labels, [batch]) for batch in batches]
+def first_two_reported(model, optimizer, images, labels, batches, rates):
+    sums = [
+        train_epoch(model, optimizer, images, labels, [batch], [rate])
+        for batch, rate in zip(batches, rates, strict=True)
+    ]
     return sum(loss for loss, _ in sums[:2]), sum(correct for _, correct in sums[:2])
 
 
