@@ -83,8 +83,9 @@ def plain(kind, **more):
     return lambda groups, lr, **_: kind(groups, lr=lr, **more)
 
 
-def shuffled_batches(model, optimizer, images, labels, batches):
-    return train_epoch(model, optimizer, images, labels, [batch.flip(0) for batch in batches])
+def shuffled_batches(model, optimizer, images, labels, batches, rates):
+    turned = [batch.flip(0) for batch in batches]
+    return train_epoch(model, optimizer, images, labels, turned, rates)
 
 
 def transposed_weights(self, state, load=TorchBackend.load):

@@ -16,6 +16,7 @@ import torch
 from mnist_fn import Config
 from mnist_fn.backend import JaxBackend, to_numpy
 from mnist_fn.shared.data.datasets import scale_pixels
+from mnist_fn.shared.optimizers import learning_rates
 from mnist_fn.shared.parity.levels import OPTIMIZERS
 from mnist_fn.training import Sums
 from torch_ref.backend import TorchBackend
@@ -148,9 +149,12 @@ def shifted_labels(self, *arguments, init=TorchBackend.__init__):
     self._labels = self._labels.roll(1)
 
 
-def mean_of_batch_means(model, optimizer, images, labels, batches):
+def mean_of_batch_means(model, optimizer, images, labels, batches, rates):
     batches = list(batches)
-    done = [train_epoch(model, optimizer, images, labels, [batch]) for batch in batches]
+    done = [
+        train_epoch(model, optimizer, images, labels, [batch], [rate])
+        for batch, rate in zip(batches, rates, strict=True)
+    ]
     means = [loss / len(batch) for (loss, _), batch in zip(done, batches, strict=True)]
     return float(np.mean(means)) * sum(map(len, batches)), sum(correct for _, correct in done)
 
@@ -241,6 +245,11 @@ def pixels_are(change):
     return lambda images, dtype: change(images, scale_pixels(images, dtype))
 
 
+def rates_are(change):
+    """Other learning rates of an epoch's steps, [batches]; as the backend uses them."""
+    return lambda *arguments: change(learning_rates(*arguments))
+
+
 def penalty_is(change):
     return lambda model, ce, l2: ce + l2 * change(model)
 
@@ -249,6 +258,7 @@ SCALED, ADAM, RELU = "torch_ref.backend.scale_pixels", "torch_ref.train.torch.op
     "torch_ref.model.torch.relu"
 )  # fmt: skip
 ADAMW = "torch_ref.train.torch.optim.AdamW"
+RATES = "torch_ref.backend.learning_rates"
 LOSS, OBJECTIVE = "torch_ref.backend.nn.functional.cross_entropy", "torch_ref.backend.objective"
 EPOCH, LOGITS = "torch_ref.backend.train_epoch", "torch_ref.backend.TorchBackend.logits"
 FORWARD = "torch_ref.model.MLP.forward"
@@ -329,7 +339,7 @@ BUGS = [
         named="ε inside the root"),
     Bug("no bias correction", "step", "torch_ref.train.torch.optim.Adam", adam(correct=False),
         named="no bias correction"),
-    Bug("learning rate 1e-3", "step", "torch_ref.train.torch.optim.Adam", torch_adam(lr=1e-3),
+    Bug("learning rate 1e-3", "step", RATES, rates_are(lambda rates: 0 * rates + 1e-3),
         named="learning rate 0.001 in place of 5e-4 (× 2)"),
     Bug("step count lost on resume", "step", "torch_ref.backend.TorchBackend.load",
         lambda self, state, load=TorchBackend.load: load(self, replace(state, step=0)),
@@ -410,8 +420,8 @@ BUGS = [
     Bug("decay on the first layer alone", "step", ADAM, adam(first_layer_alone=True),
         "no weight decay on layer2/kernel and layer3/kernel alone"),
     Bug("biases decay", "step", ADAM, adam(bias_decay=2e-3), "weight decay 0.002 on the biases"),
-    Bug("learning rate rounded to float32", "step", ADAM,
-        torch_adam(lr=float(np.float32(5e-4))), "learning rate rounded to float32"),
+    Bug("learning rate rounded to float32", "step", RATES,
+        rates_are(lambda rates: rates.astype(np.float32)), "learning rate rounded to float32"),
     Bug("AMSGrad", "trajectory", ADAM, adam(amsgrad=True), "AMSGrad"),
     Bug("β₁ = 0.95", "step", ADAM, torch_adam(betas=(0.95, 0.999)), "β₁ = 0.95 in place of 0.9"),
     Bug("TensorFlow's ε", "step", ADAM, adam(before=True), "ε added before the bias correction"),
