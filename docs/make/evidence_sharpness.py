@@ -56,7 +56,11 @@ def adam(size: float, **which: Any) -> Iterator[None]:
     else:
         known["eps"] *= 1 + size
     real = torch.optim.Adam
-    with patch("torch.optim.Adam", lambda groups, **more: real(groups, **{**more, **known})):
+
+    def changed(groups: Any, rate: float, **constants: Any) -> torch.optim.Optimizer:
+        return real(groups, rate, **{**constants, **known})
+
+    with patch("torch.optim.Adam", changed):
         yield
 
 

@@ -278,12 +278,12 @@ def test_ctrl_c_while_it_imports_is_one_line(monkeypatch, capsys):
     assert capsys.readouterr().err == "mnist-fn: interrupted\n"
 
 
-def test_so_it_is_within_a_command(in_process, monkeypatch):
+def test_so_it_is_within_a_command(in_process, monkeypatch, tmp_path):
     """Where it imports what it needs, or reads, and nothing is trained yet."""
 
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(store.RunStore, "__init__", interrupted)
-    done = in_process("runs", "runs")
+    done = in_process("runs", str(tmp_path))
     assert (done.returncode, done.stdout, done.stderr) == (130, "", "mnist-fn: interrupted\n")

@@ -88,7 +88,7 @@ def test_doctor_and_bench_leave_out_what_is_not_here(tmp_path):
         ("study", "--quick", "--dataset", "digits", "--backend", "both", "--out", "both"),
         ("parity", "--dataset", "digits"),
         ("export", RUN, "--to", "torch"),
-        ("import", "x.pt", "--pixels", "0-1"),
+        ("import", "theirs.pt", "--pixels", "0-1"),
         ("port", "mine.py"),
         ("port", "plain.py"),
     ],
@@ -98,6 +98,7 @@ def test_the_others_say_which_extra(trained, arguments):
     folder = trained
     (folder / "mine.py").write_text("from torch_ref.parity import TorchProgram\n")
     (folder / "plain.py").write_text("import math\nimport torch\n")
+    (folder / "theirs.pt").write_bytes(b"PK")
     before = sorted(folder.rglob("*"))
     done = python(folder, "-m", "cli.main", *arguments)
     assert done.returncode == 2
