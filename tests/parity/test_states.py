@@ -122,8 +122,9 @@ def test_every_branch_of_jax_is_taken_on_both_sides(digits):
 
 
 def test_the_optimizer_of_jax_has_no_branch_but_that_of_its_full_counter(digits):
-    """A whole step, beside the gradient that is in it. optax's counter stands still at 2³¹ - 1,
-    which no training gets to; besides, pixels and labels are taken by indices that could wrap."""
+    """A whole step, beside the gradient that is in it. optax's counter and the state's, which every
+    optimizer has, stand still at 2³¹ - 1, which no training gets to; besides, pixels and labels are
+    taken by indices that could wrap."""
     own = sides_of_jax(digits, lambda model: jax.grad(make_loss(model), has_aux=True), gradient_at)
     step = sides_of_jax(digits, make_train_step, step_at)
     assert len(of_relus(step)) == len(of_relus(own))
@@ -132,8 +133,8 @@ def test_the_optimizer_of_jax_has_no_branch_but_that_of_its_full_counter(digits)
     def count(taken, end):
         return sum(at.endswith(end) for at in taken)
 
-    *others, counter = [sides for at, sides in step.items() if at.endswith(" of one")]
-    assert counter == {True}
+    *others, adams, states_own = [sides for at, sides in step.items() if at.endswith(" of one")]
+    assert adams == states_own == {True}
     assert len(others) == count(own, " of one")
     assert count(step, "select_n") == count(own, "select_n") + 2
     for kind in (" max", " min"):
@@ -193,9 +194,10 @@ def test_the_optimizer_of_torch_is_one_program_without_a_branch_of_ours(digits):
     backend = backends.find("torch")(CONFIG, digits, "cpu")
     sides, calls = Sides(), Calls()
     for stress in found:
-        state = backend.load(stress.state)
+        model, optimizer, _ = backend.load(stress.state)
+        batches, rates = [backend._indices(stress.batch)], [CONFIG.learning_rate]
         with torch.enable_grad(), sides, calls:
-            torch_epoch(*state, backend._images, backend._labels, [backend._indices(stress.batch)])
+            torch_epoch(model, optimizer, backend._images, backend._labels, batches, rates)
     assert {name for name in calls.names if "adam" in name} == {"_fused_adam_"}
     assert {"relu", "threshold_backward"} <= calls.names
     for (name, _), taken in sides.taken.items():
