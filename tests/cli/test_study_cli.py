@@ -116,7 +116,8 @@ def test_figures_are_drawn_from_it_and_missing_ones_named(quick):
     done = run(folder, *quick_digits, "--format", "svg")
     assert done.returncode == 0, done.stderr
     drawn = {path.name for path in (folder / "figures-out").iterdir()}
-    assert drawn == {"confusion.svg", "l2.svg", "per-class.svg", "worst-mistakes.svg"}
+    figures = ("confusion", "curves", "l2", "per-class", "worst-mistakes")
+    assert drawn == {f"{name}.svg" for name in figures}
     assert (
         "left out: optimism: no finished jax run of linear, λ = 0, 2 epochs, validation 300 "
         "(digits) in runs-quick; make it with: mnist-fn study --quick --dataset digits --only "

@@ -92,7 +92,7 @@ def test_a_run_goes_on_with_the_other_backend(tmp_path, first, second):
 
 
 def test_precisions_it_lacks_are_refused(small):
-    with pytest.raises(InputError, match="float32 and float64 only"):
+    with pytest.raises(InputError, match="must be float32 or float64"):
         backends.find("torch")(Config(dataset="digits", precision="bf16"), small, "cpu")
 
 
