@@ -185,7 +185,8 @@ def test_a_run_that_kills_its_workers_is_given_up_and_the_others_trained(
         cluster.remove_node(node)
     assert [run.config.seed for run in result] == [0, 2]
     (message,) = result.failures.failed
-    assert "seed=1-jax: its workers were lost: the process is gone; the same command" in message
+    text = str(message)
+    assert "seed=1-jax: its workers were lost: the process is gone; the same command" in text
     assert {path.name for path in (tmp_path / "r").iterdir()} == {run.path.name for run in result}
 
 
