@@ -18,7 +18,7 @@ NOT_RUN = {
 }
 PLACES = {
     "RUN": "runs/mine", "runs/RUN": "runs/mine", "RUNS": "runs", "[FOLDER]": "runs",
-    "FOLDER": "data", "OTHER": "data", "IMAGE…": "photo.jpg", "FILE": "model.pt",
+    "FOLDER": "data", "kaggle/": "data", "OTHER": "data", "IMAGE…": "photo.jpg", "FILE": "model.pt",
 }  # fmt: skip
 IDX = ("--dataset", "idx", "--data-dir", "data")
 SMALL = ("--hidden", "8", "--epochs", "1")
