@@ -280,7 +280,7 @@ def _check_present(runs: Iterable[tuple[Path, Header]]) -> None:
         path, lines = unlike[0]
         raise InputError(
             f"{path}: was computed by other code or versions ({'; '.join(lines)}), "
-            f"{len(unlike)} such runs: train anew in another --out, or take them with --reuse"
+            f"{len(unlike)} such runs: train them again in another --out, or use them with --reuse"
         )
 
 

@@ -1,7 +1,7 @@
 """Training as pure functions: loss, gradients, one step, one epoch.
 
 Nothing here reads or writes anything but its arguments. λ, the learning rate and the decay are
-traced, so that a change of them compiles nothing anew and `jax.vmap` can vary them; shapes and
+traced, so that a change of them compiles nothing again and `jax.vmap` can vary them; shapes and
 the choice of model are closed over.
 """
 
@@ -20,7 +20,7 @@ Params = dict[str, dict[str, jax.Array]]
 
 
 class Hyper(NamedTuple):
-    """What a sweep may vary without compiling anew; scalars of the run's dtype."""
+    """What a sweep may vary without compiling again; scalars of the run's dtype."""
 
     learning_rate: jax.Array  # () or, of an epoch with a schedule, (steps,)
     l2: jax.Array  # λ of the study's penalty

@@ -84,7 +84,7 @@ def write_pt(params: ParamTree, path: Path) -> None:
 
 
 def _rewritten(path: Path, data: bytes) -> io.BytesIO:
-    """The archive written anew, so that PyTorch's reader sees the members that are checked here.
+    """The archive written again, so that PyTorch's reader sees the members that are checked here.
 
     Raises:
         InputError: no zip archive, a member that is compressed or there twice, TorchScript, or a
@@ -113,7 +113,7 @@ def _rewritten(path: Path, data: bytes) -> io.BytesIO:
         EOFError,
         RuntimeError,
     ) as error:
-        raise InputError(f"{path}: {_kind(data)}; save it anew") from error
+        raise InputError(f"{path}: {_kind(data)}; save it again") from error
     rewritten.seek(0)
     return rewritten
 
@@ -129,10 +129,10 @@ def _check_members(path: Path, members: list[zipfile.ZipInfo], size: int) -> Non
     stored = all(member.compress_type == zipfile.ZIP_STORED for member in members)
     if not stored or sum(member.file_size for member in members) > size:
         raise InputError(
-            f"{path}: its content is compressed, as torch.save never does; save it anew"
+            f"{path}: its content is compressed, as torch.save never does; save it again"
         )
     if len(set(names)) < len(names):
-        raise InputError(f"{path}: holds {names[0][:40]} or another member twice; save it anew")
+        raise InputError(f"{path}: holds {names[0][:40]} or another member twice; save it again")
 
 
 def _kind(data: bytes) -> str:

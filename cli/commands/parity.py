@@ -77,13 +77,13 @@ def command(
     overwrite: options.Overwrite = False,
     json: options.Json = False,
 ) -> None:
-    """Prove that two backends are the same experiment, or say where they part. Exit 0 or 1.
+    """Prove that two backends are the same experiment, or say where they differ. Exit 0 or 1.
 
     quick: eight rungs with 300 steps, a minute.
 
     full: 3,000 steps, every optimizer, ten minutes.
 
-    horizon: beside twins until they part, half an hour or more on 2 cores.
+    horizon: until they diverge, compared with control runs; half an hour or more on 2 cores.
 
     statistics: 20 epochs a seed, paired tests of the test accuracy.
 

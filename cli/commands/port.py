@@ -24,7 +24,9 @@ def command(
     ],
     precision: Annotated[
         str,
-        typer.Option(help="float64, in which an error stands out, or float32 beside control runs."),
+        typer.Option(
+            help="float64, in which an error stands out, or float32 compared with control runs."
+        ),
     ] = "float64",
     steps: Annotated[
         int | None,
@@ -109,7 +111,7 @@ def command(
             # a file's content can lead to anything: its digest is no signature
             reason = f"{type(error).__name__}: {error}"
             raise InputError(
-                f"{file}: a recording can't be compared ({reason[:120]}); record it anew"
+                f"{file}: a recording can't be compared ({reason[:120]}); record it again"
             ) from error
     if json:
         print_json({**verdict.to_dict(), "command": options.command_line()})

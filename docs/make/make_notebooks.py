@@ -67,7 +67,7 @@ found"""),
     do("""with figures.style.themed():
     figures.sweep.plot(found, ax=plt.subplots(figsize=(5, 3))[1])
     figures.curves.plot(found, ax=plt.figure(figsize=(8, 3.4)))"""),
-    say("""## The study's numbers beside ours
+    say("""## The study's numbers compared with ours
 
 `quick=True` is a trial of few epochs, so no number is decided; without it, and with five seeds,
 each gets a verdict."""),
@@ -104,7 +104,7 @@ order = np.random.default_rng(0).permutation(len(labels))
 train_part, test_part = order[:700], order[700:]"""),
     say("""## As files
 
-Four files, images and labels of train and of test, and the classes' names beside them."""),
+Four files, images and labels of train and of test, and a file of the classes' names."""),
     do("""from pathlib import Path
 
 folder = Path("my-data")

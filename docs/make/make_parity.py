@@ -103,7 +103,7 @@ def gate(level: str) -> str:
         rows.append(
             [ladder["model"], ladder["optimizer"], ladder["precision"], f"{ladder['steps']:,}",
              *figures, f"{float(end['absolute']):.0f}" if end else "",
-             "holds" if ladder["passed"] else f"parts at {ladder['rungs'][-1]['rung']}"]
+             "holds" if ladder["passed"] else f"differs at {ladder['rungs'][-1]['rung']}"]
         )  # fmt: skip
     head = ["model", "optimizer", "precision", "steps", *shown, "predictions", "verdict"]
     made = [markdown((head, rows)), where(document)]

@@ -76,7 +76,7 @@ def _numbers(version: str) -> list[int]:
 
 
 def verdict(climbs: list[dict[str, Any]]) -> str:
-    """`holds`, or how often and where a ladder parts."""
+    """`holds`, or how often and where a ladder fails."""
     unknown = [climb["error"] for climb in climbs if "error" in climb]
     if unknown:
         return f"**not known** {len(unknown)} of {len(climbs)}: {unknown[0]}"
@@ -89,7 +89,7 @@ def verdict(climbs: list[dict[str, Any]]) -> str:
     if not parted:
         return "holds" + (f", {len(climbs)} times" if len(climbs) > 1 else "")
     wrong = sum(any(where is not None for where in climb.values()) for climb in climbs)
-    return f"**parts** {wrong} of {len(climbs)}: {parted[0]}"
+    return f"**differs** {wrong} of {len(climbs)}: {parted[0]}"
 
 
 def failed(checks: list[dict[str, Any]]) -> str:

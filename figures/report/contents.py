@@ -140,4 +140,4 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         return read_sealed(file, schema=None)
     except InputError as error:
-        raise InputError(error.what, hint="make it anew, or take it out of the folder") from error
+        raise InputError(error.what, hint="make it again, or take it out of the folder") from error

@@ -72,7 +72,7 @@ def as_written(kind: str, file: Path) -> Iterator[None]:
     except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
         raise InputError(
             f"{file}: not what mnist-fn {kind} writes ({type(error).__name__}: "
-            f"{str(error)[:60]}); make it anew, or take it out of the folder"
+            f"{str(error)[:60]}); make it again, or take it out of the folder"
         ) from error
 
 
@@ -125,7 +125,7 @@ def _study(document: Document) -> list[Table]:
     claims = without(claim_table(document), "experiment")
     backends = list(document["backends"])
     return [
-        _table("Published numbers beside ours", head, rows, *notes, backends=backends),
+        _table("Published numbers compared with ours", head, rows, *notes, backends=backends),
         _table("Published claims", *claims, backends=backends),
         _table("An honest choice", *honest_table(document), document["protocol"]),
     ]

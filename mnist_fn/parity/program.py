@@ -55,7 +55,7 @@ class JaxProgram:
             gradients are compared without it, so the other program may have it as a decay.
         rule: what the optimizer is, as fields of `causes.rules.Rule` such as {"kind": "adamw",
             "learning_rate": 1e-3, "weight_decay": 0.01}: optax doesn't say, and a reference's rule
-            is what the cause of a step is told by. λ Σ W² is a coupled decay of 2λ.
+            tells the cause of a step. λ Σ W² is a coupled decay of 2λ.
         name: what the verdict calls this program.
         data_format: "channels_last" or "channels_first", where images have their channels.
 
@@ -219,7 +219,7 @@ class JaxProgram:
                 self.notes.append(note)
 
     def _traced(self, weights: Weights, batch: Batch, casts: bool = False) -> str:
-        """The program as it is traced anew, in text; a number that Python draws stands in it.
+        """The program as it is traced again, in text; a number that Python draws stands in it.
         `casts` leaves its casts to float32 as they are.
         """
         inputs = (batch.inputs, batch.named)

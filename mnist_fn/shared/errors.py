@@ -196,7 +196,7 @@ def damaged(path: object, why: object) -> InputError:
     """The error for a run's file that is not as it was written; raise it."""
     return InputError(
         f"{path}: damaged ({str(why)[:100]})",
-        hint=("put a good copy there, or train anew with ", Argument("force", True)),
+        hint=("put a good copy there, or train again with ", Argument("force", True)),
     )
 
 

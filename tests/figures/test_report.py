@@ -259,7 +259,7 @@ def test_what_a_file_says_is_text(undrawn, runs_28, prepared_digits, tmp_path):
         (["nowhere"], "nowhere: no such folder"),
         (["empty"], "empty: no finished run in it; make one with mnist-fn train"),
         (["HALF/deep"], r"not finished; go on with: `resume\("),
-        (["RUN", "broken"], r"broken/study\.json: damaged \(not JSON.*; make it anew"),
+        (["RUN", "broken"], r"broken/study\.json: damaged \(not JSON.*; make it again"),
         (["RUN", "other"], "other/bench.json: not what mnist-fn bench writes \\(KeyError"),
         (
             ["RUN", "altered"],

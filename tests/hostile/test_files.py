@@ -157,7 +157,7 @@ def resealed(document: dict) -> bytes:
 
 
 def of_run(change):
-    """A changed run.json, with its digest made anew."""
+    """A changed run.json, with its digest computed again."""
 
     def make(run) -> tuple[str, bytes]:
         document = json.loads((run / "run.json").read_bytes())

@@ -1,4 +1,4 @@
-"""`run.json` and the documents of the report, altered, their digests made anew."""
+"""`run.json` and the documents of the report, altered, their digests computed again."""
 
 import copy
 import json

@@ -85,7 +85,7 @@ UPDATES = [
     (ADAM, {"schedule": (1, 1, 1, 0.5, 0.5, 0.5)}, "learning rate × 0.5 from step 4 on"),
     (ADAM, {"weight_bits": 24}, "weights kept in float32"),
     (ADAM, {"accumulate": True}, "gradients are not zeroed: each step has the sum of all so far"),
-    (ADAM, {"reset": True}, "moments and step counter start anew at each call"),
+    (ADAM, {"reset": True}, "moments and step counter are reset at each call"),
     (ADAM, {"kind": "rmsprop"}, "rmsprop in place of adam"),
     (ADAM, {"beta2": 0.99, "learning_rate": 1e-3}, "β₂ = 0.99 in place of 0.999, and learning rate 0.001"),  # noqa: E501
     (ADAM, {"ascends": True}, "uphill: the step is added, not taken off"),

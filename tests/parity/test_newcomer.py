@@ -79,10 +79,10 @@ def test_the_command_says_the_cause_before_the_numbers(digits, skeleton, monkeyp
     text = shown.out  # what was asked for
     cause = "Why: mine: ε = 1e-7 in place of 1e-8 (in linear, adam+l2, float64)"
     assert cause in text
-    assert text.index(cause) < text.index("first parts at step")
+    assert text.index(cause) < text.index("first difference at step")
     assert "held: first step steps taken" in text
     assert "not climbed: adam, adamw" in text
-    assert text.rstrip().endswith("torch and mine part: 0 of 1 ladders hold")
+    assert text.rstrip().endswith("torch and mine differ: 0 of 1 ladders hold")
     (ladder,) = document["ladders"]
     assert ladder["diagnosis"]["cause"] == "ε = 1e-7 in place of 1e-8"
     assert ladder["diagnosis"]["next_rung"]["rung"] == "stress states"

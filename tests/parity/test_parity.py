@@ -253,7 +253,7 @@ def test_what_a_broken_backend_gives_is_a_failed_rung_in_words(
     assert [ladder["rungs"][-1]["rung"] for ladder in document["ladders"]] == [rung, rung]
     assert json.loads(json.dumps(document, allow_nan=False)) == document
     shown = capsys.readouterr().out
-    assert f"first parts at {rung}" in shown
+    assert f"first difference at {rung}" in shown
     if change is broken:
         assert "torch_ref: ZeroDivisionError: no (parity/test_parity.py, line " in shown
         assert "Traceback" in document["ladders"][0]["rungs"][-1]["traceback"]

@@ -456,7 +456,7 @@ batches = [(np.ones((2, 4)), np.zeros(2, int))]
     ("port", "code", "words"),
     [
         ("port = FlaxProgram(nn.Dense(3))", 0, "Flax computes what PyTorch does"),
-        ("port = FlaxProgram(nn.Dense(3, use_bias=False))", 1, "Flax parts from PyTorch"),
+        ("port = FlaxProgram(nn.Dense(3, use_bias=False))", 1, "Flax differs from PyTorch"),
         ("", 2, "has no port; it must define reference, port and batches"),
         ("port = 3", 2, "port is a int, not a program"),
         ("port = nix", 2, "line 7: NameError: name 'nix' is not defined"),

@@ -489,7 +489,7 @@ def test_a_draw_that_changes_nothing_is_deterministic():
 
 
 class Renaming(nn.Module):
-    """As Keras 3's: a copy names its parameters anew."""
+    """As Keras 3's: a copy gives its parameters new names."""
 
     def __init__(self, prefix="original"):
         super().__init__()

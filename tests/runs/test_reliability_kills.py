@@ -55,7 +55,7 @@ def damage(run, how):
             file.truncate(100)
     elif how == "no run left":
         shutil.rmtree(run)
-    elif how == "another weight":  # and every digest made anew: the metrics are the same
+    elif how == "another weight":  # and every digest computed again: the metrics are the same
         state.params["layer1"]["kernel"][3, 4] += 1e-7
         directory.write_progress(header, state, rows)
     elif how == "another moment":
@@ -235,7 +235,7 @@ def test_force_keeps_the_old_run_until_the_new_one_can_begin(tiny, tmp_path):
 
 def test_results_without_a_header_are_not_taken_over(tiny, tmp_path):
     (tmp_path / "metrics.csv").write_text("somebody's own")
-    with pytest.raises(InputError, match=r"metrics\.csv: there is no run\.json beside it"):
+    with pytest.raises(InputError, match=r"metrics\.csv: there is no run\.json in its folder"):
         train(TINY, "tiny", out=tmp_path)
     assert (tmp_path / "metrics.csv").read_text() == "somebody's own"
 

@@ -31,7 +31,7 @@ def as_pt(value: object) -> bytes:
 
 
 def _repacked(edits: list) -> bytes:
-    """The archive anew with its pickle changed: what a CRC would not stop."""
+    """The archive written again with its pickle changed: what a CRC would not stop."""
     file = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(as_pt(STATE))) as old, zipfile.ZipFile(file, "w") as new:
         for entry in old.infolist():

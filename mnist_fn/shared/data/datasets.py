@@ -334,7 +334,7 @@ def _compare(name: str, path: Path, expected: str, digest: str) -> None:
     if expected != digest:
         raise InputError(
             f"{path}: not {name}'s: SHA-256 should begin {expected[:16]}, begins {digest[:16]}",
-            hint=("fetch the file anew, or read other files with ", Argument("dataset", "idx")),
+            hint=("fetch the file again, or read other files with ", Argument("dataset", "idx")),
         )
 
 

@@ -69,7 +69,7 @@ def fetch(name: str) -> Path:
 
 
 def _reason(error: Exception) -> str:
-    """Why, briefly. What can't be reached is told at the end of all that was tried, after the name
+    """Why, briefly. What can't be reached is reported after all that was tried, after the name
     of an object."""
     tried = getattr(error.args[0] if error.args else None, "reason", None)
     tried = getattr(tried, "original_error", tried)  # of a proxy

@@ -49,7 +49,7 @@ def read_idx(path: Path, dimensions: int) -> tuple[np.ndarray, str]:
     except FileNotFoundError as error:
         raise InputError(f"{path}: no such file") from error
     except (gzip.BadGzipFile, zlib.error, EOFError) as error:
-        raise InputError(f"{path}: broken gzip data ({error}); fetch the file anew") from error
+        raise InputError(f"{path}: broken gzip data ({error}); fetch the file again") from error
     except OSError as error:
         raise InputError(f"{path}: can't be read ({error.strerror or error})") from error
 

@@ -86,7 +86,7 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
         except _BROKEN as error:
             raise InputError(
                 f"{path}: a broken .npz file ({str(error)[:80] or type(error).__name__}); "
-                "fetch it anew"
+                "fetch it again"
             ) from error
 
 

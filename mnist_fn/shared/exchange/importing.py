@@ -44,7 +44,7 @@ def import_run(
 ) -> Run:
     """Make a finished run of one epoch out of weights: its figures are theirs, on the dataset.
 
-    Adam's moments and its steps are 0: what goes on from it begins anew with those.
+    Adam's moments and its steps are 0: a training that resumes from it starts with these.
 
     Args:
         source: the weights.

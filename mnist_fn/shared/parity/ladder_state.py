@@ -71,7 +71,7 @@ class Pairing:
         return places[self.port.data_format] - places[self.reference.data_format]
 
     def controls_are_ports(self) -> bool:
-        """Whether control runs are the port's: a recording can't be asked anew."""
+        """Whether control runs are the port's: a recording can't run again."""
         return getattr(self.reference, "recorded", False)
 
 
@@ -230,7 +230,7 @@ def held_to_runs(
 def beside_controls(check: Check, own: float, size: float) -> Check:
     """A check held to how far a control run is from its original, if that is more."""
     bound = CONTROL_FACTOR * own
-    reason = f"{CONTROL_FACTOR} × the {own:.1e} by which a control run parts from itself"
+    reason = f"{CONTROL_FACTOR} × the {own:.1e} by which a control run differs from its original"
     if bound > CONTROL_SHARE * size:
         bound, reason = CONTROL_SHARE * size, f"{reason}, at most {CONTROL_SHARE:g} of the figure"
     if bound <= check.tolerance:

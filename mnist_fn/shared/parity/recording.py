@@ -230,7 +230,7 @@ class Recording:
     def _unknown(self) -> NotRecordedError:
         return NotRecordedError(
             f"{self._path}: was recorded with other weights or batches than it is asked for; give "
-            "the same batches (its own are Recording(…).batches), or record anew"
+            "the same batches (its own are Recording(…).batches), or record again"
         )
 
 
@@ -254,6 +254,6 @@ def _header(path: Path, data: bytes) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise damaged(path, "not a recording of a port's program") from error
     if type(schema) is int and schema != SCHEMA:
-        raise InputError(f"{path}: schema {schema}, this version reads {SCHEMA}; record anew")
+        raise InputError(f"{path}: schema {schema}, this version reads {SCHEMA}; record again")
     check_schema(path, schema, SCHEMA)
     return header

@@ -186,7 +186,7 @@ class Unchecked:
 
 @dataclass(frozen=True)
 class Verdict:
-    """The rungs that were climbed, which parameter is which, and why they part."""
+    """The rungs that were climbed, which parameter is which, and why they differ."""
 
     names: tuple[str, str]
     precision: str
@@ -202,7 +202,7 @@ class Verdict:
 
     @property
     def failed(self) -> Rung | None:
-        """The rung at which they part."""
+        """The first rung that fails."""
         climbed = [rung for rung in self.rungs if isinstance(rung, Rung)]
         return next((rung for rung in climbed if not rung.passed), None)
 
@@ -221,7 +221,7 @@ class Verdict:
             if any(r.name == "randomness" and _is_open(r) for r in self.rungs):
                 but += "; dropout not compared"
             return f"{port} computes what {reference} does, in {self.precision}{but}"
-        return f"{port} parts from {reference} at: {self.failed.name}"
+        return f"{port} differs from {reference} at: {self.failed.name}"
 
     def _why(self) -> list[str]:
         if self.failed is None:

@@ -71,7 +71,7 @@ class Header:
         if self.form.labels != dataset.form.labels:
             raise InputError(
                 f"{dataset.name}: {dataset.classes} classes, this run began with "
-                f"{self.classes}; put the names of its classes beside the data as they were"
+                f"{self.classes}; put the file of its classes' names back into the data's folder"
             )
 
     def to_dict(self) -> dict[str, Any]:

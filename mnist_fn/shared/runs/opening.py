@@ -176,7 +176,7 @@ def open_run(
         strays = folder.result_files()
         if strays and not overwrite:
             raise InputError(
-                f"{strays[0]}: there is no run.json beside it", hint=(ANOTHER, " to replace it")
+                f"{strays[0]}: there is no run.json in its folder", hint=(ANOTHER, " to replace it")
             )
         return TrainingRun(config, folder)
     if overwrite:
@@ -201,7 +201,7 @@ def check_same_config(config: Config, header: Header, folder: RunFolder) -> None
     if changes:
         text = "; ".join(f"{name} {old} there, {new} asked" for name, old, new in changes)
         raise InputError(
-            f"{folder.path}: holds another run ({text})", hint=(ANOTHER, " to train anew there")
+            f"{folder.path}: holds another run ({text})", hint=(ANOTHER, " to train again there")
         )
 
 

@@ -59,7 +59,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Finding:
-    """A claim beside the seeds of one backend."""
+    """A claim and the seeds of one backend."""
 
     values: tuple[float, ...]  # a seed each
     holding: int  # seeds for which it holds

@@ -10,7 +10,7 @@ from our own seeds and compared with the seeds left, in the same way and all rou
 published digits; so neither normality nor the choice of the largest confusions has to be modelled.
 A statistic's rank among the stand-ins' is its p-value; the sum of -log p over the statistics of
 several groups is ranked among the stand-ins' sums again (Fisher's combination by permutation;
-Pesarin and Salmaso 2010). Groups are independent: the study trained each of its runs anew.
+Pesarin and Salmaso 2010). Groups are independent: the study trained each of its runs separately.
 """
 
 import math

@@ -42,7 +42,7 @@ RULE = (
 
 @dataclass(frozen=True)
 class Verdict:
-    """A published number beside ours of one backend."""
+    """A published number and ours of one backend."""
 
     values: tuple[float, ...]  # ours, a seed each
     interval: tuple[float, float] | None  # None: fewer than two seeds

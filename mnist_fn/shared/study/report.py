@@ -1,4 +1,4 @@
-"""A study's JSON document: each published number and claim beside our runs."""
+"""A study's JSON document: each published number and claim compared with our runs."""
 
 import math
 from collections.abc import Mapping
@@ -34,7 +34,7 @@ def document(
     warning: str | None,
     **about: Any,
 ) -> dict[str, Any]:
-    """Every published number and claim of some experiments beside our runs, as plain values.
+    """Every published number and claim of some experiments compared with our runs, as plain values.
 
     Args:
         experiments: those asked for.

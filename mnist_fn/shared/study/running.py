@@ -28,7 +28,7 @@ TEN = ("mnist", "fashion-mnist", "kmnist", "digits")  # sets of ten classes
 
 @dataclass(frozen=True)
 class Study:
-    """Every published number and statement beside our runs, with a verdict."""
+    """Compare every published number and statement with our runs, with a verdict."""
 
     document: dict[str, Any] = field(repr=False)  # as in study.json; plain values
     out: Path  # folder of the runs, of study.json and of study.md

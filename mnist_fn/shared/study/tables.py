@@ -12,7 +12,7 @@ Table = tuple[list[str], list[list[str]]]  # names of the columns, rows
 
 
 def number_table(found: Mapping[str, Any], experiment: str | None = None) -> Table:
-    """Published numbers beside ours: all, or one experiment's."""
+    """Published numbers compared with ours: all, or one experiment's."""
     backends = list(found["backends"])
     head = ["experiment", "what", "published"]
     for name in backends:
@@ -160,7 +160,7 @@ def published(one: Mapping[str, Any]) -> str:
 
 
 def ours_of(one: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
-    """Ours beside a published number, mean ± sd over seeds."""
+    """Ours compared with a published number, mean ± sd over seeds."""
     if not ours["n"]:
         return ""
     if one["statistic"] == "sd":

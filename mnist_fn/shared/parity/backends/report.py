@@ -59,7 +59,7 @@ def verdict(plan: Plan, ladders: Sequence[Ladder]) -> Line:
     passed = sum(ladder["passed"] for ladder in ladders)
     left, right = plan.names
     agree = passed == len(ladders)
-    text = f"\n{left} and {right} {'agree' if agree else 'part'}"
+    text = f"\n{left} and {right} {'agree' if agree else 'differ'}"
     return f"{text}: {passed} of {len(ladders)} ladders hold", "good" if agree else "bad"
 
 
@@ -67,7 +67,7 @@ def _cause(finding: dict[str, Any]) -> str:
     """What a backend does, without the numbers that say so."""
     if finding["causes"]:
         return ", or ".join(cause["text"] for cause in finding["causes"])
-    return f"{finding['of']} part, and no single change explains it: {finding['pattern']}"
+    return f"{finding['of']} differ, and no single change explains it: {finding['pattern']}"
 
 
 def _figures(ladder: Ladder) -> Iterator[Line]:
@@ -75,7 +75,7 @@ def _figures(ladder: Ladder) -> Iterator[Line]:
     rung = ladder["rungs"][-1]
     worst = rung["worst"]
     yield (
-        f"\n{name_of(ladder)}: first parts at {rung['rung']}: {worst['what']}: "
+        f"\n{name_of(ladder)}: first difference at {rung['rung']}: {worst['what']}: "
         f"{float(worst['left']):.17g} against {float(worst['right']):.17g} ({worst['where']})",
         "",
     )
@@ -93,5 +93,5 @@ def _figures(ladder: Ladder) -> Iterator[Line]:
     if next_rung:
         differing = [check["what"] for check in next_rung["checks"] if not check["passed"]]
         names = "; ".join(differing[:DIFFERING])
-        parting = f"{len(differing)} of {len(next_rung['checks'])} part: {names}"
+        parting = f"{len(differing)} of {len(next_rung['checks'])} differ: {names}"
         yield f"  {next_rung['rung']}, the rung above: {parting if differing else 'holds'}", "weak"

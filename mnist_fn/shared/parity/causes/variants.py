@@ -61,7 +61,7 @@ def structures(rule: Rule, step: int) -> Iterator[Structure]:
         yield from _adams(rule)
     if rule.kind in ("momentum", "nesterov"):
         yield "dampened: (1 − momentum)·g goes into the buffer", "dampened", rule.but(dampened=True)
-        yield "moments start anew at each call", "reset", rule.but(reset=True)
+        yield "moments are reset at each call", "reset", rule.but(reset=True)
         if rule.dampening:
             yield "no dampening", "dampening", rule.but(dampening=0.0)
     if rule.kind == "rmsprop":
@@ -152,7 +152,7 @@ def _adams(rule: Rule) -> Iterator[Structure]:
     yield "step counter one ahead", "counter", rule.but(shift=1)
     yield "step counter one behind", "counter", rule.but(shift=-1)
     yield "the step counter stands still", "still", rule.but(frozen_count=True)
-    yield "moments and step counter start anew at each call", "reset", rule.but(reset=True)
+    yield "moments and step counter are reset at each call", "reset", rule.but(reset=True)
     yield "β₁ and β₂ swapped", "swapped", rule.but(beta1=rule.beta2, beta2=rule.beta1)
     yield "v made of m², not of g²", "m²", rule.but(square_of_mean=True)
     yield "v made of (g − m)² (AdaBelief)", "adabelief", rule.but(centered_square=True)
@@ -277,7 +277,7 @@ def decay_text(found: Mapping[str, float], kind: str, rule: Rule, tensors: Tenso
         groups = _by_value(total)
         changes = [f"{word} {number(v)} {which(n, tensors)}" for v, n in groups.items() if v]
         return (
-            "a " + " and ".join(changes[:3]) + " beside the declared"
+            "a " + " and ".join(changes[:3]) + " in addition to the declared"
             if changes
             else "no more decay"
         )

@@ -62,7 +62,7 @@ def loaded(side: Implementation) -> Explanation:
         return f"{name} deviates {deviation:.3g} ×" if observed[name].any() else f"{name} is 0 ×"
 
     shares = [share(name) for name in observed]
-    why = "weights are drawn anew (Flax's own default has biases 0, kernels √3 ×)"
+    why = "weights are drawn again (Flax's own default has biases 0, kernels √3 ×)"
     return replace(explanation, pattern=f"{why}: {', '.join(shares)} the declared")
 
 
