@@ -18,7 +18,7 @@ Experiment = tuple[str, Config]  # backend and config, its seed set to 0
 
 
 def plot(records: Run | Sequence[Run], ax: Any = None) -> style.Panels:
-    """Draw loss and accuracy side by side: test solid, train dashed, validation dotted if it was held out.
+    """Draw loss and accuracy: test solid, train dashed, validation dotted if it was held out.
 
     Runs that differ only in their seed are one curve, the mean over seeds, with a band of ± one sd
     around the test curve. Curves are named by what the runs differ in.

@@ -18,7 +18,7 @@ UNITS = {"loss": ("nats", 1.0, "{:.4f}"), "accuracy": ("percentage points", 100.
 
 
 def plot(records: Sequence[Run], ax: Any = None) -> style.Panels:
-    """Draw loss and accuracy side by side: the optimism of the choice among all models, λ and epochs, and
+    """Draw loss and accuracy: the optimism of the choice among all models, λ and epochs, and
     of the choice of an epoch within each; small dots are seeds, large ones with bars mean ± sd.
     The figure at the right of each line is the test set at the epoch that validation chose.
 

@@ -17,8 +17,8 @@ HEAD = """# Performance
 
 <!-- `python docs/make/make_performance.py` makes this from docs/evidence; do not edit. -->
 
-This page says how long an epoch takes on JAX and on PyTorch, and how far each is from the work that no
-program can avoid. You can measure your own machine, while it does nothing else:
+This page says how long an epoch takes on JAX and on PyTorch, and how far each is from the work that
+no program can avoid. You can measure your own machine, while it does nothing else:
 
     mnist-fn bench --out docs/evidence/bench-cpu.json
     make gpu-evidence                                                  # where there is a GPU
@@ -31,25 +31,29 @@ No GPU was at hand for the numbers on this page.
 
 ## How it is measured
 
-Contenders take turns, round by round. A ratio is taken within a round, so a slow moment of the machine
-slows both sides. CPU seconds count all threads of the process; other processes disturb them less than
-the clock's seconds. `--out` refuses to write evidence if other processes use more than a tenth of the
-machine's cores. An epoch's time excludes compilation. Whole commands have a table of their own.
+Contenders take turns, round by round. A ratio is taken within a round, so a slow moment of the
+machine slows both sides. CPU seconds count all threads of the process; other processes disturb them
+less than the clock's seconds. `--out` refuses to write evidence if other processes use more than a
+tenth of the machine's cores. An epoch's time excludes compilation. Whole commands have a table of
+their own.
 
-The floor is the time of an epoch's matrix products, in the faster of the two libraries. A second floor
-adds the least traffic that Adam needs: read weights, both moments and gradients, and write the first
-three. A contender named `jax/no ...` leaves something out, which shows what that part costs.
+The floor is the time of an epoch's matrix products, in the faster of the two libraries. A second
+floor adds the least traffic that Adam needs: read weights, both moments and gradients, and write
+the first three. A contender named `jax/no ...` leaves something out, which shows what that part
+costs.
 
 The PyTorch loops are the fastest that we know how to write. They keep the data in memory and gather
 each batch into one buffer (`index_select(out=...)`). The penalty is Adam's `weight_decay=2λ` on the
 kernels only, denormals are flushed, and Adam is fused. One loop compiles the whole step with
-`torch.compile`. On a GPU the eager step is a CUDA graph. These loops count the loss and nothing else.
+`torch.compile`. On a GPU the eager step is a CUDA graph. These loops count the loss and nothing
+else.
 """
 TAIL = """## What was tried and not kept
 
-This section was measured by hand: no command repeats it, and no evidence file holds it. Each change was
-compared with the epoch as it is, in 9 paired rounds of 20,000 examples, in CPU seconds on one core of a
-*busy* machine (AMD EPYC with AVX-512, jax 0.10.2, batch 200, 512 units). A percent or so is noise.
+This section was measured by hand: no command repeats it, and no evidence file holds it. Each change
+was compared with the epoch as it is, in 9 paired rounds of 20,000 examples, in CPU seconds on one
+core of a *busy* machine (AMD EPYC with AVX-512, jax 0.10.2, batch 200, 512 units). A percent or so
+is noise.
 
 | change | of the epoch's time | bits |
 |---|---:|---|
@@ -60,14 +64,15 @@ compared with the epoch as it is, in 9 paired rounds of 20,000 examples, in CPU 
 | all weights and moments in one flat buffer each | 1.048 | others (2e-6) |
 | (for comparison: plain gradient descent, no Adam) | 0.919 | |
 
-Earlier, without a record of the figures, these brought nothing either: an unrolled scan (2 or 4 steps),
-gathering the epoch's examples at once, updating Adam in blocks that fit the cache, products by XNNPACK,
-oneDNN or YNNPACK, and XLA's other CPU scheduler.
+Earlier, without a record of the figures, these brought nothing either: an unrolled scan (2 or 4
+steps), gathering the epoch's examples at once, updating Adam in blocks that fit the cache, products
+by XNNPACK, oneDNN or YNNPACK, and XLA's other CPU scheduler.
 
 ## Start and sweeps
 
 Compiled programs and decompressed data are kept in the user's cache folder, so a second start is
-faster. `MNIST_FN_CACHE=off` switches the cache off. If the folder can't be written, nothing is kept.
+faster. `MNIST_FN_CACHE=off` switches the cache off. If the folder can't be written, nothing is
+kept.
 
 On a CPU, a sweep runs its models one after another through one compiled program. On a GPU they go
 through one vmapped program (`mnist_fn/capacity.py`).
@@ -117,9 +122,9 @@ def same_rounds(document: dict[str, Any]) -> str:
     lines = [
         f"In the {count} rounds that all contenders have, JAX's epoch takes "
         f"{products['median']:.2f} times its products ({products['min']:.2f} to "
-        f"{products['max']:.2f}), and the notebook's way {notebook['median']:.2f} times JAX's epoch "
-        f"({notebook['min']:.2f} to {notebook['max']:.2f}). In all {everywhere['n']} rounds of JAX "
-        f"and its products the first ratio is {everywhere['median']:.2f} "
+        f"{products['max']:.2f}), and the notebook's way {notebook['median']:.2f} times JAX's "
+        f"epoch ({notebook['min']:.2f} to {notebook['max']:.2f}). In all {everywhere['n']} rounds "
+        f"of JAX and its products the first ratio is {everywhere['median']:.2f} "
         f"({everywhere['min']:.2f} to {everywhere['max']:.2f}). Compare ratios of the same rounds."
     ]
     if everywhere["min"] < 1:

@@ -1,8 +1,8 @@
 """Hostile files for every reader, by hypothesis: for the tests and for the evidence run.
 
 Two kinds. *Damaged*: a good file with bytes changed; it must be refused, or mean exactly what it
-meant. *Forged*: content changed and every digest computed again, as somebody who reads this code could
-do; it must be refused, or give a run that can be shown.
+meant. *Forged*: content changed and every digest computed again, as somebody who reads this code
+could do; it must be refused, or give a run that can be shown.
 """
 
 import gzip

@@ -350,7 +350,7 @@ class TorchProgram:
         return {name: module for name, module in named if name}
 
     def _parameters(self, model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
-        """A copy's parameters by the original's names: some models give those of a copy new names."""
+        """A copy's parameters by the original's names: some models rename those of a copy."""
         names = (name for name, _ in self._model.named_parameters())
         yield from zip(names, model.parameters(), strict=True)
 
