@@ -156,7 +156,7 @@ def horizon() -> str:
     head = ["precision", "epochs", "pair"]
     head += [f"first step with a weight {limit:g} apart" for limit in limits]
     head += ["first epoch with another prediction", "weights at the end", "predictions at the end"]
-    picture = f"![How far two frameworks and their twins are apart](pictures/{FIGURE.name})"
+    picture = f"![How far two frameworks and their control runs are apart](pictures/{FIGURE.name})"
     said = ["\n".join(claims), "\n".join(courses), where(document)]
     parts = [picture, markdown((head, rows)), *said]
     return "\n\n".join(parts)
@@ -175,10 +175,10 @@ def event(one: dict[str, Any]) -> str:
     first = max(step for step in steps if step <= min(together) - STEPS_BETWEEN)
     before = [float(track["divergence"][steps.index(first)]) for track in one["tracks"]]
     return (
-        f"- {one['precision']}: {len(together)} of {len(passed)} tracks, the frameworks among "
+        f"- {one['precision']}: {len(together)} of {len(passed)} pairs, the frameworks among "
         f"them, pass {limit:g} at step {_span(together, ',d')}"
         + (f", the rest at {', '.join(others)}" if others else "")
-        + f". At step {first:,} the frameworks are {before[0]:.1e} apart, the twins "
+        + f". At step {first:,} the frameworks are {before[0]:.1e} apart, the control runs "
         f"{_span(before[1:], '.1e')}."
     )
 
@@ -189,7 +189,7 @@ def parting(one: dict[str, Any]) -> str:
     for track in one["tracks"]:
         kinds.setdefault(track["kind"], []).append(track["first_step_above"][-1])
     times = [
-        f"the {kind}{'s' * (kind != 'frameworks')} "
+        f"the {control(kind)}{'s' * (kind != 'frameworks')} "
         + ("never" if None in found else _span([s for s in found if s], ",d"))
         for kind, found in kinds.items()
     ]
@@ -197,6 +197,11 @@ def parting(one: dict[str, Any]) -> str:
         f"- {one['precision']}: the first step with a weight {one['thresholds'][-1]:g} apart: "
         f"{', '.join(times)}."
     )
+
+
+def control(kind: str) -> str:
+    """The name of a kind of control run, which documents call a twin."""
+    return kind.replace("twin", "control run")
 
 
 def _span(values: list[Any], form: str) -> str:
@@ -210,14 +215,14 @@ def claim_line(one: dict[str, Any], claim: dict[str, Any]) -> str:
     times = zip(names, [*claim["weights"], claim["predictions"]], strict=True)
     factors = [f"{name} {t['factor']:.2f}" for name, t in times if t["factor"] is not None]
     most = claim["furthest"]
-    parts = [f"times as soon as the soonest twin: {', '.join(factors)}"] if factors else []
+    parts = [f"times as early as the earliest: {', '.join(factors)}"] if factors else []
     parts.append(
         f"up to step {most['until']:,} at most {float(most['times']):.2g} times as far apart "
-        f"as the furthest twin, at step {most['step']:,}"
+        f"as the farthest, at step {most['step']:,}"
     )
     return (
-        f"- {one['precision']}, against {claim['draws']} {claim['twins']}s: **{verdict}** "
-        f"({'; '.join(parts)})."
+        f"- {one['precision']}, against {claim['draws']} {control(claim['twins'])}s: "
+        f"**{verdict}** ({'; '.join(parts)})."
     )
 
 
@@ -232,7 +237,7 @@ def exceptions() -> str:
     for one in (evidence("horizon") or {}).get("horizon", ()):
         found += [
             f"in {one['precision']}, JAX and PyTorch diverge more than {one['factor']:g} times as "
-            f"early as the earliest of {claim['draws']} control runs ({claim['twins']})"
+            f"early as the earliest of {claim['draws']} {control(claim['twins'])}s"
             for claim in one["claims"]
             if not claim["holds"]
         ]

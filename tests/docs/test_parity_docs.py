@@ -71,14 +71,14 @@ def test_an_event_is_told_by_the_stretch_in_which_all_pass():
     ]
     one = {"precision": "float64", "thresholds": [1e-9, 1e-2], "steps": STEPS, "tracks": tracks}
     said = make_parity.event(one)
-    assert "3 of 3 tracks, the frameworks among them, pass 1e-09 at step 341 to 343." in said
-    assert "At step 300 the frameworks are 1.0e-10 apart, the twins 1.0e-10." in said
+    assert "3 of 3 pairs, the frameworks among them, pass 1e-09 at step 341 to 343." in said
+    assert "At step 300 the frameworks are 1.0e-10 apart, the control runs 1.0e-10." in said
     alone = [*tracks[:2], {**tracks[2], "first_step_above": [900, None]}]
-    assert "2 of 3 tracks" in make_parity.event({**one, "tracks": alone})
+    assert "2 of 3 pairs" in make_parity.event({**one, "tracks": alone})
     assert "step 341 to 342, the rest at 900." in make_parity.event({**one, "tracks": alone})
     assert make_parity.parting(one) == (
-        "- float64: the first step with a weight 0.01 apart: the frameworks 360, the ulp twins "
-        "never."
+        "- float64: the first step with a weight 0.01 apart: the frameworks 360, the ulp "
+        "control runs never."
     )
     early = [{**tracks[0], "first_step_above": [1, None]}, *tracks[1:]]
     assert not make_parity.event({**one, "tracks": early})
@@ -132,7 +132,7 @@ def test_a_summary_names_what_does_not_hold(monkeypatch):
     assert said in (ROOT / "README.md").read_text()
     for one in evidence("horizon")["horizon"]:
         refuted = [claim["twins"] for claim in one["claims"] if not claim["holds"]]
-        assert all(f"control runs ({kind})" in said for kind in refuted)
+        assert all(f"{make_parity.control(kind)}s" in said for kind in refuted)
     open_ = [one["model"] for one in evidence("statistics")["statistics"]
              if one["tost"]["verdict"] != "equivalent"]  # fmt: skip
     planned = evidence_accuracy.VERDICT
