@@ -22,29 +22,37 @@ HEAD = """# Which JAX and which PyTorch compute the same
 
 <!-- `python docs/make/make_versions.py` makes this from docs/evidence; do not edit. -->
 
-Each row is an environment of its own, made by uv on Python 3.12: the ladder between JAX and PyTorch
-(`mnist-fn parity --level quick`), and `mnist-fn doctor --full`. *As XLA decides*: linear and
-shallow on the embedded digits, in float64 and float32. *XNNPACK*: the shallow model on MNIST in
-float32, with the option below that asks XLA for XNNPACK's products on any processor; by itself it
-takes them on those that its cost model knows. PyTorch had one thread. *Self-check*: what
-`mnist-fn doctor --full` found wrong.
-"""
-BOUNDS = """JAX 0.8 and 0.9 lie below the bounds of `pyproject.toml`, which begin with 0.10:
-Flax up to 0.12.6 stops with JAX 0.11 and newer (it asks `jax.core` for `get_opaque_trace_state`),
-which pip does not know; Flax 0.12.7 wants JAX 0.10.
-"""
-ENDS_HEAD = """## What we say we run on
+This page helps you to choose versions of JAX and PyTorch. `mnist-fn doctor --full` checks the
+versions that you have.
 
-`pyproject.toml` has the bounds; here `make test`'s suite at both ends of them, each in an
-environment of its own by uv. What lies between is the first table's. CI runs both again when bounds
-or pins have changed.
+Each row is a separate environment, made by uv on Python 3.12, with PyTorch on one thread. The
+columns are three checks:
+
+- *as XLA decides*: the ladder between JAX and PyTorch (`mnist-fn parity --level quick`), with the
+  linear and the shallow model on the embedded digits, in float64 and float32.
+- *XNNPACK*: the same ladder with the shallow model on MNIST in float32, where an option (see below)
+  makes XLA use XNNPACK's products on any processor. By itself XLA uses them on processors that its
+  cost model knows.
+- *self-check*: what `mnist-fn doctor --full` reports as wrong.
+
+Most of these checks ran once; the last section has the number of each.
+"""
+BOUNDS = """The bounds of `pyproject.toml` begin with JAX 0.10, so JAX 0.8 and 0.9 are outside. Flax
+up to 0.12.6 fails with JAX 0.11 and newer, because it asks `jax.core` for `get_opaque_trace_state`; pip
+doesn't know this. Flax 0.12.7 requires JAX 0.10.
+"""
+ENDS_HEAD = """## The oldest and the newest versions
+
+`pyproject.toml` has the bounds. The suite of `make test` ran at both ends of them, each in a
+separate environment made by uv. The first table covers versions in between. CI (`.ci/run`) runs
+both again when bounds or pins have changed.
 """
 NAMED = ("jax", "jaxlib", "flax", "optax", "torch", "numpy", "scipy", "typer")
 WRONG_HEAD = "| version | what | in mnist-fn |\n|---|---|---|"
 STALE = """## The smallest program for jaxlib 0.8.0 and 0.8.1
 
-XNNPACK packs the weights of a product, and XLA kept what it had packed by the weights' address.
-Other weights at the same address then gave the product of the ones before:
+XNNPACK packs the weights of a product into an order of its own, and XLA kept the packed weights by
+their address. Other weights at the same address then gave the product of the earlier weights:
 
 ```python
 import jax, jax.numpy as jnp, numpy as np
@@ -60,8 +68,8 @@ for value in range(3):
     print(product(x, jax.device_put(w))[0, 0], "is", 784 * value)
 ```
 
-`XLA_FLAGS=--xla_cpu_use_xnnpack=false` is a way round. jaxlib 0.10.2's fault, jax-ml/jax issue
-39103, is `wrong_rows` in `mnist_fn/selfcheck.py`.
+The workaround is `XLA_FLAGS=--xla_cpu_use_xnnpack=false`. `wrong_rows` in `mnist_fn/selfcheck.py`
+shows the fault of jaxlib 0.10.2 (jax-ml/jax issue 39103).
 """
 
 
@@ -104,14 +112,14 @@ def failed(checks: list[dict[str, Any]]) -> str:
 
 
 def cost(tried: list[dict[str, Any]]) -> str:
-    """What the self-check takes."""
+    """How long the self-check takes."""
     seconds = sorted(taken for one in tried for taken in one.get("self_check_cpu_seconds", []))
     if not seconds:
         return ""
     return (
         f"`mnist-fn doctor --full` took {seconds[0]:.1f} to {seconds[-1]:.1f} s of processor time "
-        f"(median {median(seconds):.1f}, n = {len(seconds)}),\nwith nothing compiled before and "
-        "PyTorch on one thread, on a machine that computed other things too.\n"
+        f"(median {median(seconds):.1f}, n = {len(seconds)}), with nothing\ncompiled before and "
+        "PyTorch on one thread, on a machine that was also doing other work.\n"
     )
 
 
@@ -137,10 +145,14 @@ def made_beside_wrong() -> Iterator[str]:
         for version in fault.versions:
             stamp = f'"{fault.package}": "{version}"'
             if made := [f"`{path.stem}`" for path in others if stamp in path.read_text()]:
-                wrong = "**may be wrong**" if fault.on_path else "computes nothing of that kind"
+                wrong = (
+                    "They **may be wrong**."
+                    if fault.on_path
+                    else ("No backend computes what this version gets wrong.")
+                )
                 yield (
-                    f"Evidence of an environment with {fault.package} {version}, which {wrong}, "
-                    f"not renewed since: {', '.join(made)}."
+                    f"These evidence files were computed with {fault.package} {version} and not "
+                    f"renewed since: {', '.join(made)}. {wrong}"
                 )
 
 
@@ -154,13 +166,13 @@ def page(tried: list[dict[str, Any]]) -> str:
         lines.append(f"| {' | '.join(cells)} |")
     lines += ["", cost(tried), BOUNDS, *ends(), "## Known to be wrong", "", WRONG_HEAD]
     for fault in FAULTS:
-        becomes = "excluded by its bounds; a line at start where it is installed all the same"
+        becomes = "excluded by the bounds; where it is installed, a line at the start says so"
         lines.append(f"| {fault.package} {', '.join(fault.versions)} | {fault.what} | {becomes} |")
     lines += ["", *made_beside_wrong(), "", sources.said()]
     machines = "; ".join(sorted({one["machine"] for one in tried}))
     commands = [f"- `{one['command']}` (ladders n = {one['n']}, self-check n = "
                 f"{len(one['checks'])})" for one in tried]  # fmt: skip
-    return "\n".join([*lines, "", STALE, f"## To try it again\n\nMeasured on {machines}.\n",
+    return "\n".join([*lines, "", STALE, f"## To repeat it\n\nMeasured on {machines}.\n",
                       *commands]) + "\n"  # fmt: skip
 
 

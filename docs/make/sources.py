@@ -62,6 +62,6 @@ def said() -> str:
     """Which evidence is of older source, for a page: what is in OLDER and on disk."""
     names = sorted(path.stem for path in EVIDENCE.glob("*.json") if path.stem in OLDER)
     return (
-        "Evidence that other code than the present computed, or that was computed before the "
-        f"source was recorded: {', '.join(f'`{name}`' for name in names)}."
+        "These evidence files were computed by older code than the present, or before the source "
+        f"was recorded: {', '.join(f'`{name}`' for name in names)}."
     )

@@ -94,5 +94,6 @@ def test_evidence_of_a_wrong_version_is_named(tmp_path, monkeypatch):
     for name, version in (("one", "0.8.1"), ("two", "0.10.1"), ("versions-x", "0.10.2")):
         (tmp_path / f"{name}.json").write_text(f'{{"jaxlib": "{version}"}}')
     (said,) = make_versions.made_beside_wrong()
-    assert "jaxlib 0.8.1, which **may be wrong**" in said
+    assert "with jaxlib 0.8.1 and not" in said
+    assert "They **may be wrong**." in said
     assert "`one`." in said

@@ -25,7 +25,9 @@ def installed(monkeypatch):
 @pytest.mark.parametrize("version", ["0.8.0", "0.8.1", "0.10.2"])
 def test_a_known_fault_is_said_once(installed, version):
     installed(version)
-    with pytest.warns(faults.KnownFault, match=f"jaxlib {version} is known.*rid of it: pip inst"):
+    with pytest.warns(
+        faults.KnownFault, match=f"jaxlib {version} is known.*to replace it: pip inst"
+    ):
         jax_backend.find_devices("cpu")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
