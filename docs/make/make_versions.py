@@ -38,8 +38,8 @@ columns are three checks:
 Most of these checks ran once; the last section has the number of each.
 """
 BOUNDS = """The bounds of `pyproject.toml` begin with JAX 0.10, so JAX 0.8 and 0.9 are outside. Flax
-up to 0.12.6 fails with JAX 0.11 and newer, because it asks `jax.core` for `get_opaque_trace_state`; pip
-doesn't know this. Flax 0.12.7 requires JAX 0.10.
+up to 0.12.6 fails with JAX 0.11 and newer, because it asks `jax.core` for
+`get_opaque_trace_state`; pip doesn't know this. Flax 0.12.7 requires JAX 0.10.
 """
 ENDS_HEAD = """## The oldest and the newest versions
 
