@@ -36,7 +36,7 @@ def plot(document: Mapping[str, Any], ax: Any = None) -> Any:
         )
     ax.set_yticks(range(len(ordered)), [name for name, _ in ordered])
     if document["floor"] is not None:
-        floor = document["epochs"][document["floor"]]["median"]
+        floor = document["epochs"][document["floor"]]["min"]
         label = f"the floor, {document['floor']}: {floor:.2f} s"
         ax.axvline(floor, color=style.ink(), linestyle="--", linewidth=1, label=label)
         ax.legend(loc="upper right")

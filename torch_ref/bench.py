@@ -1,10 +1,10 @@
-"""What PyTorch's epoch is measured against: its bare products, in-memory loops, the notebook."""
+"""What PyTorch's epoch is compared with: its bare products, in-memory loops, the notebook."""
 
 import itertools
 import math
 import struct
-from collections.abc import Callable, Iterator
-from functools import partial
+import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +12,32 @@ import numpy as np
 import torch
 from torch import nn
 
-from mnist_fn.shared.bench.timing import Contender
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset, Split, scale_pixels
 from mnist_fn.shared.data.sources import FILES
+from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.streams import batch_order
+from torch_ref.backend import find_device
 from torch_ref.computing import ComputingThread
 
-NOTEBOOK_ROUNDS = 3  # an epoch takes many seconds
+Run = Callable[[], object]
+Step = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 
-def pick(device: str) -> torch.device:
-    """The torch device for "auto", "cpu" or "gpu"; the CPU where there is no GPU."""
-    gpu = device != "cpu" and torch.cuda.is_available()
-    return torch.device("cuda" if gpu else "cpu")
+def make(name: str, config: Config, dataset: Dataset, device: str) -> tuple[Run, str]:
+    """What to time under the contender's name, and the device's name.
+
+    Raises:
+        InputError: the device or a CUDA graph that can't be had here.
+    """
+    torch_device = find_device(device)
+    makers = {"torch/products": products, "torch/notebook": notebook}
+    if name in makers:
+        run = makers[name](config, dataset, torch_device)
+    else:
+        run = loop(name, config, dataset, torch_device)
+    on_cpu = torch_device.type == "cpu"
+    return run, "cpu" if on_cpu else torch.cuda.get_device_name(torch_device)
 
 
 def _synchronize(device: torch.device) -> None:
@@ -33,50 +45,51 @@ def _synchronize(device: torch.device) -> None:
         torch.cuda.synchronize(device)
 
 
-def floor(config: Config, dataset: Dataset, device: str) -> Iterator[Contender]:
+def products(config: Config, dataset: Dataset, device: torch.device) -> Run:
     """The matrix products of an epoch, into buffers that are there already."""
-    torch_device, n = pick(device), config.batch_size
-    dtype = getattr(torch, config.dtype)
+    n, dtype = config.batch_size, getattr(torch, config.dtype)
     sizes = (dataset.pixels, *config.hidden, dataset.classes)
-    random = [
-        torch.rand(shape, dtype=dtype, device=torch_device) for shape in [(n, w) for w in sizes]
-    ]
-    kernels = [
-        torch.rand(shape, dtype=dtype, device=torch_device) for shape in itertools.pairwise(sizes)
-    ]
-    forward = [torch.empty_like(layer) for layer in random[1:]]
-    backward = [torch.empty_like(layer) for layer in random]
+    layers = [torch.rand((n, size), dtype=dtype, device=device) for size in sizes]
+    kernels = [torch.rand(shape, dtype=dtype, device=device) for shape in itertools.pairwise(sizes)]
+    forward = [torch.empty_like(layer) for layer in layers[1:]]
+    backward = [torch.empty_like(layer) for layer in layers]
     gradients = [torch.empty_like(kernel) for kernel in kernels]
 
     def run() -> None:
         for _ in range(len(dataset.train) // n):
             for i, kernel in enumerate(kernels):
-                torch.mm(random[i], kernel, out=forward[i])
+                torch.mm(layers[i], kernel, out=forward[i])
             for i in reversed(range(len(kernels))):
-                torch.mm(random[i].T, random[i + 1], out=gradients[i])
+                torch.mm(layers[i].T, layers[i + 1], out=gradients[i])
                 if i:
-                    torch.mm(random[i + 1], kernels[i].T, out=backward[i])
-        _synchronize(torch_device)
+                    torch.mm(layers[i + 1], kernels[i].T, out=backward[i])
+        _synchronize(device)
 
-    yield Contender("torch/products", "its matrix products alone", run)
-
-
-Step = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
+    return run
 
 
-def loops(config: Config, dataset: Dataset, device: str) -> Iterator[Contender]:
-    """The fastest PyTorch that we know to write, each as an epoch and the plain one with its test
-    evaluation too: data in memory, batches gathered into one buffer, the penalty as Adam's
-    `weight_decay` on the kernels alone, denormals flushed, nothing counted but the loss.
+def loop(name: str, config: Config, dataset: Dataset, device: torch.device) -> Run:
+    """The fastest PyTorch that we know to write: data in memory, batches gathered into one buffer,
+    the penalty as Adam's `weight_decay` on the kernels alone, denormals flushed, nothing counted
+    but the loss. The step is eager, one `torch.compile` or one CUDA graph.
     """
-    torch_device = pick(device)
     computing = ComputingThread()
-    images, labels = _on_device(config, dataset.train, torch_device)
-    order = torch.from_numpy(batch_order(0, 1, len(labels)).astype(np.int64)).to(torch_device)
+    images, labels = _on_device(config, dataset.train, device)
+    order = torch.from_numpy(batch_order(0, 1, len(labels)).astype(np.int64)).to(device)
     x, y = images[: config.batch_size].clone(), labels[: config.batch_size].clone()
+    if name == "torch/loop, compiled":
+        ragged = functional_step(config, dataset, device)
+        step = torch.compile(ragged, dynamic=False)
+    elif name == "torch/loop, CUDA graph":
+        if device.type != "cuda":
+            raise InputError("it needs a GPU that PyTorch sees")
+        ragged = eager_step(config, dataset, device, capturable=True)
+        step = computing.run(_graphed, ragged, x, y)
+    else:
+        step = ragged = eager_step(config, dataset, device)
 
-    def epoch(step: Step, ragged: Step) -> None:
-        total = torch.zeros((), device=torch_device)
+    def epoch() -> None:
+        total = torch.zeros((), device=device)
         for batch in order.split(config.batch_size):
             n = len(batch)
             torch.index_select(images, 0, batch, out=x[:n])
@@ -84,35 +97,13 @@ def loops(config: Config, dataset: Dataset, device: str) -> Iterator[Contender]:
             total += (step if n == len(x) else ragged)(x[:n], y[:n])
         math.isfinite(total.item())  # waits for the device
 
-    def contender(name: str, what: str, step: Step, ragged: Step, rounds: int | None) -> Contender:
-        run = partial(epoch, step, ragged)
-        return Contender(name, what, lambda: computing.run(run), rounds)
-
-    model, eager = _eager_step(config, dataset, torch_device)
-    yield contender("torch/loop", "the fastest eager loop, fused Adam", eager, eager, None)
-    pixels, _ = _on_device(config, dataset.test, torch_device)
-
-    def with_test() -> None:
-        epoch(eager, eager)
-        with torch.inference_mode():
-            model(pixels).argmax(1).cpu()
-
-    what = "the same and the test set, inference_mode"
-    yield Contender("torch/loop+test", what, lambda: computing.run(with_test))
-    whole_step = functional_step(config, dataset, torch_device)
-    compiled = torch.compile(whole_step, dynamic=False)
-    what = "the whole step in one torch.compile"
-    yield contender("torch/loop, compiled", what, compiled, whole_step, None)
-    if torch_device.type == "cuda":
-        _, eager = _eager_step(config, dataset, torch_device, capturable=True)
-        graph = computing.run(_graphed, eager, x, y)
-        what = "the eager step as one CUDA graph"
-        yield contender("torch/loop, CUDA graph", what, graph, eager, None)
+    return lambda: computing.run(epoch)
 
 
-def _eager_step(
+def eager_step(
     config: Config, dataset: Dataset, device: torch.device, capturable: bool = False
-) -> tuple[nn.Module, Step]:
+) -> Step:
+    """A step in the usual way, with fused Adam."""
     model = _model(config, dataset, device)
     groups = [
         {"params": [p for p in model.parameters() if p.ndim == 2], "weight_decay": 2 * config.l2},
@@ -127,17 +118,17 @@ def _eager_step(
         adam.step()
         return loss.detach()
 
-    return model, step
+    return step
 
 
-def functional_step(config: Config, dataset: Dataset, where: torch.device) -> Step:
+def functional_step(config: Config, dataset: Dataset, device: torch.device) -> Step:
     """A step that `torch.compile` takes as a whole: gradients by torch.func, Adam written out, so
     that all of it is fused into one pass over weights and moments.
     """
-    model = _model(config, dataset, where)
+    model = _model(config, dataset, device)
     params = {name: tensor.detach() for name, tensor in model.named_parameters()}
     mu, nu = ({n: torch.zeros_like(p) for n, p in params.items()} for _ in range(2))
-    count = torch.zeros((), device=where)
+    count = torch.zeros((), device=device)
 
     def loss_of(params: Any, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         return nn.functional.cross_entropy(torch.func.functional_call(model, params, (x,)), y)
@@ -177,22 +168,22 @@ def _graphed(step: Step, x: torch.Tensor, y: torch.Tensor) -> Step:
     return replay
 
 
-def notebook(config: Config, dataset: Dataset, device: str, folder: Path) -> Iterator[Contender]:
+def notebook(config: Config, dataset: Dataset, device: torch.device) -> Run:
     """The study's way: torchvision's dataset, ToTensor, DataLoader, `.item()` in every step."""
     from torch.utils.data import DataLoader
     from torchvision import datasets, transforms
 
-    torch_device = pick(device)
-    write_idx_files(dataset, folder / "MNIST" / "raw")
-    train = datasets.MNIST(str(folder), train=True, transform=transforms.ToTensor())
+    with tempfile.TemporaryDirectory() as folder:  # the dataset is read whole as it is made
+        write_idx_files(dataset, Path(folder) / "MNIST" / "raw")
+        train = datasets.MNIST(folder, train=True, transform=transforms.ToTensor())
     loader = DataLoader(train, batch_size=config.batch_size, shuffle=True)
-    model = _model(config, dataset, torch_device)
+    model = _model(config, dataset, device)
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
 
     def run() -> None:
         loss_sum = correct = 0.0
         for images, labels in loader:
-            x, y = images.reshape(len(images), -1).to(torch_device), labels.to(torch_device)
+            x, y = images.reshape(len(images), -1).to(device), labels.to(device)
             optimizer.zero_grad()
             logits = model(x)
             loss = nn.functional.cross_entropy(logits, y)
@@ -202,7 +193,7 @@ def notebook(config: Config, dataset: Dataset, device: str, folder: Path) -> Ite
             loss_sum += loss.item() * len(y)
             correct += (logits.argmax(1) == y).sum().item()
 
-    yield Contender("torch/notebook", "DataLoader, ToTensor, .item()", run, NOTEBOOK_ROUNDS)
+    return run
 
 
 def _model(config: Config, dataset: Dataset, device: torch.device) -> nn.Module:

@@ -1,6 +1,6 @@
 """Write the figures of docs/cluster.md from docs/evidence/bench-workers.json.
 
-mnist-fn bench --what workers --rounds 3 --out docs/evidence/bench-workers.json
+python docs/make/evidence_workers.py
 python docs/make/make_cluster.py
 """
 
@@ -17,7 +17,7 @@ WORKERS = EVIDENCE / "bench-workers.json"
 
 def speed(evidence: dict[str, Any]) -> str:
     """What workers gain on one machine: medians of rounds, in each of which all took turns."""
-    ratios = {name: found["ratios"] for name, found in evidence["backends"].items()}
+    ratios = {name: rates["ratios"] for name, rates in evidence["backends"].items()}
     heads = list(next(iter(ratios.values())))
     lines = [f"| backend | {' | '.join(heads)} |", "|---|" + "---|" * len(heads)]
     for backend, own in ratios.items():
@@ -26,7 +26,8 @@ def speed(evidence: dict[str, Any]) -> str:
         )
         lines.append(f"| {backend} | {' | '.join(cells)} |")
     versions = ", ".join(f"{n} {evidence['versions'][n]}" for n in ("python", "jax", "torch"))
-    return "\n".join([*lines, "", f"`{evidence['command']}`; {evidence['machine']}; {versions}"])
+    command = "`python docs/make/evidence_workers.py`"
+    return "\n".join([*lines, "", f"{command}; {evidence['machine']}; {versions}"])
 
 
 def text() -> str:

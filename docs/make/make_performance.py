@@ -1,6 +1,7 @@
 """Write docs/performance.md and its charts from docs/evidence/bench-*.json.
 
 mnist-fn bench --out docs/evidence/bench-cpu.json
+python docs/make/evidence_speed.py
 python docs/make/make_performance.py
 """
 
@@ -10,7 +11,7 @@ from typing import Any
 import make_cluster
 from pages import DOCS, EVIDENCE, PICTURES
 
-from mnist_fn.shared.bench import report as report
+from mnist_fn.shared.bench import report
 from mnist_fn.shared.storage import digest_of, read_sealed
 
 HEAD = """# Performance
@@ -21,8 +22,9 @@ This page says how long an epoch takes on JAX and on PyTorch, and how far each i
 no program can avoid. You can measure your own machine, while it does nothing else:
 
     mnist-fn bench --out docs/evidence/bench-cpu.json
-    make gpu-evidence                                                  # where there is a GPU
-    mnist-fn bench --device gpu --quick --trace trace                  # its kernels by name
+    python docs/make/evidence_speed.py                      # commands, widths, parts of the epoch
+    python docs/make/evidence_speed.py --trace FOLDER       # kernels of an epoch by name
+    make gpu-evidence                                       # where there is a GPU
     mnist-fn parity --level statistics --seeds 30 --device gpu --backends jax,jax \\
         --precision float32,tf32 --out runs-gpu                        # what TF32 costs
     python docs/make/make_performance.py
@@ -31,16 +33,17 @@ No GPU was at hand for the numbers on this page.
 
 ## How it is measured
 
-Contenders take turns, round by round. A ratio is taken within a round, so a slow moment of the
-machine slows both sides. CPU seconds count all threads of the process; other processes disturb them
-less than the clock's seconds. `--out` refuses to write evidence if other processes use more than a
-tenth of the machine's cores. An epoch's time excludes compilation. Whole commands have a table of
-their own.
+Contenders take turns, round by round. Each turn is a process of its own, which repeats the epoch
+until a second has passed and gives the median; so no contender leaves anything behind for the next.
+A ratio of two contenders is taken within a round, so a slow moment of the machine slows both sides.
+CPU seconds count all threads of the process; other processes disturb them less than the clock's
+seconds. `--out` refuses to write evidence if other processes use more than a tenth of the machine's
+cores. An epoch's time excludes compilation. Whole commands have a table of their own.
 
-The floor is the time of an epoch's matrix products, in the faster of the two libraries. A second
-floor adds the least traffic that Adam needs: read weights, both moments and gradients, and write
-the first three. A contender named `jax/no ...` leaves something out, which shows what that part
-costs.
+The floor is the fastest turn of an epoch's matrix products, in the faster of the two libraries; an
+epoch does these products and more. A second floor adds the least traffic that Adam needs: read
+weights, both moments and gradients, and write the first three. A contender named `jax/no ...`
+leaves something out, which shows what that part costs.
 
 The PyTorch loops are the fastest that we know how to write. They keep the data in memory and gather
 each batch into one buffer (`index_select(out=...)`). The penalty is Adam's `weight_decay=2λ` on the
@@ -90,12 +93,9 @@ def chart_of(path: Path) -> Path:
 
 def others(document: dict[str, Any]) -> str:
     """How quiet the machine was."""
-    if "others" not in document:  # of a version that knew the load average alone
-        load = document["load_average"]
-        return f"Load average before {load['before'][0]:g}, after {load['after'][0]:g}."
-    found = document["others"]
+    load = document["others"]
     return (
-        f"Other processes of this virtual machine used {found['cores']:.2f} of {found['of']} cores "
+        f"Other processes of this virtual machine used {load['cores']:.2f} of {load['of']} cores "
         f"meanwhile; work outside of it can't be measured from within.{_speeds(document)}"
     )
 
@@ -111,28 +111,84 @@ def _speeds(document: dict[str, Any]) -> str:
 
 def same_rounds(document: dict[str, Any]) -> str:
     """The ratios of JAX's epoch in the rounds that all contenders have, and in all of its own."""
-    floor, rounds = document["floor"], document["rounds"]
+    rounds, floor = document["rounds"], document["epochs"][document["floor"]]["min"]
     count = min(map(len, rounds.values()))
-    paired = {name: times[:count] for name, times in rounds.items()}
-    products, notebook = (
-        report.ratio(paired, *names)
-        for names in (("jax/train", floor), ("torch/notebook", "jax/train"))
-    )
-    everywhere = report.ratio(rounds, "jax/train", floor)
+    everywhere = report.spread([seconds / floor for seconds in rounds["jax/train"]])
+    products = report.spread([seconds / floor for seconds in rounds["jax/train"][:count]])
+    notebook = report.ratio(rounds, "torch/notebook", "jax/train")
     lines = [
         f"In the {count} rounds that all contenders have, JAX's epoch takes "
-        f"{products['median']:.2f} times its products ({products['min']:.2f} to "
+        f"{products['median']:.2f} times the floor ({products['min']:.2f} to "
         f"{products['max']:.2f}), and the notebook's way {notebook['median']:.2f} times JAX's "
         f"epoch ({notebook['min']:.2f} to {notebook['max']:.2f}). In all {everywhere['n']} rounds "
-        f"of JAX and its products the first ratio is {everywhere['median']:.2f} "
+        f"of JAX the first ratio is {everywhere['median']:.2f} "
         f"({everywhere['min']:.2f} to {everywhere['max']:.2f}). Compare ratios of the same rounds."
     ]
-    if everywhere["min"] < 1:
-        lines.append(
-            "In at least one round the epoch took less time than its products, so `products` is an "
-            "estimate of the floor and no strict bound."
-        )
+    if names := report.undercut(document):
+        lines.append(f"A turn of {', '.join(names)} took less than the floor, which is none then.")
     return " ".join(lines)
+
+
+PARTS = (
+    ("Adam", "jax/train", "jax/no Adam"),
+    ("the gather of each batch", "jax/no Adam", "jax/no Adam or gather"),
+    ("the penalty", "jax/no Adam or gather", "jax/no Adam, gather or penalty"),
+    ("biases, ReLU, loss, metrics", "jax/no Adam, gather or penalty", "jax/products"),
+)
+
+
+def part_lines(rounds: dict[str, list[float]]) -> list[str]:
+    """What lies between JAX's products and its epoch, part by part."""
+    lines = ["| part of JAX's epoch | of its products' time |", "|---|---:|"]
+    for name, with_part, without in PARTS:
+        triples = zip(rounds[with_part], rounds[without], rounds["jax/products"], strict=True)
+        share = report.spread([(a - b) / floor for a, b, floor in triples])["median"]
+        lines.append(f"| {name} | {share:+.1%} |")
+    return lines
+
+
+def process_lines(processes: dict[str, Any]) -> list[str]:
+    """Whole commands, cold and warm, and their memory."""
+    lines = ["| command | cold [s] | warm [s] | peak memory [MB] |", "|---|---:|---:|---:|"]
+    for name, process in processes.items():
+        cold = f"{process['cold']:.2f}" if "cold" in process else ""
+        warm, peak = process["warm"]["median"], process["peak_bytes"] / 1e6
+        lines.append(f"| {name} | {cold} | {warm:.2f} | {peak:.0f} |")
+    return lines
+
+
+def scaling_lines(widths: list[dict[str, Any]], models: dict[str, Any]) -> list[str]:
+    """Over the width and the number of models."""
+    lines = ["| width | epoch [s] | products [s] | ratio |", "|---:|---:|---:|---:|"]
+    for row in widths:
+        lines.append(
+            f"| {row['width']} | {_ranged(row['epoch'])} | {_ranged(row['floor'])} | "
+            f"{row['ratio']['median']:.2f} |"
+        )
+    lines += ["", "| models at once | seconds an epoch | seconds a model |", "|---:|---:|---:|"]
+    for name, times in models.items():
+        count = int(name.rpartition(" ")[2])
+        lines.append(f"| {count} | {times['median']:.3f} | {_ranged(times, count)} |")
+    return lines
+
+
+def _ranged(times: dict[str, Any], shared: int = 1) -> str:
+    """Median and quartiles of some seconds, divided among so many."""
+    median, low, high = (value / shared for value in (times["median"], *times["quartiles"]))
+    return f"{median:.3f} ({low:.3f} to {high:.3f})"
+
+
+def beside(path: Path, document: dict[str, Any]) -> dict[str, Any]:
+    """What lies beside an epoch, by section; once it was in the bench's own document."""
+    speed = path.with_name(path.name.replace("bench-", "speed-"))
+    if speed.exists():
+        return read_sealed(speed, report.SCHEMA)
+    sections = {name: document[name] for name in ("processes", "widths") if name in document}
+    if "sweeps" in document:
+        sections["models"] = document["sweeps"]
+    if "jax/no Adam" in document["rounds"]:
+        sections["parts"] = document["rounds"]
+    return sections
 
 
 def text() -> str:
@@ -142,27 +198,29 @@ def text() -> str:
         document = read_sealed(path, report.SCHEMA)
         config = document["config"]
         versions = ", ".join(f"{name} {number}" for name, number in document["versions"].items())
+        shared = "" if document.get("isolated") else " All contenders shared one process then."
         parts += [
             f"## {path.stem.removeprefix('bench-').upper()}: {document['machine']}",
             f"`{document['command']}`: hidden {config['hidden']}, batch {config['batch_size']}, "
-            f"{config['precision']}, {document['examples']:,} examples, on {document['device']}. "
-            f"{others(document)} "
-            f"Versions: {versions}.",
+            f"{config['precision']}, {document['examples']:,} examples, on {document['device']}."
+            f"{shared} {others(document)} Versions: {versions}.",
             f"![seconds an epoch](pictures/{chart_of(path).name})",
             same_rounds(document),
-            *(
-                "\n".join(lines)
-                for lines in (
-                    report.goal_lines(document),
-                    report.table(document),
-                    report.part_lines(document),
-                )
-            ),
+            "\n".join(report.goal_lines(report.goals(document["rounds"], document["cpu_rounds"]))),
+            "\n".join(report.table(document)),
         ]
-        if "processes" in document:
-            parts += ["\n".join(report.process_lines(document))]
-            parts += ["\n".join(report.scaling_lines(document))]
-        left_out = [f"- {name}: {reason}" for name, reason in document["left_out"].items()]
+        sections = beside(path, document)
+        if "parts" in sections:
+            parts.append("\n".join(part_lines(sections["parts"])))
+        if "processes" in sections:
+            parts.append("\n".join(process_lines(sections["processes"])))
+        if "widths" in sections:
+            parts.append("\n".join(scaling_lines(sections["widths"], sections["models"])))
+        left_out = [
+            f"- {name}: {reason}"
+            for name, reason in document["left_out"].items()
+            if "/" in name  # a contender; documents written before name whole commands too
+        ]
         parts += ["Not measured, and why:\n\n" + "\n".join(left_out)] if left_out else []
     parts.append(TAIL)
     return "\n\n".join(part.strip("\n") for part in parts) + "\n"

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup, escape
 
+from mnist_fn.shared.bench.report import goals as bench_goals
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.study.tables import claim_table, honest_table, number_table, without
 
@@ -69,7 +70,7 @@ def as_written(kind: str, file: Path) -> Iterator[None]:
         yield
     except InputError:
         raise
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+    except (LookupError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise InputError(
             f"{file}: not what mnist-fn {kind} writes ({type(error).__name__}: "
             f"{str(error)[:60]}); make it again, or take it out of the folder"
@@ -203,7 +204,7 @@ def _bench(document: Document) -> list[Table]:
     rows = [
         [name, f"{epoch['median']:.3f} s", document["what"].get(name, "")] for name, epoch in epochs
     ]
-    goals = [_goal(goal) for goal in document["goals"] if "ratio" in goal]
+    goals = [_goal(goal) for goal in bench_goals(document["rounds"], document["cpu_rounds"])]
     return [
         _table("Seconds an epoch", ["contender", "median", "what"], rows, source),
         _table("Goals", ["measure", "verdict", "median", "goal"], goals, GOALS_NOTE),

@@ -3,61 +3,114 @@
 import json
 import os
 from collections import namedtuple
-from pathlib import Path
+from importlib import import_module
 from types import SimpleNamespace
 
+import evidence_speed
+import evidence_workers
 import jax
+import make_performance
 import numpy as np
 import psutil
 import pytest
 import torch
 
-from cli import measuring, measuring_workers
-from cli.commands import bench as bench_command
 from figures import bench as figure
 from mnist_fn import bench
-from mnist_fn.shared.bench import quiet, timing
-from mnist_fn.shared.bench import report as report
-from mnist_fn.shared.bench.timing import Contender, Turns, fastest, ratio, spread, take_turns
+from mnist_fn.shared.bench import quiet, report, timing
+from mnist_fn.shared.bench.contenders import COMPARED, Contender, choose
+from mnist_fn.shared.bench.report import fastest, ratio, spread
+from mnist_fn.shared.bench.timing import Turn, Turns, in_a_process, take_turns
 from mnist_fn.shared.config import Config
+from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.storage import read_sealed
 from torch_ref import bench as torch_bench
 
-DOCS = Path(__file__).parents[2] / "docs"
+DIGITS = Config(dataset="digits", hidden=(8,), batch_size=50)
 
 
 def test_contenders_take_turns_in_both_directions():
-    seen = []
-    contenders = [
-        Contender("a", "", lambda: seen.append("a")),
-        Contender("b", "", lambda: seen.append("b")),
-        Contender("slow", "", lambda: seen.append("slow"), rounds=1),
-    ]
-    times, cpu = take_turns(contenders, rounds=2, warmup=1, pause=0)
-    assert seen == ["slow", "b", "a", "a", "b", "slow", "b", "a"]
-    for seconds in (times, cpu):
-        assert {name: len(all_) for name, all_ in seconds.items()} == {"a": 2, "b": 2, "slow": 1}
+    order = []
+
+    def measure(contender):
+        order.append(contender.name)
+        return Turn(len(order), 2 * len(order), "cpu")
+
+    turns = take_turns([Contender("a", ""), Contender("b", "")], 2, measure)
+    assert order == ["a", "b", "b", "a"]
+    assert (turns.wall, turns.cpu) == ({"a": [1, 4], "b": [2, 3]}, {"a": [2, 8], "b": [4, 6]})
+    assert (turns.left_out, turns.device) == ({}, "cpu")
+
+
+def test_what_cannot_be_measured_is_left_out_unless_it_is_the_first():
+    """`b` goes in the second round, and its first turn with it; without `a` there is nothing."""
+    order = []
+
+    def measure(contender):
+        order.append(contender.name)
+        if contender.name == "b" and order.count("b") >= 2:
+            raise InputError("no memory")
+        return Turn(1.0, 1.0, "cpu")
+
+    contenders = [Contender(name, "") for name in "abc"]
+    turns = take_turns(contenders, 3, measure)
+    assert order == ["a", "b", "c", "c", "b", "a", "a", "c"]
+    assert {name: len(times) for name, times in turns.wall.items()} == {"a": 3, "c": 3}
+    assert turns.wall.keys() == turns.cpu.keys()
+    assert turns.left_out == {"b": "no memory"}
+    with pytest.raises(InputError, match="no memory"):
+        take_turns([Contender("b", ""), Contender("a", "")], 1, measure)
 
 
 def test_wall_and_cpu_seconds_are_told_apart(monkeypatch):
-    """A contender that waits 3 s, and one whose two threads compute for 2 s."""
+    """Once untimed, then until a second is over: medians of 0.3, 0.5 and 0.4 s by the clock, in
+    which two threads compute."""
     clocks = {"wall": 0.0, "cpu": 0.0}
+    seconds = iter([9.0, 0.3, 0.5, 0.4])
 
-    def takes(wall, cpu):
-        clocks["wall"] += wall
-        clocks["cpu"] += cpu
+    def run():
+        taken = next(seconds)
+        clocks["wall"] += taken
+        clocks["cpu"] += 2 * taken
 
-    fake = SimpleNamespace(
-        perf_counter=lambda: clocks["wall"],
-        process_time=lambda: clocks["cpu"],
-        sleep=lambda _: None,
-    )
+    fake = SimpleNamespace(perf_counter=lambda: clocks["wall"], process_time=lambda: clocks["cpu"])
     monkeypatch.setattr(timing, "time", fake)
-    waits = Contender("waits", "", lambda: takes(3, 0))
-    computes = Contender("computes", "", lambda: takes(2, 4))
-    turns = take_turns([waits, computes], 2, 0)
-    assert turns.wall == {"waits": [3, 3], "computes": [2, 2]}
-    assert turns.cpu == {"waits": [0, 0], "computes": [4, 4]}
+    assert timing.measure(run) == (pytest.approx(0.4), pytest.approx(0.8))
+    assert list(seconds) == []
+
+
+@pytest.fixture
+def probe(tmp_path, monkeypatch):
+    """A module whose contenders say their process, or fail."""
+    (tmp_path / "probe.py").write_text(
+        "import os, time\n"
+        "def make(name, config, dataset, device):\n"
+        "    if name == 'fails':\n"
+        "        raise RuntimeError('no memory')\n"
+        "    return lambda: time.sleep(1), f'{os.getpid()} {config.hidden} {len(dataset.train)}'\n"
+    )
+    folders = [str(tmp_path), os.environ.get("PYTHONPATH", "")]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(folders))
+
+
+def test_each_turn_has_a_process_of_its_own(probe):
+    answers = [in_a_process(Contender("pid", "", "probe"), DIGITS, None, "cpu") for _ in range(2)]
+    pids = {answer.device.split()[0] for answer in answers}
+    assert len(pids | {str(os.getpid())}) == 3
+    assert answers[0].device.endswith("(8,) 1437")
+    assert answers[0].seconds >= 1 > answers[0].cpu_seconds
+    with pytest.raises(InputError, match=r"^RuntimeError: no memory$"):
+        in_a_process(Contender("fails", "", "probe"), DIGITS, None, "cpu")
+    with pytest.raises(InputError, match="--device gpu"):
+        in_a_process(choose(["jax/train"])[0], DIGITS, None, "gpu")
+
+
+def test_what_is_chosen_is_a_part_of_a_name():
+    names = [contender.name for contender in choose(["jax/train", "notebook"])]
+    assert names == ["jax/train", "jax/train+test", "torch/notebook"]
+    everyone = [contender.name for contender in choose()]
+    assert everyone[0] == "jax/train"
+    assert len(set(everyone)) == len(everyone) == 11
 
 
 def test_contenders_are_ranked_in_the_rounds_that_all_have():
@@ -87,16 +140,12 @@ TIMES = {
     "torch/loop, compiled": [1.2, 1.2],
     "torch/notebook": [9.0],
 }
-ABOUT = {
-    "what": {}, "left_out": {}, "device": "cpu", "machine": "m", "examples": 5,
-    "processes": {"mnist-fn --help": {"warm": spread([0.1]), "peak_bytes": 1}},
-}  # fmt: skip
 
 
 def documented(times):
     """A document of these seconds; the processor is busy for twice as many, except with JAX."""
     cpu = {name: [v * (1 + (name != "jax/train")) for v in all_] for name, all_ in times.items()}
-    return report.document(Turns(times, cpu), **ABOUT)
+    return report.document(Turns(times, cpu, {}, "cpu"), what={}, machine="m", examples=5)
 
 
 def test_goals_are_judged_by_the_fastest_floor_and_loop():
@@ -108,12 +157,24 @@ def test_goals_are_judged_by_the_fastest_floor_and_loop():
         "JAX epoch over products and Adam's traffic": (pytest.approx(1), None),
         "notebook's way over JAX": (pytest.approx(9), True),
         "best PyTorch loop over JAX": (pytest.approx(1.2), None),
-        "seconds of mnist-fn --help": (0.1, True),
     }
-    cpu = {goal["name"]: goal["cpu"]["median"] for goal in document["goals"] if "cpu" in goal}
+    cpu = {goal["name"]: goal["cpu"]["median"] for goal in document["goals"]}
     assert cpu["notebook's way over JAX"] == pytest.approx(18)
-    (line,) = (line for line in report.goal_lines(document) if "notebook's way over JAX" in line)
+    lines = report.goal_lines(document["goals"])
+    (line,) = (line for line in lines if "notebook's way over JAX" in line)
     assert line == "| notebook's way over JAX | at least 7.5 | 9.00 (9.00 to 9.00) | 18.00 | met |"
+
+
+def test_the_floor_is_the_products_fastest_turn_and_an_epoch_below_it_is_named():
+    """One slow round of the products would put an epoch under them."""
+    times = {"jax/train": [1.0, 1.0, 1.0], "jax/products": [2.0, 0.8, 2.0], "jax/traffic": [0.1]}
+    document = documented(times)
+    assert document["goals"][0]["ratio"]["median"] == pytest.approx(1.25)
+    assert report.undercut(document) == []
+    assert [line.split("|")[-2].strip() for line in report.table(document)[2:]] == [
+        "", "1.25", "2.50",
+    ]  # fmt: skip
+    assert report.undercut(documented({**times, "jax/train": [1.0, 0.7, 1.0]})) == ["jax/train"]
 
 
 def test_the_floor_does_the_epochs_products_and_nothing_bigger(small):
@@ -133,22 +194,27 @@ def test_the_floor_does_the_epochs_products_and_nothing_bigger(small):
     assert "while" in text  # none of it was moved out of the loop and done once
 
 
-@pytest.mark.parametrize("function", [bench.floor, bench.parts])
-def test_every_jax_contender_runs(small, function):
-    config = Config(dataset="digits", hidden=(8,), batch_size=50, l2=1e-4)
-    contenders = list(function(config, small, "cpu"))
-    assert len({one.name for one in contenders}) == len(contenders) >= 2
-    for one in contenders:
-        result = jax.tree.leaves(one.run())
-        assert all(np.isfinite(np.asarray(leaf)).all() for leaf in result), one.name
+@pytest.mark.parametrize(
+    "contender",
+    [
+        *(one for one in COMPARED if "loop, " not in one.name),
+        *(Contender(name, "", "evidence_speed") for name in (*evidence_speed.PARTS, "of 2")),
+    ],
+    ids=lambda contender: contender.name,
+)
+def test_every_contender_runs(small, contender):
+    config = DIGITS.replace(l2=1e-4)
+    run, device = import_module(contender.module).make(contender.name, config, small, "cpu")
+    leaves = jax.tree.leaves(run())
+    assert device == "cpu"
+    assert all(np.isfinite(np.asarray(leaf)).all() for leaf in leaves)
 
 
 def test_the_backends_contender_trains_on(small):
-    config = Config(dataset="digits", hidden=(8,))
-    train, both = timing.backend_contenders("jax", config, small, "cpu")
-    train.run()
-    both.run()  # goes on from the state that train left: donated memory is not used again
-    assert (train.name, both.name) == ("jax/train", "jax/train+test")
+    run, device = timing.epoch("jax/train+test", DIGITS, small, "cpu")
+    run()
+    run()  # goes on from the state that the first left: donated memory is not used again
+    assert device == "cpu"
 
 
 def test_the_chart_shows_each_median(tmp_path):
@@ -161,24 +227,22 @@ def test_the_chart_shows_each_median(tmp_path):
 
 
 @pytest.mark.long
-def test_the_command_writes_its_document(command, tmp_path):
-    done = command("bench", "--dataset", "digits", "--hidden", "4", "--rounds", "1", "--quick",
-                   "--only", "jax/train,products,notebook", "--json")  # fmt: skip
+def test_the_command_writes_its_document(command):
+    done = command("bench", "--dataset", "digits", "--hidden", "4", "--rounds", "1", "--json")
     assert done.returncode == 0, done.stderr
     document = json.loads(done.stdout)
     assert document["others"]["cores"] >= 0
     assert document["cpu"].keys() == document["epochs"].keys()
-    wanted = {"jax/train", "jax/train+test", "jax/products", "torch/products", "torch/notebook"}
-    assert wanted == set(document["epochs"])
-    assert document["left_out"]["torch/loop"] == "--only"
-    assert "mnist-fn bench --device gpu" in document["left_out"]["GPU"]
+    names = {contender.name for contender in choose()}
+    assert names == {*document["epochs"], *document["left_out"]}
+    assert document["left_out"].keys() <= {"torch/loop, CUDA graph", "torch/loop, compiled"}
 
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         (["--rounds", "0"], "--rounds 0"),
-        (["--rounds", "1", "--only", "keras"], "--only 'keras': must be in the name of one of"),
+        (["--only", "jax/train,keras"], "--only 'keras': must be in the name of one of"),
         (["--out", "nowhere/x.json"], "nowhere is no folder"),
         (["--device", "gpu"], "--device gpu: JAX finds none"),
     ],
@@ -190,26 +254,31 @@ def test_bad_input_is_one_line_and_exit_2(in_process, arguments, said):
     assert done.stderr.count("\n") == 1
 
 
+def test_a_name_that_is_no_contender_is_refused_before_anything_is_read(in_process):
+    done = in_process("bench", "--only", "keras", "--data-dir", "nowhere")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "--only 'keras'" in done.stderr
+
+
 def test_the_parts_add_up_to_what_lies_above_the_products():
     names = ("jax/train", "jax/no Adam", "jax/no Adam or gather", "jax/no Adam, gather or penalty")
     times = {name: [seconds] for name, seconds in zip(names, (1.5, 1.3, 1.2, 1.15), strict=True)}
-    lines = report.part_lines(documented({**times, "jax/products": [1.0]}))
+    lines = make_performance.part_lines({**times, "jax/products": [1.0]})
     shares = [float(line.split("|")[2].strip(" %")) for line in lines[2:]]
     assert shares == pytest.approx([20, 10, 5, 15])
 
 
-def test_a_processs_memory_is_its_own(monkeypatch):
+def test_a_processs_memory_is_its_own(tmp_path):
     """Not that of the process which measures it."""
     held = np.ones(50_000_000)  # 400 MB
-    measured = measuring._process(["--help"], ".")
+    measured = evidence_speed._process(["--help"], str(tmp_path))
     assert held.sum() == 50_000_000
     assert 0 < measured["peak_bytes"] < 200e6
     assert 0 < measured["seconds"] < 60
-    assert measuring._process(["train", "--dataset", "none"], ".") is None
 
 
-BENCH = ("bench", "--dataset", "digits", "--hidden", "4", "--rounds", "1", "--quick",
-         "--only", "jax/train", "--out", "bench.json")  # fmt: skip
+BENCH = ("bench", "--dataset", "digits", "--hidden", "4", "--rounds", "1",
+         "--only", "jax/products", "--out", "bench.json")  # fmt: skip
 
 
 @pytest.fixture
@@ -220,7 +289,7 @@ def others(monkeypatch):
         found = iter(cores)
         monkeypatch.setattr(quiet.Others, "cores", lambda self: next(found))
         monkeypatch.setattr(os, "cpu_count", lambda: 2)
-        monkeypatch.setattr(bench_command, "WINDOW", 0.0)
+        monkeypatch.setattr(quiet, "WINDOW", 0.0)
 
     return use
 
@@ -243,32 +312,26 @@ def test_a_busy_machine_writes_no_evidence(in_process, others, tmp_path, cores, 
     done = in_process(*BENCH)
     assert done.returncode == 2
     assert said.replace("0.0 s", "0 s") in done.stderr
-    assert done.stderr.count("\n") == 1 or "jax/train" in done.stdout
+    assert done.stderr.count("\n") == 1 or "jax/products" in done.stdout
     assert not (tmp_path / "bench.json").exists()
 
 
-@pytest.mark.parametrize(
-    ("cores", "said"),
-    [((0.2, *[0.2] * 6), ""),
-     ((0.21,), "0 s before it began other processes used 0.21 of 2 cores"),
-     ((0.0, *[0.0, 0.6] * 3), "between the contenders' turns other processes used 0.30 of 2")],
-)  # fmt: skip
-def test_workers_are_not_measured_for_evidence_on_a_busy_machine(
-    in_process, others, monkeypatch, tmp_path, cores, said
-):
-    """Looked at before each of the six turns: two backends, three ways."""
-    others(*cores)
-    monkeypatch.setattr(measuring_workers, "PAUSE", 0.0)
-    monkeypatch.setattr(measuring_workers, "_rate", lambda config, *_: 2.0)
-    done = in_process("bench", "--what", "workers", "--rounds", "1", "--out", "workers.json")
+def test_workers_are_not_measured_for_evidence_on_a_busy_machine(others, monkeypatch, tmp_path):
+    """Looked at first, and before each of the six turns: two backends, three ways."""
     written = tmp_path / "workers.json"
-    assert (done.returncode, written.exists()) == ((2, False) if said else (0, True)), done.stderr
-    assert said in done.stderr
-    if len(cores) > 1:  # what was measured is shown in any case
-        assert "jax, 2 workers, a thread each: 2 epochs/s (n = 1)" in done.stdout
-    if not said:
-        document = read_sealed(written, measuring_workers.SCHEMA)
-        assert document["others"] == {"cores": pytest.approx(0.2), "of": 2, "limit": 0.2}
+    arguments = ["--rounds", "1", "--out", str(written)]
+    monkeypatch.setattr(evidence_workers, "PAUSE", 0.0)
+    monkeypatch.setattr(evidence_workers, "rate", lambda *_: 2.0)
+    others(0.0, *[0.0, 0.6] * 3)
+    with pytest.raises(InputError, match=r"between the turns other processes used 0\.30 of 2"):
+        evidence_workers.main(arguments)
+    assert not written.exists()
+    others(*[0.2] * 7)
+    evidence_workers.main(arguments)
+    document = read_sealed(written, evidence_workers.SCHEMA)
+    assert document["others"] == {"cores": pytest.approx(0.2), "of": 2}
+    ratios = document["backends"]["torch"]["ratios"]
+    assert ratios["2 workers, a thread each / 1 worker, a thread"]["median"] == 1
 
 
 def test_others_are_what_is_neither_idle_nor_ours(monkeypatch):
@@ -291,11 +354,11 @@ def test_the_fastest_loops_train_the_study(small):
     """Both give the loss that the shared experiment's own PyTorch gives, from their own start:
     they are no other problem. After one step Adam has moved every kernel and decayed it."""
     config = Config(dataset="digits", hidden=(8,), batch_size=50, l2=1e-2, learning_rate=1e-2)
-    where = torch_bench.pick("cpu")
+    where = torch.device("cpu")
     images, labels = torch_bench._on_device(config, small.train, where)
     losses = {}
     for name, make in (
-        ("eager", lambda: torch_bench._eager_step(config, small, where)[1]),
+        ("eager", lambda: torch_bench.eager_step(config, small, where)),
         ("functional", lambda: torch_bench.functional_step(config, small, where)),
     ):
         torch.manual_seed(0)

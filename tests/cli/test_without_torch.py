@@ -16,7 +16,7 @@ WITHOUT = {"PYTHONPATH": os.pathsep.join([str(ROOT / "tests/support/without_torc
 TORCH = "No module named 'torch'); pip install 'mnist-fn[torch]'"
 SMALL = ("--dataset", "digits", "--hidden", "8", "--epochs", "1")
 IDX = ("--dataset", "idx", "--hidden", "8", "--epochs", "1")
-FEW = ("--quick", "--rounds", "1", "--dataset", "digits", "--hidden", "8", "--only", "jax/train")
+FEW = ("--rounds", "1", "--dataset", "digits", "--hidden", "8", "--only", "train")
 RUN = "runs/one"
 ALL = """
 import json, sys
@@ -74,7 +74,7 @@ def test_doctor_and_bench_leave_out_what_is_not_here(tmp_path):
     assert f"torch: not here (PyTorch's side needs torch ({TORCH})" in said
     assert "all well" in said
     assert "jax/train" in said
-    assert "left out: torch/notebook (PyTorch's side needs torch" in said
+    assert "left out: torch/train (--backend torch: PyTorch's side needs torch" in said
 
 
 @pytest.mark.long

@@ -24,7 +24,7 @@ OUTPUTS = {
     ("export", "--out"): (["RUN", "--to", "torch"], "mine.pt", "mine.pt"),
     ("port", "--record"): (["port.py"], "mine.safetensors", "mine.safetensors"),
     ("parity", "--out"): (["--dataset", "digits"], "parity", "parity/parity-quick.json"),
-    ("bench", "--out"): (["--quick"], "bench.json", "bench.json"),
+    ("bench", "--out"): (["--rounds", "1"], "bench.json", "bench.json"),
     ("study", "--out"): (["--quick"], "study", "study/study.json"),
     ("train", "--out"): ([*DIGITS], "run", "run/metrics.csv"),
     ("import", "--out"): (

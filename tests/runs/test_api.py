@@ -186,6 +186,7 @@ def messages():
 # What Python can't reach: parity's options, the bench's, conversions; and what names a command.
 COMMANDS_OWN = {
     *("levels.py", "statistics.py", "report.py", "quiet.py", "faults.py", "scaling.py"),
+    "contenders.py",
     *("importing.py", "wording.py", "to_onnx.py", "to_tensorboard.py", "exchange.py"),
 }
 

@@ -12,7 +12,7 @@ NOT_RUN = {
     r"^python docs/make/make_": "writes the pages; tests/docs holds each page to what it writes",
     r"^mnist-fn --(install|show)-completion": "changes the user's shell; tests/cli/test_doctor.py",
     r"^mnist-fn .*--device (gpu|cpu,gpu)": "needs a GPU",
-    r"^mnist-fn .*(--workers|--cluster|--what workers)": "needs Ray; tests/runs/test_workers.py",
+    r"^mnist-fn .*(--workers|--cluster)": "needs Ray; tests/runs/test_workers.py",
     r"^mnist-fn data fetch": "needs a network; tests/data/test_download.py",
     r"^mnist-fn parity --backends mine,": "the page's own is in tests/parity/test_newcomer.py",
 }
@@ -34,7 +34,7 @@ ADDED = {
     "parity": (*DIGITS, "--model", "linear", "--precision", "float64"),
     "study": ("--quick", *DIGITS),
     "figures": ("--quick", *DIGITS),
-    "bench": ("--quick", *DIGITS, "--rounds", "1", "--hidden", "8"),
+    "bench": (*DIGITS, "--rounds", "1", "--hidden", "8", "--only", "jax/train"),
 }
 # A sentence may name a command alone.
 ALONE = {

@@ -1,6 +1,6 @@
-"""How long it takes: contenders in turn, their ratios, and what a document of them says.
+"""How long an epoch takes: contenders in turn, their ratios, and what a document of them says.
 
-Others use `timing` (Contender, take_turns, spread), `report` and `quiet`.
+Others use `contenders`, `timing`, `report` and `quiet`.
 """
 
-OPEN = ("timing", "report", "quiet")
+OPEN = ("contenders", "timing", "report", "quiet")

@@ -25,30 +25,37 @@ class Others:
         used = _used_by_others() - self._used
         return max(0.0, used / (time.monotonic() - self._started))
 
-
-def used_by_others(seconds: float) -> float:
-    """Cores that others use while we wait so long."""
-    usage = Others()
-    time.sleep(seconds)
-    return usage.cores()
+    def to_dict(self) -> dict[str, float]:
+        """For a document: cores in use by others, of how many, and how many they may use."""
+        return {"cores": self.cores(), "of": os.cpu_count() or 1, "limit": _limit()}
 
 
-def limit() -> float:
-    """Cores that others may use where times are taken to be kept."""
-    return LIMIT * (os.cpu_count() or 1)
+def check_before(out: object) -> None:
+    """Wait and see whether others leave the machine alone.
+
+    Raises:
+        InputError: they do not.
+    """
+    other_load = Others()
+    time.sleep(WINDOW)
+    refuse_if_busy(out, other_load.cores(), f"for {WINDOW:g} s before it began")
 
 
 def refuse_if_busy(out: object, cores: float, when: str) -> None:
     """Whether times may be kept as `out`, with `cores` in use by others `when`.
 
     Raises:
-        InputError: more than `limit()` are in use.
+        InputError: more than a tenth of the machine's are in use.
     """
-    if cores > limit():
+    if cores > _limit():
         raise InputError(
             f"--out {out}: not written: {when} other processes used {cores:.2f} of "
-            f"{os.cpu_count()} cores (limit {limit():.2f}); measure on a quiet machine"
+            f"{os.cpu_count()} cores (limit {_limit():.2f}); measure on a quiet machine"
         )
+
+
+def _limit() -> float:
+    return LIMIT * (os.cpu_count() or 1)
 
 
 def _used_by_others() -> float:

@@ -1,12 +1,17 @@
 """The bench's JSON document and the tables made of it, for the screen and for docs alike."""
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mnist_fn.shared.bench.timing import Turns, fastest, ratio, spread
+import numpy as np
+
+from mnist_fn.shared.bench.timing import Turns
 
 SCHEMA = 1
 FLOORS = ("jax/products", "torch/products")
 LOOPS = ("torch/loop", "torch/loop, compiled", "torch/loop, CUDA graph")
+EPOCH = "/train"  # a backend's epoch: the products and more
+Times = Mapping[str, Sequence[float]]
 
 # name, what is divided by the sum of what, whether the ratio should be at most or at least, the
 # goal; None is no goal: it is what it is
@@ -18,12 +23,35 @@ GOALS = (
     ("notebook's way over torch_ref", "torch/notebook", ("torch/train",), "at least", 4.0),
     ("torch_ref over the best PyTorch loop", "torch/train", ("best loop",), "at most", 1.1),
 )
-SECONDS = {
-    "mnist-fn --help": 0.3,
-    "mnist-fn train --backend jax": 3.0,
-    "mnist-fn parity --level quick": 90.0,
-    "make test": 240.0,
-}
+
+
+def spread(values: Sequence[float]) -> dict[str, Any]:
+    """Median, extremes, quartiles and the number of some measurements."""
+    low, median, high = np.percentile(values, (25, 50, 75))
+    return {
+        "median": float(median),
+        "quartiles": [float(low), float(high)],
+        "min": float(min(values)),
+        "max": float(max(values)),
+        "n": len(values),
+    }
+
+
+def ratio(times: Times, numerator: str, *denominators: str) -> dict[str, Any]:
+    """One over the sum of others, round by round: what slowed a round slowed all.
+
+    Only rounds that all have: a document may have fewer of some.
+    """
+    rounds = zip(times[numerator], *(times[name] for name in denominators), strict=False)
+    return spread([seconds / sum(parts) for seconds, *parts in rounds])
+
+
+def fastest(times: Times, names: Sequence[str]) -> str | None:
+    """The one of these that takes the least, in the rounds that all of them have."""
+    present = [name for name in names if times.get(name)]
+    rounds = min((len(times[name]) for name in present), default=0)
+    paired = {name: times[name][:rounds] for name in present}
+    return min(present, key=lambda name: ratio(paired, name, present[0])["median"], default=None)
 
 
 def document(turns: Turns, **about: Any) -> dict[str, Any]:
@@ -34,60 +62,75 @@ def document(turns: Turns, **about: Any) -> dict[str, Any]:
         about: what else belongs into the document, by key.
     """
     times = turns.wall
-    floor, loop = fastest(times, FLOORS), fastest(times, LOOPS)
-    named = {
-        name: contender for name, contender in (("floor", floor), ("best loop", loop)) if contender
+    return {
+        "schema": SCHEMA,
+        **about,
+        "isolated": True,  # documents written before had all contenders in one process
+        "left_out": turns.left_out,
+        "device": turns.device,
+        "floor": floor(times),
+        "best_loop": fastest(times, LOOPS),
+        "epochs": {name: spread(values) for name, values in times.items()},
+        "rounds": times,
+        "cpu": {name: spread(values) for name, values in turns.cpu.items()},
+        "cpu_rounds": turns.cpu,
+        "goals": goals(times, turns.cpu),
     }
-    goals = []
+
+
+def floor(times: Times) -> str | None:
+    """The products whose fastest turn is the least; that turn is the floor of every epoch."""
+    present = [name for name in FLOORS if times.get(name)]
+    return min(present, key=lambda name: min(times[name]), default=None)
+
+
+def goals(times: Times, cpu: Times) -> list[dict[str, Any]]:
+    """Each goal with what was measured by the clock and in CPU seconds, and whether it is met."""
+    wall, cpu = _with_floor(times, times), _with_floor(cpu, times)
+    results: list[dict[str, Any]] = []
     for name, numerator, denominators, sense, goal in GOALS:
-        over = [named.get(part, part) for part in (numerator, *denominators)]
-        if any(part not in times for part in over):
+        if not all(part in wall for part in (numerator, *denominators)):
             continue
-        measured = ratio(times, *over)
-        goals.append(
+        measured = ratio(wall, numerator, *denominators)
+        met = None
+        if goal is not None:
+            median = measured["median"]
+            met = median <= goal if sense == "at most" else median >= goal
+        results.append(
             {
                 "name": name,
                 "sense": sense,
                 "goal": goal,
                 "ratio": measured,
-                "cpu": ratio(turns.cpu, *over),
-                "met": _met(measured["median"], sense, goal),
+                "cpu": ratio(cpu, numerator, *denominators),
+                "met": met,
             }
         )
-    return {
-        "schema": SCHEMA,
-        **about,
-        "floor": floor,
-        "best_loop": loop,
-        "epochs": {name: spread(values) for name, values in times.items()},
-        "rounds": times,
-        "cpu": {name: spread(values) for name, values in turns.cpu.items()},
-        "cpu_rounds": turns.cpu,
-        "goals": [*goals, *_seconds(about.get("processes", {}))],
-    }
+    return results
 
 
-def _met(value: float, sense: str, goal: float | None) -> bool | None:
-    if goal is None:
-        return None
-    return bool(value <= goal if sense == "at most" else value >= goal)
+def _with_floor(times: Times, wall: Times) -> dict[str, Sequence[float]]:
+    """The times, those of the best loop, and the floor: the products' fastest turn, each round."""
+    known = dict(times)
+    products, loop = floor(wall), fastest(wall, LOOPS)
+    if products is not None:
+        known["floor"] = [min(times[products])] * max(map(len, times.values()))
+    if loop is not None:
+        known["best loop"] = times[loop]
+    return known
 
 
-def _seconds(processes: dict[str, Any]) -> list[dict[str, Any]]:
-    return [
-        {
-            "name": f"seconds of {name}",
-            "sense": "at most",
-            "goal": goal,
-            "ratio": processes[name]["warm"],
-            "met": _met(processes[name]["warm"]["median"], "at most", goal),
-        }
-        for name, goal in SECONDS.items()
-        if name in processes
-    ]
+def undercut(document: Mapping[str, Any]) -> list[str]:
+    """Epochs of which a turn took less than the floor: then it was none."""
+    products = document["floor"]
+    if products is None:
+        return []
+    least = document["epochs"][products]["min"]
+    epochs = document["epochs"].items()
+    return [name for name, epoch in epochs if name.endswith(EPOCH) and epoch["min"] < least]
 
 
-def table(document: dict[str, Any]) -> list[str]:
+def table(document: Mapping[str, Any]) -> list[str]:
     """Markdown: each contender's epoch in seconds, by the clock and of all threads, and over the
     floor.
     """
@@ -95,91 +138,30 @@ def table(document: dict[str, Any]) -> list[str]:
         "| contender | an epoch of | median [s] | quartiles [s] | CPU [s] | n | over the floor |",
         "|---|---|---:|---:|---:|---:|---:|",
     ]
-    floor = document["floor"]
+    least = None if document["floor"] is None else document["epochs"][document["floor"]]["min"]
     for name, epoch in sorted(document["epochs"].items(), key=lambda item: item[1]["median"]):
         low, high = epoch["quartiles"]
-        over = "" if floor is None else f"{ratio(document['rounds'], name, floor)['median']:.2f}"
+        cpu = document["cpu"][name]["median"]
+        over = "" if least is None or name == "jax/traffic" else f"{epoch['median'] / least:.2f}"
         lines.append(
             f"| {name} | {document['what'].get(name, '')} | {epoch['median']:.3f} | "
-            f"{low:.3f} to {high:.3f} | {_cpu(document, name)} | {epoch['n']} | {over} |"
+            f"{low:.3f} to {high:.3f} | {cpu:.3f} | {epoch['n']} | {over} |"
         )
     return lines
 
 
-def _cpu(document: dict[str, Any], name: str) -> str:
-    times = document.get("cpu", {}).get(name)  # older documents have none
-    return f"{times['median']:.3f}" if times else ""
-
-
-def goal_lines(document: dict[str, Any]) -> list[str]:
-    """Markdown: each goal, what was measured, and whether that meets it."""
+def goal_lines(measured: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Markdown: each of `goals`, what was measured, and whether that meets it."""
     lines = [
         "| what | wanted | measured, median (quartiles) | in CPU seconds | |",
         "|---|---:|---:|---:|---|",
     ]
     verdicts = {True: "met", False: "NOT met", None: ""}
-    for goal in document["goals"]:
+    for goal in measured:
         low, high = goal["ratio"]["quartiles"]
         wanted = "" if goal["goal"] is None else f"{goal['sense']} {goal['goal']:g}"
-        cpu = f"{goal['cpu']['median']:.2f}" if "cpu" in goal else ""
         lines.append(
-            f"| {goal['name']} | {wanted} | "
-            f"{goal['ratio']['median']:.2f} ({low:.2f} to {high:.2f}) | {cpu} | "
-            f"{verdicts[goal['met']]} |"
+            f"| {goal['name']} | {wanted} | {goal['ratio']['median']:.2f} "
+            f"({low:.2f} to {high:.2f}) | {goal['cpu']['median']:.2f} | {verdicts[goal['met']]} |"
         )
     return lines
-
-
-PARTS = (
-    ("Adam", "jax/train", "jax/no Adam"),
-    ("the gather of each batch", "jax/no Adam", "jax/no Adam or gather"),
-    ("the penalty", "jax/no Adam or gather", "jax/no Adam, gather or penalty"),
-    ("biases, ReLU, loss, metrics", "jax/no Adam, gather or penalty", "jax/products"),
-)
-
-
-def part_lines(document: dict[str, Any]) -> list[str]:
-    """Markdown: what lies between JAX's products and its epoch, part by part."""
-    rounds = document["rounds"]
-    lines = ["| part of JAX's epoch | of its products' time |", "|---|---:|"]
-    for name, with_part, without in PARTS:
-        if with_part in rounds and without in rounds and "jax/products" in rounds:
-            triples = zip(rounds[with_part], rounds[without], rounds["jax/products"], strict=False)
-            share = spread([(a - b) / floor for a, b, floor in triples])["median"]
-            lines.append(f"| {name} | {share:+.1%} |")
-    return lines
-
-
-def process_lines(document: dict[str, Any]) -> list[str]:
-    """Markdown: whole commands, cold and warm, and their memory."""
-    lines = ["| command | cold [s] | warm [s] | peak memory [MB] |", "|---|---:|---:|---:|"]
-    for name, process in document.get("processes", {}).items():
-        cold = f"{process['cold']:.2f}" if "cold" in process else ""
-        warm, peak = process["warm"]["median"], process["peak_bytes"] / 1e6
-        lines.append(f"| {name} | {cold} | {warm:.2f} | {peak:.0f} |")
-    return lines
-
-
-def scaling_lines(document: dict[str, Any]) -> list[str]:
-    """Markdown: over the width, the number of epochs and the number of models."""
-    lines = ["| width | epoch [s] | floor [s] | ratio |", "|---:|---:|---:|---:|"]
-    for row in document.get("widths", []):
-        lines.append(
-            f"| {row['width']} | {_ranged(row['epoch'])} | {_ranged(row['floor'])} | "
-            f"{row['ratio']['median']:.2f} |"
-        )
-    lines += ["", "| epochs | seconds | seconds an epoch |", "|---:|---:|---:|"]
-    for row in document.get("lengths", []):
-        seconds = _ranged(row["train"], row["epochs"])
-        lines.append(f"| {row['epochs']} | {row['train']['median']:.3f} | {seconds} |")
-    lines += ["", "| models at once | seconds an epoch | seconds a model |", "|---:|---:|---:|"]
-    for name, sweep in document.get("sweeps", {}).items():
-        models = int(name.rpartition(" ")[2])
-        lines.append(f"| {models} | {sweep['median']:.3f} | {_ranged(sweep, models)} |")
-    return lines
-
-
-def _ranged(times: dict[str, Any], shared: int = 1) -> str:
-    """Median and quartiles of some seconds, divided among so many."""
-    median, low, high = (value / shared for value in (times["median"], *times["quartiles"]))
-    return f"{median:.3f} ({low:.3f} to {high:.3f})"

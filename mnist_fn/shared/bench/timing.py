@@ -1,113 +1,156 @@
-"""Measuring: contenders take turns in one process, so that what slows the machine slows all."""
+"""Timing: contenders take turns, each turn in a fresh process that leaves nothing behind."""
 
+import json
+import subprocess
+import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from mnist_fn.shared import backend as backends
+from mnist_fn.shared.bench.contenders import Contender
 from mnist_fn.shared.config import Config
-from mnist_fn.shared.data.datasets import Dataset
+from mnist_fn.shared.data.datasets import Dataset, load_for
+from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.evaluation import evaluate
 from mnist_fn.shared.streams import batch_order, initial_state
 
-PAUSE = 0.25  # seconds between turns: the threads of one library spin on after their work
+SECONDS_A_TURN = 1.0  # a turn repeats what takes less, and its median counts
 
 
-@dataclass(frozen=True)
-class Contender:
-    """Something that is timed: `run` does it once and returns when the device is done."""
+class Turn(NamedTuple):
+    """What a process measured."""
 
-    name: str
-    what: str
-    run: Callable[[], object]
-    rounds: int | None = None  # at most so many of them, where one takes long
+    seconds: float
+    cpu_seconds: float  # of all the process's threads: what others compute is not in it
+    device: str
 
 
-class Turns(NamedTuple):
-    """Seconds of each contender in each round."""
+@dataclass
+class Turns:
+    """Seconds of each contender in each round, and why some have none."""
 
-    wall: dict[str, list[float]]
-    cpu: dict[str, list[float]]  # of all the process's threads: what others compute is not in it
+    wall: dict[str, list[float]] = field(default_factory=dict)
+    cpu: dict[str, list[float]] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+    device: str = ""  # of the first contender
 
 
 def take_turns(
     contenders: Sequence[Contender],
     rounds: int,
-    warmup: int = 1,
-    pause: float = PAUSE,
+    measure: Callable[[Contender], Turn],
     say: Callable[[str], None] = lambda _: None,
 ) -> Turns:
-    """Seconds of each contender in each round, after `warmup` untimed rounds.
+    """Measure each contender in each round, so that what slows the machine slows all.
 
-    Round after round, each in turn; the order is reversed in every other round, so that none
-    always follows the same one.
+    The order is reversed in every other round, so that none always follows the same one. What
+    can't be measured is left out, with why.
+
+    Raises:
+        InputError: not even the first can be measured.
     """
-    turns = Turns(*({contender.name: [] for contender in contenders} for _ in Turns._fields))
-    for turn in range(-warmup, rounds):
-        say(f"round {turn + 1} of {rounds}" if turn >= 0 else "warming up")
-        for contender in contenders[:: 1 if turn % 2 == 0 else -1]:
-            if turn >= (contender.rounds or rounds):
+    turns = Turns()
+    for number in range(rounds):
+        for contender in contenders[:: 1 if number % 2 == 0 else -1]:
+            name = contender.name
+            if name in turns.left_out:
                 continue
-            time.sleep(pause)
-            wall, cpu = time.perf_counter(), time.process_time()
-            contender.run()
-            if turn >= 0:
-                turns.cpu[contender.name].append(time.process_time() - cpu)
-                turns.wall[contender.name].append(time.perf_counter() - wall)
+            try:
+                turn = measure(contender)
+            except InputError as error:
+                if contender == contenders[0]:
+                    raise
+                turns.left_out[name] = str(error)
+                turns.wall.pop(name, None)
+                turns.cpu.pop(name, None)
+                continue
+            say(f"round {number + 1} of {rounds}: {name} {turn.seconds:.3f} s")
+            turns.device = turns.device or turn.device
+            turns.wall.setdefault(name, []).append(turn.seconds)
+            turns.cpu.setdefault(name, []).append(turn.cpu_seconds)
     return turns
 
 
-def spread(values: Sequence[float]) -> dict[str, Any]:
-    """Median, extremes, quartiles and the number of some measurements."""
-    low, median, high = np.percentile(values, (25, 50, 75))
-    return {
-        "median": float(median),
-        "quartiles": [float(low), float(high)],
-        "min": float(min(values)),
-        "max": float(max(values)),
-        "n": len(values),
-    }
+def in_a_process(contender: Contender, config: Config, data_dir: Path | None, device: str) -> Turn:
+    """Measure a contender in a process of its own.
 
-
-def ratio(times: dict[str, list[float]], one: str, *others: str) -> dict[str, Any]:
-    """`one` over the sum of others, round by round: what slowed a round slowed all.
-
-    Only rounds that all have: some contenders have fewer.
+    Raises:
+        InputError: it can't be measured here; its last words say why.
     """
-    rounds = zip(times[one], *(times[name] for name in others), strict=False)
-    return spread([a / sum(parts) for a, *parts in rounds])
+    request = {
+        "name": contender.name,
+        "module": contender.module,
+        "config": config.to_dict(),
+        "data_dir": None if data_dir is None else str(data_dir),
+        "device": device,
+    }
+    done = subprocess.run(  # noqa: S603 - our own module
+        [sys.executable, "-m", __name__],
+        input=json.dumps(request),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise InputError((done.stderr.strip().splitlines() or ["it was ended"])[-1][:300])
+    return Turn(*json.loads(done.stdout.splitlines()[-1]))
 
 
-def fastest(times: dict[str, list[float]], names: Sequence[str]) -> str | None:
-    """The one of these that takes the least, in the rounds that all of them have."""
-    present = [name for name in names if times.get(name)]
-    rounds = min((len(times[name]) for name in present), default=0)
-    paired = {name: times[name][:rounds] for name in present}
-    return min(present, key=lambda name: ratio(paired, name, present[0])["median"], default=None)
+def measure(run: Callable[[], object]) -> tuple[float, float]:
+    """Median seconds of `run` by the clock and of its threads, once it has been run untimed."""
+    run()  # compiles
+    wall: list[float] = []
+    cpu: list[float] = []
+    while sum(wall) < SECONDS_A_TURN:
+        wall_start, cpu_start = time.perf_counter(), time.process_time()
+        run()
+        cpu.append(time.process_time() - cpu_start)
+        wall.append(time.perf_counter() - wall_start)
+    return float(np.median(wall)), float(np.median(cpu))
 
 
-def backend_contenders(
+def epoch(
     name: str, config: Config, dataset: Dataset, device: str
-) -> Iterator[Contender]:
-    """An epoch of a backend as `mnist-fn train` runs it, and one with its test evaluation.
+) -> tuple[Callable[[], object], str]:
+    """An epoch of `BACKEND/train` as `mnist-fn train` runs it, with evaluation as `…/train+test`.
 
     Raises:
         InputError: no such backend, device or precision here.
     """
-    computer = backends.find(name)(config, dataset, device)
+    backend_name, _, part = name.partition("/")
+    backend = backends.find(backend_name)(config, dataset, device)
     order = batch_order(config.seed, 1, len(dataset.train))
-    state = computer.load(initial_state(config, dataset.pixels, dataset.classes))
+    state = backend.load(initial_state(config, dataset.pixels, dataset.classes))
 
-    def train() -> None:
+    def run() -> None:
         nonlocal state
-        state, _ = computer.train_epoch(state, order)
+        state, _ = backend.train_epoch(state, order)
+        if part == "train+test":
+            evaluate(backend.logits(state, dataset.test.images), dataset.test.labels)
 
-    def train_and_test() -> None:
-        train()
-        evaluate(computer.logits(state, dataset.test.images), dataset.test.labels)
+    return run, backend.device
 
-    yield Contender(f"{name}/train", f"an epoch of {name}, training", train)
-    yield Contender(f"{name}/train+test", f"an epoch of {name}, evaluation too", train_and_test)
+
+def main() -> None:
+    """Measure what stdin asks for; answer on stdout."""
+    request: dict[str, Any] = json.load(sys.stdin)
+    try:
+        config = Config.from_dict(request["config"])
+        folder = request["data_dir"]
+        dataset = load_for(config, None if folder is None else Path(folder))
+        module = request["module"]
+        make = epoch if module is None else import_module(module).make
+        run, device = make(request["name"], config, dataset, request["device"])
+    except InputError as error:
+        sys.exit(error.message.in_shell())
+    print(json.dumps(Turn(*measure(run), device)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,236 @@
+"""Measure what lies beside an epoch: whole commands, widths, models at once, parts of the epoch.
+
+    python docs/make/evidence_speed.py                       # docs/evidence/speed-cpu.json
+    python docs/make/evidence_speed.py --device gpu --only models --out FILE
+    python docs/make/evidence_speed.py --trace FOLDER        # one JAX epoch's kernels, by name
+
+Its contenders take turns as those of `mnist-fn bench` do; the file is written on a quiet machine.
+"""
+
+import argparse
+import json
+import os
+import shlex
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from pages import EVIDENCE
+
+from mnist_fn.shared.bench.contenders import Contender
+from mnist_fn.shared.bench.quiet import Others, check_before, refuse_if_busy
+from mnist_fn.shared.bench.report import ratio, spread
+from mnist_fn.shared.bench.timing import Turns, epoch, in_a_process, take_turns
+from mnist_fn.shared.config import Config
+from mnist_fn.shared.data.datasets import Dataset, load_for
+from mnist_fn.shared.runs.environment import machine, versions
+from mnist_fn.shared.storage import write_sealed
+
+SCHEMA = 1
+SECTIONS = ("processes", "parts", "widths", "models")
+WIDTHS = (128, 256, 512, 1024, 2048)
+MODELS = {"cpu": (1, 4), "gpu": (1, 4, 16, 64, 256)}
+# Each is a program of its own, and programs fuse differently: their differences are near, not exact
+PARTS = {
+    "jax/no Adam": "plain gradient descent instead of Adam",
+    "jax/no Adam or gather": "and always the same batch",
+    "jax/no Adam, gather or penalty": "and without λ Σ W²",
+}
+# A process counts the memory of the one it was forked from: so from a small one, not from here.
+LAUNCHER = """
+import json, resource, subprocess, sys, time
+started = time.perf_counter()
+subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL, check=True)
+seconds = time.perf_counter() - started
+unit = 1 if sys.platform == "darwin" else 1024
+peak = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * unit
+print(json.dumps({"seconds": seconds, "peak_bytes": peak}))
+"""
+
+
+def make(
+    name: str, config: Config, dataset: Dataset, device: str
+) -> tuple[Callable[[], object], str]:
+    """`jax/sweep of N`: an epoch of N models as `mnist-fn sweep` trains them; else one of PARTS."""
+    if name in PARTS:
+        return _part(name, config, dataset, device)
+    return _models(int(name.rpartition(" ")[2]), config, dataset, device)
+
+
+def _part(
+    name: str, config: Config, dataset: Dataset, device: str
+) -> tuple[Callable[[], object], str]:
+    import jax
+    import jax.numpy as jnp
+    import numpy as np
+
+    from mnist_fn.backend import describe, find_devices, make_model, place, scope
+    from mnist_fn.bench import compiled
+    from mnist_fn.shared.streams import batch_order, initial_state
+    from mnist_fn.training import Data, make_loss
+
+    jax_device = find_devices(device)[0]
+    start = initial_state(config, dataset.pixels, dataset.classes)
+    steps = len(dataset.train) // config.batch_size
+    order = batch_order(config.seed, 1, len(dataset.train))[: steps * config.batch_size]
+    loss = make_loss(make_model(config, dataset.classes, jax_device))
+
+    def objective(params: Any, images: Any, labels: Any) -> Any:
+        penalized, sums = loss(params, images, labels, config.l2)
+        return (sums[0] if "penalty" in name else penalized), sums
+
+    def step(data: Any, params: Any, batch: Any) -> Any:
+        images = data.images[: len(batch)] if "gather" in name else data.images[batch]
+        grads, sums = jax.grad(objective, has_aux=True)(params, images, data.labels[batch])
+        return jax.tree.map(lambda p, g: p - 5e-4 * g, params, grads), sums
+
+    with scope(config, jax_device):
+        data = Data(*place(dataset.train, np.dtype(config.dtype), jax_device))
+        params = jax.device_put(start.params, jax_device)
+        batches = jnp.asarray(order.reshape(steps, -1))
+        run = compiled(lambda d, p, b: jax.lax.scan(partial(step, d), p, b), data, params, batches)
+    return run, describe(jax_device)
+
+
+def _models(
+    count: int, config: Config, dataset: Dataset, device: str
+) -> tuple[Callable[[], object], str]:
+    from mnist_fn.capacity import make_group
+    from mnist_fn.shared.streams import batch_order, initial_state
+    from mnist_fn.shared.sweeps.request import grid
+
+    group = make_group(config, dataset, device, count, None)
+    configs = grid(config, seeds=count)
+    loads = []
+    for start in range(0, count, group.size):
+        chunk = configs[start : start + group.size]
+        states = [initial_state(one, dataset.pixels, dataset.classes) for one in chunk]
+        orders = [batch_order(one.seed, 1, len(dataset.train)) for one in chunk]
+        loads.append((group.load(chunk, states), orders))
+
+    def run() -> None:
+        for i, (state, orders) in enumerate(loads):
+            loads[i] = group.train_epoch(state, orders)[0], orders
+
+    return run, group.device
+
+
+def processes(config: Config, device: str) -> dict[str, Any]:
+    """Whole commands as a user starts them: seconds, and the memory each took at most."""
+    train = f"train --dataset {config.dataset} --device {device} --epochs 1 --out run"
+    commands = {
+        "mnist-fn --help": ("--help", 6),
+        "mnist-fn train --backend jax": (f"{train} --backend jax", 6),
+        "mnist-fn train --backend torch": (f"{train} --backend torch", 6),
+        "mnist-fn parity --level quick": (f"parity --dataset {config.dataset}", 2),
+    }
+    results: dict[str, Any] = {}
+    for name, (arguments, starts) in commands.items():
+        with tempfile.TemporaryDirectory() as caches:
+            cold, *warm = [_process(arguments.split(), caches) for _ in range(starts)]
+        results[name] = {
+            "cold": cold["seconds"],
+            "warm": spread([done["seconds"] for done in warm]),
+            "peak_bytes": max(done["peak_bytes"] for done in warm),
+        }
+    return results
+
+
+def _process(arguments: list[str], caches: str) -> dict[str, Any]:
+    """Run the command in an empty folder; data that the user's own cache has are found still."""
+    from mnist_fn.shared.data.sources import cache_dir
+
+    environment = {"MNIST_FN_DATA": str(cache_dir() / "data"), **os.environ}
+    environment["XDG_CACHE_HOME"] = caches
+    environment.pop("JAX_COMPILATION_CACHE_DIR", None)
+    command = [sys.executable, "-c", LAUNCHER, sys.executable, "-m", "cli.main", *arguments]
+    with tempfile.TemporaryDirectory() as folder:
+        done = subprocess.run(
+            command, env=environment, cwd=folder, stdout=subprocess.PIPE, text=True, check=True
+        )
+    return json.loads(done.stdout)
+
+
+def measure(section: str, config: Config, device: str, rounds: int) -> Any:
+    """What a section of the document says."""
+
+    def turns(config: Config, *contenders: Contender) -> Turns:
+        return take_turns(contenders, rounds, lambda one: in_a_process(one, config, None, device))
+
+    train = Contender("jax/train", "an epoch of jax, training")
+    products = Contender("jax/products", "its matrix products alone", "mnist_fn.bench")
+    if section == "processes":
+        return processes(config, device)
+    if section == "parts":
+        parts = [Contender(name, what, "evidence_speed") for name, what in PARTS.items()]
+        return turns(config, train, *parts, products).wall
+    if section == "models":
+        names = [f"jax/sweep of {count}" for count in MODELS[device]]
+        groups = [Contender(name, "an epoch of them", "evidence_speed") for name in names]
+        return {name: spread(times) for name, times in turns(config, *groups).wall.items()}
+    rows = []
+    for width in WIDTHS:
+        wall = turns(config.replace(hidden=(width,)), train, products).wall
+        rows.append(
+            {
+                "width": width,
+                "epoch": spread(wall["jax/train"]),
+                "floor": spread(wall["jax/products"]),
+                "ratio": ratio(wall, "jax/train", "jax/products"),
+            }
+        )
+    return rows
+
+
+def trace(config: Config, folder: str, device: str) -> None:
+    """Profile one JAX epoch into a folder that TensorBoard and Perfetto read."""
+    import jax
+
+    run, _ = epoch("jax/train", config, load_for(config, None), device)
+    run()
+    with jax.profiler.trace(folder):
+        run()
+
+
+def main(arguments: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--device", default="cpu", choices=MODELS)
+    parser.add_argument("--dataset", default="mnist")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--only", choices=SECTIONS, action="append")
+    parser.add_argument("--json", action="store_true", help="print it; no file")
+    parser.add_argument("--trace")
+    parser.add_argument("--out", type=Path)
+    options = parser.parse_args(arguments)
+    os.environ["PYTHONPATH"] = os.pathsep.join(sys.path[:2])  # where make() is found, and tests
+    config = Config(l2=3e-5, dataset=options.dataset)
+    if options.trace:
+        trace(config, options.trace, options.device)
+        return
+    out = options.out or EVIDENCE / f"speed-{options.device}.json"
+    if not options.json:
+        check_before(out)
+    others = Others()
+    document = {
+        "schema": SCHEMA,
+        "command": shlex.join(["python", "docs/make/evidence_speed.py", *sys.argv[1:]]),
+        "config": config.to_dict(),
+        "machine": machine(),
+        "versions": versions(),
+    }
+    for section in options.only or SECTIONS:
+        document[section] = measure(section, config, options.device, options.rounds)
+    load = others.to_dict()
+    if options.json:
+        print(json.dumps({**document, "others": load}))
+    else:
+        refuse_if_busy(out, load["cores"], "while contenders took turns")
+        write_sealed(out, {**document, "others": load})
+
+
+if __name__ == "__main__":
+    main()
