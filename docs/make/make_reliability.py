@@ -32,7 +32,7 @@ BETWEEN_MACHINES = """\
 The draws (initial weights, batch order, validation split) are the same bits on every machine;
 digests in `tests/shared/test_streams.py` pin them. On a CPU, weights and metrics are the same bytes
 for the same machine, versions and number of threads. Another number of threads sums a product in
-another order, so the bytes may differ. `run.json` records what computed a run (`computed`: the
+another order, so the bytes may differ. `run.json` records what computed a run (`hardware`: the
 cores that the process could use, the threads of the backend's arithmetic, the processor's vector
 level). A run that is resumed under another count says so.
 

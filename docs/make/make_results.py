@@ -84,7 +84,7 @@ def used(those: dict[str, evidence.Entry]) -> list[evidence.Entry]:
     ]
 
 
-def published_as(number: published.Number) -> str:
+def published_as(number: published.PublishedNumber) -> str:
     """A published number in the README's units; "about" where the study says so."""
     if number.unit == "epoch":
         return f"{number.value:.0f}"

@@ -220,7 +220,7 @@ def reasons(found: dict[str, Any]) -> str:
     return f"{markdown([(head, rows)])}\n\n`{counted['command']}`; {made}.".strip()
 
 
-def reached(number: published.Number, counted: dict[str, Any]) -> list[str]:
+def reached(number: published.PublishedNumber, counted: dict[str, Any]) -> list[str]:
     """A published share, that of a plain loop, the verdict, and how many seeds had as much."""
     true = int(number.what.partition(" ")[0])
     shares = np.array(counted["counts"][number.what]) / counted["examples"][true]

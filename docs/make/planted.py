@@ -18,7 +18,7 @@ from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.runs.store import Records
 from mnist_fn.shared.state import StateTree
 from mnist_fn.shared.study import joint, judging
-from mnist_fn.shared.study.published import Number
+from mnist_fn.shared.study.published import PublishedNumber
 
 FILE = EVIDENCE / "planted.json"
 ALPHA = 0.05
@@ -27,7 +27,7 @@ HELD_OUT = 5  # of our seeds, to be evaluated in the wrong epoch
 BEFORE_TRAINING = {"test_loss": math.log(10), "test_accuracy": 0.1}
 
 
-def table(numbers: list[Number], ours: Records) -> tuple[list[str], list[list[str]]]:
+def table(numbers: list[PublishedNumber], ours: Records) -> tuple[list[str], list[list[str]]]:
     """Each mistake, what was trained of it, and what noticed it."""
     head = ["mistake", "trained", "joint p", "noticed", "single numbers outside"]
     document = json.loads(FILE.read_text())
@@ -37,7 +37,7 @@ def table(numbers: list[Number], ours: Records) -> tuple[list[str], list[list[st
     rows = []
     for mistake, experiments in mistakes.items():
         trained = [f"{name}: {len(runs)} runs" for name, runs in experiments.items()]
-        mistaken: list[Number] = []
+        mistaken: list[PublishedNumber] = []
         for name, runs in experiments.items():
             mistaken += as_published(numbers, name, Records(map(run_of, runs)))
         rows.append([mistake, ", ".join(trained), *verdicts(mistaken, ours)])
@@ -52,7 +52,7 @@ def missing(names: list[str]) -> list[str]:
     return [name for name in names if name not in trained]
 
 
-def wrong_epoch(numbers: list[Number], ours: Records) -> tuple[str, str, str]:
+def wrong_epoch(numbers: list[PublishedNumber], ours: Records) -> tuple[str, str, str]:
     """Judge runs of ours, held out, that would have been evaluated before an epoch, not after."""
     curves = [number for number in numbers if number.experiment in ("selection", "l2")]
     last = max(ours.seeds)
@@ -74,7 +74,7 @@ def _later(rows: list[Any]) -> list[Any]:
     return [{**row, "epoch": row["epoch"] + 1} for row in rows[:-1]]
 
 
-def verdicts(mistaken: list[Number], ours: Records) -> tuple[str, str, str]:
+def verdicts(mistaken: list[PublishedNumber], ours: Records) -> tuple[str, str, str]:
     """The joint p-value, whether it notices, and how many single numbers are outside."""
     whole = joint.judge_jointly(mistaken, ours).get(joint.WHOLE_STUDY)
     singles = [judging.judge(number, ours).verdict for number in mistaken]
@@ -84,7 +84,9 @@ def verdicts(mistaken: list[Number], ours: Records) -> tuple[str, str, str]:
     return f"{whole.p:.3f}", "yes" if whole.p < ALPHA else "no", outside
 
 
-def as_published(numbers: list[Number], experiment: str, mistaken: Records) -> list[Number]:
+def as_published(
+    numbers: list[PublishedNumber], experiment: str, mistaken: Records
+) -> list[PublishedNumber]:
     """Return the numbers that would have been published of mistaken runs, as far as there are."""
     printed = []
     runs: dict[Config, list[str]] = {}  # each published run's name, in order
@@ -101,7 +103,9 @@ def as_published(numbers: list[Number], experiment: str, mistaken: Records) -> l
     return printed
 
 
-def _printed(number: Number, numbers: list[Number], runs: Records, seed: int) -> Number:
+def _printed(
+    number: PublishedNumber, numbers: list[PublishedNumber], runs: Records, seed: int
+) -> PublishedNumber:
     if number.confusion:
         named = [one for one in numbers if one.experiment == number.experiment and one.confusion]
         own = joint.with_own_confusions(named, seed, runs)

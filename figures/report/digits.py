@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mnist_fn.shared.data.datasets import Split
-from mnist_fn.shared.data.form import MNIST, Form
+from mnist_fn.shared.data.form import MNIST, DataSpec
 from mnist_fn.shared.evaluation import Evaluation, log_probabilities
 from mnist_fn.shared.pictures.preparation import to_png
 
@@ -26,11 +26,11 @@ class Digits:
     split: Split
     predictions: np.ndarray  # uint8 [n]
     probabilities: np.ndarray  # float64 [n], of each prediction
-    form: Form = MNIST  # of the run; pictures are shown upright, light on dark
+    form: DataSpec = MNIST  # of the run; pictures are shown upright, light on dark
 
     @classmethod
     def of(
-        cls, split: Split, evaluation: Evaluation, logits: np.ndarray, form: Form = MNIST
+        cls, split: Split, evaluation: Evaluation, logits: np.ndarray, form: DataSpec = MNIST
     ) -> "Digits":
         """From the saved evaluation and the logits [n, classes] of its weights."""
         shares = np.exp(log_probabilities(logits))

@@ -71,7 +71,7 @@ class RunView:
 
     @property
     def thing(self) -> str:
-        """What a picture shows: see `Form.thing`."""
+        """What a picture shows: see `DataSpec.thing`."""
         return self.run.form.thing
 
     @property
@@ -121,8 +121,8 @@ class RunView:
             "title": self.title,
             "form": {
                 "transposed": form.transposed,
-                "dark": form.ink == "dark",
-                "two": form.largest == 1,
+                "dark": form.polarity == "dark",
+                "two": form.max_pixel == 1,
             },
         }
         if self.digits is not None:
@@ -216,7 +216,7 @@ def _networks(run: Run, linear: Run | None, missing: list[Missing]) -> list[dict
     part = f"a {run.form.thing} to draw"
     pixels = layer_sizes(run.weights)[0]
     side = isqrt(pixels)
-    if run.form.ink == "unknown":
+    if run.form.polarity == "unknown":
         missing.append(
             Missing(
                 part,

@@ -12,7 +12,7 @@ CURE = "pip install 'jax>=0.10,!=0.10.2' 'flax>=0.12.7'"  # an older flax stops 
 
 
 @dataclass(frozen=True)
-class Fault:
+class KnownFault:
     """What some versions of a package compute wrong."""
 
     package: str
@@ -22,7 +22,7 @@ class Fault:
 
 
 FAULTS = (
-    Fault(
+    KnownFault(
         "jaxlib",
         ("0.8.0", "0.8.1"),
         "where XLA computes matrix products with XNNPACK, which depends on the processor, a "
@@ -30,7 +30,7 @@ FAULTS = (
         "XLA_FLAGS=--xla_cpu_use_xnnpack=false)",
         True,
     ),
-    Fault(
+    KnownFault(
         "jaxlib",
         ("0.10.2",),
         "on the CPU a vmapped small product followed by a sum has a wrong row, from 16,385 rows on "

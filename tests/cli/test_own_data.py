@@ -26,8 +26,8 @@ def test_a_run_keeps_its_classes_and_how_its_pictures_stand(letters):
     header = RunFolder(letters).read_header()
     assert header.classes == 26
     assert header.form.names[0] == "A"
-    assert header.form.turned
-    assert json.loads((letters / "run.json").read_text())["form"]["names"][25] == "Z"
+    assert header.form.transposed_on_load
+    assert json.loads((letters / "run.json").read_text())["data_spec"]["names"][25] == "Z"
 
 
 def test_evaluate_speaks_in_the_classes_names(letters, cases, in_process):

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from mnist_fn.shared.data.form import MNIST, Form
+from mnist_fn.shared.data.form import MNIST, DataSpec
 from mnist_fn.shared.data.reading import PUBLISHED, Asked, form_of
 from mnist_fn.shared.data.sets import PARTS, FileSet
 from mnist_fn.shared.errors import InputError
@@ -18,29 +18,31 @@ PICTURE = np.array([[0, 100], [200, 255]], np.uint8)
     ("how", "seen"),
     [
         ({}, [[0, 100], [200, 255]]),
-        ({"turned": True}, [[0, 100], [200, 255]]),  # what was turned stands upright
+        ({"transposed_on_load": True}, [[0, 100], [200, 255]]),  # what was turned stands upright
         ({"transposed": True}, [[0, 200], [100, 255]]),
-        ({"ink": "dark"}, [[255, 155], [55, 0]]),
-        ({"largest": 1}, [[0, 0], [255, 255]]),
-        ({"largest": 1, "ink": "dark", "transposed": True}, [[255, 0], [255, 0]]),
+        ({"polarity": "dark"}, [[255, 155], [55, 0]]),
+        ({"max_pixel": 1}, [[0, 0], [255, 255]]),
+        ({"max_pixel": 1, "polarity": "dark", "transposed": True}, [[255, 0], [255, 0]]),
     ],
 )
 def test_a_picture_is_made_to_stand_as_the_runs_own_do(how, seen):
-    form = Form(**how)
+    form = DataSpec(**how)
     assert form.pose(PICTURE).tolist() == seen
     assert form.pose(PICTURE[None])[0].tolist() == seen
-    if form.largest == 255:
+    if form.max_pixel == 255:
         assert form.as_mnist(form.pose(PICTURE)).tolist() == PICTURE.tolist()
 
 
 def test_where_the_ink_is_not_known_no_picture_is_made_up():
     with pytest.raises(InputError, match='`ink="light"` or `ink="dark"`'):
-        Form(ink="unknown").pose(PICTURE)
+        DataSpec(polarity="unknown").pose(PICTURE)
 
 
-@pytest.mark.parametrize("form", [MNIST, Form(**ABC, turned=True, ink="dark", largest=1)])
+@pytest.mark.parametrize(
+    "form", [MNIST, DataSpec(**ABC, transposed_on_load=True, polarity="dark", max_pixel=1)]
+)
 def test_round_trip_through_json(form):
-    assert Form.from_dict(json.loads(json.dumps(form.to_dict()))) == form
+    assert DataSpec.from_dict(json.loads(json.dumps(form.to_dict()))) == form
 
 
 @pytest.mark.parametrize(
@@ -57,14 +59,14 @@ def test_round_trip_through_json(form):
         {"names": ("a", "b", "c" * 41)},
         {"names": ("a", "b", 3)},
         {"labels": (True, 7, 200)},
-        {"ink": "auto"},
-        {"largest": 2},
-        {"turned": 1},
+        {"polarity": "auto"},
+        {"max_pixel": 2},
+        {"transposed_on_load": 1},
     ],
 )
 def test_what_no_dataset_could_have_is_refused(bad):
     with pytest.raises(InputError):
-        Form(**{**ABC, **bad})
+        DataSpec(**{**ABC, **bad})
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
@@ -88,5 +90,5 @@ def test_a_set_of_other_things_than_digits_has_their_names(tmp_path, name):
     ],
 )
 def test_what_is_on_a_picture_has_a_word(names, thing, kind):
-    form = Form(labels=tuple(range(len(names))), names=tuple(names))
+    form = DataSpec(labels=tuple(range(len(names))), names=tuple(names))
     assert (form.thing, form.kind) == (thing, kind)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mnist_fn.shared.data import datasets, sources
-from mnist_fn.shared.data.form import Form
+from mnist_fn.shared.data.form import DataSpec
 from mnist_fn.shared.data.npz import read_npz
 from mnist_fn.shared.data.reading import Asked
 from mnist_fn.shared.errors import InputError
@@ -46,8 +46,8 @@ def npz(array, name="arr_0"):
 
 def test_emnist_letters_stand_upright_and_have_names(cases, mnist):
     letters = datasets.load("emnist-letters", cases / "idx")
-    assert letters.form == Form(
-        tuple(range(1, 27)), tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ"), turned=True
+    assert letters.form == DataSpec(
+        tuple(range(1, 27)), tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ"), transposed_on_load=True
     )
     assert letters.classes == 26
     assert sorted(set(letters.train.labels.tolist())) == list(range(26))
@@ -62,13 +62,13 @@ def test_emnist_letters_stand_upright_and_have_names(cases, mnist):
 def test_emnist_as_stored_stays_transposed(cases):
     stored = datasets.load("emnist-letters", cases / "idx", asked=Asked("as-stored"))
     upright = datasets.load("emnist-letters", cases / "idx")
-    assert (stored.form.turned, stored.form.transposed) == (False, True)
+    assert (stored.form.transposed_on_load, stored.form.transposed) == (False, True)
     assert np.array_equal(stored.form.pose(upright.test.images), stored.test.images)
 
 
 def test_qmnists_labels_are_the_first_of_eight_columns(cases, mnist):
     digits = datasets.load("qmnist", cases / "idx")
-    assert digits.form == Form()
+    assert digits.form == DataSpec()
     label_of = {
         image.tobytes(): label
         for image, label in zip(mnist.test.images, mnist.test.labels, strict=True)
@@ -214,7 +214,7 @@ def test_numbers_that_are_no_labels(tmp_path, column, said):
 @pytest.mark.parametrize("ink", ["light", "dark"])
 def test_the_border_tells_the_ink(tmp_path, ink):
     dataset = datasets.load("idx", write(tmp_path, arrays(ink=ink)))
-    assert dataset.form.ink == ink
+    assert dataset.form.polarity == ink
     assert ("idx: the pictures are dark on light" in dataset.notes) == (ink == "dark")
 
 
@@ -222,16 +222,16 @@ def test_where_the_border_does_not_tell_it_is_asked(tmp_path):
     made = [RNG.integers(0, 256, a.shape).astype(np.uint8) if a.ndim == 3 else a for a in arrays()]
     write(tmp_path, made)
     dataset = datasets.load("idx", tmp_path)
-    assert dataset.form.ink == "unknown"
+    assert dataset.form.polarity == "unknown"
     assert 'add `ink="light"` or `ink="dark"`' in str(dataset.notes[-1])
     answered = datasets.load("idx", tmp_path, asked=Asked(ink="dark"))
-    assert answered.form.ink == "dark"
+    assert answered.form.polarity == "dark"
 
 
 def test_pixels_of_0_and_1_are_scaled_up(tmp_path):
     made = [np.minimum(a, 1) if a.ndim == 3 else a for a in arrays()]
     dataset = datasets.load("idx", write(tmp_path, made))
-    assert dataset.form.largest == 1
+    assert dataset.form.max_pixel == 1
     assert np.array_equal(dataset.train.images, made[0] * 255)
     assert "idx: the pixels are only 0 and 1; they are scaled up to 0 and 255" in dataset.notes
 
@@ -245,7 +245,7 @@ def test_pictures_of_one_value_are_said(tmp_path):
 def test_ones_own_transposed_pictures_are_turned_when_asked(tmp_path):
     write(tmp_path, arrays())
     dataset = datasets.load("idx", tmp_path, asked=Asked("upright"))
-    assert (dataset.form.turned, dataset.form.transposed) == (True, False)
+    assert (dataset.form.transposed_on_load, dataset.form.transposed) == (True, False)
     assert np.array_equal(dataset.train.images[0], DIGIT.T)
 
 

@@ -14,7 +14,7 @@ from figures.report.contents import read_contents
 from mnist_fn.shared import backend
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data import datasets, sources
-from mnist_fn.shared.data.form import MNIST, Form
+from mnist_fn.shared.data.form import MNIST, DataSpec
 from mnist_fn.shared.pictures.preparation import prepare
 from mnist_fn.shared.pictures.reading import CONFIDENT, UNSURE, DigitReading
 from mnist_fn.shared.runs.trainer import load_run, train
@@ -65,7 +65,7 @@ def visit_named(browser, runs_28, prepared_digits, tmp_path):
 
     def open_page(names):
         shown = read_contents([runs_28["linear"]])
-        renamed = replace(shown.in_full[0], form=Form(names=names))
+        renamed = replace(shown.in_full[0], form=DataSpec(names=names))
         shown = replace(shown, in_full=[renamed], linear={renamed.config.dataset: renamed})
         page = tmp_path / "report.html"
         page.write_text(build.build(shown, "mnist-fn report", prepared_digits))
@@ -81,13 +81,13 @@ def visit_named(browser, runs_28, prepared_digits, tmp_path):
 
 @pytest.mark.parametrize(
     "how",
-    [{}, {"transposed": True}, {"ink": "dark"}, {"largest": 1},
-     {"transposed": True, "ink": "dark", "largest": 1}],
+    [{}, {"transposed": True}, {"polarity": "dark"}, {"max_pixel": 1},
+     {"transposed": True, "polarity": "dark", "max_pixel": 1}],
 )  # fmt: skip
 def test_a_drawing_is_made_to_stand_as_predict_does(visit, digits, how):
-    form, picture = Form(**how), prepare(digits.test.images[0])
-    page_form = {"transposed": form.transposed, "dark": form.ink == "dark",
-                 "two": form.largest == 1}  # fmt: skip
+    form, picture = DataSpec(**how), prepare(digits.test.images[0])
+    page_form = {"transposed": form.transposed, "dark": form.polarity == "dark",
+                 "two": form.max_pixel == 1}  # fmt: skip
     posed = visit().page.evaluate(
         "([p, form]) => Array.from(pose(Uint8Array.from(p), form))",
         [picture.ravel().tolist(), page_form],

@@ -419,7 +419,7 @@ def test_a_test_set_in_memory_is_of_the_runs_form(digits, tmp_path):
     fewer = digits.test.labels < 9
     split = Split(digits.test.images[fewer], digits.test.labels[fewer])
     nine = Dataset.from_arrays(split.images, split.labels, split.images, split.labels)
-    dark = replace(digits, form=replace(digits.form, ink="dark"))
+    dark = replace(digits, form=replace(digits.form, polarity="dark"))
     for other, said in ((nine, "classes or pictures are not"), (dark, "pictures are dark on")):
         with pytest.raises(InputError, match=f"arrays: its {said}"):
             evaluate_run(tmp_path / "run", device="cpu", data_dir=other)

@@ -70,7 +70,7 @@ def test_going_on_with_other_threads_is_said(run, monkeypatch, threads, said):
 
 def test_a_run_from_before_it_was_recorded_still_opens(run):
     document = read_sealed(run / "run.json", 1)
-    del document["computed"]
+    del document["hardware"]
     write_sealed(run / "run.json", document)
     assert RunFolder(run).read_header().computed == UNKNOWN_HARDWARE
     notices = []
@@ -78,10 +78,35 @@ def test_a_run_from_before_it_was_recorded_still_opens(run):
     assert notices == []
 
 
+def test_a_run_written_under_the_keys_of_before_opens_as_it_is(run):
+    """Of other keys, in the header, in its segments and in what the data are."""
+    header = RunFolder(run).read_header()
+    document = read_sealed(run / "run.json", 1)
+    segments = document.pop("segments")
+    for segment in segments:
+        segment["computed"] = segment.pop("hardware")
+    form = document.pop("data_spec")
+    for before, now in (("turned", "transposed_on_load"), ("ink", "polarity"),
+                        ("largest", "max_pixel")):  # fmt: skip
+        form[before] = form.pop(now)
+    document |= {
+        "pixels": document.pop("input_dim"),
+        "classes": document.pop("num_classes"),
+        "computed": document.pop("hardware"),
+        "legs": segments,
+        "form": form,
+    }
+    write_sealed(run / "run.json", document)
+    assert RunFolder(run).read_header() == header
+    assert header.legs[0]["computed"] == header.computed.to_dict()
+    resume(run, epochs=6)
+    assert read_sealed(run / "run.json", 1).keys() >= {"segments", "data_spec", "hardware"}
+
+
 @pytest.mark.parametrize("harm", [{"threads": -1}, {"cores": "2"}, {"vectors": None}, {"more": 1}])
 def test_a_damaged_record_is_refused(run, harm):
     document = read_sealed(run / "run.json", 1)
-    document["computed"] |= harm
+    document["hardware"] |= harm
     write_sealed(run / "run.json", document)
     with pytest.raises(InputError, match="damaged"):
         RunFolder(run).read_header()

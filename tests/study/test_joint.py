@@ -10,7 +10,7 @@ from mnist_fn.shared.evaluation import worst_confusions
 from mnist_fn.shared.runs.store import Records
 from mnist_fn.shared.study import joint
 from mnist_fn.shared.study.experiments import experiments
-from mnist_fn.shared.study.published import Number, numbers
+from mnist_fn.shared.study.published import PublishedNumber, numbers
 from tests.support.synthetic import study_runs
 
 EXPERIMENTS = experiments(Config())
@@ -20,7 +20,7 @@ SHALLOW = EXPERIMENTS["selection"].configs[0]
 def normal_numbers(values, printed, runs=1, config=SHALLOW, experiment="selection"):
     """Numbers of some published runs, each measured as a column of values [seeds, numbers]."""
     return [
-        Number(experiment, f"number {column}", text, "epoch", config,
+        PublishedNumber(experiment, f"number {column}", text, "epoch", config,
                lambda _, config, column=column: values[config.seed, column],
                run=f"run {run}")
         for run in range(runs)

@@ -126,7 +126,7 @@ def test_what_matters_is_what_is_written():
 )  # fmt: skip
 def test_an_interval_is_sharp_up_to_an_error_that_matters(unit, printed, half_width, sharp):
     number = replace(NUMBERS[0], unit=unit, printed=printed, config=Config(epochs=100))
-    verdict = judging.Verdict(
+    verdict = judging.NumberVerdict(
         (number.value, number.value),
         (number.value - half_width, number.value + half_width),
         "inside",

@@ -16,7 +16,7 @@ from mnist_fn.shared.study import report as study_report
 from mnist_fn.shared.study import tables as study_tables
 from mnist_fn.shared.study.claims import claims, find
 from mnist_fn.shared.study.experiments import FULL, Lengths, choose, experiments, needed
-from mnist_fn.shared.study.published import Number, best, numbers
+from mnist_fn.shared.study.published import PublishedNumber, best, numbers
 from mnist_fn.shared.wording import scientific, spread
 from tests.support.synthetic import study_runs
 
@@ -101,7 +101,7 @@ def test_every_number_and_claim_is_measured_where_its_runs_are(records):
 
 
 def test_a_published_epoch_is_counted_from_one_and_a_number_stands_for_what_rounds_to_it():
-    epoch = Number("l2", "", "89", "epoch", Config(), best("test_loss", "epoch"))
+    epoch = PublishedNumber("l2", "", "89", "epoch", Config(), best("test_loss", "epoch"))
     assert (epoch.value, epoch.rounding) == (90, 0.5)
     share = replace(epoch, printed=".013", unit="share")
     assert (share.value, share.rounding) == (0.013, pytest.approx(0.0005))
@@ -110,7 +110,9 @@ def test_a_published_epoch_is_counted_from_one_and_a_number_stands_for_what_roun
 def number_measured_as(values, printed, unit="loss", statistic="run"):
     """A number whose measure gives these values, a seed each, and records of as many seeds."""
     runs = study_runs(seeds=range(len(values)), only=["chosen"])
-    number = Number("chosen", "", printed, unit, Config(), lambda _, c: values[c.seed], statistic)
+    number = PublishedNumber(
+        "chosen", "", printed, unit, Config(), lambda _, c: values[c.seed], statistic
+    )
     return number, Records(runs)
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from mnist_fn.shared.config import Config
-from mnist_fn.shared.data.form import Form
+from mnist_fn.shared.data.form import DataSpec
 from mnist_fn.shared.evaluation import evaluate
 from mnist_fn.shared.runs.metrics import Row
 from mnist_fn.shared.runs.run import Run
@@ -50,7 +50,7 @@ def with_classes(made: Run, names: str) -> Run:
         for row, own in zip(made.rows, shares, strict=True)
     ]
     state = initial_state(made.config, 784 if made.config.hidden == () else 4, n)
-    form = Form(tuple(range(n)), tuple(names))
+    form = DataSpec(tuple(range(n)), tuple(names))
     return replace(made, rows=rows, state=state, evaluation=evaluate(logits, labels), form=form)
 
 

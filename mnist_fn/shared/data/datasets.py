@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.cache import read_through_cache
 from mnist_fn.shared.data.download import fetch
-from mnist_fn.shared.data.form import MNIST, Form, check_class_name
+from mnist_fn.shared.data.form import MNIST, DataSpec, check_class_name
 from mnist_fn.shared.data.names import Names
 from mnist_fn.shared.data.reading import (
     Asked,
@@ -70,7 +70,7 @@ class Dataset:
     test: Split
     sha256: str
     validation: Split | None = None
-    form: Form = MNIST  # `labels` of the splits are indices of its classes
+    form: DataSpec = MNIST  # `labels` of the splits are indices of its classes
     notes: tuple[Message | str, ...] = ()  # what is to be said of the data, once
 
     @classmethod
@@ -170,7 +170,7 @@ def _as_dataset(name: str, raw: "_Raw", hints: Asked) -> Dataset:
     if name not in TORCHVISION:
         check_polarity(files.paths[0], files.paths[2], arrays[0], arrays[2])
     train, test = (
-        Split(as_pictures(images, form.turned), as_classes(labels, form, path))
+        Split(as_pictures(images, form.transposed_on_load), as_classes(labels, form, path))
         for images, labels, path in zip(arrays[::2], arrays[1::2], files.paths[1::2], strict=True)
     )
     if name in TORCHVISION:
@@ -244,7 +244,7 @@ def load_for(
     config: Config,
     data_dir: Source | None = None,
     download: bool = True,
-    form: Form | None = None,
+    form: DataSpec | None = None,
 ) -> Dataset:
     """The dataset of a config, its validation split held out of train.
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mnist_fn.shared.data.cache import read_through_cache
 from mnist_fn.shared.data.datasets import Dataset, Source, Split, check_counts
-from mnist_fn.shared.data.form import Form
+from mnist_fn.shared.data.form import DataSpec
 from mnist_fn.shared.data.reading import (
     as_classes,
     as_pictures,
@@ -32,7 +32,7 @@ class TestSet:
     sha256: str  # of its four files, or of the two where there is no train
 
 
-def load_test(source: Source, name: str, form: Form) -> TestSet:
+def load_test(source: Source, name: str, form: DataSpec) -> TestSet:
     """The test set of a dataset, or in a folder: that of the run's own name, else the only one.
 
     Args:
@@ -49,7 +49,7 @@ def load_test(source: Source, name: str, form: Form) -> TestSet:
                 f"{source.name}: its classes or pictures are not those of the run; give a test set "
                 "of the same form"
             )
-        _check_ink(source.name, source.form.ink, form)
+        _check_ink(source.name, source.form.polarity, form)
         return TestSet(source.test, source.name, source.sha256)
     files = _choose(source, name)
     arrays, digests = {}, []
@@ -62,18 +62,19 @@ def load_test(source: Source, name: str, form: Form) -> TestSet:
     check_counts(path, images, labels)
     _check_ink(files.files[_TEST[0]], ink_of(images), form)
     same_name = files.name == name or not files.name
-    stored = form.turned or form.transposed if same_name else ships_transposed(files.name)
+    as_run = form.transposed_on_load or form.transposed
+    stored = as_run if same_name else ships_transposed(files.name)
     pictures = as_pictures(images, turned=stored != form.transposed)
     sha256 = hashlib.sha256("".join(digests).encode()).hexdigest()
     return TestSet(Split(pictures, as_classes(labels, form, path)), str(source), sha256)
 
 
-def _check_ink(where: Path | str, ink: str, form: Form) -> None:
+def _check_ink(where: Path | str, ink: str, form: DataSpec) -> None:
     """Raise InputError if the pictures of a file or dataset have the other ink than the run's."""
-    if "unknown" not in (ink, form.ink) and ink != form.ink:
+    if "unknown" not in (ink, form.polarity) and ink != form.polarity:
         raise InputError(
-            f"{where}: its pictures are {words_of(ink)}, those of the run {words_of(form.ink)}; "
-            "give a test set of the same form"
+            f"{where}: its pictures are {words_of(ink)}, those of the run "
+            f"{words_of(form.polarity)}; give a test set of the same form"
         )
 
 

@@ -12,24 +12,26 @@ from mnist_fn.shared.errors import Argument, InputError
 MAX_CLASSES = 256  # a label is a byte
 MAX_NAME = 40  # characters of a class's name
 TEN = tuple(range(10))
+# As runs written before have them.
+_OLD_KEYS = {"turned": "transposed_on_load", "ink": "polarity", "largest": "max_pixel"}
 
 
 @dataclass(frozen=True)
-class Form:
+class DataSpec:
     """The classes, in the order of the logits, and the pictures as the network sees them.
 
     The defaults are MNIST's, and those of every run written before this was recorded.
 
     Raises:
-        InputError: no form that a dataset could have.
+        InputError: nothing that a dataset could be.
     """
 
     labels: tuple[int, ...] = TEN  # of each class in the files, 0 to 255, ascending
     names: tuple[str, ...] = tuple(map(str, TEN))  # of each class
-    turned: bool = False  # the files have them transposed; they were turned upright on reading
+    transposed_on_load: bool = False  # the files have them transposed, and reading undid it
     transposed: bool = False  # the network sees them transposed
-    ink: str = "light"  # "light" on dark, "dark" on light, or "unknown"
-    largest: int = 255  # of the pixels in the files; 1 was scaled up to 255
+    polarity: str = "light"  # "light" on dark, "dark" on light, or "unknown"
+    max_pixel: int = 255  # the largest in the files; 1 was scaled up to 255
 
     def __post_init__(self) -> None:
         _check_types(self)
@@ -42,7 +44,7 @@ class Form:
         if len(set(self.names)) < len(self.names):
             twice = next(name for name in self.names if self.names.count(name) > 1)
             raise InputError(f"two classes are named {twice}")
-        if self.ink not in (*INKS[1:], "unknown") or self.largest not in (1, 255):
+        if self.polarity not in (*INKS[1:], "unknown") or self.max_pixel not in (1, 255):
             raise InputError("its pictures are of no kind that is known")
 
     @property
@@ -73,37 +75,40 @@ class Form:
         Raises:
             InputError: it isn't known whether the network's own are light on dark.
         """
-        if self.ink == "unknown":
+        if self.polarity == "unknown":
             raise InputError(
                 "whether this run's pictures are light on dark is not clear from its data",
                 hint=("train it with ", Argument("ink", "light"), " or ", Argument("ink", "dark")),
             )
-        if self.largest == 1:
+        if self.max_pixel == 1:
             pictures = np.where(pictures > 127, 255, 0).astype(np.uint8)
-        if self.ink == "dark":
+        if self.polarity == "dark":
             pictures = 255 - pictures
         return pictures.swapaxes(-1, -2) if self.transposed else pictures
 
     def as_mnist(self, pictures: np.ndarray) -> np.ndarray:
         """The network's own pictures, uint8 [..., rows, columns], upright and light on dark."""
-        pictures = 255 - pictures if self.ink == "dark" else pictures
+        pictures = 255 - pictures if self.polarity == "dark" else pictures
         return pictures.swapaxes(-1, -2) if self.transposed else pictures
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; `from_dict` reads them back to an equal Form."""
+        """Plain values for JSON; `from_dict` reads them back to an equal DataSpec."""
         return {**asdict(self), "labels": list(self.labels), "names": list(self.names)}
 
     @classmethod
-    def from_dict(cls, values: object) -> "Form":
+    def from_dict(cls, values: object) -> "DataSpec":
         """Read what `to_dict` wrote, from a file that nobody need trust.
 
         Raises:
             InputError: it is not what `to_dict` writes.
         """
-        if not isinstance(values, Mapping) or set(values) != {field.name for field in fields(cls)}:
-            raise InputError("form: a field is missing or unknown")
+        if not isinstance(values, Mapping):
+            raise InputError("data_spec: expected an object")
+        values = {_OLD_KEYS.get(name, name): value for name, value in values.items()}
+        if set(values) != {field.name for field in fields(cls)}:
+            raise InputError("data_spec: a field is missing or unknown")
         if not all(isinstance(values[name], list) for name in ("labels", "names")):
-            raise InputError("form: labels and names must be lists")
+            raise InputError("data_spec: labels and names must be lists")
         return cls(**{**values, "labels": tuple(values["labels"]), "names": tuple(values["names"])})
 
 
@@ -120,18 +125,18 @@ def check_class_name(name: str) -> str:
     return name
 
 
-def _check_types(form: Form) -> None:
+def _check_types(form: DataSpec) -> None:
     good = (
         isinstance(form.labels, tuple)
         and isinstance(form.names, tuple)
         and all(type(label) is int for label in form.labels)
         and all(type(name) is str for name in form.names)
-        and type(form.turned) is type(form.transposed) is bool
-        and type(form.ink) is str
-        and type(form.largest) is int
+        and type(form.transposed_on_load) is type(form.transposed) is bool
+        and type(form.polarity) is str
+        and type(form.max_pixel) is int
     )
     if not good:
-        raise InputError("form: a field is of another kind than it should be")
+        raise InputError("data_spec: a field is of another kind than it should be")
 
 
-MNIST = Form()
+MNIST = DataSpec()

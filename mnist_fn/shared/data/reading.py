@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mnist_fn.shared.data.form import MNIST, Form
+from mnist_fn.shared.data.form import MNIST, DataSpec
 from mnist_fn.shared.data.names import Names, find_names
 from mnist_fn.shared.data.sets import FileSet
 from mnist_fn.shared.errors import Argument, InputError, Message, Text
@@ -39,7 +39,7 @@ class Asked:
 
     orientation: str = "auto"  # as in Config
     ink: str = "auto"  # as in Config
-    form: Form | None = None  # of the run that goes on with it, whose classes hold
+    form: DataSpec | None = None  # of the run that goes on with it, whose classes hold
     ten: bool = False  # its classes are the labels 0 to 9, its pictures stand as MNIST's
 
 
@@ -50,7 +50,7 @@ def form_of(
     labels: Sequence[np.ndarray],
     asked: Asked,
     names: Names | None = None,
-) -> Form:
+) -> DataSpec:
     """The form of a set.
 
     Args:
@@ -81,13 +81,13 @@ def form_of(
     if len(names) < 2:
         raise InputError(f"{files.paths[1]}: all labels are {used[0]}; there is nothing to tell")
     ordered = tuple(sorted(names))
-    return Form(
+    return DataSpec(
         ordered,
         tuple(names[label] for label in ordered),
-        turned=turned,
+        transposed_on_load=turned,
         transposed=stored and not turned,
-        ink="light" if asked.ten else asked.ink if asked.ink != "auto" else ink_of(train),
-        largest=255 if asked.ten else largest(train),
+        polarity="light" if asked.ten else asked.ink if asked.ink != "auto" else ink_of(train),
+        max_pixel=255 if asked.ten else largest(train),
     )
 
 
@@ -142,7 +142,7 @@ def as_pictures(images: np.ndarray, turned: bool) -> np.ndarray:
     return np.ascontiguousarray(images.swapaxes(1, 2)) if turned else images
 
 
-def as_classes(labels: np.ndarray, form: Form, where: object) -> np.ndarray:
+def as_classes(labels: np.ndarray, form: DataSpec, where: object) -> np.ndarray:
     """Raw labels as indices of the form's classes, uint8 [n].
 
     Raises:
@@ -162,7 +162,7 @@ def as_classes(labels: np.ndarray, form: Form, where: object) -> np.ndarray:
 
 
 def notes(
-    form: Form, name: str, train: np.ndarray, splits: dict[str, np.ndarray]
+    form: DataSpec, name: str, train: np.ndarray, splits: dict[str, np.ndarray]
 ) -> list[Message | str]:
     """What a person has to know of a set, a line each.
 
@@ -182,7 +182,7 @@ def notes(
         counts = np.bincount(labels, minlength=form.classes)
         if without := [form.names[i] for i in np.flatnonzero(counts == 0)]:
             messages.append(f"no {split} examples of {', '.join(without)}")
-    if form.turned:
+    if form.transposed_on_load:
         messages.append(
             (
                 "the files have the pictures transposed; they are turned upright (",
@@ -192,13 +192,13 @@ def notes(
         )
     if form.transposed:
         messages.append("the pictures are left transposed, as the files have them")
-    if form.largest == 1:
+    if form.max_pixel == 1:
         messages.append("the pixels are only 0 and 1; they are scaled up to 0 and 255")
     if (train[0] == train[0, 0, 0]).all() and (train == train[0, 0, 0]).all():
         messages.append(f"all pixels of the training pictures are {train[0, 0, 0]}")
-    elif form.ink == "dark":
+    elif form.polarity == "dark":
         messages.append("the pictures are dark on light")
-    elif form.ink == "unknown":
+    elif form.polarity == "unknown":
         messages.append(
             (
                 f"light on dark or dark on light? {light_border(train):.0%} of the pictures' "

@@ -64,7 +64,7 @@ def _metadata(run: Run) -> dict[str, str]:
     return {
         "classes": json.dumps(list(run.form.names)),
         "pixels": "a picture's rows one after another, each pixel (0 to 255) divided by 255",
-        "ink": run.form.ink,
+        "ink": run.form.polarity,
         "transposed": json.dumps(run.form.transposed),
         "dataset": run.config.dataset,
     }

@@ -102,7 +102,7 @@ def read_picture(
         source: an image file's path, or an image of Pillow.
         single: all that is found is one digit.
         ink: whether it is "light" or "dark" on its ground; "auto" tells it from the picture.
-        thing: what a digit is called in the errors; see `Form.thing`.
+        thing: what a digit is called in the errors; see `DataSpec.thing`.
 
     Raises:
         InputError: no image, a damaged or too large one, or nothing like a digit in it.

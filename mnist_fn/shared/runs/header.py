@@ -5,7 +5,7 @@ from typing import Any
 
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset
-from mnist_fn.shared.data.form import MNIST, Form
+from mnist_fn.shared.data.form import MNIST, DataSpec
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.runs.environment import UNKNOWN_HARDWARE, Hardware
 from mnist_fn.shared.storage import digest_of
@@ -15,6 +15,14 @@ SECONDS = ("compile", "train", "total")
 _SEGMENT = {"backend": str, "first_epoch": int}
 # What else a segment says; segments of older runs have none of it.
 _SEGMENT_MEANS = {"device": str, "machine": str, "versions": dict, "computed": dict}
+# Keys of `run.json` by the attribute; runs written before have the attribute's name for a key.
+_KEYS = {
+    "pixels": "input_dim",
+    "classes": "num_classes",
+    "legs": "segments",
+    "form": "data_spec",
+    "computed": "hardware",
+}
 _IMPORTED = ({}, {"file": str, "sha256": str, "pixels": str})
 _MAX_PIXELS = 2**24  # in a header that is believed
 
@@ -36,7 +44,7 @@ class Header:
     # "versions", "computed"}. The fields above are those of the last.
     legs: list[dict[str, Any]]
     seconds: dict[str, float]  # compile, train, total, of all segments together
-    form: Form = MNIST  # its classes, and how the pictures stand that it was trained on
+    form: DataSpec = MNIST  # its classes, and how the pictures stand that it was trained on
     computed: Hardware = UNKNOWN_HARDWARE  # what computed last
     # where its weights came from, if they were not trained: {"file", "sha256", "pixels"}
     imported: dict[str, str] = field(default_factory=dict)
@@ -79,7 +87,8 @@ class Header:
         values = {attribute.name: getattr(self, attribute.name) for attribute in fields(Header)}
         for name in ("config", "form", "computed"):
             values[name] = values[name].to_dict()
-        return values
+        values["legs"] = [_renamed(segment, _KEYS) for segment in self.legs]
+        return _renamed(values, _KEYS)
 
     @classmethod
     def from_dict(cls, document: dict[str, Any]) -> "Header":
@@ -88,15 +97,17 @@ class Header:
         Raises:
             InputError, KeyError, ValueError: it is not that; a field is of another kind.
         """
+        attributes = {key: name for name, key in _KEYS.items()}
         document = {
             "form": MNIST.to_dict(),
             "computed": UNKNOWN_HARDWARE.to_dict(),
             "imported": {},
-            **document,
+            **_renamed(document, attributes),
         }
+        document["legs"] = [_renamed(segment, attributes) for segment in document["legs"]]
         values = {attribute.name: document[attribute.name] for attribute in fields(Header)}
         values["config"] = Config.from_dict(values["config"])
-        values["form"] = Form.from_dict(values["form"])
+        values["form"] = DataSpec.from_dict(values["form"])
         values["computed"] = Hardware.from_dict(values["computed"])
         header = cls(**values)
         if not header.is_well_formed():
@@ -132,6 +143,12 @@ def _is_segment(segment: object) -> bool:
         return False
     expected = {**_SEGMENT, **_SEGMENT_MEANS}
     return _types(segment) == expected and _maps_to(str, segment["versions"])
+
+
+def _renamed(values: Any, names: dict[str, str]) -> Any:
+    if not isinstance(values, dict):
+        return values  # which `is_well_formed` refuses
+    return {names.get(name, name): value for name, value in values.items()}
 
 
 def _types(values: object) -> dict[str, type] | None:

@@ -9,7 +9,7 @@ import numpy as np
 
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset
-from mnist_fn.shared.data.form import MNIST, Form
+from mnist_fn.shared.data.form import MNIST, DataSpec
 from mnist_fn.shared.evaluation import Evaluation
 from mnist_fn.shared.runs import metrics
 from mnist_fn.shared.runs.metrics import Row
@@ -32,7 +32,7 @@ class Run:
     evaluation: Evaluation = field(repr=False)
     seconds: dict[str, float] = field(repr=False)
     path: Path | None = None
-    form: Form = field(default=MNIST, repr=False)  # its classes, how its pictures stand
+    form: DataSpec = field(default=MNIST, repr=False)  # its classes, how its pictures stand
     finished: bool = True
     stopped: bool = False  # ended early in this call, by the caller's `should_stop`
     loaded: bool = False  # read from disk, not trained in this call

@@ -22,7 +22,7 @@ import numpy as np
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.evaluation import worst_confusions
 from mnist_fn.shared.runs.store import Records
-from mnist_fn.shared.study.published import Number, cell
+from mnist_fn.shared.study.published import PublishedNumber, cell
 
 DRAWS = 999  # stand-ins: the least p-value is 0.001
 SHRINKAGE = 0.5  # of our seeds' correlations towards none: there are few seeds for 18 numbers
@@ -42,12 +42,12 @@ RULE = (
 
 
 @dataclass(frozen=True)
-class Group:
+class PublishedGroup:
     """Published runs of one config, each with the same numbers measured on it."""
 
     experiment: str
     config: Config  # of the first seed
-    runs: tuple[tuple[Number, ...], ...]  # the numbers of each published run
+    runs: tuple[tuple[PublishedNumber, ...], ...]  # the numbers of each published run
 
 
 @dataclass(frozen=True)
@@ -73,20 +73,20 @@ class Sample:
     as_stand_in: list[np.ndarray]
 
 
-def groups(numbers: Sequence[Number]) -> list[Group]:
+def groups(numbers: Sequence[PublishedNumber]) -> list[PublishedGroup]:
     """Group the numbers of single runs by config; means and sds follow from these."""
-    runs: dict[tuple[str, Config], dict[str, list[Number]]] = {}
+    runs: dict[tuple[str, Config], dict[str, list[PublishedNumber]]] = {}
     for number in numbers:
         if number.statistic == "run":
             of_config = runs.setdefault((number.experiment, number.config), {})
             of_config.setdefault(number.run, []).append(number)
     return [
-        Group(experiment, config, tuple(map(tuple, by_run.values())))
+        PublishedGroup(experiment, config, tuple(map(tuple, by_run.values())))
         for (experiment, config), by_run in runs.items()
     ]
 
 
-def judge_jointly(numbers: Sequence[Number], records: Records) -> dict[str, JointVerdict]:
+def judge_jointly(numbers: Sequence[PublishedNumber], records: Records) -> dict[str, JointVerdict]:
     """Judge all published numbers together, and those of each experiment.
 
     Args:
@@ -193,7 +193,7 @@ def p_values(statistics: np.ndarray) -> np.ndarray:
     return p
 
 
-def sample_of(group: Group, records: Records) -> Sample:
+def sample_of(group: PublishedGroup, records: Records) -> Sample:
     """Take a group's numbers and those of our seeds that have all of them."""
     first = group.runs[0]
     seeds = [
@@ -211,7 +211,9 @@ def sample_of(group: Group, records: Records) -> Sample:
     return Sample(np.array(published), rounding, ours, as_stand_in)
 
 
-def with_own_confusions(numbers: Sequence[Number], seed: int, records: Records) -> list[Number]:
+def with_own_confusions(
+    numbers: Sequence[PublishedNumber], seed: int, records: Records
+) -> list[PublishedNumber]:
     """Put a run's own largest confusions in the place of the published ones, as many."""
     named = [number for number in numbers if number.confusion]
     matrix = records.runs[named[0].config.replace(seed=seed)].confusion_matrix
@@ -233,7 +235,7 @@ def on_scale(unit: str, value: float) -> float:
     return value
 
 
-def _rows(numbers: Sequence[Number], seeds: Sequence[int], records: Records) -> np.ndarray:
+def _rows(numbers: Sequence[PublishedNumber], seeds: Sequence[int], records: Records) -> np.ndarray:
     """Ours as they would have been printed, on the scale of comparison: [seeds, numbers]."""
     rows = np.empty((len(seeds), len(numbers)))
     for row, seed in zip(rows, seeds, strict=True):
@@ -246,6 +248,6 @@ def _rows(numbers: Sequence[Number], seeds: Sequence[int], records: Records) -> 
     return rows
 
 
-def _rounding_on_scale(number: Number) -> float:
+def _rounding_on_scale(number: PublishedNumber) -> float:
     low, high = (max(number.value + sign * number.rounding, 1e-9) for sign in (-1, 1))
     return (on_scale(number.unit, high) - on_scale(number.unit, low)) / 2

@@ -8,7 +8,7 @@ import numpy as np
 
 from mnist_fn.shared import statistics
 from mnist_fn.shared.runs.store import Records
-from mnist_fn.shared.study.published import Number
+from mnist_fn.shared.study.published import PublishedNumber
 
 LEVEL = 0.99
 FIVE = 5  # runs behind the study's means and sds
@@ -41,7 +41,7 @@ RULE = (
 
 
 @dataclass(frozen=True)
-class Verdict:
+class NumberVerdict:
     """A published number and ours of one backend."""
 
     values: tuple[float, ...]  # ours, a seed each
@@ -75,17 +75,17 @@ class Verdict:
         return max(self.interval[1] - self.mean, self.mean - self.interval[0])
 
 
-def judge(number: Number, records: Records) -> Verdict:
+def judge(number: PublishedNumber, records: Records) -> NumberVerdict:
     """Compare a published number with the runs of one backend, by RULE."""
     return judge_values(number, values_of(number, records))
 
 
-def judge_values(number: Number, values: tuple[float, ...]) -> Verdict:
+def judge_values(number: PublishedNumber, values: tuple[float, ...]) -> NumberVerdict:
     """Compare a published number with what was measured of each seed, by RULE."""
     if len(values) < 2:
-        return Verdict(values, None, "not decided" if values else "no runs")
+        return NumberVerdict(values, None, "not decided" if values else "no runs")
     low, high = _interval_for(number, values)
-    verdict = Verdict(values, (low, high), "outside")
+    verdict = NumberVerdict(values, (low, high), "outside")
     sd = verdict.sd or 0.0
     if sd and number.statistic != "sd":
         verdict = replace(verdict, sds=(number.value - verdict.mean) / sd)
@@ -105,7 +105,7 @@ def judge_values(number: Number, values: tuple[float, ...]) -> Verdict:
     return replace(verdict, verdict="can't tell", seeds_needed=_seeds_needed(number, verdict))
 
 
-def _seeds_needed(number: Number, verdict: Verdict) -> int:
+def _seeds_needed(number: PublishedNumber, verdict: NumberVerdict) -> int:
     """Return the fewest seeds of our mean and sd whose interval is narrow enough."""
     too_few, enough = verdict.n, MAX_SEEDS
     while enough - too_few > 1:
@@ -118,13 +118,13 @@ def _seeds_needed(number: Number, verdict: Verdict) -> int:
     return enough
 
 
-def values_of(number: Number, records: Records) -> tuple[float, ...]:
+def values_of(number: PublishedNumber, records: Records) -> tuple[float, ...]:
     """Ours, a seed each, where its run is there."""
     values = [number.of_seed(records, seed) for seed in records.seeds]
     return tuple(value for value in values if value is not None)
 
 
-def swaps(numbers: Sequence[Number], records: Records) -> tuple[int, int]:
+def swaps(numbers: Sequence[PublishedNumber], records: Records) -> tuple[int, int]:
     """(noticed, tried): each published value in the place of every other of its kind.
 
     A number of one λ in another's row should be outside there; those printed alike are not tried.
@@ -142,7 +142,7 @@ def swaps(numbers: Sequence[Number], records: Records) -> tuple[int, int]:
     return noticed, tried
 
 
-def _is_sharp(number: Number, verdict: Verdict) -> bool:
+def _is_sharp(number: PublishedNumber, verdict: NumberVerdict) -> bool:
     """Whether a number that is off by what matters would be outside, were ours the true mean."""
     value, half = number.value, verdict.half_width
     if number.statistic == "sd":
@@ -158,7 +158,7 @@ def _is_sharp(number: Number, verdict: Verdict) -> bool:
 
 
 def _interval_for(
-    number: Number, values: Sequence[float], n: float | None = None
+    number: PublishedNumber, values: Sequence[float], n: float | None = None
 ) -> tuple[float, float]:
     if number.unit in ("accuracy", "share"):
         angles = np.arcsin(np.sqrt(values))

@@ -41,7 +41,7 @@ PLATEAU_EPOCHS = 50  # the last of a linear run, whose mean test loss is its pla
 
 
 @dataclass(frozen=True)
-class Number:
+class PublishedNumber:
     """One published number and where ours comes from."""
 
     experiment: str
@@ -75,7 +75,7 @@ class Number:
         return self.measure(records, self.config.replace(seed=seed))
 
 
-def numbers(experiments: dict[str, Experiment]) -> list[Number]:
+def numbers(experiments: dict[str, Experiment]) -> list[PublishedNumber]:
     """Every published number of these experiments."""
     makers = {
         "width-depth": _width_depth,
@@ -132,39 +132,44 @@ def final_accuracy(records: Records, config: Config) -> float | None:
     return None if run is None else run.evaluation.accuracy
 
 
-def _width_depth(configs: tuple[Config, ...]) -> Iterator[Number]:
+def _width_depth(configs: tuple[Config, ...]) -> Iterator[PublishedNumber]:
     linear = configs[0]
     what = f"linear: test loss, mean of the last {PLATEAU_EPOCHS} epochs (“about”)"
-    yield Number("width-depth", what, "0.26", "loss", linear, last("test_loss", PLATEAU_EPOCHS))
+    measure = last("test_loss", PLATEAU_EPOCHS)
+    yield PublishedNumber("width-depth", what, "0.26", "loss", linear, measure)
 
 
-def _selection(configs: tuple[Config, ...]) -> Iterator[Number]:
+def _selection(configs: tuple[Config, ...]) -> Iterator[PublishedNumber]:
     lowest, epoch_of_lowest = best("test_loss"), best("test_loss", "epoch")
     for config, (runs, mean, sd) in zip(configs, _SELECTION.values(), strict=True):
         name = config.model
         for seed, (loss, epoch) in enumerate(runs, start=1):
             what = f"{name}, run {seed}: minimum test loss"
             run = f"run {seed}"
-            yield Number("selection", what, loss, "loss", config, lowest, run=run)
+            yield PublishedNumber("selection", what, loss, "loss", config, lowest, run=run)
             what = f"{name}, run {seed}: at epoch"
-            yield Number("selection", what, epoch, "epoch", config, epoch_of_lowest, run=run)
+            yield PublishedNumber(
+                "selection", what, epoch, "epoch", config, epoch_of_lowest, run=run
+            )
         for statistic, value in (("mean", mean), ("sd", sd)):
             what = f"{name}: {statistic} of the five minima"
-            yield Number("selection", what, value, "loss", config, lowest, statistic)
+            yield PublishedNumber("selection", what, value, "loss", config, lowest, statistic)
 
 
-def _chosen(configs: tuple[Config, ...]) -> Iterator[Number]:
+def _chosen(configs: tuple[Config, ...]) -> Iterator[PublishedNumber]:
     (config,) = configs
-    yield Number("chosen", "test accuracy", "0.9805", "accuracy", config, final_accuracy)
+    yield PublishedNumber("chosen", "test accuracy", "0.9805", "accuracy", config, final_accuracy)
     for label, share in enumerate(_DIAGONAL):
-        yield Number("chosen", f"{label} → {label}", share, "share", config, cell(label, label))
+        yield PublishedNumber(
+            "chosen", f"{label} → {label}", share, "share", config, cell(label, label)
+        )
     for (true, predicted), share in CONFUSIONS.items():
         what = f"{true} → {predicted}"
         measure = cell(true, predicted)
-        yield Number("chosen", what, share, "share", config, measure, confusion=True)
+        yield PublishedNumber("chosen", what, share, "share", config, measure, confusion=True)
 
 
-def _l2(configs: tuple[Config, ...]) -> Iterator[Number]:
+def _l2(configs: tuple[Config, ...]) -> Iterator[PublishedNumber]:
     for config in configs:
         loss, loss_at, accuracy, accuracy_at = _L2[config.l2]
         for printed, unit, column, what in (
@@ -176,7 +181,7 @@ def _l2(configs: tuple[Config, ...]) -> Iterator[Number]:
             measure = best(column, "epoch" if unit == "epoch" else "value")
             text = f"{l2_name(config.l2)}: {what}"
             kind = f"{column}, {unit}"
-            yield Number("l2", text, printed, unit, config, measure, kind=kind)
+            yield PublishedNumber("l2", text, printed, unit, config, measure, kind=kind)
         if config.l2 == 0:
             text = f"{l2_name(0)}: test loss after the last epoch (“about”)"
-            yield Number("l2", text, "0.10", "loss", config, last("test_loss"))
+            yield PublishedNumber("l2", text, "0.10", "loss", config, last("test_loss"))

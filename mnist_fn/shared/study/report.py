@@ -10,7 +10,7 @@ from mnist_fn.shared.runs.store import Records
 from mnist_fn.shared.study import joint, judging, protocol
 from mnist_fn.shared.study.claims import Claim, claims, find
 from mnist_fn.shared.study.experiments import Experiment
-from mnist_fn.shared.study.published import Number, numbers
+from mnist_fn.shared.study.published import PublishedNumber, numbers
 
 SCHEMA = 2
 REST = {  # verdicts that are neither inside nor outside, as the sentence has them
@@ -79,7 +79,7 @@ def document(
     }
 
 
-def _number(number: Number, records: Mapping[str, Records]) -> dict[str, Any]:
+def _number(number: PublishedNumber, records: Mapping[str, Records]) -> dict[str, Any]:
     return {
         "experiment": number.experiment,
         "what": number.what,
@@ -94,7 +94,7 @@ def _number(number: Number, records: Mapping[str, Records]) -> dict[str, Any]:
     }
 
 
-def _verdict(verdict: judging.Verdict) -> dict[str, Any]:
+def _verdict(verdict: judging.NumberVerdict) -> dict[str, Any]:
     return {
         "n": verdict.n,
         "mean": _plain(verdict.mean),
