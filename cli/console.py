@@ -1,9 +1,8 @@
 """What a person sees: what was asked for on stdout; progress and notices on stderr."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from rich.console import Console, ConsoleOptions
 from rich.measure import Measurement
 from rich.segment import Segment
@@ -11,9 +10,13 @@ from rich.table import Table
 from rich.text import Text
 
 from mnist_fn.shared.errors import InputError, Message, in_shell, printable
-from mnist_fn.shared.evaluation import Evaluation
-from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.wording import as_share
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from mnist_fn.shared.evaluation import Evaluation
+    from mnist_fn.shared.runs.run import Run
 
 
 class _Printable:
@@ -78,7 +81,7 @@ NARROWEST = 14  # columns that a folded name still has
 WIDE = 20  # classes: a matrix of more is wider than a screen
 
 
-def show_run(run: Run, to: Console) -> None:
+def show_run(run: "Run", to: Console) -> None:
     """The end of a training: final and best figures, the worst mistakes, where it is."""
     table = Table.grid(padding=(0, 2))
     table.add_row("", Text("loss", justify="right"), Text("accuracy", justify="right"))
@@ -99,7 +102,7 @@ def show_run(run: Run, to: Console) -> None:
         to.print(Text(f"run: {run.path}"), soft_wrap=True)
 
 
-def show_confusions(evaluation: Evaluation, to: Console, names: Sequence[str] = ()) -> None:
+def show_confusions(evaluation: "Evaluation", to: Console, names: Sequence[str] = ()) -> None:
     """The most frequent mistakes on one line, as many as a terminal has room for."""
     title = "worst confusions: "
     worst = [confusion.named(names) for confusion in evaluation.worst_confusions()]
@@ -108,7 +111,7 @@ def show_confusions(evaluation: Evaluation, to: Console, names: Sequence[str] = 
     to.print(title + ("   ".join(worst) or "none"), soft_wrap=True, markup=False)
 
 
-def show_matrix(evaluation: Evaluation, names: Sequence[str], to: Console) -> None:
+def show_matrix(evaluation: "Evaluation", names: Sequence[str], to: Console) -> None:
     """The confusion matrix with each class's accuracy; rows are true classes. One of many classes
     is wider than any screen: then the three worst mistakes of each.
     """
@@ -140,8 +143,8 @@ def show_matrix(evaluation: Evaluation, names: Sequence[str], to: Console) -> No
     print_table(table, to)
 
 
-def _mistakes(row: np.ndarray, label: int, names: Sequence[str]) -> str:
-    order = [int(i) for i in np.argsort(-row, kind="stable") if i != label and row[i]]
+def _mistakes(row: "np.ndarray", label: int, names: Sequence[str]) -> str:
+    order = [int(i) for i in (-row).argsort(kind="stable") if i != label and row[i]]
     return ", ".join(f"{names[i]} {row[i]}" for i in order[:3])
 
 

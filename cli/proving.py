@@ -28,14 +28,15 @@ from mnist_fn.shared.parity.statistics import (
     unlike_present,
     versions_of,
 )
+from mnist_fn.shared.runs.callbacks import RunsScheduled
 from mnist_fn.shared.runs.folder import RunFolder
 from mnist_fn.shared.runs.header import Header
-from mnist_fn.shared.runs.run import Run, RunsScheduled
+from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.runs.store import RunStore
 from mnist_fn.shared.storage import write_sealed
-from mnist_fn.shared.sweeps.chains import workers_of
 from mnist_fn.shared.sweeps.request import SweepRequest, Workers
-from mnist_fn.shared.sweeps.sweep import count_ended, train_all
+from mnist_fn.shared.sweeps.runner import start_workers
+from mnist_fn.shared.sweeps.sweep import train_all
 
 # how a line of a report stands out
 STYLES = {"": "", "strong": "bold", "weak": "dim", "good": "bold green", "bad": "bold red"}
@@ -194,11 +195,11 @@ def _handed(plan: Plan, data_dir: Path | None, workers: Workers) -> list[dict[st
     experiments = list(plan.horizons())
     configs = tuple(config for _, config in experiments)
     request = SweepRequest(configs, device=plan.devices[0], data_dir=data_dir, workers=workers)
+    then = "the same command begins these again"
     results: list[dict[str, Any]] = []
     with (
-        followed("the same command begins these again") as callbacks,
-        count_ended(callbacks, len(configs)) as counting,
-        workers_of(request, plan.dataset, counting) as pool,
+        followed() as callbacks,
+        start_workers(request, plan.dataset, len(configs), callbacks, then) as (counting, pool),
     ):
         assert pool is not None  # noqa: S101 - there are workers
         counting.on_event(RunsScheduled([{config: config.epochs for config in configs}]))

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from mnist_fn.shared.errors import InputError, Interrupted
     from mnist_fn.shared.parity.backends.check import BackendsVerdict, check_backends
     from mnist_fn.shared.parity.ladder import check_port
-    from mnist_fn.shared.runs.run import Callbacks, Run
+    from mnist_fn.shared.runs.callbacks import Callbacks
+    from mnist_fn.shared.runs.run import Run
     from mnist_fn.shared.runs.trainer import load_run
     from mnist_fn.shared.study.running import Study
     from mnist_fn.shared.sweeps.sweep import Sweep
@@ -41,7 +42,7 @@ _HOME = {  # where each is, below this package
     "InputError": "shared.errors",
     "Interrupted": "shared.errors",
     "Run": "shared.runs.run",
-    "Callbacks": "shared.runs.run",
+    "Callbacks": "shared.runs.callbacks",
     "load_run": "shared.runs.trainer",
     "Sweep": "shared.sweeps.sweep",
     "Study": "shared.study.running",

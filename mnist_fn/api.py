@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mnist_fn.shared.config import Config
-from mnist_fn.shared.errors import Interrupted, Resume
 from mnist_fn.shared.runs import trainer
-from mnist_fn.shared.runs.run import Callbacks, Run
-from mnist_fn.shared.runs.stopping import stoppable
+from mnist_fn.shared.runs.callbacks import Callbacks, stoppable
+from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.sweeps.request import Numbers, SweepRequest, Workers
 from mnist_fn.shared.sweeps.sweep import Sweep
 from mnist_fn.shared.sweeps.sweep import sweep as run_sweep
@@ -24,9 +23,6 @@ from mnist_fn.shared.sweeps.sweep import sweep as run_sweep
 if TYPE_CHECKING:
     from mnist_fn.shared.data.datasets import Dataset
     from mnist_fn.shared.study.running import Study
-
-LOST = "it was in memory only and is lost; give `out`, a folder, to go on from there"
-SAME_CALL = "the same call goes on from there"
 
 
 def train(
@@ -60,8 +56,7 @@ def train(
         Interrupted: Ctrl-C; what was done is saved in `out`.
     """
     place: dict[str, Any] = {"device": device, "data_dir": data_dir}
-    hint = LOST if out is None else _go_on(out)
-    with _followed(callbacks, progress, hint) as followed:
+    with _followed(callbacks, progress) as followed:
         return trainer.train(config, backend, **place, out=out, force=force, callbacks=followed)
 
 
@@ -79,7 +74,7 @@ def resume(
     backend. Arguments and errors as for `train`; None keeps what the run has.
     """
     place: dict[str, Any] = {"device": device, "data_dir": data_dir}
-    with _followed(callbacks, progress, _go_on(path)) as followed:
+    with _followed(callbacks, progress) as followed:
         return trainer.resume(path, epochs=epochs, backend=backend, **place, callbacks=followed)
 
 
@@ -156,7 +151,7 @@ def sweep(
         out=out,
         overwrite=force,
     )
-    with _followed(None, progress, LOST if out is None else SAME_CALL) as callbacks:
+    with _followed(None, progress) as callbacks:
         return run_sweep(request, callbacks)
 
 
@@ -213,7 +208,7 @@ def study(
 
     options = {**arguments, "workers": workers, "threads": threads, "cluster": cluster}
     words = [f"{name}={value!r}" for name, value in options.items() if value is not None]
-    with _followed(None, progress, SAME_CALL) as callbacks:
+    with _followed(None, progress) as callbacks:
         return run_study(
             **arguments,
             workers=Workers.of(workers, threads, cluster),
@@ -223,15 +218,11 @@ def study(
 
 
 @contextlib.contextmanager
-def _followed(callbacks: Callbacks | None, progress: bool, hint: str) -> Iterator[Callbacks]:
-    """The callbacks of a call: those of the caller, or else a progress view's; Ctrl-C stops it.
+def _followed(callbacks: Callbacks | None, progress: bool) -> Iterator[Callbacks]:
+    """The caller's callbacks, or else, if wanted, a progress view's; Ctrl-C stops what they follow.
 
-    Args:
-        callbacks: of the caller.
-        progress: show how far it is, where the caller has none.
-        hint: what follows the reason of a stop: how to go on.
+    A handler of the caller's own stays: only where Ctrl-C would raise does it ask for an end.
     """
-    # a handler of the caller's own stays: only where Ctrl-C would raise does it ask for an end
     plain = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     signals = [signal.SIGINT] if plain else []
     caller = callbacks or Callbacks()
@@ -248,11 +239,4 @@ def _followed(callbacks: Callbacks | None, progress: bool, hint: str) -> Iterato
 
             view = views.enter_context(ProgressView(Console(stderr=True, highlight=False)))
             followed = view.callbacks(should_stop)
-        try:
-            yield followed
-        except Interrupted as reason:
-            raise Interrupted(f"{reason}; {hint}") from None
-
-
-def _go_on(path: Path | str) -> str:
-    return f"go on with: {Resume(path).in_python()}"
+        yield followed

@@ -64,8 +64,6 @@ def command(
     from cli.training import followed
     from mnist_fn.shared.errors import in_shell
     from mnist_fn.shared.storage import check_output
-    from mnist_fn.shared.study.running import run_study
-    from mnist_fn.shared.sweeps.request import Workers
 
     if quick and strict:
         raise InputError("--quick has one seed and decides nothing: no --strict with it")
@@ -73,7 +71,10 @@ def command(
     check_output(report, overwrite=overwrite)
     if not report.exists():  # the page beside one of ours is ours
         check_output(report.with_suffix(".md"), overwrite=overwrite)
-    with followed() as callbacks:
+    with followed() as callbacks:  # before the imports that take longer
+        from mnist_fn.shared.study.running import run_study
+        from mnist_fn.shared.sweeps.request import Workers
+
         study = run_study(
             backend=backend,
             seeds=seeds,

@@ -81,8 +81,6 @@ def command(
     from cli.training import followed
     from mnist_fn.shared.errors import in_shell
     from mnist_fn.shared.storage import check_output
-    from mnist_fn.shared.sweeps.request import SweepRequest, Workers
-    from mnist_fn.shared.sweeps.sweep import sweep
 
     config = options.make_config(
         optimizer=optimizer,
@@ -103,22 +101,25 @@ def command(
     if figure is not None and figure.suffix not in (".png", ".svg", ".pdf"):
         raise InputError(f"--figure {figure}: the ending must be .png, .svg or .pdf")
     check_output(figure or out / "sweep.png", overwrite=overwrite)
-    request = SweepRequest.of(
-        config,
-        seeds=seeds,
-        l2=options.numbers("--l2", l2),
-        learning_rate=options.numbers("--learning-rate", learning_rate),
-        hidden=options.shapes(model, hidden),
-        metric=metric,
-        backend=backend or "jax",
-        device=device,
-        data_dir=data_dir,
-        max_memory=max_memory,
-        workers=Workers.of(workers, threads, cluster),
-        out=out,
-        overwrite=force,
-    )
-    with followed() as callbacks:
+    with followed() as callbacks:  # before the imports that take longer
+        from mnist_fn.shared.sweeps.request import SweepRequest, Workers
+        from mnist_fn.shared.sweeps.sweep import sweep
+
+        request = SweepRequest.of(
+            config,
+            seeds=seeds,
+            l2=options.numbers("--l2", l2),
+            learning_rate=options.numbers("--learning-rate", learning_rate),
+            hidden=options.shapes(model, hidden),
+            metric=metric,
+            backend=backend or "jax",
+            device=device,
+            data_dir=data_dir,
+            max_memory=max_memory,
+            workers=Workers.of(workers, threads, cluster),
+            out=out,
+            overwrite=force,
+        )
         result = sweep(request, callbacks)
     _show(result, answer(json))
     drawn = _draw(result, figure or out / "sweep.png")

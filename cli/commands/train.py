@@ -7,7 +7,7 @@ import typer
 
 from cli import options
 from cli.suggesting import check_is_run
-from mnist_fn.shared.errors import InputError, Resume
+from mnist_fn.shared.errors import InputError
 
 DIGITS_FACTOR = 10  # epochs on the digits in place of one on MNIST
 
@@ -76,15 +76,11 @@ def command(
         check_is_run(resume)
         _run_and_show(json, resume, backend=backend, epochs=epochs, **place)
         return
-    from mnist_fn.shared.runs.store import RunStore
-
     study["dataset"] = options.resolved(dataset, data_dir)
     if dataset == "auto" and study["dataset"] == "digits":
         epochs = _epochs_on_digits(epochs)
     config = options.make_config(**study, epochs=epochs)
-    backend = backend or "jax"
-    folder = out or RunStore(Path("runs")).assign_folders([config], backend)[config]
-    _run_and_show(json, folder, config=config, backend=backend, force=force, **place)
+    _run_and_show(json, out, config=config, backend=backend or "jax", force=force, **place)
 
 
 def _epochs_on_digits(epochs: int | None) -> int | None:
@@ -110,17 +106,23 @@ def _refuse_with_resume(study: dict[str, Any]) -> None:
         )
 
 
-def _run_and_show(json: bool, folder: Path, **arguments: Any) -> None:
-    from cli.console import answer, console, show_run
-    from cli.output import print_json
+def _run_and_show(json: bool, folder: Path | None, **arguments: Any) -> None:
     from cli.training import followed
-    from mnist_fn.shared.runs import trainer
 
-    with followed(f"go on with: {Resume(folder).in_shell()}") as callbacks:
+    with followed() as callbacks:  # before the imports that take longer
+        from mnist_fn.shared.runs import trainer
+        from mnist_fn.shared.runs.store import RunStore
+
         if "config" in arguments:
+            config, backend = arguments["config"], arguments["backend"]
+            folder = folder or RunStore(Path("runs")).assign_folders([config], backend)[config]
             run = trainer.train(**arguments, out=folder, callbacks=callbacks)
         else:
+            assert folder is not None  # noqa: S101 - of the run to go on with
             run = trainer.resume(folder, **arguments, callbacks=callbacks)
+    from cli.console import answer, console, show_run
+    from cli.output import print_json
+
     if run.loaded:
         console.print(
             "this run was finished before; --force trains it again, "

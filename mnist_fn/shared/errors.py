@@ -188,7 +188,7 @@ def printable(text: str) -> str:
 
 def in_shell(text: object) -> str:
     """A message, or an error's, in the command line's terms; other text as it is."""
-    message = text.message if isinstance(text, InputError) else text
+    message = text.message if isinstance(text, InputError | Interrupted) else text
     return message.in_shell() if isinstance(message, Message) else str(message)
 
 
@@ -202,6 +202,10 @@ def damaged(path: object, why: object) -> InputError:
 
 class Interrupted(Exception):  # noqa: N818 - it is no error
     """Training stopped on request after a whole epoch, its state saved if there is a run."""
+
+    def __init__(self, *parts: Text) -> None:
+        self.message = Message(*parts)
+        super().__init__(str(self.message))
 
     def _render_traceback_(self) -> list[str]:
         """How a notebook shows it."""

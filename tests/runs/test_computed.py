@@ -10,9 +10,9 @@ import pytest
 
 from mnist_fn import Callbacks, InputError, resume, train
 from mnist_fn.shared import backend as backends
+from mnist_fn.shared.runs.callbacks import Notice
 from mnist_fn.shared.runs.environment import UNKNOWN_HARDWARE, Hardware, this_hardware
 from mnist_fn.shared.runs.folder import RunFolder
-from mnist_fn.shared.runs.run import Notice
 from mnist_fn.shared.storage import read_sealed, write_sealed
 from tests.support.tiny_backend import TINY, Tiny
 

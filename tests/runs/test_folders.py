@@ -5,8 +5,8 @@ import re
 import pytest
 
 from mnist_fn import Config, InputError
+from mnist_fn.shared.runs.callbacks import Callbacks
 from mnist_fn.shared.runs.folder import slug
-from mnist_fn.shared.runs.run import Callbacks
 from mnist_fn.shared.runs.store import MAX_NAME, RunStore
 from mnist_fn.shared.sweeps.chains import choose_runs
 from mnist_fn.shared.sweeps.request import SweepRequest

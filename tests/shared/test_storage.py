@@ -143,3 +143,26 @@ def test_a_folder_that_can_only_be_read_is_not_locked(tmp_path, monkeypatch):
         assert not (tmp_path / ".lock").exists()
     with pytest.raises(InputError, match="can't be written"), storage.locked(tmp_path / "new"):
         pass
+
+
+HOLD = """
+import sys
+from pathlib import Path
+from mnist_fn.shared.storage import locked
+
+with locked(Path(sys.argv[1])):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_of_two_processes_one_holds_a_folder_until_it_is_killed(tmp_path):
+    hold = [sys.executable, "-c", HOLD, str(tmp_path / "run")]
+    with subprocess.Popen(hold, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as first:
+        assert first.stdout.readline() == "held\n"
+        second = subprocess.run(hold, input="", capture_output=True, text=True, check=False)
+        assert (second.returncode, second.stdout) == (1, "")
+        assert "in use by another mnist-fn process" in second.stderr
+        first.kill()
+    third = subprocess.run(hold, input="", capture_output=True, text=True, check=False)
+    assert (third.returncode, third.stdout) == (0, "held\n")

@@ -9,7 +9,7 @@ from mnist_fn.shared.data.datasets import Dataset
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.parity import horizon
 from mnist_fn.shared.parity.levels import Plan
-from mnist_fn.shared.runs.run import Callbacks, TaskEnded
+from mnist_fn.shared.runs.callbacks import Callbacks, TaskEnded
 from mnist_fn.shared.sweeps.workers import TaskLost, WorkerPool
 
 

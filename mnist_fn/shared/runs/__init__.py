@@ -1,12 +1,13 @@
 """A run: trained, kept on disk so that nothing is lost, read back.
 
-`run` (a run as a value; how a caller follows one), `folder` (its files), `store` (the runs in a
-folder), `trainer` (single runs), `opening` and `loop` (what trains them), `header`, `checkpoint`
-and `metrics` (what the files hold), `environment` (what computed it), `progress`, `stopping` and
-`notebook` (how a person follows, stops and sees it). Many runs are in `sweeps`.
+`run` (a run as a value), `folder` (its files), `store` (the runs in a folder), `trainer` (single
+runs), `opening` and `loop` (what trains them), `header`, `checkpoint` and `metrics` (what the files
+hold), `environment` (what computed it), `callbacks` (how a caller follows and stops runs),
+`progress` and `notebook` (how a person sees them). Many runs are in `sweeps`.
 """
 
 OPEN = (
+    "callbacks",
     "checkpoint",
     "environment",
     "folder",
@@ -17,7 +18,6 @@ OPEN = (
     "opening",
     "progress",
     "run",
-    "stopping",
     "store",
     "trainer",
 )

@@ -6,7 +6,6 @@ on reading), and the evaluation before the status `finished`.
 """
 
 import contextlib
-from collections.abc import Mapping
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
@@ -225,41 +224,35 @@ class RunFolder:
             evaluation = self._evaluation_of(state.params)
         if evaluation is None:  # killed between the checkpoint and its evaluation
             evaluation = no_evaluation(header.classes)
-        return Run(
-            config=header.config,
-            backend=header.backend,
-            device=header.device,
-            rows=rows,
-            state=state,
-            evaluation=evaluation,
-            seconds=header.seconds,
-            path=self.path,
-            form=header.form,
-            finished=header.finished,
-            loaded=True,
-        )
+        return replace(run_of(header, state, rows, evaluation, self.path), loaded=True)
 
-    def read_files(self) -> dict[str, bytes]:
-        """The content of the run's files, by name."""
-        files = [self.header_file, *self.result_files()]
-        return {file.name: file.read_bytes() for file in files if file.exists()}
-
-    def write_files(self, header: Header, files: Mapping[str, bytes]) -> None:
+    def write_run(self, header: Header, run: Run) -> None:
         """Write a run trained elsewhere, so that after a kill at any moment this folder resumes.
-
-        Args:
-            header: as `read_header` reads it there.
-            files: what `read_files` returned there.
 
         Raises:
             InputError: a file can't be written.
         """
-        if header.finished:
-            self.write_header(replace(header, status="unfinished"))
-        for name in RESULTS:
-            if name in files:
-                write_atomically(self.path / name, files[name])
+        self.write_header(replace(header, status="unfinished"))
+        self.write_progress(header, run.state, run.rows, run.evaluation)
         self.write_header(header)
+
+
+def run_of(
+    header: Header, state: StateTree, rows: list[Row], evaluation: Evaluation, path: Path | None
+) -> Run:
+    """The run of a header as a value."""
+    return Run(
+        config=header.config,
+        backend=header.backend,
+        device=header.device,
+        rows=rows,
+        state=state,
+        evaluation=evaluation,
+        seconds=header.seconds,
+        path=path,
+        form=header.form,
+        finished=header.finished,
+    )
 
 
 def slug(config: Config, backend: str) -> str:

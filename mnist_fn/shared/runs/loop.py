@@ -2,24 +2,24 @@
 
 import logging
 import math
-import os
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
 from mnist_fn.shared.backend import Group
 from mnist_fn.shared.data.datasets import Dataset
-from mnist_fn.shared.errors import Argument, Interrupted
+from mnist_fn.shared.errors import Argument, Interrupted, Resume
 from mnist_fn.shared.evaluation import Evaluation
 from mnist_fn.shared.runs import metrics
-from mnist_fn.shared.runs.header import Header
+from mnist_fn.shared.runs.callbacks import Callbacks, Notice, RunStarted
+from mnist_fn.shared.runs.folder import run_of
 from mnist_fn.shared.runs.metrics import Row
 from mnist_fn.shared.runs.opening import Diverged, TrainingRun
-from mnist_fn.shared.runs.run import Callbacks, Notice, Run, RunStarted, no_evaluation
+from mnist_fn.shared.runs.run import Run, no_evaluation
 from mnist_fn.shared.state import StateTree, all_finite
 from mnist_fn.shared.streams import batch_order
 
@@ -30,6 +30,10 @@ CHECKPOINT_SECONDS = 5.0  # at most this much work is lost to a kill, apart from
 # A loss as large comes of logits as large, whose neighbours in float32 are a nat and more apart:
 # what is measured and descended along is rounding. A float64 run is judged alike.
 MAX_LOSS = float(1 / np.finfo(np.float32).eps)  # nats
+LOST = (
+    *("it was in memory only and is lost; give ", Argument("out")),
+    ", a folder, to go on from there",
+)
 NOT_FINITE = "the loss or the weights are no longer finite"
 SAVING_SHARE = 0.05  # of the time, at most: many large models are saved less often
 
@@ -63,53 +67,56 @@ class TrainingJob:
         state = self.group.load([run.config for run in self.runs], starts)
         done, epochs = len(self.runs[0].rows), self.runs[0].config.epochs
         for run in self.runs:
-            event = RunStarted(run.config, self.dataset, self.group.device, done)
-            self.callbacks.on_event(event)
-            LOG.info(
-                "%s: starts after epoch %d of %d on %s", _name(run), done, epochs, event.device
-            )
-            if run.notice:
-                LOG.warning("%s: %s", _name(run), run.notice)
-                name = "" if run.folder is None else f"{run.folder.path}: "
-                self.callbacks.on_event(Notice(name + run.notice))
+            self._announce(run)
         self._begun = self._saved_at = time.perf_counter()
         stopped = False
-        with _Orders(self.runs, len(self.dataset.train), epochs) as orders:
+        # 60,000 take some 5 ms, and NumPy releases the interpreter: an epoch's orders are drawn
+        # while the one before it is trained
+        with ThreadPoolExecutor() as pool:
+            orders = self._draw(pool, done + 1)
             for epoch in range(done + 1, epochs + 1):
                 stopped = not self._all_diverged() and self._should_stop(state, epoch - 1)
                 if stopped or self._all_diverged():
                     break
-                state = self._train_epoch(state, epoch, orders)
+                drawn = [orders[run.config.seed].result() for run in self.runs]
+                orders = self._draw(pool, epoch + 1)
+                state = self._train_epoch(state, epoch, drawn)
                 if epoch < epochs:  # the last is saved with the end
                     self._save_if_due(state)
-        results = self._finish(state, stopped)
-        for run in self.runs:
-            if run.error is not None:
-                LOG.warning("%s: %s", _name(run), run.error)
-            elif run.rows:
-                row = run.rows[-1]
-                LOG.info(
-                    "%s: ends after epoch %d, test loss %.5f, test accuracy %.4f",
-                    _name(run),
-                    len(run.rows),
-                    row["test_loss"],
-                    row["test_accuracy"],
-                )
-        return results
+        return self._finish(state, stopped)
+
+    def _announce(self, run: TrainingRun) -> None:
+        done, device = len(run.rows), self.group.device
+        self.callbacks.on_event(RunStarted(run.config, self.dataset, device, done))
+        LOG.info(
+            "%s: starts after epoch %d of %d on %s", _name(run), done, run.config.epochs, device
+        )
+        if run.notice:
+            LOG.warning("%s: %s", _name(run), run.notice)
+            name = "" if run.folder is None else f"{run.folder.path}: "
+            self.callbacks.on_event(Notice(name + run.notice))
+
+    def _draw(self, pool: ThreadPoolExecutor, epoch: int) -> dict[int, Future[np.ndarray]]:
+        """Each seed's order in an epoch."""
+        seeds = sorted({run.config.seed for run in self.runs})
+        n = len(self.dataset.train)
+        return {seed: pool.submit(batch_order, seed, epoch, n) for seed in seeds}
 
     def _should_stop(self, state: Any, epoch: int) -> bool:
         try:
             return self.callbacks.should_stop()
         except Interrupted:
-            self._save(state, self._seconds())
-            epochs = self.runs[0].config.epochs
-            raise Interrupted(f"stopped after epoch {epoch} of {epochs}") from None
+            self._save(state, "unfinished")
+            run = self.runs[0]
+            then = LOST if run.folder is None else ("go on with: ", Resume(run.folder.path))
+            text = f"stopped after epoch {epoch} of {run.config.epochs}; "
+            raise Interrupted(text, then) from None
 
     def _all_diverged(self) -> bool:
         return all(run.error is not None for run in self.runs)
 
-    def _train_epoch(self, state: Any, epoch: int, orders: "_Orders") -> Any:
-        state, trained = self.group.train_epoch(state, orders.of(epoch))
+    def _train_epoch(self, state: Any, epoch: int, orders: list[np.ndarray]) -> Any:
+        state, trained = self.group.train_epoch(state, orders)
         with np.errstate(invalid="ignore"):  # ∞ - ∞ of a model that diverges: see _explosion
             self._evaluations = self.group.evaluate(state, self.dataset.test)
             validation: Sequence[Evaluation | None] = [None] * len(self.runs)
@@ -126,29 +133,26 @@ class TrainingJob:
                 self._end_diverged(run, epoch, reason)
             else:
                 run.rows.append(row)
-                LOG.debug(
-                    "%s: epoch %d, test loss %.5f, test accuracy %.4f",
-                    _name(run),
-                    epoch,
-                    row["test_loss"],
-                    row["test_accuracy"],
-                )
+                LOG.debug("%s: epoch %d, %s", _name(run), epoch, _test(run))
                 self.callbacks.on_epoch(row)
         return state
 
     def _end_diverged(self, run: TrainingRun, epoch: int, reason: str) -> None:
         """Mark a run as diverged; its folder keeps the last state that was saved."""
         steps = math.ceil(len(self.dataset.train) / run.config.batch_size)
+        kept = ""
+        if run.folder is not None and run.saved_epochs:
+            kept = f"; {run.folder.path} keeps the state after epoch {run.saved_epochs}"
         run.error = Diverged(
             (
                 f"diverged in epoch {epoch} (steps {(epoch - 1) * steps + 1} to {epoch * steps}): "
                 f"{reason}, at learning rate {run.config.learning_rate:g}: try a smaller ",
                 Argument("learning_rate"),
-            ),
-            run.saved_epochs,
+                kept,
+            )
         )
-        if run.folder is not None:
-            run.header = replace(run.header, status="diverged")
+        run.header = replace(run.header, status="diverged")
+        if run.folder is not None and run.writes:
             run.folder.write_header(run.header)
 
     def _seconds(self) -> dict[str, float]:
@@ -163,68 +167,52 @@ class TrainingJob:
             self._saved_at = time.perf_counter()
             self._save_cost = self._saved_at - now
 
-    def _save(self, state: Any, seconds: dict[str, float] | None = None) -> list[StateTree]:
+    def _save(self, state: Any, status: str | None = None) -> list[StateTree]:
         """Save every run that has not diverged; one whose tensors are not finite ends here.
 
         Args:
             state: the group's own.
-            seconds: added to each header, which is then written too.
+            status: of runs that end here, whose headers get it with the seconds spent.
 
         Returns the states in their shared form.
         """
-        states = self.group.dump(state)
+        states, seconds = self.group.dump(state), self._seconds()
         evaluations = self._evaluations or [None] * len(self.runs)
         for run, tree, evaluation in zip(self.runs, states, evaluations, strict=True):
+            if run.error is None and not all_finite(tree):
+                self._end_diverged(run, len(run.rows), NOT_FINITE)
             if run.error is not None:
                 continue
-            if not all_finite(tree):
-                self._end_diverged(run, len(run.rows), NOT_FINITE)
-                continue
-            if seconds is not None:
-                run.header = _add_seconds(run.header, seconds)
-            if run.folder is not None:
+            if status is not None:
+                spent = {name: run.header.seconds[name] + seconds[name] for name in seconds}
+                run.header = replace(
+                    run.header, status=status, seconds={**run.header.seconds, **spent}
+                )
+            if run.folder is not None and run.writes:
                 run.folder.write_progress(run.header, tree, run.rows, evaluation)
                 run.saved_epochs = len(run.rows)
-                if seconds is not None:
+                if status is not None:
                     run.folder.write_header(run.header)
         return states
 
     def _finish(self, state: Any, stopped: bool) -> list[Run | Diverged]:
         if not self._evaluations and self.runs[0].rows:  # killed before the evaluation was saved
             self._evaluations = self.group.evaluate(state, self.dataset.test)
-        states = self._save(state)
+        states = self._save(state, "unfinished" if stopped else "finished")
         evaluations = self._evaluations or [no_evaluation(self.dataset.classes)] * len(states)
-        seconds = self._seconds()
-        return [
-            run.error or self._close(run, tree, evaluation, seconds, stopped)
-            for run, tree, evaluation in zip(self.runs, states, evaluations, strict=True)
-        ]
-
-    def _close(
-        self,
-        run: TrainingRun,
-        state: StateTree,
-        evaluation: Evaluation,
-        seconds: dict[str, float],
-        stopped: bool,
-    ) -> Run:
-        status = "unfinished" if stopped else "finished"
-        run.header = replace(_add_seconds(run.header, seconds), status=status)
-        if run.folder is not None:
-            run.folder.write_header(run.header)
-        return Run(
-            config=run.config,
-            backend=self.group.name,
-            device=self.group.device,
-            rows=run.rows,
-            state=state,
-            evaluation=evaluation,
-            seconds=run.header.seconds,
-            path=None if run.folder is None else run.folder.path,
-            form=run.header.form,
-            finished=not stopped,
-            stopped=stopped,
-        )
+        results: list[Run | Diverged] = []
+        for run, tree, evaluation in zip(self.runs, states, evaluations, strict=True):
+            if run.error is not None:
+                LOG.warning("%s: %s", _name(run), run.error)
+                results.append(run.error)
+                continue
+            if run.rows:
+                LOG.info("%s: ends after epoch %d, %s", _name(run), len(run.rows), _test(run))
+            path = None if run.folder is None else run.folder.path
+            results.append(
+                replace(run_of(run.header, tree, run.rows, evaluation, path), stopped=stopped)
+            )
+        return results
 
 
 def _name(run: TrainingRun) -> str:
@@ -233,6 +221,12 @@ def _name(run: TrainingRun) -> str:
         return str(run.folder.path)
     config = run.config
     return f"{config.model} on {config.dataset}, seed {config.seed}"
+
+
+def _test(run: TrainingRun) -> str:
+    """The last epoch's figures on the test set, for the log."""
+    row = run.rows[-1]
+    return f"test loss {row['test_loss']:.5f}, test accuracy {row['test_accuracy']:.4f}"
 
 
 def _explosion(row: Row) -> str:
@@ -246,46 +240,3 @@ def _explosion(row: Row) -> str:
         f"a loss of {max(losses):.2g} nats, and from {MAX_LOSS:.2g} on float32 rounds off a nat "
         "and more"
     )
-
-
-def _add_seconds(header: Header, seconds: dict[str, float]) -> Header:
-    total = dict(header.seconds)
-    for name, spent in seconds.items():
-        total[name] += spent
-    return replace(header, seconds=total)
-
-
-class _Orders:
-    """The runs' batch orders, an epoch's drawn while the one before it is trained.
-
-    Drawing 60,000 takes some 5 ms, and NumPy releases the interpreter meanwhile. Runs with
-    the same seed share theirs.
-    """
-
-    def __init__(self, runs: Sequence[TrainingRun], n: int, epochs: int) -> None:
-        self._seeds = [run.config.seed for run in runs]
-        self._n, self._epochs = n, epochs
-        threads = min(len(set(self._seeds)), os.cpu_count() or 1)
-        self._pool = ThreadPoolExecutor(threads)
-        self._pending: dict[int, dict[int, Future[np.ndarray]]] = {}  # epoch -> seed -> order
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._pool.shutdown(cancel_futures=True)
-
-    def of(self, epoch: int) -> list[np.ndarray]:
-        """Each run's order in an epoch; drawing the next epoch's begins."""
-        self._begin(epoch)
-        pending = self._pending.pop(epoch)
-        orders = {seed: future.result() for seed, future in pending.items()}
-        self._begin(epoch + 1)
-        return [orders[seed] for seed in self._seeds]
-
-    def _begin(self, epoch: int) -> None:
-        if epoch <= self._epochs and epoch not in self._pending:
-            self._pending[epoch] = {
-                seed: self._pool.submit(batch_order, seed, epoch, self._n)
-                for seed in sorted(set(self._seeds))
-            }

@@ -6,7 +6,7 @@ from typing import Any
 from mnist_fn.shared.backend import Group
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset
-from mnist_fn.shared.errors import Argument, InputError, Text
+from mnist_fn.shared.errors import Argument, InputError
 from mnist_fn.shared.runs.environment import machine, this_hardware, versions
 from mnist_fn.shared.runs.folder import RunFolder
 from mnist_fn.shared.runs.header import SECONDS, Header
@@ -22,17 +22,6 @@ ANOTHER = ("choose another ", Argument("out"), ", or ", Argument("force", True))
 class Diverged(InputError):  # noqa: N818 - it is the user's learning rate
     """A run's loss or weights exploded."""
 
-    def __init__(self, message: Text, saved_epochs: int = 0) -> None:
-        super().__init__(message)
-        self.saved_epochs = saved_epochs
-
-    def in_folder(self, folder: RunFolder | None) -> "Diverged":
-        """The same, with what the run's folder keeps."""
-        if folder is None or not self.saved_epochs:
-            return self
-        note = f"; {folder.path} keeps the state after epoch {self.saved_epochs}"
-        return Diverged((self.message, note), self.saved_epochs)
-
 
 @dataclass
 class TrainingRun:
@@ -40,6 +29,7 @@ class TrainingRun:
 
     config: Config
     folder: RunFolder | None = None  # None keeps the run in memory
+    writes: bool = True  # into the folder; False in a worker, whose driver does
     existing: Header | None = None  # of the run in the folder; None: there is none yet
     state: StateTree | None = None  # the last saved; None: the initial one
     rows: list[Row] = field(default_factory=list)
@@ -108,7 +98,7 @@ class TrainingRun:
             computed=hardware,
             imported=existing.imported if existing else {},
         )
-        if self.folder is not None:
+        if self.folder is not None and self.writes:
             if existing is None:
                 self.folder.clear()  # only now that the new run can begin
             self.folder.write_header(self.header)
@@ -192,7 +182,9 @@ def open_run(
                 Argument("epochs", config.epochs, given=True),
             )
         )
-    return TrainingRun(config, folder, header, state, rows, saved_epochs=len(rows))
+    return TrainingRun(
+        config, folder, existing=header, state=state, rows=rows, saved_epochs=len(rows)
+    )
 
 
 def check_same_config(config: Config, header: Header, folder: RunFolder) -> None:

@@ -5,7 +5,7 @@ lines in a log.
 import io
 import time
 from collections.abc import Callable
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from rich.console import Console
 from rich.progress import (
@@ -18,27 +18,29 @@ from rich.progress import (
 )
 
 from mnist_fn.shared.config import Config
-from mnist_fn.shared.data.datasets import Dataset
-from mnist_fn.shared.runs.folder import slug
-from mnist_fn.shared.runs.metrics import Row
-from mnist_fn.shared.runs.run import (
+from mnist_fn.shared.runs.callbacks import (
     Callbacks,
     Event,
     Notice,
-    Run,
     RunEnded,
     RunsScheduled,
     RunStarted,
     TaskEnded,
     WorkersStarted,
 )
+from mnist_fn.shared.wording import counted
+
+if TYPE_CHECKING:
+    from mnist_fn.shared.data.datasets import Dataset
+    from mnist_fn.shared.runs.metrics import Row
+    from mnist_fn.shared.runs.run import Run
 
 DRAW_SECONDS = 0.25  # between two updates of a notebook's display
 NOTEBOOK_WIDTH = 100  # characters
 _PRINTED_NOTES: set[str] = set()
 
 
-def print_notes(dataset: Dataset, console: Console) -> None:
+def print_notes(dataset: "Dataset", console: Console) -> None:
     """Print a dataset's notes, each once in a process however many runs are on it."""
     for line in dataset.notes:
         if str(line) not in _PRINTED_NOTES:
@@ -83,18 +85,10 @@ class Bar(Progress):
             self._drawn_at = time.monotonic()
 
     def _page(self) -> dict[str, str]:
-        """The live line in HTML and in text."""
-        page = Console(
-            file=io.StringIO(),
-            record=True,
-            width=NOTEBOOK_WIDTH,
-            force_jupyter=False,
-            force_terminal=True,
-            color_system="truecolor",
-        )
-        page.print(self.get_renderable())
-        html = page.export_html(inline_styles=True, clear=False, code_format="<pre>{code}</pre>")
-        return {"text/html": html, "text/plain": page.export_text()}
+        page = Console(file=io.StringIO(), width=NOTEBOOK_WIDTH, force_jupyter=False)
+        with page.capture() as text:
+            page.print(self.get_renderable())
+        return {"text/plain": text.get()}
 
 
 class ProgressView:
@@ -138,7 +132,7 @@ class ProgressView:
         """Callbacks that show progress here, and ask `should_stop` for a stop."""
         return Callbacks(self.on_epoch, self.on_event, should_stop)
 
-    def on_epoch(self, row: Row) -> None:
+    def on_epoch(self, row: "Row") -> None:
         """Count an epoch and show its figures or its run."""
         self._bar.update(self._task, advance=1)
         epoch = int(row["epoch"])
@@ -161,8 +155,8 @@ class ProgressView:
                 self._bar.update(self._task, total=self._epochs)
             case WorkersStarted():
                 self._workers = event.count
-                workers = _count(event.count, "worker")
-                self._print(f"{workers} of {_count(event.threads, 'thread')} on {event.place}")
+                workers = counted(event.count, "worker")
+                self._print(f"{workers} of {counted(event.threads, 'thread')} on {event.place}")
             case RunStarted():
                 self._start(event)
             case RunEnded():
@@ -184,7 +178,7 @@ class ProgressView:
         self._bar.update(self._task, total=config.epochs, completed=done, description="first epoch")
         self._print(
             f"{config.model} on {event.dataset.name}: {len(event.dataset.train):,} train, "
-            f"{len(event.dataset.test):,} test; {_count(config.epochs, 'epoch')} on {event.device}"
+            f"{len(event.dataset.test):,} test; {counted(config.epochs, 'epoch')} on {event.device}"
             + (f", going on after epoch {done}" if done else "")
         )
 
@@ -203,16 +197,18 @@ class ProgressView:
             if config in plan:
                 self._bar.update(self._task, advance=plan.pop(config))
                 break
-        busy = f", {_count(self._workers, 'worker')}" if self._workers else ""
+        busy = f", {counted(self._workers, 'worker')}" if self._workers else ""
         self._describe(f"{self._ended}/{self._runs} runs{busy}")
 
-    def _end_run(self, run: Run) -> None:
+    def _end_run(self, run: "Run") -> None:
         if run.loaded:
             self._loaded += 1
             self._expect(run.config, 0)
         self._count_end(run.config)
         if run.loaded or self._console.is_jupyter:  # there the bar has the count
             return
+        from mnist_fn.shared.runs.folder import slug
+
         self._print(
             f"{self._ended}/{self._runs} {run.path or slug(run.config, run.backend)} "
             f"test {run.final['test_loss']:.5f} {run.final['test_accuracy']:.2%}"
@@ -223,7 +219,3 @@ class ProgressView:
 
     def _print(self, line: str) -> None:
         self._console.print(line, soft_wrap=True, markup=False)
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

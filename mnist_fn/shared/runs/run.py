@@ -1,6 +1,5 @@
-"""A trained run as a value, and how a caller follows and stops runs."""
+"""A trained run as a value."""
 
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,6 @@ from typing import Any
 import numpy as np
 
 from mnist_fn.shared.config import Config
-from mnist_fn.shared.data.datasets import Dataset
 from mnist_fn.shared.data.form import MNIST, DataSpec
 from mnist_fn.shared.evaluation import Evaluation
 from mnist_fn.shared.runs import metrics
@@ -125,78 +123,3 @@ def no_evaluation(classes: int) -> Evaluation:
     """The evaluation of a run of which none is saved: no loss, no predictions, no counts."""
     matrix = np.zeros((classes, classes), np.int64)
     return Evaluation(np.nan, np.zeros(0, np.uint8), matrix)
-
-
-@dataclass(frozen=True)
-class RunsScheduled:
-    """Before many runs: for each backend in its turn, the runs and the epochs that each takes."""
-
-    plans: Sequence[Mapping[Config, int]]
-
-
-@dataclass(frozen=True)
-class WorkersStarted:
-    """Workers are there to train: how many, and where, in words."""
-
-    count: int
-    threads: int  # of each
-    place: str
-
-
-@dataclass(frozen=True)
-class RunStarted:
-    """A run is about to train in this process."""
-
-    config: Config
-    dataset: Dataset
-    device: str
-    epochs_done: int
-
-
-@dataclass(frozen=True)
-class RunEnded:
-    """One of many runs came to its end, or was read finished."""
-
-    run: Run
-
-
-@dataclass(frozen=True)
-class TaskEnded:
-    """A worker's task that is no run came to its end."""
-
-    config: Config
-
-
-@dataclass(frozen=True)
-class Notice:
-    """A line that the user should see."""
-
-    text: str
-
-
-Event = RunsScheduled | WorkersStarted | RunStarted | RunEnded | TaskEnded | Notice
-
-
-def _ignore(_: object) -> None:
-    pass
-
-
-def _never() -> bool:
-    return False
-
-
-@dataclass(frozen=True)
-class Callbacks:
-    """How a caller follows and stops runs; the defaults do neither.
-
-    Attributes:
-        on_epoch: called with an epoch's row of figures after each epoch trained in this process.
-        on_event: called with an Event as runs start and end.
-        should_stop: asked before each epoch and between runs. True ends the run with what it has;
-            of many runs, it ends the call with `Interrupted`. It may raise `Interrupted` itself:
-            the run is saved, and the exception reaches the caller.
-    """
-
-    on_epoch: Callable[[Row], None] = _ignore
-    on_event: Callable[[Event], None] = _ignore
-    should_stop: Callable[[], bool] = _never

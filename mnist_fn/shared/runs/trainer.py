@@ -15,11 +15,12 @@ from mnist_fn.shared.data.datasets import Dataset, Source, Split, load_for, sour
 from mnist_fn.shared.data.elsewhere import load_test
 from mnist_fn.shared.errors import Argument, InputError, Resume
 from mnist_fn.shared.evaluation import Evaluation, evaluate
+from mnist_fn.shared.runs.callbacks import Callbacks
 from mnist_fn.shared.runs.folder import RunFolder
 from mnist_fn.shared.runs.header import Header
 from mnist_fn.shared.runs.loop import TrainingJob
 from mnist_fn.shared.runs.opening import Diverged, TrainingRun, open_run
-from mnist_fn.shared.runs.run import Callbacks, Run
+from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.state import StateTree
 from mnist_fn.shared.storage import locked
 
@@ -228,5 +229,5 @@ def _train(
     job = TrainingJob(group, dataset, [run], callbacks, started, compile_seconds)
     (result,) = job.train()
     if isinstance(result, Diverged):
-        raise result.in_folder(run.folder)
+        raise result
     return result

@@ -9,16 +9,15 @@ from mnist_fn.shared import backend as backends
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import load_for
 from mnist_fn.shared.errors import Argument, InputError, Message
+from mnist_fn.shared.runs.callbacks import Callbacks, RunsScheduled
 from mnist_fn.shared.runs.environment import machine, versions
 from mnist_fn.shared.runs.notebook import html_table, pandas
-from mnist_fn.shared.runs.run import Callbacks, RunsScheduled
 from mnist_fn.shared.runs.store import Records, RunStore
 from mnist_fn.shared.storage import write_atomically, write_sealed
 from mnist_fn.shared.study import experiments, report, tables
-from mnist_fn.shared.sweeps.chains import choose_runs, epochs_left, train_chain, workers_of
+from mnist_fn.shared.sweeps.chains import choose_runs, epochs_left, train_chain
 from mnist_fn.shared.sweeps.request import SweepRequest, Workers
-from mnist_fn.shared.sweeps.runner import Failures
-from mnist_fn.shared.sweeps.sweep import count_ended
+from mnist_fn.shared.sweeps.runner import Failures, start_workers
 from mnist_fn.shared.wording import between
 
 BOTH = ("jax", "torch")
@@ -200,10 +199,8 @@ def _train(
     callbacks.on_event(RunsScheduled(plans))
     records, failures = {name: Records() for name in backend_names}, Failures()
     dataset = next(iter(needs)).dataset
-    with (
-        count_ended(callbacks, sum(map(len, plans))) as counting,
-        workers_of(request, dataset, counting) as pool,
-    ):
+    runs = sum(map(len, plans))
+    with start_workers(request, dataset, runs, callbacks) as (counting, pool):
         for name, backend_request in requests.items():
             for _, run in train_chain(backend_request, counting, store, pool):
                 if isinstance(run, InputError):

@@ -1,39 +1,14 @@
 """A study's runs, each trained once: a shorter run is the beginning of a longer one."""
 
-import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from mnist_fn.shared.config import Config
-from mnist_fn.shared.data.datasets import load
-from mnist_fn.shared.runs.run import Callbacks, WorkersStarted
+from mnist_fn.shared.runs.callbacks import Callbacks
 from mnist_fn.shared.runs.store import RunStore, is_beginning
 from mnist_fn.shared.sweeps.request import SweepRequest
 from mnist_fn.shared.sweeps.runner import TrainResult, train_runs
-from mnist_fn.shared.sweeps.workers import WorkerPool, worker_pool
-
-
-@contextlib.contextmanager
-def workers_of(
-    request: SweepRequest, dataset: str, callbacks: Callbacks
-) -> Iterator[WorkerPool | None]:
-    """The workers of a request within the block, None if this process trains.
-
-    Args:
-        request: names the workers, their device and the data.
-        dataset: the name of the dataset that every worker gets.
-        callbacks: hear that the workers have started.
-
-    Raises:
-        InputError: see `workers.worker_pool`.
-    """
-    if request.workers is None:
-        yield None
-        return
-    data = load(dataset, request.data_dir)
-    with worker_pool(request.workers, data, request.device) as pool:
-        callbacks.on_event(WorkersStarted(pool.size, request.workers.threads, pool.place))
-        yield pool
+from mnist_fn.shared.sweeps.workers import WorkerPool
 
 
 def choose_runs(needs: Mapping[Config, bool], store: RunStore, backend: str) -> list[Config]:

@@ -5,31 +5,30 @@ as many at a time as fit. Each is an ordinary run on disk.
 """
 
 import itertools
-import math
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TypeVar
 
 from mnist_fn.shared import backend as backends
 from mnist_fn.shared.backend import Group, GroupOfOne
 from mnist_fn.shared.config import Config
-from mnist_fn.shared.data.datasets import Dataset, hold_out, load_for
+from mnist_fn.shared.data.datasets import Dataset, hold_out, load, load_for
 from mnist_fn.shared.errors import InputError, Interrupted, Message
+from mnist_fn.shared.runs.callbacks import Callbacks, Event, RunEnded, TaskEnded, WorkersStarted
 from mnist_fn.shared.runs.folder import RunFolder
 from mnist_fn.shared.runs.header import Header
-from mnist_fn.shared.runs.loop import TrainingJob
+from mnist_fn.shared.runs.loop import LOST, TrainingJob
 from mnist_fn.shared.runs.opening import Diverged, TrainingRun, check_same_config, open_run
-from mnist_fn.shared.runs.run import Callbacks, Run, RunEnded, TaskEnded
+from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.runs.store import RunStore
 from mnist_fn.shared.storage import locked
 from mnist_fn.shared.sweeps.request import SweepRequest
-from mnist_fn.shared.sweeps.workers import TaskLost, WorkerPool, private_folder
+from mnist_fn.shared.sweeps.workers import TaskLost, WorkerPool, worker_pool
 
-LEFTOVER_SECONDS = 60.0  # of the folder of a worker that was killed
-
+T = TypeVar("T")
 TrainResult = tuple[Config, Run | InputError]  # the error of a run that has no end
 
 
@@ -77,7 +76,6 @@ def train_runs(
     callbacks: Callbacks,
     store: RunStore | None = None,
     pool: WorkerPool | None = None,
-    dataset: Dataset | None = None,
 ) -> Iterator[TrainResult]:
     """Train every run and yield each as it is done, finished ones first.
 
@@ -89,7 +87,6 @@ def train_runs(
         callbacks: `on_epoch` and `on_event` are called for each run trained in this process.
         store: of the request's folder, which also learns of the runs trained; None keeps none.
         pool: workers that train; this process then only writes.
-        dataset: whole, if it is in memory already; None loads what the request names.
 
     Raises:
         InputError: bad data, device or folder; another run in a run's folder, or two of these.
@@ -103,7 +100,7 @@ def train_runs(
             raise Interrupted("stopped")
         return False
 
-    trainer = _Trainer(request, replace(callbacks, should_stop=should_stop), store, dataset)
+    trainer = _Trainer(request, replace(callbacks, should_stop=should_stop), store)
     pending: list[_Pending] = []
     for config in request.configs:
         result = trainer.look_up(config)
@@ -119,18 +116,54 @@ def train_runs(
         yield config, result
 
 
+@contextmanager
+def start_workers(
+    request: SweepRequest,
+    dataset: str,
+    total: int,
+    callbacks: Callbacks,
+    then: str = "",
+) -> Iterator[tuple[Callbacks, WorkerPool | None]]:
+    """Within it, the request's workers; and Interrupted says how many runs are done.
+
+    Args:
+        request: names the workers, their device and the data.
+        dataset: the name of the dataset that every worker gets.
+        total: how many runs there are.
+        callbacks: hear that the workers have started.
+        then: what the same request does after an interrupt, if not the default.
+
+    Yields the callbacks to use, and the workers: None if this process trains.
+
+    Raises:
+        InputError: see `workers.worker_pool`.
+    """
+    ended = 0
+
+    def on_event(event: Event) -> None:
+        nonlocal ended
+        ended += isinstance(event, RunEnded | TaskEnded)
+        callbacks.on_event(event)
+
+    try:
+        with ExitStack() as stack:
+            pool = None
+            if request.workers is not None:
+                data = load(dataset, request.data_dir)
+                pool = stack.enter_context(worker_pool(request.workers, data, request.device))
+                on_event(WorkersStarted(pool.size, request.workers.threads, pool.place))
+            yield replace(callbacks, on_event=on_event), pool
+    except Interrupted:
+        text = f"stopped with {ended} of {total} runs done; "
+        default = LOST if request.out is None else "the same request goes on from there"
+        raise Interrupted(text, then or default) from None
+
+
 class _Trainer:
     """The runs of one request and their folders."""
 
-    def __init__(
-        self,
-        request: SweepRequest,
-        callbacks: Callbacks,
-        store: RunStore | None,
-        dataset: Dataset | None,
-    ) -> None:
-        self._request, self._callbacks = request, callbacks
-        self._store, self._dataset = store, dataset
+    def __init__(self, request: SweepRequest, callbacks: Callbacks, store: RunStore | None) -> None:
+        self._request, self._callbacks, self._store = request, callbacks, store
         self._paths: Mapping[Config, Path] = {}
         if store is not None:
             self._paths = store.assign_folders(request.configs, request.backend)
@@ -150,37 +183,17 @@ class _Trainer:
 
     def train_here(self, pending: Sequence[_Pending]) -> Iterator[TrainResult]:
         """Train shape after shape in this process."""
-        for shape in _by_shape(pending):
-            dataset = self._load(shape[0].config)
-            for group, configs, compile_seconds in self._groups(shape, dataset):
-                self._callbacks.should_stop()
-                yield from self._train(group, configs, dataset, compile_seconds)
-
-    def _load(self, config: Config) -> Dataset:
-        if self._dataset is None:
-            return load_for(config, self._request.data_dir)
-        return hold_out(self._dataset, config)
-
-    def _groups(
-        self, shape: Sequence[_Pending], dataset: Dataset
-    ) -> Iterator[tuple[Group, list[Config], float]]:
-        """The program for some runs that are equally far, the runs, and its compile seconds."""
-        request, started = self._request, time.perf_counter()
-        make_group = backends.find_group(request.backend)
-        if make_group is None:
-            make = backends.find(request.backend)
-            for run in shape:
+        request = self._request
+        for shape in _grouped(pending, lambda run: shape_of(run.config)):
+            dataset = load_for(shape[0].config, request.data_dir)
+            for runs in _grouped(shape, lambda run: program_of(run.config, request.backend)):
                 self._callbacks.should_stop()  # before the next is compiled
                 started = time.perf_counter()
-                group = GroupOfOne(make(run.config, dataset, request.device))
-                yield group, [run.config], time.perf_counter() - started
-            return
-        self._callbacks.should_stop()
-        group = make_group(shape[0].config, dataset, request.device, len(shape), request.max_memory)
-        compile_seconds = (time.perf_counter() - started) / len(shape)
-        for runs in _equally_far(shape):
-            for batch in _batches(runs, group.size):
-                yield group, [run.config for run in batch], compile_seconds
+                group = make_group(request, runs[0].config, dataset, len(runs))
+                compile_seconds = (time.perf_counter() - started) / len(runs)
+                for configs in _batches(runs, group.size):
+                    self._callbacks.should_stop()
+                    yield from self._train(group, configs, dataset, compile_seconds)
 
     def _train(
         self, group: Group, configs: Sequence[Config], dataset: Dataset, compile_seconds: float
@@ -193,13 +206,10 @@ class _Trainer:
             if todo:
                 job = TrainingJob(group, dataset, todo, self._callbacks, started, compile_seconds)
                 results |= dict(zip([run.config for run in todo], job.train(), strict=True))
-        for run in runs:
-            result = results[run.config]
-            if isinstance(result, Diverged):
-                result = result.in_folder(run.folder)
-            elif run.folder is not None and self._store is not None and not result.loaded:
+        for run in todo:
+            if self._store is not None and run.folder is not None:
                 self._store.add(run.folder.path, run.header)
-            yield run.config, result
+        yield from results.items()
 
     def _open(self, config: Config, locks: ExitStack) -> TrainingRun:
         if self._store is None:
@@ -210,122 +220,116 @@ class _Trainer:
 
     def train_by(self, pool: WorkerPool, pending: Sequence[_Pending]) -> Iterator[TrainResult]:
         """Have every run trained by a worker, and write what comes back."""
-        if self._store is None:
-            raise ValueError("workers need a store to write to")
-        tasks: list[_Task] = []
-        for shape in _by_shape(pending):
-            for runs in _equally_far(shape):
-                for batch in _batches(runs, pool.runs_per_task(len(runs))):
-                    tasks.append(_Task(self._request, [run.config for run in batch], self._paths))
-        inputs = (task.begin(pool.device) for task in tasks)
+        tasks = [
+            _Task(configs)
+            for shape in _grouped(pending, lambda run: shape_of(run.config))
+            for configs in _batches(shape, pool.runs_per_task(len(shape)))
+        ]
+        request = replace(self._request, configs=(), device=pool.device, data_dir=None)
+
+        def inputs() -> Iterator[tuple[SweepRequest, list[TrainingRun]]]:
+            for task in tasks:
+                task.runs = [self._open(config, task.locks) for config in task.configs]
+                todo = [run for run in task.runs if not run.finished]
+                yield request, [replace(run, writes=False) for run in todo]
+
         try:
-            for index, trained in pool.run(train_task, inputs, self._callbacks):
-                yield from tasks[index].end(trained, self._store)
+            for index, trained in pool.run(train_task, inputs(), self._callbacks):
+                with tasks[index].locks:
+                    yield from self._write(tasks[index].runs, trained)
         finally:
             for task in reversed(tasks):  # the first made the outer folder
                 task.locks.close()
+
+    def _write(
+        self, runs: Sequence[TrainingRun], trained: "list[Trained] | TaskLost"
+    ) -> Iterator[TrainResult]:
+        """Write what a worker made into the runs' folders."""
+        results = iter([] if isinstance(trained, TaskLost) else trained)
+        for run in runs:
+            folder = RunFolder(self._paths[run.config])
+            if run.finished:  # another command trained it meanwhile
+                yield run.config, run.stored()
+                continue
+            if isinstance(trained, TaskLost):
+                message = f"{folder.path}: its workers were lost: {trained.reason}"
+                yield run.config, InputError(f"{message}; the same command trains it again")
+                continue
+            header, result = next(results)
+            if run.existing is None:
+                folder.clear()
+            if isinstance(result, Run):
+                folder.write_run(header, result)
+            else:
+                folder.write_header(header)
+            if self._store is not None:
+                self._store.add(folder.path, header)
+            yield run.config, result
 
 
 @dataclass
 class _Task:
     """Runs of one shape that a worker trains; their folders are locked meanwhile."""
 
-    request: SweepRequest
-    configs: list[Config]
-    paths: Mapping[Config, Path]
+    configs: Sequence[Config]
+    runs: list[TrainingRun] = field(default_factory=list)
     locks: ExitStack = field(default_factory=ExitStack)
 
-    def begin(self, device: str) -> "TaskInput":
-        """Lock the folders; what the worker is given."""
-        saved = []
-        for config in self.configs:
-            folder = RunFolder(self.paths[config])
-            self.locks.enter_context(locked(folder.path))
-            existing = open_run(config, folder, overwrite=self.request.overwrite)  # checks it
-            saved.append({} if existing.existing is None else folder.read_files())
-        request = replace(
-            self.request, configs=tuple(self.configs), device=device, out=None, workers=None
-        )
-        return TaskInput(request, saved)
 
-    def end(self, trained: "list[TrainedRun] | TaskLost", store: RunStore) -> Iterator[TrainResult]:
-        """Write what the worker made into the runs' folders."""
-        try:
-            if isinstance(trained, TaskLost):
-                for config in self.configs:
-                    message = f"{self.paths[config]}: its workers were lost: {trained.reason}"
-                    yield config, InputError(f"{message}; the same command trains it again")
-                return
-            for config, run in zip(self.configs, trained, strict=True):
-                folder = RunFolder(self.paths[config])
-                if self.request.overwrite:
-                    folder.clear()
-                folder.write_files(run.header, run.files)
-                store.add(folder.path, run.header)
-                if run.error is None:
-                    yield config, replace(folder.load(run.header), loaded=False)
-                else:
-                    yield config, Diverged(*run.error).in_folder(folder)
-        finally:
-            self.locks.close()
+Trained = tuple[Header, Run | Diverged]  # a run's header after a worker's task, and the run
+
+# Of a worker's process, the last: tasks of one shape follow one another, and none compiles anew.
+_program: dict[str, tuple[Dataset, Group]] = {}
 
 
-@dataclass(frozen=True)
-class TaskInput:
-    """Runs to be trained by a worker, and the files of what is saved of each."""
-
-    request: SweepRequest
-    saved: list[dict[str, bytes]]
-
-
-@dataclass(frozen=True)
-class TrainedRun:
-    """The content of a run's folder after a worker's task."""
-
-    header: Header
-    files: dict[str, bytes]
-    error: tuple[Message, int] | None  # of one that diverged: the arguments of Diverged
-
-
-def train_task(dataset: Dataset, task: TaskInput) -> list[TrainedRun]:
-    """Train runs in a temporary folder. A worker's function, see `WorkerPool.run`."""
-    parent = Path(tempfile.gettempdir())
-    with (
-        private_folder(parent, "mnist-fn-worker-", LEFTOVER_SECONDS) as folder,
-        backends.enough_memory(),
-    ):
-        request = replace(task.request, out=folder, overwrite=False)
-        paths = RunStore(folder).assign_folders(request.configs, request.backend)
-        for config, files in zip(request.configs, task.saved, strict=True):
-            for name, content in files.items():
-                paths[config].mkdir(exist_ok=True)
-                (paths[config] / name).write_bytes(content)
-        store = RunStore(folder)
-        results = dict(train_runs(request, Callbacks(), store, dataset=dataset))
-        return [_content(RunFolder(paths[config]), results[config]) for config in request.configs]
+def train_task(dataset: Dataset, task: tuple[SweepRequest, list[TrainingRun]]) -> list[Trained]:
+    """Train runs of one shape in memory. A worker's function, see `WorkerPool.run`."""
+    request, todo = task
+    trained: list[Trained] = []
+    with backends.enough_memory():
+        for runs in _grouped(todo, lambda run: program_of(run.config, request.backend)):
+            started, config = time.perf_counter(), runs[0].config
+            compile_seconds = 0.0
+            key = repr((dataset.sha256, program_of(config, request.backend), request, len(runs)))
+            if key not in _program:
+                _program.clear()
+                data = hold_out(dataset, config)
+                _program[key] = data, make_group(request, config, data, len(runs))
+                compile_seconds = (time.perf_counter() - started) / len(runs)
+            data, group = _program[key]
+            for start in range(0, len(runs), group.size):
+                batch = runs[start : start + group.size]
+                job = TrainingJob(group, data, batch, Callbacks(), started, compile_seconds)
+                results = job.train()
+                trained += zip([run.header for run in batch], results, strict=True)
+    return trained
 
 
-def _content(folder: RunFolder, result: Run | InputError) -> TrainedRun:
-    error = (result.message, result.saved_epochs) if isinstance(result, Diverged) else None
-    return TrainedRun(folder.read_header(), folder.read_files(), error)
+def make_group(request: SweepRequest, config: Config, dataset: Dataset, models: int) -> Group:
+    """The program for so many runs of a shape; a backend without groups trains one by one."""
+    make = backends.find_group(request.backend)
+    if make is None:
+        return GroupOfOne(backends.find(request.backend)(config, dataset, request.device))
+    return make(config, dataset, request.device, models, request.max_memory)
 
 
-def _by_shape(pending: Sequence[_Pending]) -> list[list[_Pending]]:
-    """The runs that one program can train, together; in the order of their first."""
-    shapes: dict[Config, list[_Pending]] = {}
-    for run in pending:
-        shapes.setdefault(shape_of(run.config), []).append(run)
-    return list(shapes.values())
+def program_of(config: Config, backend: str) -> Config:
+    """A Config that is the same for runs that one program of a backend can train."""
+    return config if backends.find_group(backend) is None else shape_of(config)
 
 
-def _equally_far(runs: Sequence[_Pending]) -> Iterator[list[_Pending]]:
-    """Those with equally many epochs done, the furthest first."""
+def _grouped(runs: Sequence[T], key: Callable[[T], Config]) -> list[list[T]]:
+    """The runs that have the same key, together; in the order of their first."""
+    groups: dict[Config, list[T]] = {}
+    for run in runs:
+        groups.setdefault(key(run), []).append(run)
+    return list(groups.values())
+
+
+def _batches(runs: Sequence[_Pending], size: int) -> Iterator[list[Config]]:
+    """Runs with equally many epochs done, `size` at a time; the furthest first."""
     ordered = sorted(runs, key=lambda run: -run.epochs_done)
     for _, equal in itertools.groupby(ordered, key=lambda run: run.epochs_done):
-        yield list(equal)
-
-
-def _batches(runs: Sequence[_Pending], size: int) -> Iterator[Sequence[_Pending]]:
-    """The runs, `size` at a time; the last may be fewer."""
-    for number in range(math.ceil(len(runs) / size)):
-        yield runs[number * size : (number + 1) * size]
+        configs = [run.config for run in equal]
+        for start in range(0, len(configs), size):
+            yield configs[start : start + size]

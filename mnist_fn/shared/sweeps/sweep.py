@@ -1,24 +1,23 @@
 """A sweep: its runs trained, and what comparing them says."""
 
-import contextlib
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, overload
 
 from mnist_fn.shared.config import Config
-from mnist_fn.shared.errors import Argument, InputError, Interrupted, Message
+from mnist_fn.shared.errors import Argument, InputError, Message
+from mnist_fn.shared.runs.callbacks import Callbacks, RunsScheduled
 from mnist_fn.shared.runs.folder import RunFolder
 from mnist_fn.shared.runs.notebook import html_table, pandas
-from mnist_fn.shared.runs.run import Callbacks, Run, RunEnded, RunsScheduled
+from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.runs.store import RunStore
 from mnist_fn.shared.sweeps import comparison
-from mnist_fn.shared.sweeps.chains import workers_of
 from mnist_fn.shared.sweeps.comparison import VARIED, Best, Condition, Result, result_of
 from mnist_fn.shared.sweeps.request import SweepRequest
-from mnist_fn.shared.sweeps.runner import Failures, TrainResult, train_runs
+from mnist_fn.shared.sweeps.runner import Failures, TrainResult, start_workers, train_runs
 
-__all__ = ["Sweep", "count_ended", "sweep", "train_all"]
+__all__ = ["Sweep", "sweep", "train_all"]
 
 
 @dataclass(frozen=True)
@@ -183,27 +182,9 @@ def train_all(request: SweepRequest, callbacks: Callbacks) -> Iterator[TrainResu
         raise InputError((Argument("out"), ": workers need a folder for the runs"))
     store = None if request.out is None else RunStore(request.out)
     callbacks.on_event(RunsScheduled([{config: config.epochs for config in request.configs}]))
-    with (
-        count_ended(callbacks, len(request.configs)) as counting,
-        workers_of(request, request.configs[0].dataset, counting) as pool,
-    ):
+    dataset = request.configs[0].dataset
+    with start_workers(request, dataset, len(request.configs), callbacks) as (counting, pool):
         yield from train_runs(request, counting, store, pool)
-
-
-@contextlib.contextmanager
-def count_ended(callbacks: Callbacks, total: int) -> Iterator[Callbacks]:
-    """Within it, Interrupted says how many of so many runs are done; use the callbacks yielded."""
-    ended = 0
-
-    def on_event(event: Any) -> None:
-        nonlocal ended
-        ended += isinstance(event, RunEnded)
-        callbacks.on_event(event)
-
-    try:
-        yield replace(callbacks, on_event=on_event)
-    except Interrupted:
-        raise Interrupted(f"stopped with {ended} of {total} runs done") from None
 
 
 def _read(result: Result) -> Run:
