@@ -1,7 +1,10 @@
 """Options that several commands share. None means: not given, the Config's default holds."""
 
+import functools
+import inspect
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -38,27 +41,49 @@ DatasetName = Annotated[
         "Default: mnist."
     ),
 ]
-# a float, so that a share is refused as one and not as a word
-Validation = Annotated[
-    float | None, _option("Examples held out of train, a count. Default: 0.", metavar="<int>")
-]
 L2 = Annotated[float | None, _option("λ of the penalty λ Σ W² on weights. Default: 0.")]
-Optimizer = Annotated[str | None, _option(f"{', '.join(OPTIMIZERS)}. Default: adam.")]
-Momentum = Annotated[float | None, _option("Of sgd, such as 0.9. Default: 0.")]
-Nesterov = Annotated[
-    bool | None, typer.Option("--nesterov", help="Nesterov's momentum.", rich_help_panel=_STUDY)
-]
-Schedule = Annotated[
-    str | None,
-    _option(f"Of the learning rate: {', '.join(SCHEDULES)}. Default: constant."),
-]
-Warmup = Annotated[int | None, _option("Steps in which the learning rate rises, for the last.")]
-WeightDecay = Annotated[float | None, _option("Decoupled decay of the weights, for adamw.")]
 LearningRate = Annotated[float | None, _option("Default: 5e-4.")]
 BatchSize = Annotated[int | None, _option("Default: 200.")]
-Epochs = Annotated[int | None, _option("Default: 100.")]
 Seed = Annotated[int | None, _option("Of initial weights, batches and split. Default: 0.")]
 Precision = Annotated[str | None, _option(f"{', '.join(PRECISIONS)}. Default: float32.")]
+
+# What `train` and `sweep` take of a Config beside its shape, seed, λ and learning rate.
+EXPERIMENT: dict[str, Any] = {
+    "optimizer": Annotated[str | None, _option(f"{', '.join(OPTIMIZERS)}. Default: adam.")],
+    "weight_decay": Annotated[float | None, _option("Decoupled decay of the weights, for adamw.")],
+    "momentum": Annotated[float | None, _option("Of sgd, such as 0.9. Default: 0.")],
+    "nesterov": Annotated[
+        bool | None, typer.Option("--nesterov", help="Nesterov's momentum.", rich_help_panel=_STUDY)
+    ],
+    "schedule": Annotated[
+        str | None,
+        _option(f"Of the learning rate: {', '.join(SCHEDULES)}. Default: constant."),
+    ],
+    "warmup": Annotated[
+        int | None, _option("Steps in which the learning rate rises, for the last.")
+    ],
+    "batch_size": BatchSize,
+    "epochs": Annotated[int | None, _option("Default: 100.")],
+    "precision": Precision,
+    "dataset": DatasetName,
+    "upright": Annotated[
+        bool | None,
+        typer.Option(
+            "--upright/--as-stored",
+            help="Turn transposed pictures on reading, or not. Default: EMNIST's are turned.",
+            rich_help_panel=_STUDY,
+            show_default=False,
+        ),
+    ],
+    "ink": Annotated[
+        str | None,
+        _option("light on dark or dark on light pictures. Default: their borders tell."),
+    ],
+    # a float, so that a share is refused as one and not as a word
+    "validation": Annotated[
+        float | None, _option("Examples held out of train, a count. Default: 0.", metavar="<int>")
+    ],
+}
 
 
 def _read_devices(text: str) -> str:
@@ -89,19 +114,6 @@ Cluster = Annotated[
     str | None,
     _option("Workers of a Ray cluster: auto, or the HOST:PORT of its head.", panel=_WHERE),
 ]
-Upright = Annotated[
-    bool | None,
-    typer.Option(
-        "--upright/--as-stored",
-        help="Turn transposed pictures on reading, or not. Default: EMNIST's are turned.",
-        rich_help_panel=_STUDY,
-        show_default=False,
-    ),
-]
-Ink = Annotated[
-    str | None,
-    _option("light on dark or dark on light pictures. Default: their borders tell."),
-]
 Overwrite = Annotated[
     bool,
     typer.Option(
@@ -114,6 +126,34 @@ Json = Annotated[
     bool,
     typer.Option("--json", help="One JSON document on stdout.", rich_help_panel="Output"),
 ]
+
+
+def with_experiment(command: Callable[..., None]) -> Callable[..., None]:
+    """The command with EXPERIMENT's options in the place of its argument `experiment`, in which it
+    gets their values by name.
+    """
+
+    @functools.wraps(command)
+    def called(**given: Any) -> None:
+        experiment = {name: given.pop(name) for name in EXPERIMENT}
+        command(experiment=experiment, **given)
+
+    own = inspect.signature(command).parameters
+    kinds: dict[str, Any] = {}
+    for name, parameter in own.items():
+        kinds |= EXPERIMENT if name == "experiment" else {name: parameter.annotation}
+    signature = inspect.Signature(
+        inspect.Parameter(
+            name,
+            inspect.Parameter.KEYWORD_ONLY,
+            default=own[name].default if name in own else None,
+            annotation=kind,
+        )
+        for name, kind in kinds.items()
+    )
+    called.__dict__.update(__signature__=signature)
+    called.__annotations__ = kinds
+    return called
 
 
 def command_line() -> str:
@@ -148,9 +188,13 @@ def make_config(**values: Any) -> Config:
     return Config(**{name: value for name, value in values.items() if value is not None})
 
 
-def orientation(upright: bool | None) -> str | None:
-    """What --upright or --as-stored say; None without them."""
-    return None if upright is None else "upright" if upright else "as-stored"
+def experiment_config(experiment: dict[str, Any], data_dir: Path | None, **values: Any) -> Config:
+    """As `make_config`, from EXPERIMENT's values and others."""
+    values |= experiment
+    upright = values.pop("upright")
+    if upright is not None:
+        values["orientation"] = "upright" if upright else "as-stored"
+    return make_config(**{**values, "dataset": resolved(values["dataset"], data_dir)})
 
 
 def resolved(dataset: str | None, data_dir: Path | None) -> str | None:

@@ -28,7 +28,6 @@ from mnist_fn.shared.parity.statistics import (
     unlike_present,
     versions_of,
 )
-from mnist_fn.shared.runs.callbacks import RunsScheduled
 from mnist_fn.shared.runs.folder import RunFolder
 from mnist_fn.shared.runs.header import Header
 from mnist_fn.shared.runs.run import Run
@@ -202,7 +201,6 @@ def _handed(plan: Plan, data_dir: Path | None, workers: Workers) -> list[dict[st
         start_workers(request, plan.dataset, len(configs), callbacks, then) as (counting, pool),
     ):
         assert pool is not None  # noqa: S101 - there are workers
-        counting.on_event(RunsScheduled([{config: config.epochs for config in configs}]))
         for name, measured in handed.horizons(plan, pool, counting):
             results.append({**name, **measured})
     order = [name for name, _ in experiments]

@@ -18,6 +18,7 @@ def _option(text: str, **settings: Any) -> Any:
     return typer.Option(help=text, show_default=False, **settings)
 
 
+@options.with_experiment
 def command(
     l2: Annotated[str | None, _option("λ, several with commas. Default: 0.")] = None,
     seeds: Annotated[int, typer.Option(help="Runs of each combination.")] = 1,
@@ -33,20 +34,9 @@ def command(
     backend: Annotated[
         str | None, _option("jax, torch, or any installed one. Default: jax.")
     ] = None,
-    optimizer: options.Optimizer = None,
-    weight_decay: options.WeightDecay = None,
-    momentum: options.Momentum = None,
-    nesterov: options.Nesterov = None,
-    schedule: options.Schedule = None,
-    warmup: options.Warmup = None,
-    batch_size: options.BatchSize = None,
-    epochs: options.Epochs = None,
     seed: Annotated[int | None, _option("The first seed. Default: 0.")] = None,
-    precision: options.Precision = None,
-    dataset: options.DatasetName = None,
-    upright: options.Upright = None,
-    ink: options.Ink = None,
-    validation: options.Validation = None,
+    *,
+    experiment: dict[str, Any],
     data_dir: options.DataDir = None,
     device: options.Device = "auto",
     workers: options.Workers = None,
@@ -82,22 +72,7 @@ def command(
     from mnist_fn.shared.errors import in_shell
     from mnist_fn.shared.storage import check_output
 
-    config = options.make_config(
-        optimizer=optimizer,
-        weight_decay=weight_decay,
-        momentum=momentum,
-        nesterov=nesterov,
-        schedule=schedule,
-        warmup=warmup,
-        batch_size=batch_size,
-        epochs=epochs,
-        seed=seed,
-        precision=precision,
-        dataset=options.resolved(dataset, data_dir),
-        orientation=options.orientation(upright),
-        ink=ink,
-        validation=validation,
-    )
+    config = options.experiment_config(experiment, data_dir, seed=seed)
     if figure is not None and figure.suffix not in (".png", ".svg", ".pdf"):
         raise InputError(f"--figure {figure}: the ending must be .png, .svg or .pdf")
     check_output(figure or out / "sweep.png", overwrite=overwrite)

@@ -12,6 +12,7 @@ from mnist_fn.shared.errors import InputError
 DIGITS_FACTOR = 10  # epochs on the digits in place of one on MNIST
 
 
+@options.with_experiment
 def command(
     backend: Annotated[
         str | None,
@@ -20,21 +21,10 @@ def command(
     model: options.Model = None,
     hidden: options.Hidden = None,
     l2: options.L2 = None,
-    optimizer: options.Optimizer = None,
-    weight_decay: options.WeightDecay = None,
-    momentum: options.Momentum = None,
-    nesterov: options.Nesterov = None,
-    schedule: options.Schedule = None,
-    warmup: options.Warmup = None,
     learning_rate: options.LearningRate = None,
-    batch_size: options.BatchSize = None,
-    epochs: options.Epochs = None,
     seed: options.Seed = None,
-    precision: options.Precision = None,
-    dataset: options.DatasetName = None,
-    upright: options.Upright = None,
-    ink: options.Ink = None,
-    validation: options.Validation = None,
+    *,
+    experiment: dict[str, Any],
     data_dir: options.DataDir = None,
     device: options.Device = "auto",
     out: Annotated[
@@ -52,44 +42,28 @@ def command(
 
     The study's best run is: mnist-fn train --backend jax --l2 3e-5
     """
-    study = {
-        "dataset": dataset,
-        "orientation": options.orientation(upright),
-        "ink": ink,
-        "validation": validation,
-        "hidden": options.hidden_from(model, hidden),
-        "l2": l2,
-        "optimizer": optimizer,
-        "weight_decay": weight_decay,
-        "momentum": momentum,
-        "nesterov": nesterov,
-        "schedule": schedule,
-        "warmup": warmup,
-        "learning_rate": learning_rate,
-        "batch_size": batch_size,
-        "seed": seed,
-        "precision": precision,
-    }
     place = {"device": device, "data_dir": data_dir}
+    own = {"l2": l2, "learning_rate": learning_rate, "seed": seed}
     if resume is not None:
-        _refuse_with_resume({**study, "out": out, "force": force or None})
+        epochs = experiment.pop("epochs")
+        shape = {"model": model, "hidden": hidden}
+        _refuse_with_resume({**experiment, **shape, **own, "out": out, "force": force or None})
         check_is_run(resume)
         _run_and_show(json, resume, backend=backend, epochs=epochs, **place)
         return
-    study["dataset"] = options.resolved(dataset, data_dir)
-    if dataset == "auto" and study["dataset"] == "digits":
-        epochs = _epochs_on_digits(epochs)
-    config = options.make_config(**study, epochs=epochs)
+    config = options.experiment_config(
+        experiment, data_dir, hidden=options.hidden_from(model, hidden), **own
+    )
+    if experiment["dataset"] == "auto" and config.dataset == "digits" and experiment["epochs"]:
+        config = config.replace(epochs=_epochs_on_digits(config.epochs))
     _run_and_show(json, out, config=config, backend=backend or "jax", force=force, **place)
 
 
-def _epochs_on_digits(epochs: int | None) -> int | None:
+def _epochs_on_digits(epochs: int) -> int:
     """As many as are worth the given epochs of MNIST: an epoch is 8 batches there, not 300.
 
     Ten of them would leave the model at 88 %, which is underfitted; a hundred take seconds.
     """
-    if epochs is None:
-        return None
     from cli.console import console
 
     longer = DIGITS_FACTOR * epochs

@@ -42,7 +42,7 @@ ten minutes on two cores; the study itself is `mnist-fn study`, which takes hour
 DATASET = "mnist"  # "digits" comes with scikit-learn, and takes seconds"""),
     say("""## One run
 
-784 → 512 → 10, λ = 3·10⁻⁵. A run shows itself: loss over epochs, the confusion matrix."""),
+784 → 512 → 10, λ = 3·10⁻⁵. A run shows itself: its figures after the last epoch, and its best."""),
     do("""run = train(Config(dataset=DATASET, l2=3e-5, epochs=10))
 run"""),
     say("""Each figure over the epochs, as a pandas frame (accuracies 0 to 1, losses in nats):"""),

@@ -60,7 +60,7 @@ def test_the_studys_notebook_on_mnist(tmp_path, mnist_dir, monkeypatch):
     monkeypatch.setenv("MNIST_FN_DATA", str(mnist_dir))
     notebook = nbformat.read(make_notebooks.path("study"), 4)
     said = executed(notebook, tmp_path)
-    assert "confusion matrix, 97." in said[1] or "confusion matrix, 98." in said[1]
+    assert re.search(r"<td>9[78]\.\d\d%</td>", said[1])
     assert "epoch 10/10" in said[1]  # the live line, as it was at the end
     assert "best λ for shallow at learning rate 0.0005" in said[4]
     pictures = [out for cell in notebook.cells for out in cell.get("outputs", ())

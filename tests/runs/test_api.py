@@ -54,7 +54,7 @@ def test_a_sweep_is_a_sequence_of_its_runs(found):
         (1e-3, 1),
     ]
     assert len(found) == len(found[:4]) == 4
-    assert found.failures.all == []
+    assert found.failures == []
     single = train(found[3].config, device="cpu", progress=False)
     assert found[3].rows == single.rows
     weights = load_run(found[3].path).weights["layer1"]["kernel"]

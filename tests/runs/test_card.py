@@ -18,7 +18,7 @@ def shown():
 
 
 def test_a_card_is_well_formed_and_escapes_what_it_shows(shown):
-    root = ElementTree.fromstring(shown._repr_html_().replace("<br>", "<br/>"))
+    root = ElementTree.fromstring(shown._repr_html_())
     said = "".join(root.itertext())
     assert "runs/<a>&b" in said
     for figure in (
@@ -26,19 +26,6 @@ def test_a_card_is_well_formed_and_escapes_what_it_shows(shown):
         f"{shown.best['test_accuracy']['value']:.2%}",
     ):
         assert figure in said
-    curves, matrix = (child for child in root if child.tag.endswith("svg"))
-    assert [len(line.get("points").split()) for line in curves] == [20, 20]
-    assert len(matrix) == 100
-    assert "on the diagonal" in matrix.get("aria-label")
-
-
-def test_a_class_without_examples_and_a_flat_curve_are_drawn(shown):
-    matrix = shown.confusion_matrix.copy()
-    matrix[3] = 0
-    flat = [{**row, "train_loss": 0.0, "test_loss": 0.0} for row in shown.rows]
-    evaluation = replace(shown.evaluation, confusion_matrix=matrix)
-    html = replace(shown, evaluation=evaluation, rows=flat)._repr_html_()
-    assert "nan" not in html
 
 
 def test_the_metrics_as_a_frame(shown):

@@ -8,7 +8,7 @@ from mnist_fn import Callbacks, InputError, Interrupted, resume, train
 from mnist_fn.shared import backend as backends
 from mnist_fn.shared.runs.folder import RunFolder, slug
 from mnist_fn.shared.runs.store import RunStore
-from mnist_fn.shared.sweeps.chains import choose_runs, epochs_left, train_chain
+from mnist_fn.shared.sweeps.chains import choose_runs, train_chain
 from mnist_fn.shared.sweeps.request import SweepRequest
 from tests.support.tiny_backend import TINY, Tiny
 
@@ -62,13 +62,6 @@ def test_a_chain_trains_each_epoch_once_and_leaves_the_files_of_single_runs(tiny
     assert set(came) == set(NEEDS)
     assert contents(out) == whole
     assert run_chain(out) == (0, came)
-
-
-def test_what_is_left_is_what_it_takes(tiny, tmp_path):
-    chosen = choose_runs(NEEDS, RunStore(tmp_path), "jax")
-    left = epochs_left(chosen, RunStore(tmp_path), "jax")
-    assert sum(left.values()) == run_chain(tmp_path, needs=NEEDS)[0]
-    assert set(epochs_left(chosen, RunStore(tmp_path), "jax").values()) == {0}
 
 
 def test_a_run_that_was_taken_further_is_left_and_the_one_asked_for_lies_beside_it(

@@ -18,6 +18,7 @@ from mnist_fn.shared.runs.loop import TrainingJob
 from mnist_fn.shared.runs.opening import TrainingRun
 from mnist_fn.shared.runs.store import RunStore
 from mnist_fn.shared.state import named_tensors
+from mnist_fn.shared.sweeps import runner
 from mnist_fn.shared.sweeps.request import SweepRequest, grid
 from mnist_fn.shared.sweeps.runner import shape_of, train_runs
 from mnist_fn.sweeping import JaxGroup
@@ -183,6 +184,38 @@ def test_backends_without_groups_are_trained_one_by_one(alone, monkeypatch):
     monkeypatch.setattr(backends, "find_group", lambda _: None)
     for config, run in train_many(CONFIGS[:1]).items():
         assert run.rows == alone[config].rows
+
+
+@pytest.fixture
+def compiled():
+    """Names of what JAX measures; COMPILED is a program compiled or fetched from the cache."""
+    names = []
+    listener = lambda name, *_, **__: names.append(name)  # noqa: E731
+    jax.monitoring.register_event_duration_secs_listener(listener)
+    yield names
+    jax.monitoring.unregister_event_duration_listener(listener)
+
+
+COMPILED = "/jax/core/compile/backend_compile_duration"
+
+
+def test_a_workers_later_tasks_of_a_shape_compile_nothing_and_have_the_same_bits(
+    alone, digits, compiled, monkeypatch
+):
+    """A worker's process is given task after task: each compiled its program anew."""
+    monkeypatch.setattr(runner, "_program", {})
+    counts = []
+    for config in CONFIGS:
+        before = compiled.count(COMPILED)
+        task = SweepRequest((), device="cpu"), [TrainingRun(config)]
+        ((header, run),) = runner.train_task(digits, task)
+        counts.append(compiled.count(COMPILED) - before)
+        assert (header.finished, header.seconds["compile"] > 0) == (True, len(counts) == 1)
+        assert run.rows == alone[config].rows
+        for (name, a), (_, b) in zip(tensors(run), tensors(alone[config]), strict=True):
+            assert np.array_equal(a, b), name
+    assert counts[0] > 0
+    assert not any(counts[1:])
 
 
 def test_a_group_is_found_by_its_own_entry_point():

@@ -173,8 +173,8 @@ def test_a_run_that_kills_its_workers_is_given_up_and_the_others_trained(
     finally:
         cluster.remove_node(node)
     assert [run.config.seed for run in result] == [0, 2]
-    (message,) = result.failures.failed
-    text = str(message)
+    (error,) = result.failures
+    text = str(error)
     assert "seed=1-jax: its workers were lost: the process is gone; the same command" in text
     assert {path.name for path in (tmp_path / "r").iterdir()} == {run.path.name for run in result}
 
@@ -197,7 +197,7 @@ def test_ctrl_c_ends_all_keeps_what_is_finished_and_only_loopback_was_open(tmp_p
     written, _ = driver.communicate(timeout=120)
     said = log.read_text()
     assert (driver.returncode, written) == (130, ""), said
-    assert "stopped with 0 of 2 runs done; the same command goes on" in said
+    assert "stopped with 0 of 2 runs done; the same request goes on" in said
     assert "Traceback" not in said
     assert sorted(out.iterdir()) == before
     clusters.until(lambda: not set(started) & set(clusters.processes()), 30)

@@ -31,9 +31,9 @@ def horizons(
     experiments = list(plan.horizons())
     tasks = ((plan, config) for _, config in experiments)
     for index, result in pool.run(measure_task, tasks, callbacks):
-        name, config = experiments[index]
+        name, _ = experiments[index]
         if isinstance(result, TaskLost):
             words = ", ".join(name.values())
             raise InputError(f"the horizon of {words}: its workers were lost ({result.reason})")
-        callbacks.on_event(TaskEnded(config))
+        callbacks.on_event(TaskEnded())
         yield name, result

@@ -7,7 +7,7 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RunsScheduled:
-    """Before many runs: for each backend in its turn, the runs and the epochs that each takes."""
+    """Before many runs, or tasks of workers: how many there are."""
 
-    plans: Sequence[Mapping[Config, int]]
+    count: int
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,7 @@ class RunEnded:
 
 @dataclass(frozen=True)
 class TaskEnded:
-    """A worker's task that is no run came to its end."""
-
-    config: Config
+    """A run came to no end, or a worker's task that is no run to its."""
 
 
 @dataclass(frozen=True)

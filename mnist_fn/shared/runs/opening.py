@@ -35,18 +35,7 @@ class TrainingRun:
     rows: list[Row] = field(default_factory=list)
     saved_epochs: int = 0
     error: Diverged | None = None
-    _header: Header | None = None
-
-    @property
-    def header(self) -> Header:
-        """What is written into `run.json`, once the run has begun."""
-        if self._header is None:
-            raise ValueError("the run has not begun")
-        return self._header
-
-    @header.setter
-    def header(self, header: Header) -> None:
-        self._header = header
+    header: Header = field(init=False)  # what is written into `run.json`, once the run has begun
 
     @property
     def finished(self) -> bool:

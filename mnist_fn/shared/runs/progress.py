@@ -17,7 +17,6 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from mnist_fn.shared.config import Config
 from mnist_fn.shared.runs.callbacks import (
     Callbacks,
     Event,
@@ -33,7 +32,6 @@ from mnist_fn.shared.wording import counted
 if TYPE_CHECKING:
     from mnist_fn.shared.data.datasets import Dataset
     from mnist_fn.shared.runs.metrics import Row
-    from mnist_fn.shared.runs.run import Run
 
 DRAW_SECONDS = 0.25  # between two updates of a notebook's display
 NOTEBOOK_WIDTH = 100  # characters
@@ -95,18 +93,16 @@ class ProgressView:
     """The progress of whatever is called within the block: one run, many runs, or workers' tasks.
 
     One run has a bar of its epochs with its figures; in a log, one line at the start. Many have one
-    bar of all epochs, and a line for each run as it ends.
+    bar of all runs, and a line for each run as it ends.
     """
 
     def __init__(self, console: Console) -> None:
         self._console = console
-        self._plans: list[dict[Config, int]] = []  # epochs still expected of runs not yet begun
-        self._epochs = 0  # of all runs
         self._runs = 0  # scheduled; 0 where a single run is trained
         self._ended = 0
         self._loaded = 0  # of those that ended: finished before
         self._workers = 0
-        self._running = ""
+        self._started: RunStarted | None = None  # the last, in this process
         self._bar = Bar(
             TextColumn("{task.description}"),
             BarColumn(bar_width=None),
@@ -122,7 +118,7 @@ class ProgressView:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if not self._epochs:  # nothing was started: an error, or a run that was finished before
+        if not self._started and self._loaded == self._ended:  # an error, or all finished before
             self._bar.update(self._task, visible=False)
         self._bar.stop()
         if self._loaded:
@@ -134,47 +130,48 @@ class ProgressView:
 
     def on_epoch(self, row: "Row") -> None:
         """Count an epoch and show its figures or its run."""
-        self._bar.update(self._task, advance=1)
-        epoch = int(row["epoch"])
+        assert self._started is not None  # noqa: S101 - an epoch is of a run
+        epoch, epochs = int(row["epoch"]), self._started.config.epochs
         if self._runs:
-            self._describe(f"{self._ended}/{self._runs} runs, {self._running.format(epoch)}")
-        else:
-            self._describe(
-                f"epoch {epoch}/{self._epochs}  "
-                f"train {row['train_loss']:.4f} {row['train_accuracy']:.2%}  "
-                f"test {row['test_loss']:.4f} {row['test_accuracy']:.2%}"
-            )
+            self._bar.update(self._task, advance=1 / epochs)
+            self._show_count(epoch)
+            return
+        text = (
+            f"epoch {epoch}/{epochs}  "
+            f"train {row['train_loss']:.4f} {row['train_accuracy']:.2%}  "
+            f"test {row['test_loss']:.4f} {row['test_accuracy']:.2%}"
+        )
+        self._bar.update(self._task, advance=1, description=text)
 
     def on_event(self, event: Event) -> None:
         """Show what happened."""
         match event:
             case RunsScheduled():
-                self._plans += [dict(plan) for plan in event.plans]
-                self._epochs += sum(sum(plan.values()) for plan in event.plans)
-                self._runs += sum(map(len, event.plans))
-                self._bar.update(self._task, total=self._epochs)
+                self._runs += event.count
+                self._bar.update(self._task, total=self._runs)
             case WorkersStarted():
                 self._workers = event.count
                 workers = counted(event.count, "worker")
                 self._print(f"{workers} of {counted(event.threads, 'thread')} on {event.place}")
             case RunStarted():
                 self._start(event)
-            case RunEnded():
-                self._end_run(event.run)
-            case TaskEnded():
-                self._count_end(event.config)
+            case RunEnded(run) if run.loaded:
+                self._loaded += 1
+                self._ended += 1
+                self._bar.update(self._task, total=self._runs - self._loaded)
+            case RunEnded() | TaskEnded():
+                self._end(event)
             case Notice():
                 self._print(f"note: {event.text}")
 
     def _start(self, event: RunStarted) -> None:
         print_notes(event.dataset, self._console)
+        self._started = event
         config, done = event.config, event.epochs_done
         if self._runs:
-            self._expect(config, config.epochs - done)
-            self._running = f"{config.model} on {event.device}, epoch {{}} of {config.epochs}"
-            self._describe(f"{self._ended}/{self._runs} runs, {self._running.format(done)}")
+            self._bar.update(self._task, advance=done / config.epochs)
+            self._show_count(done)
             return
-        self._epochs = config.epochs
         self._bar.update(self._task, total=config.epochs, completed=done, description="first epoch")
         self._print(
             f"{config.model} on {event.dataset.name}: {len(event.dataset.train):,} train, "
@@ -182,39 +179,28 @@ class ProgressView:
             + (f", going on after epoch {done}" if done else "")
         )
 
-    def _expect(self, config: Config, epochs: int) -> None:
-        """Replace what was expected of a run by the epochs that it really takes."""
-        for plan in self._plans:
-            if config in plan:
-                self._epochs += epochs - plan.pop(config)
-                self._bar.update(self._task, total=self._epochs)
-                return
-
-    def _count_end(self, config: Config) -> None:
-        """Count a run or task that ended; its epochs too if a worker trained them."""
+    def _end(self, event: RunEnded | TaskEnded) -> None:
         self._ended += 1
-        for plan in self._plans:
-            if config in plan:
-                self._bar.update(self._task, advance=plan.pop(config))
-                break
-        busy = f", {counted(self._workers, 'worker')}" if self._workers else ""
-        self._describe(f"{self._ended}/{self._runs} runs{busy}")
+        if self._workers:  # whose epochs are not heard of
+            self._bar.update(self._task, advance=1)
+        self._show_count(None)
+        if isinstance(event, RunEnded) and not self._console.is_jupyter:  # there the bar counts
+            from mnist_fn.shared.runs.folder import slug
 
-    def _end_run(self, run: "Run") -> None:
-        if run.loaded:
-            self._loaded += 1
-            self._expect(run.config, 0)
-        self._count_end(run.config)
-        if run.loaded or self._console.is_jupyter:  # there the bar has the count
-            return
-        from mnist_fn.shared.runs.folder import slug
+            run = event.run
+            self._print(
+                f"{self._ended}/{self._runs} {run.path or slug(run.config, run.backend)} "
+                f"test {run.final['test_loss']:.5f} {run.final['test_accuracy']:.2%}"
+            )
 
-        self._print(
-            f"{self._ended}/{self._runs} {run.path or slug(run.config, run.backend)} "
-            f"test {run.final['test_loss']:.5f} {run.final['test_accuracy']:.2%}"
-        )
-
-    def _describe(self, text: str) -> None:
+    def _show_count(self, epoch: int | None) -> None:
+        """How many runs ended, and how far the present one is."""
+        text = f"{self._ended}/{self._runs} runs"
+        if self._workers:
+            text += f", {counted(self._workers, 'worker')}"
+        elif self._started and epoch is not None:
+            config, device = self._started.config, self._started.device
+            text += f", {config.model} on {device}, epoch {epoch} of {config.epochs}"
         self._bar.update(self._task, description=text)
 
     def _print(self, line: str) -> None:

@@ -93,16 +93,27 @@ class Run:
 
     def _repr_html_(self) -> str:
         """HTML for a notebook."""
-        from mnist_fn.shared.runs.notebook import run_card
+        from mnist_fn.shared.runs.notebook import html_table
 
         config = self.config
-        lines = [f"λ = {config.l2:g}, seed {config.seed}, {config.precision}"]
+        above = [
+            f"{config.model} on {config.dataset}, {self.backend}",
+            f"λ = {config.l2:g}, seed {config.seed}, {config.precision}",
+        ]
         if self.path is not None:
-            lines.append(str(self.path))
+            above.append(str(self.path))
         if not self.finished:
-            lines.append(f"not finished: {len(self.rows)} of {config.epochs} epochs")
-        title = f"{config.model} on {config.dataset}, {self.backend}"
-        return run_card(title, lines, self.rows, self.confusion_matrix)
+            above.append(f"not finished: {len(self.rows)} of {config.epochs} epochs")
+        rows = []
+        if self.rows:
+            final, (loss, accuracy) = self.rows[-1], self.best.values()
+            best = f"epochs {loss['epoch']} and {accuracy['epoch']}"
+            for name, test, epochs in (
+                ("final", (final["test_loss"], final["test_accuracy"]), f"epoch {len(self.rows)}"),
+                ("best", (loss["value"], accuracy["value"]), best),
+            ):
+                rows.append([f"{name} test", f"{test[0]:.5f}", f"{test[1]:.2%}", epochs])
+        return html_table(["", "loss", "accuracy", ""], rows, above)
 
     def summary(self) -> dict[str, Any]:
         """The document of `mnist-fn train --json`."""

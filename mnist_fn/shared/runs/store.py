@@ -24,14 +24,9 @@ from mnist_fn.shared.storage import flush_folder, locked
 MAX_NAME = 240
 
 
-def without_epochs(config: Config) -> Config:
-    """A Config that is the same for runs that are beginnings of one another."""
-    return config.beginning
-
-
 def is_beginning(config: Config, of: Config) -> bool:
     """Whether a run is the first epochs of another, longer one."""
-    return config.epochs < of.epochs and without_epochs(config) == without_epochs(of)
+    return config.epochs < of.epochs and config.beginning == of.beginning
 
 
 def serves(available: Config, wanted: Config, at_end: bool) -> bool:
@@ -252,7 +247,7 @@ class Records:
 
     def __init__(self, runs: Iterable[Run] = ()) -> None:
         self.runs: dict[Config, Run] = {}
-        self._by_length: dict[Config, dict[int, Run]] = {}  # without_epochs(config) -> epochs
+        self._by_length: dict[Config, dict[int, Run]] = {}  # config.beginning -> epochs
         self.templates: dict[Config, dict[str, float]] = {}
         for run in runs:
             self.add(run)
@@ -264,7 +259,7 @@ class Records:
         if templates is not None:
             self.templates[run.config] = dict(templates)
         self.runs[run.config] = run = run.without_weights()
-        self._by_length.setdefault(without_epochs(run.config), {})[run.config.epochs] = run
+        self._by_length.setdefault(run.config.beginning, {})[run.config.epochs] = run
 
     @property
     def seeds(self) -> list[int]:
@@ -277,7 +272,7 @@ class Records:
         """
         candidates = [
             run.rows
-            for epochs, run in self._by_length.get(without_epochs(config), {}).items()
+            for epochs, run in self._by_length.get(config.beginning, {}).items()
             if epochs >= config.epochs and set(columns) <= set(run.rows[0])
         ]
         return min(candidates, key=len)[: config.epochs] if candidates else None

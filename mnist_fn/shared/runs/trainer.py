@@ -3,7 +3,6 @@
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +20,9 @@ from mnist_fn.shared.runs.header import Header
 from mnist_fn.shared.runs.loop import TrainingJob
 from mnist_fn.shared.runs.opening import Diverged, TrainingRun, open_run
 from mnist_fn.shared.runs.run import Run
-from mnist_fn.shared.state import StateTree
 from mnist_fn.shared.storage import locked
+
+Logits = Callable[[Dataset, np.ndarray], np.ndarray]
 
 __all__ = ["evaluate_run", "load_finished", "load_run", "predict", "resume", "train"]
 
@@ -130,8 +130,7 @@ def evaluate_run(
     Raises:
         InputError: no run there, damaged, or nothing trained yet; bad data or device.
     """
-    saved = _saved(path, backend, device)
-    header = saved.header
+    header, name, logits = _saved(path, backend, device)
     if data_dir is None:
         dataset = load_for(header.config, form=header.form)
         header.check_dataset(dataset)
@@ -144,7 +143,7 @@ def evaluate_run(
         if test_set.sha256 != header.dataset_sha256:
             on_other(test_set.sha256)
         dataset = _dataset_of(header, test.first(1), test)
-    return saved.backend, evaluate(saved.logits(dataset, test.images), test.labels)
+    return name, evaluate(logits(dataset, test.images), test.labels)
 
 
 @backends.enough_memory()
@@ -164,11 +163,11 @@ def predict(
     Raises:
         InputError: no run there, damaged, or nothing trained yet; images of another size.
     """
-    saved = _saved(path, backend, device)
-    _check_pixels(path, saved.header, images)
+    header, name, logits = _saved(path, backend, device)
+    _check_pixels(path, header, images)
     # a backend is made for a dataset: one blank example stands for what is not trained on here
     blank = Split(np.zeros_like(images, shape=(1, *images.shape[1:])), np.zeros(1, np.uint8))
-    return saved.backend, saved.logits(_dataset_of(saved.header, blank, blank), images)
+    return name, logits(_dataset_of(header, blank, blank), images)
 
 
 def _check_pixels(source: Path | str, header: Header, images: np.ndarray) -> None:
@@ -184,22 +183,8 @@ def _dataset_of(header: Header, train: Split, test: Split) -> Dataset:
     return Dataset(header.config.dataset, train, test, header.dataset_sha256, form=header.form)
 
 
-@dataclass(frozen=True)
-class _Saved:
-    """A run's saved weights and what is to compute with them."""
-
-    header: Header
-    state: StateTree
-    backend: str
-    make: backends.MakeBackend
-    device: str
-
-    def logits(self, dataset: Dataset, images: np.ndarray) -> np.ndarray:
-        computer = self.make(self.header.config, dataset, self.device)
-        return computer.logits(computer.load(self.state), images)
-
-
-def _saved(path: Path | str, backend: str | None, device: str) -> _Saved:
+def _saved(path: Path | str, backend: str | None, device: str) -> tuple[Header, str, Logits]:
+    """A run's header, a backend's name, and what computes logits there by the saved weights."""
     folder = RunFolder(Path(path))
     header = folder.read_header()
     name = backend or header.backend
@@ -208,7 +193,12 @@ def _saved(path: Path | str, backend: str | None, device: str) -> _Saved:
     checkpoint = folder.read_checkpoint(header)
     if checkpoint is None or not checkpoint.epoch:
         raise InputError(f"{path}: no epoch is saved yet", hint=("go on with: ", Resume(path)))
-    return _Saved(header, checkpoint.state, name, make, device)
+
+    def logits(dataset: Dataset, images: np.ndarray) -> np.ndarray:
+        computer = make(header.config, dataset, device)
+        return computer.logits(computer.load(checkpoint.state), images)
+
+    return header, name, logits
 
 
 def _train(

@@ -9,15 +9,15 @@ from mnist_fn.shared import backend as backends
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import load_for
 from mnist_fn.shared.errors import Argument, InputError, Message
-from mnist_fn.shared.runs.callbacks import Callbacks, RunsScheduled
+from mnist_fn.shared.runs.callbacks import Callbacks
 from mnist_fn.shared.runs.environment import machine, versions
 from mnist_fn.shared.runs.notebook import html_table, pandas
 from mnist_fn.shared.runs.store import Records, RunStore
 from mnist_fn.shared.storage import write_atomically, write_sealed
 from mnist_fn.shared.study import experiments, report, tables
-from mnist_fn.shared.sweeps.chains import choose_runs, epochs_left, train_chain
+from mnist_fn.shared.sweeps.chains import choose_runs, train_chain
 from mnist_fn.shared.sweeps.request import SweepRequest, Workers
-from mnist_fn.shared.sweeps.runner import Failures, start_workers
+from mnist_fn.shared.sweeps.runner import failures_document, start_workers
 from mnist_fn.shared.wording import between
 
 BOTH = ("jax", "torch")
@@ -143,7 +143,7 @@ def run_study(
         command=command,
         machine=machine(),
         versions=versions(),
-        **failures.to_dict(say),
+        **failures_document(failures, say),
     )
     study = Study(document, run_folder)
     write_sealed(run_folder / "study.json", document)
@@ -176,7 +176,7 @@ def _train(
     backend_names: tuple[str, ...],
     request: SweepRequest,
     callbacks: Callbacks,
-) -> tuple[dict[str, Records], Failures]:
+) -> tuple[dict[str, Records], list[InputError]]:
     """Records of each backend, and the runs that did not come to their end.
 
     Args:
@@ -192,19 +192,15 @@ def _train(
     for name in backend_names:
         configs = choose_runs(needs, store, name)
         requests[name] = replace(request, backend=name, configs=tuple(configs))
-    plans = [
-        epochs_left(backend_request.configs, store, name)
-        for name, backend_request in requests.items()
-    ]
-    callbacks.on_event(RunsScheduled(plans))
-    records, failures = {name: Records() for name in backend_names}, Failures()
+    records = {name: Records() for name in backend_names}
+    failures: list[InputError] = []
     dataset = next(iter(needs)).dataset
-    runs = sum(map(len, plans))
+    runs = sum(len(each.configs) for each in requests.values())
     with start_workers(request, dataset, runs, callbacks) as (counting, pool):
         for name, backend_request in requests.items():
             for _, run in train_chain(backend_request, counting, store, pool):
                 if isinstance(run, InputError):
-                    failures.add(run)
+                    failures.append(run)
                 else:
                     records[name].add(run)
     return records, failures

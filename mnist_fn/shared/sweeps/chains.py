@@ -1,6 +1,6 @@
 """A study's runs, each trained once: a shorter run is the beginning of a longer one."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from mnist_fn.shared.config import Config
@@ -36,18 +36,6 @@ def choose_runs(needs: Mapping[Config, bool], store: RunStore, backend: str) -> 
             config = min(longer, key=lambda run: run.epochs)
         chosen[config] = None
     return sorted(chosen, key=lambda config: config.epochs)
-
-
-def epochs_left(configs: Iterable[Config], store: RunStore, backend: str) -> dict[Config, int]:
-    """How many epochs each run takes; one that is unfinished counts as not begun."""
-    configs = list(configs)
-    finished = store.finished_here(backend)
-    available = [*finished, *configs]
-    epochs_of = {}
-    for config in configs:
-        shorter = [run.epochs for run in available if is_beginning(run, config)]
-        epochs_of[config] = 0 if config in finished else config.epochs - max(shorter, default=0)
-    return epochs_of
 
 
 def train_chain(

@@ -17,7 +17,14 @@ from mnist_fn.shared.backend import Group, GroupOfOne
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset, hold_out, load, load_for
 from mnist_fn.shared.errors import InputError, Interrupted, Message
-from mnist_fn.shared.runs.callbacks import Callbacks, Event, RunEnded, TaskEnded, WorkersStarted
+from mnist_fn.shared.runs.callbacks import (
+    Callbacks,
+    Event,
+    RunEnded,
+    RunsScheduled,
+    TaskEnded,
+    WorkersStarted,
+)
 from mnist_fn.shared.runs.folder import RunFolder
 from mnist_fn.shared.runs.header import Header
 from mnist_fn.shared.runs.loop import LOST, TrainingJob
@@ -32,28 +39,18 @@ T = TypeVar("T")
 TrainResult = tuple[Config, Run | InputError]  # the error of a run that has no end
 
 
-@dataclass
-class Failures:
-    """Messages of runs that did not come to their end, by reason."""
+def failures_document(
+    failures: Sequence[InputError], say: Callable[[Message], str] = str
+) -> dict[str, list[str]]:
+    """The errors of runs that came to no end, by reason, for a JSON document.
 
-    diverged: list[Message] = field(default_factory=list)
-    failed: list[Message] = field(default_factory=list)  # their workers were lost again and again
-
-    def add(self, error: InputError) -> None:
-        """Keep the error of a run."""
-        (self.diverged if isinstance(error, Diverged) else self.failed).append(error.message)
-
-    def to_dict(self, translate: Callable[[Message], str] = str) -> dict[str, list[str]]:
-        """For a JSON document; `translate` rewords each message."""
-        return {
-            "diverged": [translate(message) for message in self.diverged],
-            "failed": [translate(message) for message in self.failed],
-        }
-
-    @property
-    def all(self) -> list[Message]:
-        """A message for each run."""
-        return [*self.diverged, *self.failed]
+    A run diverged, or it failed: its workers were lost again and again. `say` words each message.
+    """
+    document: dict[str, list[str]] = {"diverged": [], "failed": []}
+    for error in failures:
+        reason = "diverged" if isinstance(error, Diverged) else "failed"
+        document[reason].append(say(error.message))
+    return document
 
 
 def shape_of(config: Config) -> Config:
@@ -111,7 +108,7 @@ def train_runs(
             pending.append(result)
     train = trainer.train_here(pending) if pool is None else trainer.train_by(pool, pending)
     for config, result in train:
-        event = RunEnded(result) if isinstance(result, Run) else TaskEnded(config)
+        event = RunEnded(result) if isinstance(result, Run) else TaskEnded()
         callbacks.on_event(event)
         yield config, result
 
@@ -124,7 +121,8 @@ def start_workers(
     callbacks: Callbacks,
     then: str = "",
 ) -> Iterator[tuple[Callbacks, WorkerPool | None]]:
-    """Within it, the request's workers; and Interrupted says how many runs are done.
+    """Announce many runs; within the block are the request's workers, and Interrupted says how many
+    runs are done.
 
     Args:
         request: names the workers, their device and the data.
@@ -139,6 +137,7 @@ def start_workers(
         InputError: see `workers.worker_pool`.
     """
     ended = 0
+    callbacks.on_event(RunsScheduled(total))
 
     def on_event(event: Event) -> None:
         nonlocal ended

@@ -7,7 +7,7 @@ from typing import Any, overload
 
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.errors import Argument, InputError, Message
-from mnist_fn.shared.runs.callbacks import Callbacks, RunsScheduled
+from mnist_fn.shared.runs.callbacks import Callbacks
 from mnist_fn.shared.runs.folder import RunFolder
 from mnist_fn.shared.runs.notebook import html_table, pandas
 from mnist_fn.shared.runs.run import Run
@@ -15,7 +15,7 @@ from mnist_fn.shared.runs.store import RunStore
 from mnist_fn.shared.sweeps import comparison
 from mnist_fn.shared.sweeps.comparison import VARIED, Best, Condition, Result, result_of
 from mnist_fn.shared.sweeps.request import SweepRequest
-from mnist_fn.shared.sweeps.runner import Failures, TrainResult, start_workers, train_runs
+from mnist_fn.shared.sweeps.runner import TrainResult, failures_document, start_workers, train_runs
 
 __all__ = ["Sweep", "sweep", "train_all"]
 
@@ -31,7 +31,7 @@ class Sweep(Sequence[Run]):
     results: list[Result] = field(repr=False)  # the figures of each run that are compared
     backend: str
     metric: str  # that the best is best in
-    failures: Failures = field(default_factory=Failures)  # runs that did not come to their end
+    failures: list[InputError] = field(default_factory=list)  # of runs that came to no end
     in_memory: list[Run] = field(default_factory=list, repr=False)  # none of those on disk
 
     def __len__(self) -> int:
@@ -94,7 +94,7 @@ class Sweep(Sequence[Run]):
                     Argument("validation"),
                 )
             )
-        return lines + [Message("not finished: ", message) for message in self.failures.all]
+        return lines + [Message("not finished: ", error) for error in self.failures]
 
     def table(self) -> tuple[list[str], list[list[str]]]:
         """Head and rows: mean ± sd over seeds for each condition, after the last epoch."""
@@ -132,7 +132,7 @@ class Sweep(Sequence[Run]):
         series = self.best_by("model", "learning_rate")
         return {
             "runs": [None if path is None else str(path) for path in paths],
-            **self.failures.to_dict(translate),
+            **failures_document(self.failures, translate),
             "backend": self.backend,
             "epochs": self.results[0].config.epochs,
             "metric": self.metric,
@@ -155,16 +155,16 @@ def sweep(request: SweepRequest, callbacks: Callbacks | None = None) -> Sweep:
     """
     results: dict[Config, Result] = {}
     in_memory: list[Run] = []
-    failures = Failures()
+    failures: list[InputError] = []
     for config, run in train_all(request, callbacks or Callbacks()):
         if isinstance(run, InputError):
-            failures.add(run)
+            failures.append(run)
             continue
         results[config] = result_of(run)
         if request.out is None:
             in_memory.append(run)
     if not results:
-        count, first = len(request.configs), failures.all[0]
+        count, first = len(request.configs), failures[0]
         raise InputError(f"none of {count} runs came to its end; the first: {first}")
     ordered = [results[config] for config in request.configs if config in results]
     in_memory.sort(key=lambda run: request.configs.index(run.config))
@@ -181,7 +181,6 @@ def train_all(request: SweepRequest, callbacks: Callbacks) -> Iterator[TrainResu
     if request.workers is not None and request.out is None:
         raise InputError((Argument("out"), ": workers need a folder for the runs"))
     store = None if request.out is None else RunStore(request.out)
-    callbacks.on_event(RunsScheduled([{config: config.epochs for config in request.configs}]))
     dataset = request.configs[0].dataset
     with start_workers(request, dataset, len(request.configs), callbacks) as (counting, pool):
         yield from train_runs(request, counting, store, pool)
