@@ -4,7 +4,6 @@ from pathlib import Path
 from typing import Any
 
 from mnist_fn.shared.errors import InputError
-from mnist_fn.shared.evaluation import forward
 from mnist_fn.shared.pictures.reading import (
     DigitReading,
     all_pictures,
@@ -35,20 +34,11 @@ def read_digits(
         InputError: no image, nothing like a digit in it, or a run on images of another size.
     """
     trained = run if isinstance(run, Run) else load_run(run)
-    if not trained.weights:
-        raise InputError("this run's weights are not in memory; load it with load_run(run.path)")
     form = trained.form
     name = str(source) if isinstance(source, (str, Path)) else ""
     images = {name: read_picture(source, single=single_digit, ink=ink, thing=form.thing)}
-    pictures = form.pose(all_pictures(images))
-    pixels = pictures.reshape(len(pictures), -1) / 255
-    input_size = trained.weights["layer1"]["kernel"].shape[0]
-    if pixels.shape[1] != input_size:
-        raise InputError(
-            f"the run was trained on images of {input_size} pixels, digits of pictures have "
-            f"{pixels.shape[1]}; give a run on images of that size"
-        )
-    readings = to_readings(images, forward(trained.weights, pixels), form.names)
+    probabilities = trained.predict_proba(form.pose(all_pictures(images)))
+    readings = to_readings(images, probabilities, form.names)
     if is_text(readings):
         raise InputError(f"{name}: a text, a pattern or noise: few of its marks are digits")
     return readings

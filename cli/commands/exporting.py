@@ -36,7 +36,7 @@ def command(
     check_is_run(run)  # before the imports that take longer
     from cli.console import answer
     from cli.output import print_json
-    from mnist_fn.shared.runs.trainer import load_finished
+    from mnist_fn.shared.runs.folder import RunFolder
     from mnist_fn.shared.storage import check_folder, check_output
 
     name = run.resolve().name
@@ -44,7 +44,7 @@ def command(
         check_folder(out or Path("tensorboard") / name)
     else:
         check_output(out or Path(f"{name}.{'pt' if to == 'torch' else to}"), overwrite=overwrite)
-    loaded = load_finished(run)
+    loaded = RunFolder(run).load_finished()
     if to == "torch":
         from torch_ref.exchange import write_pt
 

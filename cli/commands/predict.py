@@ -23,10 +23,6 @@ MAX_BARS = 12  # classes that get one, the likeliest
 def command(
     run: Annotated[Path, typer.Argument(help="The run's folder.")],
     images: Annotated[list[Path], typer.Argument(help="Image files, or folders of them.")],
-    backend: Annotated[
-        str | None,
-        typer.Option(help="Compute on this backend. Default: the run's own.", show_default=False),
-    ] = None,
     single_digit: Annotated[
         bool, typer.Option("--single-digit", help="Take all that is in an image for one digit.")
     ] = False,
@@ -41,7 +37,6 @@ def command(
             show_default=False,
         ),
     ] = None,
-    device: options.Device = "auto",
     overwrite: options.Overwrite = False,
     json: options.Json = False,
 ) -> None:
@@ -55,22 +50,21 @@ def command(
     from cli.console import answer
     from cli.output import print_json
     from mnist_fn.shared.pictures.reading import all_pictures, is_text, to_readings
-    from mnist_fn.shared.runs.folder import RunFolder
-    from mnist_fn.shared.runs.trainer import predict
+    from mnist_fn.shared.runs.trainer import load_run
 
     files = _image_files(images)
     if save_crops is not None:
         _check_crops(save_crops, files, overwrite)
-    form = RunFolder(run).read_header().form
+    trained = load_run(run)
+    form = trained.form
     if ink not in INKS:
         raise InputError("ink", ink, INKS)
     prepared, failed = _prepare(files, single_digit, ink, form.thing)
     if not prepared:
         raise typer.Exit(2)
     by_name = {str(path): digits for path, digits in prepared.items()}
-    pictures = form.pose(all_pictures(by_name))
-    backend_name, logits = predict(run, pictures, backend=backend, device=device)
-    readings = to_readings(by_name, logits, form.names)
+    probabilities = trained.predict_proba(form.pose(all_pictures(by_name)))
+    readings = to_readings(by_name, probabilities, form.names)
     for path in list(prepared):
         if is_text([reading for reading in readings if reading.image == str(path)]):
             _fail(failed, path, f"{path}: a text, a pattern or noise: few of its marks are digits")
@@ -80,7 +74,6 @@ def command(
         print_json(
             {
                 "run": str(run),
-                "backend": backend_name,
                 "predictions": [reading.document() for reading in readings],
                 "notes": [
                     {"image": str(path), "note": note}

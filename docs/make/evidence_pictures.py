@@ -20,10 +20,9 @@ from pages import EVIDENCE
 
 from mnist_fn.shared.data import datasets
 from mnist_fn.shared.errors import InputError
-from mnist_fn.shared.evaluation import log_probabilities
 from mnist_fn.shared.pictures.reading import CONFIDENT, read_picture
 from mnist_fn.shared.runs.environment import machine, versions
-from mnist_fn.shared.runs.trainer import load_run, predict
+from mnist_fn.shared.runs.trainer import load_run
 from tests.support import no_digits
 from tests.support.picture_kinds import EMPTY, Reading, read_photos
 
@@ -46,7 +45,7 @@ def no_digit_sureness(run: Path, folder: Path, n: int) -> dict[str, list[float]]
             except InputError:
                 sureness.append(0.0)
                 continue
-            sureness.append(float(np.exp(log_probabilities(predict(run, pictures)[1])).max()))
+            sureness.append(float(load_run(run).predict_proba(pictures).max()))
         found[kind] = sureness
     return found
 

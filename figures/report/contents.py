@@ -12,7 +12,6 @@ from mnist_fn.shared.pictures.preparation import SIDE
 from mnist_fn.shared.runs.folder import RunFolder
 from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.runs.store import RunStore
-from mnist_fn.shared.runs.trainer import load_finished
 from mnist_fn.shared.storage import read_sealed
 
 DOCUMENTS = ("study", "parity", "bench")  # KIND.json or KIND-*.json, by `mnist-fn KIND`
@@ -119,7 +118,7 @@ def _linear_runs(runs: Sequence[Run]) -> dict[str, Run]:
 
 def _with_weights(run: Run) -> Run:
     assert run.path is not None  # noqa: S101 - it was read from there
-    return load_finished(run.path)
+    return RunFolder(run.path).load_finished()
 
 
 def _store(path: Path) -> RunStore:

@@ -11,10 +11,9 @@ from PIL import Image
 from cli.commands.predict import _line
 from mnist_fn.shared.data.form import MNIST
 from mnist_fn.shared.errors import InputError
-from mnist_fn.shared.evaluation import log_probabilities
 from mnist_fn.shared.pictures.reading import POSSIBLY_TWO, DigitReading, read_picture
 from mnist_fn.shared.runs.folder import RunFolder
-from mnist_fn.shared.runs.trainer import predict
+from mnist_fn.shared.runs.trainer import load_run
 from tests.support.no_digits import letter
 from tests.support.photos import penned
 
@@ -32,21 +31,16 @@ def photos(digits, tmp_path_factory):
     return folder
 
 
-def test_a_folder_on_both_backends_without_the_dataset(command, photos, runs_28):
-    done = command("predict", str(runs_28["deep"]), str(photos), "--backend", "torch", "--json",
+def test_a_folder_without_the_dataset(command, photos, runs_28):
+    done = command("predict", str(runs_28["deep"]), str(photos), "--json",
                    env={"MNIST_FN_DATA": "", "http_proxy": "http://127.0.0.1:9"})  # fmt: skip
     assert done.returncode == 0, done.stderr
     answer = json.loads(done.stdout)
-    assert answer["backend"] == "torch"
-    torch_shares = np.array([one["probabilities"] for one in answer["predictions"]])
-    name, logits = predict(
-        runs_28["deep"],
-        np.concatenate([read_picture(p).pictures for p in sorted(photos.iterdir())]),
-    )
-    assert name == "jax"
-    assert torch_shares.shape == (12, 10)
-    # float32's sums in another order
-    assert np.abs(torch_shares - np.exp(log_probabilities(logits))).max() < 1e-5
+    shares = np.array([one["probabilities"] for one in answer["predictions"]])
+    pictures = np.concatenate([read_picture(p).pictures for p in sorted(photos.iterdir())])
+    expected = load_run(runs_28["deep"]).predict_proba(pictures)
+    assert shares.shape == (12, 10)
+    assert np.abs(shares - expected).max() < 1e-12
     right = [
         one["class_index"] == int(one["image"].removesuffix(".png")[-1])
         for one in answer["predictions"]
@@ -86,8 +80,6 @@ def test_what_cannot_be_read_gets_a_line_and_the_rest_go_on(command, photos, run
         (["nowhere", "PHOTO"], "nowhere: no run here"),
         (["RUN", "PHOTO", "--ink", "blue"], "must be one of auto, light, dark"),
         (["RUN", "empty"], "no images in this folder"),
-        (["RUN", "PHOTO", "--backend", "tpu"], "must be one of jax"),
-        (["RUN", "PHOTO", "--device", "tpu"], "must be one of auto, cpu, gpu"),
         (["RUN", "PHOTOS", "--save-crops", "one.png"], "one file for 12 images; give a folder"),
         (["RUN"], "missing argument"),
     ],
@@ -103,8 +95,8 @@ def test_bad_input_is_one_line_and_exit_2(in_process, photos, runs_28, tmp_path,
 
 
 def test_a_run_on_images_of_another_size_says_so(runs_28):
-    with pytest.raises(InputError, match="trained on images of 784 pixels, these have 64"):
-        predict(runs_28["linear"], np.zeros((1, 8, 8), np.uint8))
+    with pytest.raises(InputError, match="this run was trained on 784 pixels an image"):
+        load_run(runs_28["linear"]).predict(np.zeros((1, 8, 8), np.uint8))
 
 
 @pytest.mark.parametrize("place", ["/proc/x/y.png", "/proc/x"])

@@ -12,7 +12,7 @@ from PIL import Image
 from figures import confusion, style
 from mnist_fn.shared.pictures.reading import read_picture
 from mnist_fn.shared.runs.folder import RunFolder
-from mnist_fn.shared.runs.trainer import load_finished, predict
+from mnist_fn.shared.runs.trainer import load_run
 
 NAMES = ("$x^2$", "$\\frac{$", "[bold]b[/bold]", "[/]", "<b>t</b>", "{{ 7 * 7 }}", "a$b$c", "&amp;",
          "`x`", "#")  # fmt: skip
@@ -52,16 +52,16 @@ def test_a_prediction_says_the_name_as_it_is(named, in_process, tmp_path):
     digit[20:80, 45:55] = 0
     path = tmp_path / "[red]\x1b[31m.png"
     Image.fromarray(digit).save(path)
-    _, logits = predict(named, read_picture(path).pictures)
+    (label,) = load_run(named).predict(read_picture(path).pictures)
     done = in_process("predict", str(named), path.name)
     assert done.returncode == 0, done.stderr
     assert "\x1b" not in done.stdout + done.stderr
-    assert NAMES[int(logits[0].argmax())] in done.stdout
+    assert NAMES[label] in done.stdout
     assert "[red]" in done.stdout
 
 
 def test_figures_draw_them_as_they_are(named):
-    run = load_finished(named)
+    run = load_run(named)
     with style.themed():
         figure = confusion.plot([run]).figure
         figure.canvas.draw()

@@ -11,11 +11,10 @@ from PIL import Image, ImageDraw
 
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.errors import InputError
-from mnist_fn.shared.evaluation import log_probabilities
 from mnist_fn.shared.pictures import clutter, illumination, lines, segmentation
 from mnist_fn.shared.pictures.preparation import is_wide, prepare
 from mnist_fn.shared.pictures.reading import CONFIDENT, read_picture
-from mnist_fn.shared.runs.trainer import predict, train
+from mnist_fn.shared.runs.trainer import load_run, train
 from tests.support.photos import penned, touching
 from tests.support.picture_kinds import EMPTY, KINDS, read_photos
 
@@ -41,11 +40,11 @@ def test_every_public_picture_is_read(reader, cases):
         name = file.stem.replace("-and-", "")
         right = name[len(name.rstrip("0123456789")) :]
         try:
-            logits = predict(reader, read_picture(file).pictures)[1]
+            labels = load_run(reader).predict(read_picture(file).pictures)
         except InputError as error:
             wrong[file.name] = str(error)
             continue
-        read = "".join(str(label) for label in logits.argmax(axis=1))
+        read = "".join(str(label) for label in labels)
         if read != right:
             wrong[file.name] = read
     assert wrong == {}
@@ -123,7 +122,7 @@ def test_a_loose_bar_is_a_fives_and_a_line_under_it_is_not(tmp_path, under):
 
 def hinted(reader: Path, pictures: np.ndarray) -> float:
     """The share of pictures, each read as one digit, that `predict` says may be two."""
-    sure = np.exp(log_probabilities(predict(reader, pictures)[1])).max(axis=1)
+    sure = load_run(reader).predict_proba(pictures).max(axis=1)
     wide = np.array([is_wide(picture) for picture in pictures])
     return float(np.mean(wide & (sure < CONFIDENT)))
 
@@ -225,7 +224,7 @@ def test_ink_of_the_papers_brightness_is_told_by_colour(reader):
     grey = red @ (0.299, 0.587, 0.114)
     image = Image.fromarray((ink * red + (1 - ink) * grey).astype(np.uint8))
     digits = read_picture(image)
-    assert predict(reader, digits.pictures)[1].argmax(axis=1).tolist() == [7]
+    assert load_run(reader).predict(digits.pictures).tolist() == [7]
     assert digits.notes == ["its ink is as bright as its paper and was told from it by colour"]
     with pytest.raises(InputError, match="all of one brightness"):
         read_picture(image.convert("L"))

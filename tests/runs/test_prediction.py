@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mnist_fn import Config, load_run, read_digits, train
+from mnist_fn import Config, Dataset, load_run, read_digits, train
+from mnist_fn.shared import backend as backends
+from mnist_fn.shared.data.datasets import Split
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.evaluation import log_probabilities
-from mnist_fn.shared.runs.trainer import predict
 
 
 @pytest.fixture(scope="module")
@@ -22,9 +23,13 @@ def images():
     return np.random.default_rng(0).integers(0, 256, (7, 28, 28)).astype(np.uint8)
 
 
-def test_probabilities_are_those_of_the_backend(run, runs_28, images):
+@pytest.mark.parametrize("backend", ["jax", "torch"])
+def test_probabilities_are_those_of_the_backends(run, images, backend):
     probabilities = run.predict_proba(images)
-    logits = predict(runs_28["deep"], images)[1]
+    split = Split(images, np.zeros(7, np.uint8))
+    dataset = Dataset("idx", split, split, "", form=run.form)
+    computer = backends.find(backend)(run.config.replace(batch_size=7), dataset, "cpu")
+    logits = computer.logits(computer.load(run.state), images)
     assert probabilities.shape == (7, 10)
     # the backend computes in float32
     assert np.abs(probabilities - np.exp(log_probabilities(logits))).max() < 1e-5

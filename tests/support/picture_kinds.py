@@ -16,7 +16,7 @@ from mnist_fn.shared.pictures.reading import (
     read_picture,
     to_readings,
 )
-from mnist_fn.shared.runs.trainer import predict
+from mnist_fn.shared.runs.trainer import load_run
 from tests.support.crops import CROPS
 from tests.support.photos import PHOTOS, Digits
 
@@ -89,9 +89,10 @@ def read_photos(
             except InputError as refusal:
                 error = str(refusal)
             made.append((kind, photo.labels, error))
-    logits = predict(run, all_pictures(prepared))[1] if prepared else np.zeros((0, 10))
+    pictures = all_pictures(prepared) if prepared else np.zeros((0, 28, 28), np.uint8)
+    probabilities = load_run(run).predict_proba(pictures)
     by_picture: dict[str, list[DigitReading]] = {}
-    for digit in to_readings(prepared, logits, MNIST.names):
+    for digit in to_readings(prepared, probabilities, MNIST.names):
         by_picture.setdefault(digit.image, []).append(digit)
     readings = []
     for i, (kind, labels, error) in enumerate(made):

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from mnist_fn.shared.errors import InputError
-from mnist_fn.shared.evaluation import log_probabilities
 from mnist_fn.shared.pictures.illumination import colour_contrast
 from mnist_fn.shared.pictures.image_files import Picture, from_pillow, read_image
 from mnist_fn.shared.pictures.preparation import is_wide, prepare
@@ -144,19 +143,18 @@ def all_pictures(images: dict[str, PreparedDigits]) -> np.ndarray:
 
 
 def to_readings(
-    images: dict[str, PreparedDigits], logits: np.ndarray, class_names: tuple[str, ...]
+    images: dict[str, PreparedDigits], probabilities: np.ndarray, class_names: tuple[str, ...]
 ) -> list[DigitReading]:
     """What a model reads in several pictures.
 
     Args:
         images: by name.
-        logits: of `all_pictures(images)`, [n, classes].
-        class_names: in the order of the logits.
+        probabilities: of `all_pictures(images)`, [n, classes].
+        class_names: in the order of the classes.
 
     Returns:
         A reading for each digit, picture by picture.
     """
-    probabilities = np.exp(log_probabilities(logits))
     readings: list[DigitReading] = []
     for name, digits in images.items():
         count = len(digits.pictures)

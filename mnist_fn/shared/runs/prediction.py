@@ -67,7 +67,7 @@ def _to_pixels(images: np.ndarray, input_size: int) -> np.ndarray:
     if images.ndim < 2 or size != input_size:
         raise InputError(
             f"images of shape {list(images.shape)}: this run was trained on {input_size} pixels an "
-            f"image; for a photo of digits use mnist_fn.read_digits"
+            f"image; for a photo of digits use a run on 28 x 28 and mnist_fn.read_digits"
         )
     largest = 1 if images.dtype.kind == "f" else 255
     if images.size and not (images.min() >= 0 and images.max() <= largest):

@@ -1,4 +1,4 @@
-"""Single runs: train, resume, load, evaluate again, predict."""
+"""Single runs: train, resume, load, evaluate again."""
 
 import time
 from collections.abc import Callable
@@ -10,21 +10,18 @@ import numpy as np
 from mnist_fn.shared import backend as backends
 from mnist_fn.shared.backend import GroupOfOne
 from mnist_fn.shared.config import Config
-from mnist_fn.shared.data.datasets import Dataset, Source, Split, load_for, source_of
+from mnist_fn.shared.data.datasets import Dataset, Source, load_for, source_of
 from mnist_fn.shared.data.elsewhere import load_test
 from mnist_fn.shared.errors import Argument, InputError, Resume
 from mnist_fn.shared.evaluation import Evaluation, evaluate
 from mnist_fn.shared.runs.callbacks import Callbacks
 from mnist_fn.shared.runs.folder import RunFolder
-from mnist_fn.shared.runs.header import Header
 from mnist_fn.shared.runs.loop import TrainingJob
 from mnist_fn.shared.runs.opening import Diverged, TrainingRun, open_run
 from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.storage import locked
 
-Logits = Callable[[Dataset, np.ndarray], np.ndarray]
-
-__all__ = ["evaluate_run", "load_finished", "load_run", "predict", "resume", "train"]
+__all__ = ["evaluate_run", "load_run", "resume", "train"]
 
 
 @backends.enough_memory()
@@ -103,11 +100,6 @@ def load_run(path: Path | str) -> Run:
     return RunFolder(Path(path)).load()
 
 
-def load_finished(path: Path | str) -> Run:
-    """As `load_run`; InputError for a run that is not finished, too."""
-    return RunFolder(Path(path)).load_finished()
-
-
 @backends.enough_memory()
 def evaluate_run(
     path: Path | str,
@@ -130,61 +122,6 @@ def evaluate_run(
     Raises:
         InputError: no run there, damaged, or nothing trained yet; bad data or device.
     """
-    header, name, logits = _saved(path, backend, device)
-    if data_dir is None:
-        dataset = load_for(header.config, form=header.form)
-        header.check_dataset(dataset)
-        test = dataset.test
-    else:
-        source = data_dir if isinstance(data_dir, Dataset) else Path(data_dir)
-        test_set = load_test(source, header.config.dataset, header.form)
-        test = test_set.split
-        _check_pixels(test_set.where, header, test.images)
-        if test_set.sha256 != header.dataset_sha256:
-            on_other(test_set.sha256)
-        dataset = _dataset_of(header, test.first(1), test)
-    return name, evaluate(logits(dataset, test.images), test.labels)
-
-
-@backends.enough_memory()
-def predict(
-    path: Path | str, images: np.ndarray, *, backend: str | None = None, device: str = "auto"
-) -> tuple[str, np.ndarray]:
-    """Logits [n, classes] of any images by a run's saved weights; returns the backend's name too.
-
-    The dataset's files are not needed.
-
-    Args:
-        path: the run's folder.
-        images: uint8 [n, rows, columns] of the size that the run was trained on.
-        backend: None takes the run's own.
-        device: "auto", "cpu" or "gpu".
-
-    Raises:
-        InputError: no run there, damaged, or nothing trained yet; images of another size.
-    """
-    header, name, logits = _saved(path, backend, device)
-    _check_pixels(path, header, images)
-    # a backend is made for a dataset: one blank example stands for what is not trained on here
-    blank = Split(np.zeros_like(images, shape=(1, *images.shape[1:])), np.zeros(1, np.uint8))
-    return name, logits(_dataset_of(header, blank, blank), images)
-
-
-def _check_pixels(source: Path | str, header: Header, images: np.ndarray) -> None:
-    pixels = int(np.prod(images.shape[1:]))
-    if pixels != header.pixels:
-        raise InputError(
-            f"{source}: trained on images of {header.pixels} pixels, these have {pixels}; "
-            "give a run on images of that size"
-        )
-
-
-def _dataset_of(header: Header, train: Split, test: Split) -> Dataset:
-    return Dataset(header.config.dataset, train, test, header.dataset_sha256, form=header.form)
-
-
-def _saved(path: Path | str, backend: str | None, device: str) -> tuple[Header, str, Logits]:
-    """A run's header, a backend's name, and what computes logits there by the saved weights."""
     folder = RunFolder(Path(path))
     header = folder.read_header()
     name = backend or header.backend
@@ -193,12 +130,28 @@ def _saved(path: Path | str, backend: str | None, device: str) -> tuple[Header, 
     checkpoint = folder.read_checkpoint(header)
     if checkpoint is None or not checkpoint.epoch:
         raise InputError(f"{path}: no epoch is saved yet", hint=("go on with: ", Resume(path)))
-
-    def logits(dataset: Dataset, images: np.ndarray) -> np.ndarray:
-        computer = make(header.config, dataset, device)
-        return computer.logits(computer.load(checkpoint.state), images)
-
-    return header, name, logits
+    if data_dir is None:
+        dataset = load_for(header.config, form=header.form)
+        header.check_dataset(dataset)
+    else:
+        source = data_dir if isinstance(data_dir, Dataset) else Path(data_dir)
+        test_set = load_test(source, header.config.dataset, header.form)
+        test = test_set.split
+        pixels = int(np.prod(test.images.shape[1:]))
+        if pixels != header.pixels:
+            raise InputError(
+                f"{test_set.where}: trained on images of {header.pixels} pixels, these have "
+                f"{pixels}; give a run on images of that size"
+            )
+        if test_set.sha256 != header.dataset_sha256:
+            on_other(test_set.sha256)
+        # a backend is made for a dataset: one example stands for what is not trained on here
+        dataset = Dataset(
+            header.config.dataset, test.first(1), test, header.dataset_sha256, form=header.form
+        )
+    computer = make(header.config, dataset, device)
+    logits = computer.logits(computer.load(checkpoint.state), dataset.test.images)
+    return name, evaluate(logits, dataset.test.labels)
 
 
 def _train(
