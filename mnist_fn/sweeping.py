@@ -16,7 +16,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from mnist_fn.backend import describe, make_model, place, scaled, scope, threads_of, to_numpy
+from mnist_fn.backend import describe, make_model, place, scope, threads_of, to_numpy
 from mnist_fn.compiling import compile_for, use_compilation_cache
 from mnist_fn.shared.backend import EpochMetrics
 from mnist_fn.shared.config import Config
@@ -181,27 +181,6 @@ class JaxGroup:
             )
             for i in range(state.models)
         ]
-
-    def logits(self, state: Loaded, images: np.ndarray) -> np.ndarray:
-        """Every model's logits [size, n, classes] of uint8 images [n, rows, columns]."""
-        with self._scope():
-            pixels = scaled(images, self._dtype, self._whole)
-            return np.asarray(self._logits(state.state.params, pixels))
-
-    def over_models(self, loss: Callable[..., Any]) -> Callable[..., Any]:
-        """`loss(params, images, labels, l2)`, compiled for every model on the same batch."""
-        mapped = jax.jit(self._over(loss, (True, False, False, True)))
-
-        def scoped(*arguments: Any) -> Any:
-            with self._scope():
-                return mapped(*arguments)
-
-        return scoped
-
-    def batch(self, indices: np.ndarray) -> tuple[jax.Array, jax.Array]:
-        """Scaled images and labels of these training examples."""
-        with self._scope():
-            return self._data.images[indices], self._data.labels[indices]
 
     def _kept(self, split: Split) -> tuple[jax.Array, jax.Array]:
         if id(split) not in self._splits:  # the split is kept too, so its id stays its own

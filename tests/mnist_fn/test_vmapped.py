@@ -3,10 +3,11 @@
 import jax
 import pytest
 
-from mnist_fn import Config, sweeping, vmapped
+from mnist_fn import Config, sweeping
 from mnist_fn import backend as jax_backend
 from mnist_fn.shared.parity.backends.checks import Pair
 from mnist_fn.shared.parity.backends.ladder import RUNGS, climb
+from tests.support import vmapped
 
 CONFIG = Config(dataset="digits", hidden=(8,), l2=3e-5, precision="float64")
 

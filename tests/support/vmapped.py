@@ -1,7 +1,5 @@
 """The sweep's program as a backend: one model among others of a group, for the ladder.
 
-It is no installed backend: `tests/mnist_fn/test_vmapped.py` climbs the ladder with it.
-
 What one model of a group computes must not depend on its neighbours. They have other weights,
 batches, λ and learning rates, so whatever is mixed up between models is another number.
 """
@@ -13,7 +11,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from mnist_fn.backend import find_devices, make_model, to_numpy
+from mnist_fn.backend import find_devices, make_model, scaled, to_numpy
 from mnist_fn.shared.backend import EpochMetrics
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset
@@ -33,6 +31,31 @@ def make(config: Config, dataset: Dataset, device: str = "auto") -> "VmappedBack
     return VmappedBackend(config, dataset, find_devices(device)[0])
 
 
+class LadderGroup(JaxGroup):
+    """A group with what the ladder asks for besides a sweep."""
+
+    def logits(self, state: Loaded, images: np.ndarray) -> np.ndarray:
+        """Every model's logits [size, n, classes] of uint8 images [n, rows, columns]."""
+        with self._scope():
+            pixels = scaled(images, self._dtype, self._whole)
+            return np.asarray(self._logits(state.state.params, pixels))
+
+    def over_models(self, loss: Callable[..., Any]) -> Callable[..., Any]:
+        """`loss(params, images, labels, l2)`, compiled for every model on the same batch."""
+        mapped = jax.jit(self._over(loss, (True, False, False, True)))
+
+        def scoped(*arguments: Any) -> Any:
+            with self._scope():
+                return mapped(*arguments)
+
+        return scoped
+
+    def batch(self, indices: np.ndarray) -> tuple[jax.Array, jax.Array]:
+        """Scaled images and labels of these training examples."""
+        with self._scope():
+            return self._data.images[indices], self._data.labels[indices]
+
+
 class VmappedBackend:
     """See `mnist_fn.shared.backend.Backend` for the methods."""
 
@@ -41,7 +64,7 @@ class VmappedBackend:
     def __init__(self, config: Config, dataset: Dataset, device: Any) -> None:
         neighbour = config.replace(l2=config.l2 + 1e-3, learning_rate=2 * config.learning_rate)
         self._configs = [neighbour, config, neighbour]
-        self._group = JaxGroup(config, dataset, [device], MODELS)
+        self._group = LadderGroup(config, dataset, [device], MODELS)
         self.device, self.threads = self._group.device, self._group.threads
         loss = make_loss(make_model(config, dataset.classes, device))
         self._losses = self._group.over_models(loss)
