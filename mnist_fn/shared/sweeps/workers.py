@@ -107,20 +107,21 @@ class WorkerPool:
             while True:
                 callbacks.should_stop()
                 for number, value in islice(numbered, self.size - len(running)):
-                    task = self._task().remote(function, self.data, value, expected)
+                    # in a list it stays a reference: what can't be read raises in our own code
+                    task = self._task().remote(function, [self.data], value, expected)
                     running[task] = number
                 if not running:
                     return
                 ready, _ = self.ray.wait(list(running), num_returns=1, timeout=0.5)
                 for task in ready:
-                    result = self._result(task, callbacks)
+                    number, result = running.pop(task), self._result(task, callbacks)
                     lost_in_a_row = lost_in_a_row + 1 if isinstance(result, TaskLost) else 0
                     if lost_in_a_row == MAX_LOST_TASKS:
                         raise InputError(
                             f"no worker can be had: {MAX_LOST_TASKS} tasks in a row were lost "
                             f"({result.reason}); what is done stays, and the same command goes on"
                         )
-                    yield running.pop(task), result
+                    yield number, result
                     notice_at = time.monotonic() + NO_ROOM_SECONDS
                 if time.monotonic() > notice_at and not self.room():
                     notice_at = math.inf
@@ -150,10 +151,9 @@ class WorkerPool:
                 raise error.cause from None
             callbacks.should_stop()  # Ctrl-C reaches workers, too
             if "ModuleNotFoundError" in str(error):
-                raise InputError(
-                    (self.workers.option, f": a worker lacks a module ({error.cause}); install "),
-                    hint="the same there as here",
-                ) from error
+                reason = f": a worker: {str(error).strip().splitlines()[-1][:200]}"
+                hint = "install the same there as here"
+                raise InputError((self.workers.option, reason), hint=hint) from error
             raise RuntimeError(str(error)) from error  # a mistake of our own code
         except exceptions.RayError as error:
             callbacks.should_stop()
@@ -173,14 +173,16 @@ def _reason(exceptions: Any, error: Exception) -> str:
 
 
 def _run_task(
-    function: Callable[[Dataset, Any], Any], dataset: Dataset, value: Any, expected: dict[str, str]
+    function: Callable[[Dataset, Any], Any], data: list[Any], value: Any, expected: dict[str, str]
 ) -> Any:
+    import ray  # pyright: ignore[reportMissingImports] - an extra
+
     if different := differences(expected, facts()):
         raise InputError(
             f"worker {socket.gethostname()}/{os.getpid()} differs: {different}; install the same "
             "there as here, or take its node away; what is done stays"
         )
-    return function(dataset, value)
+    return function(ray.get(data[0]), value)
 
 
 @cache
