@@ -1,6 +1,7 @@
 """What a person sees: what was asked for on stdout; progress and notices on stderr."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, ConsoleOptions
@@ -157,7 +158,9 @@ def print_table(table: Table, to: Console, leave_out: Sequence[str] = ()) -> Non
     needed = _natural_width(table, to)
     for header in leave_out:
         if to.is_terminal and needed > to.width:
-            table.columns = [column for column in table.columns if column.header != header]
+            left = [column for column in table.columns if column.header != header]
+            # a column pads by its place: with the old one the last would be cut
+            table.columns = [replace(column, _index=i) for i, column in enumerate(left)]
             needed = _natural_width(table, to)
     for column in table.columns:
         if to.is_terminal and column.overflow == "fold" and needed > to.width:
