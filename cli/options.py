@@ -142,16 +142,17 @@ def with_experiment(command: Callable[..., None]) -> Callable[..., None]:
     kinds: dict[str, Any] = {}
     for name, parameter in own.items():
         kinds |= EXPERIMENT if name == "experiment" else {name: parameter.annotation}
-    signature = inspect.Signature(
-        inspect.Parameter(
-            name,
-            inspect.Parameter.KEYWORD_ONLY,
-            default=own[name].default if name in own else None,
-            annotation=kind,
-        )
-        for name, kind in kinds.items()
+    called.__signature__ = inspect.Signature(  # pyright: ignore[reportAttributeAccessIssue]
+        [
+            inspect.Parameter(
+                name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=own[name].default if name in own else None,
+                annotation=kind,
+            )
+            for name, kind in kinds.items()
+        ]
     )
-    called.__dict__.update(__signature__=signature)
     called.__annotations__ = kinds
     return called
 
@@ -224,16 +225,3 @@ def numbers(option: str, text: str | None) -> list[float]:
         raise InputError(
             f"{option} {(text or '')[:40]!r}: expected numbers such as 0,3e-5"
         ) from error
-
-
-def shapes(model: str | None, hidden: list[str] | None) -> list[tuple[int, ...]]:
-    """Shapes from --model with commas or repeated --hidden; none if neither is given.
-
-    Raises:
-        InputError: both are given, or either is not understood.
-    """
-    if model is not None and hidden:
-        raise both_shapes()
-    hidden_shapes = [hidden_from(name, None) for name in words(model)]
-    hidden_shapes += [hidden_from(None, widths) for widths in hidden or ()]
-    return [shape for shape in hidden_shapes if shape is not None]

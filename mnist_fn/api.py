@@ -10,13 +10,23 @@ import signal
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mnist_fn.shared.config import Config
+from mnist_fn.shared.data.datasets import source_of
 from mnist_fn.shared.runs import trainer
 from mnist_fn.shared.runs.callbacks import Callbacks, stoppable
 from mnist_fn.shared.runs.run import Run
-from mnist_fn.shared.sweeps.request import Numbers, SweepRequest, Workers
+from mnist_fn.shared.sweeps.comparison import check_metric
+from mnist_fn.shared.sweeps.request import (
+    Numbers,
+    SweepRequest,
+    Workers,
+    bytes_of,
+    grid,
+    several,
+    shapes,
+)
 from mnist_fn.shared.sweeps.sweep import Sweep
 from mnist_fn.shared.sweeps.sweep import sweep as run_sweep
 
@@ -55,9 +65,16 @@ def train(
         InputError: bad data, device or folder; a loss that explodes.
         Interrupted: Ctrl-C; what was done is saved in `out`.
     """
-    place: dict[str, Any] = {"device": device, "data_dir": data_dir}
     with _followed(callbacks, progress) as followed:
-        return trainer.train(config, backend, **place, out=out, force=force, callbacks=followed)
+        return trainer.train(
+            config,
+            backend,
+            device=device,
+            data_dir=data_dir,
+            out=out,
+            force=force,
+            callbacks=followed,
+        )
 
 
 def resume(
@@ -73,9 +90,15 @@ def resume(
     """Go on with the run in a folder, a finished one to more epochs, on the same or another
     backend. Arguments and errors as for `train`; None keeps what the run has.
     """
-    place: dict[str, Any] = {"device": device, "data_dir": data_dir}
     with _followed(callbacks, progress) as followed:
-        return trainer.resume(path, epochs=epochs, backend=backend, **place, callbacks=followed)
+        return trainer.resume(
+            path,
+            epochs=epochs,
+            backend=backend,
+            device=device,
+            data_dir=data_dir,
+            callbacks=followed,
+        )
 
 
 def sweep(
@@ -96,6 +119,7 @@ def sweep(
     cluster: str | None = None,
     out: Path | str | None = None,
     force: bool = False,
+    callbacks: Callbacks | None = None,
     progress: bool = True,
 ) -> Sweep:
     """Train every combination of seeds, λ, learning rates and shapes and compare them, as
@@ -124,7 +148,7 @@ def sweep(
         out: folder of the runs, each in one of its own. Finished ones are not trained again.
             None keeps all in memory.
         force: train finished runs again.
-        progress: show how far it is.
+        callbacks, progress: as for `train`; a stop ends the sweep with `Interrupted`.
 
     Returns:
         The finished runs in a sequence, with `best`, `best_by(...)`, `conditions`, `failures` and
@@ -135,24 +159,21 @@ def sweep(
             runs came to its end.
         Interrupted: Ctrl-C; all is saved in `out`.
     """
-    request = SweepRequest.of(
-        config or Config(),
-        seeds=seeds,
-        l2=l2,
-        learning_rate=learning_rate,
-        model=model,
-        hidden=hidden,
-        metric=metric,
+    base, source = source_of(config or Config(), data_dir)
+    axes = {"l2": several(l2), "learning_rate": several(learning_rate)}
+    request = SweepRequest(
+        tuple(grid(base, seeds=seeds, hidden=shapes(model, hidden), **axes)),
         backend=backend,
         device=device,
-        data_dir=data_dir,
-        max_memory=max_memory,
-        workers=Workers.of(workers, threads, cluster),
-        out=out,
+        data_dir=source,
+        out=None if out is None else Path(out),
+        max_memory=bytes_of(max_memory),
         overwrite=force,
+        workers=Workers.of(workers, threads, cluster),
+        metric=check_metric(metric, base),
     )
-    with _followed(None, progress) as callbacks:
-        return run_sweep(request, callbacks)
+    with _followed(callbacks, progress) as followed:
+        return run_sweep(request, followed)
 
 
 def study(
@@ -193,27 +214,15 @@ def study(
         InputError: bad data, device, folder, experiment or number of seeds.
         Interrupted: Ctrl-C; all is saved.
     """
-    arguments: dict[str, Any] = {
-        "backend": backend,
-        "seeds": seeds,
-        "seed": seed,
-        "only": only,
-        "quick": quick,
-        "dataset": dataset,
-        "device": device,
-        "data_dir": data_dir,
-        "out": out,
-    }
+    given = {name: value for name, value in locals().items() if value is not None}
+    progress = given.pop("progress")
+    words = ", ".join(f"{name}={value!r}" for name, value in given.items())
     from mnist_fn.shared.study.running import run_study
 
-    options = {**arguments, "workers": workers, "threads": threads, "cluster": cluster}
-    words = [f"{name}={value!r}" for name, value in options.items() if value is not None]
+    pool = Workers.of(*(given.pop(name, None) for name in ("workers", "threads", "cluster")))
     with _followed(None, progress) as callbacks:
         return run_study(
-            **arguments,
-            workers=Workers.of(workers, threads, cluster),
-            command=f"mnist_fn.study({', '.join(words)})",
-            callbacks=callbacks,
+            **given, workers=pool, command=f"mnist_fn.study({words})", callbacks=callbacks
         )
 
 

@@ -27,35 +27,34 @@ def command(
     from mnist_fn.shared.errors import InputError
     from mnist_fn.shared.runs.store import RunStore, varying_fields
 
-    runs = RunStore(folder, must_exist=True).summaries()
+    store = RunStore(folder, must_exist=True)
+    runs = store.summaries()
     if json:
-        print_json({"folder": str(folder), "runs": [run.to_dict() for run in runs]})
+        print_json({"folder": str(folder), "runs": runs})
         return
     if not runs:
         raise InputError(f"{folder}: no runs in it; `mnist-fn train` makes one")
-    varying = varying_fields([run.header.config for run in runs])
-    varying = [name for name in varying if name != "epochs"]
-    several_backends = len({run.header.backend for run in runs}) > 1
-    backends = ["backend"] if several_backends else []
+    configs = [header.config for _, header in store]
+    varying = [name for name in varying_fields(configs) if name != "epochs"]
+    backends = ["backend"] if len({run["backend"] for run in runs}) > 1 else []
     table = Table(box=None, pad_edge=False)
     for name in ("run", *backends, *varying, "epochs", *BEST, "changed"):
         aligned_left = name in ("run", "backend", "changed")
         table.add_column(
             name.replace("_", " "), justify="left" if aligned_left else "right", no_wrap=True
         )
-    for run in runs:
-        config = run.header.config
-        best = run.best or {}
+    for run, config in zip(runs, configs, strict=True):
+        loss, accuracy = run["best"].values() if run["best"] else (None, None)
         table.add_row(
-            Text(run.path.name),
-            *([run.header.backend] if several_backends else []),
+            Text(Path(run["run"]).name),
+            *(run[name] for name in backends),
             *(_format(getattr(config, name)) for name in varying),
-            _progress(run.epochs, config.epochs, run.header.status),
-            f"{best['test_loss']['value']:.5f}" if best else "",
-            str(best["test_loss"]["epoch"]) if best else "",
-            f"{best['test_accuracy']['value']:.2%}" if best else "",
-            str(best["test_accuracy"]["epoch"]) if best else "",
-            _when(run.changed),
+            _progress(run["epochs"], config.epochs, run["status"]),
+            f"{loss['value']:.5f}" if loss else "",
+            f"{loss['epoch']}" if loss else "",
+            f"{accuracy['value']:.2%}" if accuracy else "",
+            f"{accuracy['epoch']}" if accuracy else "",
+            _when(datetime.fromisoformat(run["changed"])),
         )
     # a name is to be copied, and a run's own says most of what it differs in
     narrow = (

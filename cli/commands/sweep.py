@@ -77,25 +77,27 @@ def command(
         raise InputError(f"--figure {figure}: the ending must be .png, .svg or .pdf")
     check_output(figure or out / "sweep.png", overwrite=overwrite)
     with followed() as callbacks:  # before the imports that take longer
-        from mnist_fn.shared.sweeps.request import SweepRequest, Workers
-        from mnist_fn.shared.sweeps.sweep import sweep
+        from mnist_fn.api import sweep
 
-        request = SweepRequest.of(
+        result = sweep(
             config,
             seeds=seeds,
             l2=options.numbers("--l2", l2),
             learning_rate=options.numbers("--learning-rate", learning_rate),
-            hidden=options.shapes(model, hidden),
+            model=options.words(model),
+            hidden=[options.hidden_from(None, widths) or () for widths in hidden or ()],
             metric=metric,
             backend=backend or "jax",
             device=device,
             data_dir=data_dir,
             max_memory=max_memory,
-            workers=Workers.of(workers, threads, cluster),
+            workers=workers,
+            threads=threads,
+            cluster=cluster,
             out=out,
-            overwrite=force,
+            force=force,
+            callbacks=callbacks,
         )
-        result = sweep(request, callbacks)
     _show(result, answer(json))
     drawn = _draw(result, figure or out / "sweep.png")
     answer(json).print(f"figure: {drawn}", soft_wrap=True)

@@ -11,7 +11,7 @@ from mnist_fn.shared.config import Config
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.sweeps import comparison
-from mnist_fn.shared.sweeps.comparison import best, best_by
+from mnist_fn.shared.sweeps.comparison import best
 from mnist_fn.shared.sweeps.sweep import Sweep
 
 
@@ -141,8 +141,9 @@ def test_one_seed_has_no_interval_and_no_test():
 
 
 def test_models_are_chosen_for_separately():
-    compared = conditions([*three(), *runs(NEAR, hidden=()), *runs(FAR, hidden=(), l2=1e-3)])
-    chosen = best_by(compared, "test_accuracy", lambda config: config.model)
+    trained = [*three(), *runs(NEAR, hidden=()), *runs(FAR, hidden=(), l2=1e-3)]
+    result = Sweep([comparison.result_of(run) for run in trained], "jax", "test_accuracy")
+    chosen = result.best_by("model")
     assert {model: one.config.l2 for model, one in chosen.items()} == {
         "shallow": 3e-5,
         "linear": 0.0,

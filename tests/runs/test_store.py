@@ -132,14 +132,10 @@ def test_a_stop_is_asked_between_two_runs_and_says_how_many_are_done(tiny, monke
     monkeypatch.setattr(backends, "find", lambda _: Counted)
     configs = tuple(TINY.replace(seed=seed) for seed in range(3))
     request = SweepRequest(configs, device="cpu", out=tmp_path / "r")
-    with pytest.raises(
-        Interrupted, match=r"^stopped with 1 of 3 runs done; the same"
-    ):
+    with pytest.raises(Interrupted, match=r"^stopped with 1 of 3 runs done; the same"):
         sweep(request, stop_after(TINY.epochs))
     assert made == [1]
-    with pytest.raises(
-        Interrupted, match=r"^stopped with 1 of 3 runs done; the same"
-    ):
+    with pytest.raises(Interrupted, match=r"^stopped with 1 of 3 runs done; the same"):
         sweep(request, stop_after(0))
     assert made == [1]
 

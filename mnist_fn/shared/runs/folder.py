@@ -147,19 +147,10 @@ class RunFolder:
         """Write `evaluation.json`; InputError if it can't be."""
         write_sealed(self.evaluation_file, _evaluation_document(evaluation, weights_digest(params)))
 
-    def read_evaluation(self, params: ParamTree) -> Evaluation:
-        """The evaluation of these weights.
-
-        Raises:
-            InputError: missing, damaged, or of other weights.
+    def read_evaluation(self, params: ParamTree) -> Evaluation | None:
+        """The evaluation of these weights, None if it is of other weights; InputError if missing or
+        damaged.
         """
-        evaluation = self._evaluation_of(params)
-        if evaluation is None:
-            raise damaged(self.evaluation_file, "of other weights than the checkpoint's")
-        return evaluation
-
-    def _evaluation_of(self, params: ParamTree) -> Evaluation | None:
-        """As `read_evaluation`; None if the file is of other weights."""
         document = read_sealed(self.evaluation_file, SCHEMA)
         weights = weights_digest(params)
         if document.get("weights") != weights:
@@ -218,11 +209,12 @@ class RunFolder:
             InputError: the evaluation is damaged, or missing from a finished run.
         """
         evaluation = None
-        if header.finished:
+        if header.finished or self.evaluation_file.exists():
             evaluation = self.read_evaluation(state.params)
-        elif self.evaluation_file.exists():
-            evaluation = self._evaluation_of(state.params)
-        if evaluation is None:  # killed between the checkpoint and its evaluation
+        if evaluation is None:
+            if header.finished:
+                raise damaged(self.evaluation_file, "of other weights than the checkpoint's")
+            # killed between the checkpoint and its evaluation
             evaluation = no_evaluation(header.classes)
         return replace(run_of(header, state, rows, evaluation, self.path), loaded=True)
 

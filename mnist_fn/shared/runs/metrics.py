@@ -47,6 +47,11 @@ def best(rows: Sequence[Row], name: str) -> dict[str, float | int]:
     return {"value": value, "epoch": int(epoch)}
 
 
+def bests(rows: Sequence[Row]) -> dict[str, dict[str, float | int]]:
+    """The smallest test loss and the largest test accuracy with their epochs."""
+    return {name: best(rows, name) for name in ("test_loss", "test_accuracy")}
+
+
 def to_csv(rows: Sequence[Row]) -> bytes:
     """CSV with a header line; floats in the shortest form that reads back to the same value."""
     text = io.StringIO()

@@ -63,7 +63,7 @@ class Run:
     @property
     def best(self) -> dict[str, dict[str, float | int]]:
         """The smallest test loss and the largest test accuracy with their epochs."""
-        return {name: metrics.best(self.rows, name) for name in ("test_loss", "test_accuracy")}
+        return metrics.bests(self.rows)
 
     def predict_proba(self, images: Any) -> np.ndarray:
         """Probability of each class, float64 [n, classes]; see `prediction`."""

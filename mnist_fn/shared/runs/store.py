@@ -5,7 +5,7 @@ memory, without weights, for what judges and tabulates them.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -36,30 +36,6 @@ def serves(available: Config, wanted: Config, at_end: bool) -> bool:
     """
     available = available.replace(seed=wanted.seed)
     return available == wanted or (not at_end and is_beginning(wanted, available))
-
-
-@dataclass(frozen=True)
-class RunSummary:
-    """A run as a folder's table shows it; its weights are not read."""
-
-    path: Path
-    header: Header
-    epochs: int  # done
-    best: dict[str, dict[str, float | int]] | None  # as Run.best; None before the first epoch
-    changed: datetime  # local time
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON."""
-        return {
-            "run": str(self.path),
-            "backend": self.header.backend,
-            "device": self.header.device,
-            "status": self.header.status,
-            "config": self.header.config.to_dict(),
-            "epochs": self.epochs,
-            "best": self.best,
-            "changed": self.changed.isoformat(timespec="seconds"),
-        }
 
 
 class RunStore:
@@ -169,8 +145,10 @@ class RunStore:
             paths[config], owners[path] = path, config
         return paths
 
-    def summaries(self) -> list[RunSummary]:
-        """Every run by name, with how far it is and its best figures."""
+    def summaries(self) -> list[dict[str, Any]]:
+        """A document for each run, by name: what it is, how far, and its best figures, as
+        `Run.best` has them, None before the first epoch. No weights are read.
+        """
         return [_summary(path, header) for path, header in self]
 
     def extend(self, short: Path, config: Config, long: Path) -> None:
@@ -209,17 +187,23 @@ def _run_paths(folder: Path) -> list[Path]:
     return [file.parent for file in sorted(folder.glob(f"[!.]*/{HEADER}"))]
 
 
-def _summary(path: Path, header: Header) -> RunSummary:
+def _summary(path: Path, header: Header) -> dict[str, Any]:
     folder = RunFolder(path)
     try:
         rows = metrics.read_at_most(folder.metrics_file, header.config.epochs)
     except InputError:  # none yet, or damaged: `evaluate` says which
         rows = []
-    best = None
-    if rows:
-        best = {name: metrics.best(rows, name) for name in ("test_loss", "test_accuracy")}
-    changed = datetime.fromtimestamp(folder.header_file.stat().st_mtime)
-    return RunSummary(path, header, len(rows), best, changed)
+    changed = datetime.fromtimestamp(folder.header_file.stat().st_mtime)  # local time
+    return {
+        "run": str(path),
+        "backend": header.backend,
+        "device": header.device,
+        "status": header.status,
+        "config": header.config.to_dict(),
+        "epochs": len(rows),
+        "best": metrics.bests(rows) if rows else None,
+        "changed": changed.isoformat(timespec="seconds"),
+    }
 
 
 def differences(one: Config, other: Config) -> list[tuple[str, Any, Any]]:

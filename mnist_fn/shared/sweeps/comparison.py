@@ -1,6 +1,6 @@
 """What a sweep's runs say: mean ± sd over seeds of each condition, and which condition is best."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -132,13 +132,3 @@ def best(candidates: Sequence[Condition], metric: str) -> Best:
         verdict = "worse" if statistics.differs(gaps, len(rivals)) else "undecided"
         verdicts[verdict].append(rival)
     return Best(top, metric, **verdicts)
-
-
-def best_by(
-    candidates: Sequence[Condition], metric: str, key: Callable[[Config], Any]
-) -> dict[Any, Best]:
-    """The best of the conditions that share a key, for each key in the order of its first."""
-    groups: dict[Any, list[Condition]] = {}
-    for condition in candidates:
-        groups.setdefault(key(condition.config), []).append(condition)
-    return {name: best(group, metric) for name, group in groups.items()}

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from mnist_fn.shared.config import Config, both_shapes, hidden_of
-from mnist_fn.shared.data.datasets import Source, source_of
+from mnist_fn.shared.data.datasets import Source
 from mnist_fn.shared.errors import Argument, InputError
-from mnist_fn.shared.sweeps.comparison import check_metric
 from mnist_fn.shared.wording import between
 
 Numbers = float | Iterable[float]
@@ -85,44 +84,6 @@ class SweepRequest:
     workers: Workers | None = None
     metric: str = "test_accuracy"
 
-    @classmethod
-    def of(
-        cls,
-        base: Config,
-        *,
-        seeds: int = 1,
-        l2: Numbers = (),
-        learning_rate: Numbers = (),
-        model: str | Sequence[str] = (),
-        hidden: Sequence[int] | Sequence[Sequence[int]] = (),
-        metric: str | None = None,
-        data_dir: Source | str | None = None,
-        out: Path | str | None = None,
-        max_memory: int | str | None = None,
-        **options: Any,
-    ) -> "SweepRequest":
-        """A request from arguments as a user gives them: see `mnist_fn.sweep`.
-
-        Raises:
-            InputError: a value out of its range or given twice, or not understood.
-        """
-        base, source = source_of(base, data_dir)
-        configs = grid(
-            base,
-            seeds=seeds,
-            l2=_several(l2),
-            learning_rate=_several(learning_rate),
-            hidden=_shapes(model, hidden),
-        )
-        return cls(
-            tuple(configs),
-            data_dir=source,
-            out=None if out is None else Path(out),
-            max_memory=_bytes_of(max_memory),
-            metric=check_metric(metric, base),
-            **options,
-        )
-
 
 def grid(
     base: Config,
@@ -156,11 +117,12 @@ def grid(
     return configs
 
 
-def _several(values: Numbers) -> list[float]:
+def several(values: Numbers) -> list[float]:
+    """Numbers, of which a single one may stand without a list around it."""
     return list(values) if isinstance(values, Iterable) else [values]
 
 
-def _shapes(
+def shapes(
     model: str | Sequence[str], hidden: Sequence[int] | Sequence[Sequence[int]]
 ) -> list[tuple[int, ...]]:
     """Layer widths by name or given as such; a single one may stand without a list around it."""
@@ -178,7 +140,7 @@ def _shapes(
         ) from error
 
 
-def _bytes_of(size: int | str | None) -> int | None:
+def bytes_of(size: int | str | None) -> int | None:
     """Bytes from a number or text such as 500M or 8G (powers of 1000); None stays None.
 
     Raises:

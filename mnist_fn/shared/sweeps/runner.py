@@ -6,7 +6,7 @@ as many at a time as fit. Each is an ordinary run on disk.
 
 import itertools
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -37,6 +37,7 @@ from mnist_fn.shared.sweeps.workers import TaskLost, WorkerPool, worker_pool
 
 T = TypeVar("T")
 TrainResult = tuple[Config, Run | InputError]  # the error of a run that has no end
+Pending = dict[Config, int]  # runs that are to be trained, and how many epochs of each are saved
 
 
 def failures_document(
@@ -58,14 +59,6 @@ def shape_of(config: Config) -> Config:
     decay = 1.0 if config.optimizer == "adamw" else 0.0
     shape = config.replace(l2=0.0, learning_rate=1.0, weight_decay=decay)
     return shape if config.validation else shape.replace(seed=0)  # a split is the seed's own
-
-
-@dataclass(frozen=True)
-class _Pending:
-    """A run that is to be trained, and the epochs of it that are saved."""
-
-    config: Config
-    epochs_done: int
 
 
 def train_runs(
@@ -98,14 +91,14 @@ def train_runs(
         return False
 
     trainer = _Trainer(request, replace(callbacks, should_stop=should_stop), store)
-    pending: list[_Pending] = []
+    pending: Pending = {}
     for config in request.configs:
         result = trainer.look_up(config)
         if isinstance(result, Run):
             callbacks.on_event(RunEnded(result))
             yield config, result
         else:
-            pending.append(result)
+            pending[config] = result
     train = trainer.train_here(pending) if pool is None else trainer.train_by(pool, pending)
     for config, result in train:
         event = RunEnded(result) if isinstance(result, Run) else TaskEnded()
@@ -167,32 +160,32 @@ class _Trainer:
         if store is not None:
             self._paths = store.assign_folders(request.configs, request.backend)
 
-    def look_up(self, config: Config) -> Run | _Pending:
-        """A finished run, or how far it is."""
+    def look_up(self, config: Config) -> Run | int:
+        """A finished run, or how many of its epochs are saved."""
         if self._store is None or self._request.overwrite:
-            return _Pending(config, 0)
+            return 0
         folder = RunFolder(self._paths[config])
         header = self._store.header_at(folder.path)
         if header is None:
-            return _Pending(config, 0)
+            return 0
         check_same_config(config, header, folder)
         if header.finished:
             return folder.load(header)
-        return _Pending(config, len(open_run(config, folder).rows))
+        return len(open_run(config, folder).rows)
 
-    def train_here(self, pending: Sequence[_Pending]) -> Iterator[TrainResult]:
+    def train_here(self, pending: Pending) -> Iterator[TrainResult]:
         """Train shape after shape in this process."""
         request = self._request
-        for shape in _grouped(pending, lambda run: shape_of(run.config)):
-            dataset = load_for(shape[0].config, request.data_dir)
-            for runs in _grouped(shape, lambda run: program_of(run.config, request.backend)):
+        for shape in _grouped(pending, shape_of):
+            dataset = load_for(shape[0], request.data_dir)
+            for configs in _grouped(shape, lambda config: program_of(config, request.backend)):
                 self._callbacks.should_stop()  # before the next is compiled
                 started = time.perf_counter()
-                group = make_group(request, runs[0].config, dataset, len(runs))
-                compile_seconds = (time.perf_counter() - started) / len(runs)
-                for configs in _batches(runs, group.size):
+                group = make_group(request, configs[0], dataset, len(configs))
+                compile_seconds = (time.perf_counter() - started) / len(configs)
+                for batch in _batches(configs, pending, group.size):
                     self._callbacks.should_stop()
-                    yield from self._train(group, configs, dataset, compile_seconds)
+                    yield from self._train(group, batch, dataset, compile_seconds)
 
     def _train(
         self, group: Group, configs: Sequence[Config], dataset: Dataset, compile_seconds: float
@@ -217,12 +210,12 @@ class _Trainer:
         locks.enter_context(locked(folder.path))
         return open_run(config, folder, overwrite=self._request.overwrite)
 
-    def train_by(self, pool: WorkerPool, pending: Sequence[_Pending]) -> Iterator[TrainResult]:
+    def train_by(self, pool: WorkerPool, pending: Pending) -> Iterator[TrainResult]:
         """Have every run trained by a worker, and write what comes back."""
         tasks = [
             _Task(configs)
-            for shape in _grouped(pending, lambda run: shape_of(run.config))
-            for configs in _batches(shape, pool.runs_per_task(len(shape)))
+            for shape in _grouped(pending, shape_of)
+            for configs in _batches(shape, pending, pool.runs_per_task(len(shape)))
         ]
         request = replace(self._request, configs=(), device=pool.device, data_dir=None)
 
@@ -317,7 +310,7 @@ def program_of(config: Config, backend: str) -> Config:
     return config if backends.find_group(backend) is None else shape_of(config)
 
 
-def _grouped(runs: Sequence[T], key: Callable[[T], Config]) -> list[list[T]]:
+def _grouped(runs: Iterable[T], key: Callable[[T], Config]) -> list[list[T]]:
     """The runs that have the same key, together; in the order of their first."""
     groups: dict[Config, list[T]] = {}
     for run in runs:
@@ -325,10 +318,9 @@ def _grouped(runs: Sequence[T], key: Callable[[T], Config]) -> list[list[T]]:
     return list(groups.values())
 
 
-def _batches(runs: Sequence[_Pending], size: int) -> Iterator[list[Config]]:
+def _batches(configs: Sequence[Config], pending: Pending, size: int) -> Iterator[list[Config]]:
     """Runs with equally many epochs done, `size` at a time; the furthest first."""
-    ordered = sorted(runs, key=lambda run: -run.epochs_done)
-    for _, equal in itertools.groupby(ordered, key=lambda run: run.epochs_done):
-        configs = [run.config for run in equal]
-        for start in range(0, len(configs), size):
-            yield configs[start : start + size]
+    ordered = sorted(configs, key=lambda config: -pending[config])
+    for _, equal in itertools.groupby(ordered, key=pending.__getitem__):
+        while batch := list(itertools.islice(equal, size)):
+            yield batch

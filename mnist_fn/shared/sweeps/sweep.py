@@ -70,11 +70,11 @@ class Sweep(Sequence[Run]):
         if not names or not set(names) <= set(VARIED):
             raise InputError(f"best_by{names!r}: give some of {', '.join(VARIED)}")
 
-        def key(config: Config) -> Any:
-            values = tuple(getattr(config, name) for name in names)
-            return values[0] if len(names) == 1 else values
-
-        return comparison.best_by(self.conditions, self.metric, key)
+        groups: dict[Any, list[Condition]] = {}
+        for condition in self.conditions:
+            values = tuple(condition.name[name] for name in names)
+            groups.setdefault(values[0] if len(names) == 1 else values, []).append(condition)
+        return {key: comparison.best(group, self.metric) for key, group in groups.items()}
 
     @property
     def sentences(self) -> list[str | Message]:
@@ -246,11 +246,7 @@ def _describe_series(best: Best) -> str:
 
 
 def _l2_list(conditions: Sequence[Condition]) -> str:
-    return ", ".join(f"{l2:g}" for l2 in _l2_values(conditions))
-
-
-def _l2_values(conditions: Sequence[Condition]) -> list[float]:
-    return sorted(condition.config.l2 for condition in conditions)
+    return ", ".join(f"{l2:g}" for l2 in sorted(condition.config.l2 for condition in conditions))
 
 
 def _condition_document(condition: Condition) -> dict[str, Any]:
