@@ -267,10 +267,10 @@ def numbers(file: Path):
     return found
 
 
-def both_ways(cluster, folder, file, *arguments):
-    """What a command finds by two workers of a cluster, and in one process of one thread."""
-    ways = {"two": ("--cluster", cluster.address, "--workers", "2"), "one": ()}
-    node = cluster.add_node(num_cpus=2)
+def both_ways(cluster, folder, file, *arguments, workers=2):
+    """What a command finds by workers of a cluster, and in one process of one thread."""
+    ways = {"workers": ("--cluster", cluster.address), "process": ()}
+    node = cluster.add_node(num_cpus=workers)
     try:
         commands = [
             clusters.begin(folder / f"{name}.log", *arguments, *how, "--out", str(folder / name),
@@ -288,17 +288,17 @@ def both_ways(cluster, folder, file, *arguments):
 
 def test_the_study_on_a_cluster_has_the_numbers_of_one_process(cluster, tmp_path):
     study = ("study", "--quick", "--dataset", "digits", "--only", "l2", "--backend", "both")
-    two, one = both_ways(cluster, tmp_path, "study.json", *study)
-    assert two == one
-    assert set(one["backends"]) == {"jax", "torch"}
+    by_workers, alone = both_ways(cluster, tmp_path, "study.json", *study)
+    assert by_workers == alone
+    assert set(alone["backends"]) == {"jax", "torch"}
 
 
 def test_a_horizon_at_workers_is_that_of_one_process(cluster, tmp_path):
-    what = ("parity", "--level", "horizon", "--epochs", "2", "--precision", "float64")
+    what = ("parity", "--level", "horizon", "--epochs", "1", "--precision", "float64")
     what += ("--dataset", "digits", "--model", "linear,shallow")
-    two, one = both_ways(cluster, tmp_path, "parity-horizon.json", *what)
-    assert two == one
-    assert len(one["horizon"]) == 2
+    by_workers, alone = both_ways(cluster, tmp_path, "parity-horizon.json", *what, workers=1)
+    assert by_workers == alone
+    assert len(alone["horizon"]) == 2
 
 
 @pytest.mark.parametrize(
@@ -329,9 +329,10 @@ def test_nothing_is_left_of_a_killed_command(killed):
 
 NOTEBOOK = """
 import json, ray
-from mnist_fn import Config, sweep
+from mnist_fn import Callbacks, Config, sweep
+heard = Callbacks(on_event=lambda event: print(type(event).__name__))
 found = sweep(Config(dataset="digits", hidden=(9,) * 8, epochs=3), learning_rate=[1e6, 5e-4],
-              workers=2, out="runs", progress=False)
+              workers=1, out="runs", callbacks=heard)
 print(json.dumps(found.to_dict()))
 """
 
@@ -344,6 +345,8 @@ def test_our_own_ray_starts_where_ray_was_imported_before_and_a_divergence_ends_
         env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
-    found = json.loads(done.stdout)
+    *events, document = done.stdout.splitlines()
+    assert sorted(events) == ["RunEnded", "RunsScheduled", "TaskEnded", "WorkersStarted"]
+    found = json.loads(document)
     assert len(found["runs"]) == 1
     assert "no longer finite" in found["diverged"][0]

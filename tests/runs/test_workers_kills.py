@@ -10,7 +10,7 @@ from tests.support import clusters
 from tests.support.killing import RESULTS
 
 pytestmark = [pytest.mark.cluster, pytest.mark.filterwarnings("ignore")]  # Ray's own, by the dozen
-EPOCHS = {"jax": "1200", "torch": "300"}
+EPOCHS = {"jax": "900", "torch": "250"}
 KILLS = 10
 
 

@@ -35,7 +35,8 @@ class TrainingRun:
     rows: list[Row] = field(default_factory=list)
     saved_epochs: int = 0
     error: Diverged | None = None
-    header: Header = field(init=False)  # what is written into `run.json`, once the run has begun
+    # what is written into `run.json`, once the run has begun
+    header: Header = field(init=False, repr=False, compare=False)
 
     @property
     def finished(self) -> bool:

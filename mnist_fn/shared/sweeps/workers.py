@@ -5,7 +5,6 @@ The one file that imports Ray, and only when workers are asked for.
 
 import contextlib
 import fcntl
-import io
 import logging
 import math
 import os
@@ -13,6 +12,7 @@ import secrets
 import shutil
 import signal
 import socket
+import sys
 import tempfile
 import threading
 import time
@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from functools import cache
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from mnist_fn.shared import source
 from mnist_fn.shared.data.datasets import Dataset
@@ -282,8 +282,8 @@ def _connected(workers: Workers, **options: Any) -> Iterator[Any]:
     except ImportError as error:
         raise missing(workers.option, "ray", error) from error
     on_sigterm = signal.getsignal(signal.SIGTERM)
-    # stdout is for the command's result, and Ray's threads print there
-    with contextlib.redirect_stdout(io.StringIO()):
+    # stdout is for the command's result and the caller's prints; Ray's threads print there, too
+    with contextlib.redirect_stdout(cast(Any, _OneThread(sys.stdout))):
         try:
             _check_address(workers.address)
             ray.init(log_to_driver=False, logging_level=logging.CRITICAL, **options)
@@ -298,6 +298,22 @@ def _connected(workers: Workers, **options: Any) -> Iterator[Any]:
             yield ray
         finally:
             ray.shutdown()
+
+
+class _OneThread:
+    """A stream that drops what other threads than its maker's write."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream, self._thread = stream, threading.get_ident()
+
+    def write(self, text: str) -> int:
+        """Write from the maker's thread."""
+        if threading.get_ident() == self._thread:
+            self._stream.write(text)
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
 
 
 def _check_address(address: str | None) -> None:
