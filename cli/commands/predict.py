@@ -50,20 +50,22 @@ def command(
     from cli.console import answer
     from cli.output import print_json
     from mnist_fn.shared.pictures.reading import all_pictures, is_text, to_readings
-    from mnist_fn.shared.runs.trainer import load_run
+    from mnist_fn.shared.runs.folder import RunFolder
+    from mnist_fn.shared.runs.prediction import predict_probabilities
 
     files = _image_files(images)
     if save_crops is not None:
         _check_crops(save_crops, files, overwrite)
-    trained = load_run(run)
-    form = trained.form
+    folder = RunFolder(run)
+    header = folder.read_header()
+    weights, form = folder.read_state(header).params, header.form
     if ink not in INKS:
         raise InputError("ink", ink, INKS)
     prepared, failed = _prepare(files, single_digit, ink, form.thing)
     if not prepared:
         raise typer.Exit(2)
     by_name = {str(path): digits for path, digits in prepared.items()}
-    probabilities = trained.predict_proba(form.pose(all_pictures(by_name)))
+    probabilities = predict_probabilities(weights, form.pose(all_pictures(by_name)))
     readings = to_readings(by_name, probabilities, form.names)
     for path in list(prepared):
         if is_text([reading for reading in readings if reading.image == str(path)]):

@@ -16,6 +16,7 @@ OPEN = (
     "metrics",
     "notebook",
     "opening",
+    "prediction",
     "progress",
     "run",
     "store",

@@ -127,6 +127,19 @@ class RunFolder:
             raise damaged(self.checkpoint_file, f"{done} epochs, run.json says {epochs}")
         return checkpoint
 
+    def read_state(self, header: Header) -> StateTree:
+        """The last saved state, which needs no other file; InputError if no epoch is saved yet.
+        Errors as for `read_progress`.
+        """
+        checkpoint = self.read_checkpoint(header)
+        if checkpoint is None or not checkpoint.epoch:
+            raise self._nothing_saved()
+        return checkpoint.state
+
+    def _nothing_saved(self) -> InputError:
+        hint = ("go on with: ", Resume(self.path))
+        return InputError(f"{self.path}: no epoch is saved yet", hint=hint)
+
     def write_progress(
         self,
         header: Header,
@@ -190,9 +203,7 @@ class RunFolder:
             raise InputError(f"{self.path}: diverged", hint=hint)
         state, rows = self.read_progress(header)
         if not rows:
-            raise InputError(
-                f"{self.path}: no epoch is saved yet", hint=("go on with: ", Resume(self.path))
-            )
+            raise self._nothing_saved()
         return self.as_run(header, state, rows)
 
     def load_finished(self, header: Header | None = None) -> Run:

@@ -12,7 +12,7 @@ from mnist_fn.shared.backend import GroupOfOne
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset, Source, load_for, source_of
 from mnist_fn.shared.data.elsewhere import load_test
-from mnist_fn.shared.errors import Argument, InputError, Resume
+from mnist_fn.shared.errors import Argument, InputError
 from mnist_fn.shared.evaluation import Evaluation, evaluate
 from mnist_fn.shared.runs.callbacks import Callbacks
 from mnist_fn.shared.runs.folder import RunFolder
@@ -127,9 +127,7 @@ def evaluate_run(
     name = backend or header.backend
     make = backends.find(name)
     backends.check_device(device)
-    checkpoint = folder.read_checkpoint(header)
-    if checkpoint is None or not checkpoint.epoch:
-        raise InputError(f"{path}: no epoch is saved yet", hint=("go on with: ", Resume(path)))
+    state = folder.read_state(header)
     if data_dir is None:
         dataset = load_for(header.config, form=header.form)
         header.check_dataset(dataset)
@@ -150,7 +148,7 @@ def evaluate_run(
             header.config.dataset, test.first(1), test, header.dataset_sha256, form=header.form
         )
     computer = make(header.config, dataset, device)
-    logits = computer.logits(computer.load(checkpoint.state), dataset.test.images)
+    logits = computer.logits(computer.load(state), dataset.test.images)
     return name, evaluate(logits, dataset.test.labels)
 
 
