@@ -4,6 +4,7 @@ SciPy is imported in the functions that need it: reading runs needs none of it.
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -129,17 +130,10 @@ def pairs_needed(sd: float, margin: float, power: float = PLANNED_POWER) -> int:
 
     It is MAX_PAIRS where more would be needed.
     """
-    enough = 2
-    while enough < MAX_PAIRS and power_of(enough, sd, margin) < power:
-        enough *= 2
-    too_few = max(enough // 2, 1)
-    while enough - too_few > 1:
-        middle = (enough + too_few) // 2
-        if power_of(middle, sd, margin) < power:
-            too_few = middle
-        else:
-            enough = middle
-    return min(enough, MAX_PAIRS)
+    counts = range(2, MAX_PAIRS)
+    return counts.start + bisect_left(
+        counts, True, key=lambda count: power_of(count, sd, margin) >= power
+    )
 
 
 def mcnemar(left_only: int, right_only: int) -> float:

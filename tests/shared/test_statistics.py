@@ -24,6 +24,7 @@ def test_mean_and_standard_deviation():
     assert statistics.mean([1.0, 2.0, 6.0]) == 3.0
     assert statistics.standard_deviation([1.0, 2.0, 6.0]) == pytest.approx(math.sqrt(7))
     assert math.isnan(statistics.mean([]))
+    assert statistics.standard_deviation([1.0, 3.0]) == pytest.approx(math.sqrt(2))
     assert math.isnan(statistics.standard_deviation([1.0]))
 
 
@@ -34,6 +35,8 @@ def test_the_interval_of_a_mean_is_students():
                                          3 + 4.302653 * math.sqrt(7 / 3)), rel=1e-6)  # fmt: skip
     narrow = mean_interval([1.0, 2.0, 6.0], 0.5)
     assert low < narrow[0] < narrow[1] < high
+    low, high = mean_interval([1.0, 3.0])  # t(0.975, 1) = 12.7062; the standard error is 1
+    assert (low, high) == pytest.approx((2 - 12.7062, 2 + 12.7062), rel=1e-5)
     for undecided in ([1.0], [0.97, 0.97, 0.97], [0.1 + 0.2, 0.3]):
         assert all(math.isnan(end) for end in mean_interval(undecided))
 
@@ -47,6 +50,9 @@ def test_a_paired_difference_is_corrected_for_the_number_of_comparisons():
     assert not differs(differences, comparisons=4)
     assert not differs([0.01, -0.01, 0.02, -0.02])
     assert not differs([0.5, 0.5])  # alike by luck decides nothing
+    faint = [0.01, 0.02, 0.03, 0.0, 0.014]
+    assert 0.05 / 2 < stats.ttest_1samp(faint, 0).pvalue < 0.05
+    assert differs(faint) and not differs(faint, comparisons=2)
 
 
 def test_tost_is_two_one_sided_t_tests():
@@ -92,6 +98,13 @@ def test_a_verdict_is_one_of_three(differences, verdict):
     assert (verdict == "equivalent") == (low > -0.10 and high < 0.10)
 
 
+def test_differences_that_are_all_alike_have_no_spread():
+    alike = tost([0.05, 0.05, 0.05], margin=0.10)
+    assert (alike.sd, alike.interval) == (0.0, (alike.mean, alike.mean))
+    assert (alike.p, alike.p_difference) == (0.0, 0.0)
+    assert tost([0.0, 0.0], margin=0.10).p_difference == 1.0
+
+
 def test_one_pair_decides_nothing():
     with pytest.raises(InputError, match="--seeds 1: statistics need at least 2 seeds"):
         tost([0.1], 0.1)
@@ -101,6 +114,10 @@ def test_power_is_what_simulated_experiments_reach():
     """The share of 20,000 experiments without a difference that show equivalence: its standard
     error is at most 0.0035, so 0.015 is over four of them."""
     n, sd, margin = 10, 0.25, 0.20
+    few = np.random.default_rng(1).normal(0, 0.04, (20_000, 4))
+    low, high = stats.ttest_1samp(few, 0, axis=1).confidence_interval(0.90)
+    reached = ((low > -0.1) & (high < 0.1)).mean()
+    assert power_of(4, 0.04, 0.1) == pytest.approx(reached, abs=0.015)
     draws = np.random.default_rng(0).normal(0, sd, (20_000, n))
     low, high = stats.ttest_1samp(draws, 0, axis=1).confidence_interval(0.90)
     reached = ((low > -margin) & (high < margin)).mean()
