@@ -137,7 +137,7 @@ def worst_mistakes(logits: np.ndarray, labels: np.ndarray, n: int = 20) -> list[
     """The most confidently wrong examples: index, true, predicted, probability of the mistake."""
     probabilities = np.exp(log_probabilities(logits))
     predictions = logits.argmax(axis=1)
-    confidence = np.where(predictions == labels, -1.0, probabilities.max(axis=1))
+    confidence = np.where(predictions == labels, -np.inf, probabilities.max(axis=1))
     order = np.argsort(-confidence, kind="stable")[:n]
     return [
         {

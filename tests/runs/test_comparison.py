@@ -84,6 +84,19 @@ def test_a_lambda_between_those_not_told_apart_is_listed_as_told_apart():
     assert "chosen on the test set, the best figure is biased" in str(warning)
 
 
+def test_a_sweep_is_judged_by_accuracy_on_the_validation_split_if_it_has_one():
+    without, split = Config(), Config(validation=10_000)
+    assert comparison.check_metric(None, without) == "test_accuracy"
+    assert comparison.check_metric(None, split) == "validation_accuracy"
+    assert comparison.check_metric("test_loss", without) == "test_loss"
+    assert comparison.check_metric("test_loss", split) == "test_loss"
+    assert comparison.check_metric("validation_loss", split) == "validation_loss"
+    with pytest.raises(InputError, match="metric='speed'.*must be one of"):
+        comparison.check_metric("speed", without)
+    with pytest.raises(InputError, match="there is no validation split; add .*validation"):
+        comparison.check_metric("validation_loss", without)
+
+
 def test_a_figure_chosen_on_a_validation_split_has_no_warning():
     run = replace(runs([0.9])[0], rows=[{"validation_accuracy": 0.9}])
     result = Sweep([comparison.result_of(run)], "jax", "validation_accuracy")

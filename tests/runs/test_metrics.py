@@ -68,6 +68,30 @@ def test_rows_that_are_none_are_refused(tmp_path, old, new):
         metrics.read_csv(file, 2)
 
 
+def test_a_line_has_less_than_8_kib_and_a_file_no_more_than_8_kib_a_line(tmp_path):
+    file = tmp_path / "metrics.csv"
+    rows = [row(1)]
+    text = metrics.to_csv(rows)
+    header, line, _ = text.split(b"\n")
+    for length, wide in (
+        (8191, True),
+        (8192, False),
+    ):  # zeros change no value, the line's end counts
+        file.write_bytes(header + b"\n" + line.ljust(length - 1, b"0") + b"\n")
+        if wide:
+            assert metrics.read_csv(file, 1) == rows
+            continue
+        with pytest.raises(InputError, match="a line is too long"):
+            metrics.read_csv(file, 1)
+    for size, fits in ((2 * 8192, True), (2 * 8192 + 1, False)):  # a header and a row
+        file.write_bytes(text.ljust(size, b"\n"))
+        if fits:
+            assert metrics.read_csv(file, 1) == rows
+            continue
+        with pytest.raises(InputError, match="too large for its epochs"):
+            metrics.read_csv(file, 1)
+
+
 def test_a_class_without_examples_has_no_accuracy(tmp_path):
     file = tmp_path / "metrics.csv"
     file.write_bytes(metrics.to_csv([row(1) | {"test_accuracy_1": math.nan}]))

@@ -10,6 +10,7 @@ import numpy as np
 from mnist_fn.shared import statistics
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.errors import Argument, InputError
+from mnist_fn.shared.runs import metrics
 from mnist_fn.shared.runs.run import Run
 
 METRICS = ("test_accuracy", "test_loss", "validation_accuracy", "validation_loss")
@@ -119,8 +120,7 @@ def best(candidates: Sequence[Condition], metric: str) -> Best:
     The others are told apart from it by a test paired by seed (the same initial weights and
     batches): Student's t, with Bonferroni's correction for the number of conditions.
     """
-    sign = 1 if metric.endswith("loss") else -1
-    top = min(candidates, key=lambda condition: sign * condition.mean(metric))
+    top = metrics.BEST[metric](candidates, key=lambda condition: condition.mean(metric))
     rivals = [condition for condition in candidates if condition is not top]
     verdicts: dict[str, list[Condition]] = {"worse": [], "undecided": [], "untested": []}
     for rival in rivals:
