@@ -15,7 +15,7 @@ from mnist_fn.shared.errors import InputError
 
 ALPHA = 0.05
 PLANNED_POWER = 0.9  # that a planned comparison should have
-MAX_PAIRS = 10**6  # beyond it a plan is out of reach
+MAX_PAIRS = 1_000_000  # beyond it a plan is out of reach
 
 Values = Sequence[float] | np.ndarray  # one for each seed
 

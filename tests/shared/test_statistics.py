@@ -139,7 +139,7 @@ def test_the_pairs_a_plan_asks_for_have_its_power_and_one_less_has_not(sd, margi
 def test_a_plan_has_a_power_of_nine_tenths_and_ends_somewhere():
     assert pairs_needed(0.3, 0.1) == pairs_needed(0.3, 0.1, 0.9) > pairs_needed(0.3, 0.1, 0.8)
     assert pairs_needed(0.0, 0.1) == 2
-    assert pairs_needed(1e6, 0.1) == statistics.MAX_PAIRS
+    assert pairs_needed(1e6, 0.1) == statistics.MAX_PAIRS == 1_000_000
     undecided = tost([0.5, -0.6, 0.4, -0.3, 0.2], 0.1)
     assert undecided.pairs_needed == pairs_needed(undecided.sd, 0.1)
 
