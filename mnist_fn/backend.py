@@ -140,7 +140,7 @@ def to_numpy(tree: Any) -> ParamTree:
     }
 
 
-def scaled(images: np.ndarray, dtype: Any, where: Any) -> jax.Array:
+def scaled(images: np.ndarray, dtype: Any, placement: Any) -> jax.Array:
     """Rows of pixels (n, pixels) on a device or sharding, the very bits of `scale_pixels`.
 
     Bytes travel and a table of the 256 quotients makes numbers of them there: a quarter of the
@@ -148,7 +148,7 @@ def scaled(images: np.ndarray, dtype: Any, where: Any) -> jax.Array:
     """
     table = scale_pixels(np.arange(256, dtype=np.uint8)[:, None, None], dtype.name).ravel()
     flat = images.reshape(len(images), -1)
-    return _look_up(*jax.device_put((table, flat), where))
+    return _look_up(*jax.device_put((table, flat), placement))
 
 
 @jax.jit
@@ -156,10 +156,10 @@ def _look_up(table: jax.Array, indices: jax.Array) -> jax.Array:
     return jnp.take(table, indices, mode="clip")
 
 
-def place(split: Split, dtype: Any, where: Any) -> tuple[jax.Array, jax.Array]:
+def place(split: Split, dtype: Any, placement: Any) -> tuple[jax.Array, jax.Array]:
     """A split's scaled images and its labels, int32, on a device or sharding."""
-    labels = jax.device_put(split.labels.astype(np.int32), where)
-    return scaled(split.images, dtype, where), labels
+    labels = jax.device_put(split.labels.astype(np.int32), placement)
+    return scaled(split.images, dtype, placement), labels
 
 
 class JaxBackend:

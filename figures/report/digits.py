@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mnist_fn.shared.data.datasets import Split
-from mnist_fn.shared.data.form import MNIST, DataSpec
+from mnist_fn.shared.data.spec import MNIST, DataSpec
 from mnist_fn.shared.evaluation import Evaluation, log_probabilities
 from mnist_fn.shared.pictures.preparation import to_png
 

@@ -32,7 +32,7 @@ function prepare(ink, columns) {
   return picture;
 }
 
-/** mnist_fn/shared/data/form.py's `pose`: a prepared picture as the run's own pictures stand. */
+/** mnist_fn/shared/data/spec.py's `pose`: a prepared picture as the run's own pictures stand. */
 function pose(picture, { transposed, dark, two }, side = SIDE) {
   if (!picture) return null;
   return picture.map((_, i) => {

@@ -12,7 +12,7 @@ CURE = "pip install 'jax>=0.10,!=0.10.2' 'flax>=0.12.7'"  # an older flax stops 
 
 
 @dataclass(frozen=True)
-class KnownFault:
+class VersionFault:
     """What some versions of a package compute wrong."""
 
     package: str
@@ -22,15 +22,15 @@ class KnownFault:
 
 
 FAULTS = (
-    KnownFault(
+    VersionFault(
         "jaxlib",
         ("0.8.0", "0.8.1"),
-        "where XLA computes matrix products with XNNPACK, which depends on the processor, a "
-        "product may use the weights that were at the same address before (workaround: "
+        "where XLA gives matrix products to XNNPACK, which depends on the processor, one may take "
+        "the weights that lay at the same address before (a way round: "
         "XLA_FLAGS=--xla_cpu_use_xnnpack=false)",
         True,
     ),
-    KnownFault(
+    VersionFault(
         "jaxlib",
         ("0.10.2",),
         "on the CPU a vmapped small product followed by a sum has a wrong row, from 16,385 rows on "
@@ -56,7 +56,7 @@ def known() -> list[str]:
     """A line for each fault of what is installed here."""
     return [
         f"{fault.package} {version_of(fault.package)} is known to compute wrong: {fault.what}; "
-        f"to replace it: {CURE}"
+        f"to be rid of it: {CURE}"
         for fault in FAULTS
         if version_of(fault.package) in fault.versions
     ]

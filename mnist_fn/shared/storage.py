@@ -198,13 +198,13 @@ def read_sealed(path: Path, schema: int | None) -> dict[str, Any]:
     return document
 
 
-def check_schema(path: Path, found: object, reads: int) -> None:
+def check_schema(path: Path, version: object, supported: int) -> None:
     """Raise InputError unless a file's schema version is the one that is read."""
-    if type(found) is not int:
+    if type(version) is not int:
         raise damaged(path, "no schema version")
-    if found != reads:
+    if version != supported:
         raise InputError(
-            f"{path}: schema {str(found)[:20]}, this version reads {reads}; "
+            f"{path}: schema {str(version)[:20]}, this version reads {supported}; "
             "use the version of mnist-fn that wrote it"
         )
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from cli.commands.predict import _line
-from mnist_fn.shared.data.form import MNIST
+from mnist_fn.shared.data.spec import MNIST
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.pictures.reading import POSSIBLY_TWO, DigitReading, read_picture
 from mnist_fn.shared.runs.folder import RunFolder

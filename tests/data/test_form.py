@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from mnist_fn.shared.data.form import MNIST, DataSpec
-from mnist_fn.shared.data.reading import PUBLISHED, Asked, form_of
+from mnist_fn.shared.data.meaning import PUBLISHED, Hints, form_of
 from mnist_fn.shared.data.sets import PARTS, FileSet
+from mnist_fn.shared.data.spec import MNIST, DataSpec
 from mnist_fn.shared.errors import InputError
 
 ABC = {"labels": (3, 7, 200), "names": ("a", "b", "c")}
@@ -73,7 +73,7 @@ def test_what_no_dataset_could_have_is_refused(bad):
 def test_a_set_of_other_things_than_digits_has_their_names(tmp_path, name):
     files = FileSet("", tmp_path, dict.fromkeys(PARTS, tmp_path / "x"))
     labels = (np.arange(10), np.arange(10))
-    form = form_of(files, name, np.zeros((10, 28, 28), np.uint8), labels, Asked(ten=True))
+    form = form_of(files, name, np.zeros((10, 28, 28), np.uint8), labels, Hints(ten=True))
     assert form.thing == "picture"
     assert form.names[0] in ("T-shirt/top", "o")
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from mnist_fn.shared.data import datasets, sources
-from mnist_fn.shared.data.form import DataSpec
+from mnist_fn.shared.data.meaning import Hints
 from mnist_fn.shared.data.npz import read_npz
-from mnist_fn.shared.data.reading import Asked
+from mnist_fn.shared.data.spec import DataSpec
 from mnist_fn.shared.errors import InputError
 from tests.support.idx_files import idx_bytes, idx_int_bytes
 
@@ -60,7 +60,7 @@ def test_emnist_letters_stand_upright_and_have_names(cases, mnist):
 
 
 def test_emnist_as_stored_stays_transposed(cases):
-    stored = datasets.load("emnist-letters", cases / "idx", asked=Asked("as-stored"))
+    stored = datasets.load("emnist-letters", cases / "idx", hints=Hints("as-stored"))
     upright = datasets.load("emnist-letters", cases / "idx")
     assert (stored.form.transposed_on_load, stored.form.transposed) == (False, True)
     assert np.array_equal(stored.form.pose(upright.test.images), stored.test.images)
@@ -224,7 +224,7 @@ def test_where_the_border_does_not_tell_it_is_asked(tmp_path):
     dataset = datasets.load("idx", tmp_path)
     assert dataset.form.polarity == "unknown"
     assert 'add `ink="light"` or `ink="dark"`' in str(dataset.notes[-1])
-    answered = datasets.load("idx", tmp_path, asked=Asked(ink="dark"))
+    answered = datasets.load("idx", tmp_path, hints=Hints(ink="dark"))
     assert answered.form.polarity == "dark"
 
 
@@ -244,7 +244,7 @@ def test_pictures_of_one_value_are_said(tmp_path):
 
 def test_ones_own_transposed_pictures_are_turned_when_asked(tmp_path):
     write(tmp_path, arrays())
-    dataset = datasets.load("idx", tmp_path, asked=Asked("upright"))
+    dataset = datasets.load("idx", tmp_path, hints=Hints("upright"))
     assert (dataset.form.transposed_on_load, dataset.form.transposed) == (True, False)
     assert np.array_equal(dataset.train.images[0], DIGIT.T)
 

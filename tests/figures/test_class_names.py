@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 from cli.commands.figures import _draw
 from figures import build, confusion, fonts, style
 from mnist_fn.shared.config import Config
-from mnist_fn.shared.data.form import DataSpec
+from mnist_fn.shared.data.spec import DataSpec
 from tests.support.synthetic import run, with_classes
 
 KANA, HANGUL = "おきすつなはまやれを", "가나다라마바사아자차"

@@ -14,7 +14,7 @@ from figures.report.contents import read_contents
 from mnist_fn.shared import backend
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data import datasets, sources
-from mnist_fn.shared.data.form import MNIST, DataSpec
+from mnist_fn.shared.data.spec import MNIST, DataSpec
 from mnist_fn.shared.pictures.preparation import prepare
 from mnist_fn.shared.pictures.reading import CONFIDENT, UNSURE, DigitReading
 from mnist_fn.shared.runs.trainer import load_run, train

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mnist_fn.shared.data.form import MNIST
+from mnist_fn.shared.data.spec import MNIST
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.pictures.reading import (
     DigitReading,

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from mnist_fn.shared.config import Config
-from mnist_fn.shared.data.form import DataSpec
+from mnist_fn.shared.data.spec import DataSpec
 from mnist_fn.shared.evaluation import evaluate
 from mnist_fn.shared.runs.metrics import Row
 from mnist_fn.shared.runs.run import Run

@@ -1,7 +1,7 @@
-"""The examples: where their files lie, how they are read, checked and kept.
+"""Datasets: `formats` reads a file, `meaning` says what is in it, `sources` where sets are found.
 
 Others use `datasets` (Dataset, Split, load, load_for, scale_pixels), `elsewhere` (another test set
-for a run), `form` (classes, and how pictures stand) and `sources` (where files and caches are).
+for a run), `spec` (classes, and how pictures stand) and `sources` (where files and caches are).
 """
 
-OPEN = ("cache", "datasets", "elsewhere", "form", "sources")
+OPEN = ("cache", "datasets", "elsewhere", "sources", "spec")

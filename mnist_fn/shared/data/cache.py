@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mnist_fn.shared.data.arrays import read_array
+from mnist_fn.shared.data.formats import read_array
 from mnist_fn.shared.data.sources import cache_folder
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.storage import write_atomically

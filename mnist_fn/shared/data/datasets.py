@@ -12,16 +12,16 @@ from numpy.typing import ArrayLike
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.cache import read_through_cache
 from mnist_fn.shared.data.download import fetch
-from mnist_fn.shared.data.form import MNIST, DataSpec, check_class_name
-from mnist_fn.shared.data.names import Names
-from mnist_fn.shared.data.reading import (
-    Asked,
+from mnist_fn.shared.data.formats import digests_of, read_whole
+from mnist_fn.shared.data.meaning import (
+    Hints,
     as_classes,
     as_pictures,
     check_polarity,
     form_of,
     notes,
 )
+from mnist_fn.shared.data.names import Names
 from mnist_fn.shared.data.sets import PARTS, FileSet
 from mnist_fn.shared.data.sources import (
     SHA256,
@@ -33,8 +33,8 @@ from mnist_fn.shared.data.sources import (
     not_found,
     search_path,
 )
+from mnist_fn.shared.data.spec import MNIST, DataSpec, check_class_name
 from mnist_fn.shared.data.values import as_images, as_labels
-from mnist_fn.shared.data.whole_sets import digests_of, read_whole
 from mnist_fn.shared.errors import Argument, InputError, Message
 from mnist_fn.shared.streams import permutation
 
@@ -112,7 +112,7 @@ class Dataset:
             part: Path(f"`{argument}`") for part, argument in zip(PARTS, _ARGUMENTS, strict=True)
         }
         files = FileSet("", Path(), paths)
-        return _as_dataset(ARRAYS, _Raw(files, arrays, digests_of(arrays), names=names), Asked())
+        return _as_dataset(ARRAYS, _Raw(files, arrays, digests_of(arrays), names=names), Hints())
 
     @property
     def classes(self) -> int:
@@ -141,7 +141,7 @@ def source_of(config: Config, data_dir: Source | str | None) -> tuple[Config, So
 
 
 def load(
-    name: str, data_dir: Source | None = None, download: bool = True, asked: Asked | None = None
+    name: str, data_dir: Source | None = None, download: bool = True, hints: Hints | None = None
 ) -> Dataset:
     """Load a dataset by name; see `find` for where its files are looked for.
 
@@ -150,7 +150,7 @@ def load(
         data_dir: a folder with the four files; then they are looked for nowhere else. A dataset
             is returned as it is.
         download: fetch what is not found.
-        asked: what is known of its classes and pictures beforehand.
+        hints: what is known of its classes and pictures beforehand.
 
     Raises:
         InputError: not found, not fetched, or its content is not what it should be.
@@ -159,10 +159,10 @@ def load(
         return data_dir
     if name == "digits":
         return _digits()
-    return _as_dataset(name, _read_raw(name, data_dir, download), asked or Asked())
+    return _as_dataset(name, _read_raw(name, data_dir, download), hints or Hints())
 
 
-def _as_dataset(name: str, raw: "_Raw", hints: Asked) -> Dataset:
+def _as_dataset(name: str, raw: "_Raw", hints: Hints) -> Dataset:
     """A set's raw arrays with their meaning."""
     files, arrays = raw.files, raw.arrays
     hints = replace(hints, ten=name in TORCHVISION)
@@ -257,7 +257,7 @@ def load_for(
     Raises:
         InputError: as `load`; a validation split or a batch that train can't give.
     """
-    hints = Asked(config.orientation, config.ink, form)
+    hints = Hints(config.orientation, config.ink, form)
     return hold_out(load(config.dataset, data_dir, download, hints), config)
 
 

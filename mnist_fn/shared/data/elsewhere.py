@@ -6,8 +6,7 @@ from pathlib import Path
 
 from mnist_fn.shared.data.cache import read_through_cache
 from mnist_fn.shared.data.datasets import Dataset, Source, Split, check_counts
-from mnist_fn.shared.data.form import DataSpec
-from mnist_fn.shared.data.reading import (
+from mnist_fn.shared.data.meaning import (
     as_classes,
     as_pictures,
     ink_of,
@@ -16,6 +15,7 @@ from mnist_fn.shared.data.reading import (
 )
 from mnist_fn.shared.data.sets import PARTS, FileSet, listed, sets_in
 from mnist_fn.shared.data.sources import candidates
+from mnist_fn.shared.data.spec import DataSpec
 from mnist_fn.shared.errors import InputError
 
 _TEST = PARTS[2:]
@@ -69,11 +69,11 @@ def load_test(source: Source, name: str, form: DataSpec) -> TestSet:
     return TestSet(Split(pictures, as_classes(labels, form, path)), str(source), sha256)
 
 
-def _check_ink(where: Path | str, ink: str, form: DataSpec) -> None:
+def _check_ink(source: Path | str, ink: str, form: DataSpec) -> None:
     """Raise InputError if the pictures of a file or dataset have the other ink than the run's."""
     if "unknown" not in (ink, form.polarity) and ink != form.polarity:
         raise InputError(
-            f"{where}: its pictures are {words_of(ink)}, those of the run "
+            f"{source}: its pictures are {words_of(ink)}, those of the run "
             f"{words_of(form.polarity)}; give a test set of the same form"
         )
 

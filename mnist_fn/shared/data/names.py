@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from mnist_fn.shared.data.form import MAX_CLASSES, check_class_name
+from mnist_fn.shared.data.spec import MAX_CLASSES, check_class_name
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.storage import open_plain
 

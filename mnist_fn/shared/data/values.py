@@ -9,26 +9,26 @@ from mnist_fn.shared.errors import InputError
 QMNIST_COLUMNS = 8  # of its labels, of which the first is the class
 
 
-def as_images(where: object, array: np.ndarray) -> np.ndarray:
+def as_images(source: object, array: np.ndarray) -> np.ndarray:
     """Grey pictures as uint8 [n, rows, columns].
 
     Args:
-        where: the file or argument, for errors.
+        source: the file or argument, for errors.
         array: [n, rows, columns], a square's pixels in a row [n, pixels], or with one channel,
             first or last; pixels from 0 to 255, or floating-point numbers from 0 to 1.
 
     Raises:
         InputError: another shape or kind, or pixels out of that range.
     """
-    pixels = _with_rows(where, array)
+    pixels = _with_rows(source, array)
     if pixels.dtype.kind == "b":
         return np.ascontiguousarray(pixels.astype(np.uint8))
     if pixels.dtype.kind not in "uif":
-        raise InputError(f"{where}: an array of {str(array.dtype)[:40]}; numbers are read")
+        raise InputError(f"{source}: an array of {str(array.dtype)[:40]}; numbers are read")
     low, high = pixels.min(), pixels.max()
     if not (low >= 0 and high <= 255):  # NaN is neither
         raise InputError(
-            f"{where}: pixels from {low:.6g} to {high:.6g}; 0 to 255 are read, or 0 to 1: undo "
+            f"{source}: pixels from {low:.6g} to {high:.6g}; 0 to 255 are read, or 0 to 1: undo "
             "what they were scaled by"
         )
     if pixels.dtype.kind == "f" and high <= 1 and (pixels != np.rint(pixels)).any():
@@ -54,11 +54,11 @@ def _with_rows(source: object, array: np.ndarray) -> np.ndarray:
     )
 
 
-def as_labels(where: object, array: np.ndarray, *, qmnist: bool = False) -> np.ndarray:
+def as_labels(source: object, array: np.ndarray, *, qmnist: bool = False) -> np.ndarray:
     """Labels as uint8 [n].
 
     Args:
-        where: the file or argument, for errors.
+        source: the file or argument, for errors.
         array: whole numbers 0 to 255, [n] or [n, 1]; or one-hot, [n, classes].
         qmnist: whether several columns may be QMNIST's, the class and seven others.
 
@@ -68,7 +68,7 @@ def as_labels(where: object, array: np.ndarray, *, qmnist: bool = False) -> np.n
     if 0 in array.shape or array.ndim not in (1, 2) or array.dtype.kind not in "buif":
         kind = f"{str(array.dtype)[:40]} of shape {str(array.shape)[:40]}"
         raise InputError(
-            f"{where}: an array of {kind}; labels [n] or one-hot [n, classes] are read"
+            f"{source}: an array of {kind}; labels [n] or one-hot [n, classes] are read"
         )
     if array.ndim == 2 and array.shape[1] > 1:
         if qmnist and array.shape[1] == QMNIST_COLUMNS and not _is_one_hot(array):
@@ -77,14 +77,15 @@ def as_labels(where: object, array: np.ndarray, *, qmnist: bool = False) -> np.n
             array = array.argmax(axis=1)
         else:
             raise InputError(
-                f"{where}: {array.shape[1]} columns that are no one-hot labels; give one label each"
+                f"{source}: {array.shape[1]} columns that are no one-hot labels; "
+                "give one label each"
             )
     labels = array.reshape(-1)
     low, high = labels.min(), labels.max()
     if not (low >= 0 and high <= 255):
-        raise InputError(f"{where}: labels from {low:.6g} to {high:.6g}; 0 to 255 are read")
+        raise InputError(f"{source}: labels from {low:.6g} to {high:.6g}; 0 to 255 are read")
     if (labels != np.rint(labels)).any():
-        raise InputError(f"{where}: labels that are no whole numbers; 0 to 255 are read")
+        raise InputError(f"{source}: labels that are no whole numbers; 0 to 255 are read")
     return labels.astype(np.uint8)
 
 

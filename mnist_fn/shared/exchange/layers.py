@@ -39,7 +39,7 @@ def mlp_of(
     tensors: Mapping[str, np.ndarray],
     pixels: int,
     classes: int,
-    where: str,
+    source: str,
     *,
     ordered: bool = False,
 ) -> ParamTree:
@@ -49,7 +49,7 @@ def mlp_of(
         tensors: floating-point arrays by name, weights and biases and nothing else.
         pixels: inputs of the first layer.
         classes: outputs of the last.
-        where: the file, for errors.
+        source: the file, for errors.
         ordered: whether the tensors come as the model defines them: then their order decides where
             shapes and names don't.
 
@@ -59,7 +59,7 @@ def mlp_of(
     Raises:
         InputError: not an MLP, not from `pixels` to `classes`, or in several orders; with the list.
     """
-    layers = _layers(tensors, where)
+    layers = _layers(tensors, source)
     fitting = [
         (order, transposed)
         for transposed in (True, False)
@@ -67,12 +67,12 @@ def mlp_of(
     ]
     if not fitting:
         raise InputError(
-            f"{where}: its layers do not lead from {pixels} pixels to {classes} classes: "
+            f"{source}: its layers do not lead from {pixels} pixels to {classes} classes: "
             f"{_listed(tensors)}"
         )
     if len(fitting) > 1:
         raise InputError(
-            f"{where}: its layers fit in more than one order, and their names don't say which: "
+            f"{source}: its layers fit in more than one order, and their names don't say which: "
             f"{_listed(tensors)}; name them 1, 2, ... in theirs"
         )
     ((order, transposed),) = fitting

@@ -141,17 +141,17 @@ def find_ruled_lines(pieces: list[Piece], shape: tuple[int, int]) -> list[Piece]
         level = piece.height <= max(2, THIN * piece.width)
         if not (upright or level):
             continue
-        others = is_broad & (sizes > 0.25 * piece.size)
-        others[i] = False
-        if not others.any():
+        digits = is_broad & (sizes > 0.25 * piece.size)
+        digits[i] = False
+        if not digits.any():
             continue
         if level:
-            if piece.width > 0.6 * width or piece.width > 1.5 * widths[others].max():
+            if piece.width > 0.6 * width or piece.width > 1.5 * widths[digits].max():
                 lines.append(piece)
             continue
         sides = sides_reached(piece, shape, within=max(1, round(0.06 * width)))
-        longer = piece.height > 1.2 * heights[others].max()
-        thinner = piece.stroke < 0.6 * np.median(strokes[others])
+        longer = piece.height > 1.2 * heights[digits].max()
+        thinner = piece.stroke < 0.6 * np.median(strokes[digits])
         if longer and (thinner or any(sides[2:]) or piece.height > 0.8 * height):
             lines.append(piece)
     return lines
@@ -162,12 +162,14 @@ def find_neighbours(pieces: list[Piece], shape: tuple[int, int]) -> list[Piece]:
     finger, half a neighbour.
     """
     large = [piece for piece in pieces if piece.size > LARGE * pieces[0].size]
-    reaching = [piece for piece in large if any(sides_reached(piece, shape))]
-    whole = [piece for piece in large if not any(sides_reached(piece, shape))]
-    if not whole:
+    reaching: list[Piece] = []
+    inner: list[Piece] = []
+    for piece in large:
+        (reaching if any(sides_reached(piece, shape)) else inner).append(piece)
+    if not inner:
         return []
-    stroke = float(np.median([piece.stroke for piece in whole]))
-    height = float(np.median([piece.height for piece in whole]))
+    stroke = float(np.median([piece.stroke for piece in inner]))
+    height = float(np.median([piece.height for piece in inner]))
     return [
         piece
         for piece in reaching

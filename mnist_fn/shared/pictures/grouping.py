@@ -52,18 +52,18 @@ def group_digits(
             strays.append(piece)
         elif not _underlines(piece, bounding_box(nearest)):
             nearest.append(piece)
-    whole = [piece for piece in strays if _is_small_digit(piece, tallest)]
-    digits += _merge([[piece] for piece in whole], bonds)
-    rest = []
-    parts = [piece for piece in strays if piece not in whole]
+    small_digits = [piece for piece in strays if _is_small_digit(piece, tallest)]
+    digits += _merge([[piece] for piece in small_digits], bonds)
+    fragments = []
+    parts = [piece for piece in strays if piece not in small_digits]
     for cluster in _clusters(parts, NEAR * tallest):
         if _is_small_digit(bounding_box(cluster), tallest):
             digits.append(cluster)
         else:
-            rest += cluster
+            fragments += cluster
     if len(digits) > MAX_DIGITS or (len(digits) > MANY and not _are_alike(digits)):
         raise _too_many(len(digits), thing)
-    return digits, rest
+    return digits, fragments
 
 
 def _too_many(marks: int, thing: str) -> ValueError:
@@ -115,7 +115,7 @@ def _merge(groups: list[list[Piece]], bonds: dict[int, int]) -> list[list[Piece]
     waiting, merged = groups[::-1], []
     while waiting:
         group = waiting.pop()
-        partner = next((i for i, other in enumerate(merged) if _is_same(group, other, bonds)), None)
+        partner = next((i for i, rival in enumerate(merged) if _is_same(group, rival, bonds)), None)
         if partner is None:
             merged.append(group)
         else:  # a larger group may meet others
@@ -123,17 +123,17 @@ def _merge(groups: list[list[Piece]], bonds: dict[int, int]) -> list[list[Piece]
     return merged
 
 
-def _is_same(group: list[Piece], other: list[Piece], bonds: dict[int, int]) -> bool:
+def _is_same(group: list[Piece], rival: list[Piece], bonds: dict[int, int]) -> bool:
     """Whether they are strokes of one digit: near, and over rather than beside each other."""
-    a, b = bounding_box(group), bounding_box(other)
+    a, b = bounding_box(group), bounding_box(rival)
     across = min(a.right, b.right) - max(a.left, b.left)
     down = min(a.bottom, b.bottom) - max(a.top, b.top)
     stacked = across > 0.2 * min(a.width, b.width) and down < 0.5 * min(a.height, b.height)
-    if stacked and gap(group, other) < BROKEN * max(a.size, b.size):
+    if stacked and gap(group, rival) < BROKEN * max(a.size, b.size):
         return True
     if a.holds(b) or b.holds(a):
         return True
-    is_cracked = {bonds[piece.label] for piece in group} & {bonds[piece.label] for piece in other}
+    is_cracked = {bonds[piece.label] for piece in group} & {bonds[piece.label] for piece in rival}
     return bool(is_cracked) and across > 0.2 * min(a.width, b.width)
 
 

@@ -102,8 +102,8 @@ def closed(light: np.ndarray, window: int) -> np.ndarray:
     from scipy import ndimage
 
     window = max(3, window | 1)
-    around = np.pad(light, window // 2, mode="edge")
-    lightest = ndimage.maximum_filter(around, window, mode="nearest")
+    padded = np.pad(light, window // 2, mode="edge")
+    lightest = ndimage.maximum_filter(padded, window, mode="nearest")
     filled = ndimage.minimum_filter(lightest, window, mode="nearest")
     return filled[window // 2 : -(window // 2), window // 2 : -(window // 2)]
 

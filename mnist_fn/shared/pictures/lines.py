@@ -18,8 +18,8 @@ THICK = 0.03  # of the longer side at most
 def without_lines(ink: np.ndarray, least: float) -> tuple[np.ndarray, int]:
     """Remove lines stronger than `least` from ink [rows, columns]; also return how many."""
     level, lines = _without_level_lines(ink, least)
-    upright, more = _without_level_lines(level.T, least)
-    return np.ascontiguousarray(upright.T), lines + more
+    upright, upright_lines = _without_level_lines(level.T, least)
+    return np.ascontiguousarray(upright.T), lines + upright_lines
 
 
 def _without_level_lines(ink: np.ndarray, least: float) -> tuple[np.ndarray, int]:
@@ -29,10 +29,10 @@ def _without_level_lines(ink: np.ndarray, least: float) -> tuple[np.ndarray, int
     cuts = np.linspace(0, width, CELLS + 1).astype(int)
     cells = np.add.reduceat(ink, cuts[:-1], axis=1) / np.diff(cuts)  # (height, CELLS)
     centres = (cuts[:-1] + cuts[1:]) / 2 - width / 2
-    left, lines = ink.copy(), 0
+    page, lines = ink.copy(), 0
     for row, slope in _lines(cells, centres, least):
-        lines += _take_out(left, cells, cuts, row + np.rint(slope * centres).astype(int))
-    return left, lines
+        lines += _take_out(page, cells, cuts, row + np.rint(slope * centres).astype(int))
+    return page, lines
 
 
 def _lines(cells: np.ndarray, centres: np.ndarray, least: float) -> Iterator[tuple[int, float]]:
@@ -62,14 +62,14 @@ def _lines(cells: np.ndarray, centres: np.ndarray, least: float) -> Iterator[tup
         peaks[max(0, row - near // 2) : row + near // 2 + 1] = 0
 
 
-def _take_out(left: np.ndarray, cells: np.ndarray, cuts: np.ndarray, rows: np.ndarray) -> bool:
-    """Take one line out of `left`; `rows` is where it is in each cell. False if it is too thick."""
-    height, width = left.shape
+def _take_out(page: np.ndarray, cells: np.ndarray, cuts: np.ndarray, rows: np.ndarray) -> bool:
+    """Take one line out of `page`; `rows` is where it is in each cell. False if it is too thick."""
+    height, width = page.shape
     half = max(2, int(THICK * max(height, width)) // 2 + 1)
     offsets = np.arange(-half - 2, half + 3)
-    at = np.clip(rows[:, None] + offsets, 0, height - 1)  # (CELLS, offsets)
+    rows_near = np.clip(rows[:, None] + offsets, 0, height - 1)  # (CELLS, offsets)
     inside = (rows >= 0) & (rows < height)
-    profile = np.median(cells[at, np.arange(CELLS)[:, None]][inside], axis=0)
+    profile = np.median(cells[rows_near, np.arange(CELLS)[:, None]][inside], axis=0)
     peak = int(profile.argmax())
     top, bottom = peak, peak
     while top > 0 and profile[top - 1] > 0.15 * profile[peak]:
@@ -82,22 +82,22 @@ def _take_out(left: np.ndarray, cells: np.ndarray, cuts: np.ndarray, rows: np.nd
     line_of = np.repeat(rows, np.diff(cuts))  # (width,)
     columns = np.arange(width)
     thick = bottom - top + 1
-    above = left[np.clip(line_of + offsets[0] + top - 1, 0, height - 1), columns]
-    below = left[np.clip(line_of + offsets[0] + bottom + 1, 0, height - 1), columns]
-    bridge = np.minimum(_widened(above, thick), _widened(below, thick))
+    ink_above = page[np.clip(line_of + offsets[0] + top - 1, 0, height - 1), columns]
+    ink_below = page[np.clip(line_of + offsets[0] + bottom + 1, 0, height - 1), columns]
+    bridge = np.minimum(_widened(ink_above, thick), _widened(ink_below, thick))
     strongest = profile[max(0, top) : bottom + 1].max()
     for index in range(top, bottom + 1):
         row = line_of + offsets[0] + index
         inside = (row >= 0) & (row < height)
         place = row[inside], columns[inside]
         line = min(0.95, 1.25 * strongest)
-        over = np.clip((left[place] - line) / (1 - line), 0, 1)
-        left[place] = np.minimum(left[place], np.maximum(over, bridge[inside]))
+        over = np.clip((page[place] - line) / (1 - line), 0, 1)
+        page[place] = np.minimum(page[place], np.maximum(over, bridge[inside]))
     return True
 
 
-def _widened(values: np.ndarray, by: int) -> np.ndarray:
-    """The largest within `by` to either side: a stroke may cross a line aslant."""
+def _widened(values: np.ndarray, width: int) -> np.ndarray:
+    """The largest within half of `width` to either side: a stroke may cross a line aslant."""
     from scipy import ndimage
 
-    return ndimage.maximum_filter1d(values, 2 * (by // 2) + 1)
+    return ndimage.maximum_filter1d(values, 2 * (width // 2) + 1)

@@ -112,11 +112,11 @@ def otsu_threshold(values: np.ndarray) -> float:
         return 0.0
     counts, edges = np.histogram(values, 128)
     middles = (edges[:-1] + edges[1:]) / 2
-    below = np.cumsum(counts)
-    above = below[-1] - below
+    lower = np.cumsum(counts)
+    upper = lower[-1] - lower
     sums = np.cumsum(counts * middles)
     with np.errstate(divide="ignore", invalid="ignore"):
-        between = below * above * (sums / below - (sums[-1] - sums) / above) ** 2
+        between = lower * upper * (sums / lower - (sums[-1] - sums) / upper) ** 2
     return float(edges[1:][np.nanargmax(np.nan_to_num(between))])
 
 
@@ -147,15 +147,15 @@ def bounding_box(pieces: list[Piece]) -> Piece:
     )
 
 
-def gap(group: list[Piece], other: list[Piece]) -> float:
+def gap(group: list[Piece], rival: list[Piece]) -> float:
     """How far the nearest boxes of two groups are apart, in pixels."""
-    return float(gaps(group, other).min())
+    return float(gaps(group, rival).min())
 
 
-def gaps(pieces: list[Piece], others: list[Piece]) -> np.ndarray:
+def gaps(pieces: list[Piece], rivals: list[Piece]) -> np.ndarray:
     """How far boxes are apart, in pixels, float [pieces, others]."""
     top, bottom, left, right = boxes(pieces).T[:, :, np.newaxis]
-    tops, bottoms, lefts, rights = boxes(others).T
+    tops, bottoms, lefts, rights = boxes(rivals).T
     across = np.maximum(left, lefts) - np.minimum(right, rights)
     down = np.maximum(top, tops) - np.minimum(bottom, bottoms)
     return np.hypot(np.maximum(across, 0), np.maximum(down, 0))

@@ -68,8 +68,10 @@ def panels(pictures: np.ndarray, enlarged: int = 8) -> bytes:
     """
     large = pictures.repeat(enlarged, axis=1).repeat(enlarged, axis=2)
     between = np.full((large.shape[1], enlarged // 2), 128, np.uint8)
-    beside = [part for one in large for part in (between, one)][1:]
-    return to_png(np.hstack(beside), MARK)
+    row = [large[0]]
+    for picture in large[1:]:
+        row += [between, picture]
+    return to_png(np.hstack(row), MARK)
 
 
 def to_png(picture: np.ndarray, software: str = "") -> bytes:

@@ -68,11 +68,11 @@ def _find_digits(grey: np.ndarray, single: bool, polarity: str, thing: str) -> S
         raise ValueError("nothing to see in it, it is all of one brightness")
     bare, lines = without_lines(ink, LINE)
     # a 1 or two may be taken for lines themselves
-    for kept in (bare, ink) if 0 < lines <= 2 else (bare,):
+    for cleaned in (bare, ink) if 0 < lines <= 2 else (bare,):
         clutter = Clutter()
-        labels, pieces = _without_clutter(kept, clutter)
+        labels, pieces = _without_clutter(cleaned, clutter)
         if pieces:
-            return _cut_digits(kept, labels, pieces, clutter, single, thing)
+            return _cut_digits(cleaned, labels, pieces, clutter, single, thing)
     raise ValueError(f"nothing like a {thing} in it")
 
 

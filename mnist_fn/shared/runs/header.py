@@ -5,7 +5,7 @@ from typing import Any
 
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset
-from mnist_fn.shared.data.form import MNIST, DataSpec
+from mnist_fn.shared.data.spec import MNIST, DataSpec
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.runs.environment import UNKNOWN_HARDWARE, Hardware
 from mnist_fn.shared.storage import digest_of

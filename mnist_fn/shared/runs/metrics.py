@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from mnist_fn.shared.backend import EpochMetrics
-from mnist_fn.shared.data.form import MAX_CLASSES
+from mnist_fn.shared.data.spec import MAX_CLASSES
 from mnist_fn.shared.errors import InputError, damaged
 from mnist_fn.shared.evaluation import Evaluation
 from mnist_fn.shared.storage import open_plain

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from mnist_fn.shared.config import Config
-from mnist_fn.shared.data.form import MNIST, DataSpec
+from mnist_fn.shared.data.spec import MNIST, DataSpec
 from mnist_fn.shared.evaluation import Evaluation
 from mnist_fn.shared.runs import metrics
 from mnist_fn.shared.runs.metrics import Row

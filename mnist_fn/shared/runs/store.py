@@ -206,9 +206,9 @@ def _summary(path: Path, header: Header) -> dict[str, Any]:
     }
 
 
-def differences(one: Config, other: Config) -> list[tuple[str, Any, Any]]:
+def differences(first: Config, second: Config) -> list[tuple[str, Any, Any]]:
     """The fields in which two configs differ, each with both values."""
-    old, new = one.to_dict(), other.to_dict()
+    old, new = first.to_dict(), second.to_dict()
     return [
         (name, old.get(name, "auto"), new.get(name, "auto"))
         for name in {**old, **new}

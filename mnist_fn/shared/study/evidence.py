@@ -106,20 +106,20 @@ def records(entries: Mapping[str, Entry], backend: str) -> Records:
     return runs
 
 
-def merge(entries: Mapping[str, Entry], more: Mapping[str, Entry]) -> dict[str, Entry]:
-    """Both together, what is in both from `more`; nothing twice.
+def merge(entries: Mapping[str, Entry], additions: Mapping[str, Entry]) -> dict[str, Entry]:
+    """Both together, what is in both from `additions`; nothing twice.
 
     The epochs of a run whose longer one is there too are left out, and the run with them unless
     its end is kept.
     """
-    for name in set(entries) & set(more):
-        ours, theirs = entries[name], more[name]
+    for name in set(entries) & set(additions):
+        ours, theirs = entries[name], additions[name]
         if ours["where"] != theirs["where"] and ours != {**theirs, "where": ours["where"]}:
             raise InputError(
                 f"{name}: the evidence has this run already, of {place(ours)}; this one is of "
                 f"{place(theirs)} and differs: take one of them"
             )
-    merged = {**entries, **more}
+    merged = {**entries, **additions}
     configs = {name: config_of(entry) for name, entry in merged.items()}
     entries_left = {}
     for name in sorted(merged):

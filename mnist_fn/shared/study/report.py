@@ -151,18 +151,18 @@ def _plain(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def tally(found: Mapping[str, Any]) -> dict[str, dict[str, int]]:
+def tally(document: Mapping[str, Any]) -> dict[str, dict[str, int]]:
     """How many published numbers got each verdict, by backend."""
-    counts: dict[str, dict[str, int]] = {name: {} for name in found["backends"]}
-    for number in found["numbers"]:
+    counts: dict[str, dict[str, int]] = {name: {} for name in document["backends"]}
+    for number in document["numbers"]:
         for name, ours in number["ours"].items():
             counts[name][ours["verdict"]] = counts[name].get(ours["verdict"], 0) + 1
     return counts
 
 
-def outcome(found: Mapping[str, Any], backend: str) -> str:
+def outcome(document: Mapping[str, Any], backend: str) -> str:
     """How the published numbers came out on a backend, in a sentence that cannot mislead."""
-    counts = tally(found)[backend]
+    counts = tally(document)[backend]
     # any of these could be outside
     judged = sum(counts.get(verdict, 0) for verdict in judging.WITH_INTERVAL)
     parts = [
@@ -173,9 +173,9 @@ def outcome(found: Mapping[str, Any], backend: str) -> str:
     for verdict, words in REST.items():
         if counts.get(verdict):
             parts.append(f"{counts[verdict]} {words}")
-    if together := found["joint"].get(backend):
+    if together := document["joint"].get(backend):
         parts.append(f"all together, {joint_sentence(together)}")
-    swapped = found["swaps"][backend]
+    swapped = document["swaps"][backend]
     parts.append(
         f"another λ's number in a row is noticed in {swapped['noticed']} of {swapped['tried']}"
     )

@@ -11,14 +11,14 @@ from mnist_fn.shared.wording import figure, l2_name, shape_name, spread
 Table = tuple[list[str], list[list[str]]]  # names of the columns, rows
 
 
-def number_table(found: Mapping[str, Any], experiment: str | None = None) -> Table:
+def number_table(document: Mapping[str, Any], experiment: str | None = None) -> Table:
     """Published numbers compared with ours: all, or one experiment's."""
-    backends = list(found["backends"])
+    backends = list(document["backends"])
     head = ["experiment", "what", "published"]
     for name in backends:
         head += [name, "n", "99 %", "sds away", "would pass", "verdict"]
     rows = []
-    for number in found["numbers"]:
+    for number in document["numbers"]:
         if experiment not in (None, number["experiment"]):
             continue
         row = [number["experiment"], number["what"], published(number)]
@@ -30,14 +30,14 @@ def number_table(found: Mapping[str, Any], experiment: str | None = None) -> Tab
     return head, rows
 
 
-def claim_table(found: Mapping[str, Any], experiment: str | None = None) -> Table:
+def claim_table(document: Mapping[str, Any], experiment: str | None = None) -> Table:
     """The study's statements, the number that judges each, and for how many seeds it holds."""
-    backends = list(found["backends"])
+    backends = list(document["backends"])
     head = ["experiment", "the study says", "judged by", "holds if"]
     for name in backends:
         head += [name, "verdict", "of all seeds, 95 %"]
     rows = []
-    for claim in found["claims"]:
+    for claim in document["claims"]:
         if experiment not in (None, claim["experiment"]):
             continue
         row = [claim["experiment"], claim["claim"], claim["number"], claim["holds_if"]]
@@ -52,17 +52,17 @@ def claim_table(found: Mapping[str, Any], experiment: str | None = None) -> Tabl
     return head, rows
 
 
-def joint_table(found: Mapping[str, Any]) -> Table:
+def joint_table(document: Mapping[str, Any]) -> Table:
     """The joint verdict of each experiment and of the study: p on each backend."""
-    backends = list(found["backends"])
-    names = {name: None for verdicts in found["joint"].values() for name in verdicts}
+    backends = list(document["backends"])
+    names = {name: None for verdicts in document["joint"].values() for name in verdicts}
     order = sorted(names, key=lambda name: name == joint.WHOLE_STUDY)  # the whole comes last
     head = ["experiment", "published runs of", "numbers"]
     for backend in backends:
         head += [f"p, {backend}", "least possible", "seeds"]
     rows = []
     for name in order:
-        several = [found["joint"][backend].get(name) for backend in backends]
+        several = [document["joint"][backend].get(name) for backend in backends]
         known = next(joint_verdict for joint_verdict in several if joint_verdict)
         row = [name, f"{known['groups']} configs", str(known["numbers"])]
         for joint_verdict in several:
@@ -76,11 +76,11 @@ def joint_table(found: Mapping[str, Any]) -> Table:
     return head, rows
 
 
-def honest_table(found: Mapping[str, Any]) -> Table:
+def honest_table(document: Mapping[str, Any]) -> Table:
     """What each choice gives on the test set, and the optimism between them."""
     head = ["backend", "measure", "seeds", "chosen on validation", "chosen on test", "optimism"]
     rows = []
-    for backend, comparisons in found["honest"].items():
+    for backend, comparisons in document["honest"].items():
         for measure in MEASURES:
             measured = [
                 comparison for comparison in comparisons if comparison["measure"] == measure
@@ -97,11 +97,11 @@ def honest_table(found: Mapping[str, Any]) -> Table:
     return head, rows
 
 
-def choice_table(found: Mapping[str, Any]) -> Table:
+def choice_table(document: Mapping[str, Any]) -> Table:
     """Which run and epoch each seed chose."""
     head = ["backend", "seed", "by", "validation chose", "the test set would have"]
     rows = []
-    for backend, comparisons in found["honest"].items():
+    for backend, comparisons in document["honest"].items():
         for comparison in comparisons:
             sides = (comparison["chosen_on_validation"], comparison["chosen_on_test"])
             rows.append(
@@ -124,48 +124,48 @@ def markdown(table: Table) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def page(found: Mapping[str, Any]) -> str:
+def page(document: Mapping[str, Any]) -> str:
     """The whole document in Markdown: what `study.md` holds."""
-    warning = [f"**{found['warning']}**"] if found["warning"] else []
+    warning = [f"**{document['warning']}**"] if document["warning"] else []
     runs = ", ".join(
         f"{name}: {summary['runs']} runs of seeds {', '.join(map(str, summary['seeds']))}"
-        for name, summary in found["backends"].items()
+        for name, summary in document["backends"].items()
     )
-    parts = ["# The study", *warning, f"`{found['command']}`; {found['machine']}; {runs}."]
-    if lines := unfinished(found):
+    parts = ["# The study", *warning, f"`{document['command']}`; {document['machine']}; {runs}."]
+    if lines := unfinished(document):
         parts += ["## Not finished", "\n".join(f"- {line}" for line in lines)]
-    if any(found["joint"].values()):
-        parts += ["## All together", found["joint_rule"], markdown(joint_table(found))]
-    parts += ["## Published numbers", found["rule"], markdown(number_table(found))]
-    if found["claims"]:
-        parts += ["## What it says in words", markdown(claim_table(found))]
-    if any(found["honest"].values()):
-        parts += ["## The honest protocol", found["protocol"]]
-        parts += [markdown(honest_table(found)), markdown(choice_table(found))]
+    if any(document["joint"].values()):
+        parts += ["## All together", document["joint_rule"], markdown(joint_table(document))]
+    parts += ["## Published numbers", document["rule"], markdown(number_table(document))]
+    if document["claims"]:
+        parts += ["## What it says in words", markdown(claim_table(document))]
+    if any(document["honest"].values()):
+        parts += ["## The honest protocol", document["protocol"]]
+        parts += [markdown(honest_table(document)), markdown(choice_table(document))]
     return "\n\n".join([*parts, *warning]) + "\n"
 
 
-def unfinished(found: Mapping[str, Any]) -> list[str]:
+def unfinished(document: Mapping[str, Any]) -> list[str]:
     """A line for each run that did not come to its end."""
-    return [*found.get("diverged", ()), *found.get("failed", found.get("given_up", ()))]
+    return [*document.get("diverged", ()), *document.get("failed", document.get("given_up", ()))]
 
 
-def published(one: Mapping[str, Any]) -> str:
+def published(number: Mapping[str, Any]) -> str:
     """A published number in its unit."""
-    if one["unit"] == "epoch":
-        return f"{one['published']:.0f}"
-    if one["unit"] == "accuracy":
-        return figure(one["published"], "accuracy")
-    return one["printed"]
+    if number["unit"] == "epoch":
+        return f"{number['published']:.0f}"
+    if number["unit"] == "accuracy":
+        return figure(number["published"], "accuracy")
+    return number["printed"]
 
 
-def ours_of(one: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
+def ours_of(number: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
     """Ours compared with a published number, mean ± sd over seeds."""
     if not ours["n"]:
         return ""
-    if one["statistic"] == "sd":
-        return figure(ours["sd"], one["unit"])
-    return spread(ours["mean"], ours["sd"], one["unit"])
+    if number["statistic"] == "sd":
+        return figure(ours["sd"], number["unit"])
+    return spread(ours["mean"], ours["sd"], number["unit"])
 
 
 def _sharpness(number: Mapping[str, Any], ours: Mapping[str, Any]) -> tuple[str, str, str]:

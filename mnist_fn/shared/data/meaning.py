@@ -1,13 +1,13 @@
-"""What raw arrays of labels and pixels mean, and what there is to say of them."""
+"""What a file's arrays mean: orientation, polarity, class names, and what a person has to know."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from mnist_fn.shared.data.form import MNIST, DataSpec
 from mnist_fn.shared.data.names import Names, find_names
 from mnist_fn.shared.data.sets import FileSet
+from mnist_fn.shared.data.spec import MNIST, DataSpec
 from mnist_fn.shared.errors import Argument, InputError, Message, Text
 
 TRANSPOSED = "emnist"  # sets by this name ship their pictures transposed
@@ -34,7 +34,7 @@ PUBLISHED = {
 
 
 @dataclass(frozen=True)
-class Asked:
+class Hints:
     """What is known of a set beforehand."""
 
     orientation: str = "auto"  # as in Config
@@ -48,7 +48,7 @@ def form_of(
     name: str,
     train: np.ndarray,
     labels: Sequence[np.ndarray],
-    asked: Asked,
+    hints: Hints,
     names: Names | None = None,
 ) -> DataSpec:
     """The form of a set.
@@ -58,20 +58,20 @@ def form_of(
         name: of the dataset.
         train: raw training pictures, uint8 [n, rows, columns].
         labels: raw labels of each split, uint8 [n].
-        asked: what is known beforehand.
+        hints: what is known beforehand.
         names: of the classes; None: they are looked for beside the files.
 
     Raises:
         InputError: names that don't fit the labels; a single class.
     """
-    if asked.form is not None:
-        return asked.form
+    if hints.form is not None:
+        return hints.form
     stored = ships_transposed(files.name) or ships_transposed(name)
-    turned = asked.orientation == "upright" or (stored and asked.orientation == "auto")
+    turned = hints.orientation == "upright" or (stored and hints.orientation == "auto")
     used = np.flatnonzero(
         sum(np.bincount(split_labels, minlength=256) for split_labels in labels)
     ).tolist()
-    known = MNIST.labels if asked.ten else LABELS.get(files.name, ())
+    known = MNIST.labels if hints.ten else LABELS.get(files.name, ())
     if known and (strange := sorted(set(used) - set(known))):
         raise InputError(f"{files.paths[1]}: label {strange[0]}, expected {_numbers(known)}")
     used = sorted({*used, *known})
@@ -86,8 +86,8 @@ def form_of(
         tuple(names[label] for label in ordered),
         transposed_on_load=turned,
         transposed=stored and not turned,
-        polarity="light" if asked.ten else asked.ink if asked.ink != "auto" else ink_of(train),
-        max_pixel=255 if asked.ten else largest(train),
+        polarity="light" if hints.ten else hints.ink if hints.ink != "auto" else ink_of(train),
+        max_pixel=255 if hints.ten else largest(train),
     )
 
 
@@ -142,11 +142,11 @@ def as_pictures(images: np.ndarray, turned: bool) -> np.ndarray:
     return np.ascontiguousarray(images.swapaxes(1, 2)) if turned else images
 
 
-def as_classes(labels: np.ndarray, form: DataSpec, where: object) -> np.ndarray:
+def as_classes(labels: np.ndarray, form: DataSpec, source: object) -> np.ndarray:
     """Raw labels as indices of the form's classes, uint8 [n].
 
     Raises:
-        InputError: a label is none of them; `where` is named.
+        InputError: a label is none of them; `source` is named.
     """
     if form.labels == tuple(range(form.classes)) and labels.max() < form.classes:
         return labels
@@ -155,7 +155,7 @@ def as_classes(labels: np.ndarray, form: DataSpec, where: object) -> np.ndarray:
     table[list(form.labels)], known[list(form.labels)] = range(form.classes), True
     if not known[labels].all():
         raise InputError(
-            f"{where}: label {int(labels[~known[labels]][0])} is none of the {form.classes} "
+            f"{source}: label {int(labels[~known[labels]][0])} is none of the {form.classes} "
             f"classes, {_numbers(form.labels)}"
         )
     return table[labels]

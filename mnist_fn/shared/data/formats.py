@@ -1,4 +1,4 @@
-"""Sets that lie in other files than four: one archive, a table, pictures in folders by class."""
+"""File formats: an array in a file, and sets in other files than four: an archive, CSV, PNGs."""
 
 import hashlib
 import io
@@ -9,18 +9,29 @@ from pathlib import Path
 
 import numpy as np
 
-from mnist_fn.shared.data.idx import MAX_BYTES, header_of
-from mnist_fn.shared.data.npz import read_members
+from mnist_fn.shared.data.idx import MAX_BYTES, header_of, read_idx
+from mnist_fn.shared.data.npz import read_members, read_npz
 from mnist_fn.shared.data.sets import PARTS
 from mnist_fn.shared.data.values import as_images, as_labels
 from mnist_fn.shared.errors import InputError
-from mnist_fn.shared.storage import read_bounded
+from mnist_fn.shared.storage import open_plain, read_bounded
 
 MAX_TABLE_BYTES = 2**28  # of a CSV file; Kaggle's train.csv has 77 MB
 MAX_PICTURES = 200_000  # of a split, in folders
 EVERY = 7  # where there are no labelled test examples, every seventh is one
 IMAGES = ("images", "x", "data", "imgs")
 LABELS = ("labels", "label", "y", "targets", "target")
+_ZIP = b"PK\x03\x04"
+
+
+def read_array(path: Path, dimensions: int) -> tuple[np.ndarray, str]:
+    """Images or labels as uint8, and a SHA-256 of their content, from IDX or .npz as it begins.
+
+    Arguments and errors as for `idx.read_idx` and `npz.read_npz`.
+    """
+    with open_plain(path) as file:
+        zipped = file.read(len(_ZIP)) == _ZIP
+    return (read_npz if zipped else read_idx)(path, dimensions)
 
 
 @dataclass(frozen=True)
