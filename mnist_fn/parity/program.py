@@ -14,6 +14,7 @@ from flax.errors import InvalidRngError
 
 from mnist_fn.parity.listening import Heard, divided, listen
 from mnist_fn.parity.trees import Names, name_of, split_variables
+from mnist_fn.parity.widening import narrow_modules, widened
 from mnist_fn.shared import faults
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.parity.causes.rules import KINDS, Rule
@@ -121,6 +122,7 @@ class JaxProgram:
             for train in (True, False)
         }
         self._step = jax.jit(self._one_step)
+        self._asked: tuple[Weights, Batch] | None = None  # in float64, last
 
     _shows_dropout = False  # a function of arrays has no modules whose rate can be read
 
@@ -179,6 +181,8 @@ class JaxProgram:
             value, outputs, buffers, calls, gradients, of_outputs = jax.device_get(
                 self._passes[train](weights.params, weights.buffers, inputs, batch.targets)
             )
+        if _wide(weights):
+            self._asked = weights, batch
         lossy = train and self._loss is not None
         calls, rates = divided(calls)
         named, _ = jax.tree_util.tree_flatten_with_path(outputs)
@@ -227,6 +231,23 @@ class JaxProgram:
             fresh = jax.jit(lambda *a: self._pass(*a, train=True))
             lowered = fresh.lower(weights.params, weights.buffers, inputs, batch.targets)
             return lowered.as_text()
+
+    def in_float32(self) -> dict[str, str]:
+        """Modules that compute in float32 whatever the weights' dtype is, in words; of the last
+        pass in float64.
+        """
+        if self._asked is None:
+            return {}
+        weights, batch = self._asked
+        inputs = (batch.inputs, batch.named)
+        with self._scope(weights):
+            traced = jax.make_jaxpr(lambda *a: self._pass(*a, train=True))(
+                weights.params, weights.buffers, inputs, batch.targets
+            )
+        modules = dict.fromkeys(narrow_modules(traced.jaxpr))
+        return {
+            m: f"{m or 'the program'} casts to float32; let it cast to its dtype" for m in modules
+        }
 
     def _one_step(
         self,
@@ -290,13 +311,15 @@ class JaxProgram:
     @contextlib.contextmanager
     def _scope(self, weights: Weights, casts: bool = False) -> Iterator[None]:
         """In the weights' dtype, products in full; the caller's settings are as they were after.
-        In float64 `jnp.float32` means float64 meanwhile, so that what a model casts to it stays.
+        In float64 what a model casts to float32 stays float64 meanwhile, except with `casts`.
         """
-        single = jnp.float32
-        if _wide(weights) and not casts:
-            setattr(jnp, "float32", jnp.float64)  # noqa: B010 - a checker calls it final
+        wide = _wide(weights)
         try:
-            with jax.enable_x64(_wide(weights)), jax.default_matmul_precision("highest"):
+            with (
+                jax.enable_x64(wide),
+                jax.default_matmul_precision("highest"),
+                widened() if wide and not casts else contextlib.nullcontext(),
+            ):
                 yield
         except InvalidRngError as error:
             raise InputError(
@@ -304,8 +327,6 @@ class JaxProgram:
                 "program can do the same; draw outside of the model and hand it in as an input, or "
                 "set its rate to 0 if it is dropout"
             ) from error
-        finally:
-            setattr(jnp, "float32", single)  # noqa: B010
 
 
 class FlaxProgram(JaxProgram):

@@ -568,3 +568,124 @@ def test_dropout_of_the_same_rate_is_compared():
     assert "dropout not compared" not in verdict.summary
     (rung,) = (rung for rung in verdict.rungs if rung.name == "randomness")
     assert rung.passed
+
+
+# --- tables of float32 -------------------------------------------------------------------------
+
+
+def torch_table(table):
+    angles = torch.arange(8, dtype=torch.float32) / 7
+    table.register_buffer("table", torch.sin(angles).float(), persistent=False)
+    table.scale = torch.sqrt(torch.tensor(7.0, dtype=torch.float32))  # GPT-J's, no buffer
+
+
+class TorchTable(TorchMLP):
+    """Llama's and GPT-J's: the constructor computes a table in float32."""
+
+    def __init__(self):
+        super().__init__()
+        torch_table(self)
+
+    def forward(self, x):
+        return self.head(torch.tanh(self.body(x)) * self.table / self.scale)
+
+
+class FlaxTable(fnn.Module):
+    """The same in NumPy."""
+
+    single: Any = np.float32
+
+    @fnn.compact
+    def __call__(self, x):
+        angles = np.einsum("i,j->ij", np.arange(8), np.ones(1)).astype("float32")[:, 0] / 7
+        table = np.concatenate([np.zeros(0), np.sin(angles)]).astype(self.single)
+        x = jnp.tanh(fnn.Dense(8, name="body")(x)) * jnp.asarray(table) / np.sqrt(7.0)
+        return fnn.Dense(5, name="head")(x)
+
+
+def test_tables_of_float32_are_float64_where_the_model_is_made_here():
+    torch.manual_seed(0)
+    creators = np.arange, np.zeros
+    check_port(torch_program(TorchTable), flax_program(FlaxTable()), batches()).assert_passed()
+    assert (np.arange, np.zeros) == creators
+    assert type(np.arange(2)) is np.ndarray
+
+
+def test_the_verdict_names_a_table_of_float32_that_was_made_before():
+    torch.manual_seed(0)
+    verdict = check_port(torch_program(TorchTable()), flax_program(FlaxTable()), batches())
+    assert verdict.failed.name == "modules"
+    assert "float32's rounding" in verdict.text
+    assert "table was computed in float32; give a function" in verdict.text
+
+
+class FlaxRounding(fnn.Module):
+    """Casts by a name that no guard sees."""
+
+    @fnn.compact
+    def __call__(self, x):
+        x = fnn.Dense(8, name="body")(x)
+        x = jnp.tanh(jax.lax.convert_element_type(x, "float32"))
+        return fnn.Dense(5, name="head")(x.astype("float64"))
+
+
+def test_the_verdict_names_a_program_that_casts_to_float32_by_itself():
+    torch.manual_seed(0)
+    verdict = check_port(torch_program(TorchMLP()), flax_program(FlaxRounding()), batches())
+    assert "float32's rounding" in verdict.text
+    assert "casts to float32; let it cast to its dtype" in verdict.text
+
+
+# --- a parameter whose partner is a buffer -----------------------------------------------------
+
+
+class TorchBiased(TorchMLP):
+    """BART's final_logits_bias."""
+
+    def __init__(self):
+        super().__init__()
+        self.register_buffer("last_bias", torch.linspace(0, 1, 5)[None])
+
+    def forward(self, x):
+        return super().forward(x) + self.last_bias
+
+
+class FlaxBiased(fnn.Module):
+    @fnn.compact
+    def __call__(self, x):
+        x = jnp.tanh(fnn.Dense(8, name="body")(x))
+        bias = self.param("last_bias", fnn.initializers.zeros, (1, 5))
+        return fnn.Dense(5, name="head")(x) + bias
+
+
+def test_a_parameter_whose_partner_is_a_buffer_is_named_where_it_moves():
+    torch.manual_seed(0)
+    reference, still = torch_program(TorchBiased()), optax.set_to_zero()
+    labels = {"body": "sgd", "head": "sgd", "last_bias": "still"}
+    frozen = optax.multi_transform({"sgd": optax.sgd(0.1), "still": still}, labels)
+    check_port(reference, flax_program(FlaxBiased(), optimizer=frozen), batches()).assert_passed()
+    verdict = check_port(reference, flax_program(FlaxBiased()), batches())
+    assert verdict.failed.name == "step"
+    assert "the reference doesn't move last_bias, the port does" in verdict.text
+
+
+class TorchPadded(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.tokens, self.head = nn.Embedding(11, 8, padding_idx=0), nn.Linear(8, 5)
+
+    def forward(self, ids):
+        return self.head(self.tokens(ids).mean(1))
+
+
+class FlaxPadded(fnn.Module):
+    @fnn.compact
+    def __call__(self, ids):
+        return fnn.Dense(5, name="head")(fnn.Embed(11, 8, name="tokens")(ids).mean(1))
+
+
+def test_a_padding_row_that_the_port_trains_is_named():
+    torch.manual_seed(0)
+    verdict = check_port(torch_program(TorchPadded()), flax_program(FlaxPadded()), ids())
+    assert verdict.failed.name == "gradients"
+    assert "tokens.weight: row 0, padding_idx in the reference, is trained" in verdict.text

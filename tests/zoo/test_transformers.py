@@ -17,7 +17,7 @@ from tests.zoo.public_pairs import PAIRS
 pytestmark = [pytest.mark.zoo, pytest.mark.filterwarnings("ignore")]
 
 
-@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair.name)
+@pytest.mark.parametrize("pair", PAIRS, ids=str)
 def test_a_public_pair_has_the_verdict_that_it_deserves(pair):
     verdict = check_port(*pair.programs(), steps=5)
     if not pair.rung:

@@ -1,14 +1,14 @@
 """Stands between a model and torch's functions while a program is run.
 
 Dropout is off and its rates are kept; other draws are kept too, for `TorchProgram` to see whether
-they change anything. What is made without a dtype gets the program's, which leaves torch's default
-dtype as it is, and so does a cast to float32: in float64 a model computes in float64 everywhere.
-One function may be replaced, to see whether that is what a port does.
+they change anything. What is made without a dtype gets the program's, and so does a cast to
+float32: in float64 a model computes in float64 everywhere. One function may be replaced, to see
+whether that is what a port does.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 from torch.overrides import TorchFunctionMode
@@ -24,11 +24,7 @@ DROPOUTS = {
     "dropout", "dropout_", "dropout1d", "dropout2d", "dropout3d", "alpha_dropout",
     "feature_dropout", "feature_alpha_dropout",
 }  # fmt: skip
-FILLED = {"full": 1, "scalar_tensor": 0}  # the place of the number that they are filled with
-CONSTRUCTORS = {
-    "zeros", "ones", "full", "empty", "eye", "linspace", "logspace", "arange", "tensor",
-    "as_tensor", "scalar_tensor", "hann_window", "hamming_window",
-}  # fmt: skip
+FROM_NUMPY = {"tensor", "as_tensor", "from_numpy"}  # whose dtype is an array's
 
 
 @dataclass(frozen=True)
@@ -70,7 +66,17 @@ class Guard(TorchFunctionMode):
         self.sites: list[Site] = []
         self.draws: list[str] = []  # "rand in encoder", in order
         self.dropouts: list[float] = []  # rates above 0, in order
-        self.casts: dict[str, None] = {}  # modules in which something is cast to float32
+        self.casts: dict[str, str] = {}  # modules in which something is cast to float32
+        self.backwards: dict[str, str] = {}  # modules whose result has an autograd.Function
+
+    def __enter__(self) -> Self:
+        self._default = torch.get_default_dtype()
+        torch.set_default_dtype(self._dtype)
+        return super().__enter__()
+
+    def __exit__(self, *error: object) -> None:
+        super().__exit__(*error)
+        torch.set_default_dtype(self._default)
 
     def tick(self) -> int:
         """The next moment."""
@@ -103,8 +109,8 @@ class Guard(TorchFunctionMode):
             kwargs["training"] = False  # which switches nothing but its dropout
         if self._dtype == torch.float64:
             func, args, kwargs = self._widened(func, name, args, kwargs)
-        if name in CONSTRUCTORS and kwargs.get("dtype") is None:
-            return self._constructed(func, name, args, kwargs)
+        if name in FROM_NUMPY:
+            return self._like_the_rest(func(*args, **kwargs))
         if name.startswith("__") or name in ("backward", "detach", "requires_grad_"):
             return func(*args, **kwargs)
         return self._called(func, name, args, kwargs)
@@ -145,27 +151,16 @@ class Guard(TorchFunctionMode):
             return func, args, kwargs
         first = args[0] if args else None
         if isinstance(first, torch.Tensor) and first.dtype == torch.float64:
-            self.casts.setdefault(self.module)
+            self.casts.setdefault(self.module, "")
         if name == "float":
             return torch.Tensor.to, (args[0], self._dtype), {}
         args = tuple(self._dtype if is_single(value) else value for value in args)
         kwargs = {k: self._dtype if is_single(value) else value for k, value in kwargs.items()}
         return func, args, kwargs
 
-    def _constructed(
-        self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
-    ) -> Any:
-        place = FILLED.get(name)
-        if place is not None and len(args) > place and isinstance(args[place], float):
-            return func(*args, **{**kwargs, "dtype": self._dtype})  # float32 might not hold it
-        tensor = func(*args, **kwargs)
-        narrow = tensor.dtype == torch.get_default_dtype() != self._dtype
-        from_tensor = isinstance(args[0] if args else None, torch.Tensor)
-        return (
-            func(*args, **{**kwargs, "dtype": self._dtype})
-            if narrow and not from_tensor
-            else tensor
-        )
+    def _like_the_rest(self, tensor: torch.Tensor) -> torch.Tensor:
+        single = self._dtype == torch.float64 and tensor.dtype == torch.float32
+        return tensor.to(self._dtype) if single else tensor
 
 
 def is_single(value: Any) -> bool:

@@ -15,6 +15,7 @@ from torch_ref.parity.guard import Guard
 SETTINGS = (
     "eps", "momentum", "kernel_size", "stride", "padding", "dilation", "groups", "num_groups",
     "num_heads", "approximate", "negative_slope", "affine", "track_running_stats",
+    "padding_idx",
 )  # fmt: skip
 
 
@@ -55,7 +56,12 @@ class Listener:
         def hook(module: nn.Module, args: Any, kwargs: Any, result: Any) -> None:
             began, inputs = self._open.pop()
             self._guard.within.pop()
-            outputs = tuple(t.detach().numpy().copy() for t in tensors_in(result))
+            tensors = tuple(tensors_in(result))
+            for tensor in tensors:
+                if isinstance(tensor.grad_fn, torch.autograd.function.BackwardCFunction):
+                    function = type(tensor.grad_fn).__name__.removesuffix("Backward")
+                    self._guard.backwards[name] = function
+            outputs = tuple(t.detach().numpy().copy() for t in tensors)
             settings = {
                 key: value
                 for key in SETTINGS

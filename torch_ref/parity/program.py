@@ -2,9 +2,11 @@
 
 import copy
 import inspect
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
+from functools import partial
+from types import FunctionType
 from typing import Any
 
 import numpy as np
@@ -28,7 +30,8 @@ class TorchProgram:
     """A module, its loss and its optimizer. The module is copied; the caller's stays as it is.
 
     Args:
-        model: any `nn.Module`; parameters in float32 or float64.
+        model: any `nn.Module`, parameters in float32 or float64; or a function that makes one,
+            whose constructor then computes its tables in float64 as well.
         loss: (outputs, targets) -> scalar. Without it nothing above the outputs is compared.
         optimizer: parameters -> `torch.optim.Optimizer`. An argument that is named `model` is
             given the copied module instead, for groups.
@@ -44,7 +47,7 @@ class TorchProgram:
 
     def __init__(
         self,
-        model: nn.Module,
+        model: nn.Module | Callable[[], nn.Module],
         *,
         loss: Callable[..., torch.Tensor] | None = None,
         optimizer: Callable[..., torch.optim.Optimizer] | None = None,
@@ -52,13 +55,18 @@ class TorchProgram:
         scheduler: Callable[[torch.optim.Optimizer], Any] | None = None,
         name: str = "PyTorch",
     ) -> None:
+        self.name = name
+        self._made_here = isinstance(model, FunctionType | type | partial)
+        if self._made_here:
+            with self._calls("model"), Guard(name, torch.float64, keep_sites=False):
+                model = model()  # pyright: ignore[reportCallIssue]
         if not isinstance(model, nn.Module):
             raise InputError(f"{name}: model is a {type(model).__name__}, not an nn.Module")
         for wrapper in WRAPPERS:
             inner = getattr(model, wrapper, None)
             if isinstance(inner, nn.Module) and len(list(model.children())) == 1:
                 model = inner
-        self.name, self._model = name, model
+        self._model = model
         for argument, function in (
             ("loss", loss),
             ("optimizer", optimizer),
@@ -74,7 +82,6 @@ class TorchProgram:
         self._before_step, self._scheduler = before_step, scheduler
         self._copies: dict[torch.dtype, nn.Module] = {}
         self.notes: list[str] = []
-        self._casts: dict[str, None] = {}
         self._clip: float | None = None  # to which norm `before_step` was seen to clip
         self.unsupported: dict[str, str] = {}
         if loss is None:
@@ -206,14 +213,30 @@ class TorchProgram:
             )
         trace.buffers.update(self._buffers(model))
         self._sites, self._draws = guard.sites, guard.draws
-        for module in guard.casts:
-            if module not in self._casts:
-                self._casts.setdefault(module)
-                self.notes.append(
-                    f"{self.name}: {module or 'the model'} casts to float32; it is compared in "
-                    "float64 throughout"
-                )
+        self._note("casts to float32; it is compared in float64 throughout", guard.casts)
+        self._note("computes its gradient by hand ({})", guard.backwards)
         return trace
+
+    def in_float32(self) -> dict[str, str]:
+        """Tables that the constructor of a given model computed in float32, in words."""
+        if self._made_here:
+            return {}
+        tables = dict(self._model.named_buffers())
+        for path, module in self._model.named_modules():
+            held = {f"{path}.{n}".lstrip("."): value for n, value in vars(module).items()}
+            tables |= {n: value for n, value in held.items() if isinstance(value, torch.Tensor)}
+        return {
+            name: f"{name} was computed in float32; give a function that makes the model"
+            for name, table in tables.items()
+            if table.dtype == torch.float32
+        }
+
+    def _note(self, text: str, modules: Mapping[str, str]) -> None:
+        """One note for each module of which the text holds, once."""
+        for module, detail in modules.items():
+            note = f"{self.name}: {module or 'the model'} {text.format(detail)}"
+            if note not in self.notes:
+                self.notes.append(note)
 
     def _pass(
         self, model: nn.Module, batch: Batch, guard: Guard, variant: Variant | None, train: bool

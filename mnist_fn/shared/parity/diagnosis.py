@@ -1,9 +1,11 @@
 """The cause of a failed rung, looked for where it parts first."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
+from mnist_fn.shared.parity.bounds import SUM_FACTOR, sum_bound
 from mnist_fn.shared.parity.causes.explanation import Candidate, Explanation
 from mnist_fn.shared.parity.causes.gradients import explain_gradients
 from mnist_fn.shared.parity.causes.rules import Rule
@@ -11,7 +13,9 @@ from mnist_fn.shared.parity.causes.update import explain_update
 from mnist_fn.shared.parity.ladder_state import LadderState
 from mnist_fn.shared.parity.layouts import aligned
 from mnist_fn.shared.parity.modules import Fault, matched
+from mnist_fn.shared.parity.param_map import module_of
 from mnist_fn.shared.parity.program import Call, Step, Tensors, Trace, Weights
+from mnist_fn.shared.parity.rounding import largest_gap
 from mnist_fn.shared.parity.table_causes import explain_between, explain_classes
 from mnist_fn.shared.parity.variant_search import Place
 
@@ -36,7 +40,32 @@ def explain_fault(state: LadderState, fault: Fault) -> Explanation:
         return None if array is None else {"": array}
 
     place = Place(state, fault.where, read, {"": fault.port_value}, fault.terms)
-    return _or_plainly(place.explain(variants, pattern), lambda: explain_between(state, fault))
+    explained = place.explain(variants, pattern)
+    explained = _or_plainly(explained, lambda: explain_between(state, fault))
+    rounding = "" if explained.found else _rounded(state, fault)
+    return replace(explained, pattern=rounding) if rounding else explained
+
+
+def _rounded(state: LadderState, fault: Fault) -> str:
+    """That a fault is as small as what float32 changes there, where a program holds numbers in
+    float32 though it is run in float64; "" where that isn't so.
+    """
+    pairing = state.pairing
+    shared = {pair.name for pair in pairing.param_map.buffers}
+    places = [
+        f"{program.name}: {text}"
+        for program in (pairing.reference, pairing.port)
+        for name, text in getattr(program, "in_float32", dict)().items()
+        if name not in shared
+    ]
+    change = max(
+        (largest_gap(fault.read(single), fault.read(wide)) for single, wide in state.in_float32),
+        default=0.0,
+    )
+    if not places or largest_gap(fault.read(state.left), fault.port_value) > SUM_FACTOR * change:
+        return ""
+    listed = "; ".join(places[:4]) + (f"; and {len(places) - 4} more" if len(places) > 4 else "")
+    return f"float32's rounding, which changes as much there ({change:.0e}): {listed}"
 
 
 def _or_plainly(
@@ -67,6 +96,9 @@ def explain_loss(state: LadderState) -> Explanation:
 
 def explain_slope(state: LadderState) -> Explanation:
     """Which variant of the program gives the port's gradients, where all values agree."""
+    padding = _explain_padding(state)
+    if padding is not None:
+        return padding
     ends = state.left.ticks
     names = list(state.left.gradients)
 
@@ -91,6 +123,30 @@ def explain_slope(state: LadderState) -> Explanation:
     return tried if tried.found or not algebra.found else algebra
 
 
+def _explain_padding(state: LadderState) -> Explanation | None:
+    """A padding row that stands still in the reference and is trained in the port, where no other
+    entry of any gradient parts.
+    """
+    rows = {call.module: call.settings.get("padding_idx") for call in state.left.calls}
+    most = max((float(abs(g).max(initial=0)) for g in state.left.gradients.values()), default=0.0)
+    rounding = sum_bound(state.lengths.all, state.dtype) * most
+    texts = []
+    for name, ours in state.left.gradients.items():
+        theirs = state.right.gradients.get(name)
+        if theirs is None or theirs.shape != ours.shape:
+            return None
+        parted = abs(theirs - ours) > rounding
+        row = rows.get(module_of(name))
+        if row is not None and parted[row].any() and not ours[row].any():
+            texts.append(f"{name}: row {row}, padding_idx in the reference, is trained in the port")
+            parted[row] = False
+        if parted.any():
+            return None
+    if not texts:
+        return None
+    return Explanation("gradients", False, (Candidate("; ".join(texts), 0.0, 0.0),), None, "")
+
+
 def explain_steps(
     rule: dict[str, object] | None, start: Weights, ours: list[Step], theirs: list[Step]
 ) -> Explanation | None:
@@ -113,18 +169,20 @@ def explain_steps(
 
 def _explain_standing_still(start: Weights, ours: Step, theirs: Step) -> Explanation | None:
     """Parameters that the port moves in a step and the reference doesn't."""
-    names = [name for name in start.params if name in theirs.params]
+    begun = {**start.params, **start.buffers}  # a buffer may be a parameter of the port
+    names = [name for name in begun if name in theirs.params]
     moved = [
-        {name for name in names if not np.array_equal(step.params[name], start.params[name])}
-        for step in (ours, theirs)
+        {name for name in names if not np.array_equal(params.get(name, begun[name]), begun[name])}
+        for params in (ours.params, theirs.params)
     ]
     still = [name for name in names if name in moved[1] - moved[0]]
     if not still or not moved[0]:  # a step that moves nothing is a schedule's
         return None
     tail = f" and {len(still) - 4} more" if len(still) > 4 else ""
     text = (
-        f"the reference doesn't move {', '.join(still[:4])}{tail}, the port does: frozen there, or "
-        "without a gradient, in which case torch's optimizers skip a parameter and optax decays it"
+        f"the reference doesn't move {', '.join(still[:4])}{tail}, the port does: frozen there, a "
+        "buffer, or without a gradient, in which case torch's optimizers skip a parameter and "
+        "optax decays it"
     )
     return Explanation("weights after a step", False, (Candidate(text, 0.0, 0.0),), None, "")
 

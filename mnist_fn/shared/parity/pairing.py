@@ -98,6 +98,9 @@ def checks(pairing: Pairing, start: Weights) -> list[Check]:
                     "the same parameters are trained",
                 )
             )
+    for partner in partners.fixed:
+        text = f"{partner.name}, a buffer, is {partner.other}, a parameter"
+        results.append(_exact(text, 0.0, "one of each"))
     for name in partners.missing:
         shape = list(start.params[name].shape)
         results.append(_exact(f"{name} {shape} has no partner in the port", np.inf, "one of each"))

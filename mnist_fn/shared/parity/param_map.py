@@ -38,6 +38,7 @@ class ParamMap:
 
     params: tuple[ParamPair, ...]
     buffers: tuple[ParamPair, ...] = ()
+    fixed: tuple[ParamPair, ...] = ()  # buffers of the reference that are parameters of the port
     missing: tuple[str, ...] = ()
     left: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -48,13 +49,15 @@ class ParamMap:
         params, buffers = dict(like.params), dict(like.buffers)
         for partner in self.params:
             params[partner.other] = partner.layout.to_port(weights.params[partner.name])
+        for partner in self.fixed:
+            params[partner.other] = partner.layout.to_port(weights.buffers[partner.name])
         for partner in self.buffers:
             buffers[partner.other] = partner.layout.to_port(weights.buffers[partner.name])
         return Weights(params, buffers)
 
     def to_reference(self, tensors: Tensors, buffers: bool = False) -> Tensors:
         """The port's tensors under the reference's names, in its layout."""
-        chosen = self.buffers if buffers else self.params
+        chosen = self.buffers if buffers else (*self.params, *self.fixed)
         return {
             p.name: p.layout.to_reference(tensors[p.other]) for p in chosen if p.other in tensors
         }
@@ -120,8 +123,22 @@ def map_params(
     """
     declared = _told(reference, port, usual, param_map or {})
     params, missing, extra, choices = _match(reference.params, port.params, usual, declared)
-    buffers, _, _, _ = _match(reference.buffers, port.buffers, usual, declared)
-    return ParamMap(tuple(params), tuple(buffers), tuple(missing), tuple(extra), (), tuple(choices))
+    buffers, kept, _, _ = _match(reference.buffers, port.buffers, usual, declared)
+    fixed, _, _, _ = _match(
+        {name: reference.buffers[name] for name in kept},
+        {name: port.params[name] for name in extra if _is_named(name, kept)},
+        usual,
+        {},
+    )
+    taken = {partner.other for partner in fixed}
+    left = tuple(name for name in extra if name not in taken)
+    matched = map(tuple, (params, buffers, fixed, missing))
+    return ParamMap(*matched, left, choices=tuple(choices))
+
+
+def _is_named(name: str, names: list[str]) -> bool:
+    """Whether one of the names has the same words."""
+    return any(parts(name) == parts(other) for other in names)
 
 
 def _match(

@@ -21,6 +21,7 @@ from mnist_fn.shared.parity.result import Check
 from mnist_fn.shared.parity.rounding import Spread, single_batch, single_weights
 
 KEPT = 6  # steps whose gradients are kept for a diagnosis
+TRAINED = "a buffer in the reference, which the port trains"
 SHADOW = ", of the reference's step on the port's own gradients"
 
 
@@ -79,7 +80,7 @@ class Training:
 
     def on_to(self, steps: int) -> list[Check]:
         """Of each tensor the step at which it came nearest to its bound, or the first out of it."""
-        nearest: dict[str, Check] = {}
+        nearest: dict[int, Check] = {}  # by the place of its tensor
         while self.done < steps:
             pair = self._advance()
             if pair is None:
@@ -87,9 +88,9 @@ class Training:
             checks = self._compare(pair, ALONG_TRAINING)
             if not all(check.passed for check in checks):
                 return self._without_extras(checks, "on_to", steps)
-            for name, check in zip(pair[0].params, checks, strict=True):
-                if name not in nearest or check.share > nearest[name].share:
-                    nearest[name] = check
+            for i, check in enumerate(checks):
+                if i not in nearest or check.share > nearest[i].share:
+                    nearest[i] = check
         return list(nearest.values())
 
     def _without_extras(self, checks: list[Check], again: str, *steps: int) -> list[Check]:
@@ -124,8 +125,10 @@ class Training:
         terms, checks = self.state.lengths.all, []
         share = times * sum_bound(terms, self.state.dtype)
         reason = sums_reason(terms) + (f", times {times} along a training" if times > 1 else "")
-        for name, expected in ours.params.items():
-            actual = theirs.params.get(name, np.zeros(0))
+        fixed = [partner.name for partner in self.state.pairing.param_map.fixed]
+        kept = {f"{name}, {TRAINED}": ours.buffers[name] for name in fixed}
+        for name, expected in {**ours.params, **kept}.items():
+            actual = theirs.params.get(name.removesuffix(f", {TRAINED}"), np.zeros(0))
             actual = actual.astype(expected.dtype) if actual.size else actual
             prefix = f"{self.state.name}: " if self.state.name else ""
             what = f"{prefix}step {self.done}: {name}"
