@@ -12,6 +12,7 @@ from cli import options
 from mnist_fn.shared.errors import EXTRAS, InputError, missing
 
 PROGRAMS = ("reference", "port")
+LARGE = 1_000_000  # parameters, from which on it is said what they cost
 
 
 def command(
@@ -91,6 +92,14 @@ def command(
         if not console.is_terminal:
             console.print(f"{rung.name}: {state}", soft_wrap=True)
 
+    def on_parameters(count: int) -> None:
+        if count >= LARGE:
+            gigabytes = count * ladder.BYTES_PER_PARAMETER / 1e9
+            console.print(
+                f"{count / 1e6:.1f} M parameters: up to {gigabytes:.1f} GB of memory",
+                soft_wrap=True,
+            )
+
     with console.status("the ladder") as status:  # seen in a terminal, and gone with the verdict
         try:
             verdict = ladder.check_port(
@@ -102,6 +111,7 @@ def command(
                 param_map=module.get("param_map"),
                 budget=budget,
                 on_rung=on_rung,
+                on_size=on_parameters,
             )
         except (InputError, KeyboardInterrupt):
             raise

@@ -1,6 +1,10 @@
 """What is rounding and no mistake: norms in one pass, gradients that are nothing but rounding."""
 
+import gc
+import weakref
+
 import flax.linen as fnn
+import numpy as np
 import optax
 import pytest
 import torch
@@ -8,6 +12,11 @@ from torch import nn
 
 from mnist_fn.parity import FlaxProgram, check_port
 from mnist_fn.shared.parity import training
+from mnist_fn.shared.parity.batches import read_batches
+from mnist_fn.shared.parity.ladder_state import LadderState
+from mnist_fn.shared.parity.pairing import pair
+from mnist_fn.shared.parity.program import Step
+from mnist_fn.shared.parity.rounding import Spread
 from tests.support.port_defaults import Flax, Torch, rows
 from tests.support.port_models import jax_cross_entropy, lstm
 from torch_ref.parity import TorchProgram, program
@@ -22,11 +31,11 @@ ADAM = lambda p: torch.optim.Adam(p, 1e-3)  # noqa: E731
 class NoRuns:
     """No other run of a training: what is left is the bound on sums."""
 
-    def __init__(self, lanes):
-        self.params, self.buffers = {}, {}
+    def __init__(self, start):
+        pass
 
-    def advance(self, steps):
-        return self
+    def after(self, steps, until):
+        return {}, {}
 
 
 def verdict_of(norm, optimizer, optax_optimizer, precision="float64"):
@@ -85,3 +94,39 @@ def test_a_variance_of_one_pass_is_the_same_number(function):
         once = function(*arguments)
     gap = float((once - usual).abs().max())
     assert 0 < gap < 1e-13
+
+
+def test_a_training_is_gone_when_it_is_no_longer_used():
+    """It must not hold itself: each would stay, with weights and moments of both programs."""
+    reference = TorchProgram(Torch(GROUPS[0]()), loss=nn.functional.cross_entropy, optimizer=ADAM)
+    port = FlaxProgram(Flax(GROUPS[1]), loss=jax_cross_entropy, optimizer=optax.adam(1e-3))
+    batches = read_batches(rows(), "float64")
+    pairing, start = pair(reference, port, batches[0], "float64", None)
+    trained = training.Training(LadderState("", pairing, start, batches[0]), batches)
+    gc.disable()
+    try:
+        trained.first()
+        trained.on_to(3)
+        trained._spread(trained._control)
+        kept = weakref.ref(trained)
+        del trained
+        assert kept() is None
+    finally:
+        gc.enable()
+
+
+def test_the_spread_after_a_step_is_the_most_so_far():
+    """Of runs that are started again where more steps are asked for."""
+    starts = []
+
+    def lanes():
+        starts.append(1)
+        step = lambda value: Step({"w": np.full(2, value)}, {}, {}, 0.0)  # noqa: E731
+        gaps = (0.0, 3.0, 1.0, 1.0)
+        yield (step(0.0) for _ in gaps), (step(gap) for gap in gaps)
+        yield (step(0.0) for _ in gaps), (step(2.0 / 0 if i else 0.5) for i in range(4))
+
+    spread = Spread(lanes)
+    found = [spread.after(steps, 4)[0]["w"] for steps in (1, 2, 3, 4)]
+    assert found == [0.5, 3.0, 3.0, 3.0]
+    assert len(starts) == 2

@@ -23,6 +23,9 @@ from mnist_fn.shared.parity.training import Training
 RUNGS = ("parameters", "modules", "outputs", "loss", "gradients", "step", "stress states",
          "trajectory", "buffers", "evaluation", "randomness")  # fmt: skip
 STEPS = 20
+# Of memory, at most: measured from 1 M to 4.5 M parameters with Adam, what is in use without any
+# model taken off (docs/porting.md).
+BYTES_PER_PARAMETER = 800
 NO_AVERAGES = "there are no running averages"
 NARROW = ("float32", "float16", "bfloat16")
 NO_DROPOUT = "there is no dropout"
@@ -41,6 +44,7 @@ def check_port(
     param_map: Mapping[str, Any] | None = None,
     budget: float = SEARCH_SECONDS,
     on_rung: Callable[[Rung | Unchecked], None] = lambda _: None,
+    on_size: Callable[[int], None] = lambda _: None,
 ) -> Verdict:
     """Climb the ladder with a reference and its port, to the first rung at which they part.
 
@@ -55,6 +59,7 @@ def check_port(
         param_map: partners of parameters, where names and shapes don't tell; see `map_params`.
         budget: seconds of CPU that the search for a cause may take.
         on_rung: called with each rung, before the cause of one that fails is looked for.
+        on_size: told before the first rung how many parameters there are.
 
     Raises:
         InputError: batches, a model or a loss that can't be compared; see docs/porting.md.
@@ -72,23 +77,18 @@ def check_port(
     if reference is port:
         raise InputError("reference and port are one object; give two programs")
     with np.errstate(all="ignore"):  # stress states overflow; what is not finite is looked for
-        return _climbed(reference, port, batches, steps, precision, param_map, budget, on_rung)
+        read = read_batches(batches, precision)
+        pairing, start = pairings.pair(reference, port, read[0], precision, param_map)
+        on_size(sum(p.size for p in start.params.values()))
+        pairing = replace(pairing, budget=Budget(budget))
+        return _climbed(_Ladder(pairing, start, read, steps), precision, on_rung)
 
 
 def _climbed(
-    reference: Program,
-    port: Program,
-    batches: Any,
-    steps: int,
-    precision: str,
-    param_map: Mapping[str, Any] | None,
-    budget: float,
-    on_rung: Callable[[Rung | Unchecked], None],
+    ladder: "_Ladder", precision: str, on_rung: Callable[[Rung | Unchecked], None]
 ) -> Verdict:
-    read = read_batches(batches, precision)
-    pairing, start = pairings.pair(reference, port, read[0], precision, param_map)
-    pairing = replace(pairing, budget=Budget(budget))
-    ladder = _Ladder(pairing, start, read, steps)
+    pairing = ladder.pairing
+    reference, port = pairing.reference, pairing.port
     rungs: list[Rung | Unchecked] = []
     cause = None
     for name in RUNGS:

@@ -6,7 +6,9 @@ saturated softmax, a gradient that is 0 in exact arithmetic. Right ports stay wi
 units and within 66 in structural zeros; wrong ones start at 5·10⁹ (see docs/porting.md).
 """
 
-from collections.abc import Iterator, Mapping
+import contextlib
+import itertools
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -54,33 +56,44 @@ def largest_gap(left: np.ndarray | None, right: np.ndarray | None) -> float:
     return gap if np.isfinite(gap) else 0.0
 
 
+Lanes = tuple[Iterator[Step], Iterator[Step]]  # a training and another run of it
+Largest = dict[str, float]  # of each tensor
+
+
 class Spread:
-    """How far other runs of a training are from it: for each tensor the most so far.
+    """How far other runs of a training are from it: for each tensor the most so far. One run after
+    another, so that no more than two are held at once.
 
     Args:
-        lanes: the training itself, then the other runs; all step by step.
+        start: gives each of the other runs with the training itself, from their start.
     """
 
-    def __init__(self, lanes: list[Iterator[Step]]) -> None:
-        self._lanes, self._steps = lanes, 0
-        self.params: dict[str, float] = {}
-        self.buffers: dict[str, float] = {}
+    def __init__(self, start: Callable[[], Iterator[Lanes]]) -> None:
+        self._start = start
+        self._largest: list[tuple[Largest, Largest]] = []  # of parameters and buffers, by step
 
-    def advance(self, steps: int) -> "Spread":
-        """Train on until so many steps are done; a run that ends or fails adds nothing more."""
-        while self._lanes and self._steps < steps:
-            try:
-                original, *controls = [next(lane) for lane in self._lanes]
-            except Exception:  # what can't be computed in float32 has no measure
-                self._lanes = []
-                break
-            self._steps += 1
-            for control in controls:
-                _widen(self.params, original.params, control.params)
-                _widen(self.buffers, original.buffers, control.buffers)
-        return self
+    def after(self, steps: int, until: int) -> tuple[Largest, Largest]:
+        """Of parameters and of buffers after so many steps; `until` are to come at most. A run that
+        ends or fails adds nothing more.
+        """
+        if len(self._largest) < steps:  # from the start again, so each time twice as far
+            self._largest = self._measured(max(steps, min(until, 2 * steps)))
+        return self._largest[steps - 1]
+
+    def _measured(self, steps: int) -> list[tuple[Largest, Largest]]:
+        largest: list[tuple[Largest, Largest]] = [({}, {}) for _ in range(steps)]
+        for original, control in self._start():
+            with contextlib.suppress(Exception):  # what can't be computed in float32: no measure
+                for (params, buffers), one, two in zip(largest, original, control, strict=False):
+                    _widen(params, one.params, two.params)
+                    _widen(buffers, one.buffers, two.buffers)
+        for before, now in itertools.pairwise(largest):
+            for earlier, later in zip(before, now, strict=True):
+                for name, gap in earlier.items():
+                    later[name] = max(gap, later.get(name, 0.0))
+        return largest
 
 
-def _widen(spread: dict[str, float], original: Tensors, control: Tensors) -> None:
+def _widen(spread: Largest, original: Tensors, control: Tensors) -> None:
     for name in original.keys() & control.keys():
         spread[name] = max(spread.get(name, 0.0), largest_gap(original[name], control[name]))

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 
@@ -15,12 +16,11 @@ from mnist_fn.shared.parity.bounds import (
     sums_reason,
 )
 from mnist_fn.shared.parity.compare import compare
-from mnist_fn.shared.parity.ladder_state import LadderState, held_to_runs
+from mnist_fn.shared.parity.ladder_state import LadderState, Pairing, held_to_runs
 from mnist_fn.shared.parity.program import Batch, Program, Step, Weights, nudged
 from mnist_fn.shared.parity.result import Check
-from mnist_fn.shared.parity.rounding import Spread, single_batch, single_weights
+from mnist_fn.shared.parity.rounding import Lanes, Largest, Spread, single_batch, single_weights
 
-KEPT = 6  # steps whose gradients are kept for a diagnosis
 TRAINED = "a buffer in the reference, which the port trains"
 SHADOW = ", of the reference's step on the port's own gradients"
 
@@ -33,11 +33,10 @@ class Training:
         self.averages = Averages(state)
         self.last: Step | None = None  # the reference's, and the one before it
         self.before: Step | None = None
-        self._kept: list[tuple[Step, Step]] = []
-        self.done = 0
+        self.done, self._until = 0, 1  # steps; as many are to be done
         self._both = self._start()
-        self._float32 = Spread(self._lanes_in_float32())
-        self._control = Spread(self._control_lanes())
+        self._float32 = Spread(partial(_in_float32, state, self._batches))
+        self._control = Spread(partial(_controls, state, self._batches))
         self._shadow = self._shadow_lane()
         self._shadowed = 0  # steps that it has done
         self._shadow_now: Step | None = None
@@ -45,15 +44,7 @@ class Training:
 
     def _start(self) -> Iterator[tuple[Step, Step]]:
         ours = self.state.pairing.reference.train(self.state.weights, self._turns())
-        yield from zip(ours, self._port_steps(), strict=False)
-
-    def _port_steps(self) -> Iterator[Step]:
-        """The port's steps under the reference's names."""
-        pairing, weights = self.state.pairing, self.state.weights
-        port_weights = pairing.param_map.to_port(weights, pairing.like)
-        back = pairing.param_map.to_reference
-        for step in pairing.port.train(port_weights, map(pairing.move, self._turns())):
-            yield Step(back(step.params), back(step.buffers, True), back(step.gradients), step.loss)
+        return zip(ours, _port_steps(self.state, self._turns()), strict=False)
 
     def _turns(self) -> Iterator[Batch]:
         return itertools.cycle(self._batches)
@@ -64,8 +55,6 @@ class Training:
             return None
         batch = self._batches[self.done % len(self._batches)]
         self.done += 1
-        if len(self._kept) < KEPT:
-            self._kept.append(pair)
         recorded = getattr(self.state.pairing.port, "recorded", False)
         self.before, self.last = self.last, pair[recorded]  # a recording knows its own alone
         self.averages.step(self.done, pair[0].buffers, pair[1].buffers, batch.examples, self)
@@ -80,6 +69,7 @@ class Training:
 
     def on_to(self, steps: int) -> list[Check]:
         """Of each tensor the step at which it came nearest to its bound, or the first out of it."""
+        self._until = steps
         nearest: dict[int, Check] = {}  # by the place of its tensor
         while self.done < steps:
             pair = self._advance()
@@ -115,10 +105,9 @@ class Training:
         return repeated
 
     def some(self, steps: int) -> tuple[list[Step], list[Step]]:
-        """The first steps of both, trained on where fewer were taken."""
-        while self.done < steps and self._advance() is not None:
-            pass
-        return [ours for ours, _ in self._kept], [theirs for _, theirs in self._kept]
+        """The first steps of both, trained again: none is kept while programs agree."""
+        pairs = list(itertools.islice(self._start(), steps))
+        return [ours for ours, _ in pairs], [theirs for _, theirs in pairs]
 
     def _compare(self, pair: tuple[Step, Step], times: int) -> list[Check]:
         ours, theirs = pair
@@ -140,8 +129,8 @@ class Training:
                 held_to_runs(
                     check,
                     size if self.state.dtype == "float64" else np.inf,
-                    lambda name=name: self._float32.advance(self.done).params.get(name, 0.0),
-                    lambda: max(self._control.advance(self.done).params.values(), default=0.0),
+                    lambda name=name: self._spread(self._float32)[0].get(name, 0.0),
+                    lambda: max(self._spread(self._control)[0].values(), default=0.0),
                 )
             )
         return checks
@@ -191,7 +180,7 @@ class Training:
         programs = (pairing.reference, pairing.port)
         if any(getattr(program, "recorded", False) for program in programs):
             return None
-        ahead, beside = itertools.tee(self._port_steps())
+        ahead, beside = itertools.tee(_port_steps(self.state, self._turns()))
         gradients = (step.gradients for step in ahead)
         shadow = pairing.reference.train(self.state.weights, self._turns(), gradients=gradients)
         return zip(shadow, beside, strict=False)
@@ -199,55 +188,71 @@ class Training:
     def buffer_spreads(self, name: str) -> tuple[Callable[[], float], Callable[[], float]]:
         """How far a buffer is from itself in float32, and any buffer of a control run, so far."""
         return (
-            lambda: self._float32.advance(self.done).buffers.get(name, 0.0),
-            lambda: max(self._control.advance(self.done).buffers.values(), default=0.0),
+            lambda: self._spread(self._float32)[1].get(name, 0.0),
+            lambda: max(self._spread(self._control)[1].values(), default=0.0),
         )
 
-    def _program(self) -> tuple[Program, Weights, Callable[[Batch], Batch]] | None:
-        """The program that is run again: the reference, or the port of a recorded reference; its
-        start and how it takes a batch.
-        """
-        pairing, weights = self.state.pairing, self.state.weights
-        if not pairing.controls_are_ports():
-            return pairing.reference, weights, lambda batch: batch
-        if getattr(pairing.port, "recorded", False):
-            return None
-        return pairing.port, pairing.param_map.to_port(weights, pairing.like), pairing.move
+    def _spread(self, runs: Spread) -> tuple[Largest, Largest]:
+        return runs.after(self.done, self._until)
 
-    def _lanes_in_float32(self) -> list[Iterator[Step]]:
-        program = self._program()
-        if program is None or self.state.dtype != "float64":
-            return []
-        program, weights, move = program
-        single = (single_batch(move(batch)) for batch in self._turns())
-        return [
-            self._named(program.train(weights, map(move, self._turns()))),
-            self._named(program.train(single_weights(weights), single)),
-        ]
 
-    def _control_lanes(self) -> list[Iterator[Step]]:
-        program = self._program()
-        if program is None:
-            return []
-        program, weights, move = program
-        lanes = [program.train(weights, map(move, self._turns()))]
-        for draw in range(CONTROL_RUNS):
-            moved = Weights(nudged(weights.params, draw), weights.buffers, weights.frozen)
-            lanes.append(
-                program.train(
-                    moved, map(move, self._turns()), lambda p, i, draw=draw: nudged(p, draw, i)
-                )
-            )
-        return lanes
+def _program(state: LadderState) -> tuple[Program, Weights, Callable[[Batch], Batch]] | None:
+    """The program that is run again: the reference, or the port of a recorded reference; its start
+    and how it takes a batch.
+    """
+    pairing, weights = state.pairing, state.weights
+    if not pairing.controls_are_ports():
+        return pairing.reference, weights, lambda batch: batch
+    if getattr(pairing.port, "recorded", False):
+        return None
+    return pairing.port, pairing.param_map.to_port(weights, pairing.like), pairing.move
 
-    def _named(self, steps: Iterator[Step]) -> Iterator[Step]:
-        """Steps of the program that is run again, under the reference's names."""
-        if not self.state.pairing.controls_are_ports():
-            yield from steps
-            return
-        back = self.state.pairing.param_map.to_reference
-        for step in steps:
-            yield replace(step, params=back(step.params), buffers=back(step.buffers, True))
+
+def _in_float32(state: LadderState, batches: list[Batch]) -> Iterator[Lanes]:
+    program = _program(state)
+    if program is None or state.dtype != "float64":
+        return
+    program, weights, move = program
+    wide, single = (map(move, itertools.cycle(batches)) for _ in range(2))
+    lanes = (
+        program.train(weights, wide),
+        program.train(single_weights(weights), map(single_batch, single)),
+    )
+    yield _named(lanes[0], state.pairing), _named(lanes[1], state.pairing)
+
+
+def _controls(state: LadderState, batches: list[Batch]) -> Iterator[Lanes]:
+    program = _program(state)
+    if program is None:
+        return
+    program, weights, move = program
+    for draw in range(CONTROL_RUNS):
+        moved = Weights(nudged(weights.params, draw), weights.buffers, weights.frozen)
+        own, turns = (map(move, itertools.cycle(batches)) for _ in range(2))
+        yield (
+            program.train(weights, own),
+            program.train(moved, turns, lambda p, i, draw=draw: nudged(p, draw, i)),
+        )
+
+
+def _port_steps(state: LadderState, batches: Iterator[Batch]) -> Iterator[Step]:
+    """The port's steps under the reference's names. Not a method, as the lanes are not: a training
+    that held itself would outlive its use, with all of its tensors.
+    """
+    pairing = state.pairing
+    port_weights = pairing.param_map.to_port(state.weights, pairing.like)
+    back = pairing.param_map.to_reference
+    for step in pairing.port.train(port_weights, map(pairing.move, batches)):
+        yield Step(back(step.params), back(step.buffers, True), back(step.gradients), step.loss)
+
+
+def _named(steps: Iterator[Step], pairing: Pairing) -> Iterator[Step]:
+    """Steps of the program that is run again, under the reference's names."""
+    back = pairing.param_map.to_reference
+    for step in steps:
+        if pairing.controls_are_ports():
+            step = replace(step, params=back(step.params), buffers=back(step.buffers, True))
+        yield step
 
 
 def _failures(checks: list[Check]) -> int:
