@@ -122,7 +122,6 @@ class JaxProgram:
             for train in (True, False)
         }
         self._step = jax.jit(self._one_step)
-        self._asked: tuple[Weights, Batch] | None = None  # in float64, last
 
     _shows_dropout = False  # a function of arrays has no modules whose rate can be read
 
@@ -181,8 +180,6 @@ class JaxProgram:
             value, outputs, buffers, calls, gradients, of_outputs = jax.device_get(
                 self._passes[train](weights.params, weights.buffers, inputs, batch.targets)
             )
-        if _wide(weights):
-            self._asked = weights, batch
         lossy = train and self._loss is not None
         calls, rates = divided(calls)
         named, _ = jax.tree_util.tree_flatten_with_path(outputs)
@@ -232,13 +229,8 @@ class JaxProgram:
             lowered = fresh.lower(weights.params, weights.buffers, inputs, batch.targets)
             return lowered.as_text()
 
-    def in_float32(self) -> dict[str, str]:
-        """Modules that compute in float32 whatever the weights' dtype is, in words; of the last
-        pass in float64.
-        """
-        if self._asked is None:
-            return {}
-        weights, batch = self._asked
+    def in_float32(self, weights: Weights, batch: Batch) -> dict[str, str]:
+        """Modules that compute in float32 though the weights are float64, in words."""
         inputs = (batch.inputs, batch.named)
         with self._scope(weights):
             traced = jax.make_jaxpr(lambda *a: self._pass(*a, train=True))(

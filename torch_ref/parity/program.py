@@ -217,7 +217,7 @@ class TorchProgram:
         self._note("computes its gradient by hand ({})", guard.backwards)
         return trace
 
-    def in_float32(self) -> dict[str, str]:
+    def in_float32(self, _weights: Weights, _batch: Batch) -> dict[str, str]:
         """Tables that the constructor of a given model computed in float32, in words."""
         if self._made_here:
             return {}

@@ -52,10 +52,14 @@ def _rounded(state: LadderState, fault: Fault) -> str:
     """
     pairing = state.pairing
     shared = {pair.name for pair in pairing.param_map.buffers}
+    port_weights = pairing.param_map.to_port(state.weights, pairing.like)
     places = [
         f"{program.name}: {text}"
-        for program in (pairing.reference, pairing.port)
-        for name, text in getattr(program, "in_float32", dict)().items()
+        for program, weights, batch in (
+            (pairing.reference, state.weights, state.batch),
+            (pairing.port, port_weights, pairing.move(state.batch)),
+        )
+        for name, text in getattr(program, "in_float32", lambda *_: {})(weights, batch).items()
         if name not in shared
     ]
     change = max(
@@ -210,7 +214,9 @@ def _settings(ours: Call, theirs: Call | None) -> str:
 def _ratio(ours: float | None, theirs: float | None) -> str:
     if not ours or theirs is None:
         return "the loss parts"
-    return f"the port's is {theirs / ours:.9g} times the reference's"
+    share = theirs / ours
+    text = f"{share:.9g}" if f"{share:.9g}" != "1" else f"1 {share - 1:+.1e}"
+    return f"the port's is {text} times the reference's"
 
 
 def _pattern(ours: np.ndarray | None, theirs: np.ndarray) -> str:
