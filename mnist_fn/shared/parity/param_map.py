@@ -132,8 +132,14 @@ def map_params(
     )
     taken = {partner.other for partner in fixed}
     left = tuple(name for name in extra if name not in taken)
-    matched = map(tuple, (params, buffers, fixed, missing))
-    return ParamMap(*matched, left, choices=tuple(choices))
+    return ParamMap(
+        tuple(params),
+        tuple(buffers),
+        tuple(fixed),
+        tuple(missing),
+        left,
+        choices=tuple(choices),
+    )
 
 
 def _is_named(name: str, names: list[str]) -> bool:
