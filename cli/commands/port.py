@@ -94,7 +94,7 @@ def command(
 
     def on_parameters(count: int) -> None:
         if count >= LARGE:
-            gigabytes = count * ladder.BYTES_PER_PARAMETER / 1e9
+            gigabytes = (count * ladder.BYTES_PER_PARAMETER + ladder.BYTES_WITHOUT) / 1e9
             console.print(
                 f"{count / 1e6:.1f} M parameters: up to {gigabytes:.1f} GB of memory",
                 soft_wrap=True,

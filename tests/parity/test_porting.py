@@ -494,4 +494,4 @@ def test_the_command_says_what_a_large_model_costs(in_process, tmp_path, monkeyp
     (tmp_path / "my_port.py").write_text(FILE.format(port="port = FlaxProgram(nn.Dense(3))"))
     assert "GB of memory" not in in_process("port", "my_port.py").stderr
     monkeypatch.setattr("cli.commands.port.LARGE", 10)
-    assert "0.0 M parameters: up to 0.0 GB of memory" in in_process("port", "my_port.py").stderr
+    assert "0.0 M parameters: up to 1.0 GB of memory" in in_process("port", "my_port.py").stderr
