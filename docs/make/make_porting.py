@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-from pages import DOCS, renew
+from pages import DOCS, EVIDENCE, renew
 
 from tests.support.port_defaults import DEFAULTS
 
 PAGE, NOTEBOOK = DOCS / "porting.md", DOCS / "notebooks" / "porting.ipynb"
+PUBLIC, RANDOM = EVIDENCE / "ports-public.json", EVIDENCE / "ports-random.json"
 
 FILE = """import flax.linen as nn
 import numpy as np
@@ -152,7 +153,69 @@ def sections(found: list[Any]) -> dict[str, str]:
           for one in DEFAULTS),
     ]  # fmt: skip
     own = f"```python\n{OWN}```"
-    return {"example": "\n".join(parts).rstrip(), "defaults": "\n".join(rows), "own": own}
+    return {"example": "\n".join(parts).rstrip(), "defaults": "\n".join(rows), "own": own,
+            "public": public(), "random": drawn()}  # fmt: skip
+
+
+def public() -> str:
+    """The tables of public pairs."""
+    judged = json.loads(PUBLIC.read_text())
+    installed = judged["versions"]
+    named = ", ".join(f"{n} {installed[n]}" for n in ("transformers", "torch", "jax", "optax"))
+    rows = [
+        f"`{judged['command']}` ({named}; {judged['machine']}):",
+        "",
+        "| pair | parameters | lines of the entry | CPU s | verdict |",
+        "| --- | --- | --- | --- | --- |",
+        *(f"| {m['pair']} | {m['parameters']:,} | {m['lines']} | {m['cpu_seconds']:.0f} "
+          f"| {_verdict(m)} |" for m in judged["models"]),
+        "",
+        "| torch and optax | verdict |",
+        "| --- | --- |",
+        *(f"| {rule['pair']} | {_verdict(rule)} |"
+          for rule in judged["optimizers"] + judged["losses"]),
+    ]  # fmt: skip
+    return "\n".join(rows)
+
+
+def _verdict(judged: dict[str, Any]) -> str:
+    """A verdict in a cell: passes, or where they differ and why."""
+    if judged["passed"]:
+        return "passes"
+    causes = (
+        r"reproduced to \S+ by: (.*?)(?: \(next best.*)?$",
+        r"(\S+ computes its gradient by hand \(\w+\))",
+        r"^first: (calls of .*?)(?:: \d+ against \d+)?$",
+    )
+    found = [re.search(cause, judged["text"], re.MULTILINE) for cause in causes]
+    said = next((match[1] for match in found if match), "no cause named")
+    return f"differs at {judged['rung']}: {said.replace('|', '¦')}"
+
+
+def drawn() -> str:
+    """What became of ports drawn at random, model by model."""
+    judged = json.loads(RANDOM.read_text())
+    right, wrong, counts = judged["right"], judged["wrong"], judged["counts"]
+    rows = [
+        "| model | right | refused | wrong | found | named | named wrong |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+    ]
+    for model in dict.fromkeys(case["model"] for case in right):
+        ours = [case for case in right if case["model"] == model]
+        theirs = [case for case in wrong if case["model"] == model]
+        counted = [sum(case[key] for case in theirs) for key in ("found", "named", "named_wrong")]
+        refused = sum(not case["passed"] for case in ours)
+        cells = [len(ours), refused, len(theirs), *counted]
+        rows.append(f"| {model} | {' | '.join(map(str, cells))} |")
+    share = counts["named"] / counts["wrong"]
+    return "\n".join([
+        f"`{judged['command']}`: {counts['right']} right ports of {counts['seeds']} seeds, "
+        f"{counts['refused']} refused; {counts['wrong']} wrong ones, {counts['found']} found, "
+        f"{counts['named']} named ({share:.0%}), {counts['named_wrong']} named wrong "
+        f"({judged['steps']} steps; {judged['machine']}).",
+        "",
+        *rows,
+    ])  # fmt: skip
 
 
 def without_rounding(text: str) -> str:

@@ -30,7 +30,8 @@ OLDER = {
     *("versions-jax-0.12.0.1-torch-2.10.0", "versions-jax-0.12.0.1-torch-2.13.0"),
     *("versions-jax-0.12.0.1-torch-2.15.0",),
 }
-WITHOUT_COMPUTING = {"mutants"}  # counts of what tests notice, no results
+# What tests notice and what the ports' ladder finds: nothing that the training's source computes.
+WITHOUT_COMPUTING = {"mutants", "ports-public", "ports-random"}
 
 
 def sources_of(document: Any) -> set[str]:

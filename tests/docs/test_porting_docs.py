@@ -1,5 +1,6 @@
 """docs/porting.md says what the ladder says, and its notebook runs."""
 
+import ast
 import re
 
 import make_porting
@@ -8,6 +9,8 @@ import pytest
 from nbclient import NotebookClient
 from pages import renew
 
+from tests.support import random_ports
+
 PAGE = make_porting.PAGE.read_text()
 
 
@@ -15,6 +18,26 @@ def test_the_table_has_a_row_for_each_default():
     table = make_porting.sections([])["defaults"]
     assert table in PAGE
     assert PAGE.count("found at") == 1
+
+
+@pytest.mark.parametrize("section", ["public", "random"])
+def test_the_counts_of_ports_are_their_evidence(section):
+    assert make_porting.sections([])[section] in PAGE
+
+
+def test_a_port_drawn_at_random_is_wrong_in_one_line():
+    changes = set()
+    for model in random_ports.REFERENCES:
+        for optimizer in random_ports.OPTIMIZERS:
+            right = random_ports.text_of(model, optimizer).splitlines()
+            for change, number, line, text in random_ports.wrong_ports(model, optimizer):
+                ast.parse(text)
+                wrong = text.splitlines()
+                differing = [i for i, pair in enumerate(zip(right, wrong, strict=True), start=1)
+                             if pair[0] != pair[1]]  # fmt: skip
+                assert (differing, wrong[number - 1].strip()) == ([number], line)
+                changes.add(change.name)
+    assert changes == {change.name for change in random_ports.CHANGES}
 
 
 @pytest.mark.long
