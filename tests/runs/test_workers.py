@@ -267,38 +267,41 @@ def numbers(file: Path):
     return found
 
 
-def both_ways(cluster, folder, file, *arguments, workers=2):
-    """What a command finds by workers of a cluster, and in one process of one thread."""
-    ways = {"workers": ("--cluster", cluster.address), "process": ()}
-    node = cluster.add_node(num_cpus=workers)
-    try:
-        commands = [
-            clusters.begin(folder / f"{name}.log", *arguments, *how, "--out", str(folder / name),
-                           PJRT_NPROC="1", OMP_NUM_THREADS="1")
-            for name, how in ways.items()
-        ]  # fmt: skip
-        for command in commands:
-            command.communicate(timeout=200)
-    finally:
-        cluster.remove_node(node)
-    for name, command in zip(ways, commands, strict=True):
-        assert command.returncode == 0, (folder / f"{name}.log").read_text()
-    return [numbers(folder / name / file) for name in ways]
+@pytest.fixture
+def both_ways(cluster, in_process, tmp_path):
+    """What a command finds by two workers of a cluster, and in a process of one thread, which
+    computes meanwhile."""
+
+    def run(file, *arguments):
+        log = tmp_path / "log"
+        one = ("--out", str(tmp_path / "one"))
+        alone = clusters.begin(log, *arguments, *one, PJRT_NPROC="1", OMP_NUM_THREADS="1")
+        node = cluster.add_node(num_cpus=2)
+        try:
+            done = in_process(*arguments, "--cluster", cluster.address, "--out", "two")
+        finally:
+            cluster.remove_node(node)
+            alone.communicate(timeout=200)
+        assert (done.returncode, alone.returncode) == (0, 0), done.stderr + log.read_text()
+        return [numbers(tmp_path / name / file) for name in ("two", "one")]
+
+    return run
 
 
-def test_the_study_on_a_cluster_has_the_numbers_of_one_process(cluster, tmp_path):
+def test_the_study_on_a_cluster_has_the_numbers_of_one_process(both_ways):
     study = ("study", "--quick", "--dataset", "digits", "--only", "l2", "--backend", "both")
-    by_workers, alone = both_ways(cluster, tmp_path, "study.json", *study)
-    assert by_workers == alone
-    assert set(alone["backends"]) == {"jax", "torch"}
+    two, one = both_ways("study.json", *study)
+    assert two == one
+    assert set(one["backends"]) == {"jax", "torch"}
 
 
-def test_a_horizon_at_workers_is_that_of_one_process(cluster, tmp_path):
+def test_a_horizon_at_workers_is_that_of_one_process(both_ways):
     what = ("parity", "--level", "horizon", "--epochs", "1", "--precision", "float64")
-    what += ("--dataset", "digits", "--model", "linear,shallow")
-    by_workers, alone = both_ways(cluster, tmp_path, "parity-horizon.json", *what, workers=1)
-    assert by_workers == alone
-    assert len(alone["horizon"]) == 2
+    two, one = both_ways(
+        "parity-horizon.json", *what, "--dataset", "digits", "--model", "linear,shallow"
+    )
+    assert two == one
+    assert len(one["horizon"]) == 2
 
 
 @pytest.mark.parametrize(

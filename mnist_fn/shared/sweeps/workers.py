@@ -247,57 +247,44 @@ def _cluster(workers: Workers) -> Iterator[Any]:
     """Ray, connected. A Ray of our own listens on the loopback address only, obeys only who has
     its token, and leaves nothing behind.
     """
-    if workers.address is not None:
-        with _environment(QUIET), _connected(workers, address=workers.address) as ray:
-            yield ray
-        return
-    variables = {
-        **QUIET,
-        "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # there, and so here, it is the loopback address
-        "RAY_AUTH_MODE": None,  # Ray turns the token on for a cluster that it starts
-        "RAY_AUTH_TOKEN": _token(),
-    }
-    # Ray opens its folder to everybody, with its workers' sockets: so it lies in a private one
-    with (
-        private_folder() as folder,
-        _environment(variables),
-        _connected(
-            workers,
-            address="local",
-            num_cpus=(workers.count or 1) * workers.threads,
-            include_dashboard=False,
-            object_store_memory=OBJECT_STORE_BYTES,
-            _temp_dir=str(folder / "ray"),
-        ) as ray,
-    ):
-        if os.environ.get("RAY_AUTH_MODE") != "token":
-            raise InputError((workers.option, ": this version of Ray starts without a token"))
-        yield ray
-
-
-@contextlib.contextmanager
-def _connected(workers: Workers, **options: Any) -> Iterator[Any]:
-    try:
-        import ray  # pyright: ignore[reportMissingImports] - an extra
-    except ImportError as error:
-        raise missing(workers.option, "ray", error) from error
+    variables: dict[str, str | None] = {**QUIET}
+    options: dict[str, Any] = {"address": workers.address}
     on_sigterm = signal.getsignal(signal.SIGTERM)
-    # stdout is for the command's result and the caller's prints; Ray's threads print there, too
-    with contextlib.redirect_stdout(cast(Any, _OneThread(sys.stdout))):
+    with contextlib.ExitStack() as stack:
+        if workers.address is None:
+            # Ray opens its folder to all, with its workers' sockets: so it lies in a private one
+            folder = stack.enter_context(private_folder())
+            variables |= {
+                "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # there, and so here, it is the loopback
+                "RAY_AUTH_MODE": None,  # Ray turns the token on for a cluster that it starts
+                "RAY_AUTH_TOKEN": _token(),
+            }
+            options = {
+                "address": "local",
+                "num_cpus": (workers.count or 1) * workers.threads,
+                "include_dashboard": False,
+                "object_store_memory": OBJECT_STORE_BYTES,
+                "_temp_dir": str(folder / "ray"),
+            }
+        stack.enter_context(_environment(variables))
+        try:
+            import ray  # pyright: ignore[reportMissingImports] - an extra
+        except ImportError as error:
+            raise missing(workers.option, "ray", error) from error
+        # stdout is for the command's result and the caller's prints; Ray's threads print there, too
+        stack.enter_context(contextlib.redirect_stdout(cast(Any, _OneThread(sys.stdout))))
+        stack.callback(ray.shutdown)
         try:
             _check_address(workers.address)
             ray.init(log_to_driver=False, logging_level=logging.CRITICAL, **options)
-            if threading.current_thread() is threading.main_thread():
-                signal.signal(signal.SIGTERM, on_sigterm)  # Ray has put its own in its place
         except (RuntimeError, ValueError, OSError) as error:  # ConnectionError is the last
-            ray.shutdown()
-            raise InputError(
-                (workers.option, f": can't be joined ({str(error)[:300]}); see docs/cluster.md")
-            ) from error
-        try:
-            yield ray
-        finally:
-            ray.shutdown()
+            reason = f": can't be joined ({str(error)[:300]}); see docs/cluster.md"
+            raise InputError((workers.option, reason)) from error
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, on_sigterm)  # Ray has put its own in its place
+        if workers.address is None and os.environ.get("RAY_AUTH_MODE") != "token":
+            raise InputError((workers.option, ": this version of Ray starts without a token"))
+        yield ray
 
 
 class _OneThread:
