@@ -13,6 +13,7 @@ from mnist_fn.shared.runs.folder import RunFolder
 from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.runs.store import RunStore
 from mnist_fn.shared.storage import read_sealed
+from mnist_fn.shared.study.report import current
 
 DOCUMENTS = ("study", "parity", "bench")  # KIND.json or KIND-*.json, by `mnist-fn KIND`
 MAX_IN_FULL = 5  # runs: each adds its network and its test digits, about 2 MB
@@ -132,6 +133,8 @@ def _documents(paths: Sequence[Path]) -> dict[str, dict[Path, dict[str, Any]]]:
     for kind in DOCUMENTS:
         files = [file for path in paths for file in sorted(path.glob(f"{kind}*.json"))]
         documents[kind] = {file: _read(file) for file in dict.fromkeys(files)}
+    # as versions before wrote it, too
+    documents["study"] = {file: current(study) for file, study in documents["study"].items()}
     return documents
 
 

@@ -41,7 +41,7 @@ def quick(tmp_path_factory):
 def test_a_quick_study_is_loudly_no_study(quick):
     folder, done = quick
     document = json.loads(done.stdout)
-    assert document["the_study"] is False
+    assert document["is_full_study"] is False
     assert "NOT THE STUDY" in document["warning"]
     assert "NOT THE STUDY" in done.stderr
     assert (folder / "runs-quick" / "study.md").read_text().count("NOT THE STUDY") == 2

@@ -222,7 +222,7 @@ def test_documents_are_shown(undrawn, runs_28, prepared_digits, tmp_path):
     for said in (
         "QUICK RUN, NOT THE STUDY",
         "no finished jax run of",  # the figures that it has no runs for
-        "Published numbers beside ours",
+        "Published numbers compared with ours",
         "0.04754",
         "published numbers have no runs yet.",
         "Ladder: shallow, adam, float64",

@@ -141,7 +141,7 @@ def test_a_quick_study(tmp_path):
         quick=True, dataset="digits", only=["chosen"], out=tmp_path, device="cpu"
     )
     assert study.document["command"].startswith("mnist_fn.study(backend='jax'")
-    assert study.document["the_study"] is False
+    assert study.document["is_full_study"] is False
     assert study.page == (tmp_path / "study.md").read_text()
     frame = study.to_frame()
     assert len(frame) == len(study.document["numbers"])

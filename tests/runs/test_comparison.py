@@ -91,9 +91,9 @@ def test_a_sweep_is_judged_by_accuracy_on_the_validation_split_if_it_has_one():
     assert comparison.check_metric("test_loss", without) == "test_loss"
     assert comparison.check_metric("test_loss", split) == "test_loss"
     assert comparison.check_metric("validation_loss", split) == "validation_loss"
-    with pytest.raises(InputError, match="metric='speed'.*must be one of"):
+    with pytest.raises(InputError, match=r"metric='speed'.*must be one of"):
         comparison.check_metric("speed", without)
-    with pytest.raises(InputError, match="there is no validation split; add .*validation"):
+    with pytest.raises(InputError, match=r"there is no validation split; add .*validation"):
         comparison.check_metric("validation_loss", without)
 
 

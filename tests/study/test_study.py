@@ -140,9 +140,11 @@ def test_the_verdict_on_a_run(values, printed, verdict):
 def test_beside_a_verdict_stands_how_sharp_it_is():
     found = judging.judge(*number_measured_as([1.000, 1.005, 1.010], "1.02"))
     assert found.half_width == pytest.approx(0.0573, abs=1e-4)
-    assert found.sds == pytest.approx(3.0)
-    assert found.passes == pytest.approx(0.0573 + 0.015 + 0.005, abs=1e-4)  # downwards, and rounded
-    assert judging.judge(*number_measured_as([1.000, 1.005, 1.010], "1.07")).passes is None
+    assert found.z_score == pytest.approx(3.0)
+    undetected = 0.0573 + 0.015 + 0.005  # downwards, and rounded
+    assert found.largest_undetected_error == pytest.approx(undetected, abs=1e-4)
+    outside = judging.judge(*number_measured_as([1.000, 1.005, 1.010], "1.07"))
+    assert outside.largest_undetected_error is None
 
 
 def test_what_can_never_be_told_says_so_and_what_can_says_how():
@@ -266,15 +268,33 @@ def test_the_document_and_its_page_say_the_same(records):
     counts = study_report.tally(found)["jax"]
     assert sum(counts.values()) == len(found["numbers"])
     assert page.count("**outside**") == counts["outside"]
-    assert found["the_study"] is True
+    assert found["is_full_study"] is True
     quick = study_report.document(
         EXPERIMENTS, {}, warning=study_report.QUICK_RUN, command="", machine=""
     )
-    assert quick["the_study"] is False
+    assert quick["is_full_study"] is False
     assert study_tables.page(quick).count("NOT THE STUDY") == 2  # above and below the tables
     assert "Not finished" not in page
     ended = study_tables.page({**found, "diverged": ["a: diverged"], "given_up": ["b: given up"]})
     assert "## Not finished\n\n- a: diverged\n- b: given up\n\n" in ended
+
+
+def test_a_document_of_before_says_what_it_said(records):
+    """Under the keys of schema 2, at every depth."""
+    found = study_report.document(EXPERIMENTS, {"jax": records}, warning=None)
+    before = {new: old for old, new in study_report.OLD_KEYS.items()}
+
+    def as_written(document):
+        if isinstance(document, list):
+            return [as_written(value) for value in document]
+        if not isinstance(document, dict):
+            return document
+        return {before.get(key, key): as_written(value) for key, value in document.items()}
+
+    old = json.loads(json.dumps(as_written(found)))
+    assert "printed" in old["numbers"][0]
+    assert "sds" in old["numbers"][0]["ours"]["jax"]
+    assert study_report.current(old) == found
 
 
 @pytest.mark.parametrize(

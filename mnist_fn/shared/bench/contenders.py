@@ -52,4 +52,8 @@ def choose(parts: Sequence[str] = ()) -> list[Contender]:
             )
     if not parts:
         return everyone
-    return [contender for contender in everyone if any(part in contender.name for part in parts)]
+    chosen: list[Contender] = []
+    for contender in everyone:
+        if any(part in contender.name for part in parts):
+            chosen.append(contender)
+    return chosen

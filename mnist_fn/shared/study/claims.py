@@ -91,12 +91,11 @@ def claims(experiments: dict[str, Experiment]) -> list[Claim]:
         "l2": _l2,
         "per-class": _per_class,
     }
-    return [
-        Claim(name, *claim)
-        for name, make in makers.items()
-        if name in experiments
-        for claim in make(experiments[name].configs)
-    ]
+    every: list[Claim] = []
+    for name, make in makers.items():
+        if name in experiments:
+            every += [Claim(name, *claim) for claim in make(experiments[name].configs)]
+    return every
 
 
 def lowest(rows: list[Row]) -> float:
@@ -112,6 +111,14 @@ def lowest_at(rows: list[Row]) -> int:
 def rise(rows: list[Row]) -> float:
     """Final over minimum test loss: 1 if the last epoch is the best."""
     return rows[-1]["test_loss"] / lowest(rows)
+
+
+def _rise_of_first(runs: Sequence[list[Row]]) -> float:
+    return rise(runs[0])
+
+
+def _least_of_others_over_first(runs: Sequence[list[Row]]) -> float:
+    return min(map(lowest, runs[1:])) / lowest(runs[0])
 
 
 def spike(rows: list[Row]) -> float:
@@ -134,8 +141,8 @@ def _width_depth(configs: tuple[Config, ...]) -> Iterator[tuple]:
     linear, *hidden = configs
     shallow, deep = tuple(hidden[: len(hidden) // 2]), tuple(hidden[len(hidden) // 2 :])
     half = len(shallow)
-    yield ("linear does not overfit", "final over minimum test loss", "below", FLAT,
-           (linear,), lambda runs: rise(runs[0]))  # fmt: skip
+    measure = "final over minimum test loss"
+    yield "linear does not overfit", measure, "below", FLAT, (linear,), _rise_of_first
     yield ("linear flattens", "test loss half-way over the final one", "below", FLAT, (linear,),
            lambda runs: runs[0][len(runs[0]) // 2 - 1]["test_loss"] / runs[0][-1]["test_loss"],
            )  # fmt: skip
@@ -161,38 +168,42 @@ def _templates(configs: tuple[Config, ...]) -> Iterator[tuple]:
         return lambda runs: runs[1][0][name] / runs[0][0][name]
 
     border = "largest border weight over the largest inside"
-    yield ("without L2 the border has the extreme weights", border, "above", 1.0, (none,),
-           lambda runs: runs[0][0]["border"], "templates")  # fmt: skip
-    yield (f"{l2_name(moderate.l2)} is calmer", "weights' root mean square over that without L2",
-           "below", 1.0, (none, moderate), ratio("size"), "templates")  # fmt: skip
-    yield (f"{l2_name(much.l2)} is faint", "weights' root mean square over that without L2",
-           "below", 0.5, (none, much), ratio("size"), "templates")  # fmt: skip
-    yield (f"{l2_name(much.l2)} is smooth", "neighbours' difference over that without L2, "
-           "relative to the weights", "below", 0.5, (none, much), ratio("roughness"),
-           "templates")  # fmt: skip
+    text = "without L2 the border has the extreme weights"
+    yield text, border, "above", 1.0, (none,), lambda runs: runs[0][0]["border"], "templates"
+    size, kind = "weights' root mean square over that without L2", "templates"
+    name = l2_name(much.l2)
+    calmer = f"{l2_name(moderate.l2)} is calmer"
+    yield calmer, size, "below", 1.0, (none, moderate), ratio("size"), kind
+    yield f"{name} is faint", size, "below", 0.5, (none, much), ratio("size"), kind
+    roughness = "neighbours' difference over that without L2, relative to the weights"
+    yield f"{name} is smooth", roughness, "below", 0.5, (none, much), ratio("roughness"), kind
 
 
 def _selection(configs: tuple[Config, ...]) -> Iterator[tuple]:
-    yield ("shallow wins", "minimum test loss, deep less shallow", "above", 0.0, configs,
-           lambda runs: lowest(runs[1]) - lowest(runs[0]))  # fmt: skip
+    def difference(runs: Sequence[list[Row]]) -> float:
+        return lowest(runs[1]) - lowest(runs[0])
+
+    measure = "minimum test loss, deep less shallow"
+    yield "shallow wins", measure, "above", 0.0, configs, difference
 
 
 def _l2(configs: tuple[Config, ...]) -> Iterator[tuple]:
     none = next(config for config in configs if config.l2 == 0)
     penalized = tuple(config for config in configs if config.l2)
     strong = tuple(config for config in configs if config.l2 >= 1e-3)
-    yield (f"{l2_name(0)} turns up", "final over minimum test loss", "above", TURNS_UP, (none,),
-           lambda runs: rise(runs[0]))  # fmt: skip
-    yield ("no other λ does", "final over minimum test loss, the largest", "below", TURNS_UP,
-           penalized, lambda runs: max(map(rise, runs)))  # fmt: skip
+    without, measure = l2_name(0), "final over minimum test loss"
+    yield f"{without} turns up", measure, "above", TURNS_UP, (none,), _rise_of_first
+    largest = f"{measure}, the largest"
+    yield "no other λ does", largest, "below", TURNS_UP, penalized, lambda r: max(map(rise, r))
     best = next(config for config in configs if config.l2 == CHOSEN_L2)
     remaining = tuple(config for config in configs if config is not best)
-    yield (f"{l2_name(CHOSEN_L2)} has the smallest test loss",
-           "the other λ's smallest minimum over its own", "above", 1.0, (best, *remaining),
-           lambda runs: min(map(lowest, runs[1:])) / lowest(runs[0]))  # fmt: skip
-    yield (" and ".join(l2_name(c.l2) for c in strong) + " underfit",
-           f"their smaller minimum over that of {l2_name(0)}", "above", 1.0, (none, *strong),
-           lambda runs: min(map(lowest, runs[1:])) / lowest(runs[0]))  # fmt: skip
+    ratio = _least_of_others_over_first
+    text = f"{l2_name(CHOSEN_L2)} has the smallest test loss"
+    measure = "the other λ's smallest minimum over its own"
+    yield text, measure, "above", 1.0, (best, *remaining), ratio
+    text = " and ".join(l2_name(config.l2) for config in strong) + " underfit"
+    measure = f"their smaller minimum over that of {without}"
+    yield text, measure, "above", 1.0, (none, *strong), ratio
 
 
 def _per_class(configs: tuple[Config, ...]) -> Iterator[tuple]:

@@ -66,13 +66,12 @@ def _unit(column: str) -> int:
 
 def _columns(first: Config, experiments: Iterable[Experiment]) -> list[str]:
     """Those read of this config, or of the beginning of it."""
-    readers = (
-        experiment
-        for experiment in experiments
-        for config in experiment.configs
-        if config == first or is_beginning(config, first)
-    )
-    return sorted({column for experiment in readers for column in experiment.columns})
+    columns: set[str] = set()
+    for experiment in experiments:
+        for config in experiment.configs:
+            if config == first or is_beginning(config, first):
+                columns.update(experiment.columns)
+    return sorted(columns)
 
 
 def config_of(entry: Entry) -> Config:
@@ -83,13 +82,10 @@ def config_of(entry: Entry) -> Config:
 def restore(entry: Entry, backend: str) -> Run:
     """The run that an entry keeps: no weights, no predictions, of the metrics what was read."""
     config = config_of(entry)
-    rows = [
-        {
-            "epoch": epoch,
-            **{name: column[epoch - 1] / _unit(name) for name, column in entry["epochs"].items()},
-        }
-        for epoch in range(1, config.epochs + 1)
-    ]
+    rows: list[dict[str, float]] = [{"epoch": epoch} for epoch in range(1, config.epochs + 1)]
+    for name, column in entry["epochs"].items():
+        for i, row in enumerate(rows):
+            row[name] = column[i] / _unit(name)
     evaluation = _NOT_KEPT
     if "confusion_matrix" in entry:
         matrix = np.array(entry["confusion_matrix"], dtype=np.int64)

@@ -47,8 +47,8 @@ class NumberVerdict:
     values: tuple[float, ...]  # ours, a seed each
     interval: tuple[float, float] | None  # None: fewer than two seeds
     verdict: str  # one of VERDICTS
-    passes: float | None = None  # the largest error of the number that would still be inside
-    sds: float | None = None  # how many of our sds it is above our mean; None for an sd
+    largest_undetected_error: float | None = None  # of the number, which would still be inside
+    z_score: float | None = None  # how many of our sds it is above our mean; None for an sd
     seeds_needed: int | None = None  # of "can't tell": to tell at our sd; None if nobody knows
     limit: float | None = None  # of "undecidable": the half-width at any number of seeds
 
@@ -88,11 +88,12 @@ def judge_values(number: PublishedNumber, values: tuple[float, ...]) -> NumberVe
     verdict = NumberVerdict(values, (low, high), "outside")
     sd = verdict.sd or 0.0
     if sd and number.statistic != "sd":
-        verdict = replace(verdict, sds=(number.value - verdict.mean) / sd)
+        verdict = replace(verdict, z_score=(number.value - verdict.mean) / sd)
     if sd and not low - number.rounding <= number.value <= high + number.rounding:
         return verdict
     verdict = replace(
-        verdict, passes=max(high - number.value, number.value - low) + number.rounding
+        verdict,
+        largest_undetected_error=max(high - number.value, number.value - low) + number.rounding,
     )
     if not sd:
         return replace(verdict, verdict="can't tell")

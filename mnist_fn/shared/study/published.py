@@ -83,12 +83,11 @@ def numbers(experiments: dict[str, Experiment]) -> list[PublishedNumber]:
         "chosen": _chosen,
         "l2": _l2,
     }
-    return [
-        number
-        for name, make in makers.items()
-        if name in experiments
-        for number in make(experiments[name].configs)
-    ]
+    every: list[PublishedNumber] = []
+    for name, make in makers.items():
+        if name in experiments:
+            every += make(experiments[name].configs)
+    return every
 
 
 def best(column: str, what: str = "value") -> Measure:

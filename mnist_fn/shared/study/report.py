@@ -12,7 +12,18 @@ from mnist_fn.shared.study.claims import Claim, claims, find
 from mnist_fn.shared.study.experiments import Experiment
 from mnist_fn.shared.study.published import PublishedNumber, numbers
 
-SCHEMA = 2
+SCHEMA = 3
+# Keys of the schemas before, as they are now.
+OLD_KEYS = {
+    "the_study": "is_full_study",
+    "printed": "published_text",
+    "sds": "z_score",
+    "passes": "largest_undetected_error",
+    "share": "confidence_interval",
+    "swaps": "sensitivity",
+    "noticed": "detected",
+    "tried": "total",
+}
 REST = {  # verdicts that are neither inside nor outside, as the sentence has them
     "undecidable": "can be decided at no number of seeds",
     "can't tell": "need more seeds",
@@ -43,9 +54,21 @@ def document(
         about: what else belongs into the document, by key.
     """
     honest, published = experiments.get("honest"), numbers(experiments)
+    sensitivity: dict[str, dict[str, int]] = {}
+    joint_verdicts: dict[str, dict[str, Any]] = {}
+    comparisons: dict[str, list[dict[str, Any]]] = {}
+    for name, backend_records in records.items():
+        detected, total = judging.swaps(published, backend_records)
+        sensitivity[name] = {"detected": detected, "total": total}
+        joint_verdicts[name] = {}
+        for experiment, verdict in joint.judge_jointly(published, backend_records).items():
+            joint_verdicts[name][experiment] = asdict(verdict)
+        if honest is not None:
+            compared = protocol.compare(backend_records, honest.configs)
+            comparisons[name] = [_comparison(comparison) for comparison in compared]
     return {
         "schema": SCHEMA,
-        "the_study": warning is None,
+        "is_full_study": warning is None,
         "warning": warning,
         **about,
         "backends": {
@@ -55,28 +78,22 @@ def document(
         "rule": judging.RULE,
         "epochs_counted_from": 1,
         "numbers": [_number(number, records) for number in published],
-        "swaps": {
-            name: dict(
-                zip(("noticed", "tried"), judging.swaps(published, backend_records), strict=True)
-            )
-            for name, backend_records in records.items()
-        },
-        "joint": {
-            name: {
-                experiment: asdict(verdict)
-                for experiment, verdict in joint.judge_jointly(published, backend_records).items()
-            }
-            for name, backend_records in records.items()
-        },
+        "sensitivity": sensitivity,
+        "joint": joint_verdicts,
         "joint_rule": joint.RULE,
         "claims": [_claim(claim, records) for claim in claims(experiments)],
         "protocol": PROTOCOL,
-        "honest": {
-            name: [_comparison(c) for c in protocol.compare(backend_records, honest.configs)]
-            for name, backend_records in records.items()
-            if honest is not None
-        },
+        "honest": comparisons,
     }
+
+
+def current(document: Any) -> Any:
+    """A document of any schema under the present keys, at every depth."""
+    if isinstance(document, list):
+        return [current(value) for value in document]
+    if not isinstance(document, dict):
+        return document
+    return {OLD_KEYS.get(key, key): current(value) for key, value in document.items()}
 
 
 def _number(number: PublishedNumber, records: Mapping[str, Records]) -> dict[str, Any]:
@@ -86,7 +103,7 @@ def _number(number: PublishedNumber, records: Mapping[str, Records]) -> dict[str
         "unit": number.unit,
         "statistic": number.statistic,
         "published": number.value,
-        "printed": number.printed,
+        "published_text": number.printed,
         "ours": {
             name: _verdict(judging.judge(number, backend_records))
             for name, backend_records in records.items()
@@ -102,8 +119,8 @@ def _verdict(verdict: judging.NumberVerdict) -> dict[str, Any]:
         "interval": None if verdict.interval is None else list(verdict.interval),
         "half_width": verdict.half_width,
         "verdict": verdict.verdict,
-        "sds": verdict.sds,
-        "passes": verdict.passes,
+        "z_score": verdict.z_score,
+        "largest_undetected_error": verdict.largest_undetected_error,
         "seeds_needed": verdict.seeds_needed,
         "limit": verdict.limit,
         "values": list(verdict.values),
@@ -118,7 +135,7 @@ def _claim(claim: Claim, records: Mapping[str, Records]) -> dict[str, Any]:
         ours[name] = {
             "verdict": finding.verdict,
             "holding": finding.holding,
-            "share": None if finding.share is None else list(finding.share),
+            "confidence_interval": None if finding.share is None else list(finding.share),
             "values": values,
         }
     return {
@@ -175,9 +192,9 @@ def outcome(document: Mapping[str, Any], backend: str) -> str:
             parts.append(f"{counts[verdict]} {words}")
     if together := document["joint"].get(backend):
         parts.append(f"all together, {joint_sentence(together)}")
-    swapped = document["swaps"][backend]
+    swapped = document["sensitivity"][backend]
     parts.append(
-        f"another λ's number in a row is noticed in {swapped['noticed']} of {swapped['tried']}"
+        f"another λ's number in a row is noticed in {swapped['detected']} of {swapped['total']}"
     )
     return "; ".join(parts)
 

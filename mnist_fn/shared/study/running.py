@@ -40,12 +40,12 @@ class Study:
     @property
     def outside(self) -> list[str]:
         """Published numbers outside our interval, by backend, experiment and what it is of."""
-        return [
-            f"{backend}: {number['experiment']}: {number['what']}"
-            for number in self.document["numbers"]
-            for backend, ours in number["ours"].items()
-            if ours["verdict"] == "outside"
-        ]
+        lines: list[str] = []
+        for number in self.document["numbers"]:
+            for backend, ours in number["ours"].items():
+                if ours["verdict"] == "outside":
+                    lines.append(f"{backend}: {number['experiment']}: {number['what']}")
+        return lines
 
     @property
     def sentences(self) -> list[str]:

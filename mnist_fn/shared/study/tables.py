@@ -45,7 +45,7 @@ def claim_table(document: Mapping[str, Any], experiment: str | None = None) -> T
             values = [value for value in claim["ours"][name]["values"] if value is not None]
             mean = f"{sum(values) / len(values):.4g}" if values else ""
             extent = f" ({min(values):.4g} to {max(values):.4g})" if len(values) > 1 else ""
-            share = claim["ours"][name]["share"]
+            share = claim["ours"][name]["confidence_interval"]
             of_all = "" if share is None else "{:.0f} to {:.0f} %".format(*(100 * s for s in share))
             row += [mean + extent, claim["ours"][name]["verdict"], of_all]
         rows.append(row)
@@ -55,7 +55,9 @@ def claim_table(document: Mapping[str, Any], experiment: str | None = None) -> T
 def joint_table(document: Mapping[str, Any]) -> Table:
     """The joint verdict of each experiment and of the study: p on each backend."""
     backends = list(document["backends"])
-    names = {name: None for verdicts in document["joint"].values() for name in verdicts}
+    names: list[str] = []
+    for verdicts in document["joint"].values():
+        names += [name for name in verdicts if name not in names]
     order = sorted(names, key=lambda name: name == joint.WHOLE_STUDY)  # the whole comes last
     head = ["experiment", "published runs of", "numbers"]
     for backend in backends:
@@ -87,13 +89,12 @@ def honest_table(document: Mapping[str, Any]) -> Table:
             ]
             if not measured:
                 continue
-            sides = [
-                [comparison[side]["test"] for comparison in measured]
-                for side in ("chosen_on_validation", "chosen_on_test")
-            ]
-            columns = [*sides, [comparison["optimism"] for comparison in measured]]
-            cells = [_mean_and_sd(values, measure) for values in columns]
-            rows.append([backend, f"test {measure}", str(len(measured)), *cells])
+            row = [backend, f"test {measure}", str(len(measured))]
+            for side in ("chosen_on_validation", "chosen_on_test"):
+                values = [comparison[side]["test"] for comparison in measured]
+                row.append(_mean_and_sd(values, measure))
+            values = [comparison["optimism"] for comparison in measured]
+            rows.append([*row, _mean_and_sd(values, measure)])
     return head, rows
 
 
@@ -156,7 +157,7 @@ def published(number: Mapping[str, Any]) -> str:
         return f"{number['published']:.0f}"
     if number["unit"] == "accuracy":
         return figure(number["published"], "accuracy")
-    return number["printed"]
+    return number["published_text"]
 
 
 def ours_of(number: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
@@ -171,11 +172,11 @@ def ours_of(number: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
 def _sharpness(number: Mapping[str, Any], ours: Mapping[str, Any]) -> tuple[str, str, str]:
     """The interval's half-width, how far the published number is away, the largest error of it
     that would still have been inside."""
-    passes = figure(ours["passes"], number["unit"])
+    undetected = figure(ours["largest_undetected_error"], number["unit"])
     if number["statistic"] == "sd" or ours["interval"] is None:
-        return "", "", passes
-    away = "" if ours["sds"] is None else f"{ours['sds']:+.1f}"
-    return f"± {figure(ours['half_width'], number['unit'])}", away, passes
+        return "", "", undetected
+    away = "" if ours["z_score"] is None else f"{ours['z_score']:+.1f}"
+    return f"± {figure(ours['half_width'], number['unit'])}", away, undetected
 
 
 def _said(number: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
