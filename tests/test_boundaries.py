@@ -34,7 +34,7 @@ RULES = [
     ("torch_ref.bench", ("jax", "flax", "optax")),
     ("mnist_fn.shared.parity.backends.ladder", ("torch", "jax", "scipy", "matplotlib")),
     ("mnist_fn.shared.parity.causes.update", ("torch", "jax", "scipy", "matplotlib")),
-    ("mnist_fn.shared.parity.causes.forward", ("torch", "jax", "scipy", "matplotlib")),
+    ("mnist_fn.shared.parity.causes.activation", ("torch", "jax", "scipy", "matplotlib")),
     ("mnist_fn.shared.parity.ladder", ("torch", "jax", "scipy", "matplotlib")),
     ("mnist_fn.shared.parity.recording", ("torch", "jax", "scipy", "matplotlib")),
     ("mnist_fn.parity", ("torch", "torchvision", "torch_ref", "cli", "figures", "matplotlib")),

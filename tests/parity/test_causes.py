@@ -5,11 +5,17 @@ import numpy as np
 import pytest
 
 from mnist_fn.shared.parity.bounds import CLAIM_MARGIN
+from mnist_fn.shared.parity.causes.activation import (
+    ACTIVATIONS,
+    RELU,
+    SAME_VALUES,
+    explain_forward,
+    log_softmax,
+)
 from mnist_fn.shared.parity.causes.explanation import Candidate, judge
-from mnist_fn.shared.parity.causes.forward import ACTIVATIONS, explain_forward
 from mnist_fn.shared.parity.causes.gradients import explain_gradients
 from mnist_fn.shared.parity.causes.inputs import explain_order, explain_pixels
-from mnist_fn.shared.parity.causes.loss import cross_entropy, explain_loss, log_softmax
+from mnist_fn.shared.parity.causes.loss import cross_entropy, explain_loss
 from mnist_fn.shared.parity.causes.pattern import describe
 from mnist_fn.shared.parity.causes.rules import Rule, simulate
 from mnist_fn.shared.parity.causes.update import explain_update
@@ -29,7 +35,7 @@ def gradient(weights, rng, n=40):
     x[:, :3] = 0  # pixels that are never lit
     h = x @ weights["inner/kernel"] + weights["inner/bias"]
     a = np.maximum(h, 0)
-    slope = np.exp(log_softmax(a @ weights["head/kernel"] + weights["head/bias"]))
+    slope = np.exp(log_softmax(np, a @ weights["head/kernel"] + weights["head/bias"]))
     slope[np.arange(n), y] -= 1
     slope /= n
     below = (slope @ weights["head/kernel"].T) * (h > 0)
@@ -161,20 +167,22 @@ def test_a_float32_side_is_held_to_float32():
     assert found.text in ("", "β₁ = 0.8 in place of 0.9")  # named or not, but never otherwise
 
 
-SMOOTH = "label smoothing α = 0.01"
+SMOOTH = "label smoothing 0.01 in place of 0"
 LOSSES = {
-    "sum for mean over the batch": lambda z, y: cross_entropy(z, y).sum(),
-    SMOOTH: lambda z, y: (0.99 * cross_entropy(z, y) - 0.01 * log_softmax(z).mean(1)).mean(),
-    "softmax taken twice": lambda z, y: cross_entropy(np.exp(log_softmax(z)), y).mean(),
-    "a floor of 1e-12 added under the log": lambda z, y: (
-        -np.log(np.exp(-cross_entropy(z, y)) + 1e-12).mean()
-    ),
-    "temperature 2": lambda z, y: cross_entropy(z / 2, y).mean(),
-    "focal loss, γ = 2": lambda z, y: (
-        (1 - np.exp(-cross_entropy(z, y))) ** 2 * cross_entropy(z, y)
+    "sum for mean over the batch": lambda z, y: cross_entropy(np, z, y).sum(),
+    SMOOTH: lambda z, y: (
+        0.99 * cross_entropy(np, z, y) - 0.01 * log_softmax(np, z).mean(1)
     ).mean(),
-    "× 0.5": lambda z, y: cross_entropy(z, y).mean() / 2,
-    "": lambda z, y: np.sqrt(cross_entropy(z, y)).mean(),
+    "softmax taken twice": lambda z, y: cross_entropy(np, np.exp(log_softmax(np, z)), y).mean(),
+    "log(p + 1e-12) in place of the stable form": lambda z, y: (
+        -np.log(np.exp(-cross_entropy(np, z, y)) + 1e-12).mean()
+    ),
+    "logits divided by 2": lambda z, y: cross_entropy(np, z / 2, y).mean(),
+    "focal loss, γ = 2": lambda z, y: (
+        (1 - np.exp(-cross_entropy(np, z, y))) ** 2 * cross_entropy(np, z, y)
+    ).mean(),
+    "× 0.5": lambda z, y: cross_entropy(np, z, y).mean() / 2,
+    "": lambda z, y: np.sqrt(cross_entropy(np, z, y)).mean(),
 }
 
 
@@ -183,7 +191,7 @@ def test_a_loss_is_named(words):
     rng = np.random.default_rng(0)
     sizes = ((200, 1), (76, 1), (200, 10), (76, 30), (200, 3), (50, 60))
     batches = [(rng.normal(size=(n, 5)) * s, rng.integers(0, 5, n)) for n, s in sizes]
-    assert explain_loss(batches, [cross_entropy(*b).mean() for b in batches]).holds
+    assert explain_loss(batches, [cross_entropy(np, *b).mean() for b in batches]).holds
     found = explain_loss(batches, [LOSSES[words](*b) for b in batches])
     assert found.text == words, found.sentence
 
@@ -225,18 +233,17 @@ def test_a_gradient_of_rounding_alone_does_not_hide_the_others_factor():
 def test_an_activation_is_named():
     x = 4 * np.random.default_rng(0).normal(size=(100, 16))
     for name, f in ACTIVATIONS.items():
-        found = explain_forward(x, f(x), "relu")
-        words = "no activation" if name == "identity" else name
+        found = explain_forward(x, f(np, x), RELU)
         assert (found.holds, found.text) == (
-            (True, "") if name == "relu" else (False, f"{words} in place of relu")
+            (True, "") if name in SAME_VALUES else (False, f"{name} in place of relu")
         ), found.sentence
     for text, made in {
         "leaky relu with slope 0.01": np.where(x > 0, x, 0.01 * x),
         "relu capped at 6": np.clip(x, 0, 6),
         "relu of x − 0.5": np.maximum(x - 0.5, 0),
     }.items():
-        assert explain_forward(x, made, "relu").text == f"{text} in place of relu"
-    assert explain_forward(x, np.maximum(x, 0) / 2, "relu").text == "scaled by 0.5"
+        assert explain_forward(x, made, RELU).text == f"{text} in place of relu"
+    assert explain_forward(x, np.maximum(x, 0) / 2, RELU).text == "scaled by 0.5"
 
 
 def test_what_was_done_to_pixels_is_named():

@@ -170,7 +170,7 @@ DEFAULTS = [
                   optax.chain(optax.clip_by_global_norm(0.1), optax.sgd(0.1)),
                   before_step=lambda p: nn.utils.clip_grad_norm_(p, 0.1))),
     Default("squared error", "`mse_loss`", "`optax.l2_loss` is half of it",
-            "`optax.squared_error`", "loss", "half of it (optax.l2_loss)",
+            "`optax.squared_error`", "loss", "half of the squared error (optax.l2_loss)",
             losses(nn.functional.mse_loss, lambda z, y: optax.l2_loss(z, y).mean(),
                    np.random.default_rng(1).normal(size=(12, 3)))),
     Default("a target of -100", "`cross_entropy` ignores it", "optax does not",

@@ -111,7 +111,8 @@ class Guard(TorchFunctionMode):
             func, args, kwargs = self._widened(func, name, args, kwargs)
         if name in FROM_NUMPY:
             return self._like_the_rest(func(*args, **kwargs))
-        if name.startswith("__") or name in ("backward", "detach", "requires_grad_"):
+        special = name.startswith("__") and name != "__rsub__"
+        if special or name in ("backward", "detach", "requires_grad_"):
             return func(*args, **kwargs)
         return self._called(func, name, args, kwargs)
 
@@ -121,8 +122,9 @@ class Guard(TorchFunctionMode):
             return func(*args, **kwargs)
         site = Site(len(self.sites), name, self.module, tick, args, kwargs)
         self.sites.append(site)
-        if self._variant is not None and self._variant.site == site.index and self._substitute:
-            return self._substitute(self._variant)(func, *args, **kwargs)
+        variant = self._variant and self._variant.on(site.index)
+        if variant is not None and self._substitute:
+            return self._substitute(variant)(func, *args, **kwargs)
         return func(*args, **kwargs)
 
     def _drop(self, rate: float) -> None:

@@ -4,15 +4,18 @@ A pass with one of these variants shows whether a port does just that: see `Torc
 """
 
 import inspect
+import itertools
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
+from mnist_fn.shared.parity.causes.search import Form, Number
 from mnist_fn.shared.parity.program import Variant
-from torch_ref.parity import layers, losses, numbers
 from torch_ref.parity.guard import Site
+from torch_ref.parity.operations import TABLE
+from torch_ref.parity.operations.arithmetic import ANYWHERE
 
 Arguments = dict[str, Any]
-Alternatives = Callable[[Arguments], Iterator[tuple[str, Callable[[], Any]]]]
 
 # Names of positional arguments, where torch's own functions have no signature to read.
 POSITIONS = {
@@ -25,6 +28,10 @@ POSITIONS = {
                    "divisor_override"),
     "clamp": ("input", "min", "max"),
     "mean": ("input", "dim", "keepdim"),
+    "std": ("input", "dim", "unbiased", "keepdim"),
+    "masked_fill": ("input", "mask", "value"),
+    "where": ("condition", "input", "other"),
+    "unflatten": ("input", "dim", "sizes"),
     "div": ("input", "other"),
     "softmax": ("input", "dim"),
     "flatten": ("input", "start_dim", "end_dim"),
@@ -33,11 +40,10 @@ POSITIONS = {
     "max_pool2d": ("input", "kernel_size", "stride", "padding", "dilation", "ceil_mode"),
 }  # fmt: skip
 SAME = {
-    "conv2d": "conv1d", "conv3d": "conv1d", "clip": "clamp", "__truediv__": "div",
-    "true_divide": "div", "mul": "div", "log_softmax": "softmax", "sum": "mean",
+    "conv2d": "conv1d", "conv3d": "conv1d", "clip": "clamp",
+    "true_divide": "div", "mul": "div", "add": "div", "__rsub__": "div", "log_softmax": "softmax",
+    "sum": "mean", "var": "std", "masked_fill_": "masked_fill",
 }  # fmt: skip
-
-TABLE: dict[str, Alternatives] = {**layers.TABLE, **losses.TABLE}
 
 
 def bound(function: str, args: tuple[Any, ...], kwargs: Arguments, func: Any = None) -> Arguments:
@@ -77,66 +83,54 @@ KNOWN = {
 
 def variants(sites: list[Site], first: int, last: int) -> list[Variant]:
     """Every variant of every call between two ticks, the latest call first."""
-    listed = []
+    listed: list[Variant] = []
+    joint: dict[tuple[str, str], list[tuple[str, Variant]]] = {}
     for site in reversed(sites):
         if first <= site.tick <= last and site.function in TABLE:
-            place = site.within or "between the modules"
             arguments = bound(site.function, site.args, site.kwargs)
-            listed += [
-                Variant(site.index, f"{place}: {text}", text, site.tick, *_family(site, text))
-                for text, _ in _tried(site.function, arguments)
-            ]
-            scaling = "scale" if site.function in numbers.SCALING else ""
-            listed += [
-                Variant(
-                    site.index,
-                    f"{place}: {text}",
-                    text,
-                    site.tick,
-                    scaling or _family(site, text)[0],
-                    starts=starts,
-                    scale=scale,
-                    declared=declared,
-                )
-                for text, _, starts, scale, declared in _free(site.function, arguments)
-            ]
-    return listed
+            for key, way in enumerate(_ways(site.function, arguments)):
+                variant = _variant(site, key, way)
+                listed.append(variant)
+                for cause, role in way.together:
+                    joint.setdefault((site.within, cause), []).append((role, variant))
+    return [*_joined(joint), *listed]
 
 
-def _family(site: Site, text: str) -> tuple[str, int]:
-    """Paddings that mean the same at a size are one cause: SAME is what is written."""
-    if text.startswith("padding"):
-        return f"padding {site.index}", int(not text.startswith("padding SAME"))
-    if text.startswith("ε = "):  # one of the table, or solved for
-        return f"ε {site.index}", 0
-    return "", 0
+def _joined(joint: dict[tuple[str, str], list[tuple[str, Variant]]]) -> Iterator[Variant]:
+    """Variants of several lines of a module at once."""
+    for (module, cause), members in joint.items():
+        roles = {role for role, _ in members}
+        if len(members) > 1 and (roles == {""} or len(roles) > 1):
+            (_, leading), *others = sorted(members, key=lambda member: not member[1].starts)
+            also = tuple((variant.site, int(variant.key)) for _, variant in others)
+            text = f"{module or 'between the modules'}: {cause}"
+            yield replace(leading, text=text, also=also, family="")
+
+
+def _variant(site: Site, key: int, way: Form | Number) -> Variant:
+    free = {"starts": way.starts, "scale": way.scale} if isinstance(way, Number) else {}
+    family = way.family
+    if family and family != ANYWHERE:
+        family = f"{family} {site.index}"
+    facts = {**way.facts, "family": family, "at": site.within}
+    text = f"{site.within or 'between the modules'}: {way.text}"
+    return Variant(text, site.index, key, site.tick, **free, **facts)
 
 
 def substitute(variant: Variant) -> Callable[..., Any]:
-    """What does a function's work otherwise, as `variant` says."""
+    """What computes a function as `variant` says."""
 
     def otherwise(func: Any, *args: Any, **kwargs: Any) -> Any:
-        function = func.__name__
-        if variant.starts:
-            for text, do, *_ in _free(function, bound(function, args, kwargs)):
-                if text == variant.key:
-                    return do(variant.value)
-        for text, do in _tried(function, bound(function, args, kwargs)):
-            if text == variant.key:
-                return do()
-        return func(*args, **kwargs)
+        ways = _ways(func.__name__, bound(func.__name__, args, kwargs))
+        way = next(itertools.islice(ways, int(variant.key), None), None)
+        if way is None:
+            return func(*args, **kwargs)
+        return way.compute(variant.value) if isinstance(way, Number) else way.compute()
 
     return otherwise
 
 
-def _free(function: str, arguments: Arguments) -> Iterator[numbers.Number]:
-    try:
-        yield from numbers.TABLE.get(function, lambda _: iter(()))(arguments)
-    except (KeyError, TypeError, AttributeError):  # called in a way that the table doesn't know
-        return
-
-
-def _tried(function: str, arguments: Arguments) -> Iterator[tuple[str, Callable[[], Any]]]:
+def _ways(function: str, arguments: Arguments) -> Iterator[Form | Number]:
     try:
         yield from TABLE[function](arguments)
     except (KeyError, TypeError, AttributeError):  # called in a way that the table doesn't know

@@ -3,7 +3,7 @@
 import copy
 import hashlib
 from collections.abc import Iterator
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 import numpy as np
@@ -259,15 +259,17 @@ class Unpacked:
         if variant is None:
             return trace
         for sample in entry["variants"]:
-            if sample["site"] == variant.site and sample["key"] == variant.key:
+            places = [(sample["site"], sample["key"]), *map(tuple, sample.get("also", ()))]
+            if places == [(variant.site, variant.key), *map(tuple, variant.also)]:
                 return _expanded(trace, sample["slots"], self._tensors[sample["values"]])
         return None
 
     def variants(self, trace: Trace) -> list[Variant]:
         """All that were tried of the pass that was asked for last."""
-        fields = ("site", "text", "key", "tick", "family", "rank")
+        names = [field.name for field in fields(Variant) if field.name != "starts"]
         return [
-            Variant(**{f: fields_of[f] for f in fields}) for fields_of in self._last["variants"]
+            Variant(**{name: kept[name] for name in names if name in kept})
+            for kept in self._last["variants"]
         ]
 
     @property

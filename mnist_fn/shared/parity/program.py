@@ -6,6 +6,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from mnist_fn.shared.parity.causes.explanation import Cause
 from mnist_fn.shared.streams import raw
 
 Tensors = dict[str, np.ndarray]  # by the program's own names, in the order of computation
@@ -81,24 +82,26 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Variant:
-    """One line of a program's program, said otherwise: what a port may have in its place."""
+class Variant(Cause):
+    """What a port may have in place of one line of a program."""
 
     site: int
-    text: str  # "norm: ε = 1e-6 in place of 1e-05"
-    key: str  # what the program knows it by
+    key: int | str  # what the program knows it by
     tick: int = 0  # when the line is done
-    family: str = ""  # variants of one family that fit are one cause,
-    rank: int = 0  # of which the lowest is named
+    also: tuple[tuple[int, int], ...] = ()  # site and key of other lines that are changed with it
     # a number of the line that is solved for, {} in the text
     starts: tuple[float, ...] = ()  # where to begin; empty: there is none
     scale: str = "log"  # one of causes.numbers.SCALES
-    declared: float = 0.0
     value: float = 0.0
     # a control run's: norms take their variance in one pass, which another order of sums may be
     control: bool = False
 
-    def at(self, value: float) -> "Variant":
+    def on(self, site: int) -> "Variant | None":
+        """What it changes at a line; None where that stays as it is."""
+        key = {self.site: self.key, **dict(self.also)}.get(site)
+        return None if key is None else replace(self, site=site, key=key)
+
+    def with_value(self, value: float) -> "Variant":
         """With the number at a value."""
         return replace(self, value=value)
 
@@ -107,7 +110,7 @@ class Variant:
         return replace(self, control=True)
 
 
-NONE = Variant(-1, "", "")  # of no line
+NONE = Variant("", -1, "")  # of no line
 
 
 class Program(Protocol):

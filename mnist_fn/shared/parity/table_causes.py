@@ -8,8 +8,8 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from mnist_fn.shared.parity.bounds import sum_bound
+from mnist_fn.shared.parity.causes.activation import explain_forward, usual_activations
 from mnist_fn.shared.parity.causes.explanation import Explanation
-from mnist_fn.shared.parity.causes.forward import ACTIVATIONS, explain_forward
 from mnist_fn.shared.parity.causes.loss import LOSSES, explain_loss
 from mnist_fn.shared.parity.ladder_state import LadderState
 from mnist_fn.shared.parity.modules import Fault
@@ -22,7 +22,7 @@ STARTS = 8  # last modules of which what parts may be a function
 
 def explain_between(state: LadderState, fault: Fault) -> Explanation | None:
     """Which function the port has in place of the one between two modules; None where the
-    reference's own is none of `causes.forward.ACTIVATIONS`, of one of the last modules' outputs.
+    reference's own is none of `causes.activation`, of one of the last modules' outputs.
     """
     ours = fault.read(state.left)
     if fault.call is not None or ours is None or ours.shape != fault.port_value.shape:
@@ -30,11 +30,11 @@ def explain_between(state: LadderState, fault: Fault) -> Explanation | None:
     share = sum_bound(fault.terms, state.dtype)
     for x in _before(state, fault, ours.size):
         x = x.reshape(ours.shape).astype(np.float64)
-        for name, function in ACTIVATIONS.items():
+        for activation in usual_activations():
             with np.errstate(all="ignore"):
-                gap = float(np.abs(function(x) - ours).max(initial=0))
+                gap = float(np.abs(activation(np, x) - ours).max(initial=0))
             if gap <= share * float(np.abs(ours).max(initial=1e-300)):
-                return explain_forward(x, fault.port_value, name, state.dtype, fault.where)
+                return explain_forward(x, fault.port_value, activation, state.dtype, fault.where)
     return None
 
 

@@ -12,7 +12,14 @@ import numpy as np
 
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.parity.bounds import CONTROL_ROUNDING, CONTROL_RUNS
-from mnist_fn.shared.parity.causes.explanation import Candidate, Explanation, Tensors, judge
+from mnist_fn.shared.parity.causes.explanation import (
+    AS_DECLARED,
+    Candidate,
+    Cause,
+    Explanation,
+    Tensors,
+    judge,
+)
 from mnist_fn.shared.parity.causes.search import Number, Search
 from mnist_fn.shared.parity.ladder_state import LadderState
 from mnist_fn.shared.parity.packing import UNKNOWN, NotRecordedError
@@ -45,7 +52,7 @@ class Place:
             pattern: what to say where no cause can be claimed.
             more: what was tried besides.
         """
-        declared = self._candidate(self._search, "as declared", self.read(self.state.left))
+        declared = self._candidate(self._search, AS_DECLARED, self.read(self.state.left))
         fixed, free = [], []
         for variant in variants:
             (free if variant.starts else fixed).append(variant)
@@ -54,7 +61,7 @@ class Place:
         for variant in fixed[:TRIED]:
             if budget.spent:
                 break
-            candidate = self._candidate(self._search, variant.text, self._varied(variant), variant)
+            candidate = self._candidate(self._search, variant, self._varied(variant))
             if candidate.units < declared.units:
                 near.append((variant, candidate))
         if not any(candidate.fits for _, candidate in near):
@@ -111,19 +118,14 @@ class Place:
             known[name] = np.where(same, self._finite[name], np.where(np.isfinite(b), a, np.inf))
         return known
 
-    def _candidate(
-        self, search: Search, text: str, values: Tensors | None, variant: Variant | None = None
-    ) -> Candidate:
-        family, rank = ("", 0) if variant is None else (variant.family, variant.rank)
-        return search.candidate(text, family, self._known(values), rank)
+    def _candidate(self, search: Search, cause: Cause, values: Tensors | None) -> Candidate:
+        return search.candidate(cause, self._known(values))
 
     def _solved(self, variant: Variant) -> Candidate:
         def values_at(value: float) -> Tensors | None:
-            return self._known(self._varied(variant.at(value)))
+            return self._known(self._varied(variant.with_value(value)))
 
-        number = Number(
-            variant.text, values_at, variant.starts, variant.scale, variant.declared, variant.family
-        )
+        number = Number(variant.text, values_at, variant.starts, variant.scale, **variant.facts)
         return self._search.solved(number)
 
     def _beside_controls(self, variant: Variant, plain: Candidate) -> Candidate:
@@ -139,4 +141,4 @@ class Place:
                 return plain
             spread = np.max([np.abs(control[name] - values[name]) for control in known], axis=0)
             floor[name] = unit + np.nan_to_num(CONTROL_ROUNDING * spread, nan=np.inf)
-        return self._candidate(self._searching(floor), variant.text, values, variant)
+        return self._candidate(self._searching(floor), variant, values)

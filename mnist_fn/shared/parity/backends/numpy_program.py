@@ -16,8 +16,9 @@ from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset, scale_pixels
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.optimizers import ALPHA, OPTIMIZERS, learning_rates, updated
+from mnist_fn.shared.parity.causes.activation import softmax
 from mnist_fn.shared.parity.causes.explanation import Tensors
-from mnist_fn.shared.parity.causes.loss import cross_entropy, log_softmax
+from mnist_fn.shared.parity.causes.loss import cross_entropy
 from mnist_fn.shared.parity.causes.rules import Rule, simulate
 from mnist_fn.shared.state import ParamTree, StateTree, named_tensors
 
@@ -93,7 +94,7 @@ def gradients(
         h = values[-1] @ kernel + bias
         inputs.append(h)
         values.append(np.maximum(h, 0) if i + 1 < len(stack) else h)
-    delta = np.exp(log_softmax(values[-1]))
+    delta = softmax(np, values[-1])
     delta[np.arange(len(y)), y] -= 1
     delta /= len(y)
     grads = {}
@@ -174,7 +175,7 @@ class NumpyBackend:
         """(cross-entropy, objective) of one batch."""
         params = flat(state.params)
         z = logits(params, self.images[indices])
-        mean = float(cross_entropy(z, self.labels[indices]).mean())
+        mean = float(cross_entropy(np, z, self.labels[indices]).mean())
         squares = sum(float((kernel**2).sum()) for kernel, _ in layers(params))
         return mean, mean + self.config.l2 * squares
 
@@ -190,7 +191,7 @@ class NumpyBackend:
             batch = order[index : index + self.config.batch_size]
             z = logits(flat(state.params), self.images[batch])
             correct += int((z.argmax(axis=1) == self.labels[batch]).sum())
-            loss += float(cross_entropy(z, self.labels[batch]).sum())
+            loss += float(cross_entropy(np, z, self.labels[batch]).sum())
             state = self.step(state, self.gradients(state, batch))
         return state, EpochMetrics(loss, correct, len(order))
 

@@ -6,7 +6,7 @@ network) of any model, and knows no backend. Each `explain_…` returns an `Expl
 - `update.explain_update(rule, grads, before, after)`: an optimizer's steps against a `rules.Rule`;
 - `gradients.explain_gradients(expected, seen, weights)`: one gradient against another;
 - `loss.explain_loss(batches, seen)`: losses of given logits;
-- `forward.explain_forward(x, seen, declared)`: what stands between two tensors of a network;
+- `activation.explain_forward(x, seen, declared)`: what stands between two tensors of a network;
 - `inputs.explain_pixels(expected, seen)` and `inputs.explain_order(expected, seen)`.
 
 A number is solved for, not looked up; a cause is claimed only where its residual is at rounding and

@@ -1,7 +1,7 @@
 """What a cause is, and when one may be claimed."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -12,13 +12,36 @@ Tensors = dict[str, np.ndarray]  # by name, in the order of the network
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """One change to what was declared, and how far it stays from what was seen."""
+class Cause:
+    """One change to what was declared: in words for readers, as a code with its values for
+    programs.
+    """
 
     text: str  # completes "is reproduced by: ..."
+    _: KW_ONLY
+    code: str = ""  # what is changed: "activation", "epsilon", "padding"
+    at: str = ""  # the module
+    declared: Any = None  # what it is in the reference and in the port, where these are plain
+    actual: Any = None
+    family: str = ""  # changes of one family are one cause: a number solved for and its rounding
+    rank: int = 0  # of one family the lowest is named
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """All but the words."""
+        names = (part.name for part in fields(Cause) if part.name != "text")
+        return {name: getattr(self, name) for name in names}
+
+
+AS_DECLARED = Cause("as declared", code="declared", family="declared")
+
+
+@dataclass(frozen=True)
+class Candidate(Cause):
+    """A change that was tried, and how far it stays from what was seen."""
+
     residual: float  # the largest difference, absolute
     units: float  # the largest difference in units of what rounding may do; up to 1 is rounding
-    family: str = ""  # changes of one family are one cause: a number solved for and its rounding
     solved: int = 0  # how many numbers were solved for
 
     @property
@@ -76,9 +99,12 @@ class Explanation:
 
 
 def _plain(candidate: Candidate) -> dict[str, Any]:
-    residual = candidate.residual
-    finite = residual if np.isfinite(residual) else str(residual)
-    return {"text": candidate.text, "residual": finite}
+    names = ("code", "at", "declared", "actual", "text", "residual")
+    values = {name: getattr(candidate, name) for name in names}
+    return {
+        name: str(value) if isinstance(value, float) and not np.isfinite(value) else value
+        for name, value in values.items()
+    }
 
 
 def judge(
@@ -96,9 +122,7 @@ def judge(
         return Explanation(of, True, (), None, pattern)
     fitting: dict[str, Candidate] = {}
     misses = [declared]
-    for candidate in sorted(
-        tried, key=lambda candidate: (candidate.solved, len(candidate.text), candidate.units)
-    ):
+    for candidate in sorted(tried, key=lambda c: (c.solved + c.rank, len(c.text), c.units)):
         family = candidate.family or candidate.text
         if candidate.fits:
             fitting.setdefault(family, candidate)

@@ -8,6 +8,7 @@ import numpy as np
 
 from mnist_fn.shared.parity.bounds import USUAL_TERMS, sum_bound
 from mnist_fn.shared.parity.causes.explanation import (
+    AS_DECLARED,
     Candidate,
     Explanation,
     Tensors,
@@ -53,7 +54,7 @@ def explain_gradients(
     """
     missing = [name for name in expected if name not in seen or seen[name] is None]
     if missing:
-        none = Candidate("as declared", np.inf, np.inf, "declared")
+        none = Candidate(AS_DECLARED.text, np.inf, np.inf, **AS_DECLARED.facts)
         return judge(of, none, (), f"no gradient {which(missing, expected)}")
     expected, seen, weights = (
         {name: np.asarray(tree[name], np.float64) for name in expected}
@@ -99,7 +100,7 @@ class _Gradients:
     def candidate(self, text: str, family: str, predicted: Tensors, solved: int = 0) -> Candidate:
         with np.errstate(all="ignore"):
             residual, units = distance([predicted], [self.seen], [self.unit])
-        return Candidate(text, residual, units, family, solved)
+        return Candidate(text, residual, units, solved, code=family, family=family)
 
     def tried(self) -> Iterator[Candidate]:
         for text, predicted in self.also.items():

@@ -31,7 +31,7 @@ def explain_pixels(
     x = np.asarray(expected, np.float64)
     s = np.asarray(seen, np.float64)
     forms = list(_pictures(x)) + list(_affine(x, s)) + list(_coarse(x, s))
-    return explain_variants(of, {"x": s}, {"x": x}, forms, (), dtype, {"x": _ulps(x, dtype)})
+    return explain_variants(of, {"x": s}, {"x": x}, forms, dtype, {"x": _ulps(x, dtype)})
 
 
 def _ulps(x: np.ndarray, dtype: str) -> np.ndarray:
@@ -39,7 +39,7 @@ def _ulps(x: np.ndarray, dtype: str) -> np.ndarray:
 
 
 def _form(text: str, pixels: np.ndarray, family: str = "") -> Form:
-    return Form(text, lambda: {"x": pixels}, family)
+    return Form(text, lambda: {"x": pixels}, code=family or "pixels", family=family)
 
 
 def _pictures(x: np.ndarray) -> Iterator[Form]:
@@ -139,7 +139,7 @@ def explain_order(
     def candidate(text: str, predicted: np.ndarray, family: str = "") -> Candidate:
         wrong = float(np.sum(predicted != seen)) if predicted.shape == seen.shape else np.inf
         # an example is right or wrong: a single one that is wrong is beyond any rounding
-        return Candidate(text, wrong, wrong * 1e6, family)
+        return Candidate(text, wrong, wrong * 1e6, code=family, family=family)
 
     tried = [
         candidate(

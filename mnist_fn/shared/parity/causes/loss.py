@@ -1,21 +1,377 @@
-"""Name a loss as a function of given logits."""
+"""Losses, each written once for NumPy and PyTorch, and which of them was seen.
+
+`xp` is the namespace that a loss computes in: `numpy`, or `torch`, where it has a gradient.
+"""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from mnist_fn.shared.parity.bounds import USUAL_TERMS, sum_bound
-from mnist_fn.shared.parity.causes.explanation import Candidate, Explanation, judge, number
-from mnist_fn.shared.parity.causes.numbers import simplest, solve
+from mnist_fn.shared.parity.causes.activation import log_softmax, softmax, softplus
+from mnist_fn.shared.parity.causes.explanation import AS_DECLARED, Explanation, judge, number
+from mnist_fn.shared.parity.causes.search import Form, Number, Search
 
+Array = Any  # of the namespace `xp`
 Batch = tuple[np.ndarray, np.ndarray]  # logits [n, classes], labels [n]
+Elementwise = Callable[[Any, Array, Array], Array]
+
+FLOORS = (1e-6, 1e-7, 1e-8, 1e-9, 1e-10, 1e-12, 1e-15, 1e-16, 1e-20, 1e-30)
+FLOOR_STARTS = (1e-15, 1e-12, 1e-8, 1e-3)
+
+
+# --- of each entry, with its target --------------------------------------------------------------
+
+
+def _huber(xp: Any, x: Array, y: Array, delta: float = 1.0) -> Array:
+    gap = xp.abs(x - y)
+    return xp.where(gap < delta, gap**2 / 2, delta * (gap - delta / 2))
+
+
+# each has a value for each entry
+ELEMENTWISE: dict[str, Elementwise] = {
+    "squared error": lambda xp, x, y: (x - y) ** 2,
+    "half of the squared error (optax.l2_loss)": lambda xp, x, y: (x - y) ** 2 / 2,
+    "absolute error": lambda xp, x, y: xp.abs(x - y),
+    "Huber's loss": _huber,
+    "log cosh": lambda xp, x, y: softplus(xp, -2 * (x - y)) + x - y - np.log(2),
+    "binary cross-entropy": lambda xp, z, y: softplus(xp, z) - y * z,
+}
+
+
+def elementwise(
+    xp: Any, x: Array, y: Array, declared: str, reduction: str = "mean"
+) -> Iterator[Form]:
+    """Every other loss of x and its targets, and the declared one with another mean."""
+    base = ELEMENTWISE[declared]
+    yield from reductions(xp, lambda: base(xp, x, y), reduction)
+    for name, loss in ELEMENTWISE.items():
+        if name != declared:
+            yield Form(
+                f"{name} in place of {declared}",
+                lambda f=loss: reduced(xp, f(xp, x, y), reduction),
+                code="loss",
+                declared=declared,
+                actual=name,
+            )
+
+
+def reduced(xp: Any, values: Array, reduction: str) -> Array:
+    """The values as "mean", "sum" or "none" has them."""
+    if reduction == "none":
+        return values
+    return xp.sum(values) if reduction == "sum" else xp.mean(values)
+
+
+def reductions(xp: Any, values: Callable[[], Array], declared: str) -> Iterator[Form]:
+    """One number made in another way of the values of a batch, which has a "mean" or a "sum"."""
+    others: dict[str, Callable[[Array], Array]] = {
+        "mean": xp.mean,
+        "sum": xp.sum,
+        "summed over the outputs, mean over the batch": lambda v: xp.sum(v) / len(v),
+        "the first example alone": lambda v: xp.mean(v[0]),
+        "the largest of the batch": xp.amax,
+        "the median of the batch": lambda v: xp.quantile(v, 0.5),
+    }
+    for name, reduce in others.items():
+        if name != declared:
+            yield Form(
+                f"{name} for {declared} over the batch" if name in ("mean", "sum") else name,
+                lambda f=reduce: f(values()),
+                family="reduction",
+                code="reduction",
+                declared=declared,
+                actual=name,
+            )
+
+
+# --- of classes ----------------------------------------------------------------------------------
+
+
+def _hot(xp: Any, z: Array, y: Array) -> Array:
+    """[n, classes, …], True at the label."""
+    classes = xp.arange(z.shape[1]).reshape(1, -1, *[1] * (z.ndim - 2))
+    return y[:, None] == classes
+
+
+def _picked(xp: Any, z: Array, y: Array) -> Array:
+    """Each example's entry at its label."""
+    return xp.sum(xp.where(_hot(xp, z, y), z, xp.zeros_like(z)), axis=1)
+
+
+def cross_entropy(xp: Any, z: Array, y: Array) -> Array:
+    """-log softmax(z)[label] of each example; z is [n, classes, …]."""
+    return -_picked(xp, log_softmax(xp, z, 1), y)
+
+
+def _with_hot(loss: Elementwise) -> Elementwise:
+    return lambda xp, z, y: xp.mean(loss(xp, z, 1.0 * _hot(xp, z, y)), axis=1)
+
+
+def _hinge(xp: Any, z: Array, y: Array) -> Array:
+    margin = 1 - _picked(xp, z, y)[:, None] + z
+    return (xp.sum(xp.clip(margin, 0, None), axis=1) - 1) / z.shape[1]
+
+
+# each has a value for each example
+LOSSES: dict[str, Elementwise] = {
+    "cross-entropy": cross_entropy,
+    "binary cross-entropy": _with_hot(ELEMENTWISE["binary cross-entropy"]),
+    "squared error of the logits": _with_hot(ELEMENTWISE["squared error"]),
+    "squared error of the probabilities": lambda xp, z, y: _with_hot(ELEMENTWISE["squared error"])(
+        xp, softmax(xp, z, 1), y
+    ),
+    "multi-class hinge": _hinge,
+    "minus the probability of the label": lambda xp, z, y: -_picked(xp, softmax(xp, z, 1), y),
+    "minus the logit of the label": lambda xp, z, y: -_picked(xp, z, y),
+    "log-sum-exp without the label's logit": lambda xp, z, y: _sum_exp(xp, z),
+    "binary cross-entropy, summed over classes,": lambda xp, z, y: (
+        z.shape[1] * _with_hot(ELEMENTWISE["binary cross-entropy"])(xp, z, y)
+    ),
+}
+
+
+def _sum_exp(xp: Any, z: Array) -> Array:
+    """log Σ eᶻ over the classes."""
+    return (z - log_softmax(xp, z, 1))[:, 0]
+
+
+@dataclass(frozen=True)
+class ClassLoss:
+    """A loss of logits and labels, with the arguments that PyTorch's cross-entropy has.
+
+    Args:
+        xp: the namespace.
+        logits: [n, classes, …].
+        labels: [n, …], whole numbers.
+        name: one of LOSSES; the arguments below are cross-entropy's.
+        weights: of the classes.
+        smoothing: of the labels.
+        ignored: the label that doesn't count; None: all do.
+        reduction: "mean", "sum" or "none".
+    """
+
+    xp: Any
+    logits: Array
+    labels: Array
+    name: str = "cross-entropy"
+    weights: Array | None = None
+    smoothing: float = 0.0
+    ignored: int | None = None
+    reduction: str = "mean"
+
+    def each(self, logs: Array = None) -> Array:
+        """Each example's loss; of other logarithms of the probabilities, if they are given."""
+        if self.name != "cross-entropy":
+            return LOSSES[self.name](self.xp, self.logits, self.labels)
+        xp, counts = self.xp, self._counts
+        logs = log_softmax(xp, self.logits, 1) if logs is None else logs
+        weights = self._class_weights
+        hard = -_picked(xp, weights * logs, self.labels)
+        if self.smoothing:
+            spread = -xp.sum(weights * logs, axis=1) / logs.shape[1]
+            hard = (1 - self.smoothing) * hard + self.smoothing * spread
+        return hard if counts is None else xp.where(counts, hard, xp.zeros_like(hard))
+
+    @property
+    def _class_weights(self) -> Array:
+        shape = [1, -1, *[1] * (self.logits.ndim - 2)]
+        z = self.logits[:1]
+        ones = self.xp.ones_like(z.reshape(z.shape[1], -1)[:, 0])
+        return (ones if self.weights is None else self.weights).reshape(*shape)
+
+    @property
+    def _counts(self) -> Array | None:
+        return None if self.ignored is None else self.labels != self.ignored
+
+    def value(self, logs: Array = None) -> Array:
+        """The loss as it is declared."""
+        return self.reduce(self.each(logs))
+
+    def reduce(self, values: Array) -> Array:
+        """One number of each example's loss."""
+        if self.reduction != "mean" or (self.weights is None and self.ignored is None):
+            return reduced(self.xp, values, self.reduction)
+        ones = self.xp.zeros_like(self.logits) + self._class_weights
+        divisor = _picked(self.xp, ones, self.labels)
+        return self.xp.sum(values) / self.xp.sum(divisor)
+
+    def but(self, **changes: Any) -> "ClassLoss":
+        """With other arguments."""
+        return replace(self, **changes)
+
+
+def class_losses(loss: ClassLoss) -> Iterator[Form | Number]:
+    """Every other loss: one thing changed, every other argument as declared."""
+    xp = loss.xp
+    yield from reductions(xp, loss.each, loss.reduction)
+    classes = loss.logits.shape[1]
+    yield Form("mean over examples and classes", lambda: loss.value() / classes,
+               code="reduction", family="factor")  # fmt: skip
+    yield Form("in bits, log to base 2", lambda: loss.value() / np.log(2),
+               code="factor", family="factor")  # fmt: skip
+    for name in LOSSES:
+        if name != loss.name:
+            yield Form(
+                f"{name} in place of {loss.name}",
+                loss.but(name=name).value,
+                code="loss",
+                declared=loss.name,
+                actual=name,
+            )
+    yield Form(
+        "softmax taken twice",
+        lambda: loss.but(logits=softmax(xp, loss.logits, 1)).value(),
+        code="softmax",
+    )
+    yield from _other_labels(loss)
+    yield from _other_numbers(loss)
+    if loss.name == "cross-entropy":
+        yield from _arguments(loss)
+        yield from _logarithms(loss)
+
+
+def _other_labels(loss: ClassLoss) -> Iterator[Form]:
+    xp, y = loss.xp, loss.labels
+    for shift in (1, -1):
+        yield Form(
+            f"labels moved by {shift:+d} within the batch",
+            loss.but(labels=xp.roll(y, shift)).value,
+            code="labels",
+        )
+        yield Form(
+            f"labels {shift:+d}",
+            loss.but(labels=(y + shift) % loss.logits.shape[1]).value,
+            code="labels",
+        )
+
+
+def _arguments(loss: ClassLoss) -> Iterator[Form | Number]:
+    """Label smoothing; weights of classes and ignored labels, where they are declared."""
+    text = "label smoothing {} in place of " + number(loss.smoothing)
+    for smoothing in (0.0, 0.01, 0.05, 0.1, 0.2):
+        if smoothing != loss.smoothing:
+            yield Form(
+                text.format(number(smoothing)),
+                loss.but(smoothing=smoothing).value,
+                code="smoothing",
+                declared=loss.smoothing,
+                actual=smoothing,
+                family="smoothing",
+            )
+    starts = (0.01, 0.1, 0.5)
+    yield Number(text, lambda a: loss.but(smoothing=a).value(), starts, "linear",
+                 code="smoothing", declared=loss.smoothing, family="smoothing")  # fmt: skip
+    yield Number("label smoothing {}, over the other classes alone", lambda a: _shared(loss, a),
+                 starts, "linear", code="smoothing", family="smoothing")  # fmt: skip
+    xp, y = loss.xp, loss.labels
+    if loss.weights is not None:
+        yield Form("no weights of classes", loss.but(weights=None).value, code="weights")
+        yield Form(
+            "weights of classes averaged by count, not by their sum",
+            lambda: loss.but(weights=None).reduce(loss.each()),
+            code="weights",
+            actual="count",
+        )
+    if loss.ignored is not None:
+        yield Form(
+            f"the mean counts the ignored targets ({loss.ignored}) as well",
+            lambda: xp.mean(loss.each()),
+            code="ignored",
+            actual="counted",
+        )
+        yield Form(
+            f"targets {loss.ignored} are not ignored, but taken as class 0",
+            lambda: loss.but(
+                labels=xp.where(y == loss.ignored, xp.zeros_like(y), y), ignored=None
+            ).value(),
+            code="ignored",
+            actual="class 0",
+        )
+
+
+def _shared(loss: ClassLoss, smoothing: float) -> Array:
+    """Label smoothing that goes to the other classes only."""
+    logs = log_softmax(loss.xp, loss.logits, 1)
+    others = loss.xp.sum(logs, axis=1) - _picked(loss.xp, logs, loss.labels)
+    each = (1 - smoothing) * loss.each() - smoothing * others / (logs.shape[1] - 1)
+    return loss.reduce(each)
+
+
+def _logarithms(loss: ClassLoss) -> Iterator[Form | Number]:
+    """What stands in place of the stable logarithm of the probabilities."""
+    xp = loss.xp
+
+    def probabilities() -> Array:
+        return softmax(xp, loss.logits, 1)
+
+    def unstable() -> Array:
+        raw = xp.exp(loss.logits)
+        return raw / xp.sum(raw, axis=1, keepdims=True)
+
+    yield Form("log(p) in place of the stable form",
+               lambda: loss.value(xp.log(probabilities())), code="floor")  # fmt: skip
+    yield Form("softmax without the shift by its maximum",
+               lambda: loss.value(xp.log(unstable())), code="floor")  # fmt: skip
+    yield Form("log-softmax over the batch, not over the classes",
+               lambda: loss.value(log_softmax(xp, loss.logits, 0)), code="axis")  # fmt: skip
+    yield from floored(
+        "log(p + {}) in place of the stable form",
+        lambda f: loss.value(xp.log(probabilities() + f)),
+    )
+    yield from floored(
+        "log(max(p, {})) in place of the stable form",
+        lambda f: loss.value(xp.log(xp.clip(probabilities(), f, None))),
+    )
+
+
+def floored(text: str, value: Callable[[float], Array]) -> Iterator[Form | Number]:
+    """A loss with a floor under its logarithm: the usual ones, then whatever it is."""
+    for floor in FLOORS:
+        filled = text.format(number(floor))
+        yield Form(filled, lambda f=floor: value(f), code="floor", actual=floor)
+    yield Number(text, value, FLOOR_STARTS, code="floor")
+
+
+def _other_numbers(loss: ClassLoss) -> Iterator[Number]:
+    """Numbers of any loss of classes, to be solved for."""
+    xp, z = loss.xp, loss.logits
+
+    def of_logits(change: Callable[[float], Array]) -> Callable[[float], Array]:
+        return lambda c: loss.but(logits=change(c)).value()
+
+    def of_values(change: Callable[[Array, float], Array]) -> Callable[[float], Array]:
+        return lambda c: loss.reduce(change(loss.each(), c))
+
+    def entropy() -> Array:
+        return -xp.sum(softmax(xp, z, 1) * log_softmax(xp, z, 1), axis=1)
+
+    yield Number("logits divided by {}", of_logits(lambda t: z / t), (0.1, 0.5, 2.0, 10.0),
+                 code="temperature", declared=1.0)  # fmt: skip
+    yield Number("logits clipped to ±{}", of_logits(lambda c: xp.clip(z, -c, c)),
+                 (0.5, 1.0, 5.0, 10.0, 20.0, 50.0), code="clip")  # fmt: skip
+    yield Number("focal loss, γ = {}", of_values(lambda v, g: (1 - xp.exp(-v)) ** g * v),
+                 (0.5, 1.0, 2.0, 5.0), code="focal")  # fmt: skip
+    yield Number("each example's loss clipped at {}", of_values(lambda v, c: xp.clip(v, None, c)),
+                 (1.0, 5.0, 20.0), code="clip")  # fmt: skip
+    yield Number("{} · logsumexp² added (a z-loss)",
+                 of_values(lambda v, c: v + c * _sum_exp(xp, z) ** 2), (1e-4, 1e-2), "linear",
+                 code="z-loss")  # fmt: skip
+    yield Number("{} · entropy taken off", of_values(lambda v, c: v - c * entropy()),
+                 (0.01, 0.1), "linear", code="entropy")  # fmt: skip
+    yield Number("× {}", lambda c: c * loss.value(), (0.1, 0.5, 2.0, 10.0),
+                 code="factor", declared=1.0, family="factor")  # fmt: skip
+
+
+# --- losses of several batches -------------------------------------------------------------------
 
 
 def explain_loss(
     batches: Sequence[Batch],
     seen: Sequence[float],
     declared: str = "cross-entropy",
-    added: Sequence[float] | None = None,
     dtype: str = "float64",
     of: str = "loss",
 ) -> Explanation:
@@ -28,231 +384,62 @@ def explain_loss(
         batches: logits and labels of each batch.
         seen: the loss of each.
         declared: one of LOSSES.
-        added: what belongs to each loss besides, such as a penalty.
         dtype: of the arithmetic, which sets what rounding may do.
         of: what this is, in words.
     """
-    wide = [(np.asarray(z, np.float64), np.asarray(y).astype(int)) for z, y in batches]
-    losses = _Losses(wide, np.asarray(seen, np.float64), added, dtype)
-    base = LOSSES[declared]
-    true = losses.candidate("as declared", "declared", lambda z, y: float(base(z, y).mean()))
-    pattern = losses.pattern(base)
-    return judge(of, true, () if true.fits else losses.tried(base, declared), pattern)
-
-
-def log_softmax(z: np.ndarray) -> np.ndarray:
-    """Stable, along the last axis."""
-    shifted = z - z.max(axis=-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-
-
-def cross_entropy(z: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """-log softmax(z)[label] of each example."""
-    return -log_softmax(z)[np.arange(len(y)), y]
-
-
-def _hot(z: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return np.eye(z.shape[1])[y]
-
-
-def binary(z: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Binary cross-entropy of each logit with the one-hot label, mean over classes."""
-    hot = _hot(z, y)
-    return (np.logaddexp(0, z) - hot * z).mean(axis=1)
-
-
-def _squares(z: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return ((z - _hot(z, y)) ** 2).mean(axis=1)
-
-
-def _brier(z: np.ndarray, y: np.ndarray) -> np.ndarray:
-    return ((np.exp(log_softmax(z)) - _hot(z, y)) ** 2).mean(axis=1)
-
-
-def _hinge(z: np.ndarray, y: np.ndarray) -> np.ndarray:
-    target = z[np.arange(len(y)), y][:, None]
-    return (np.maximum(0, 1 - target + z).sum(axis=1) - 1) / z.shape[1]
-
-
-Each = Callable[[np.ndarray, np.ndarray], np.ndarray]
-LOSSES: dict[str, Each] = {
-    "cross-entropy": cross_entropy,
-    "binary cross-entropy": binary,
-    "squared error of the logits": _squares,
-    "squared error of the probabilities": _brier,
-    "multi-class hinge": _hinge,
-    "minus the probability of the label": lambda z, y: -np.exp(-cross_entropy(z, y)),
-    "minus the logit of the label": lambda z, y: -z[np.arange(len(y)), y],
-    "log-sum-exp without the label's logit": lambda z, y: (
-        cross_entropy(z, y) + z[np.arange(len(y)), y]
-    ),
-}
-
-
-class _Losses:
-    def __init__(
-        self, batches: list[Batch], observed: np.ndarray, added: Sequence[float] | None, dtype: str
-    ) -> None:
-        self.batches, self.seen = batches, observed
-        self.added = np.zeros(len(observed)) if added is None else np.asarray(added, np.float64)
+    losses = [
+        ClassLoss(np, np.asarray(z, np.float64), np.asarray(y).astype(int), declared)
+        for z, y in batches
+    ]
+    observed = np.asarray(seen, np.float64)
+    with np.errstate(all="ignore"):
+        values = np.array([loss.value() for loss in losses])
         # logits may be large where a loss is small: that is where its rounding comes from
-        size = np.array([np.abs(z).max(initial=1) for z, _ in batches]) + np.abs(self.added)
-        self.unit = sum_bound(USUAL_TERMS, dtype) * np.maximum(np.abs(observed), 0.01 * size)
-
-    def values(self, loss: Callable[[np.ndarray, np.ndarray], float]) -> np.ndarray:
-        with np.errstate(all="ignore"):
-            return np.array([loss(z, y) for z, y in self.batches]) + self.added
-
-    def candidate(
-        self,
-        text: str,
-        family: str,
-        loss: Callable[[np.ndarray, np.ndarray], float],
-        solved: int = 0,
-        predicted: np.ndarray | None = None,
-    ) -> Candidate:
-        predicted = self.values(loss) if predicted is None else predicted
-        with np.errstate(all="ignore"):
-            gap = np.abs(predicted - self.seen)
-        gap = np.where(
-            np.isnan(gap), 0.0 if np.array_equal(predicted, self.seen, True) else np.inf, gap
+        size = np.array([np.abs(loss.logits).max(initial=1) for loss in losses])
+        unit = sum_bound(USUAL_TERMS, dtype) * np.maximum(np.abs(observed), 0.01 * size)
+        # what is NaN on both sides is equal, what is NaN in one isn't
+        search = Search(
+            {"loss": np.nan_to_num(observed)}, {"loss": values}, dtype, {"loss": unit}, 0
         )
-        return Candidate(text, float(gap.max()), float((gap / self.unit).max()), family, solved)
-
-    def pattern(self, base: Each) -> str:
-        true = self.values(lambda z, y: float(base(z, y).mean()))
-        with np.errstate(all="ignore"):
-            ratio = self.seen / true
-        parted = [i + 1 for i in range(len(true)) if abs(true[i] - self.seen[i]) > self.unit[i]]
-        many = "all" if len(parted) == len(true) else f"{len(parted)} of {len(true)}"
-        return f"parts on {many} batches, ratios " + ", ".join(f"{r:.6g}" for r in ratio[:6])
-
-    def tried(self, base: Each, declared: str) -> Iterator[Candidate]:
-        def mean(loss: Each) -> Callable[[np.ndarray, np.ndarray], float]:
-            return lambda z, y: float(loss(z, y).mean())
-
-        yield self.candidate("sum for mean over the batch", "sum", lambda z, y: base(z, y).sum())
-        largest = max(len(y) for _, y in self.batches)
-        yield self.candidate(
-            f"a short batch's sum divided by the full batch size ({largest})",
-            "full size",
-            lambda z, y: base(z, y).sum() / largest,
+        true = search.candidate(AS_DECLARED, _known(values, observed))
+        ways = _together(losses, observed)
+        return judge(
+            of, true, () if true.fits else search.tried(ways), _ratios(values, observed, unit)
         )
-        yield self.candidate(
-            "mean over examples and classes", "factor", lambda z, y: base(z, y).mean() / z.shape[1]
+
+
+def _known(values: Sequence[float] | np.ndarray, observed: np.ndarray) -> dict[str, np.ndarray]:
+    """Losses to be compared, 0 where both are NaN."""
+    array = np.array(values, np.float64)
+    either = np.where(np.isnan(observed), np.inf, array)
+    return {"loss": np.where(np.isnan(observed) & np.isnan(array), 0.0, either)}
+
+
+def _together(losses: Sequence[ClassLoss], observed: np.ndarray) -> Iterator[Form | Number]:
+    """The same change in every batch's loss."""
+    largest = max(len(loss.labels) for loss in losses)
+    yield Form(
+        f"a short batch's sum divided by the full batch size ({largest})",
+        lambda: _known([loss.each().sum() / largest for loss in losses], observed),
+        code="reduction",
+    )
+    for narrow in (np.float32, np.float16):
+        rounded = [loss.but(logits=loss.logits.astype(narrow).astype(float)) for loss in losses]
+        yield Form(
+            f"logits pass through {narrow.__name__}",
+            lambda changed=rounded: _known([loss.value() for loss in changed], observed),
+            code="precision",
+            actual=narrow.__name__,
         )
-        yield self.candidate(
-            "in bits, log to base 2", "factor", lambda z, y: base(z, y).mean() / np.log(2)
+    for ways in zip(*map(class_losses, losses), strict=True):
+        yield replace(
+            ways[0],
+            compute=lambda *value, ways=ways: _known([w.compute(*value) for w in ways], observed),
         )
-        for name, loss in LOSSES.items():
-            if name != declared:
-                yield self.candidate(f"{name} in place of {declared}", name, mean(loss))
-                if name == "binary cross-entropy":
-                    yield self.candidate(
-                        f"{name}, summed over classes, in place of {declared}",
-                        f"{name} sum",
-                        lambda z, y: binary(z, y).mean() * z.shape[1],
-                    )
-        yield self.candidate(
-            "softmax taken twice", "twice", mean(lambda z, y: base(np.exp(log_softmax(z)), y))
-        )
-        yield self.candidate("softmax without the shift by its maximum", "unstable", _unstable)
-        yield self.candidate(
-            "log-softmax over the batch, not over the classes",
-            "axis",
-            lambda z, y: -log_softmax(z.T).T[np.arange(len(y)), y].mean(),
-        )
-        yield self.candidate("the first example alone", "first", lambda z, y: base(z, y)[0])
-        yield self.candidate("the largest of the batch", "max", lambda z, y: base(z, y).max())
-        yield self.candidate(
-            "the median of the batch", "median", lambda z, y: np.median(base(z, y))
-        )
-        for shift in (1, -1):
-            yield self.candidate(
-                f"labels moved by {shift:+d} within the batch",
-                f"moved {shift}",
-                mean(lambda z, y, shift=shift: base(z, np.roll(y, shift))),
-            )
-            yield self.candidate(
-                f"labels {shift:+d}",
-                f"labels {shift}",
-                mean(lambda z, y, shift=shift: base(z, (y + shift) % z.shape[1])),
-            )
-        for bits, name in ((np.float32, "float32"), (np.float16, "float16")):
-            yield self.candidate(
-                f"logits pass through {name}",
-                name,
-                mean(lambda z, y, b=bits: base(z.astype(b).astype(float), y)),
-            )
-        yield from self.solved(base, mean)
-
-    def solved(self, base: Each, mean: Callable[[Each], Callable]) -> Iterator[Candidate]:
-        smooth = "label smoothing α = {}"
-        free: list[tuple[str, str, Callable[[float], Callable], tuple[float, ...], str]] = [
-            (smooth, "smoothing", lambda a: mean(lambda z, y: (1 - a) * base(z, y)
-             - a * log_softmax(z).mean(axis=1)), (0.01, 0.1, 0.5), "linear"),
-            (smooth + " on the other classes alone", "smoothing",
-             lambda a: mean(lambda z, y: (1 - a) * base(z, y) - a * _others(z, y)),
-             (0.01, 0.1, 0.5), "linear"),
-            ("temperature {}", "temperature", lambda t: mean(lambda z, y: base(z / t, y)),
-             (0.1, 0.5, 2.0, 10.0), "log"),
-            ("a floor of {} added under the log", "floor",
-             lambda e: mean(lambda z, y: -np.log(np.exp(-base(z, y)) + e)),
-             (1e-15, 1e-12, 1e-10, 1e-8, 1e-6, 1e-3), "log"),
-            ("probabilities clipped at {}", "floor clip",
-             lambda e: mean(lambda z, y: np.minimum(base(z, y), -np.log(e))),
-             (1e-15, 1e-12, 1e-8, 1e-7, 1e-3), "log"),
-            ("focal loss, γ = {}", "focal",
-             lambda g: mean(lambda z, y: (1 - np.exp(-base(z, y))) ** g * base(z, y)),
-             (0.5, 1.0, 2.0, 5.0), "log"),
-            ("logits clipped to ±{}", "clip logits",
-             lambda c: mean(lambda z, y: base(np.clip(z, -c, c), y)),
-             (0.5, 1.0, 5.0, 10.0, 20.0, 50.0), "log"),
-            ("each example's loss clipped at {}", "clip loss",
-             lambda c: mean(lambda z, y: np.minimum(base(z, y), c)), (1.0, 5.0, 20.0), "log"),
-            ("{} · logsumexp² added (a z-loss)", "z-loss",
-             lambda c: mean(lambda z, y: base(z, y) + c * _lse(z) ** 2), (1e-4, 1e-2), "linear"),
-            ("{} · entropy taken off", "entropy",
-             lambda c: mean(lambda z, y: base(z, y) + c * (np.exp(log_softmax(z))
-             * log_softmax(z)).sum(axis=1)), (0.01, 0.1), "linear"),
-            ("× {}", "factor", lambda c: mean(lambda z, y: c * base(z, y)),
-             (0.1, 0.5, 2.0, 10.0), "log"),
-        ]  # fmt: skip
-        for text, family, make, starts, scale in free:
-            value = solve(
-                lambda x, m=make: (self.values(m(x)) - self.seen) / self.unit, starts, scale
-            )
-            if self.candidate("", "", make(value)).fits:
-                value = simplest(value, 0.0, lambda x, m=make: self.candidate("", "", m(x)).fits)
-            yield self.candidate(text.format(number(value)), family, make(value), 1)
-        yield from self.penalties(base)
-
-    def penalties(self, base: Each) -> Iterator[Candidate]:
-        """Another multiple of what is added."""
-        if not self.added.any():
-            return
-        true = self.values(lambda z, y: float(base(z, y).mean())) - self.added
-        steep = float(((self.added / self.unit) ** 2).sum())
-        factor = float(((self.seen - true) * self.added / self.unit**2).sum()) / steep
-
-        def scaled(x: float) -> Candidate:
-            text = f"penalty × {number(x)}" if x else "no penalty"
-            return self.candidate(text, "penalty", lambda z, y: 0.0, 1, true + x * self.added)
-
-        if scaled(factor).fits:
-            factor = simplest(factor, 0.0, lambda x: scaled(x).fits)
-        yield scaled(factor)
 
 
-def _others(z: np.ndarray, y: np.ndarray) -> np.ndarray:
-    logs = log_softmax(z)
-    return (logs.sum(axis=1) - logs[np.arange(len(y)), y]) / (z.shape[1] - 1)
-
-
-def _lse(z: np.ndarray) -> np.ndarray:
-    return np.logaddexp.reduce(z, axis=1)
-
-
-def _unstable(z: np.ndarray, y: np.ndarray) -> float:
-    e = np.exp(z)
-    return float(-np.log(e[np.arange(len(y)), y] / e.sum(axis=1)).mean())
+def _ratios(declared: np.ndarray, observed: np.ndarray, unit: np.ndarray) -> str:
+    ratio = observed / declared
+    differing = int((np.abs(declared - observed) > unit).sum())
+    many = "all" if differing == len(declared) else f"{differing} of {len(declared)}"
+    return f"parts on {many} batches, ratios " + ", ".join(f"{r:.6g}" for r in ratio[:6])

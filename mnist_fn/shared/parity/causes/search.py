@@ -2,12 +2,15 @@
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from mnist_fn.shared.parity.bounds import USUAL_TERMS, sum_bound
 from mnist_fn.shared.parity.causes.explanation import (
+    AS_DECLARED,
     Candidate,
+    Cause,
     Explanation,
     Tensors,
     distance,
@@ -19,32 +22,35 @@ from mnist_fn.shared.parity.causes.pattern import describe
 
 
 @dataclass(frozen=True)
-class Form:
+class Form(Cause):
     """Another way to compute it."""
 
-    text: str
-    made: Callable[[], Tensors | None]  # None where it makes no sense here
-    family: str = ""
+    compute: Callable[[], Any]  # gives None where it makes no sense here
+    # (cause, role): all lines of a module with such a form are changed at once; a cause with roles
+    # takes two of them
+    together: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
-class Number:
-    """A way to compute it with a number in it, which is solved for."""
+class Number(Cause):
+    """A way to compute it with a number in it, {} in the text, which is solved for."""
 
-    text: str  # with {} for the number
-    made: Callable[[float], Tensors | None]
+    compute: Callable[[float], Any]
     starts: tuple[float, ...]
     scale: str = "log"  # one of numbers.SCALES
-    declared: float = 0.0
-    family: str = ""
+    together: tuple[tuple[str, str], ...] = ()  # see Form
+
+    @property
+    def plain(self) -> float:
+        """The number that is declared, 0 where none is."""
+        return self.declared if isinstance(self.declared, int | float) else 0.0
 
 
 def explain_variants(
     of: str,
     seen: Tensors,
     declared: Tensors,
-    forms: Iterable[Form],
-    numbers: Iterable[Number] = (),
+    ways: Iterable[Form | Number],
     dtype: str = "float64",
     floor: Tensors | None = None,
 ) -> Explanation:
@@ -54,8 +60,7 @@ def explain_variants(
         of: what was seen, in words.
         seen: the tensors to be explained.
         declared: the same as declared.
-        forms: other ways.
-        numbers: ways with a number that is solved for.
+        ways: other ways; those with a number are solved for where no form fits.
         dtype: of the arithmetic, which sets what rounding may do.
         floor: what rounding may do, by tensor, where it is more than that of 784 terms.
     """
@@ -63,8 +68,8 @@ def explain_variants(
         {name: np.asarray(tree[name], np.float64) for name in seen} for tree in (seen, declared)
     )
     search = Search(seen, declared, dtype, floor or {})
-    true = search.candidate("as declared", "declared", declared)
-    tried = () if true.fits else search.tried(forms, numbers)
+    true = search.candidate(AS_DECLARED, declared)
+    tried = () if true.fits else search.tried(ways)
     return judge(of, true, tried, describe(declared, seen, search.unit))
 
 
@@ -92,18 +97,28 @@ class Search:
             self.unit[name] = np.maximum(unit, floor[name]) if name in floor else unit
 
     def candidate(
-        self, text: str, family: str, predicted: Tensors | None, solved: int = 0
+        self, cause: Cause, predicted: Tensors | None, value: float | None = None
     ) -> Candidate:
-        """How far it stays from what was seen."""
+        """How far it stays from what was seen; with the value of a number that is solved for."""
+        facts, text = cause.facts, cause.text
+        if value is not None:
+            facts |= {"actual": value, "family": cause.family or text}
+            text = text.format(number(value))
         if predicted is None:
-            return Candidate(text, np.inf, np.inf, family, solved)
+            return Candidate(text, np.inf, np.inf, **facts)
         with np.errstate(all="ignore"):
-            return Candidate(text, *distance([predicted], [self.seen], [self.unit]), family, solved)
+            residual, units = distance([predicted], [self.seen], [self.unit])
+        return Candidate(text, residual, units, int(value is not None), **facts)
 
-    def tried(self, forms: Iterable[Form], numbers: Iterable[Number]) -> Iterator[Candidate]:
+    def tried(self, ways: Iterable[Form | Number]) -> Iterator[Candidate]:
         """Each form, and where none fits each number."""
         with np.errstate(all="ignore"):
-            exact = [self.candidate(form.text, form.family, form.made()) for form in forms]
+            exact, numbers = [], []
+            for way in ways:
+                if isinstance(way, Number):
+                    numbers.append(way)
+                else:
+                    exact.append(self.candidate(way, way.compute()))
             yield from exact
             # silu is swish at β = 1: a form that fits is not named a second time by its number
             if not any(candidate.fits for candidate in exact):
@@ -114,12 +129,11 @@ class Search:
         """With its number solved for, and written with as few digits as fit."""
 
         def candidate(x: float) -> Candidate:
-            text = free.text.format(number(x))
-            return self.candidate(text, free.family or free.text, free.made(x), 1)
+            return self.candidate(free, free.compute(x), x)
 
-        value = solve(lambda x: self._residual(free.made(x)), free.starts, free.scale)
+        value = solve(lambda x: self._residual(free.compute(x)), free.starts, free.scale)
         if candidate(value).fits:
-            value = simplest(value, free.declared, lambda x: candidate(x).fits)
+            value = simplest(value, free.plain, lambda x: candidate(x).fits)
         return candidate(value)
 
     def _residual(self, predicted: Tensors | None) -> np.ndarray:

@@ -94,7 +94,7 @@ class Steps:
                 for unit, allowed in zip(self.rounding, roundings, strict=True)
             ]
             residual, units = distance(predicted, self.after, larger)
-        return Candidate(text, residual, units, family, solved)
+        return Candidate(text, residual, units, solved, code=family, family=family)
 
     def residual(self, rule: Rule, names: Sequence[str] | None = None) -> np.ndarray:
         """Predicted minus seen in units of rounding, as one vector; of some tensors alone."""
@@ -302,8 +302,9 @@ def _pairs(steps: Steps, singles: Sequence[Candidate]) -> Iterator[Candidate]:
                     f"{text}, and {rate.text}",
                     rate.residual,
                     rate.units,
-                    f"{family}, rate",
                     rate.solved + 1,
+                    code=f"{family}, rate",
+                    family=f"{family}, rate",
                 )
     for free in variants.numbers(steps.rule, steps.grads, steps.after):
         yield from _with_rate(steps, free)

@@ -58,9 +58,7 @@ def epoch(side: Implementation, pair: Pair) -> Explanation:
     chaos = _chaos(pair, params, pieces)
     # a gradient that is nothing but rounding makes steps of size lr of it
     floor = {n: np.full(t.shape, chaos[n]) for n, t in declared.items()}
-    return explain_variants(
-        "weights after an epoch", observed, declared, forms, (), side.dtype, floor
-    )
+    return explain_variants("weights after an epoch", observed, declared, forms, side.dtype, floor)
 
 
 def _chaos(pair: Pair, params: Tensors, pieces: Sequence[Piece]) -> dict[str, float]:
@@ -81,7 +79,7 @@ def report(side: Implementation, pair: Pair) -> Explanation:
     observed = {"loss": np.array([metrics.loss]), "correct": np.array([float(metrics.correct)])}
     reporter = _Told(weights, [examples(pair, batch) for batch in cut], pair.config.l2)
     forms = [Form(text, made) for text, made in reporter.otherwise(pair.config.batch_size).items()]
-    return explain_variants("an epoch's report", observed, reporter.sums(), forms, (), side.dtype)
+    return explain_variants("an epoch's report", observed, reporter.sums(), forms, side.dtype)
 
 
 @dataclass(frozen=True)
@@ -105,7 +103,7 @@ class _Told:
         """Each example's loss, and how many predictions are right."""
         x, y = piece
         z = numpy_program.logits(self.weights[state], x)
-        return cross_entropy(z, y), float((z.argmax(axis=1) == y).sum())
+        return cross_entropy(np, z, y), float((z.argmax(axis=1) == y).sum())
 
     def some(self, chosen: Sequence[int]) -> Tensors:
         """Some batches' only."""
@@ -182,7 +180,7 @@ def predictions(side: Implementation) -> Explanation:
         weights[text] = _average(trees, decay)
     forms = [Form(text, lambda w=w: logits_of(w)) for text, w in weights.items()]
     return explain_variants(
-        "logits after a training", {"logits": observed}, logits_of(trees[-1]), forms, (), side.dtype
+        "logits after a training", {"logits": observed}, logits_of(trees[-1]), forms, side.dtype
     )
 
 

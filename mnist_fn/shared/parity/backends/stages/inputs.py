@@ -28,7 +28,7 @@ def loaded(side: Implementation) -> Explanation:
     expected = numpy_program.flat(start.params)
     exact = {n: np.full(t.shape, 1e-300) for n, t in expected.items()}
     if any(n not in observed or observed[n].shape != t.shape for n, t in expected.items()):
-        wrong = Candidate("as declared", np.inf, np.inf, "declared")
+        wrong = Candidate("as declared", np.inf, np.inf, family="declared")
         return judge("weights as loaded", wrong, (), f"found {', '.join(observed)[:200]}")
 
     def changed(change: Callable[[np.ndarray], np.ndarray], flat: bool) -> Callable[[], Tensors]:
@@ -52,7 +52,7 @@ def loaded(side: Implementation) -> Explanation:
         )
     ]
     explanation = explain_variants(
-        "weights as loaded", observed, expected, forms, numbers, side.dtype, exact
+        "weights as loaded", observed, expected, [*forms, *numbers], side.dtype, exact
     )
     if explanation.holds or explanation.found:
         return explanation
@@ -77,8 +77,8 @@ def evaluated(side: Implementation) -> Explanation:
     images = pair.dataset.test.images[:PICTURES]
     states = [scaled_by_layer(pair.start, lambda _, f=f: f) for f in (1, 2)]
     first, second = (backend.logits(backend.load(s), images).astype(np.float64) for s in states)
-    wrong = Candidate("as declared", np.inf, np.inf, "declared")
-    right = Candidate("as declared", 0.0, 0.0, "declared")
+    wrong = Candidate("as declared", np.inf, np.inf, family="declared")
+    right = Candidate("as declared", 0.0, 0.0, family="declared")
     subject = "logits of a second state"
     if not np.array_equal(first, second) or not np.any(first):
         return judge(subject, right, ())

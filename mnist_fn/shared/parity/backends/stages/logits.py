@@ -1,6 +1,7 @@
 """A side's logits, explained: another activation, another layer, something done to them."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -11,13 +12,16 @@ from mnist_fn.shared.parity.backends.numpy_program import Activation, Layer, den
 from mnist_fn.shared.parity.backends.stages.implementation import Implementation
 from mnist_fn.shared.parity.backends.stages.inputs import reshaped
 from mnist_fn.shared.parity.backends.states import scaled_by_layer
-from mnist_fn.shared.parity.causes.explanation import Explanation, Tensors
-from mnist_fn.shared.parity.causes.forward import (
+from mnist_fn.shared.parity.causes.activation import (
     ACTIVATIONS,
-    FAMILIES,
-    functions,
-    standardized,
+    RELU,
+    Function,
+    activations,
+    relu,
+    rounded,
 )
+from mnist_fn.shared.parity.causes.explanation import Explanation, Tensors
+from mnist_fn.shared.parity.causes.normalization import normalized
 from mnist_fn.shared.parity.causes.numbers import cut_to_bits, round_to_bits
 from mnist_fn.shared.parity.causes.search import Form, Number, explain_variants
 
@@ -43,9 +47,7 @@ def logits(side: Implementation) -> Explanation:
         size = max(float(np.abs(h).max()) for h in inputs)
         floor[name] = np.full(observed[name].shape, pair.tolerance * size)
     model = _Logits(params, x)
-    return explain_variants(
-        "logits", observed, model.declared, model.forms(), model.numbers(), side.dtype, floor
-    )
+    return explain_variants("logits", observed, model.declared, model.ways(), side.dtype, floor)
 
 
 class _Logits:
@@ -80,36 +82,33 @@ class _Logits:
     def where(self, layer: int | None) -> str:
         return "" if layer is None else f" after layer{layer + 1} alone"
 
-    def swapped(self, f: Callable[[np.ndarray], np.ndarray], only: int | None) -> Tensors:
-        return self.logits(lambda i, h: f(h) if only in (None, i) else numpy_program.relu(i, h))
+    def swapped(self, f: Function, only: int | None) -> Tensors:
+        return self.logits(lambda i, h: f(np, h) if only in (None, i) else numpy_program.relu(i, h))
 
-    def forms(self) -> Iterator[Form]:
+    def ways(self) -> Iterator[Form | Number]:
         for only in self.places:
-            for name, f in functions("relu"):
-                what = name if name.startswith("relu through") else f"{name} in place of relu"
-                yield Form(what + self.where(only), lambda f=f, o=only: self.swapped(f, o))
+            for way in (
+                *activations(np, self.x, RELU, lambda f, o=only: self.swapped(f, o)),
+                *rounded(RELU, lambda f, o=only: self.swapped(f, o)),
+            ):
+                text = way.text + self.where(only)
+                # families of one layer are their own
+                family = way.family and way.family + self.where(only)
+                yield replace(way, text=text, family=family)
         for text, layer in _layers(self.depth):
             yield Form(text, lambda f=layer: self.logits(layer=f))
         for name in ("softmax", "log-softmax", "relu", "sigmoid", "tanh"):
-            yield Form(f"{name} of the logits", lambda f=ACTIVATIONS[name]: self.of_logits(f))
+            yield Form(
+                f"{name} of the logits", lambda f=ACTIVATIONS[name]: self.of_logits(partial(f, np))
+            )
         for text, f in _ON_LOGITS:
             yield Form(text, lambda f=f: self.of_logits(f))
-
-    def numbers(self) -> Iterator[Number]:
         for text, f, starts, scale in _NUMBERS_ON_LOGITS:
             yield Number(text, lambda c, f=f: self.of_logits(lambda z: f(z, c)), starts, scale)
-        for only in self.places:
-            for text, f, starts, scale in FAMILIES:
-                yield Number(
-                    f"{text} in place of relu{self.where(only)}",
-                    lambda v, f=f, o=only: self.swapped(lambda h: f(h, v), o),
-                    starts,
-                    scale,
-                )
         if self.depth > 1:
             yield Number(
                 "hidden units scaled by {}",
-                lambda c: self.swapped(lambda h: c * np.maximum(h, 0), None),
+                lambda c: self.swapped(lambda xp, h: c * relu(xp, h), None),
                 (0.5, 0.9, 1.1, 2.0),
             )
             yield Number(
@@ -175,8 +174,8 @@ def _layers(depth: int) -> Iterator[tuple[str, Layer]]:
     yield "kernels reshaped, not transposed", lambda i, x, k, b: x @ reshaped(k) + b
     if depth > 1:
 
-        def normalized(i: int, x: np.ndarray, k: np.ndarray, b: np.ndarray) -> np.ndarray:
+        def layer_normalized(i: int, x: np.ndarray, k: np.ndarray, b: np.ndarray) -> np.ndarray:
             h = x @ k + b
-            return h if i + 1 == depth else standardized(h)
+            return h if i + 1 == depth else normalized(np, h, (-1,))
 
-        yield "layers normalized before their ReLU", normalized
+        yield "layers normalized before their ReLU", layer_normalized

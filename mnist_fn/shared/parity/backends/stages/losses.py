@@ -69,7 +69,7 @@ def penalty(side: Implementation) -> Explanation:
     size = np.maximum(1, np.maximum(np.abs(observed), [abs(ce) for ce, _ in objectives]))
     floor = {"penalty": pair.tolerance * size}
     return explain_variants(
-        "penalty", {"penalty": observed}, declared, forms, [number], side.dtype, floor
+        "penalty", {"penalty": observed}, declared, [*forms, number], side.dtype, floor
     )
 
 
