@@ -110,7 +110,7 @@ def _joined(joint: dict[tuple[str, str], list[tuple[str, Variant]]]) -> Iterator
 def _variant(site: Site, key: int, way: Form | Number) -> Variant:
     free = {"starts": way.starts, "scale": way.scale} if isinstance(way, Number) else {}
     family = way.family
-    if family and family != ANYWHERE:
+    if family and family not in ANYWHERE:
         family = f"{family} {site.index}"
     facts = {**way.facts, "family": family, "at": site.within}
     text = f"{site.within or 'between the modules'}: {way.text}"

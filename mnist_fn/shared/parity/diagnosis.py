@@ -16,6 +16,7 @@ from mnist_fn.shared.parity.modules import Fault, matched
 from mnist_fn.shared.parity.param_map import module_of
 from mnist_fn.shared.parity.program import Call, Step, Tensors, Trace, Weights
 from mnist_fn.shared.parity.rounding import largest_gap
+from mnist_fn.shared.parity.structure import explain_order, explain_precision
 from mnist_fn.shared.parity.table_causes import explain_between, explain_classes
 from mnist_fn.shared.parity.variant_search import Place
 
@@ -24,6 +25,9 @@ STEPS = 6  # of an update that is to be told from others
 
 def explain_fault(state: LadderState, fault: Fault) -> Explanation:
     """Which variant of the reference's program gives what the port shows at a place."""
+    narrow = explain_precision(state, fault)
+    if narrow is not None:
+        return narrow
     reference = state.pairing.reference
     variants = [
         variant
@@ -41,7 +45,8 @@ def explain_fault(state: LadderState, fault: Fault) -> Explanation:
 
     place = Place(state, fault.where, read, {"": fault.port_value}, fault.terms)
     explained = place.explain(variants, pattern)
-    explained = _or_plainly(explained, lambda: explain_between(state, fault))
+    for explain in (explain_order, explain_between):
+        explained = _or_plainly(explained, lambda e=explain: e(state, fault))
     rounding = "" if explained.found else _rounded(state, fault)
     return replace(explained, pattern=rounding) if rounding else explained
 

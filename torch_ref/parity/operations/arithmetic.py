@@ -12,8 +12,10 @@ from mnist_fn.shared.parity.causes.search import Form, Number
 
 Arguments = dict[str, Any]
 Ways = Iterator[Form | Number]
-# Of a factor that fits elsewhere as well: one cause, of which the shortest is named.
-ANYWHERE = "scale"
+# Families of changes that may fit at several lines: one cause, of which the shortest is named.
+SCALE, SENSE = "scale", "sense of a mask"
+ANYWHERE = (SCALE, SENSE)
+HIDING = 1e3  # a factor as large is a mask's
 
 
 def output_times(function: Callable[..., Tensor], a: Arguments) -> Number:
@@ -25,10 +27,11 @@ def output_times(function: Callable[..., Tensor], a: Arguments) -> Number:
         "linear",
         code="scale",
         declared=1.0,
-        family=ANYWHERE,
+        family=SCALE,
     )
 
 
+INVERTED = "the mask hides what it should show"
 AVERAGED = "a mean over padding too"  # two lines: no mask, and another count
 
 
@@ -55,12 +58,15 @@ def _added(a: Arguments) -> Ways:
             declared="both terms",
             actual=f"the {place} twice",
         )
+    hides = bool((second.detach().abs() >= HIDING).any())
+    text = "a sum whose second term has the other sign"
     yield Form(
-        "a sum whose second term has the other sign",
+        f"{INVERTED} ({text})" if hides else text,
         lambda: first - second,
-        code="sum",
+        code="mask" if hides else "sum",
         declared="both terms",
         actual="minus the second",
+        family=SENSE if hides else "",
     )
 
 
@@ -68,10 +74,11 @@ def _subtracted_from(a: Arguments) -> Ways:
     """Variants of 1 − x, such as a mask that hides."""
     x, total = a["input"], a["other"]
     yield Form(
-        f"x in place of {total} − x, as a mask of the other sense",
+        f"{INVERTED} (x in place of {total} − x)",
         lambda: x,
         code="mask",
         actual="inverted",
+        family=SENSE,
     )
 
 
@@ -129,10 +136,15 @@ def _factor(
             f"{verb} {c * c:g} in place of {c:g}", lambda: apply(x, c * c), actual=c * c, **facts
         )
         yield Form(f"{inverse} {c:g}, not {verb.split()[0]}", lambda: invert(x, c), **facts)
-        yield Form(f"{verb} {-c:g} in place of {c:g}", lambda: apply(x, -c), actual=-c, **facts)
+        if abs(c) >= HIDING:
+            facts |= {"code": "mask", "family": SENSE}
+        text = f"{verb} {-c:g} in place of {c:g}"
+        text = f"{INVERTED} ({text})" if abs(c) >= HIDING else text
+        yield Form(text, lambda: apply(x, -c), actual=-c, **facts)
     text = f"{verb} {{}} in place of {number(c)}"
     starts = (c / 2, c * 2)
-    yield Number(text, lambda v: apply(x, v), starts, "linear", family=ANYWHERE, **facts)
+    facts = {"code": "scale", "declared": c, "family": SCALE}
+    yield Number(text, lambda v: apply(x, v), starts, "linear", **facts)
 
 
 def _softmax(a: Arguments) -> Ways:
@@ -156,7 +168,7 @@ def _softmax(a: Arguments) -> Ways:
         (0.5, 2.0),
         code="scale",
         declared=1.0,
-        family=ANYWHERE,
+        family=SCALE,
     )
 
 

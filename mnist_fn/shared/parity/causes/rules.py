@@ -52,6 +52,9 @@ class Rule:
     clip_slack: float = 0.0  # added to the norm that is divided by; torch: 1e-6
     gradient_bits: int = 53
     accumulate: bool = False  # gradients are not zeroed: each step has the sum of all
+    every: int = 1  # steps of which the gradients are averaged for one update
+    every_sum: bool = False  # they are summed for it
+    every_bits: int = 53  # of what is kept of them between the steps
     late: bool = False  # each step has the gradient of the one before
     centered: bool = False  # each column's mean is taken off
     # the rule
@@ -133,10 +136,16 @@ def simulate(
             if rule.accumulate:
                 total = {name: total[name] + g[name] for name in g}
                 g = total
+            if rule.every > 1:
+                if (step + i + 1) % rule.every:
+                    trajectory.append(weights)
+                    continue
+                g = _gathered(rule, grads[max(0, i + 1 - rule.every) : i + 1])
             g = _prepared(rule, g, weights)
             if rule.reset:
                 memory = {name: {} for name in before}
-            count = (step if rule.frozen_count else 0 if rule.reset else step + i) + 1
+            updates = (step + i) // rule.every
+            count = (step if rule.frozen_count else 0 if rule.reset else updates) + 1
             rate = rule.schedule[i] if rule.schedule else 1.0
             trajectory.append(
                 {
@@ -145,6 +154,18 @@ def simulate(
                 }
             )
     return trajectory
+
+
+def _gathered(rule: Rule, grads: Sequence[Tensors]) -> Tensors:
+    """The gradients of some steps as one."""
+    gathered = {name: np.zeros_like(grad) for name, grad in grads[0].items()}
+    for n, tree in enumerate(grads):
+        kept = {name: round_to_bits(grad, rule.every_bits) for name, grad in gathered.items()}
+        if rule.every_sum:
+            gathered = {name: kept[name] + tree[name] for name in tree}
+        else:
+            gathered = {name: kept[name] + (tree[name] - kept[name]) / (n + 1) for name in tree}
+    return gathered
 
 
 def _prepared(rule: Rule, grads: Tensors, weights: Tensors) -> Tensors:

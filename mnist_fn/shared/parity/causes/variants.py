@@ -48,6 +48,9 @@ def structures(rule: Rule, step: int) -> Iterator[Structure]:
         "sum",
         rule.but(accumulate=True),
     )
+    for every in (1, 2, 3, 4):
+        if every != rule.every:
+            yield from _accumulations(rule, every)
     yield "each step has the gradient of the step before", "late", rule.but(late=True)
     yield "uphill: the step is added, not taken off", "rate", rule.but(ascends=True)
     if rule.clip_norm is not None:
@@ -82,6 +85,20 @@ def structures(rule: Rule, step: int) -> Iterator[Structure]:
             yield text, family, rule.but(kind=kind)
             if rule.weight_decay:
                 yield f"{text}, without its decay", family, rule.but(kind=kind, weight_decay=0.0)
+
+
+def _accumulations(rule: Rule, every: int) -> Iterator[Structure]:
+    """Gradients of several steps for one update."""
+    if every == 1:
+        text = f"no accumulation of gradients, the reference's is over {rule.every} steps"
+        yield text, "accumulation", rule.but(every=1)
+        return
+    for how, is_sum in (("averaged", False), ("summed", True)):
+        text = f"gradients accumulated over {every} steps, {how}, for one update"
+        accumulated = rule.but(every=every, every_sum=is_sum)
+        yield text, f"accumulation {how}", accumulated
+        text += ", in float32 (optax.MultiSteps's accumulator_dtype)"
+        yield text, f"accumulation {how} in float32", accumulated.but(every_bits=24)
 
 
 def _schedules(rule: Rule) -> Iterator[Structure]:
