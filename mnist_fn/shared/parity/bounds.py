@@ -83,6 +83,8 @@ ULPS_OF_ONE = 4
 
 # The next best has to be as many times farther from what was seen than the cause that is claimed.
 CLAIM_MARGIN = 1e4
+# Of the spread of two draws of n numbers, which varies by 1/√n between any two: five times that.
+SPREAD_DEVIATIONS = 5
 # In eps of a lower precision: roundings of two inputs, of their sums and of the result, twice.
 NARROW_ULPS = 8
 # A residual of 0 counts as this share of rounding, or any margin would hold.

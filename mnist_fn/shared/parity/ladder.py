@@ -17,6 +17,7 @@ from mnist_fn.shared.parity.modules import outputs, walk
 from mnist_fn.shared.parity.packing import NotRecordedError
 from mnist_fn.shared.parity.program import Batch, Program, Weights
 from mnist_fn.shared.parity.result import Check, Difference, Rung, Unchecked, Verdict, run_rung
+from mnist_fn.shared.parity.starts import starts_note
 from mnist_fn.shared.parity.training import Training
 
 # What one pass or step shows, from wherever, comes before what many steps do.
@@ -99,6 +100,10 @@ def _climbed(
             cause = explain()
             break
     notes = [*pairing.param_map.notes, *reference.notes, *port.notes, *ladder.notes]
+    if cause is None and all(not isinstance(rung, Rung) or rung.passed for rung in rungs):
+        own_start = port.start(pairing.move(read[0]))
+        note = starts_note(pairing.param_map, start, own_start)
+        notes += [note] if note else []
     return Verdict((reference.name, port.name), precision, pairing.param_map, rungs, cause, notes)
 
 

@@ -1,0 +1,68 @@
+"""How wide each program's own start is: it is not compared, for both begin with the reference's."""
+
+import numpy as np
+
+from mnist_fn.shared.parity.bounds import SPREAD_DEVIATIONS
+from mnist_fn.shared.parity.causes.explanation import number
+from mnist_fn.shared.parity.param_map import ParamMap
+from mnist_fn.shared.parity.program import Weights
+
+# The deviation of U(±1/√fan_in), PyTorch's default, is 1/√3 of that of Flax's lecun_normal.
+KNOWN = {
+    3**0.5: ("√3 times as wide", ": Flax's lecun_normal for PyTorch's default"),
+    3**-0.5: ("1/√3 as wide", ": PyTorch's default for Flax's lecun_normal"),
+}
+
+
+def starts_note(param_map: ParamMap, reference: Weights, port: Weights) -> str:
+    """In which tensors the port's own start is wider or narrower; empty where in none can be seen,
+    or where nothing of it is drawn.
+
+    Args:
+        param_map: which parameter is which.
+        reference: its start.
+        port: its own start, under its own names.
+    """
+    if not any(np.std(tensor) for tensor in port.params.values()):
+        return ""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for pair in param_map.params:
+        theirs = pair.layout.to_reference(port.params[pair.other])
+        difference = _difference(reference.params[pair.name], theirs)
+        if difference is not None:
+            groups.setdefault(difference, []).append(pair.name)
+    changes = [
+        f"{text} in {_listed(names, reference)}{more}" for (text, more), names in groups.items()
+    ]
+    text = f"the port's own start, which is not compared, is {'; '.join(changes)}"
+    return text if changes else ""
+
+
+def _difference(ours: np.ndarray, theirs: np.ndarray) -> tuple[str, str] | None:
+    """A tensor's spread beside the reference's, and what is known of it; None where two draws may
+    be so far apart.
+    """
+    spread, other = float(np.std(ours)), float(np.std(theirs))
+    if spread and other:
+        ratio, noise = other / spread, SPREAD_DEVIATIONS / float(np.sqrt(ours.size))
+        if abs(np.log(ratio)) <= noise:
+            return None
+        known = [text for value, text in KNOWN.items() if abs(np.log(ratio / value)) <= noise]
+        return known[0] if known else (f"{ratio:.2g} times as wide", "")
+    if spread == other and np.array_equal(ours, theirs):
+        return None
+    return _drawn(theirs, other), f", {_drawn(ours, spread)} in the reference"
+
+
+def _drawn(tensor: np.ndarray, spread: float) -> str:
+    return "drawn" if spread else number(float(tensor.flat[0]))
+
+
+def _listed(names: list[str], reference: Weights) -> str:
+    """Some tensors: how many kernels, biases or others they are, or their names if few."""
+    if len(names) < 3:
+        return " and ".join(names)
+    kernels = sum(reference.params[name].ndim > 1 for name in names)
+    others = "biases" if all("bias" in name for name in names) else "vectors"
+    counts = {"kernels": kernels, others: len(names) - kernels}
+    return " and ".join(f"{count} {kind}" for kind, count in counts.items() if count)
