@@ -285,3 +285,59 @@ def test_frozen_parameters_are_named_on_either_side():
     stopped = flax_block(stopped=True)
     words = "no gradient on inner alone: none passes below norm1"
     caused(torch_block(), stopped, ROWS, words, rung="gradients")
+
+
+# --- a reference in Linen, whose lines can't be changed from outside -----------------------------
+
+
+class LinenBlock(fnn.Module):
+    @fnn.compact
+    def __call__(self, x):
+        x = fnn.Dense(6, name="inner")(x)
+        x = x + fnn.Dense(6, name="mix")(fnn.gelu(fnn.LayerNorm(name="norm")(x)))
+        return fnn.Dense(3, name="head")(fnn.RMSNorm(name="last")(x))
+
+
+class TorchOfLinen(nn.Module):
+    def __init__(self, changed=""):
+        super().__init__()
+        self.inner, self.mix, self.head = nn.Linear(4, 6), nn.Linear(6, 6), nn.Linear(6, 3)
+        self.norm = nn.LayerNorm(6, eps=1e-5 if changed == "LayerNorm" else 1e-6)
+        self.last = nn.RMSNorm(6, eps=3e-4 if changed == "RMSNorm" else 1e-6)
+        self.changed = changed
+
+    def forward(self, x):
+        x = self.inner(x)
+        form = "none" if self.changed == "gelu" else "tanh"
+        y = self.mix(fn.gelu(self.norm(x), approximate=form))
+        if self.changed == "forgotten":
+            return self.head(self.last(y))
+        return self.head(self.last((2 * x if self.changed == "doubled" else x) + y))
+
+
+LINEN_CHANGES = {
+    "LayerNorm": "norm: ε = 1e-5 in place of 1e-6",
+    "RMSNorm": "last: ε = 3e-4 in place of 1e-6",
+    "gelu": "exact gelu in place of gelu by tanh",
+    "forgotten": "a sum without its first term, as a residual that is forgotten",
+    "doubled": "a sum with its first term twice, as a residual that is doubled",
+}
+
+
+def linen_programs(changed):
+    reference = FlaxProgram(LinenBlock(), loss=jax_cross_entropy, optimizer=optax.sgd(0.1))
+    port = TorchProgram(
+        TorchOfLinen(changed),
+        loss=fn.cross_entropy,
+        optimizer=lambda p: torch.optim.SGD(p, 0.1),
+    )
+    return reference, port
+
+
+def test_a_right_port_of_a_linen_model_passes():
+    check_port(*linen_programs(""), ROWS, steps=2).assert_passed()
+
+
+@pytest.mark.parametrize("changed", LINEN_CHANGES)
+def test_a_port_of_a_linen_model_is_named(changed):
+    caused(*linen_programs(changed), ROWS, LINEN_CHANGES[changed])

@@ -17,7 +17,7 @@ from mnist_fn.shared.parity.param_map import module_of
 from mnist_fn.shared.parity.program import Call, Step, Tensors, Trace, Weights
 from mnist_fn.shared.parity.rounding import largest_gap
 from mnist_fn.shared.parity.structure import explain_order, explain_precision
-from mnist_fn.shared.parity.table_causes import explain_between, explain_classes
+from mnist_fn.shared.parity.table_causes import explain_between, explain_classes, explain_module
 from mnist_fn.shared.parity.variant_search import Place
 
 STEPS = 6  # of an update that is to be told from others
@@ -45,7 +45,7 @@ def explain_fault(state: LadderState, fault: Fault) -> Explanation:
 
     place = Place(state, fault.where, read, {"": fault.port_value}, fault.terms)
     explained = place.explain(variants, pattern)
-    for explain in (explain_order, explain_between):
+    for explain in (explain_order, explain_between, explain_module):
         explained = _or_plainly(explained, lambda e=explain: e(state, fault))
     rounding = "" if explained.found else _rounded(state, fault)
     return replace(explained, pattern=rounding) if rounding else explained

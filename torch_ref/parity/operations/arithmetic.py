@@ -9,13 +9,13 @@ from torch.nn import functional as fn
 
 from mnist_fn.shared.parity.causes.explanation import number
 from mnist_fn.shared.parity.causes.search import Form, Number
+from mnist_fn.shared.parity.causes.sums import HIDING, INVERTED, SENSE, sums
 
 Arguments = dict[str, Any]
 Ways = Iterator[Form | Number]
 # Families of changes that may fit at several lines: one cause, of which the shortest is named.
-SCALE, SENSE = "scale", "sense of a mask"
+SCALE = "scale"
 ANYWHERE = (SCALE, SENSE)
-HIDING = 1e3  # a factor as large is a mask's
 
 
 def output_times(function: Callable[..., Tensor], a: Arguments) -> Number:
@@ -31,43 +31,12 @@ def output_times(function: Callable[..., Tensor], a: Arguments) -> Number:
     )
 
 
-INVERTED = "the mask hides what it should show"
 AVERAGED = "a mean over padding too"  # two lines: no mask, and another count
 
 
 def _added(a: Arguments) -> Ways:
-    """Variants of x + y, such as a residual connection."""
-    first, second = a["input"], a["other"]
-    if not isinstance(first, Tensor) or not isinstance(second, Tensor):
-        return
-    shape = torch.broadcast_shapes(first.shape, second.shape)
-    terms = {"first": (first, second), "second": (second, first)}
-    for place, (term, rest) in terms.items():
-        forgotten = rest if rest.shape == shape else None
-        yield Form(
-            f"a sum without its {place} term, as a residual that is forgotten",
-            lambda t=forgotten: t,
-            code="sum",
-            declared="both terms",
-            actual=f"without the {place}",
-        )
-        yield Form(
-            f"a sum with its {place} term twice, as a residual that is doubled",
-            lambda t=term, r=rest: r + 2 * t,
-            code="sum",
-            declared="both terms",
-            actual=f"the {place} twice",
-        )
-    hides = bool((second.detach().abs() >= HIDING).any())
-    text = "a sum whose second term has the other sign"
-    yield Form(
-        f"{INVERTED} ({text})" if hides else text,
-        lambda: first - second,
-        code="mask" if hides else "sum",
-        declared="both terms",
-        actual="minus the second",
-        family=SENSE if hides else "",
-    )
+    if isinstance(a["input"], Tensor) and isinstance(a["other"], Tensor):
+        yield from sums(a["input"], a["other"])
 
 
 def _subtracted_from(a: Arguments) -> Ways:
