@@ -146,10 +146,14 @@ def _bounds(a: Arguments) -> tuple[Any, Any]:
     return low, a.get("max", a.get("max_val"))
 
 
+def _between(low: Any, high: Any) -> str:
+    return f"{'' if low is None else f'{low:g} ≤ '}x{'' if high is None else f' ≤ {high:g}'}"
+
+
 def _clamped(a: Arguments) -> Ways:
     x = a["input"]
     low, high = _bounds(a)
-    between = f"{'' if low is None else f'{low:g} ≤ '}x{'' if high is None else f' ≤ {high:g}'}"
+    between = _between(low, high)
     yield Form(
         f"the gradient passes through the clamp ({between}) as if it were not there; "
         "PyTorch's is 0 outside of its bounds",
