@@ -295,6 +295,8 @@ class LinenBlock(fnn.Module):
     def __call__(self, x):
         x = fnn.Dense(6, name="inner")(x)
         x = x + fnn.Dense(6, name="mix")(fnn.gelu(fnn.LayerNorm(name="norm")(x)))
+        x = x + fnn.Dense(6, name="down")(fnn.silu(fnn.Dense(9, name="gate")(x))
+                                          * fnn.Dense(9, name="up")(x))  # fmt: skip
         return fnn.Dense(3, name="head")(fnn.RMSNorm(name="last")(x))
 
 
@@ -302,6 +304,7 @@ class TorchOfLinen(nn.Module):
     def __init__(self, changed=""):
         super().__init__()
         self.inner, self.mix, self.head = nn.Linear(4, 6), nn.Linear(6, 6), nn.Linear(6, 3)
+        self.gate, self.up, self.down = nn.Linear(6, 9), nn.Linear(6, 9), nn.Linear(9, 6)
         self.norm = nn.LayerNorm(6, eps=1e-5 if changed == "LayerNorm" else 1e-6)
         self.last = nn.RMSNorm(6, eps=3e-4 if changed == "RMSNorm" else 1e-6)
         self.changed = changed
@@ -310,15 +313,16 @@ class TorchOfLinen(nn.Module):
         x = self.inner(x)
         form = "none" if self.changed == "gelu" else "tanh"
         y = self.mix(fn.gelu(self.norm(x), approximate=form))
-        if self.changed == "forgotten":
-            return self.head(self.last(y))
-        return self.head(self.last((2 * x if self.changed == "doubled" else x) + y))
+        x = y if self.changed == "forgotten" else (2 * x if self.changed == "doubled" else x) + y
+        gate = fn.gelu if self.changed == "gate" else fn.silu
+        return self.head(self.last(x + self.down(gate(self.gate(x)) * self.up(x))))
 
 
 LINEN_CHANGES = {
     "LayerNorm": "norm: ε = 1e-5 in place of 1e-6",
     "RMSNorm": "last: ε = 3e-4 in place of 1e-6",
     "gelu": "exact gelu in place of gelu by tanh",
+    "gate": "exact gelu in place of silu",
     "forgotten": "a sum without its first term, as a residual that is forgotten",
     "doubled": "a sum with its first term twice, as a residual that is doubled",
 }

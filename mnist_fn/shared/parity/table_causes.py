@@ -28,25 +28,30 @@ from mnist_fn.shared.parity.param_map import module_of, parts
 
 FACTORS = (1, 3, 30, 300)  # of the weights, from which losses are taken
 NORMS = {"LayerNorm": True, "RMSNorm": False}  # of Flax: whether the mean is taken off
+GATED = 4  # last modules of which one may be the other's gate
 STARTS = 8  # last modules of which what parts may be a function
 
 
 def explain_between(state: LadderState, fault: Fault) -> Explanation | None:
-    """What the port has in place of a function between two modules, or of a sum of what they give;
-    None where the reference's own is none of `causes.activation` and no sum, of one of the last
-    modules' outputs.
+    """What the port has in place of a function between two modules, of a sum of what they give or
+    of a gate; None where the reference's own is none of these, of the last modules' outputs.
     """
     ours = fault.read(state.left)
     if fault.call is not None or ours is None or ours.shape != fault.port_value.shape:
         return None
     held = [x.reshape(ours.shape).astype(np.float64) for x in _before(state, ours)]
-    for x, activation in itertools.product(held, usual_activations()):
+    usual = list(usual_activations())
+    for x, activation in itertools.product(held, usual):
         with np.errstate(all="ignore"):
             if _near(activation(np, x), ours, state, fault):
                 return explain_forward(x, fault.port_value, activation, state.dtype, fault.where)
     for x, y in itertools.combinations(held[::-1], 2):
         if _near(x + y, ours, state, fault):
             return _explained(state, fault, ours, sums(x, y))
+    for (x, gate), f in itertools.product(itertools.permutations(held[:GATED], 2), usual):
+        if _near(f(np, x) * gate, ours, state, fault):
+            ways = activations(np, x, f, lambda g, x=x, gate=gate: g(np, x) * gate)
+            return _explained(state, fault, ours, ways)
     return None
 
 
