@@ -101,8 +101,8 @@ def _joined(joint: dict[tuple[str, str], list[tuple[str, Variant]]]) -> Iterator
     for (module, cause), members in joint.items():
         roles = {role for role, _ in members}
         if len(members) > 1 and (roles == {""} or len(roles) > 1):
-            (_, leading), *others = sorted(members, key=lambda member: not member[1].starts)
-            also = tuple((variant.site, int(variant.key)) for _, variant in others)
+            (_, leading), *following = sorted(members, key=lambda member: not member[1].starts)
+            also = tuple((variant.site, int(variant.key)) for _, variant in following)
             text = f"{module or 'between the modules'}: {cause}"
             yield replace(leading, text=text, also=also, family="")
 

@@ -42,16 +42,16 @@ def _difference(ours: np.ndarray, theirs: np.ndarray) -> tuple[str, str] | None:
     """A tensor's spread beside the reference's, and what is known of it; None where two draws may
     be so far apart.
     """
-    spread, other = float(np.std(ours)), float(np.std(theirs))
-    if spread and other:
-        ratio, noise = other / spread, SPREAD_DEVIATIONS / float(np.sqrt(ours.size))
+    spread, port_spread = float(np.std(ours)), float(np.std(theirs))
+    if spread and port_spread:
+        ratio, noise = port_spread / spread, SPREAD_DEVIATIONS / float(np.sqrt(ours.size))
         if abs(np.log(ratio)) <= noise:
             return None
         known = [text for value, text in KNOWN.items() if abs(np.log(ratio / value)) <= noise]
         return known[0] if known else (f"{ratio:.2g} times as wide", "")
-    if spread == other and np.array_equal(ours, theirs):
+    if spread == port_spread and np.array_equal(ours, theirs):
         return None
-    return _drawn(theirs, other), f", {_drawn(ours, spread)} in the reference"
+    return _drawn(theirs, port_spread), f", {_drawn(ours, spread)} in the reference"
 
 
 def _drawn(tensor: np.ndarray, spread: float) -> str:
@@ -63,6 +63,6 @@ def _listed(names: list[str], reference: Weights) -> str:
     if len(names) < 3:
         return " and ".join(names)
     kernels = sum(reference.params[name].ndim > 1 for name in names)
-    others = "biases" if all("bias" in name for name in names) else "vectors"
-    counts = {"kernels": kernels, others: len(names) - kernels}
+    vectors = "biases" if all("bias" in name for name in names) else "vectors"
+    counts = {"kernels": kernels, vectors: len(names) - kernels}
     return " and ".join(f"{count} {kind}" for kind, count in counts.items() if count)

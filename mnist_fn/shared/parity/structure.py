@@ -49,9 +49,9 @@ def explain_order(state: LadderState, fault: Fault) -> Explanation | None:
     theirs = [name for name in right if name in left]
     if ours == theirs:
         return None
-    first, other = next((a, b) for a, b in zip(ours, theirs, strict=True) if a != b)
-    gap = _gap(state, left[first], right[other])
-    for name in sorted((first, other), key=lambda name: not _is_norm(left[name])):
+    first, in_port = next((a, b) for a, b in zip(ours, theirs, strict=True) if a != b)
+    gap = _gap(state, left[first], right[in_port])
+    for name in sorted((first, in_port), key=lambda name: not _is_norm(left[name])):
         moved = _gap(state, left[name], right[name])
         cause = Candidate(
             _order_text(left[name], ours, theirs),

@@ -39,16 +39,16 @@ def explain_between(state: LadderState, fault: Fault) -> Explanation | None:
     ours = fault.read(state.left)
     if fault.call is not None or ours is None or ours.shape != fault.port_value.shape:
         return None
-    held = [x.reshape(ours.shape).astype(np.float64) for x in _before(state, ours)]
+    tensors = [x.reshape(ours.shape).astype(np.float64) for x in _before(state, ours)]
     usual = list(usual_activations())
-    for x, activation in itertools.product(held, usual):
+    for x, activation in itertools.product(tensors, usual):
         with np.errstate(all="ignore"):
             if _near(activation(np, x), ours, state, fault):
                 return explain_forward(x, fault.port_value, activation, state.dtype, fault.where)
-    for x, y in itertools.combinations(held[::-1], 2):
+    for x, y in itertools.combinations(tensors[::-1], 2):
         if _near(x + y, ours, state, fault):
             return _explained(state, fault, ours, sums(x, y))
-    for (x, gate), f in itertools.product(itertools.permutations(held[:GATED], 2), usual):
+    for (x, gate), f in itertools.product(itertools.permutations(tensors[:GATED], 2), usual):
         if _near(f(np, x) * gate, ours, state, fault):
             ways = activations(np, x, f, lambda g, x=x, gate=gate: g(np, x) * gate)
             return _explained(state, fault, ours, ways)

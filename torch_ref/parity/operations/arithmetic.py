@@ -73,10 +73,10 @@ def _multiplied(a: Arguments) -> Ways:
     if isinstance(factor, Tensor) and isinstance(x, Tensor):
         shape = torch.broadcast_shapes(x.shape, factor.shape)
         masks = not ((factor != 0) & (factor != 1)).any()
-        for place, rest in (("second", x), ("first", factor)):
+        for place, remaining in (("second", x), ("first", factor)):
             yield Form(
                 f"a product without its {place} factor" + (", a mask" if masks else ""),
-                lambda r=rest: r.expand(shape),
+                lambda f=remaining: f.expand(shape),
                 code="mask" if masks else "product",
                 declared="both factors",
                 actual=f"without the {place}",
@@ -196,17 +196,16 @@ def _embedding(a: Arguments) -> Ways:
     )
     padding = a.get("padding_idx")
     for row in (0, 1) if padding is None else (padding,):
-        other = None if padding is not None else row
+        trained = None if padding is not None else row
         words = f"is trained: padding_idx={row} is forgotten"
         if padding is None:
             words = f"is not trained, as padding_idx={row} has it"
-            other = row
         yield Form(
             f"row {row} {words}",
-            lambda p=other: fn.embedding(ids, weight, padding_idx=p),
+            lambda p=trained: fn.embedding(ids, weight, padding_idx=p),
             code="padding_idx",
             declared=padding,
-            actual=other,
+            actual=trained,
         )
     yield output_times(fn.embedding, a)
 

@@ -126,8 +126,7 @@ def _mean(a: Arguments) -> Iterator[Form]:
                     declared=axes[0],
                     actual=axis,
                 )
-    others = {"maximum": x.amax, "sum": x.sum}
-    for name, reduce in others.items():
+    for name, reduce in (("maximum", x.amax), ("sum", x.sum)):
         yield Form(
             f"{name} in place of mean",
             lambda f=reduce: f(axes, keepdim=keep),

@@ -23,11 +23,11 @@ def _conv(a: Arguments) -> Ways:
     kernel = weight.shape[2:]
     convolve = (fn.conv1d, fn.conv2d, fn.conv3d)[n - 1]
 
-    def other(**settings: Any) -> Tensor:
+    def changed(**settings: Any) -> Tensor:
         return convolve(**{**a, **settings})
 
     def padded(sides: list[tuple[int, int]]) -> Tensor:
-        return other(input=fn.pad(x, for_pad(sides)), padding=0)
+        return changed(input=fn.pad(x, for_pad(sides)), padding=0)
 
     none = padding in (0, "valid", (0,) * n)
     declared = "SAME" if padding == "same" else "no" if none else _pair(padding)
@@ -59,23 +59,27 @@ def _conv(a: Arguments) -> Ways:
         if each(value, n) != (candidate,) * n:
             yield Form(
                 f"{setting} {candidate} in place of {single(value)}",
-                lambda s=setting, c=candidate: other(**{s: c}),
+                lambda s=setting, c=candidate: changed(**{s: c}),
                 code=setting,
                 declared=single(value),
                 actual=candidate,
             )
     axes = tuple(range(2, weight.ndim))
     yield Form(
-        "the kernel is flipped", lambda: other(weight=weight.flip(axes)), code="kernel",
+        "the kernel is flipped",
+        lambda: changed(weight=weight.flip(axes)),
+        code="kernel",
         actual="flipped",
-    )  # fmt: skip
+    )
     if len(set(kernel)) == 1 and n == 2:
         yield Form(
-            "rows and columns of the kernel are swapped", lambda: other(weight=weight.mT),
-            code="kernel", actual="transposed",
-        )  # fmt: skip
+            "rows and columns of the kernel are swapped",
+            lambda: changed(weight=weight.mT),
+            code="kernel",
+            actual="transposed",
+        )
     if a.get("bias") is not None:
-        yield Form("no bias", lambda: other(bias=None), code="bias")
+        yield Form("no bias", lambda: changed(bias=None), code="bias")
     yield output_times(convolve, a)
 
 
@@ -92,17 +96,17 @@ def _flax(padding: Any, none: bool, n: int) -> str:
 
 
 def _conv_transpose(a: Arguments) -> Ways:
-    def other(**settings: Any) -> Tensor:
+    def changed(**settings: Any) -> Tensor:
         return fn.conv_transpose2d(**{**a, **settings})
 
     yield Form(
         "the kernel is not flipped (Flax's default: write transpose_kernel=True)",
-        lambda: other(weight=a["weight"].flip((2, 3))),
+        lambda: changed(weight=a["weight"].flip((2, 3))),
         code="kernel",
         actual="flipped",
     )
     if a.get("bias") is not None:
-        yield Form("no bias", lambda: other(bias=None), code="bias")
+        yield Form("no bias", lambda: changed(bias=None), code="bias")
 
 
 def _linear(a: Arguments) -> Ways:
@@ -111,9 +115,11 @@ def _linear(a: Arguments) -> Ways:
         yield Form("no bias", lambda: fn.linear(x, weight), code="bias")
     if weight.shape[0] == weight.shape[1]:
         yield Form(
-            "the weight is not transposed", lambda: fn.linear(x, weight.T, bias), code="kernel",
+            "the weight is not transposed",
+            lambda: fn.linear(x, weight.T, bias),
+            code="kernel",
             actual="transposed",
-        )  # fmt: skip
+        )
     for activation in AFTER:
         yield Form(
             f"{activation.text} after it",

@@ -60,13 +60,13 @@ def _binary(a: Arguments) -> Ways:
     z, y, reduction = a["input"], a["target"], a.get("reduction", "mean")
     weight, positive = a.get("weight"), a.get("pos_weight")
 
-    def other(**settings: Any) -> Tensor:
+    def changed(**settings: Any) -> Tensor:
         return fn.binary_cross_entropy_with_logits(**{**a, **settings})
 
-    yield from reductions(torch, lambda: other(reduction="none"), reduction)
+    yield from reductions(torch, lambda: changed(reduction="none"), reduction)
     for name in ("pos_weight", "weight"):
         if a.get(name) is not None:
-            yield Form(f"no {name}", lambda n=name: other(**{n: None}), code=name)
+            yield Form(f"no {name}", lambda n=name: changed(**{n: None}), code=name)
 
     def of_terms(hit: Tensor, miss: Tensor) -> Tensor:
         values = -((1.0 if positive is None else positive) * y * hit + (1 - y) * miss)

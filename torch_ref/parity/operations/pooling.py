@@ -23,9 +23,12 @@ def _max_pool(a: Arguments) -> Iterator[Form]:
 
     settings = (a["kernel_size"], a.get("stride"), padding)
     yield Form(
-        "average in place of maximum", lambda: fn.avg_pool2d(x, *settings), code="pooling",
-        declared="maximum", actual="average",
-    )  # fmt: skip
+        "average in place of maximum",
+        lambda: fn.avg_pool2d(x, *settings),
+        code="pooling",
+        declared="maximum",
+        actual="average",
+    )
     if padding:
         yield Form(
             f"padding with 0 in place of nothing, {padding} on either side",
@@ -49,9 +52,12 @@ def _avg_pool(a: Arguments) -> Iterator[Form]:
     )
     settings = (a["kernel_size"], a.get("stride"), a.get("padding", 0))
     yield Form(
-        "maximum in place of average", lambda: fn.max_pool2d(x, *settings), code="pooling",
-        declared="average", actual="maximum",
-    )  # fmt: skip
+        "maximum in place of average",
+        lambda: fn.max_pool2d(x, *settings),
+        code="pooling",
+        declared="average",
+        actual="maximum",
+    )
 
     def padded(sides: Sides) -> Tensor:
         def pooled(y: Tensor) -> Tensor:
@@ -69,24 +75,33 @@ def _windows(
     sizes, padding = each(a["kernel_size"], 2), a.get("padding", 0)
     strides = each(a.get("stride") or a["kernel_size"], 2)
 
-    def other(**settings: Any) -> Callable[[], Tensor]:
+    def changed(**settings: Any) -> Callable[[], Tensor]:
         return lambda: pool(**{**a, **settings})
 
     sides = same(a["input"].shape[2:], sizes, strides)
     if sides != [(p, p) for p in each(padding, 2)]:
         yield Form(
-            f"padding SAME in place of {padding}", lambda: padded(sides), family="padding",
-            code="padding", declared=padding, actual="SAME",
-        )  # fmt: skip
+            f"padding SAME in place of {padding}",
+            lambda: padded(sides),
+            family="padding",
+            code="padding",
+            declared=padding,
+            actual="SAME",
+        )
     if padding:
         yield Form(
-            f"no padding in place of {padding}", other(padding=0), family="padding", rank=1,
-            code="padding", declared=padding, actual=0,
-        )  # fmt: skip
+            f"no padding in place of {padding}",
+            changed(padding=0),
+            family="padding",
+            rank=1,
+            code="padding",
+            declared=padding,
+            actual=0,
+        )
     ceil = bool(a.get("ceil_mode", False))
     yield Form(
         f"ceil_mode={not ceil}: the part of a window at the end is {'dropped' if ceil else 'kept'}",
-        other(ceil_mode=not ceil),
+        changed(ceil_mode=not ceil),
         code="ceil_mode",
         declared=ceil,
         actual=not ceil,
@@ -96,7 +111,7 @@ def _windows(
             default = f" (Flax's default: write strides={strides})" if count == 1 else ""
             yield Form(
                 f"stride {count} in place of {single(strides)}{default}",
-                other(stride=count),
+                changed(stride=count),
                 code="stride",
                 declared=single(strides),
                 actual=count,
@@ -104,7 +119,7 @@ def _windows(
         if (count, count) != sizes and max(strides) > 1:
             yield Form(
                 f"windows of {count} in place of {single(sizes)}",
-                other(kernel_size=count, stride=strides),
+                changed(kernel_size=count, stride=strides),
                 code="window",
                 declared=single(sizes),
                 actual=count,

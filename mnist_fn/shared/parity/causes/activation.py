@@ -170,15 +170,15 @@ def activations(
         apply: what to compute with another activation; its value at x if None.
     """
     apply = apply or (lambda f: f(xp, x))
-    for other in usual_activations():
-        if other != declared:
+    for actual in usual_activations():
+        if actual != declared:
             yield Form(
-                f"{other.text} in place of {declared.text}",
-                lambda f=other: apply(f),
-                family=SAME_VALUES.get(other.name, "" if other.number is None else other.name),
+                f"{actual.text} in place of {declared.text}",
+                lambda f=actual: apply(f),
+                family=SAME_VALUES.get(actual.name, "" if actual.number is None else actual.name),
                 code="activation",
                 declared=declared.text,
-                actual=other.text,
+                actual=actual.text,
             )
     for name, parametric in PARAMETRIC.items():
         same = declared.name == name and declared.number is not None
@@ -224,9 +224,14 @@ def explain_forward(
         *(Form(text, lambda f=f: {"x": f(x)}) for text, f in _around(base, seen)),
         Number("scaled by {}", lambda v: {"x": v * base(x)}, (0.1, 0.5, 2.0, 10.0), code="scale"),
         Number("{} added", lambda v: {"x": base(x) + v}, (0.1, 1.0), "linear", code="shift"),
-        Number("its input scaled by {}", lambda v: {"x": base(v * x)}, (0.5, 2.0),
-               family="scaled by {}" if linear else "", code="scale"),
-    ]  # fmt: skip
+        Number(
+            "its input scaled by {}",
+            lambda v: {"x": base(v * x)},
+            (0.5, 2.0),
+            family="scaled by {}" if linear else "",
+            code="scale",
+        ),
+    ]
     with np.errstate(all="ignore"):
         return explain_variants(of, {"x": seen}, run(declared), ways, dtype)
 

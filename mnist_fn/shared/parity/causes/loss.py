@@ -67,7 +67,7 @@ def reduced(xp: Any, values: Array, reduction: str) -> Array:
 
 def reductions(xp: Any, values: Callable[[], Array], declared: str) -> Iterator[Form]:
     """One number made in another way of the values of a batch, which has a "mean" or a "sum"."""
-    others: dict[str, Callable[[Array], Array]] = {
+    choices: dict[str, Callable[[Array], Array]] = {
         "mean": xp.mean,
         "sum": xp.sum,
         "summed over the outputs, mean over the batch": lambda v: xp.sum(v) / len(v),
@@ -75,7 +75,7 @@ def reductions(xp: Any, values: Callable[[], Array], declared: str) -> Iterator[
         "the largest of the batch": xp.amax,
         "the median of the batch": lambda v: xp.quantile(v, 0.5),
     }
-    for name, reduce in others.items():
+    for name, reduce in choices.items():
         if name != declared:
             yield Form(
                 f"{name} for {declared} over the batch" if name in ("mean", "sum") else name,
@@ -208,10 +208,15 @@ def class_losses(loss: ClassLoss) -> Iterator[Form | Number]:
     xp = loss.xp
     yield from reductions(xp, loss.each, loss.reduction)
     classes = loss.logits.shape[1]
-    yield Form("mean over examples and classes", lambda: loss.value() / classes,
-               code="reduction", family="factor")  # fmt: skip
-    yield Form("in bits, log to base 2", lambda: loss.value() / np.log(2),
-               code="factor", family="factor")  # fmt: skip
+    yield Form(
+        "mean over examples and classes",
+        lambda: loss.value() / classes,
+        code="reduction",
+        family="factor",
+    )
+    yield Form(
+        "in bits, log to base 2", lambda: loss.value() / np.log(2), code="factor", family="factor"
+    )
     for name in LOSSES:
         if name != loss.name:
             yield Form(
@@ -262,10 +267,23 @@ def _arguments(loss: ClassLoss) -> Iterator[Form | Number]:
                 family="smoothing",
             )
     starts = (0.01, 0.1, 0.5)
-    yield Number(text, lambda a: loss.but(smoothing=a).value(), starts, "linear",
-                 code="smoothing", declared=loss.smoothing, family="smoothing")  # fmt: skip
-    yield Number("label smoothing {}, over the other classes alone", lambda a: _shared(loss, a),
-                 starts, "linear", code="smoothing", family="smoothing")  # fmt: skip
+    yield Number(
+        text,
+        lambda a: loss.but(smoothing=a).value(),
+        starts,
+        "linear",
+        code="smoothing",
+        declared=loss.smoothing,
+        family="smoothing",
+    )
+    yield Number(
+        "label smoothing {}, over the other classes alone",
+        lambda a: _shared(loss, a),
+        starts,
+        "linear",
+        code="smoothing",
+        family="smoothing",
+    )
     xp, y = loss.xp, loss.labels
     if loss.weights is not None:
         yield Form("no weights of classes", loss.but(weights=None).value, code="weights")
@@ -295,9 +313,9 @@ def _arguments(loss: ClassLoss) -> Iterator[Form | Number]:
 def _shared(loss: ClassLoss, smoothing: float) -> Array:
     """Label smoothing that goes to the other classes only."""
     logs = log_softmax(loss.xp, loss.logits, 1)
-    others = loss.xp.sum(logs, axis=1) - _picked(loss.xp, logs, loss.labels)
-    each = (1 - smoothing) * loss.each() - smoothing * others / (logs.shape[1] - 1)
-    return loss.reduce(each)
+    remaining = loss.xp.sum(logs, axis=1) - _picked(loss.xp, logs, loss.labels)
+    values = (1 - smoothing) * loss.each() - smoothing * remaining / (logs.shape[1] - 1)
+    return loss.reduce(values)
 
 
 def _logarithms(loss: ClassLoss) -> Iterator[Form | Number]:
@@ -311,12 +329,21 @@ def _logarithms(loss: ClassLoss) -> Iterator[Form | Number]:
         raw = xp.exp(loss.logits)
         return raw / xp.sum(raw, axis=1, keepdims=True)
 
-    yield Form("log(p) in place of the stable form",
-               lambda: loss.value(xp.log(probabilities())), code="floor")  # fmt: skip
-    yield Form("softmax without the shift by its maximum",
-               lambda: loss.value(xp.log(unstable())), code="floor")  # fmt: skip
-    yield Form("log-softmax over the batch, not over the classes",
-               lambda: loss.value(log_softmax(xp, loss.logits, 0)), code="axis")  # fmt: skip
+    yield Form(
+        "log(p) in place of the stable form",
+        lambda: loss.value(xp.log(probabilities())),
+        code="floor",
+    )
+    yield Form(
+        "softmax without the shift by its maximum",
+        lambda: loss.value(xp.log(unstable())),
+        code="floor",
+    )
+    yield Form(
+        "log-softmax over the batch, not over the classes",
+        lambda: loss.value(log_softmax(xp, loss.logits, 0)),
+        code="axis",
+    )
     yield from floored(
         "log(p + {}) in place of the stable form",
         lambda f: loss.value(xp.log(probabilities() + f)),
@@ -348,21 +375,53 @@ def _other_numbers(loss: ClassLoss) -> Iterator[Number]:
     def entropy() -> Array:
         return -xp.sum(softmax(xp, z, 1) * log_softmax(xp, z, 1), axis=1)
 
-    yield Number("logits divided by {}", of_logits(lambda t: z / t), (0.1, 0.5, 2.0, 10.0),
-                 code="temperature", declared=1.0)  # fmt: skip
-    yield Number("logits clipped to ±{}", of_logits(lambda c: xp.clip(z, -c, c)),
-                 (0.5, 1.0, 5.0, 10.0, 20.0, 50.0), code="clip")  # fmt: skip
-    yield Number("focal loss, γ = {}", of_values(lambda v, g: (1 - xp.exp(-v)) ** g * v),
-                 (0.5, 1.0, 2.0, 5.0), code="focal")  # fmt: skip
-    yield Number("each example's loss clipped at {}", of_values(lambda v, c: xp.clip(v, None, c)),
-                 (1.0, 5.0, 20.0), code="clip")  # fmt: skip
-    yield Number("{} · logsumexp² added (a z-loss)",
-                 of_values(lambda v, c: v + c * _sum_exp(xp, z) ** 2), (1e-4, 1e-2), "linear",
-                 code="z-loss")  # fmt: skip
-    yield Number("{} · entropy taken off", of_values(lambda v, c: v - c * entropy()),
-                 (0.01, 0.1), "linear", code="entropy")  # fmt: skip
-    yield Number("× {}", lambda c: c * loss.value(), (0.1, 0.5, 2.0, 10.0),
-                 code="factor", declared=1.0, family="factor")  # fmt: skip
+    yield Number(
+        "logits divided by {}",
+        of_logits(lambda t: z / t),
+        (0.1, 0.5, 2.0, 10.0),
+        code="temperature",
+        declared=1.0,
+    )
+    yield Number(
+        "logits clipped to ±{}",
+        of_logits(lambda c: xp.clip(z, -c, c)),
+        (0.5, 1.0, 5.0, 10.0, 20.0, 50.0),
+        code="clip",
+    )
+    yield Number(
+        "focal loss, γ = {}",
+        of_values(lambda v, g: (1 - xp.exp(-v)) ** g * v),
+        (0.5, 1.0, 2.0, 5.0),
+        code="focal",
+    )
+    yield Number(
+        "each example's loss clipped at {}",
+        of_values(lambda v, c: xp.clip(v, None, c)),
+        (1.0, 5.0, 20.0),
+        code="clip",
+    )
+    yield Number(
+        "{} · logsumexp² added (a z-loss)",
+        of_values(lambda v, c: v + c * _sum_exp(xp, z) ** 2),
+        (1e-4, 1e-2),
+        "linear",
+        code="z-loss",
+    )
+    yield Number(
+        "{} · entropy taken off",
+        of_values(lambda v, c: v - c * entropy()),
+        (0.01, 0.1),
+        "linear",
+        code="entropy",
+    )
+    yield Number(
+        "× {}",
+        lambda c: c * loss.value(),
+        (0.1, 0.5, 2.0, 10.0),
+        code="factor",
+        declared=1.0,
+        family="factor",
+    )
 
 
 # --- losses of several batches -------------------------------------------------------------------

@@ -82,12 +82,12 @@ def forms(
         affine: the scale and the bias that follow.
     """
 
-    def other(**settings: bool) -> Callable[[], Array]:
+    def changed(**settings: bool) -> Callable[[], Array]:
         return lambda: affine(normalized(xp, x, axes, eps, **{"centered": centered, **settings}))
 
-    yield Form("the unbiased variance", other(unbiased=True), code="variance", actual="unbiased")
-    yield Form("ε outside of the root", other(outside=True), code="epsilon", actual="outside")
+    yield Form("the unbiased variance", changed(unbiased=True), code="variance", actual="unbiased")
+    yield Form("ε outside of the root", changed(outside=True), code="epsilon", actual="outside")
     text = (
         "the mean is not taken off (RMSNorm)" if centered else "the mean is taken off (LayerNorm)"
     )
-    yield Form(text, other(centered=not centered), code="mean", actual=not centered)
+    yield Form(text, changed(centered=not centered), code="mean", actual=not centered)

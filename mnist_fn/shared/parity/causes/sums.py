@@ -17,17 +17,17 @@ HIDING = 1e3  # what is added to a score, or multiplied by a mask, to hide it
 def sums(first: Array, second: Array) -> Iterator[Form]:
     """Variants of first + second."""
     shape = np.broadcast_shapes(tuple(first.shape), tuple(second.shape))
-    for place, term, rest in (("first", first, second), ("second", second, first)):
+    for place, term, partner in (("first", first, second), ("second", second, first)):
         yield Form(
             f"a sum without its {place} term, as a residual that is forgotten",
-            lambda r=rest: r if tuple(r.shape) == shape else None,
+            lambda p=partner: p if tuple(p.shape) == shape else None,
             code="sum",
             declared="both terms",
             actual=f"without the {place}",
         )
         yield Form(
             f"a sum with its {place} term twice, as a residual that is doubled",
-            lambda t=term, r=rest: r + 2 * t,
+            lambda t=term, p=partner: p + 2 * t,
             code="sum",
             declared="both terms",
             actual=f"the {place} twice",
