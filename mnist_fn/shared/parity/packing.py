@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.parity.causes.explanation import plain
 from mnist_fn.shared.parity.program import (
     Batch,
     Call,
@@ -118,7 +119,7 @@ class Packed:
             joined = np.concatenate([v for _, v in values]) if values else np.zeros(0)
             entry["variants"].append(
                 {
-                    **asdict(variant),
+                    **plain(asdict(variant)),
                     "slots": [list(slot) for slot, _ in values],
                     "values": self._id(joined),
                 }
