@@ -1,6 +1,7 @@
 """What ports build in another way: residuals, heads, masks, means, order of norms, precision."""
 
 import math
+from types import SimpleNamespace
 
 import flax.linen as fnn
 import jax
@@ -13,6 +14,8 @@ from torch import nn
 from torch.nn import functional as fn
 
 from mnist_fn.parity import FlaxProgram, check_port
+from mnist_fn.shared.parity.modules import Fault
+from mnist_fn.shared.parity.structure import explain_precision
 from tests.support.port_models import jax_cross_entropy
 from torch_ref.parity import TorchProgram
 
@@ -251,6 +254,16 @@ def test_a_module_in_a_lower_precision_is_named(precision, words):
     verdict = caused(torch_block(), flax_block(precision=precision), ROWS, words, code="precision")
     assert verdict.cause.causes[0].at == "mix"
     assert verdict.failed.worst.what == "output of mix"
+
+
+def test_numbers_that_saturate_are_no_lower_precision():
+    """±1 has few bits in any precision."""
+    declared = np.tanh(np.linspace(3, 6, 20))
+    state = SimpleNamespace(left=None, dtype="float64")
+    narrow = declared.astype(np.float16).astype(float)
+    for port_value, is_narrow in ((np.sign(declared), False), (narrow, True)):
+        fault = Fault("output of act", lambda _: declared, port_value, 0, 0)
+        assert (explain_precision(state, fault) is not None) is is_narrow
 
 
 @pytest.mark.parametrize("rule", ["sgd", "adam"])

@@ -21,8 +21,10 @@ def explain_precision(state: LadderState, fault: Fault) -> Explanation | None:
     actual = np.asarray(fault.port_value, np.float64)
     if declared is None or declared.shape != actual.shape or not np.isfinite(actual).all():
         return None
-    bits = next((b for b in FORMATS if mantissa_bits(actual) <= b < mantissa_bits(declared)), None)
-    if bits is None or not actual.any():
+    # fewer than half of a format's bits are what 0, 1 and other plain numbers have anyway
+    used, usual = mantissa_bits(actual), mantissa_bits(declared)
+    bits = next((b for b in FORMATS if b // 2 < used <= b < usual), None)
+    if bits is None:
         return None
     gap = float(np.abs(actual - declared).max(initial=0))
     unit = NARROW_ULPS * 2.0 ** (1 - bits) * float(np.abs(declared).max(initial=0))
