@@ -267,7 +267,7 @@ class FlaxNormed(fnn.Module):
         ({"activation": fnn.silu}, "reproduced to"),
         ({"activation": fnn.silu}, "silu in place of gelu by tanh"),
         ({"activation": lambda x: 0.3 * fnn.gelu(x)}, "scaled by 0.3"),
-        ({"epsilon": 1e-5}, "the port's has epsilon=1e-05, not 1e-06"),
+        ({"epsilon": 1e-5}, "norm: ε = 1e-5 in place of 1e-6"),
     ],
 )
 def test_two_programs_in_jax_are_told_apart_by_the_tables_of_the_own_ladder(changed, words):
