@@ -27,7 +27,10 @@ def explain_fault(state: LadderState, fault: Fault) -> Explanation:
     """Which variant of the reference's program gives what the port shows at a place."""
     narrow = explain_precision(state, fault)
     if narrow is not None:
-        return narrow
+        rounding = _rounded(state, fault)
+        (cause,) = narrow.causes
+        text = f"{cause.text}; {rounding}" if rounding else cause.text
+        return replace(narrow, causes=(replace(cause, text=text),))
     reference = state.pairing.reference
     variants = [
         variant

@@ -100,11 +100,13 @@ def _climbed(
             cause = explain()
             break
     notes = [*pairing.param_map.notes, *reference.notes, *port.notes, *ladder.notes]
-    if cause is None and all(not isinstance(rung, Rung) or rung.passed for rung in rungs):
-        own_start = port.start(pairing.move(read[0]))
-        note = starts_note(pairing.param_map, start, own_start)
+    names = (reference.name, port.name)
+    verdict = Verdict(names, precision, pairing.param_map, rungs, cause, notes)
+    if verdict.passed:
+        own_start = port.start(pairing.move(ladder.batches[0]))
+        note = starts_note(pairing.param_map, ladder.start, own_start)
         notes += [note] if note else []
-    return Verdict((reference.name, port.name), precision, pairing.param_map, rungs, cause, notes)
+    return verdict
 
 
 @dataclass
