@@ -35,7 +35,7 @@ class Cell(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Table:
+class DocumentTable:
     """A table of the page, and the notes below it."""
 
     title: str
@@ -50,13 +50,13 @@ class Table:
             raise TypeError("a number or a list where a text is expected")
 
 
-def tables(kind: str, documents: dict[Path, Document]) -> list[Table]:
+def tables(kind: str, documents: dict[Path, Document]) -> list[DocumentTable]:
     """The tables of all documents of a kind, their verdicts first.
 
     Raises:
         InputError: a document is not what its command writes.
     """
-    of_all: list[Table] = []
+    of_all: list[DocumentTable] = []
     for file, document in documents.items():
         with as_written(kind, file):
             of_all += _MAKERS[kind](document)
@@ -79,7 +79,7 @@ def as_written(kind: str, file: Path) -> Iterator[None]:
 
 def _table(
     title: str, head: list[str], rows: list[list[str]], *notes: str, backends: Sequence[str] = ()
-) -> Table:
+) -> DocumentTable:
     """A table with its verdicts marked, and moved beside its first column: on a narrow screen the
     columns further right are out of sight. Of several `backends` each has a verdict.
     """
@@ -90,7 +90,7 @@ def _table(
             names[i] = f"{backend}: verdict"
     numbers = [i for i in range(1, len(head)) if i not in verdicts]
     order = [0, *verdicts, *numbers]
-    return Table(
+    return DocumentTable(
         title,
         [names[i] for i in order],
         [[_cell(row[i]) for i in order] for row in rows],
@@ -113,7 +113,7 @@ def emphasized(text: str) -> Markup:
     return Markup(_EMPHASIS.sub(r"<em>\2</em>", str(escape(text))))  # noqa: S704 - it is escaped
 
 
-def _study(document: Document) -> list[Table]:
+def _study(document: Document) -> list[DocumentTable]:
     with_runs = [
         number
         for number in document["numbers"]
@@ -132,7 +132,7 @@ def _study(document: Document) -> list[Table]:
     ]
 
 
-def _parity(document: Document) -> list[Table]:
+def _parity(document: Document) -> list[DocumentTable]:
     source = f"{' against '.join(document['backends'])}, {document['machine']}"
     of_document = []
     for ladder in document.get("ladders", ()):
@@ -150,7 +150,7 @@ def _parity(document: Document) -> list[Table]:
     return of_document
 
 
-def _horizon(horizon: dict[str, Any], source: str) -> Table:
+def _horizon(horizon: dict[str, Any], source: str) -> DocumentTable:
     rows = []
     for track in horizon["tracks"]:
         steps = [_never("step", step) for step in track["first_step_above"]]
@@ -198,7 +198,7 @@ def _statistics(result: dict[str, Any]) -> list[str]:
     ]
 
 
-def _bench(document: Document) -> list[Table]:
+def _bench(document: Document) -> list[DocumentTable]:
     source = f"{document['device']}; {document['machine']}; {document['command']}"
     epochs = sorted(document["epochs"].items(), key=lambda item: item[1]["median"])
     rows = [
@@ -222,7 +222,7 @@ def _goal(goal: dict[str, Any]) -> list[str]:
     return [goal["name"], verdict, f"{median:.2f}", wanted]
 
 
-_MAKERS: dict[str, Callable[[Document], list[Table]]] = {
+_MAKERS: dict[str, Callable[[Document], list[DocumentTable]]] = {
     "study": _study,
     "parity": _parity,
     "bench": _bench,
