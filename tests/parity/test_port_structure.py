@@ -130,7 +130,11 @@ def test_what_a_port_builds_in_another_way_is_named(changed):
 @pytest.mark.parametrize(
     ("reference", "port", "words"),
     [
-        ("with padding_idx", "padding_idx", "row 0 is trained: padding_idx=0 is forgotten"),
+        (
+            "with padding_idx",
+            "padding_idx",
+            "row 0, padding_idx in the reference, is trained in the port",
+        ),
         ("padding_idx", "with padding_idx", "row 0 is not trained, as padding_idx=0 has it"),
     ],
 )

@@ -156,7 +156,8 @@ def _explain_padding(state: LadderState) -> Explanation | None:
             return None
     if not texts:
         return None
-    return Explanation("gradients", False, (Candidate("; ".join(texts), 0.0, 0.0),), None, "")
+    cause = Candidate("; ".join(texts), 0.0, 0.0, code="padding_idx")
+    return Explanation("gradients", False, (cause,), None, "")
 
 
 def explain_steps(
@@ -196,7 +197,9 @@ def _explain_standing_still(start: Weights, ours: Step, theirs: Step) -> Explana
         "buffer, or without a gradient, in which case torch's optimizers skip a parameter and "
         "optax decays it"
     )
-    return Explanation("weights after a step", False, (Candidate(text, 0.0, 0.0),), None, "")
+    return Explanation(
+        "weights after a step", False, (Candidate(text, 0.0, 0.0, code="frozen"),), None, ""
+    )
 
 
 def _value_and_slope(trace: Trace, like: Trace) -> Tensors:
