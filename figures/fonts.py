@@ -55,7 +55,7 @@ def _of_font(path: Any, characters: frozenset[str]) -> frozenset[str]:
         font = font_manager.get_font(path)
     except (OSError, RuntimeError):  # gone since matplotlib listed it, or damaged
         return frozenset()
-    return frozenset(one for one in characters if font.get_char_index(ord(one)))
+    return frozenset(character for character in characters if font.get_char_index(ord(character)))
 
 
 @cache

@@ -47,16 +47,16 @@ class JaxGroup:
         config: Config,
         dataset: Dataset,
         devices: Sequence[Any],
-        each: int,
+        per_device: int,
         evaluate_on_device: bool | None = None,
     ) -> None:
-        """Compile for `each` models on each device.
+        """Compile for `per_device` models on each device.
 
         Args:
             config: any of the runs.
             dataset: of all of them.
             devices: the models are spread over these.
-            each: models on a device; several are vmapped.
+            per_device: models on a device; several are vmapped.
             evaluate_on_device: count and sum there, in float64; None: unless that is a CPU,
                 whose logits NumPy can read where they lie, to the bits of a single run.
         """
@@ -64,7 +64,7 @@ class JaxGroup:
         self._device = devices[0]
         self.threads = threads_of(devices[0])
         self.device = describe(devices[0]) + (f" x {len(devices)}" if len(devices) > 1 else "")
-        self.size = each * len(devices)
+        self.size = per_device * len(devices)
         self._there = (
             devices[0].platform != "cpu" if evaluate_on_device is None else evaluate_on_device
         )
@@ -74,7 +74,7 @@ class JaxGroup:
         self._scope = partial(scope, config, devices[0])
         self._splits: dict[int, tuple[Split, jax.Array, jax.Array]] = {}
         model = make_model(config, dataset.classes, devices[0])
-        self._over = over = partial(_over_models, mesh, each)
+        self._over = over = partial(_over_models, mesh, per_device)
         self._programs: dict[int, jax.stages.Compiled] = {}  # by the length of the orders
         self._steps_an_epoch = ceil(len(dataset.train) / config.batch_size)
         self._start = initial_state(config, dataset.pixels, dataset.classes)  # for its shapes

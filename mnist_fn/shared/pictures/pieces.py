@@ -42,13 +42,13 @@ class Piece:
         """Share of the box that is ink."""
         return self.area / (self.height * self.width)
 
-    def holds(self, other: "Piece") -> bool:
-        """Whether the other lies in this one's box."""
+    def holds(self, piece: "Piece") -> bool:
+        """Whether the piece lies in this one's box."""
         return (
-            self.top <= other.top
-            and self.left <= other.left
-            and self.bottom >= other.bottom
-            and self.right >= other.right
+            self.top <= piece.top
+            and self.left <= piece.left
+            and self.bottom >= piece.bottom
+            and self.right >= piece.right
         )
 
 
@@ -153,7 +153,7 @@ def gap(group: list[Piece], rival: list[Piece]) -> float:
 
 
 def gaps(pieces: list[Piece], rivals: list[Piece]) -> np.ndarray:
-    """How far boxes are apart, in pixels, float [pieces, others]."""
+    """How far boxes are apart, in pixels, float [pieces, rivals]."""
     top, bottom, left, right = boxes(pieces).T[:, :, np.newaxis]
     tops, bottoms, lefts, rights = boxes(rivals).T
     across = np.maximum(left, lefts) - np.minimum(right, rights)

@@ -108,22 +108,22 @@ class TrainingRun:
         )
 
 
-def segments_with(before: Header | None, segment: dict[str, Any]) -> list[dict[str, Any]]:
+def segments_with(header: Header | None, segment: dict[str, Any]) -> list[dict[str, Any]]:
     """A run's segments, with another one if it goes on by other means than before.
 
     Args:
-        before: the run's header so far; None of a new run.
+        header: the run's header so far; None of a new run.
         segment: what goes on now, from its first epoch.
     """
-    if before is None or not before.legs:
+    if header is None or not header.legs:
         return [segment]
-    *earlier, last = before.legs
+    *earlier, last = header.legs
     # A segment written before this was recorded: its header's fields are those of its last epochs.
     last = {
-        "device": before.device,
-        "machine": before.machine,
-        "versions": before.versions,
-        "computed": before.computed.to_dict(),
+        "device": header.device,
+        "machine": header.machine,
+        "versions": header.versions,
+        "computed": header.computed.to_dict(),
         **last,
     }
     segments = [*earlier, last]
