@@ -18,11 +18,11 @@ from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.parity import handed, levels
 from mnist_fn.shared.parity.backends import report
 from mnist_fn.shared.parity.backends.check import devices_of, document_of
-from mnist_fn.shared.parity.backends.ladder import RUNGS
+from mnist_fn.shared.parity.bounds import ACCURACY_MARGIN
+from mnist_fn.shared.parity.ladder import BACKEND_RUNGS
 from mnist_fn.shared.parity.levels import STATISTICS_EPOCHS, Plan
 from mnist_fn.shared.parity.result import Rung
 from mnist_fn.shared.parity.statistics import (
-    MARGIN,
     compare_runs,
     means,
     unlike_present,
@@ -60,7 +60,7 @@ def prove(
     seed: int = 0,
     workers: Workers | None = None,
     to: Console | None = None,
-    margin: float = MARGIN,
+    margin: float = ACCURACY_MARGIN,
     reuse: bool = False,
     verbose: bool = False,
 ) -> dict[str, Any]:
@@ -132,15 +132,15 @@ def _climb(plan: Plan, dataset: Dataset, to: Console, verbose: bool) -> list[dic
         def on_ladder(name: dict[str, str]) -> None:
             status.stop()
             _show_name(to, name)
-            show_next(RUNGS[0])
+            show_next(BACKEND_RUNGS[0])
 
         def on_rung(rung: Rung) -> None:
             status.stop()
             _show_rung(to, rung, verbose)
             if not rung.passed:
                 show_next("looking for the cause")
-            elif rung.name != RUNGS[-1]:
-                show_next(RUNGS[RUNGS.index(rung.name) + 1])
+            elif rung.name != BACKEND_RUNGS[-1]:
+                show_next(BACKEND_RUNGS[BACKEND_RUNGS.index(rung.name) + 1])
 
         return levels.climb_all(plan, dataset, on_ladder, on_rung)
 
@@ -154,7 +154,7 @@ def _show_rung(to: Console, rung: Rung, verbose: bool = False) -> None:
     worst = rung.worst
     d = worst.difference
     table = Table.grid(padding=(0, 1))
-    for width in (4, max(map(len, RUNGS)), len("1.0e-16 absolute"), len("bound 1.0e-16")):
+    for width in (4, max(map(len, BACKEND_RUNGS)), len("1.0e-16 absolute"), len("bound 1.0e-16")):
         table.add_column(width=width)
     table.add_column()
     mark = Text("ok", style="green") if rung.passed else Text("FAIL", style="bold red")

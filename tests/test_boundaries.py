@@ -32,7 +32,7 @@ RULES = [
     ("mnist_fn.shared.sweeps.comparison", ("torch", "jax", "scipy", "matplotlib")),
     ("mnist_fn.shared.bench.timing", ("torch", "jax")),
     ("torch_ref.bench", ("jax", "flax", "optax")),
-    ("mnist_fn.shared.parity.backends.ladder", ("torch", "jax", "scipy", "matplotlib")),
+    ("mnist_fn.shared.parity.backends.climb", ("torch", "jax", "scipy", "matplotlib")),
     ("mnist_fn.shared.parity.causes.update", ("torch", "jax", "scipy", "matplotlib")),
     ("mnist_fn.shared.parity.causes.activation", ("torch", "jax", "scipy", "matplotlib")),
     ("mnist_fn.shared.parity.ladder", ("torch", "jax", "scipy", "matplotlib")),

@@ -79,7 +79,7 @@ def command(
 ) -> None:
     """Prove that two backends are the same experiment, or say where they differ. Exit 0 or 1.
 
-    quick: eight rungs with 300 steps, a minute.
+    quick: eleven rungs with 300 steps, a minute.
 
     full: 3,000 steps, every optimizer, ten minutes.
 

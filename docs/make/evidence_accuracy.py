@@ -16,8 +16,8 @@ from typing import Any
 from pages import EVIDENCE
 
 from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.parity.bounds import ACCURACY_MARGIN
 from mnist_fn.shared.parity.levels import SCHEMA
-from mnist_fn.shared.parity.statistics import MARGIN
 from mnist_fn.shared.statistics import pairs_needed, power_of
 from mnist_fn.shared.storage import read_sealed, write_sealed
 
@@ -29,7 +29,7 @@ def make_plan() -> dict[str, Any]:
     """How many pairs the observed spread asks for, and which seeds they have."""
     before = read_sealed(EVIDENCE / "parity-statistics.json", SCHEMA)
     first = next(one for one in before["statistics"] if one["model"] == MODEL)
-    sd, margin, seed = first["tost"]["sd"], MARGIN, max(first["seeds"]) + 1
+    sd, margin, seed = first["tost"]["sd"], ACCURACY_MARGIN, max(first["seeds"]) + 1
     n = pairs_needed(sd, margin, POWER)
     command = f"mnist-fn parity --level statistics --model {MODEL} --seed {seed} --seeds {n} --out"
     return {

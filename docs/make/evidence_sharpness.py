@@ -23,7 +23,8 @@ from mnist_fn.shared import backend as backends
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset, load, scale_pixels
 from mnist_fn.shared.parity.backends.checks import Pair
-from mnist_fn.shared.parity.backends.ladder import climb
+from mnist_fn.shared.parity.backends.climb import BackendClimb
+from mnist_fn.shared.parity.ladder import climb
 from mnist_fn.shared.runs.environment import cores, machine, versions
 from mnist_fn.shared.state import StateTree
 from torch_ref.backend import TorchBackend
@@ -125,7 +126,7 @@ def rung_that_sees(kind: str, size: float, precision: str) -> str | None:
     within, make = wrong(size)
     pair = Pair(jax_side, make, config, load("digits"))
     with within:
-        *_, last = climb(pair, steps=STEPS)
+        (*_, last), _ = climb(BackendClimb(pair, STEPS))
     return None if last.passed else last.name
 
 

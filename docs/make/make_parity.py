@@ -11,14 +11,16 @@ from typing import Any
 from pages import DOCS, EVIDENCE, PICTURES, renew
 
 from figures import build, style
-from mnist_fn.shared.parity.backends.ladder import RUNGS
 from mnist_fn.shared.parity.horizon import STEPS_BETWEEN
+from mnist_fn.shared.parity.ladder import BACKEND_RUNGS
 from mnist_fn.shared.parity.levels import SCHEMA
 from mnist_fn.shared.storage import digest_of, read_sealed
 from mnist_fn.shared.study.tables import markdown
 
 SHARPNESS = EVIDENCE / "parity-sharpness.json"
-OLD_RUNGS = {"probes": "stress states"}  # in evidence of before they were renamed
+# in evidence of before these rungs were renamed, or were rungs of their own
+OLD_RUNGS = {"probes": "stress states", "logits": "outputs", "predictions": "evaluation"}
+FORMER = {"ReLU at 0": "gradients", "resuming": "step", "report": "loss and step"}
 PAGE, FIGURE = DOCS / "parity.md", PICTURES / "parity-horizon.svg"
 
 
@@ -94,21 +96,23 @@ def gate(level: str) -> str:
     rows = []
     # evidence of before a rung was thought of has no figure of it
     there = {rung["rung"] for ladder in document["ladders"] for rung in ladder["rungs"]}
-    shown = [name for name in RUNGS[1:-1] if name in there]
+    shown = [name for name in BACKEND_RUNGS[1:-1] if name in there]
     for ladder in document["ladders"]:
         found = {rung["rung"]: rung["worst"] for rung in ladder["rungs"]}
         figures = [f"{float(found[name][found[name]['measure']]):.1e}" if name in found else ""
                    for name in shown]  # fmt: skip
-        end = found.get("predictions")
+        end = found.get("evaluation")
         rows.append(
             [ladder["model"], ladder["optimizer"], ladder["precision"], f"{ladder['steps']:,}",
              *figures, f"{float(end['absolute']):.0f}" if end else "",
              "holds" if ladder["passed"] else f"differs at {ladder['rungs'][-1]['rung']}"]
         )  # fmt: skip
-    head = ["model", "optimizer", "precision", "steps", *shown, "predictions", "verdict"]
+    head = ["model", "optimizer", "precision", "steps", *shown, "evaluation", "verdict"]
     made = [markdown((head, rows)), where(document)]
-    if missing := [name for name in RUNGS if name not in there]:
-        made.append(f"Made before the ladder had {', '.join(missing)}: not climbed there.")
+    if missing := [name for name in BACKEND_RUNGS if name not in there]:
+        former = [f"{name} {f'is in {FORMER[name]}' if name in FORMER else 'was not climbed'}"
+                  for name in missing]  # fmt: skip
+        made.append(f"Made before these were rungs of their own: {', '.join(former)}.")
     return "\n\n".join(made)
 
 
@@ -131,7 +135,11 @@ def closest(level: str) -> str:
                     shown = f"{share:.2g}" if share < 0.995 else f"{share:.8f}"
                     nearest[key] = share, [shown, check["measure"], check["what"], where]
     rows = [[*key, *cells] for key, (_, cells) in sorted(nearest.items())]
-    rows.sort(key=lambda row: RUNGS.index(row[0]) if row[0] in RUNGS else len(RUNGS))
+    rows.sort(
+        key=lambda row: (
+            BACKEND_RUNGS.index(row[0]) if row[0] in BACKEND_RUNGS else len(BACKEND_RUNGS)
+        )
+    )
     head = ["rung", "precision", "of its bound", "measure", "check", "ladder"]
     return markdown((head, rows))
 

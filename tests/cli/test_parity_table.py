@@ -6,7 +6,7 @@ from rich.console import Console
 
 from cli import proving
 from mnist_fn.shared.parity import levels
-from mnist_fn.shared.parity.backends.ladder import RUNGS
+from mnist_fn.shared.parity.ladder import BACKEND_RUNGS
 from mnist_fn.shared.parity.result import Check, Difference, Rung
 
 REASON = "sums in another order"
@@ -24,7 +24,7 @@ def shown(capsys, *arguments):
     return capsys.readouterr().out.splitlines()
 
 
-@pytest.mark.parametrize("name", RUNGS)
+@pytest.mark.parametrize("name", BACKEND_RUNGS)
 def test_a_rung_is_a_row_within_80_columns(capsys, name):
     lines = shown(capsys, rung(name))
     assert lines[0].startswith(f"ok   {name}")
@@ -49,9 +49,9 @@ def test_what_is_climbed_now_is_named_on_stderr(capsys, monkeypatch):
 
     def climb_all(_, __, on_ladder, on_rung):
         on_ladder({"model": "linear"})
-        for name in RUNGS[:-1]:
+        for name in BACKEND_RUNGS[:-1]:
             on_rung(rung(name))
-        on_rung(rung(RUNGS[-1], np.inf))
+        on_rung(rung(BACKEND_RUNGS[-1], np.inf))
         return []
 
     monkeypatch.setattr(levels, "climb_all", climb_all)
@@ -61,10 +61,10 @@ def test_what_is_climbed_now_is_named_on_stderr(capsys, monkeypatch):
     monkeypatch.setattr(screen, "status", lambda text: Named(start(text), named))
     answer = Console(width=80, color_system=None)
     proving._climb(None, None, answer, False)
-    assert named == [*RUNGS, "looking for the cause"]
+    assert named == [*BACKEND_RUNGS, "looking for the cause"]
     captured = capsys.readouterr()
-    assert captured.out.count("bound 5.0e-14") == len(RUNGS)
-    assert RUNGS[0] in captured.err
+    assert captured.out.count("bound 5.0e-14") == len(BACKEND_RUNGS)
+    assert BACKEND_RUNGS[0] in captured.err
 
 
 class Named:

@@ -6,7 +6,8 @@ import pytest
 from mnist_fn import Config, sweeping
 from mnist_fn import backend as jax_backend
 from mnist_fn.shared.parity.backends.checks import Pair
-from mnist_fn.shared.parity.backends.ladder import RUNGS, climb
+from mnist_fn.shared.parity.backends.climb import BackendClimb
+from mnist_fn.shared.parity.ladder import BACKEND_RUNGS, climb
 from tests.support import vmapped
 
 CONFIG = Config(dataset="digits", hidden=(8,), l2=3e-5, precision="float64")
@@ -14,8 +15,8 @@ CONFIG = Config(dataset="digits", hidden=(8,), l2=3e-5, precision="float64")
 
 @pytest.mark.long
 def test_a_model_in_a_group_climbs_beside_the_model_alone(small):
-    rungs = list(climb(Pair(jax_backend.make, vmapped.make, CONFIG, small), steps=4))
-    assert [rung.name for rung in rungs] == list(RUNGS)
+    rungs, _ = climb(BackendClimb(Pair(jax_backend.make, vmapped.make, CONFIG, small), steps=4))
+    assert [rung.name for rung in rungs] == list(BACKEND_RUNGS)
     assert rungs[-1].passed, rungs[-1].to_dict()
 
 
@@ -33,7 +34,7 @@ def test_a_neighbours_learning_rate_is_found_at_the_step(small, monkeypatch):
 
     monkeypatch.setattr(sweeping, "_over_models", mixed)
     pair = Pair(jax_backend.make, vmapped.make, CONFIG, small)
-    *passed, last = climb(pair, ("gradients", "step"))
+    (*passed, last), _ = climb(BackendClimb(pair), ("gradients", "step"))
     assert [rung.name for rung in passed] == ["gradients"]
     assert not last.passed
     assert last.name == "step"

@@ -16,7 +16,7 @@ def test_two_right_backends_agree():
     verdict = check_backends(**ONE, on_rung=lambda rung: rungs.append(rung.name))
     verdict.assert_passed()
     assert rungs[0] == "inputs"
-    assert rungs[-1] == "predictions"
+    assert rungs[-1] == "evaluation"
     assert "jax and torch agree: 1 of 1 ladders hold" in verdict.text
     assert json.loads(json.dumps(verdict.document, allow_nan=False)) == verdict.document
 

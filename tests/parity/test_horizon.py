@@ -7,8 +7,9 @@ from mnist_fn import Config
 from mnist_fn.shared import backend as backends
 from mnist_fn.shared.parity import horizon
 from mnist_fn.shared.parity.backends.checks import Pair
+from mnist_fn.shared.parity.bounds import HORIZON_FACTOR
 from mnist_fn.shared.parity.compare import divergence
-from mnist_fn.shared.parity.horizon import FACTOR, Track, claims
+from mnist_fn.shared.parity.horizon import Track, claims
 from mnist_fn.shared.parity.twins import Lane, renumbered_twin, step_error, ulp_twin
 from mnist_fn.shared.streams import batch_order
 
@@ -40,7 +41,7 @@ def test_around_a_threshold_every_step_is_recorded(digits, monkeypatch):
     sixth, as the processor rounds; what is trained stays the same."""
     coarse = horizon.measure(pair(digits), length=6)
     furthest = [max(track["divergence"][:8]) for track in coarse["tracks"]]
-    monkeypatch.setattr(horizon, "THRESHOLDS", (1.01 * max(furthest), 1e-2))
+    monkeypatch.setattr(horizon, "HORIZON_THRESHOLDS", (1.01 * max(furthest), 1e-2))
     fine = horizon.measure(pair(digits), length=6)
     assert set(fine["steps"]) >= {*range(1, 9), 16, 24, 32, 40, 48}
     passed = {track["first_step_above"][0] for track in fine["tracks"]} - {None}
@@ -94,7 +95,7 @@ def track(kind, divergence, predictions):
      (None, [100, None], True), (None, [None, None], True), (7, [None, None], False)],
 )  # fmt: skip
 def test_sooner_than_the_soonest_twin_by_a_factor(frameworks, twins, holds):
-    """FACTOR is 2: half the soonest twin's time passes, less doesn't."""
+    """HORIZON_FACTOR is 2: half the soonest twin's time passes, less doesn't."""
     steps = list(range(1, 500))
 
     def passing(step):
@@ -104,7 +105,7 @@ def test_sooner_than_the_soonest_twin_by_a_factor(frameworks, twins, holds):
     tracks += [track("ulp twin", passing(step), [0, 0]) for step in twins]
     claim, same = claims(tracks, steps)
     assert claim["weights"] == same["weights"]  # all twins are of one kind here
-    assert FACTOR == 2
+    assert HORIZON_FACTOR == 2
     assert claim["holds"] == claim["weights"][0]["holds"] == holds
 
 

@@ -10,9 +10,9 @@ from cli import proving
 from mnist_fn import Config, InputError, train
 from mnist_fn.shared import backend as backends
 from mnist_fn.shared import source
+from mnist_fn.shared.parity.bounds import ACCURACY_MARGIN
 from mnist_fn.shared.parity.levels import make_plan
 from mnist_fn.shared.parity.statistics import (
-    MARGIN,
     compare_runs,
     disagreement,
     unlike_present,
@@ -29,7 +29,7 @@ def test_the_margin_is_a_constant_whatever_the_number_of_seeds():
     document = json.loads((EVIDENCE / "parity-statistics.json").read_text())
     (deep,) = [one for one in document["statistics"] if one["model"] == "deep"]
     left, right = (np.array(side["values"]) for side in deep["accuracy"].values())
-    verdicts = {n: tost((left - right)[:n], MARGIN).verdict for n in (10, 20, 29, 30)}
+    verdicts = {n: tost((left - right)[:n], ACCURACY_MARGIN).verdict for n in (10, 20, 29, 30)}
     assert set(verdicts.values()) == {"not decided"}
 
 

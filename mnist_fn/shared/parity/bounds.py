@@ -34,6 +34,10 @@ CONTROL_RUNS = 6
 # Of a changed program, six draws show some of what its rounding can do.
 CONTROL_ROUNDING = 16
 
+# By how many ulps a control run's weights are moved: what a sum of some hundred products is off by
+# when it is taken in another order.
+NUDGE_ULPS = 8
+
 # Of a figure's size: no control run lifts a float64 bound above that.
 CONTROL_SHARE = 1e-6
 
@@ -72,6 +76,25 @@ REPORT_REASON = {
     "float32": "one ReLU that rounding turns moves a weight by the learning rate",
 }
 
+# Of an epoch in NumPy: times what a start that is so many eps away makes of it. A gradient that is
+# nothing but rounding makes steps of size lr.
+EPOCH_ROUNDING, EPOCH_START_EPS = 10, 4
+
+# --- divergence ---------------------------------------------------------------------------------
+
+# In float32 an ulp of a weight is more than the first; there the second tells.
+HORIZON_THRESHOLDS = (1e-9, 1e-2)
+# The claim: two backends diverge no more than so many times sooner than the soonest twin.
+HORIZON_FACTOR = 2.0
+
+# --- accuracy -----------------------------------------------------------------------------------
+
+# Percentage points of test accuracy: ten of MNIST's 10,000 test images. Seeds of one model have an
+# sd of 0.06 to 0.21 points (docs/evidence/parity-statistics.json, n = 30), so nobody could tell a
+# smaller difference in a run. It doesn't depend on the number of seeds: fewer seeds would be
+# "equivalent" where more are "not decided".
+ACCURACY_MARGIN = 0.10
+
 # --- ReLU's boundary ---------------------------------------------------------------------------
 
 # In eps of a layer's largest input: √784 = 28 roundings of the longest sum, and their spread.
@@ -97,3 +120,15 @@ UPDATE_DRAWS, UPDATE_ROUNDING = 3, 16
 NEARLY = 32
 # A layout of an activation that is as many times nearer than the likeliest is no chance.
 NEARER_LAYOUT = 1e-6
+# Of a lower precision's bound on sums: an effect below that is what the precision rounds away. Half
+# an eps is 1/896 of the bound for 784 terms; of the bugs of the tests six steps with weights kept
+# in float32 come nearest from below (1/78), an example too few in a count from above (1/23).
+ROUNDED_AWAY = 1 / 32
+# Variants of a program that are tried, each a pass through it; numbers of it that are solved for,
+# each some dozen passes; and variants that are held to control runs of theirs where none fits.
+TRIED, SOLVED, NEAR = 400, 24, 12
+# Of a pattern that is described, relative: entries that agree, a factor that is the same in all,
+# entries too near to 0 to tell a factor; and the same numbers in another order.
+AGREEING, CONSTANT, FACTORLESS, REORDERED = 1e-9, 1e-9, 1e-6, 1e-12
+# A variant that changes a recorded loss by no more than this share may be of its gradient alone.
+SAME_LOSS = 1e-6

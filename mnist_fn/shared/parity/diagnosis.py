@@ -5,7 +5,14 @@ from dataclasses import replace
 
 import numpy as np
 
-from mnist_fn.shared.parity.bounds import SUM_FACTOR, sum_bound
+from mnist_fn.shared.parity.bounds import (
+    AGREEING,
+    CONSTANT,
+    FACTORLESS,
+    REORDERED,
+    SUM_FACTOR,
+    sum_bound,
+)
 from mnist_fn.shared.parity.causes.explanation import Candidate, Explanation
 from mnist_fn.shared.parity.causes.gradients import explain_gradients
 from mnist_fn.shared.parity.causes.rules import Rule
@@ -235,14 +242,16 @@ def _pattern(ours: np.ndarray | None, theirs: np.ndarray) -> str:
     if ours is None or ours.shape != theirs.shape:
         return f"shapes {None if ours is None else list(ours.shape)} and {list(theirs.shape)}"
     gap = np.abs(ours.astype(np.float64) - theirs)
-    share = float((gap > 1e-9 * max(float(np.abs(ours).max()), 1e-300)).mean())
+    share = float((gap > AGREEING * max(float(np.abs(ours).max()), 1e-300)).mean())
     text = f"{share:.0%} of the entries part"
-    nonzero = np.abs(ours) > 1e-6 * float(np.abs(ours).max() or 1)
+    nonzero = np.abs(ours) > FACTORLESS * float(np.abs(ours).max() or 1)
     if nonzero.any():
         ratio = (theirs[nonzero] / ours[nonzero]).astype(np.float64)
-        if float(np.ptp(ratio)) < 1e-9 * abs(float(ratio.mean())):
+        if float(np.ptp(ratio)) < CONSTANT * abs(float(ratio.mean())):
             return f"the port's is {float(ratio.mean()):.9g} times the reference's"
-    if np.allclose(np.sort(ours, None), np.sort(theirs, None), rtol=1e-12, atol=1e-14):
+    if np.allclose(
+        np.sort(ours, None), np.sort(theirs, None), rtol=REORDERED, atol=REORDERED / 100
+    ):
         text = "the same numbers in another order"
     elif float(np.abs(theirs).max()) == 0:
         text = "the port's is 0"

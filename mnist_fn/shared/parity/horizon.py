@@ -14,19 +14,16 @@ from typing import Any
 import numpy as np
 
 from mnist_fn.shared.parity.backends.checks import Pair
-from mnist_fn.shared.parity.backends.trajectory import epochs
+from mnist_fn.shared.parity.backends.climb import epochs
+from mnist_fn.shared.parity.bounds import HORIZON_FACTOR, HORIZON_THRESHOLDS
 from mnist_fn.shared.parity.compare import divergence
 from mnist_fn.shared.parity.result import plain
 from mnist_fn.shared.parity.twins import Lane, renumbered_twin, step_error, ulp_twin
 
-# In float32 an ulp of a weight is more than the first; there the second tells.
-THRESHOLDS = (1e-9, 1e-2)
 ULP_DRAWS = 3
 # From the second epoch on; in the first every step is recorded, and every one of those between in
 # which a track passes a threshold: one event may part all tracks, and its step tells nothing then.
 STEPS_BETWEEN = 30
-# The claim: the frameworks part no more than so many times sooner than the soonest twin.
-FACTOR = 2.0
 NULL = ("ulp twin", "renumbered twin")  # nothing but arithmetic differs
 NAMED = "β₂-rounded twin"  # and one known difference of the frameworks
 
@@ -57,7 +54,7 @@ class Track:
         return {
             "name": self.name,
             "kind": self.kind,
-            "first_step_above": [self.first_above(steps, limit) for limit in THRESHOLDS],
+            "first_step_above": [self.first_above(steps, limit) for limit in HORIZON_THRESHOLDS],
             "first_epoch_with_another_prediction": self.first_prediction,
             "divergence": [plain(float(f"{gap:.2e}")) for gap in self.divergence],
             "predictions": self.predictions,
@@ -86,8 +83,8 @@ def measure(
     return {
         "config": pair.config.to_dict(),
         "precision": pair.config.precision,
-        "thresholds": THRESHOLDS,
-        "factor": FACTOR,
+        "thresholds": HORIZON_THRESHOLDS,
+        "factor": HORIZON_FACTOR,
         "steps": steps,
         "tracks": [track.to_dict(steps) for track in tracks],
         "claims": claims(tracks, steps),
@@ -95,12 +92,12 @@ def measure(
 
 
 def claims(tracks: list[Track], steps: list[int]) -> list[dict[str, Any]]:
-    """Did the frameworks part sooner than the soonest twin, by more than FACTOR?
+    """Did the frameworks part sooner than the soonest twin, by more than HORIZON_FACTOR?
 
     Asked first of all twins together, which is what is judged; then, where some have a difference
     of the frameworks built in, of those alone that have none; then of each kind. Parting is the
-    first step above each of THRESHOLDS and the first epoch with another prediction. What never
-    happened to either is `None` and holds.
+    first step above each of HORIZON_THRESHOLDS and the first epoch with another prediction. What
+    never happened to either is `None` and holds.
     """
     frameworks, *twins = sorted(tracks, key=lambda track: track.kind != "frameworks")
     kinds = {"twin": twins}
@@ -114,7 +111,9 @@ def claims(tracks: list[Track], steps: list[int]) -> list[dict[str, Any]]:
 
 def _claim(kind: str, steps: list[int], frameworks: Track, twins: list[Track]) -> dict[str, Any]:
     compared = (frameworks, *twins)
-    weights = [_sooner(*(t.first_above(steps, limit) for t in compared)) for limit in THRESHOLDS]
+    weights = [
+        _sooner(*(t.first_above(steps, limit) for t in compared)) for limit in HORIZON_THRESHOLDS
+    ]
     predictions = _sooner(*(t.first_prediction for t in compared))
     return {
         "twins": kind,
@@ -130,7 +129,7 @@ def _furthest(steps: list[int], frameworks: Track, twins: list[Track]) -> dict[s
     """The step at which the frameworks are most times as far apart as the furthest twin, until
     they have parted. Not judged: it says what a step at which all part together can't.
     """
-    until = frameworks.first_above(steps, THRESHOLDS[-1]) or steps[-1]
+    until = frameworks.first_above(steps, HORIZON_THRESHOLDS[-1]) or steps[-1]
     ratios = []
     divergences = zip(steps, frameworks.divergence, *(t.divergence for t in twins), strict=True)
     for step, gap, *twin_gaps in divergences:
@@ -150,7 +149,7 @@ def _sooner(frameworks: int | None, *twins: int | None) -> dict[str, Any]:
         "frameworks": frameworks,
         "twins": list(twins),
         "factor": factor,
-        "holds": frameworks is None or (factor is not None and factor <= FACTOR),
+        "holds": frameworks is None or (factor is not None and factor <= HORIZON_FACTOR),
     }
 
 
@@ -219,5 +218,5 @@ class _Recorder:
         return any(
             track.first_above(self.steps, limit) is None and not value <= limit
             for track, value in zip(self.tracks, divergences, strict=True)
-            for limit in THRESHOLDS
+            for limit in HORIZON_THRESHOLDS
         )

@@ -9,10 +9,10 @@ from mnist_fn.shared import backend as backends
 from mnist_fn.shared.config import MODELS, PRECISIONS, Config
 from mnist_fn.shared.data.datasets import Dataset
 from mnist_fn.shared.errors import InputError
-from mnist_fn.shared.parity import horizon
-from mnist_fn.shared.parity.backends import ladder
+from mnist_fn.shared.parity import horizon, ladder
 from mnist_fn.shared.parity.backends.checks import Pair
-from mnist_fn.shared.parity.backends.diagnosis import NOTHING, Diagnosis
+from mnist_fn.shared.parity.backends.climb import BackendClimb
+from mnist_fn.shared.parity.backends.diagnosis import NOTHING, Diagnosis, explain
 from mnist_fn.shared.parity.result import Rung
 
 SCHEMA = 1  # of the documents that `mnist-fn parity --out` keeps
@@ -156,21 +156,30 @@ def climb_all(
     for name, config in plan.experiments():
         on_ladder(name)
         steps = LEVELS[plan.level].steps[config.precision]
-        rungs = []
-        for rung in ladder.climb(plan.pair(config, dataset), steps=steps):
-            on_rung(rung)
-            rungs.append(rung)
-        passed = len(rungs) == len(ladder.RUNGS) and rungs[-1].passed
+        pair, wide = plan.pair(config, dataset), config.replace(precision="float64")
+        rungs, _ = ladder.climb(BackendClimb(pair, steps), on_rung=on_rung)
+        passed = rungs[-1].passed
         document = {**name, "steps": steps, "passed": passed, "rungs": [r.to_dict() for r in rungs]}
-        wide = config.replace(precision="float64")
         why = NOTHING
         if not passed:
-            why = ladder.why(plan.pair(config, dataset), rungs[-1], in_float64.get(wide))
-            document["diagnosis"] = why.to_dict()
+            why = explain(pair, rungs[-1], in_float64.get(wide))
+            document["diagnosis"] = {**why.to_dict(), "next_rung": _next_rung(pair, rungs[-1])}
         if config == wide:
             in_float64[config] = why
         ladders.append(document)
     return ladders
+
+
+def _next_rung(pair: Pair, failed: Rung) -> dict[str, Any] | None:
+    """The rung above the one that failed, climbed for what it shows; None where it is a training,
+    or nothing can be compared.
+    """
+    names = ladder.BACKEND_RUNGS
+    above = {*names[names.index(failed.name) + 1 :][:1]} - {"trajectory", "evaluation"}
+    if failed.traceback or failed.worst.kind == "contract" or not above:
+        return None
+    (rung,), _ = ladder.climb(BackendClimb(pair), above)
+    return rung.to_dict()
 
 
 def horizons(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.parity.bounds import SAME_LOSS
 from mnist_fn.shared.parity.causes.explanation import plain
 from mnist_fn.shared.parity.program import (
     Batch,
@@ -223,7 +224,7 @@ def _slots(trace: Trace, like: Trace, variant: Variant) -> Iterator[tuple[Slot, 
         yield ("slopes", i), array
     if trace.loss is not None:
         yield ("loss",), np.float64(trace.loss).reshape(1)
-        if like.loss is not None and abs(trace.loss - like.loss) <= 1e-6 * abs(like.loss):
+        if like.loss is not None and abs(trace.loss - like.loss) <= SAME_LOSS * abs(like.loss):
             for name, array in trace.gradients.items():
                 yield ("gradients", name), array
 

@@ -6,13 +6,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from mnist_fn.shared.parity.bounds import NUDGE_ULPS
 from mnist_fn.shared.parity.causes.explanation import Cause
 from mnist_fn.shared.streams import raw
 
 Tensors = dict[str, np.ndarray]  # by the program's own names, in the order of computation
 Nudge = Callable[[Tensors, int], Tensors]
-
-NUDGE_ULPS = 8  # what a sum of some hundred products is off by when taken in another order
 
 
 @dataclass(frozen=True)

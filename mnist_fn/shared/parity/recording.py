@@ -22,6 +22,7 @@ from mnist_fn.shared.config import PRECISIONS
 from mnist_fn.shared.errors import InputError, damaged
 from mnist_fn.shared.parity import states
 from mnist_fn.shared.parity.batches import read_batches
+from mnist_fn.shared.parity.bounds import TRIED
 from mnist_fn.shared.parity.diagnosis import STEPS
 from mnist_fn.shared.parity.ladder_state import LadderState, Pairing
 from mnist_fn.shared.parity.packing import NotRecordedError, Packed, Unpacked, question
@@ -37,7 +38,6 @@ from mnist_fn.shared.parity.program import (
     Variant,
     Weights,
 )
-from mnist_fn.shared.parity.variant_search import TRIED
 from mnist_fn.shared.storage import check_schema, digest_of, read_bounded, write_atomically
 
 SCHEMA = 1

@@ -90,6 +90,14 @@ class Check:
         }
 
 
+Explain = Callable[[], Any]  # looks for a cause: an Explanation, of backends a Diagnosis, or None
+Compared = tuple[list[Check], Explain]
+
+
+def no_cause() -> None:
+    """Of a rung that has none to be looked for."""
+
+
 @dataclass(frozen=True)
 class Rung:
     """A rung's checks, the worst of which speaks for it."""
@@ -132,25 +140,27 @@ class Rung:
         }
 
 
-def run_rung(name: str, checks: Callable[[], list[Check]], sides: tuple[str, ...] = ()) -> Rung:
-    """A rung from its checks; an error inside a backend, or no check, is a difference without
-    bound.
+def run_rung(
+    name: str, compare: Callable[[], Compared], sides: tuple[str, ...] = ()
+) -> tuple[Rung, Explain]:
+    """A rung from what it compares, and what looks for its cause; an error inside a program, or no
+    check, is a difference without bound.
 
     `sides` are the names of the backends, to say whose error it is.
     """
-    trace = ""
+    trace, explain = "", no_cause
+    text, reason = "nothing was compared", "there must be something to compare"
     try:
-        results = checks()
-        text, reason = "nothing was compared", "there must be something to compare"
+        checks, explain = compare()
     except InputError:
         raise
     except Exception as error:
         trace = "".join(traceback.format_exception(error))
         text = raised(error, sides)
-        results, reason = [], "must not raise"
-    if not results:
-        results = [Check(text, Difference.infinite(text), 0.0, "absolute", reason)]
-    return Rung(name, results, trace)
+        checks, reason = [], "must not raise"
+    if not checks:
+        checks = [Check(text, Difference.infinite(text), 0.0, "absolute", reason)]
+    return Rung(name, checks, trace), explain
 
 
 def raised(error: BaseException, sides: tuple[str, ...] = ()) -> str:
@@ -175,9 +185,9 @@ def raised(error: BaseException, sides: tuple[str, ...] = ()) -> str:
 class Unchecked:
     """A rung that a program can't serve."""
 
-    name: str
     why: str
     nothing: bool = False  # there is nothing of the kind in either
+    name: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

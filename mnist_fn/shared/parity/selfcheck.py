@@ -1,7 +1,7 @@
 """Does a backend compute right here, now? A second's worth of the ladder, against NumPy."""
 
 from collections.abc import Iterator
-from functools import cache, partial
+from functools import cache
 
 import numpy as np
 
@@ -10,9 +10,11 @@ from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset, Split
 from mnist_fn.shared.parity.backends import numpy_program
 from mnist_fn.shared.parity.backends.checks import Pair, sums
-from mnist_fn.shared.parity.backends.ladder import climb
+from mnist_fn.shared.parity.backends.climb import BackendClimb
+from mnist_fn.shared.parity.backends.numpy_program import flat, nested
 from mnist_fn.shared.parity.compare import compare_trees
-from mnist_fn.shared.parity.result import Check, Rung, run_rung
+from mnist_fn.shared.parity.ladder import climb
+from mnist_fn.shared.parity.result import Check, Rung, no_cause, run_rung
 from mnist_fn.shared.state import ParamTree, StateTree
 from mnist_fn.shared.streams import initial_state, raw
 
@@ -27,9 +29,10 @@ def check_backend(make: MakeBackend) -> Iterator[Rung]:
     Raises:
         InputError: a precision or device that the backend lacks.
     """
-    yield run_rung("products", partial(_in_turn, make))
+    yield run_rung("products", lambda: (_in_turn(make), no_cause))[0]
     config = Config(hidden=(16,), l2=3e-5, batch_size=EXAMPLES, precision="float64")
-    yield from climb(Pair(numpy_program.make, make, config, noise()), ("step",))
+    pair = Pair(numpy_program.make, make, config, noise())
+    yield from climb(BackendClimb(pair), ("step", "resuming", "report"))[0]
 
 
 def noise() -> Dataset:
@@ -70,11 +73,6 @@ def _starts_and_gradients() -> tuple[tuple[StateTree, ParamTree], ...]:
         initial_state(config.replace(seed=seed), dataset.pixels, CLASSES) for seed in range(2)
     ]
     batch = np.arange(EXAMPLES, dtype=np.int32)
-    return tuple((start, _narrowed(judge.gradients(start, batch))) for start in starts)
-
-
-def _narrowed(grads: ParamTree) -> ParamTree:
-    return {
-        layer: {kind: tensor.astype(np.float32) for kind, tensor in tensors.items()}
-        for layer, tensors in grads.items()
-    }
+    return tuple(
+        (start, nested(flat(judge.gradients(start, batch)), "float32")) for start in starts
+    )

@@ -11,17 +11,11 @@ from typing import Any
 import numpy as np
 
 from mnist_fn.shared import source
+from mnist_fn.shared.parity.bounds import ACCURACY_MARGIN
 from mnist_fn.shared.runs.environment import versions
 from mnist_fn.shared.runs.header import Header
 from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.statistics import ALPHA, mcnemar, mean, standard_deviation, tost
-
-# Percentage points of test accuracy: ten of MNIST's 10,000 test images. Seeds of one model have an
-# sd of 0.06 to 0.21 points (docs/evidence/parity-statistics.json, n = 30), so nobody could tell a
-# smaller difference in a run. It doesn't depend on the number of seeds: fewer seeds would be
-# "equivalent" where more are "not decided".
-MARGIN = 0.10
-
 
 # What the bits of a run don't depend on: other backends' packages, and what has no arithmetic.
 _OF_BACKENDS = {"jax": {"jax", "jaxlib", "flax", "optax"}, "torch": {"torch"}}
@@ -88,7 +82,7 @@ def disagreement(left: np.ndarray, right: np.ndarray, labels: np.ndarray) -> Dis
 
 
 def compare_runs(
-    left: Sequence[Run], right: Sequence[Run], labels: np.ndarray, margin: float = MARGIN
+    left: Sequence[Run], right: Sequence[Run], labels: np.ndarray, margin: float = ACCURACY_MARGIN
 ) -> dict[str, Any]:
     """Compare two sides' runs in pairs: the same experiment and seed on two backends, in two
     precisions or on two devices.

@@ -29,14 +29,14 @@ class Training:
     """The reference's training and the port's, advanced together."""
 
     def __init__(self, state: LadderState, batches: list[Batch]) -> None:
-        self.state, self._batches = state, [state.batch, *batches[1:]]
+        self.state, self.batches = state, [state.batch, *batches[1:]]
         self.averages = Averages(state)
         self.last: Step | None = None  # the reference's, and the one before it
         self.before: Step | None = None
         self.done, self._until = 0, 1  # steps; as many are to be done
         self._both = self._start()
-        self._float32 = Spread(partial(_in_float32, state, self._batches))
-        self._control = Spread(partial(_controls, state, self._batches))
+        self._float32 = Spread(partial(_in_float32, state, self.batches))
+        self._control = Spread(partial(_controls, state, self.batches))
         self._shadow = self._shadow_lane()
         self._shadowed = 0  # steps that it has done
         self._shadow_now: Step | None = None
@@ -47,13 +47,13 @@ class Training:
         return zip(ours, _port_steps(self.state, self._turns()), strict=False)
 
     def _turns(self) -> Iterator[Batch]:
-        return itertools.cycle(self._batches)
+        return itertools.cycle(self.batches)
 
     def _advance(self) -> tuple[Step, Step] | None:
         pair = next(self._both, None)
         if pair is None:
             return None
-        batch = self._batches[self.done % len(self._batches)]
+        batch = self.batches[self.done % len(self.batches)]
         self.done += 1
         recorded = getattr(self.state.pairing.port, "recorded", False)
         self.before, self.last = self.last, pair[recorded]  # a recording knows its own alone
@@ -65,44 +65,25 @@ class Training:
         pair = self._advance()
         if pair is None:
             return []
-        return self._without_extras(self._compare(pair, 1), "first")
+        return self._compare(pair, 1)
 
     def on_to(self, steps: int) -> list[Check]:
         """Of each tensor the step at which it came nearest to its bound, or the first out of it."""
         self._until = steps
         nearest: dict[int, Check] = {}  # by the place of its tensor
+        if not self.done:
+            self._advance()
         while self.done < steps:
             pair = self._advance()
             if pair is None:
                 break
             checks = self._compare(pair, ALONG_TRAINING)
             if not all(check.passed for check in checks):
-                return self._without_extras(checks, "on_to", steps)
+                return checks
             for i, check in enumerate(checks):
                 if i not in nearest or check.share > nearest[i].share:
                     nearest[i] = check
         return list(nearest.values())
-
-    def _without_extras(self, checks: list[Check], again: str, *steps: int) -> list[Check]:
-        """Repeat without what a framework adds of its own, such as the 1e-6 of clip_grad_norm_.
-        Kept, with a note, where fewer tensors differ so: what is left is another difference.
-        """
-        reference = self.state.pairing.reference
-        without_extras = getattr(reference, "without_extras", None)
-        stripped = without_extras() if without_extras is not None else None
-        if stripped is None or self.note or all(check.passed for check in checks):
-            return checks
-        program, why = stripped
-        pairing = replace(self.state.pairing, reference=program)
-        training = Training(replace(self.state, pairing=pairing), self._batches)
-        training.note = why
-        if again == "on_to":
-            training.first()
-        repeated = getattr(training, again)(*steps)
-        if _failures(repeated) >= _failures(checks):
-            return checks
-        self.__dict__.update(training.__dict__)
-        return repeated
 
     def some(self, steps: int) -> tuple[list[Step], list[Step]]:
         """The first steps of both, trained again: none is kept while programs agree."""
@@ -253,6 +234,31 @@ def _named(steps: Iterator[Step], pairing: Pairing) -> Iterator[Step]:
         if pairing.controls_are_ports():
             step = replace(step, params=back(step.params), buffers=back(step.buffers, True))
         yield step
+
+
+def compared(
+    training: Training, compare: Callable[[Training], list[Check]]
+) -> tuple[Training, list[Check]]:
+    """A training and its checks. Where they fail, those of one without what a framework adds of its
+    own, such as the 1e-6 of clip_grad_norm_, if fewer tensors differ so: what is left is another
+    difference. That training has a note.
+    """
+    checks = compare(training)
+    reference = training.state.pairing.reference
+    without_extras = getattr(reference, "without_extras", None)
+    if training.note or without_extras is None or not _failures(checks):
+        return training, checks
+    stripped = without_extras()
+    if stripped is None:
+        return training, checks
+    program, note = stripped
+    pairing = replace(training.state.pairing, reference=program)
+    plain = Training(replace(training.state, pairing=pairing), training.batches)
+    plain.note = note
+    repeated = compare(plain)
+    if _failures(repeated) >= _failures(checks):
+        return training, checks
+    return plain, repeated
 
 
 def _failures(checks: list[Check]) -> int:

@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 
 from mnist_fn.shared.errors import InputError
-from mnist_fn.shared.parity.bounds import CONTROL_ROUNDING, CONTROL_RUNS
+from mnist_fn.shared.parity.bounds import CONTROL_ROUNDING, CONTROL_RUNS, NEAR, SOLVED, TRIED
 from mnist_fn.shared.parity.causes.explanation import (
     AS_DECLARED,
     Candidate,
@@ -24,10 +24,6 @@ from mnist_fn.shared.parity.causes.search import Number, Search
 from mnist_fn.shared.parity.ladder_state import LadderState
 from mnist_fn.shared.parity.packing import UNKNOWN, NotRecordedError
 from mnist_fn.shared.parity.program import Trace, Variant
-
-TRIED = 400  # variants of a program, each a pass through it
-SOLVED = 24  # numbers of a program that are solved for, each some dozen passes
-NEAR = 12  # variants that are looked at once more, where none fits
 
 
 @dataclass(frozen=True)

@@ -1,1 +1,1 @@
-"""The ladder between two backends: each rung rests on those below it."""
+"""What the ladder compares of two backends, and the declared experiment that explains it."""

@@ -1,6 +1,7 @@
 """Two backends on one experiment, and how their figures are compared and judged."""
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -43,7 +44,7 @@ class Pair:
             for make in (self.left, self.right)
         )
 
-    @property
+    @cached_property
     def start(self) -> StateTree:
         """The state that both begin with."""
         return initial_state(self.config, self.dataset.pixels, self.dataset.classes)

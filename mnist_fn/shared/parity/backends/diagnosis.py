@@ -10,23 +10,28 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from mnist_fn.shared.parity.backends import states
 from mnist_fn.shared.parity.backends.checks import Pair
 from mnist_fn.shared.parity.backends.stages import epochs, gradients, inputs, logits, losses, steps
 from mnist_fn.shared.parity.backends.stages.implementation import Implementation
+from mnist_fn.shared.parity.bounds import ROUNDED_AWAY
 from mnist_fn.shared.parity.causes.explanation import Explanation
 from mnist_fn.shared.parity.result import Rung, raised
 from mnist_fn.shared.state import ParamTree
 
 # what is read through a product may be wrong for the product's sake, which the logits show
 PASSED_ON = ("pixels", "labels and order")
+# what fails there shows before any step is taken
+ONE_PASS = ("inputs", "outputs", "loss", "gradients", "ReLU at 0")
 # Units of a hidden layer and batches of a dataset, for a diagnosis of the steps; all of them where
 # few show nothing.
 NARROW, BATCHES = 16, 8
 
 
 @dataclass(frozen=True)
-class Found:
+class Deviation:
     """What a side does that was not declared."""
 
     side: str
@@ -44,9 +49,8 @@ class Found:
 class Diagnosis:
     """Why a ladder failed, as far as it can be said."""
 
-    found: tuple[Found, ...]  # a side each, or one
+    found: tuple[Deviation, ...]  # a side each, or one
     held: tuple[str, ...]  # what is as declared on both
-    next_rung: Rung | None  # the one above the failed one, climbed once more
     error: str = ""
     sought_in: str = ""  # a precision, if it is not the run's own
 
@@ -67,6 +71,16 @@ class Diagnosis:
             finding.explanation.text for finding in self.found if finding.explanation.found
         )
 
+    def shows_in(self, precision: str) -> bool:
+        """Whether a cause is named whose effect is more than rounding in a lower precision: what
+        that rounds away is no fault of a run in it.
+        """
+        share = float(np.finfo("float64").eps / np.finfo(precision).eps)
+        return any(
+            finding.explanation.found and finding.explanation.units * share > ROUNDED_AWAY
+            for finding in self.found
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {
@@ -78,28 +92,41 @@ class Diagnosis:
             ],
             "held": list(self.held),
             "sought_in": self.sought_in,
-            "next_rung": self.next_rung.to_dict() if self.next_rung else None,
         }
 
 
-NOTHING = Diagnosis((), (), None)  # of a ladder that holds
+NOTHING = Diagnosis((), ())  # of a ladder that holds
 Stage = tuple[
     str, str, Callable[[Implementation], Explanation]
 ]  # name, the state it starts from, what to do
 
 
-def diagnose(pair: Pair, failed: Rung, following: Rung | None = None) -> Diagnosis:
-    """Look for the cause of a failed rung, some seconds long.
+def explain(pair: Pair, failed: Rung, in_float64: Diagnosis | None = None) -> Diagnosis:
+    """The cause of a failed rung.
+
+    What differs in a lower precision is looked for in float64 first, where a difference stands out
+    from rounding; in its own where the backends have no float64, or nothing is found there.
 
     Args:
         pair: the two backends and the experiment.
         failed: the rung that the ladder ended with.
-        following: the rung above it, for what it adds.
+        in_float64: what was found of the same experiment in float64, if it was climbed before.
     """
     if failed.traceback or failed.worst.kind == "contract":
-        return Diagnosis((), (), None, "; ".join(check.what for check in failed.failed))
+        return Diagnosis((), (), "; ".join(check.what for check in failed.failed))
+    precision = pair.config.precision
+    if precision != "float64":
+        wide = replace(pair, config=pair.config.replace(precision="float64"))
+        in_float64 = in_float64 or _diagnose(wide, failed)
+        if in_float64.shows_in(precision):
+            return replace(in_float64, sought_in="float64")
+    return _diagnose(pair, failed)
+
+
+def _diagnose(pair: Pair, failed: Rung) -> Diagnosis:
+    """The first stage at which a backend is not as declared; some seconds long."""
     held: list[str] = []
-    unnamed: list[Found] = []  # of a stage that the next one may name
+    unnamed: list[Deviation] = []  # of a stage that the next one may name
     try:
         sides = [Implementation(pair, i, backend) for i, backend in enumerate(pair.make())]
         for name, place, stage in _stages(pair, failed):
@@ -107,19 +134,19 @@ def diagnose(pair: Pair, failed: Rung, following: Rung | None = None) -> Diagnos
             for side in sides:
                 explanation = stage(side)
                 if not explanation.holds:
-                    parting.append(Found(side.name, place, explanation))
+                    parting.append(Deviation(side.name, place, explanation))
             if any(finding.explanation.found for finding in parting):
-                return Diagnosis(tuple(parting), tuple(held), following)
+                return Diagnosis(tuple(parting), tuple(held))
             if parting and (unnamed or name not in PASSED_ON):
-                return Diagnosis(tuple(unnamed or parting), tuple(held), following)
+                return Diagnosis(tuple(unnamed or parting), tuple(held))
             if parting:
                 unnamed = parting
                 continue
             held.append(f"{name} from {place}" if place else name)
     except Exception as error:  # a backend may fail in ways that the rungs did not meet
         text = f"no diagnosis: {raised(error)}"
-        return Diagnosis((), tuple(held), following, text)
-    return Diagnosis(tuple(unnamed), tuple(dict.fromkeys(held)), following)
+        return Diagnosis((), tuple(held), text)
+    return Diagnosis(tuple(unnamed), tuple(dict.fromkeys(held)))
 
 
 def _stages(pair: Pair, failed: Rung) -> Iterator[Stage]:
@@ -151,7 +178,7 @@ def _stages(pair: Pair, failed: Rung) -> Iterator[Stage]:
         yield "epoch", "", partial(epochs.epoch, pair=sized)
         yield "report", "", partial(epochs.report, pair=sized)
     yield "logits after a training", "", epochs.predictions
-    if failed.name not in ("inputs", "logits", "loss", "gradients"):
+    if failed.name not in ONE_PASS:
         yield from _stressed(pair, pairs[:1], lambda _: True)
 
 

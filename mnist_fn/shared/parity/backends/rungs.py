@@ -1,4 +1,4 @@
-"""The ladder's rungs below the trajectory: inputs, logits, loss, gradients, one step."""
+"""What two backends are compared by below the trajectory, at the ordinary start."""
 
 from dataclasses import replace
 
@@ -9,6 +9,8 @@ from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset, scale_pixels
 from mnist_fn.shared.optimizers import EPS, OPTIMIZERS
 from mnist_fn.shared.parity.backends.checks import Pair, bitwise, sums, trees
+from mnist_fn.shared.parity.backends.climb import BackendClimb
+from mnist_fn.shared.parity.backends.contract import breaches
 from mnist_fn.shared.parity.backends.numpy_program import flat
 from mnist_fn.shared.parity.backends.relu_boundary import Boundary, near
 from mnist_fn.shared.parity.compare import compare, compare_trees
@@ -20,10 +22,15 @@ FEW_EXAMPLES = 1000
 AT_BOUNDARY = "at a ReLU's boundary"
 
 
-def inputs(pair: Pair, backends: list[Backend], start: StateTree) -> list[Check]:
-    """Weights, pixels, labels and batch order as each backend has them, against the shared ones."""
-    checks = []
-    for backend in backends:
+def inputs(climb: BackendClimb) -> list[Check]:
+    """Weights, pixels, labels and batch order as each backend has them, against the shared ones;
+    before that, whether each keeps its contract.
+    """
+    pair, start = climb.pair, climb.pair.start
+    checks = breaches(climb.backends, start)
+    if checks:
+        return checks
+    for backend in climb.backends:
         dumped = backend.dump(backend.load(start))
         for kind, tree in start.trees().items():
             differences = compare_trees(tree, dumped.trees()[kind], f"{kind}/")
@@ -74,36 +81,51 @@ def zero_state(config: Config, dataset: Dataset) -> StateTree:
     return StateTree(zeros_like(start.params), start.slots, 0)
 
 
-def logits(pair: Pair, backends: list[Backend], start: StateTree) -> list[Check]:
-    """Of the whole test set."""
-    images = pair.dataset.test.images
-    left, right = (backend.logits(backend.load(start), images) for backend in backends)
-    return [sums(pair, "logits of the test set", compare("logits", left, right))]
+def outputs(climb: BackendClimb) -> list[Check]:
+    """Logits of the whole test set."""
+    return logits(climb, climb.pair.start, climb.pair.dataset.test.images, "logits of the test set")
 
 
-def loss(pair: Pair, backends: list[Backend], start: StateTree) -> list[Check]:
-    """Of a full and a short batch, and as an epoch of the short one alone reports it."""
-    order = batch_order(pair.config.seed, 1, len(pair.dataset.train))
-    size = pair.config.batch_size
-    short = order[: size * 3 // 8 + 1]
-    checks = []
-    for batch, suffix in ((order[:size], ""), (short, " of a short batch")):
-        pairs = [backend.losses(backend.load(start), batch) for backend in backends]
+def logits(climb: BackendClimb, state: StateTree, images: np.ndarray, what: str) -> list[Check]:
+    """Logits of some images from a state."""
+    left, right = (backend.logits(backend.load(state), images) for backend in climb.backends)
+    return [sums(climb.pair, what, compare("logits", left, right))]
+
+
+def loss(climb: BackendClimb) -> list[Check]:
+    """Cross-entropy and objective, of a full and a short batch."""
+    start, batch, checks = climb.pair.start, first_batch(climb.pair), []
+    for indices, suffix in ((batch, ""), (batch[: short_of(len(batch))], " of a short batch")):
+        pairs = [backend.losses(backend.load(start), indices) for backend in climb.backends]
         for name, left, right in zip(("cross-entropy", "objective"), *pairs, strict=True):
-            checks.append(_number(pair, name + suffix, left, right))
-    return checks + _report(pair, backends, start, short, "an epoch of one short batch")
+            checks.append(_number(climb.pair, name + suffix, left, right))
+    return checks
 
 
-def _report(
-    pair: Pair, backends: list[Backend], start: StateTree, order: np.ndarray, epoch: str
-) -> list[Check]:
-    """What each backend reports of an epoch; how many predictions are right, to the number."""
-    left, right = (backend.train_epoch(backend.load(start), order)[1] for backend in backends)
-    counts = (np.array(float(report.correct)) for report in (left, right))
-    return [
-        _number(pair, f"loss of {epoch}", left.loss, right.loss),
-        *bitwise("its", [compare("correct predictions", *counts)]),
-    ]
+def report(climb: BackendClimb) -> list[Check]:
+    """What each backend reports of an epoch of one short batch, and of one that ends in a short
+    batch; how many predictions are right, to the number.
+    """
+    pair, start = climb.pair, climb.pair.start
+    size = pair.config.batch_size
+    order = batch_order(pair.config.seed, 1, len(pair.dataset.train))
+    epochs = {
+        "an epoch of one short batch": order[: short_of(size)],
+        "an epoch that ends in a short batch": order[: size + short_of(size)],
+    }
+    checks = []
+    for epoch, indices in epochs.items():
+        reports = (backend.train_epoch(backend.load(start), indices) for backend in climb.backends)
+        left, right = (metrics for _, metrics in reports)
+        checks.append(_number(pair, f"loss of {epoch}", left.loss, right.loss))
+        counts = (np.array(float(metrics.correct)) for metrics in (left, right))
+        checks += bitwise(f"{epoch}:", [compare("correct predictions", *counts)])
+    return checks
+
+
+def short_of(size: int) -> int:
+    """How many examples a batch has that is shorter than a full one."""
+    return size * 3 // 8 + 1
 
 
 def _number(pair: Pair, name: str, left: float, right: float) -> Check:
@@ -111,14 +133,29 @@ def _number(pair: Pair, name: str, left: float, right: float) -> Check:
     return sums(pair, name, compare(name, *values))
 
 
-def gradients(pair: Pair, backends: list[Backend], start: StateTree) -> list[Check]:
-    """Of each named tensor, at the start and where a unit's input is exactly 0."""
-    batch = first_batch(pair)
-    checks = []
-    for what, state in (("gradient of", start), (f"gradient {AT_BOUNDARY} of", at_boundary(start))):
-        left, right = (backend.gradients(backend.load(state), batch) for backend in backends)
-        checks += trees(pair, what, left, right, boundary=boundary_of(pair, state, batch))
-    return checks
+def gradients(climb: BackendClimb) -> list[Check]:
+    """Of each named tensor."""
+    return gradients_at(climb, climb.pair.start, first_batch(climb.pair), "gradient of")
+
+
+def relu_at_zero(climb: BackendClimb) -> list[Check]:
+    """The gradients where a unit's input is exactly 0: the derivative there is a convention."""
+    what = f"gradient {AT_BOUNDARY} of"
+    return gradients_at(climb, at_boundary(climb.pair.start), first_batch(climb.pair), what)
+
+
+def gradients_at(
+    climb: BackendClimb,
+    state: StateTree,
+    batch: np.ndarray,
+    what: str,
+    times: float = 1.0,
+    reason: str = "",
+) -> list[Check]:
+    """The gradients of a batch from a state; `times` and `reason` as `trees` takes them."""
+    left, right = (backend.gradients(backend.load(state), batch) for backend in climb.backends)
+    boundary = boundary_of(climb.pair, state, batch)
+    return trees(climb.pair, what, left, right, "", boundary, times, reason)
 
 
 def first_batch(pair: Pair) -> np.ndarray:
@@ -141,32 +178,38 @@ def examples(pair: Pair, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def at_boundary(start: StateTree) -> StateTree:
     """The first unit of each hidden layer gets no input: its ReLU stands at exactly 0."""
+    state = copied(start)
+    for layer in list(state.params)[:-1]:
+        state.params[layer]["kernel"][:, 0] = 0
+        state.params[layer]["bias"][0] = 0
+    return state
+
+
+def copied(start: StateTree) -> StateTree:
+    """The same with parameters that may be written to."""
     params = {
         layer: {kind: tensor.copy() for kind, tensor in tensors.items()}
         for layer, tensors in start.params.items()
     }
-    for layer in list(params)[:-1]:
-        params[layer]["kernel"][:, 0] = 0
-        params[layer]["bias"][0] = 0
     return replace(start, params=params)
 
 
-def step(pair: Pair, backends: list[Backend], start: StateTree) -> list[Check]:
-    """One optimizer step from the start, and one from the middle of a training."""
-    order = batch_order(pair.config.seed, 1, len(pair.dataset.train))
-    size = pair.config.batch_size
-    batch, second_batch = order[:size], order[size : 2 * size]
-    half_way = middle(backends[0].gradients(backends[0].load(start), second_batch), start)
-    ragged = order[: size + size * 3 // 8 + 1]
-    checks = one_step(pair, backends, start, batch, "first step")
-    checks += one_step(pair, backends, half_way, batch, "step 1001")
-    epoch = "an epoch that ends in a short batch"
-    return checks + _report(pair, backends, start, ragged, epoch)
+def step(climb: BackendClimb) -> list[Check]:
+    """One optimizer step from the start."""
+    return one_step(climb, climb.pair.start, first_batch(climb.pair), "first step")
+
+
+def resuming(climb: BackendClimb) -> list[Check]:
+    """One optimizer step from the middle of a training."""
+    start, reference = climb.pair.start, climb.backends[0]
+    size, count = climb.pair.config.batch_size, len(climb.pair.dataset.train)
+    second = batch_order(climb.pair.config.seed, 1, count)[size : 2 * size]
+    half_way = middle(reference.gradients(reference.load(start), second), start)
+    return one_step(climb, half_way, first_batch(climb.pair), "step 1001")
 
 
 def one_step(
-    pair: Pair,
-    backends: list[Backend],
+    climb: BackendClimb,
     state: StateTree,
     batch: np.ndarray,
     what: str,
@@ -174,8 +217,10 @@ def one_step(
     reason: str = "",
 ) -> list[Check]:
     """The count, the optimizer's slots and the weights after one step from a state."""
+    pair = climb.pair
     left, right = (
-        backend.dump(backend.train_epoch(backend.load(state), batch)[0]) for backend in backends
+        backend.dump(backend.train_epoch(backend.load(state), batch)[0])
+        for backend in climb.backends
     )
     steps = compare("steps taken", np.asarray(float(left.step)), np.asarray(float(right.step)))
     checks = bitwise(what, [steps])

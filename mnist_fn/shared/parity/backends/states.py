@@ -6,16 +6,19 @@ each of them does nothing, bit for bit. Two right programs agree on every stress
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
-from mnist_fn.shared.backend import Backend
 from mnist_fn.shared.parity.backends import numpy_program
-from mnist_fn.shared.parity.backends.checks import Pair, sums, trees
+from mnist_fn.shared.parity.backends.checks import Pair
+from mnist_fn.shared.parity.backends.climb import BackendClimb
 from mnist_fn.shared.parity.backends.rungs import (
-    boundary_of,
+    copied,
     examples,
     first_batch,
+    gradients_at,
+    logits,
     middle,
     one_step,
 )
@@ -48,7 +51,10 @@ def stress_states(pair: Pair, start: StateTree, grads: ParamTree) -> list[Stress
 
     alternating = scaled_by_layer(start, lambda i: (10, 0.1)[i % 2])
     return [
-        *(StressState(f"weights × {x:g}", _scaled(start, x), batch) for x in (0.1, 3, 10)),
+        *(
+            StressState(f"weights × {x:g}", scaled_by_layer(start, lambda _, x=x: x), batch)
+            for x in (0.1, 3, 10)
+        ),
         StressState("layers × 10 and × 0.1 in turn", alternating, batch),
         StressState("one class in the batch", start, single_class),
         StressState("saturated logits", last_layer(1000), batch),
@@ -60,26 +66,24 @@ def stress_states(pair: Pair, start: StateTree, grads: ParamTree) -> list[Stress
     ]
 
 
-def rung(pair: Pair, backends: list[Backend], start: StateTree) -> list[Check]:
-    """Logits, loss, gradients and a step from each stress; ends after the first that parts."""
-    grads = backends[0].gradients(backends[0].load(start), first_batch(pair))
+def stressed(climb: BackendClimb) -> list[Check]:
+    """Logits, loss, gradients and a step from each; ends after the first stage that fails."""
+    reference = climb.backends[0]
+    grads = reference.gradients(reference.load(climb.pair.start), first_batch(climb.pair))
+    images = climb.pair.dataset.test.images[:TEST_IMAGES]
     checks: list[Check] = []
-    for stress in stress_states(pair, start, grads):
-        checks += climbed(pair, backends, stress)
-        if not all(check.passed for check in checks):
-            break
-    return checks
-
-
-def climbed(pair: Pair, backends: list[Backend], stress: StressState) -> list[Check]:
-    """The checks of one stress, from the logits up to the first stage that fails."""
-    times = max(1.0, largest_logit(pair, stress))
-    checks: list[Check] = []
-    for stage in (_logits, _losses, _gradients, _step):
-        results = stage(pair, backends, stress, times)
-        checks += [replace(check, state=stress.name) for check in results]
-        if not all(check.passed for check in checks):
-            break
+    for stress in stress_states(climb.pair, climb.pair.start, grads):
+        name, state, batch = stress.name, stress.state, stress.batch
+        times = max(1.0, largest_logit(climb.pair, stress))
+        for stage in (
+            partial(logits, climb, state, images, f"{name}: logits of {len(images)} test images"),
+            partial(_losses, climb, stress, times),
+            partial(gradients_at, climb, state, batch, f"{name}: gradient of", times, WHY),
+            partial(one_step, climb, state, batch, f"{name}: step", times, WHY),
+        ):
+            checks += [replace(check, state=name) for check in stage()]
+            if not all(check.passed for check in checks):
+                return checks
     return checks
 
 
@@ -89,16 +93,9 @@ def largest_logit(pair: Pair, stress: StressState) -> float:
     return float(np.abs(numpy_program.logits(numpy_program.flat(stress.state.params), x)).max())
 
 
-def _logits(pair: Pair, backends: list[Backend], stress: StressState, times: float) -> list[Check]:
-    images = pair.dataset.test.images[:TEST_IMAGES]
-    left, right = (b.logits(b.load(stress.state), images) for b in backends)
-    what = f"{stress.name}: logits of {len(images)} test images"
-    return [sums(pair, what, compare("logits", left, right))]
-
-
-def _losses(pair: Pair, backends: list[Backend], stress: StressState, times: float) -> list[Check]:
-    checks = []
-    losses = [backend.losses(backend.load(stress.state), stress.batch) for backend in backends]
+def _losses(climb: BackendClimb, stress: StressState, times: float) -> list[Check]:
+    checks, pair = [], climb.pair
+    losses = [b.losses(b.load(stress.state), stress.batch) for b in climb.backends]
     for name, a, b in zip(("cross-entropy", "objective"), *losses, strict=True):
         dtype = pair.config.dtype
         d = compare(name, np.asarray(a, dtype), np.asarray(b, dtype))
@@ -108,27 +105,9 @@ def _losses(pair: Pair, backends: list[Backend], stress: StressState, times: flo
     return checks
 
 
-def _gradients(
-    pair: Pair, backends: list[Backend], stress: StressState, times: float
-) -> list[Check]:
-    left, right = (b.gradients(b.load(stress.state), stress.batch) for b in backends)
-    boundary = boundary_of(pair, stress.state, stress.batch)
-    what = f"{stress.name}: gradient of"
-    return trees(pair, what, left, right, boundary=boundary, times=times, reason=WHY)
-
-
-def _step(pair: Pair, backends: list[Backend], stress: StressState, times: float) -> list[Check]:
-    what = f"{stress.name}: step"
-    return one_step(pair, backends, stress.state, stress.batch, what, times, WHY)
-
-
 def _one_class(pair: Pair, n: int) -> np.ndarray:
     labels = pair.dataset.train.labels
     return np.resize(np.flatnonzero(labels == labels[0]), n).astype(np.int32)
-
-
-def _scaled(start: StateTree, factor: float) -> StateTree:
-    return scaled_by_layer(start, lambda _: factor)
 
 
 def scaled_by_layer(start: StateTree, factor: Callable[[int], float]) -> StateTree:
@@ -142,19 +121,16 @@ def scaled_by_layer(start: StateTree, factor: Callable[[int], float]) -> StateTr
 
 def _certain(pair: Pair, start: StateTree, batch: np.ndarray) -> StateTree:
     """The batch's one class has all the probability but e⁻²⁵: gradients are far below ε."""
-    params = {layer: dict(tensors) for layer, tensors in start.params.items()}
-    *_, last = params.values()
-    bias = np.zeros_like(last["bias"])
-    bias[pair.dataset.train.labels[batch[0]]] = 25
-    last["kernel"], last["bias"] = last["kernel"] * 0, bias
-    return replace(start, params=params)
+    state = copied(start)
+    *_, last = state.params.values()
+    last["kernel"][:] = last["bias"][:] = 0
+    last["bias"][pair.dataset.train.labels[batch[0]]] = 25
+    return state
 
 
 def _column(start: StateTree, factor: float) -> StateTree:
     """Each kernel's first column beyond any norm that a layer has."""
-    params = {
-        layer: {k: t.copy() for k, t in tensors.items()} for layer, tensors in start.params.items()
-    }
-    for tensors in params.values():
+    state = copied(start)
+    for tensors in state.params.values():
         tensors["kernel"][:, 0] *= factor
-    return replace(start, params=params)
+    return state

@@ -59,6 +59,7 @@ class Explanation:
     causes: tuple[Candidate, ...]  # all that fit; more than one: they can't be told apart here
     next_best: Candidate | None
     pattern: str  # what can be said without a cause: which tensors, by what factor, since when
+    units: float = 0.0  # how far what was declared is from what was seen: see Candidate
 
     @property
     def found(self) -> bool:
@@ -123,7 +124,7 @@ def judge(
         pattern: what to say where no cause can be claimed.
     """
     if declared.fits:
-        return Explanation(of, True, (), None, pattern)
+        return Explanation(of, True, (), None, pattern, declared.units)
     fitting: dict[str, Candidate] = {}
     misses = [declared]
     for candidate in sorted(tried, key=lambda c: (c.solved + c.rank, len(c.text), c.units)):
@@ -142,10 +143,10 @@ def judge(
         if next_best.units < CLAIM_MARGIN * largest:
             nearest = causes[0]
             pattern = f"{nearest.text} and {next_best.text} can't be told apart; {pattern}"
-            return Explanation(of, False, (), nearest, pattern)
+            return Explanation(of, False, (), nearest, pattern, declared.units)
     if not causes and next_best is not None and not _is_near(next_best, declared):
         next_best = None  # to name what leaves much of the difference would mislead
-    return Explanation(of, False, causes, next_best, pattern)
+    return Explanation(of, False, causes, next_best, pattern, declared.units)
 
 
 def _is_near(candidate: Candidate, declared: Candidate) -> bool:

@@ -11,6 +11,7 @@ from mnist_fn.shared.parity.backends.checks import Pair
 from mnist_fn.shared.parity.backends.rungs import examples, first_batch
 from mnist_fn.shared.parity.backends.stages.implementation import Implementation
 from mnist_fn.shared.parity.backends.stages.steps import full_batches, trained
+from mnist_fn.shared.parity.bounds import EPOCH_ROUNDING, EPOCH_START_EPS
 from mnist_fn.shared.parity.causes.explanation import Explanation, Tensors
 from mnist_fn.shared.parity.causes.loss import cross_entropy
 from mnist_fn.shared.parity.causes.search import Form, explain_variants
@@ -56,18 +57,21 @@ def epoch(side: Implementation, pair: Pair) -> Explanation:
     ]  # fmt: skip
     declared = weights_after(pieces)
     chaos = _chaos(pair, params, pieces)
-    # a gradient that is nothing but rounding makes steps of size lr of it
     floor = {n: np.full(t.shape, chaos[n]) for n, t in declared.items()}
     return explain_variants("weights after an epoch", observed, declared, forms, side.dtype, floor)
 
 
 def _chaos(pair: Pair, params: Tensors, pieces: Sequence[Piece]) -> dict[str, float]:
-    """What rounding of the start does to each tensor in an epoch, times ten."""
+    """What rounding of the start does to each tensor in an epoch."""
     eps = float(np.finfo(pair.config.dtype).eps)
     rng = np.random.default_rng(0)
-    moved = {n: t * (1 + 4 * eps * rng.choice((-1, 1), t.shape)) for n, t in params.items()}
+    moved = {
+        n: t * (1 + EPOCH_START_EPS * eps * rng.choice((-1, 1), t.shape)) for n, t in params.items()
+    }
     plain, nudged = (numpy_program.train(pair.config, p, pieces) for p in (params, moved))
-    return {name: 10 * float(np.abs(plain[name] - nudged[name]).max()) for name in params}
+    return {
+        name: EPOCH_ROUNDING * float(np.abs(plain[name] - nudged[name]).max()) for name in params
+    }
 
 
 def report(side: Implementation, pair: Pair) -> Explanation:

@@ -1,9 +1,9 @@
-"""The ladder's upper rungs: the weights along a training, and the predictions at its end."""
+"""Two backends on the ladder: their training, and what is predicted after it."""
 
 import math
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -26,8 +26,9 @@ from mnist_fn.shared.state import StateTree, named_tensors
 from mnist_fn.shared.streams import batch_order
 
 
-class Trajectory:
-    """Two trainings from one start on the same batches, and in float32 control runs beside them.
+class BackendClimb:
+    """Two backends, their trainings from one start on the same batches, and in float32 control runs
+    beside them.
 
     In float64 the bound is absolute. In float32 a rounding that turns one ReLU on or off is
     amplified within tens of steps, so what rounding can do is measured: each backend's renumbered
@@ -36,12 +37,17 @@ class Trajectory:
     does. That finds gross errors only; the tight rung is float64's.
     """
 
-    def __init__(self, pair: Pair, backends: list[Backend], steps: int) -> None:
-        self._pair, self._steps = pair, steps
-        self._backends, self._envelope = backends, pair.config.precision != "float64"
+    def __init__(self, pair: Pair, steps: int = 300) -> None:
+        self.pair, self._steps = pair, steps
+        self._envelope = pair.config.precision != "float64"
         self._lanes: list[Lane] = []  # left, right, then their control runs
 
-    def weights(self) -> list[Check]:
+    @cached_property
+    def backends(self) -> list[Backend]:
+        """Both, made with the first rung, which one that can't be made fails."""
+        return self.pair.make()
+
+    def trajectory(self) -> list[Check]:
         """Of each weight tensor the epoch's end at which it came nearest to its bound; or, at the
         first that is out of bounds, the step at which it became so.
         """
@@ -50,7 +56,7 @@ class Trajectory:
         for first, order in self._calls():
             states = [lane.dump() for lane in self._lanes]
             reports = [lane.advance(order, first) for lane in self._lanes]
-            last = first + math.ceil(len(order) / self._pair.config.batch_size)
+            last = first + math.ceil(len(order) / self.pair.config.batch_size)
             checks = self._compare(last) + self._reports(last, reports)
             if not all(check.passed for check in checks):
                 return self._locate(states, first, order) or checks
@@ -60,9 +66,9 @@ class Trajectory:
                     nearest[tensor] = check
         return list(nearest.values())
 
-    def predictions(self) -> list[Check]:
-        """Classes predicted for the whole test set, after `weights`."""
-        left, right, *controls = (lane.predictions(self._pair.dataset) for lane in self._lanes)
+    def evaluation(self) -> list[Check]:
+        """Classes predicted for the whole test set, after `trajectory`."""
+        left, right, *controls = (lane.predictions(self.pair.dataset) for lane in self._lanes)
         bound, reason = 0, "weights this near to each other decide alike"
         if self._envelope:
             changed = max((left != controls[0]).sum(), (right != controls[1]).sum())
@@ -75,7 +81,7 @@ class Trajectory:
         """The epochs; what is less than two in two parts, so that what a backend does from the
         second call of its train_epoch on shows as well.
         """
-        calls, size = list(epochs(self._pair, self._steps)), self._pair.config.batch_size
+        calls, size = list(epochs(self.pair, self._steps)), self.pair.config.batch_size
         half = math.ceil(len(calls[0][1]) / size) // 2
         if len(calls) > 1 or not half:
             return calls
@@ -83,8 +89,8 @@ class Trajectory:
         return [(first, order[: half * size]), (first + half, order[half * size :])]
 
     def _start(self) -> list[Lane]:
-        pair, start = self._pair, self._pair.start
-        lanes = [Lane(backend.name, backend, backend.load(start)) for backend in self._backends]
+        pair, start = self.pair, self.pair.start
+        lanes = [Lane(backend.name, backend, backend.load(start)) for backend in self.backends]
         if self._envelope:
             twin = partial(renumbered_twin, larger=step_error(pair.config.dtype))
             lanes += [
@@ -145,10 +151,10 @@ class Trajectory:
             for d, (_, a), (_, b) in zip(
                 compare_trees(*trees, f"{kind}/"), *map(named_tensors, trees), strict=True
             ):
-                unit = np.full(a.shape, self._pair.tolerance * float(np.abs(a).max() or 1))
+                unit = np.full(a.shape, self.pair.tolerance * float(np.abs(a).max() or 1))
                 factor = constant_factor(a.astype(np.float64), b.astype(np.float64), unit)
                 share = f", {factor:.6g} times throughout" if factor and factor != 1 else ""
-                check = sums(self._pair, f"step {step}: {d.where}{share}", d)
+                check = sums(self.pair, f"step {step}: {d.where}{share}", d)
                 checks.append(replace(check, step=step))
         return checks
 
@@ -157,13 +163,13 @@ class Trajectory:
         """What one ReLU that rounding turns on or off does to a weight: up to a step, the learning
         rate. Such an event is rare at first, and that no control run has met one yet is luck.
         """
-        return self._pair.config.learning_rate if self._pair.config.hidden else 0.0
+        return self.pair.config.learning_rate if self.pair.config.hidden else 0.0
 
     def _locate(self, states: list[StateTree], first: int, order: np.ndarray) -> list[Check]:
         """Train the epoch again, step by step, to the one that goes out of bounds."""
         for lane, state in zip(self._lanes, states, strict=True):
             lane.state = lane.backend.load(state)
-        size = self._pair.config.batch_size
+        size = self.pair.config.batch_size
         for step, index in enumerate(range(0, len(order), size), start=first):
             for lane in self._lanes:
                 lane.advance(order[index : index + size], step)
