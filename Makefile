@@ -64,7 +64,7 @@ test-all: $(VENV)/.tested-all test
 	$(BIN)/python -m pytest -m cluster
 
 test-exhaustive: $(VENV)/.tested
-	$(BIN)/python -m pytest -n auto -m exhaustive
+	$(BIN)/python -m pytest -n auto -m exhaustive --record
 
 test-zoo: $(VENV)/.tested
 	$(PIP) -e '.[all,test,zoo]'

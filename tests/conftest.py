@@ -40,6 +40,17 @@ def pytest_configure(config):
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0"
 
 
+def pytest_addoption(parser):
+    parser.addoption("--record", action="store_true", help="write docs/evidence/exhaustive.json")
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    if config.getoption("--record"):
+        import evidence_exhaustive
+
+        evidence_exhaustive.write(terminalreporter.stats)
+
+
 def pytest_unconfigure(config):
     if config.compiled is not None:
         shutil.rmtree(config.compiled, ignore_errors=True)

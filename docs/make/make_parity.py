@@ -8,6 +8,7 @@ The evidence is what `mnist-fn parity --level LEVEL --out docs/evidence` keeps.
 import json
 from typing import Any
 
+from evidence_exhaustive import FILE as EXHAUSTIVE
 from pages import DOCS, EVIDENCE, PICTURES, renew
 
 from figures import build, style
@@ -75,6 +76,28 @@ def counts() -> str:
         f"and {len(REWRITES)} rewrites\nthat change no more than the order of roundings and must "
         "pass in both precisions\n(`tests/support/harmless_rewrites.py`). `make test` takes "
         f"{len(QUICK)} bugs and {len(QUICK_REWRITES)} rewrites,\n`make test-exhaustive` all."
+        f"\n\n{recorded(json.loads(EXHAUSTIVE.read_text()))}"
+    )
+
+
+EXHAUSTIVE_TESTS = {  # what a pass of each says
+    "test_a_porting_bug_is_found_at_its_rung_and_named": "bugs found at their rung and explained",
+    "test_numpy_parts_from_the_broken_one_at_the_same_rung": "bugs found by NumPy at that rung",
+    "test_a_harmless_rewrite_is_no_alarm": "rewrites passed, each precision counted",
+}
+
+
+def recorded(document: dict[str, Any]) -> str:
+    """How the last recorded `make test-exhaustive` came out."""
+    outcomes = [
+        f"{tests['passed']} of {sum(tests.values())} {EXHAUSTIVE_TESTS[name]}"
+        for name, tests in document["tests"].items()
+    ]
+    versions = document["versions"]
+    used = ", ".join(f"{name} {versions[name]}" for name in ("jax", "torch", "python"))
+    return (
+        f"The last record of it, without what `make test` takes: {'; '.join(outcomes)}.\n"
+        f"`{document['command']}`; {document['machine']}; {used}."
     )
 
 

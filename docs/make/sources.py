@@ -31,7 +31,7 @@ OLDER = {
     *("versions-jax-0.12.0.1-torch-2.15.0",),
 }
 # What tests notice and what the ports' ladder finds: nothing that the training's source computes.
-WITHOUT_COMPUTING = {"mutants", "ports-public", "ports-random"}
+WITHOUT_COMPUTING = {"mutants", "exhaustive", "ports-public", "ports-random"}
 
 
 def sources_of(document: Any) -> set[str]:

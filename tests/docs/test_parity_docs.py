@@ -3,8 +3,10 @@
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
 import evidence_accuracy
+import evidence_exhaustive
 import evidence_sharpness
 import make_parity
 import pytest
@@ -52,6 +54,17 @@ def test_the_pages_count_the_bugs():
     assert f"There are {len(BUGS)} bugs" in make_parity.counts()
     assert f"{len(QUICK)} bugs and {len(QUICK_REWRITES)} rewrites" in make_parity.counts()
     assert f"{len(REWRITES)} rewrites that" in " ".join(make_parity.counts().split())
+
+
+def test_the_record_of_the_exhaustive_tests_counts_what_failed():
+    test = "tests/parity/test_parity.py::test_a_harmless_rewrite_is_no_alarm[{}]"
+    reports = [SimpleNamespace(nodeid=test.format(name)) for name in "abc"]
+    counted = evidence_exhaustive.counts({"passed": reports[:2], "failed": reports[2:]})
+    assert counted == {"test_a_harmless_rewrite_is_no_alarm": {"passed": 2, "failed": 1}}
+    record = json.loads(evidence_exhaustive.FILE.read_text())
+    assert set(record["tests"]) == set(make_parity.EXHAUSTIVE_TESTS)
+    assert not any(tests["failed"] for tests in record["tests"].values())
+    assert "2 of 3 rewrites" in make_parity.recorded({**record, "tests": counted})
 
 
 STEPS = [300, 330, 340, 341, 342, 343, 360]
