@@ -1,4 +1,4 @@
-"""Write the notebooks of the study and of data of one's own, from the cells below.
+"""Write the notebooks: the study, your own data, a port of your own.
 
     python docs/make/make_notebooks.py [NAME...]
 
@@ -12,6 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import make_porting
 import nbformat
 from nbclient import NotebookClient
 from pages import DOCS
@@ -33,23 +34,27 @@ def do(code: str) -> Any:
 STUDY = [
     say("""# The study in ten minutes
 
-What the study found, in small: a shallow network on MNIST overfits, a little L2 holds it, and which
-digits it then confuses. MNIST is taken from `MNIST_FN_DATA`, your cache folder or a download. About
-ten minutes on two cores; the study itself is `mnist-fn study`, which takes hours:
+This notebook shows the study's findings in small: a shallow network on MNIST overfits,
+a little L2 prevents it, and the network confuses some digits more than others. MNIST
+comes from `MNIST_FN_DATA`, your cache folder or a download. The notebook takes some ten
+minutes on two cores. The study itself is `mnist-fn study`, which takes hours:
 [docs/study.md](../study.md)."""),
     do("""from mnist_fn import Config, figures, study, sweep, train
 
 DATASET = "mnist"  # "digits" comes with scikit-learn, and takes seconds"""),
     say("""## One run
 
-784 → 512 → 10, λ = 3·10⁻⁵. A run shows itself: its figures after the last epoch, and its best."""),
+This trains 784 → 512 → 10 with λ = 3·10⁻⁵. A notebook shows a run by its figures after
+the last epoch, and by its best ones."""),
     do("""run = train(Config(dataset=DATASET, l2=3e-5, epochs=10))
 run"""),
-    say("""Each figure over the epochs, as a pandas frame (accuracies 0 to 1, losses in nats):"""),
+    say(
+        """The metrics of each epoch as a pandas frame (accuracies from 0 to 1, losses in nats):"""
+    ),
     do(
         """run.to_frame()[["train_loss", "test_loss", "train_accuracy", "test_accuracy"]].tail(3)"""
     ),
-    say("""Which digits are taken for which:"""),
+    say("""Which digits the network confuses:"""),
     do("""import matplotlib.pyplot as plt
 
 with figures.style.themed():
@@ -57,9 +62,10 @@ with figures.style.themed():
     figures.confusion.plot([run], ax=axes)"""),
     say("""## What λ does
 
-Every combination of λ and seed, compared over seeds. The folder keeps the runs: the cell once more
-reads them, and after an interrupt it goes on. Within ten epochs little has overfitted yet; over the
-study's 100 epochs λ = 0 turns up by half."""),
+A sweep trains every combination of λ and seed, and compares the λ over seeds. The
+folder keeps the runs, so the same cell reads them the next time, and resumes after an
+interrupt. Within ten epochs little overfits. Over the study's 100 epochs the test loss
+with λ = 0 rises by more than half."""),
     do("""found = sweep(
     Config(dataset=DATASET, epochs=8), l2=[0, 3e-5, 3e-3], seeds=2, out=f"runs-{DATASET}"
 )
@@ -69,30 +75,31 @@ found"""),
     figures.curves.plot(found, ax=plt.figure(figsize=(8, 3.4)))"""),
     say("""## The study's numbers compared with ours
 
-`quick=True` is a trial of few epochs, so no number is decided; without it, and with five seeds,
-each gets a verdict."""),
+`quick=True` is a trial of few epochs, so it decides no number. The whole study gives
+each number a verdict."""),
     do("""trial = study(quick=True, only="chosen", dataset=DATASET, out=f"runs-{DATASET}-quick")
 trial.to_frame().head()"""),
     say("""## The same on PyTorch
 
-The same initial weights and the same batches, so what differs is arithmetic alone: how many of the
-test set's predictions after one epoch?"""),
+Both backends start from the same weights and train on the same batches, so only their
+arithmetic differs. How many of the test set's predictions differ after one epoch?"""),
     do("""one_epoch = Config(dataset=DATASET, l2=3e-5, epochs=1)
 jax, torch = (train(one_epoch, backend) for backend in ("jax", "torch"))
 apart = (jax.evaluation.predictions != torch.evaluation.predictions).sum()
 print(f"{apart} of {len(jax.evaluation.predictions):,} predictions differ; test loss "
       f"{jax.final['test_loss']:.6f} and {torch.final['test_loss']:.6f}")"""),
-    say("""`mnist-fn parity` proves it rung by rung: [docs/parity.md](../parity.md).
-Data of your own: [own-data.ipynb](own-data.ipynb).
+    say("""`mnist-fn parity` checks it rung by rung: [docs/parity.md](../parity.md).
+Your own data: [own-data.ipynb](own-data.ipynb).
 A port of your own: [porting.ipynb](porting.ipynb)."""),
 ]
 
 OWN_DATA = [
-    say("""# Data of your own
+    say("""# Your own data
 
-Any pictures of one size with a label each. Here the set is made in the notebook: scikit-learn's
-digits, 8 × 8, of which only the even ones are kept, with names. What forms are read, how files are
-called and what is checked: [docs/data.md](../data.md)."""),
+You can train on any pictures of one size with a label each. This notebook makes its own
+set: the even digits among scikit-learn's 8 × 8 digits, with names.
+[docs/data.md](../data.md) says which forms and file names are read, and what is
+checked."""),
     do("""import numpy as np
 from sklearn.datasets import load_digits
 
@@ -104,7 +111,8 @@ order = np.random.default_rng(0).permutation(len(labels))
 train_part, test_part = order[:700], order[700:]"""),
     say("""## As files
 
-Four files, images and labels of train and of test, and a file of the classes' names."""),
+A set is four files, images and labels of train and of test. A fifth file has the names
+of the classes."""),
     do("""from pathlib import Path
 
 folder = Path("my-data")
@@ -113,9 +121,9 @@ for name, part in {"train": train_part, "test": test_part}.items():
     np.savez(folder / f"even-{name}-images.npz", pictures[part])
     np.savez(folder / f"even-{name}-labels.npz", labels[part])
 _ = (folder / "even-classes.txt").write_text("zero\\ntwo\\nfour\\nsix\\neight\\n")"""),
-    say("""## Trained
+    say("""## Train
 
-A validation split is held out of train, so that the choice of λ is an honest one."""),
+A validation split is held out of train, so λ is not chosen on the test set."""),
     do("""from mnist_fn import Config, sweep, train
 
 own = Config(dataset="even", hidden=(64,), epochs=30, batch_size=50, validation=100)
@@ -134,7 +142,7 @@ with figures.style.themed():
     figures.confusion.plot([run], ax=axes)"""),
     say("""## What goes wrong is one line
 
-Arguments are named as they are written here; nothing that was there is lost."""),
+Messages name the arguments as Python has them. Runs that exist are kept."""),
     do("""from mnist_fn import InputError
 
 for given in ({"batch_size": 5000}, {"dataset": "odd"}):
@@ -144,12 +152,12 @@ for given in ({"batch_size": 5000}, {"dataset": "odd"}):
         print(error)"""),
     say("""## Its curves, and a page to show
 
-`mnist-fn report my-run --data-dir my-data --out report.html`, in a shell, makes a page with the
-curves, the mistakes and a pad to draw on, here of 8 × 8 pixels."""),
+In a shell, `mnist-fn report my-run --data-dir my-data --out report.html` makes a page
+with the curves, the mistakes and a field to draw on, here of 8 × 8 pixels."""),
     do("""with figures.style.themed():
     figures.curves.plot(run, ax=plt.figure(figsize=(8, 3.2)))"""),
 ]
-NOTEBOOKS = {"study": STUDY, "own-data": OWN_DATA}
+NOTEBOOKS = {"study": STUDY, "own-data": OWN_DATA, "porting": make_porting.cells()}
 
 
 def notebook(cells: list[Any]) -> Any:

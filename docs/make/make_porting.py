@@ -1,12 +1,12 @@
-"""Write what docs/porting.md has of the ladder itself, and the notebook of the same.
+"""Write what docs/porting.md has of the ladder itself; make_notebooks.py makes its notebook.
 
     python docs/make/make_porting.py
 
 The worked example is `FILE`: a CNN, and its port with four mistakes that people make. After each
-verdict one line is mended, as it says. The table of defaults is tests/support/port_defaults.py.
+verdict one line is corrected, as it says. The table of defaults is tests/support/port_defaults.py.
 """
 
-import json
+import itertools
 import re
 import runpy
 import tempfile
@@ -18,7 +18,7 @@ from pages import DOCS, EVIDENCE, renew
 
 from tests.support.port_defaults import DEFAULTS
 
-PAGE, NOTEBOOK = DOCS / "porting.md", DOCS / "notebooks" / "porting.ipynb"
+PAGE = DOCS / "porting.md"
 PUBLIC, RANDOM = EVIDENCE / "ports-public.json", EVIDENCE / "ports-random.json"
 
 FILE = """import flax.linen as nn
@@ -104,7 +104,7 @@ port = FlaxProgram(
     ),
 )
 """
-# what is mended after each verdict: (the line as it is, as it should be)
+# what is corrected after each verdict: (the line as it is, as it should be)
 MENDED = [
     ('nn.Conv(8, (3, 3), strides=2, name="conv")',
      'nn.Conv(8, (3, 3), strides=2, padding=1, name="conv")'),
@@ -227,34 +227,26 @@ def without_rounding(text: str) -> str:
     return re.sub(r"-?\d+\.\d{3,}", "number", text)
 
 
-def notebook() -> Any:
-    """The example as cells: the file, a verdict, and each line mended by the reader's hand."""
+def cells() -> list[Any]:
+    """The example as cells: the file, a verdict, and each line corrected in turn."""
     v4 = nbformat.v4
-    cells = [
+    judged = "verdict = check_port(reference, port, batches)\nprint(verdict.text)"
+    made = [
         v4.new_markdown_cell(
             "# From a wrong port to a right one\n\nA CNN in PyTorch and its port to Flax, with "
-            "four mistakes that people make. Each verdict names the first; the next cell mends it. "
-            "[docs/porting.md](../porting.md) explains what is read here."
+            "four mistakes that people make. Each verdict names the first mistake, and the next "
+            "cell corrects it. [docs/porting.md](../porting.md) explains how to read a verdict."
         ),
         v4.new_code_cell(FILE),
-        v4.new_code_cell(
-            "from mnist_fn.parity import check_port\n\n"
-            "verdict = check_port(reference, port, batches)\nprint(verdict.text)"
-        ),
+        v4.new_code_cell(f"from mnist_fn.parity import check_port\n\n{judged}"),
     ]
-    before = FILE
-    for text in files()[1:]:
-        changed = _changed(before, text)
-        cells.append(v4.new_markdown_cell(f"Mended as it says: `{changed[0]}`."))
-        cells.append(v4.new_code_cell(
-            f"{changed[1]}\nverdict = check_port(reference, port, batches)\nprint(verdict.text)"
-        ))  # fmt: skip
-        before = text
-    cells.append(v4.new_code_cell("verdict.assert_passed()"))
-    for i, cell in enumerate(cells):
-        cell["id"] = f"cell-{i}"
-    kernel = {"kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"}}
-    return v4.new_notebook(cells=cells, metadata=kernel)
+    texts = files()
+    for before, after in itertools.pairwise(texts):
+        line, again = _changed(before, after)
+        made.append(v4.new_markdown_cell(f"Corrected as the verdict says: `{line}`."))
+        made.append(v4.new_code_cell(f"{again}\n{judged}"))
+    made.append(v4.new_code_cell("verdict.assert_passed()"))
+    return made
 
 
 def _changed(before: str, after: str) -> tuple[str, str]:
@@ -269,4 +261,3 @@ def _changed(before: str, after: str) -> tuple[str, str]:
 
 if __name__ == "__main__":
     PAGE.write_text(renew(PAGE.read_text(), sections(verdicts())))
-    NOTEBOOK.write_text(json.dumps(notebook(), indent=1, ensure_ascii=False) + "\n")

@@ -41,7 +41,7 @@ def test_a_notebook_is_what_its_script_makes(name):
     ]
 
 
-@pytest.mark.parametrize(("name", "pictures"), [("study", 3), ("own-data", 2)])
+@pytest.mark.parametrize(("name", "pictures"), [("study", 3), ("own-data", 2), ("porting", 0)])
 def test_a_notebook_is_kept_with_what_its_cells_show(name, pictures):
     """Executed to its end, without an error, its pictures small."""
     path = make_notebooks.path(name)
@@ -84,6 +84,15 @@ def test_the_notebook_of_own_data(tmp_path):
     page = build.build(read_contents([tmp_path / "my-run"]), "", tmp_path / "my-data")
     assert '<canvas id="seen" width="8" height="8"' in page
     assert len(page) > 100_000
+
+
+@pytest.mark.long
+def test_the_notebook_of_a_port(tmp_path):
+    said = executed(nbformat.read(make_notebooks.path("porting"), 4), tmp_path)
+    verdicts = [text for text in said if re.search("differs from|computes what", text)]
+    assert len(verdicts) == 5
+    assert "gelu by tanh" in verdicts[2]
+    assert verdicts[-1].startswith("Flax computes what PyTorch does")
 
 
 LONG = """
