@@ -1,4 +1,4 @@
-"""Write docs/study.md's tables and figures from docs/evidence/study-*.json.
+"""Write the tables and figures of docs/study.md and docs/study-numbers.md from the evidence.
 
     python docs/make/make_study.py [--add FOLDER_OF_RUNS]
 
@@ -23,20 +23,26 @@ from mnist_fn.shared.config import Config
 from mnist_fn.shared.evaluation import row_normalized
 from mnist_fn.shared.runs.folder import slug
 from mnist_fn.shared.runs.run import Run
-from mnist_fn.shared.runs.store import Records, RunStore
+from mnist_fn.shared.runs.store import RunStore
 from mnist_fn.shared.runs.trainer import load_run
 from mnist_fn.shared.storage import digest_of
 from mnist_fn.shared.study import evidence, experiments, joint, judging, published
 from mnist_fn.shared.study import report as study_report
 from mnist_fn.shared.study import tables as study_tables
 
-PAGE = DOCS / "study.md"
+PAGE, NUMBERS = DOCS / "study.md", DOCS / "study-numbers.md"  # the story, and what it rests on
 EXPERIMENTS = experiments.experiments(Config())
 DRAWN = ("jax", "torch")  # backends whose runs are drawn; those of the first are what is shown
 REASONS = EVIDENCE / "reasons.json"  # what evidence_reasons.py counted
 PIXELS = ("templates", "worst-mistakes")  # PNG, the other figures are SVG
 ROUNDING = 0.0005  # of a published share, which has three decimals
 IN_README = ("l2",)  # there in dark too
+ONE_BY_ONE = {  # words: the verdict that they stand for
+    f"inside our {judging.LEVEL:.0%} interval, which is narrow enough to say so": "inside",
+    "outside of it": "outside",
+    "undecidable: one run scatters too much, at any number of seeds": "undecidable",
+    "not decided yet: more seeds would tell": "can't tell",
+}
 Evidence = dict[str, dict[str, evidence.Entry]]  # backend -> slug -> entry
 
 
@@ -131,48 +137,65 @@ def sections(entries: Evidence) -> dict[str, str]:
     made["honest"] = f"{found['protocol']}\n\n{markdown(honest)}".strip()
     for name in build.OF_STUDY:
         made[f"figure-{name}"] = pictures(name, entries)
-    made["answer"] = answer(found)
+    numbers, ours = published.numbers(EXPERIMENTS), evidence.records(entries[DRAWN[0]], DRAWN[0])
+    mistakes = planted.table(numbers, ours)
+    made["answer"] = answer(found, mistakes)
     made["joint"] = markdown([study_tables.joint_table(found)])
     made["joint-rule"] = found["joint_rule"]
-    made["planted"] = planted_section(evidence.records(entries[DRAWN[0]], DRAWN[0]))
+    made["planted"] = planted_section(mistakes)
     return made | {"largest": largest(found, entries), "reasons": reasons(found)}
 
 
-def answer(found: dict[str, Any]) -> str:
+def answer(found: dict[str, Any], mistakes: study_tables.Table) -> str:
     """The study's result for somebody who reads no further."""
-    lines = []
-    for backend in found["backends"]:
-        together = study_report.joint_sentence(found["joint"][backend])
-        counts = study_report.tally(found)[backend]
-        lines.append(
-            f"- **{backend}**: the published numbers, taken together, look like one more draw from "
-            f"our runs: {together}. One by one, {counts.get('inside', 0)} of "
-            f"{sum(counts.values())} lie inside an interval that is narrow enough to say so, "
-            f"{counts.get('outside', 0)} outside; {counts.get('undecidable', 0)} scatter too much "
-            f"to be decided. {_holding(found, backend)}."
-        )
-        if found["joint"][backend][joint.WHOLE_STUDY]["p"] < planted.ALPHA:
-            lines[-1] = lines[-1].replace("look like one", "do not look like one")
+    head, rows = [""], [["all published numbers together"]]
+    rows += [[f"of {len(found['numbers'])} published numbers: {words}"] for words in ONE_BY_ONE]
+    rows.append([f"of {len(found['claims'])} statements in words: hold for every seed"])
+    low: list[str] = []
+    for backend, counts in study_report.tally(found).items():
+        head.append(backend)
+        together = found["joint"][backend]
+        cells = [f"p = {together[joint.WHOLE_STUDY]['p']:.2g}"]
+        cells += [str(counts.get(verdict, 0)) for verdict in ONE_BY_ONE.values()]
+        cells.append(str(len(found["claims"]) - len(_exceptions(found, backend))))
+        for row, cell in zip(rows, cells, strict=True):
+            row.append(cell)
+        low += [f"*{name}* on {backend} (p = {one['p']:.2g})" for name, one in together.items()
+                if one["p"] < planted.ALPHA]  # fmt: skip
+    lines = [study_tables.markdown((head, rows)), ""]
+    lines.append(
+        f"A p below {planted.ALPHA:g} would say that the published numbers are not one more draw "
+        "from our runs. A large p says that no such difference was seen: of "
+        f"{len(mistakes[1])} mistakes that we planted, this verdict noticed "
+        f"{sum('yes' in row for row in mistakes[1])}. Each experiment is also judged by itself, on "
+        f"each backend; below {planted.ALPHA:g}: {', '.join(low) or 'none'}."
+    )
+    if outside_somewhere := [
+        f"*{number['what']}* on {' and '.join(where_outside)}"
+        for number in found["numbers"]
+        if (where_outside := [backend for backend, ours in number["ours"].items()
+                              if ours["verdict"] == "outside"])
+    ]:  # fmt: skip
+        lines.append(f"Outside the interval: {', '.join(outside_somewhere)}.")
     return "\n".join(lines)
 
 
-def planted_section(ours: Records) -> str:
+def planted_section(table: study_tables.Table) -> str:
     """The power of the verdicts: what they notice of planted mistakes."""
     document = json.loads(planted.FILE.read_text())
-    table = planted.table(published.numbers(EXPERIMENTS), ours)
     versions = document["versions"]
     missing = planted.missing([mistake.name for mistake in evidence_planted.MISTAKES])
     lines = [
         markdown([table]),
         "",
         f"`{document['command']}`; jax {versions['jax']}, python {versions['python']}, "
-        f"{document['machine']}. Noticed: joint p below {planted.ALPHA:g}, against our JAX runs. "
-        "The published study has five runs of each model of *selection*, one of *chosen* and one "
-        "of each λ: a mistake trained less often here had less to be noticed by. A mistake that "
-        "is not noticed here is not excluded by the verdict above.",
+        f"{document['machine']}. *Noticed* means a joint p below {planted.ALPHA:g}, against our "
+        "JAX runs. The published study has five runs of each model of *selection*, one of *chosen* "
+        "and one of each λ. Fewer runs of a mistake were trained here, which makes it harder to "
+        "notice. The verdict above doesn't exclude a mistake that was not noticed here.",
     ]
     if missing:
-        lines.append(f"Not trained yet, so nothing is known of them: {', '.join(missing)}.")
+        lines.append(f"Not trained yet, so not known: {', '.join(missing)}.")
     return "\n".join(lines)
 
 
@@ -191,10 +214,10 @@ def largest(found: dict[str, Any], entries: Evidence) -> str:
         shares = np.array([row_normalized(matrix) for matrix in matrices])
         told.append(f"{sum(map(bool, outside(shares, named)))} of {len(shares)} ({backend})")
     return (
-        f"The {named} confusions that the study names are the largest of one run, chosen for being "
-        "large: that one is outside is likelier than by the level. With each of our runs in turn "
-        f"in the published one's place, its own {named} largest held to the other seeds, runs with "
-        f"one outside: {', '.join(told)}."
+        f"The study names {named} confusions because they are the largest of its run. Such a "
+        "choice makes it likelier that one is outside. To count how often, each of our runs took "
+        f"the published run's place: its own {named} largest confusions were compared with the "
+        f"other seeds. Runs with one outside: {', '.join(told)}."
     )
 
 
@@ -268,15 +291,15 @@ def summary(found: dict[str, Any], entries: Evidence) -> str:
     """For each backend how its numbers and statements came out, and where its runs were made."""
     lines = []
     for backend in found["backends"]:
-        exceptions = _exceptions(found, backend)
-        but = f"; not {', '.join(exceptions)}" if exceptions else ""
+        exceptions = ", ".join(_exceptions(found, backend)) or "none"
         made = {where(entry, backend) for entry in entries[backend].values()}
-        lines.append(
-            f"- **{backend}**: {study_report.outcome(found, backend)}. "
-            f"{_holding(found, backend)}{but}. "
-            f"{len(entries[backend])} runs kept; {'; '.join(sorted(made))}. "
-            f"`mnist-fn study --backend {backend} --seeds n`, n as beside each number."
-        )
+        lines += [
+            f"- **{backend}**: {study_report.outcome(found, backend)}.",
+            f"  - {_holding(found, backend)}. The others: {exceptions}.",
+            f"  - {len(entries[backend])} runs, by `mnist-fn study --backend {backend} --seeds n` "
+            "with the n of each row, on:",
+            *(f"    - {place}" for place in sorted(made)),
+        ]
     return "\n".join(lines)
 
 
@@ -328,4 +351,6 @@ if __name__ == "__main__":
         add(given.add)
     everything = all_evidence()
     draw_from_evidence(everything)
-    PAGE.write_text(renew(PAGE.read_text(), sections(everything)))
+    made = sections(everything)
+    for page in (PAGE, NUMBERS):
+        page.write_text(renew(page.read_text(), made))

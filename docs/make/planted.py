@@ -36,7 +36,9 @@ def table(numbers: list[PublishedNumber], ours: Records) -> tuple[list[str], lis
         mistakes.setdefault(run["mistake"], {}).setdefault(run["experiment"], []).append(run)
     rows = []
     for mistake, experiments in mistakes.items():
-        trained = [f"{name}: {len(runs)} runs" for name, runs in experiments.items()]
+        trained = [
+            f"{name}: {len(runs)} run{'s' * (len(runs) > 1)}" for name, runs in experiments.items()
+        ]
         mistaken: list[PublishedNumber] = []
         for name, runs in experiments.items():
             mistaken += as_published(numbers, name, Records(map(run_of, runs)))

@@ -1,4 +1,4 @@
-"""docs/study.md and its figures are what the evidence makes of them."""
+"""The pages on the study and their figures are what the evidence makes of them."""
 
 import copy
 import json
@@ -20,12 +20,21 @@ from tests.support.synthetic import study_runs
 EXPERIMENTS = experiments.experiments(Config())
 
 
-def page_of(entries) -> str:
-    return renew(make_study.PAGE.read_text(), make_study.sections(entries))
+TEXTS = [page.read_text() for page in (make_study.PAGE, make_study.NUMBERS)]
 
 
-def test_the_page_is_what_the_evidence_makes():
-    assert page_of(make_study.all_evidence()) == make_study.PAGE.read_text()
+def renewed(entries) -> list[str]:
+    made = make_study.sections(entries)
+    return [renew(text, made) for text in TEXTS]
+
+
+def test_the_pages_are_what_the_evidence_makes():
+    assert renewed(make_study.all_evidence()) == TEXTS
+
+
+def test_every_section_is_on_a_page():
+    shown = {name for text in TEXTS for _, name, _ in SECTION.findall(text)}
+    assert shown == set(make_study.sections(make_study.all_evidence()))
 
 
 def test_a_changed_number_is_seen():
@@ -35,7 +44,7 @@ def test_a_changed_number_is_seen():
         e for e in matrices if e["config"].get("hidden") != []
     )  # the linear ones are not shown
     entry["confusion_matrix"][9][4] += 300
-    assert page_of(changed) != make_study.PAGE.read_text()
+    assert renewed(changed)[1] != TEXTS[1]
 
 
 def test_a_reason_is_told_by_what_was_counted():
@@ -93,7 +102,7 @@ def test_every_published_number_is_judged():
 
 
 def test_the_prose_has_no_numbers_of_its_own():
-    prose = SECTION.sub("", make_study.PAGE.read_text())
+    prose = " ".join(SECTION.sub("", text) for text in TEXTS)
     digits = [word for word in prose.split() if any(c.isdigit() for c in word)]
     assert set(digits) <= {"2026)", "L2", "W²"}
 

@@ -29,15 +29,17 @@ SHRINKAGE = 0.5  # of our seeds' correlations towards none: there are few seeds 
 MIN_SEEDS = 4  # of ours beyond the group's own runs: fewer have no covariance to speak of
 WHOLE_STUDY = "the study"
 RULE = (
-    "The joint verdict asks whether the published numbers of an experiment, or of the whole study, "
-    "are a draw from ours. All numbers of one published run are compared at once, and several runs "
-    "of a config by their mean and their scatter: the squared distance from our seeds in our "
-    f"seeds' covariance (correlations shrunk by {SHRINKAGE:.0%}; losses as logarithms, shares as "
-    "arcsin √p, all rounded as printed). The same distance of stand-ins, drawn from our own seeds "
-    f"and compared with the seeds left, says how usual it is: {DRAWS} draws, and p is the share of "
-    "them that is as far or farther. The largest confusions of a stand-in are its own, as the "
-    "published ones are. Experiments are combined by the sum of -log p, ranked likewise. Below "
-    "0.05 the published study is not a draw from ours at that level."
+    "The joint verdict asks whether the published numbers, of an experiment or of the whole "
+    "study, are a draw from our runs. It compares all numbers of one published run at once, "
+    "and several runs of a config by their mean and their scatter. It measures their squared "
+    "distance from our seeds in our seeds' covariance (correlations shrunk by "
+    f"{SHRINKAGE:.0%}; losses as logarithms, shares as arcsin √p, all rounded as printed). To "
+    "say how usual this distance is, stand-ins for the published runs are drawn from our "
+    f"seeds and compared with the remaining seeds, {DRAWS} times. p is the share of stand-ins "
+    "that are as far away or farther. The confusions of a stand-in are its own largest ones, "
+    "as the published ones are. Experiments are combined by the sum of -log p, ranked in the "
+    "same way. A p below 0.05 says that the published numbers are not a draw from our runs, "
+    "at that level."
 )
 
 

@@ -32,9 +32,10 @@ REST = {  # verdicts that are neither inside nor outside, as the sentence has th
 }
 QUICK_RUN = "QUICK RUN, NOT THE STUDY: one seed and few epochs; its figures mean nothing"
 PROTOCOL = (
-    "Of all widths, depths and λ, each run with examples held out of train, the validation split "
-    "chooses run and epoch for each seed, and the test set is read there. Beside it: the same "
-    "runs and epochs, chosen on the test set as the study did. The optimism is the difference."
+    "Each run is trained without the examples of a validation split. For each seed, this split "
+    "chooses a run among all widths, depths and λ, and an epoch of it, and the test set is read "
+    "there. The same choice is also made on the test set, as the study did. The optimism is the "
+    "difference of the two."
 )
 
 
@@ -184,7 +185,7 @@ def outcome(document: Mapping[str, Any], backend: str) -> str:
     judged = sum(counts.get(verdict, 0) for verdict in judging.WITH_INTERVAL)
     parts = [
         f"of {sum(counts.values())} published numbers {counts.get('outside', 0)} are outside our "
-        f"99 % interval ({(1 - judging.LEVEL) * judged:.2f} would be by chance) and "
+        f"99 % interval ({(1 - judging.LEVEL) * judged:.2f} expected by chance) and "
         f"{counts.get('inside', 0)} inside"
     ]
     for verdict, words in REST.items():
@@ -194,7 +195,8 @@ def outcome(document: Mapping[str, Any], backend: str) -> str:
         parts.append(f"all together, {joint_sentence(together)}")
     swapped = document["sensitivity"][backend]
     parts.append(
-        f"another λ's number in a row is noticed in {swapped['detected']} of {swapped['total']}"
+        f"a number swapped with another λ's is noticed in {swapped['detected']} of "
+        f"{swapped['total']} swaps"
     )
     return "; ".join(parts)
 
