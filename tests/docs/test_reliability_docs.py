@@ -9,13 +9,8 @@ import evidence_reliability
 import make_reliability
 import pytest
 
-from mnist_fn.shared.data import cache, idx
-from mnist_fn.shared.pictures.image_files import MAX_PIXELS
-from mnist_fn.shared.storage import MAX_JSON_BYTES
-from mnist_fn.shared.streams import MAX_PARAMETERS
 from tests.support.killing import ROOT
 from tests.support.losses import LOST
-from torch_ref import exchange
 
 BACKENDS = ("jax", "torch")
 
@@ -89,17 +84,3 @@ def test_every_promise_of_security_names_the_test_that_holds_it():
         assert tests, promise
         for test in tests:
             assert exists(test), test
-
-
-def test_the_numbers_of_security_are_the_constants():
-    page = " ".join((ROOT / "SECURITY.md").read_text().split())
-    for sentence in (
-        f"at most {idx.MAX_BYTES / 1e6:.0f} MB are read",
-        f"{idx.MAX_RATIO} times its size",
-        f"{MAX_PIXELS / 1e6:.0f} million pixels",
-        f"{exchange.MAX_BYTES / 2**30:.0f} GiB",
-        f"{MAX_PARAMETERS:,} numbers",
-        f"{cache.MAX_BYTES / 2**30:.0f} GiB",
-        f"{MAX_JSON_BYTES / 2**20:.0f} MiB",
-    ):
-        assert sentence in page, sentence

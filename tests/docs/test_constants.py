@@ -1,0 +1,86 @@
+"""Limits that the pages state are the code's constants."""
+
+import math
+import re
+
+import pytest
+
+from mnist_fn.shared.data import cache, form, idx, reading, whole_sets
+from mnist_fn.shared.exchange import importing
+from mnist_fn.shared.parity import bounds, ladder
+from mnist_fn.shared.pictures import grouping, image_files, lines
+from mnist_fn.shared.pictures.reading import CONFIDENT
+from mnist_fn.shared.runs.loop import CHECKPOINT_SECONDS
+from mnist_fn.shared.storage import MAX_JSON_BYTES
+from mnist_fn.shared.streams import MAX_PARAMETERS
+from mnist_fn.shared.sweeps import workers
+from tests.support.pages import ROOT
+from torch_ref import exchange
+from torch_ref.parity import optimizers
+
+SECURITY = (
+    f"At most {idx.MAX_BYTES / 1e6:.0f} MB are read of one file, and of a compressed file at most "
+    f"{idx.MAX_RATIO} times its size (or {idx._SMALL / 2**20:.0f} MiB)",
+    f"keeps at most {cache.MAX_BYTES / 2**30:.0f} GiB of decompressed data",
+    f"(a JSON document's by {MAX_JSON_BYTES / 2**20:.0f} MiB)",
+    f"at most {image_files.MAX_PIXELS / 1e6:.0f} million pixels",
+    f"The file has at most {exchange.MAX_BYTES / 2**30:.0f} GiB, and its tensors at most "
+    f"{MAX_PARAMETERS:,} numbers together",
+)
+QUANTITY = re.compile(r"\d[\d,]* (?:MB|MiB|GiB|times|million|numbers)")
+WORDS = {3: "three", 5: "five", 7: "seventh", 10: "ten"}
+PAGES = {
+    "SECURITY.md": SECURITY,
+    "docs/cluster.md": (
+        f"on another worker, up to {WORDS[workers.MAX_RETRIES]} times",
+        f"If {WORDS[workers.MAX_LOST_TASKS]} tasks in a row fail",
+        f"once it is {WORDS[workers.LEFTOVER_SECONDS / 60]} minutes old",
+    ),
+    "docs/data.md": (
+        f"at most {cache.MAX_BYTES / 2**30:.0f} GiB in all",
+        f"A set of more than {cache.MIN_BYTES / 2**20:.0f} MiB is kept decompressed",
+        f"up to {form.MAX_CLASSES}.",
+        "under {}/3 light on dark, over {}/3 dark on light".format(
+            *(round(3 * share) for share in reading.UNCLEAR)
+        ),
+        f"every {WORDS[whole_sets.EVERY]} example is held out",
+    ),
+    "docs/exchange.md": (
+        f"below {importing.LOW['mnist']:.0%} on MNIST, or {importing.LOW_ELSEWHERE:.0%}".replace(
+            "%", " %"
+        ),
+    ),
+    "docs/porting.md": (
+        f"{bounds.SUM_FACTOR}·√n eps",
+        f"times {'2⁻²⁹' if bounds.UNIT == 2**-29 else bounds.UNIT}",
+        f"{bounds.MEASURED_FACTOR} units are allowed",
+        f"{WORDS[bounds.CONTROL_FACTOR].capitalize()} times their difference is allowed, but never "
+        f"more than {bounds.CONTROL_SHARE:.0e} of the figure".replace("e-0", "e-"),
+        f"`steps` steps ({ladder.STEPS})",
+        f"{WORDS[bounds.ALONG_TRAINING]} times as much",
+        f"the {optimizers.SLACK:.0e} that".replace("e-0", "e-"),
+    ),
+    "docs/predict.md": (
+        f"probability is below {CONFIDENT}",
+        f"reduced to {image_files.LARGEST_SIDE} pixels",
+        f"Up to {grouping.MAX_DIGITS} digits are read",
+        f"Of more than {grouping.MANY}, most must",
+        f"more than {math.degrees(math.atan(lines.TILT)):.0f}° or bent",
+        f"turned by up to {math.degrees(math.atan(grouping.MAX_SLOPE)):.0f}°",
+    ),
+    "docs/python.md": (f"saved every {WORDS[CHECKPOINT_SECONDS]} seconds",),
+}
+
+
+def text(page: str) -> str:
+    return " ".join((ROOT / page).read_text().split())
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_limit_on_a_page_is_the_constant(page):
+    for sentence in PAGES[page]:
+        assert sentence in text(page), sentence
+
+
+def test_no_limit_in_security_is_without_its_constant():
+    assert set(QUANTITY.findall(text("SECURITY.md"))) == set(QUANTITY.findall(" ".join(SECURITY)))
