@@ -36,6 +36,7 @@ from mnist_fn.shared.storage import write_sealed
 from mnist_fn.shared.sweeps.request import SweepRequest, Workers
 from mnist_fn.shared.sweeps.runner import start_workers
 from mnist_fn.shared.sweeps.sweep import train_all
+from mnist_fn.shared.wording import control_name
 
 # how a line of a report stands out
 STYLES = {"": "", "strong": "bold", "weak": "dim", "good": "bold green", "bad": "bold red"}
@@ -225,7 +226,8 @@ def _show_horizons(results: list[dict[str, Any]], to: Console) -> None:
         for claim in row["claims"]:
             holds = "holds" if claim["holds"] else "does not hold"
             to.print(
-                f"no sooner than the {claim['twins']}s, within a factor {row['factor']:g}: {holds}"
+                f"no earlier than the {control_name(claim['twins'])}s, within a factor "
+                f"{row['factor']:g}: {holds}"
             )
 
 

@@ -17,6 +17,7 @@ from mnist_fn.shared.parity.ladder import BACKEND_RUNGS
 from mnist_fn.shared.parity.levels import SCHEMA
 from mnist_fn.shared.storage import digest_of, read_sealed
 from mnist_fn.shared.study.tables import markdown
+from mnist_fn.shared.wording import control_name
 
 SHARPNESS = EVIDENCE / "parity-sharpness.json"
 # in evidence of before these rungs were renamed, or were rungs of their own
@@ -220,7 +221,7 @@ def parting(one: dict[str, Any]) -> str:
     for track in one["tracks"]:
         kinds.setdefault(track["kind"], []).append(track["first_step_above"][-1])
     times = [
-        f"the {control(kind)}{'s' * (kind != 'frameworks')} "
+        f"the {control_name(kind)}{'s' * (kind != 'frameworks')} "
         + ("never" if None in found else _span([s for s in found if s], ",d"))
         for kind, found in kinds.items()
     ]
@@ -228,11 +229,6 @@ def parting(one: dict[str, Any]) -> str:
         f"- {one['precision']}: the first step with a weight {one['thresholds'][-1]:g} apart: "
         f"{', '.join(times)}."
     )
-
-
-def control(kind: str) -> str:
-    """The name of a kind of control run, which documents call a twin."""
-    return kind.replace("twin", "control run")
 
 
 def _span(values: list[Any], form: str) -> str:
@@ -252,7 +248,7 @@ def claim_line(one: dict[str, Any], claim: dict[str, Any]) -> str:
         f"as the farthest, at step {most['step']:,}"
     )
     return (
-        f"- {one['precision']}, against {claim['draws']} {control(claim['twins'])}s: "
+        f"- {one['precision']}, against {claim['draws']} {control_name(claim['twins'])}s: "
         f"**{verdict}** ({'; '.join(parts)})."
     )
 
@@ -268,7 +264,7 @@ def exceptions() -> str:
     for one in (evidence("horizon") or {}).get("horizon", ()):
         found += [
             f"in {one['precision']}, JAX and PyTorch diverge more than {one['factor']:g} times as "
-            f"early as the earliest of {claim['draws']} {control(claim['twins'])}s"
+            f"early as the earliest of {claim['draws']} {control_name(claim['twins'])}s"
             for claim in one["claims"]
             if not claim["holds"]
         ]

@@ -15,6 +15,7 @@ from markupsafe import Markup, escape
 from mnist_fn.shared.bench.report import goals as bench_goals
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.study.tables import claim_table, honest_table, number_table, without
+from mnist_fn.shared.wording import control_name
 
 Document = dict[str, Any]
 GOOD = ("inside", "equivalent", "passed", "holds", "met")
@@ -157,8 +158,8 @@ def _horizon(horizon: dict[str, Any], source: str) -> DocumentTable:
         epoch = _never("epoch", track["first_epoch_with_another_prediction"])
         rows.append([track["name"], *steps, epoch])
     claims = "; ".join(
-        f"the frameworks part no sooner than the {claim['twins']}s, within a factor "
-        f"{horizon['factor']:g}: {'holds' if claim['holds'] else 'does not hold'}"
+        f"the frameworks diverge no earlier than the {control_name(claim['twins'])}s, within a "
+        f"factor {horizon['factor']:g}: {'holds' if claim['holds'] else 'does not hold'}"
         for claim in horizon["claims"]
     )
     limits = [f"a weight is {limit:g} apart" for limit in horizon["thresholds"]]

@@ -77,3 +77,8 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 def initials(name: str) -> str:
     """`lr` of learning_rate."""
     return "".join(word[0] for word in name.split("_") if word)
+
+
+def control_name(kind: str) -> str:
+    """A kind of control run as texts call it; documents call one a twin."""
+    return kind.replace("twin", "control run")

@@ -229,7 +229,7 @@ def test_documents_are_shown(undrawn, runs_28, prepared_digits, tmp_path):
         '<td class="good">passed</td>',
         '<td class="bad">failed</td>',
         "step 20,100",
-        "the frameworks part no sooner than the ulp twins, within a factor 3: holds",
+        "the frameworks diverge no earlier than the ulp control runs, within a factor 3: holds",
         '<td class="good">equivalent</td>',
         "JAX epoch over the products",
     ):

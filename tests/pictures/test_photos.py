@@ -225,7 +225,7 @@ def test_ink_of_the_papers_brightness_is_told_by_colour(reader):
     image = Image.fromarray((ink * red + (1 - ink) * grey).astype(np.uint8))
     digits = read_picture(image)
     assert load_run(reader).predict(digits.pictures).tolist() == [7]
-    assert digits.notes == ["its ink is as bright as its paper and was told from it by colour"]
+    assert digits.notes == ["its ink is as bright as its paper; colour separates the two"]
     with pytest.raises(InputError, match="all of one brightness"):
         read_picture(image.convert("L"))
 

@@ -80,7 +80,7 @@ def test_a_lambda_between_those_not_told_apart_is_listed_as_told_apart():
     assert l2_of(chosen.worse) == [1e-4]
     request = Sweep([comparison.result_of(run) for run in trained], "jax", "test_accuracy")
     line, warning = request.sentences
-    assert "not told apart from it: λ 0, 0.001; told apart: λ 0.0001" in line
+    assert "not significantly different: λ 0, 0.001; significantly worse: λ 0.0001" in line
     assert "chosen on the test set, the best figure is biased" in str(warning)
 
 

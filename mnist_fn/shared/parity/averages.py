@@ -169,7 +169,7 @@ def explain_averages(averages: Averages) -> Explanation | None:
         text, *_left(names, start, ours, theirs, share, port_share, averages), solved=1
     )
     return judge(
-        "running averages after a step", declared, [candidate], f"{', '.join(failed)} part"
+        "running averages after a step", declared, [candidate], f"{', '.join(failed)} differ"
     )
 
 

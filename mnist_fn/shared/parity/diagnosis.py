@@ -46,7 +46,7 @@ def explain_fault(state: LadderState, fault: Fault) -> Explanation:
     ]
     pattern = _pattern(fault.read(state.left), fault.port_value)
     if fault.call is not None:
-        pattern = f"{fault.call.kind} parts though its inputs agree: {pattern}"
+        pattern = f"{fault.call.kind} differs though its inputs agree: {pattern}"
         pattern += _settings(fault.call, fault.other)
 
     def read(trace: Trace) -> Tensors | None:
@@ -231,7 +231,7 @@ def _settings(ours: Call, theirs: Call | None) -> str:
 
 def _ratio(ours: float | None, theirs: float | None) -> str:
     if not ours or theirs is None:
-        return "the loss parts"
+        return "the loss differs"
     share = theirs / ours
     text = f"{share:.9g}" if f"{share:.9g}" != "1" else f"1 {share - 1:+.1e}"
     return f"the port's is {text} times the reference's"
@@ -243,7 +243,7 @@ def _pattern(ours: np.ndarray | None, theirs: np.ndarray) -> str:
         return f"shapes {None if ours is None else list(ours.shape)} and {list(theirs.shape)}"
     gap = np.abs(ours.astype(np.float64) - theirs)
     share = float((gap > AGREEING * max(float(np.abs(ours).max()), 1e-300)).mean())
-    text = f"{share:.0%} of the entries part"
+    text = f"{share:.0%} of the entries differ"
     nonzero = np.abs(ours) > FACTORLESS * float(np.abs(ours).max() or 1)
     if nonzero.any():
         ratio = (theirs[nonzero] / ours[nonzero]).astype(np.float64)

@@ -134,7 +134,7 @@ def _find_by_luma_or_colour(
         if levels is None:
             raise
         digits = find_digits(levels, single=single, thing=thing)
-        return digits, ["its ink is as bright as its paper and was told from it by colour"]
+        return digits, ["its ink is as bright as its paper; colour separates the two"]
 
 
 def all_pictures(images: dict[str, PreparedDigits]) -> np.ndarray:

@@ -237,9 +237,9 @@ def _describe_series(best: Best) -> str:
     text = f"{config.model} at learning rate {config.learning_rate:g}: {config.l2:g}, "
     text += _figure(best)
     if best.undecided:
-        text += f"; not told apart from it: λ {_l2_list(best.undecided)}"
+        text += f"; not significantly different: λ {_l2_list(best.undecided)}"
     if best.worse:
-        text += f"; told apart: λ {_l2_list(best.worse)}"
+        text += f"; significantly worse: λ {_l2_list(best.worse)}"
     if best.untested:
         text += f"; fewer than two seeds, so not tested: λ {_l2_list(best.untested)}"
     return text

@@ -501,4 +501,4 @@ def _ratios(declared: np.ndarray, observed: np.ndarray, unit: np.ndarray) -> str
     ratio = observed / declared
     differing = int((np.abs(declared - observed) > unit).sum())
     many = "all" if differing == len(declared) else f"{differing} of {len(declared)}"
-    return f"parts on {many} batches, ratios " + ", ".join(f"{r:.6g}" for r in ratio[:6])
+    return f"differs on {many} batches, ratios " + ", ".join(f"{r:.6g}" for r in ratio[:6])

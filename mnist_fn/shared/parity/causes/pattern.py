@@ -8,8 +8,8 @@ from mnist_fn.shared.parity.causes.explanation import Tensors, number, which
 
 
 def describe(expected: Tensors, seen: Tensors, rounding: Tensors) -> str:
-    """Which tensors part and which hold; for each that parts a constant factor, or whole rows or
-    columns, where there are such.
+    """Which tensors differ and which hold; for each that differs a constant factor, or whole
+    rows or columns, where there are such.
 
     `rounding` is what a difference may be, by tensor; infinite where an entry says nothing.
     """
@@ -18,7 +18,7 @@ def describe(expected: Tensors, seen: Tensors, rounding: Tensors) -> str:
         return "no tensor is out of what rounding may do to it here"
     held = "" if len(parted) == len(seen) else " (all others agree)"
     shapes = [f"{name} {_shape(expected[name], seen[name], rounding[name])}" for name in parted]
-    return f"parts {which(parted, seen)}{held}: " + "; ".join(shapes)
+    return f"differs in {which(parted, seen)}{held}: " + "; ".join(shapes)
 
 
 def within(expected: np.ndarray, seen: np.ndarray, rounding: np.ndarray) -> bool:
