@@ -1,4 +1,4 @@
-"""The horizon: how far two frameworks are apart, step by step, beside their twins."""
+"""The divergence of two frameworks and of their control runs, step by step."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -44,15 +44,17 @@ def plot(records: Sequence[dict[str, Any]], ax: Any = None) -> style.Panels:
             panel.axhline(limit, color=style.ink(), linewidth=0.8, linestyle=":")
         name = ", ".join(record[part] for part in ("model", "optimizer", "precision"))
         panel.set(xscale="log", yscale="log", xlabel="step", title=name)
+        style.power_ticks(panel.xaxis)
+        style.power_ticks(panel.yaxis)
         _mark_epochs(panel, record)
     panels[0].set_ylim(1e-20, 3)  # the weight of a pixel that is never lit decays below
     panels[0].set_ylabel("largest difference of any weight")
     first = records[0]["tracks"][0]["name"]
     names = {
         "frameworks": first,
-        "ulp twin": "twins: one weight moved by one ulp",
-        "renumbered twin": "twins: sums in another order",
-        "β₂-rounded twin": "twins: that, and β₂ rounded",
+        "ulp twin": "control runs: one weight moved by one ulp",
+        "renumbered twin": "control runs: sums in another order",
+        "β₂-rounded twin": "control runs: the same, and β₂ rounded",
     }
     kinds = {track["kind"] for record in records for track in record["tracks"]}
     handles = [

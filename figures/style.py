@@ -16,6 +16,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import FormatStrFormatter, LogLocator, MaxNLocator, NullLocator
 
 from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.wording import scientific
 
 WIDTH = 8.0  # inches: 800 pixels at 100 dpi, sharp on a screen of twice as many
 THEMES = {
@@ -194,6 +195,11 @@ def loss_ticks(ax: Any, axis: str = "y") -> None:
     which.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
     which.set_major_formatter(FormatStrFormatter("%g"))
     which.set_minor_locator(NullLocator())
+
+
+def power_ticks(axis: Any) -> None:
+    """Label a logarithmic axis with powers of ten as text: matplotlib's own labels are formulas."""
+    axis.set_major_formatter(lambda value, _: scientific(value))
 
 
 def series_colours(n: int) -> list[str]:

@@ -54,6 +54,18 @@ def test_panels_are_drawn_on_a_given_figure(name):
     assert any(panel.has_data() for panel in figure.axes)
 
 
+@pytest.mark.parametrize("name", PLOTS)
+def test_no_text_of_a_figure_is_a_formula(name):
+    """They are shown as they are, since a class's name may have a dollar."""
+    figure = Figure(figsize=(8, 6))
+    with style.themed():
+        getattr(mnist_fn.figures, name).plot(
+            drawn_from(name), ax=figure if name in PANELS else figure.add_subplot()
+        )
+        FigureCanvasAgg(figure).draw()
+    assert not [text.get_text() for text in figure.findobj(Text) if "$" in text.get_text()]
+
+
 def test_axes_outside_of_a_grid_have_no_room_for_panels():
     with pytest.raises(InputError, match="no place in a grid"):
         style.panels(Figure().add_axes((0, 0, 1, 1)), 3.0)

@@ -7,6 +7,7 @@ import shlex
 NOT_RUN = {
     r"^make (demo|test\S*)$": "CI runs the README's two; the others take minutes to hours",
     r"^make (test-all|test-cluster|test-exhaustive|gpu-evidence|docs)\b": "minutes to hours",
+    r"^python -m pytest -m exhaustive": "what make test-exhaustive runs",
     r"^(pip|ray|pre-commit|export) ": "changes the environment, or needs a second machine",
     r"^python docs/make/evidence_": "hours: the command of an evidence",
     r"^python docs/make/make_": "writes the pages; tests/docs holds each page to what it writes",
