@@ -129,7 +129,7 @@ def document(found: Evidence) -> dict[str, Any]:
 def sections(entries: Evidence) -> dict[str, str]:
     """What stands between the page's markers, by name."""
     found = document(entries)
-    made = {"rule": found["rule"], "summary": summary(found, entries)}
+    made = {"rule": in_paragraphs(found["rule"]), "summary": summary(found, entries)}
     for name in EXPERIMENTS:
         tables = study_tables.number_table(found, name), study_tables.claim_table(found, name)
         made[name] = markdown([study_tables.without(table, "experiment") for table in tables])
@@ -144,6 +144,14 @@ def sections(entries: Evidence) -> dict[str, str]:
     made["joint-rule"] = found["joint_rule"]
     made["planted"] = planted_section(mistakes)
     return made | {"largest": largest(found, entries), "reasons": reasons(found)}
+
+
+def in_paragraphs(rule: str) -> str:
+    """The study's rule with a paragraph for each of its subjects."""
+    for beginning in ("*Inside* says", "Three columns", "We count epochs"):
+        assert beginning in rule
+        rule = rule.replace(f" {beginning}", f"\n\n{beginning}")
+    return rule
 
 
 def answer(found: dict[str, Any], mistakes: study_tables.Table) -> str:
