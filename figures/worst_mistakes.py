@@ -11,6 +11,7 @@ from figures.series import as_runs
 from mnist_fn.shared.data.datasets import load_for, scale_pixels
 from mnist_fn.shared.evaluation import forward, worst_mistakes
 from mnist_fn.shared.runs.run import Run
+from mnist_fn.shared.wording import counted
 
 ROWS, COLUMNS = 3, 8
 
@@ -54,7 +55,7 @@ def plot(
     config = run.config
     figure.suptitle(
         f"Most confidently wrong of {len(wrong)} mistakes: true → predicted, its probability "
-        f"(seed {config.seed}, {config.epochs} epochs)",
+        f"(seed {config.seed}, {counted(config.epochs, 'epoch')})",
         fontsize=11,
     )
     return fonts.add_fallbacks(figure)

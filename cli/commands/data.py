@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from cli import options
+from mnist_fn.shared.wording import counted
 
 app = typer.Typer(help="The datasets' files: fetch, verify, path, cache.", no_args_is_help=True)
 Name = Annotated[
@@ -58,7 +59,7 @@ def cache(
     folder = cache_dir() / FOLDER
     cached = entries(folder)
     size = clear_cache() if clear else sum(size for _, size, _ in cached)
-    files = "1 file" if len(cached) == 1 else f"{len(cached)} files"
+    files = counted(len(cached), "file")
     state = "removed" if clear else f"at most {MAX_BYTES:,} are kept, the oldest go first"
     answer(json).print(f"{folder}: {files}, {size:,} bytes; {state}", soft_wrap=True)
     if json:

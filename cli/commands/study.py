@@ -140,7 +140,7 @@ def _show(study: "Study", to: "Console") -> None:
     if any(document["joint"].values()):
         to.print("all numbers of an experiment together", style="bold")
         _print(study_tables.joint_table(document), to)
-    to.print(document["rule"], style="dim")
+    to.print(document["rule"].replace("*", ""), style="dim")  # its emphasis is Markdown
     _end(study, to)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from pages import DOCS, EVIDENCE
 
+from mnist_fn.shared.wording import counted
 from tests.hostile import conftest, test_files, test_outputs, test_pictures
 from tests.support.losses import LOST, Result
 
@@ -235,7 +236,7 @@ def where(document: dict[str, Any]) -> str:
     versions = document["versions"]
     names = {"jax": ("jax",), "torch": ("torch",)}.get(document["backend"], ("numpy",))
     used = [f"{name} {versions[name]}" for name in ("python", *names)]
-    threads = [f"{n} thread{'s' * (n > 1)}" for n in document.get("threads", []) if n]
+    threads = [counted(n, "thread") for n in document.get("threads", []) if n]
     return "; ".join([document["machine"], *threads, ", ".join(used)])
 
 

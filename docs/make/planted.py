@@ -19,6 +19,7 @@ from mnist_fn.shared.runs.store import Records
 from mnist_fn.shared.state import StateTree
 from mnist_fn.shared.study import joint, judging
 from mnist_fn.shared.study.published import PublishedNumber
+from mnist_fn.shared.wording import counted
 
 FILE = EVIDENCE / "planted.json"
 ALPHA = 0.05
@@ -36,9 +37,7 @@ def table(numbers: list[PublishedNumber], ours: Records) -> tuple[list[str], lis
         mistakes.setdefault(run["mistake"], {}).setdefault(run["experiment"], []).append(run)
     rows = []
     for mistake, experiments in mistakes.items():
-        trained = [
-            f"{name}: {len(runs)} run{'s' * (len(runs) > 1)}" for name, runs in experiments.items()
-        ]
+        trained = [f"{name}: {counted(len(runs), 'run')}" for name, runs in experiments.items()]
         mistaken: list[PublishedNumber] = []
         for name, runs in experiments.items():
             mistaken += as_published(numbers, name, Records(map(run_of, runs)))

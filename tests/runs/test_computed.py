@@ -64,7 +64,7 @@ def test_going_on_with_other_threads_is_said(run, monkeypatch, threads, said):
     notices = []
     resume(run, epochs=6, callbacks=Callbacks(on_event=keep_notices(notices)))
     assert len(notices) == said
-    assert all("first 4 epochs were computed with 2 threads" in one for one in notices)
+    assert all("epochs 1 to 4 were computed with 2 threads" in one for one in notices)
     assert RunFolder(run).read_header().computed.threads == threads
 
 

@@ -15,6 +15,7 @@ from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.runs.store import RunStore, differences
 from mnist_fn.shared.state import StateTree
 from mnist_fn.shared.streams import initial_state
+from mnist_fn.shared.wording import counted
 
 ANOTHER = ("choose another ", Argument("out"), ", or ", Argument("force", True))
 
@@ -103,7 +104,7 @@ class TrainingRun:
         if previous.computed == now.computed or previous.computed.threads is None:
             return ""
         return (
-            f"the first {len(self.rows)} epochs were computed with {previous.computed}, the others "
+            f"epochs 1 to {len(self.rows)} were computed with {previous.computed}, the others "
             f"with {now.computed}: the result is not to the bit that of either throughout"
         )
 
@@ -168,7 +169,7 @@ def open_run(
     if len(rows) > config.epochs:
         raise InputError(
             (
-                f"{folder.path}: has {len(rows)} epochs already, not ",
+                f"{folder.path}: has {counted(len(rows), 'epoch')} already, not ",
                 Argument("epochs", config.epochs, given=True),
             )
         )
