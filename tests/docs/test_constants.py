@@ -7,7 +7,9 @@ import pytest
 
 from mnist_fn.shared.data import cache, form, idx, reading, whole_sets
 from mnist_fn.shared.exchange import importing
-from mnist_fn.shared.parity import bounds, ladder
+from mnist_fn.shared.parity import bounds, horizon, ladder
+from mnist_fn.shared.parity.levels import HORIZON_EPOCHS, STATISTICS_EPOCHS
+from mnist_fn.shared.parity.statistics import MARGIN
 from mnist_fn.shared.pictures import grouping, image_files, lines
 from mnist_fn.shared.pictures.reading import CONFIDENT
 from mnist_fn.shared.runs.loop import CHECKPOINT_SECONDS
@@ -49,6 +51,19 @@ PAGES = {
         f"below {importing.LOW['mnist']:.0%} on MNIST, or {importing.LOW_ELSEWHERE:.0%}".replace(
             "%", " %"
         ),
+    ),
+    "docs/parity.md": (
+        f"{bounds.SUM_FACTOR}·√n eps of the largest entry",
+        f"({bounds.NEAR_BOUNDARY_EPS} eps of its layer's largest)",
+        f"{bounds.ULPS_OF_ONE} eps of 1 are allowed",
+        f"float64: weights {bounds.FLOAT64_BOUND:.0e}, mean loss "
+        f"{bounds.REPORT_BOUND['float64']:.0e}".replace("e-0", "e-"),
+        f"{bounds.PREDICTIONS_FACTOR} times the control runs' + {bounds.PREDICTIONS_SLACK}",
+        f"within a factor of {horizon.FACTOR:g} in steps",
+        f"every {horizon.STEPS_BETWEEN} steps",
+        f"{HORIZON_EPOCHS['float64']} epochs in float64. It lasts {HORIZON_EPOCHS['float32']} in",
+        f"δ is {MARGIN:.2f} percentage points",
+        f"test accuracy after {STATISTICS_EPOCHS} epochs",
     ),
     "docs/porting.md": (
         f"{bounds.SUM_FACTOR}·√n eps",
