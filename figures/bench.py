@@ -41,7 +41,7 @@ def plot(document: Mapping[str, Any], ax: Any = None) -> Any:
         ax.axvline(floor, color=style.ink(), linestyle="--", linewidth=1, label=label)
         ax.legend(loc="upper right")
     ax.set_xscale("log")
-    style.power_ticks(ax.xaxis)
+    style.loss_ticks(ax, "x")
     ax.set_xlabel(f"seconds an epoch of {document['examples']:,} examples")
     ax.set_title(f"{document['device']}: {document['machine']}", fontsize="small")
     return ax

@@ -13,7 +13,13 @@ import numpy as np
 from cycler import cycler
 from matplotlib.colors import Colormap, LinearSegmentedColormap, to_hex
 from matplotlib.figure import Figure, SubFigure
-from matplotlib.ticker import FormatStrFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import (
+    FormatStrFormatter,
+    LogLocator,
+    MaxNLocator,
+    NullFormatter,
+    NullLocator,
+)
 
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.wording import scientific
@@ -200,6 +206,7 @@ def loss_ticks(ax: Any, axis: str = "y") -> None:
 def power_ticks(axis: Any) -> None:
     """Label a logarithmic axis with powers of ten as text: matplotlib's own labels are formulas."""
     axis.set_major_formatter(lambda value, _: scientific(value))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def series_colours(n: int) -> list[str]:
