@@ -7,6 +7,7 @@ verdict one line is corrected, as it says. The table of defaults is tests/suppor
 """
 
 import itertools
+import json
 import re
 import runpy
 import tempfile

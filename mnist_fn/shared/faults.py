@@ -25,8 +25,8 @@ FAULTS = (
     VersionFault(
         "jaxlib",
         ("0.8.0", "0.8.1"),
-        "where XLA gives matrix products to XNNPACK, which depends on the processor, one may take "
-        "the weights that lay at the same address before (a way round: "
+        "where XLA computes matrix products with XNNPACK, which depends on the processor, a "
+        "product may use the weights that were at the same address before (workaround: "
         "XLA_FLAGS=--xla_cpu_use_xnnpack=false)",
         True,
     ),
@@ -56,7 +56,7 @@ def known() -> list[str]:
     """A line for each fault of what is installed here."""
     return [
         f"{fault.package} {version_of(fault.package)} is known to compute wrong: {fault.what}; "
-        f"to be rid of it: {CURE}"
+        f"to replace it: {CURE}"
         for fault in FAULTS
         if version_of(fault.package) in fault.versions
     ]

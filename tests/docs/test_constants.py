@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from mnist_fn.shared.data import cache, form, idx, reading, whole_sets
+from mnist_fn.shared.data import cache, formats, idx, meaning, spec
 from mnist_fn.shared.exchange import importing
 from mnist_fn.shared.parity import bounds, horizon, ladder
 from mnist_fn.shared.parity.levels import HORIZON_EPOCHS, STATISTICS_EPOCHS
@@ -41,11 +41,11 @@ PAGES = {
     "docs/data.md": (
         f"at most {cache.MAX_BYTES / 2**30:.0f} GiB in all",
         f"A set of more than {cache.MIN_BYTES / 2**20:.0f} MiB is kept decompressed",
-        f"up to {form.MAX_CLASSES}.",
+        f"up to {spec.MAX_CLASSES}.",
         "under {}/3 light on dark, over {}/3 dark on light".format(
-            *(round(3 * share) for share in reading.UNCLEAR)
+            *(round(3 * share) for share in meaning.UNCLEAR)
         ),
-        f"every {WORDS[whole_sets.EVERY]} example is held out",
+        f"every {WORDS[formats.EVERY]} example is held out",
     ),
     "docs/exchange.md": (
         f"below {importing.LOW['mnist']:.0%} on MNIST, or {importing.LOW_ELSEWHERE:.0%}".replace(
