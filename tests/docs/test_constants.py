@@ -9,7 +9,6 @@ from mnist_fn.shared.data import cache, formats, idx, meaning, spec
 from mnist_fn.shared.exchange import importing
 from mnist_fn.shared.parity import bounds, horizon, ladder
 from mnist_fn.shared.parity.levels import HORIZON_EPOCHS, STATISTICS_EPOCHS
-from mnist_fn.shared.parity.statistics import MARGIN
 from mnist_fn.shared.pictures import grouping, image_files, lines
 from mnist_fn.shared.pictures.reading import CONFIDENT
 from mnist_fn.shared.runs.loop import CHECKPOINT_SECONDS
@@ -59,10 +58,10 @@ PAGES = {
         f"float64: weights {bounds.FLOAT64_BOUND:.0e}, mean loss "
         f"{bounds.REPORT_BOUND['float64']:.0e}".replace("e-0", "e-"),
         f"{bounds.PREDICTIONS_FACTOR} times the control runs' + {bounds.PREDICTIONS_SLACK}",
-        f"within a factor of {horizon.FACTOR:g} in steps",
+        f"within a factor of {bounds.HORIZON_FACTOR:g} in steps",
         f"every {horizon.STEPS_BETWEEN} steps",
         f"{HORIZON_EPOCHS['float64']} epochs in float64. It lasts {HORIZON_EPOCHS['float32']} in",
-        f"δ is {MARGIN:.2f} percentage points",
+        f"δ is {bounds.ACCURACY_MARGIN:.2f} percentage points",
         f"test accuracy after {STATISTICS_EPOCHS} epochs",
     ),
     "docs/porting.md": (
