@@ -3,6 +3,7 @@
 import contextlib
 import re
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 CREATORS = ("arange", "array", "asarray", "full", "linspace", "ones", "zeros")
+LOCK = threading.RLock()  # what is replaced is the process's: one thread at a time
 LIBRARIES = {"flax", "jax", "jaxlib", "numpy", "optax", "scipy"}  # have their own use for NumPy
 
 
@@ -27,7 +29,7 @@ class Table(np.ndarray):
 @contextlib.contextmanager
 def widened() -> Iterator[None]:
     """Within it a model's casts to float32, and its tables in NumPy, are float64."""
-    with contextlib.ExitStack() as stack:
+    with LOCK, contextlib.ExitStack() as stack:
         _replace(stack, jnp, "float32", jnp.float64)
         for name in CREATORS:
             _replace(stack, np, name, _creator(getattr(np, name)))
@@ -37,7 +39,10 @@ def widened() -> Iterator[None]:
 def narrow_modules(jaxpr: Any) -> Iterator[str]:
     """Yield the scope of each operation that gives float32, of those within others too."""
     for equation in jaxpr.eqns:
-        inner = [getattr(value, "jaxpr", value) for value in equation.params.values()]
+        values = []
+        for value in equation.params.values():
+            values.extend(value if isinstance(value, tuple | list) else [value])
+        inner = [getattr(value, "jaxpr", value) for value in values]
         inner = [value for value in inner if hasattr(value, "eqns")]
         for part in inner:
             yield from narrow_modules(part)
@@ -52,9 +57,11 @@ def _replace(stack: contextlib.ExitStack, module: Any, name: str, value: Any) ->
 
 
 def _creator(create: Callable[..., Any]) -> Callable[..., Any]:
+    thread = threading.get_ident()
+
     def made(*args: Any, **kwargs: Any) -> Any:
         caller = str(sys._getframe(1).f_globals.get("__name__", ""))
-        if caller.partition(".")[0] in LIBRARIES:
+        if threading.get_ident() != thread or caller.partition(".")[0] in LIBRARIES:
             return create(*args, **kwargs)
         args = tuple(map(_wide, args))
         return _table(create(*args, **{key: _wide(value) for key, value in kwargs.items()}))

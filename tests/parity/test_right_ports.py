@@ -2,6 +2,7 @@
 
 import copy
 import dataclasses
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import flax
@@ -15,6 +16,7 @@ import torch
 from torch import nn
 
 from mnist_fn.parity import FlaxProgram, JaxProgram, Recording, check_port, record
+from mnist_fn.parity.widening import widened
 from mnist_fn.shared.parity import ladder_state
 from tests.support.port_models import jax_cross_entropy
 from torch_ref.parity import TorchProgram
@@ -634,6 +636,82 @@ def test_the_verdict_names_a_program_that_casts_to_float32_by_itself():
     verdict = check_port(torch_program(TorchMLP()), flax_program(FlaxRounding()), batches())
     assert "float32's rounding" in verdict.text
     assert "casts to float32; let it cast to its dtype" in verdict.text
+
+
+class FlaxBranch(fnn.Module):
+    """Rounds to float32 in a branch of `lax.cond`."""
+
+    @fnn.compact
+    def __call__(self, x):
+        x = jnp.tanh(fnn.Dense(8, name="body")(x))
+        single = lambda y: jax.lax.convert_element_type(y, "float32").astype("float64")  # noqa: E731
+        x = jax.lax.cond(x.sum() > -1e9, single, lambda y: y, x)
+        return fnn.Dense(5, name="head")(x)
+
+
+def test_the_verdict_names_a_cast_to_float32_within_a_branch():
+    torch.manual_seed(0)
+    verdict = check_port(torch_program(TorchMLP()), flax_program(FlaxBranch()), batches())
+    assert "casts to float32; let it cast to its dtype" in verdict.text
+
+
+def test_a_bound_method_that_makes_the_model_is_called():
+    class Factory:
+        def build(self):
+            torch.manual_seed(0)
+            return TorchTable()
+
+        @classmethod
+        def build_by_class(cls):
+            return cls().build()
+
+    for build in (Factory().build, Factory.build_by_class):
+        check_port(torch_program(build), flax_program(FlaxTable()), batches()).assert_passed()
+
+
+def sines(dtype):
+    return torch.sin(torch.arange(8, dtype=dtype) / 7)
+
+
+class TorchTableAndNorm(nn.Module):
+    """A norm under the name that is given, and a table that is computed before or in each call."""
+
+    def __init__(self, norm, table=None):
+        super().__init__()
+        self.body, self.head, self.norm_name = nn.Linear(6, 8), nn.Linear(8, 5), norm
+        self.add_module(norm, nn.BatchNorm1d(8))
+        self.table = table
+
+    def forward(self, x):
+        x = self.get_submodule(self.norm_name)(torch.tanh(self.body(x)))
+        return self.head(x * (sines(x.dtype) if self.table is None else self.table))
+
+
+def test_averages_that_both_programs_are_given_are_no_tables_of_the_ports():
+    torch.manual_seed(0)
+    port = TorchTableAndNorm("bn1", sines(torch.float32))
+    programs = torch_program(lambda: TorchTableAndNorm("norm")), torch_program(port, name="port")
+    verdict = check_port(*programs, batches())
+    assert "port: table was computed in float32" in verdict.text
+    assert "running_mean" not in verdict.text
+
+
+def test_checks_in_several_threads_wait_for_each_other():
+    torch.manual_seed(0)
+    programs = [(torch_program(TorchTable), flax_program(FlaxTable())) for _ in range(3)]
+    given, originals = batches(), (jnp.float32, np.array, np.arange)
+    with ThreadPoolExecutor() as pool:
+        checks = [pool.submit(check_port, *pair, given, steps=2) for pair in programs]
+    for check in checks:
+        check.result().assert_passed()
+    assert (jnp.float32, np.array, np.arange) == originals
+
+
+def test_tables_that_another_thread_makes_meanwhile_are_its_own():
+    with widened(), ThreadPoolExecutor() as pool:
+        made = pool.submit(lambda: np.zeros(2, np.float32)).result()
+        assert np.zeros(2, np.float32).dtype == np.float64
+    assert made.dtype == np.float32
 
 
 # --- a parameter whose partner is a buffer -----------------------------------------------------

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
-from types import FunctionType
+from types import FunctionType, MethodType
 from typing import Any
 
 import numpy as np
@@ -56,7 +56,7 @@ class TorchProgram:
         name: str = "PyTorch",
     ) -> None:
         self.name = name
-        self._made_here = isinstance(model, FunctionType | type | partial)
+        self._made_here = isinstance(model, FunctionType | MethodType | type | partial)
         if self._made_here:
             with self._calls("model"), Guard(name, torch.float64, keep_sites=False):
                 model = model()  # pyright: ignore[reportCallIssue]

@@ -66,16 +66,16 @@ def _rounded(state: LadderState, fault: Fault) -> str:
     float32 though it is run in float64; "" where that isn't so.
     """
     pairing = state.pairing
-    shared = {pair.name for pair in pairing.param_map.buffers}
+    buffers = pairing.param_map.buffers  # these come from the state, whoever computed them before
     port_weights = pairing.param_map.to_port(state.weights, pairing.like)
     places = [
         f"{program.name}: {text}"
-        for program, weights, batch in (
-            (pairing.reference, state.weights, state.batch),
-            (pairing.port, port_weights, pairing.move(state.batch)),
+        for program, weights, batch, given in (
+            (pairing.reference, state.weights, state.batch, {p.name for p in buffers}),
+            (pairing.port, port_weights, pairing.move(state.batch), {p.other for p in buffers}),
         )
         for name, text in getattr(program, "in_float32", lambda *_: {})(weights, batch).items()
-        if name not in shared
+        if name not in given
     ]
     change = max(
         (largest_gap(fault.read(single), fault.read(wide)) for single, wide in state.in_float32),
