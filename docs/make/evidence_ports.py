@@ -23,8 +23,8 @@ import numpy as np
 from pages import EVIDENCE
 
 from mnist_fn.parity import FlaxProgram, check_port
-from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.parity.batches import read_batches
+from mnist_fn.shared.parity.program import Batch
 from mnist_fn.shared.parity.result import Verdict
 from mnist_fn.shared.runs.environment import machine, versions
 from tests.support import random_ports as ports
@@ -67,36 +67,56 @@ def judged_wrong(number: int, steps: int, budget: float) -> dict[str, Any]:
         change, line, text, changed = draw.choice(list(ports.wrong_ports(model, optimizer)))
         found = {"number": number, "model": model, "optimizer": optimizer, "seed": seed,
                  "change": change.name, "line": line, "text": text}  # fmt: skip
-        began = time.process_time()
-        try:
-            verdict = check_port(
-                ports.reference(model, optimizer, seed),
-                ports.port(changed),
-                ports.batches(model, seed),
-                steps=steps,
-                budget=budget,
-            )
-        except (InputError, TypeError, ValueError) as error:
-            skipped.append(f"doesn't run: {text}: {str(error)[:80]}")
+        failure = failure_of(model, seed, changed)
+        if failure:
+            skipped.append(f"doesn't run: {text}: {failure[:80]}")
             continue
+        began = time.process_time()
+        verdict = check_port(
+            ports.reference(model, optimizer, seed),
+            ports.port(changed),
+            ports.batches(model, seed),
+            steps=steps,
+            budget=budget,
+        )
         if verdict.passed and is_same(model, optimizer, seed, changed):
             skipped.append(f"computes the same: {text}")
             continue
         claimed = verdict.cause is not None and verdict.cause.found
-        said = headline(verdict)
-        named = bool(re.search(change.words, said)) and (
-            claimed or (not verdict.passed and verdict.failed.name in ("parameters", "randomness"))
-        )
+        named = is_named(change, verdict)
         return {
             **found,
             "found": not verdict.passed,
             "rung": "" if verdict.passed else verdict.failed.name,
             "named": named,
             "named_wrong": claimed and not named,
-            "said": said,
+            "said": headline(verdict),
             "cpu_seconds": round(time.process_time() - began, 1),
             **({"drawn_again": skipped} if skipped else {}),
         }
+
+
+def failure_of(model: str, seed: int, changed: str) -> str:
+    """What a changed port raises in a step of its own, or ""."""
+    batches = port_batches(model, seed)
+    try:
+        program = ports.port(changed)
+        next(program.train(program.start(batches[0]), iter(batches)))
+    except Exception as error:  # of the change, whatever it is: no other program runs here
+        return str(error) or type(error).__name__
+    return ""
+
+
+def is_named(change: ports.Change, verdict: Verdict) -> bool:
+    """Whether a verdict claims the change as the cause, or says what differs of parameters and of
+    dropout, where no cause is looked for.
+    """
+    if verdict.passed:
+        return False
+    if verdict.cause is not None and verdict.cause.found:
+        return bool(re.search(change.words, verdict.cause.text))
+    rungs = ("parameters", "randomness")
+    return verdict.failed.name in rungs and bool(re.search(change.words, headline(verdict)))
 
 
 def headline(verdict: Verdict) -> str:
@@ -108,9 +128,7 @@ def is_same(model: str, optimizer: str, seed: int, changed: str) -> bool:
     """Whether a changed port computes what the right one does: outputs in both modes and gradients
     at weights of several scales, and weights and averages after three steps.
     """
-    read = read_batches(ports.batches(model, seed), "float64")
-    if "CNN" in model or model == "ResNet":
-        read = read_batches([(np.moveaxis(b.inputs[0], 1, -1), b.targets) for b in read], "float64")
+    read = port_batches(model, seed)
     right, wrong = ports.port(ports.text_of(model, optimizer)), ports.port(changed)
     shapes = [{n: p.shape for n, p in p.start(read[0]).params.items()} for p in (right, wrong)]
     if shapes[0] != shapes[1]:
@@ -119,6 +137,14 @@ def is_same(model: str, optimizer: str, seed: int, changed: str) -> bool:
         np.allclose(a, b, rtol=SAME, atol=SAME * float(np.abs(a).max(initial=1e-30)))
         for a, b in zip(shown(right, read), shown(wrong, read), strict=True)
     )
+
+
+def port_batches(model: str, seed: int) -> list[Batch]:
+    """The batches as the port takes them, images with channels last."""
+    batches = ports.batches(model, seed)
+    if "CNN" in model or model == "ResNet":
+        batches = [(np.moveaxis(images, 1, -1), targets) for images, targets in batches]
+    return read_batches(batches, "float64")
 
 
 def shown(program: FlaxProgram, batches: list[Any]) -> Iterator[np.ndarray]:

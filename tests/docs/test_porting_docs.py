@@ -1,7 +1,9 @@
 """docs/porting.md says what the ladder says."""
 
 import ast
+from types import SimpleNamespace
 
+import evidence_ports
 import make_porting
 import pytest
 from pages import renew
@@ -35,6 +37,34 @@ def test_a_port_drawn_at_random_is_wrong_in_one_line():
                 assert (differing, wrong[number - 1].strip()) == ([number], line)
                 changes.add(change.name)
     assert changes == {change.name for change in random_ports.CHANGES}
+
+
+def test_a_crash_of_the_ladder_is_no_port_that_does_not_run(monkeypatch):
+    def crash(*_, **__):
+        raise ValueError("the ladder's own")
+
+    monkeypatch.setattr(evidence_ports, "check_port", crash)
+    monkeypatch.setattr(evidence_ports, "failure_of", lambda *_: "")
+    with pytest.raises(ValueError, match="the ladder's own"):
+        evidence_ports.judged_wrong(0, steps=1, budget=1.0)
+
+
+def test_a_port_that_does_not_run_says_why():
+    right = random_ports.text_of("CNN", "SGD")
+    assert evidence_ports.failure_of("CNN", 0, right) == ""
+    assert "nothing" in evidence_ports.failure_of("CNN", 0, right.replace("nn.elu", "nn.nothing"))
+
+
+def test_the_next_best_change_is_not_what_a_verdict_names():
+    change = next(c for c in random_ports.CHANGES if c.name == "another ε")
+    for claimed, named in (("ε = 1e-3 in place of 1e-5", True), ("the mask forgotten", False)):
+        verdict = SimpleNamespace(
+            passed=False,
+            failed=SimpleNamespace(name="modules"),
+            cause=SimpleNamespace(found=True, text=claimed),
+            text=f"why: reproduced to 1e-16 by: {claimed} (next best: ε = 1e-4, 1e-3)",
+        )
+        assert evidence_ports.is_named(change, verdict) == named
 
 
 @pytest.mark.long

@@ -30,7 +30,7 @@ class Pair:
     torch: Callable[..., Any]
     optax: Any
     rung: str = ""  # where they differ; "" where they agree
-    words: str = ""  # what the verdict must say; "" where it knows no cause
+    words: str = ""  # what the cause must say; "" where no cause may be claimed
     scheduler: Callable[..., Any] | None = None
     targets: str = "classes"  # or "numbers", "shares", "bits", "signs"
 
@@ -145,7 +145,8 @@ OPTIMIZERS = [
     Pair("Rprop, whose step optax takes one late", lambda p: o.Rprop(p, 1e-2), optax.rprop(1e-2),
          "step"),
     Pair("one cycle, which peaks a step later in optax", lambda p: o.SGD(p, 0.1),
-         optax.sgd(optax.cosine_onecycle_schedule(20, 0.1, 0.3, 25.0, 1e4)), "trajectory", "",
+         optax.sgd(optax.cosine_onecycle_schedule(20, 0.1, 0.3, 25.0, 1e4)), "trajectory",
+         "learning rate × 0.04, 0.1043",
          lambda s: o.lr_scheduler.OneCycleLR(s, 0.1, total_steps=20, cycle_momentum=False)),
 ]  # fmt: skip
 
