@@ -619,6 +619,26 @@ def test_the_verdict_names_a_table_of_float32_that_was_made_before():
     assert verdict.failed.name == "modules"
     assert "float32's rounding" in verdict.text
     assert "table was computed in float32; give a function" in verdict.text
+    assert "no single change" not in verdict.text
+
+
+class TorchOnes(TorchMLP):
+    """A table of float32 that no rounding changes, and what is made of the outputs."""
+
+    def __init__(self, change=lambda y: y):
+        super().__init__()
+        self.table, self.change = torch.ones(8), change
+
+    def forward(self, x):
+        return self.change(self.head(torch.tanh(self.body(x)) * self.table))
+
+
+@pytest.mark.parametrize("change", [torch.log, lambda y: y[:4]], ids=["log", "rows"])
+def test_what_cannot_be_compared_is_no_rounding(change):
+    verdict = check_port(TorchProgram(TorchOnes()), TorchProgram(TorchOnes(change)), batches())
+    assert verdict.failed.name == "outputs"
+    assert "float32's rounding" not in verdict.text
+    assert not verdict.cause.found
 
 
 class FlaxRounding(fnn.Module):

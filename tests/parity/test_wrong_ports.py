@@ -16,6 +16,7 @@ from torch import nn
 from mnist_fn import InputError
 from mnist_fn.parity import JaxProgram, check_port
 from tests.parity.test_right_ports import (
+    CE,
     FlaxDropped,
     FlaxMLP,
     TorchDropped,
@@ -25,6 +26,7 @@ from tests.parity.test_right_ports import (
     torch_program,
 )
 from tests.support.port_models import jax_cross_entropy
+from torch_ref.parity import TorchProgram
 
 # --- not deterministic -------------------------------------------------------------------------
 
@@ -432,3 +434,69 @@ def test_an_output_of_another_shape_is_no_nan_against_nan():
     verdict = check_port(torch_program(TorchMLP()), flax_program(Doubled(), loss=loss), batches())
     assert verdict.failed.name == "outputs"
     assert "nan" not in verdict.text
+
+
+# --- programs that fail while the cause is looked for ------------------------------------------
+
+
+class TorchFragile(TorchMLP):
+    """Wrong at small weights, in a way that has no name; fails at large ones."""
+
+    def forward(self, x):
+        size = float(self.body.weight.detach().abs().max())
+        if size > 2:
+            raise RuntimeError("these weights are too large")
+        y = super().forward(x)
+        return y + torch.sin(7 * y) if size < 0.1 else y
+
+
+def test_a_port_that_fails_in_a_state_to_come_has_its_verdict():
+    model = TorchFragile()
+    verdict = check_port(torch_program(TorchMLP()), torch_program(model), batches())
+    assert verdict.failed.name == "stress states"
+    assert verdict.failed.worst.what.startswith("weights × 0.1")
+    assert not verdict.cause.found
+
+
+def test_a_port_that_fails_at_scaled_weights_has_its_loss_explained():
+    """A traced reference's loss is told from others by the losses at scaled weights."""
+    port = torch_program(TorchFragile(), loss=lambda y, t: nn.functional.cross_entropy(y, t) / 2)
+    verdict = check_port(flax_program(FlaxMLP()), port, batches())
+    assert verdict.failed.name == "loss"
+    assert verdict.cause is not None
+
+
+class Late(TorchProgram):
+    """Makes no pass any more after the third step of a training."""
+
+    late = False
+
+    def train(self, *arguments, **named):
+        for number, step in enumerate(super().train(*arguments, **named), start=1):
+            self.late = self.late or number == 3
+            yield step
+
+    def run(self, *arguments, **named):
+        if self.late:
+            raise RuntimeError("it is too late")
+        return super().run(*arguments, **named)
+
+
+class TorchMarked(TorchMLP):
+    """Wrong where the inputs begin with a mark."""
+
+    def forward(self, x):
+        y = super().forward(x)
+        return y + torch.sin(7 * y) if float(x[0, 0]) == 0.125 else y
+
+
+def test_a_port_that_fails_before_the_step_that_differs_has_its_verdict():
+    turns = batches(n=4)
+    turns[2][0][0, 0] = 0.125
+    more = {"loss": CE, "optimizer": lambda p: torch.optim.SGD(p, 0.1)}
+    verdict = check_port(torch_program(TorchMLP()), Late(TorchMarked(), **more), turns)
+    assert verdict.failed.name == "trajectory"
+    assert verdict.cause.holds
+    assert "the reference's rule makes the port's weights of the port's own gradients" in (
+        verdict.text
+    )

@@ -1,5 +1,6 @@
 """Two programs on the ladder: what each rung compares of them, and how it is explained."""
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -13,7 +14,6 @@ from mnist_fn.shared.parity.averages import explain_averages
 from mnist_fn.shared.parity.causes.explanation import Explanation
 from mnist_fn.shared.parity.ladder_state import LadderState, Pairing
 from mnist_fn.shared.parity.modules import outputs, walk
-from mnist_fn.shared.parity.packing import NotRecordedError
 from mnist_fn.shared.parity.program import Batch, Weights
 from mnist_fn.shared.parity.result import Check, Compared, Difference, Explain, Unchecked, no_cause
 from mnist_fn.shared.parity.training import Training, compared
@@ -149,11 +149,12 @@ class PortClimb:
         first = explain()
         if first is not None and first.found:
             return first
-        for checks, explain_next in self._climb_states(coming):
-            if not all(check.passed for check in checks):
-                closer = explain_next()
-                if closer is not None and closer.found:
-                    return closer
+        with contextlib.suppress(Exception):  # a program fails in a state to come: first stands
+            for checks, explain_next in self._climb_states(coming):
+                if not all(check.passed for check in checks):
+                    closer = explain_next()
+                    if closer is not None and closer.found:
+                        return closer
         return first
 
     def _climb_states(self, coming: Iterator[LadderState]) -> Iterator[Compared]:
@@ -193,12 +194,10 @@ class PortClimb:
         state = LadderState(
             f"before step {number}", self.pairing, weights, batch, ordinary=self.ordinary
         )
-        try:
+        with contextlib.suppress(Exception):  # not recorded, or a program fails there
             for checks, explain in self._climb_state(state):
                 if not all(check.passed for check in checks):
                     return explain()
-        except NotRecordedError:  # a recording has not been there
-            return explained
         return explained
 
     def buffers(self) -> Compared:

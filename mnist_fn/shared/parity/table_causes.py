@@ -3,6 +3,7 @@
 They are looked for by the tables of the project's own ladder, on the tensors that both show.
 """
 
+import contextlib
 import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -23,7 +24,6 @@ from mnist_fn.shared.parity.causes.search import Form, Number, explain_variants
 from mnist_fn.shared.parity.causes.sums import sums
 from mnist_fn.shared.parity.ladder_state import LadderState
 from mnist_fn.shared.parity.modules import Fault
-from mnist_fn.shared.parity.packing import NotRecordedError
 from mnist_fn.shared.parity.param_map import module_of, parts
 
 FACTORS = (1, 3, 30, 300)  # of the weights, from which losses are taken
@@ -156,13 +156,11 @@ def explain_classes(state: LadderState) -> Explanation | None:
 
 
 def _answered(states: Iterable[LadderState]) -> Iterator[LadderState]:
-    """Without those in which a recording was not asked."""
+    """Without those in which a recording was not asked, or a program fails."""
     for state in states:
-        try:
-            _ = state.left
-        except NotRecordedError:
-            continue
-        yield state
+        with contextlib.suppress(Exception):
+            _ = state.left, state.right
+            yield state
 
 
 def _scaled(state: LadderState, factor: float) -> LadderState:

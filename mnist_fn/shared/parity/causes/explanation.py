@@ -60,6 +60,7 @@ class Explanation:
     next_best: Candidate | None
     pattern: str  # what can be said without a cause: which tensors, by what factor, since when
     units: float = 0.0  # how far what was declared is from what was seen: see Candidate
+    rounding: str = ""  # what rounds to float32, where that explains as much
 
     @property
     def found(self) -> bool:
@@ -76,6 +77,8 @@ class Explanation:
         """One plain sentence for a reader."""
         if self.holds:
             return f"{self.of}: as declared"
+        if self.rounding:
+            return f"{self.of}: {self.rounding}"
         if not self.causes:
             near = ""
             if self.next_best is not None:
