@@ -8,6 +8,11 @@ import torch
 from torch import nn
 
 from mnist_fn.parity import FlaxProgram, check_port
+from mnist_fn.shared.parity.causes.explanation import number
+from mnist_fn.shared.parity.layouts import Layout
+from mnist_fn.shared.parity.param_map import ParamMap, ParamPair
+from mnist_fn.shared.parity.program import Weights
+from mnist_fn.shared.parity.starts import starts_note
 from torch_ref.parity import TorchProgram
 
 INPUTS = [(np.random.default_rng(0).normal(size=(8, 30)), None)]
@@ -74,3 +79,33 @@ def test_another_initialization_is_noted_in_both_directions():
 def test_biases_that_start_elsewhere_are_noted(bias, words):
     (note,) = starts(TorchProgram(Torch()), FlaxProgram(Flax(bias=bias)))
     assert note.endswith(f"is {words}")
+
+
+def direct(ours, theirs):
+    """The note on two tensors of one shape, beside one that is drawn."""
+    drawn = np.random.default_rng(1).normal(size=(4, 4))
+    pairs = [
+        ParamPair(name, name, Layout(tuple(range(a.ndim)), a.shape, a.shape))
+        for name, a in (("gamma", ours), ("kernel", drawn))
+    ]
+    weights = (Weights({"gamma": side, "kernel": drawn}) for side in (ours, theirs))
+    return starts_note(ParamMap(tuple(pairs)), *weights)
+
+
+@pytest.mark.parametrize("value", [0.1, 1e-6])
+def test_a_constant_is_not_drawn_and_is_itself_in_float32(value):
+    ours = np.full(50, value)
+    assert direct(ours, ours.copy()) == ""
+    assert direct(ours, ours.astype(np.float32).astype(np.float64)) == ""
+    assert direct(ours, 2 * ours).endswith(f"{number(2 * value)} in gamma, {number(value)} in the "
+                                           "reference")  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("ratio", "words"),
+    [(2.5, "2.5 times as wide in gamma"), (1.8, "√3 times as wide in gamma: Flax's")],
+)
+def test_a_ratio_is_a_known_one_only_if_it_is_near(ratio, words):
+    """Of 100 numbers, between whose spreads there are 5/√100 by chance."""
+    ours = np.random.default_rng(0).normal(size=(10, 10))
+    assert words in direct(ours, ratio * ours)

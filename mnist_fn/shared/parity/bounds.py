@@ -108,6 +108,8 @@ ULPS_OF_ONE = 4
 CLAIM_MARGIN = 1e4
 # Of the spread of two draws of n numbers, which varies by 1/√n between any two: five times that.
 SPREAD_DEVIATIONS = 5
+# Of a ratio of two spreads, in its logarithm: farther from a known one it is another.
+KNOWN_RATIO = 0.15
 # In eps of a lower precision: roundings of two inputs, of their sums and of the result, twice.
 NARROW_ULPS = 8
 # A residual of 0 counts as this share of rounding, or any margin would hold.

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mnist_fn.shared.parity.bounds import SPREAD_DEVIATIONS
+from mnist_fn.shared.parity.bounds import KNOWN_RATIO, SPREAD_DEVIATIONS
 from mnist_fn.shared.parity.causes.explanation import number
 from mnist_fn.shared.parity.param_map import ParamMap
 from mnist_fn.shared.parity.program import Weights
@@ -23,7 +23,7 @@ def starts_note(param_map: ParamMap, reference: Weights, port: Weights) -> str:
         reference: its start.
         port: its own start, under its own names.
     """
-    if not any(np.std(tensor) for tensor in port.params.values()):
+    if not any(_spread(tensor) for tensor in port.params.values()):
         return ""
     groups: dict[tuple[str, str], list[str]] = {}
     for pair in param_map.params:
@@ -42,16 +42,22 @@ def _difference(ours: np.ndarray, theirs: np.ndarray) -> tuple[str, str] | None:
     """A tensor's spread beside the reference's, and what is known of it; None where two draws may
     be so far apart.
     """
-    spread, port_spread = float(np.std(ours)), float(np.std(theirs))
+    spread, port_spread = _spread(ours), _spread(theirs)
     if spread and port_spread:
         ratio, noise = port_spread / spread, SPREAD_DEVIATIONS / float(np.sqrt(ours.size))
         if abs(np.log(ratio)) <= noise:
             return None
-        known = [text for value, text in KNOWN.items() if abs(np.log(ratio / value)) <= noise]
+        near = min(noise, KNOWN_RATIO)
+        known = [text for value, text in KNOWN.items() if abs(np.log(ratio / value)) <= near]
         return known[0] if known else (f"{ratio:.2g} times as wide", "")
-    if spread == port_spread and np.array_equal(ours, theirs):
+    if spread == port_spread and np.array_equal(ours.astype(np.float32), theirs.astype(np.float32)):
         return None
     return _drawn(theirs, port_spread), f", {_drawn(ours, spread)} in the reference"
+
+
+def _spread(tensor: np.ndarray) -> float:
+    """The deviation; that of a constant is rounding, not 0."""
+    return float(np.std(tensor)) if tensor.size and np.ptp(tensor) else 0.0
 
 
 def _drawn(tensor: np.ndarray, spread: float) -> str:
