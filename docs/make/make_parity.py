@@ -9,7 +9,7 @@ import json
 from typing import Any
 
 from evidence_exhaustive import FILE as EXHAUSTIVE
-from pages import DOCS, EVIDENCE, PICTURES, renew
+from pages import DOCS, EVIDENCE, PICTURES, renamed, renew
 
 from figures import build, style
 from mnist_fn.shared.parity.horizon import STEPS_BETWEEN
@@ -20,8 +20,7 @@ from mnist_fn.shared.study.tables import markdown
 from mnist_fn.shared.wording import control_name
 
 SHARPNESS = EVIDENCE / "parity-sharpness.json"
-# in evidence of before these rungs were renamed, or were rungs of their own
-OLD_RUNGS = {"probes": "stress states", "logits": "outputs", "predictions": "evaluation"}
+# in evidence of before these were rungs of their own
 FORMER = {"ReLU at 0": "gradients", "resuming": "step", "report": "loss and step"}
 PAGE, FIGURE = DOCS / "parity.md", PICTURES / "parity-horizon.svg"
 
@@ -31,20 +30,12 @@ def evidence(level: str) -> dict[str, Any] | None:
     path = EVIDENCE / f"parity-{level}.json"
     if not path.exists():
         return None
-    document = read_sealed(path, SCHEMA)
-    for ladder in document.get("ladders", []):
-        for rung in ladder["rungs"]:
-            rung["rung"] = OLD_RUNGS.get(rung["rung"], rung["rung"])
-    return document
+    return json.loads(json.dumps(read_sealed(path, SCHEMA)), object_hook=renamed)
 
 
 def detection_limits() -> dict[str, Any]:
     """What docs/make/evidence_sharpness.py measured, rungs by their present names."""
-    document = json.loads(SHARPNESS.read_text())
-    for precisions in document["found"].values():
-        for one in precisions.values():
-            one["rung"] = OLD_RUNGS.get(one["rung"], one["rung"])
-    return document
+    return json.loads(SHARPNESS.read_text(), object_hook=renamed)
 
 
 def where(document: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 import sources
 from evidence_bounds import ENDS, evidence
-from pages import DOCS, EVIDENCE
+from pages import DOCS, EVIDENCE, renamed
 
 from mnist_fn.shared.faults import FAULTS
 
@@ -74,8 +74,9 @@ shows the fault of jaxlib 0.10.2 (jax-ml/jax issue 39103).
 
 
 def documents() -> list[dict[str, Any]]:
-    """The evidence, in order of versions."""
-    found = [json.loads(path.read_text()) for path in EVIDENCE.glob("versions-*.json")]
+    """The evidence, in order of versions and in the present names."""
+    files = EVIDENCE.glob("versions-*.json")
+    found = [json.loads(path.read_text(), object_hook=renamed) for path in files]
     return sorted(found, key=lambda d: (_numbers(d["torch"]), _numbers(d["jax"])))
 
 

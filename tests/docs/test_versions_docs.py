@@ -9,6 +9,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from mnist_fn.shared.faults import FAULTS
+from mnist_fn.shared.parity.ladder import BACKEND_RUNGS
 
 
 def test_the_page_is_what_the_evidence_says():
@@ -25,6 +26,20 @@ def test_the_comparison_sees_another_verdict():
 def test_a_ladder_without_an_answer_neither_holds_nor_parts():
     said = make_versions.verdict([{"linear, float64": None}, {"error": "no answer in 600 s"}])
     assert said == "**not known** 1 of 2: no answer in 600 s"
+
+
+def test_a_rung_has_its_present_name():
+    """Whatever it was called when the evidence was made."""
+    climbs = [
+        climb
+        for one in make_versions.documents()
+        for ladder in one["ladders"].values()
+        for climb in ladder
+    ]
+    parted = [where for climb in climbs for where in climb.values() if isinstance(where, dict)]
+    assert parted
+    assert {where["rung"] for where in parted} <= set(BACKEND_RUNGS)
+    assert not [where for where in parted if "kink" in where["what"]]
 
 
 def test_what_is_wrong_in_the_evidence_is_known_and_nothing_else():

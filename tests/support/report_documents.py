@@ -40,7 +40,7 @@ def _rung(name: str, passed: bool) -> dict:
 
 _NAME = {"model": "shallow", "optimizer": "adam", "precision": "float64"}
 PARITY = {
-    "quick": {"ladders": [{**_NAME, "rungs": [_rung("inputs", True), _rung("logits", False)]}]},
+    "quick": {"ladders": [{**_NAME, "rungs": [_rung("inputs", True), _rung("outputs", False)]}]},
     "horizon": {
         "horizon": [
             {

@@ -1,4 +1,4 @@
-"""Every bound that decides on the ladder, with its reason. Nowhere else does a number decide.
+"""Every bound that decides whether a rung holds or a cause is claimed, with its reason.
 
 Two right programs sum in another order. A sum of n products is off by some √n eps (Higham and Mary,
 "A New Approach to Probabilistic Rounding Error Analysis", 2019; nothing passes 2·n·u). Sums taken

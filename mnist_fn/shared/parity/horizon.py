@@ -16,8 +16,8 @@ import numpy as np
 from mnist_fn.shared.parity.backends.checks import Pair
 from mnist_fn.shared.parity.backends.climb import epochs
 from mnist_fn.shared.parity.bounds import HORIZON_FACTOR, HORIZON_THRESHOLDS
+from mnist_fn.shared.parity.causes.explanation import plain
 from mnist_fn.shared.parity.compare import divergence
-from mnist_fn.shared.parity.result import plain
 from mnist_fn.shared.parity.twins import Lane, renumbered_twin, step_error, ulp_twin
 
 ULP_DRAWS = 3

@@ -120,7 +120,7 @@ class Packed:
             joined = np.concatenate([v for _, v in values]) if values else np.zeros(0)
             entry["variants"].append(
                 {
-                    **plain(asdict(variant)),
+                    **{name: plain(value) for name, value in asdict(variant).items()},
                     "slots": [list(slot) for slot, _ in values],
                     "values": self._id(joined),
                 }

@@ -1,6 +1,5 @@
 """What the ladder finds: Difference, Check, Rung, Verdict; their text and JSON are made here."""
 
-import json
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mnist_fn.shared.errors import InputError
-from mnist_fn.shared.parity.causes.explanation import Explanation
+from mnist_fn.shared.parity.causes.explanation import Explanation, plain
 from mnist_fn.shared.parity.param_map import ParamMap
 
 SCHEMA = 1
@@ -46,11 +45,6 @@ class Difference:
             for name in ("left", "right", "absolute", "relative", "ulps")
         }
         return {"where": self.where, "tensor": self.tensor, "index": list(self.index), **numbers}
-
-
-def plain(value: float) -> float | str:
-    """A number for JSON: what is not finite by its name, which `float` reads back."""
-    return float(value) if np.isfinite(value) else str(float(value))
 
 
 @dataclass(frozen=True)
@@ -281,10 +275,6 @@ class Verdict:
             "rungs": [rung.to_dict() for rung in self.rungs],
             "notes": self.notes,
         }  # fmt: skip
-
-    def to_json(self) -> str:
-        """The same as one JSON document."""
-        return json.dumps(self.to_dict(), allow_nan=False)
 
 
 def _is_open(rung: Rung | Unchecked) -> bool:

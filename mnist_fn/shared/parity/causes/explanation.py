@@ -104,15 +104,12 @@ class Explanation:
 
 def _plain(candidate: Candidate) -> dict[str, Any]:
     names = ("code", "at", "declared", "actual", "text", "residual")
-    return plain({name: getattr(candidate, name) for name in names})
+    return {name: plain(getattr(candidate, name)) for name in names}
 
 
-def plain(fields_of: dict[str, Any]) -> dict[str, Any]:
-    """Fields as JSON takes them: a number that isn't finite is its name."""
-    return {
-        name: str(value) if isinstance(value, float) and not np.isfinite(value) else value
-        for name, value in fields_of.items()
-    }
+def plain(value: Any) -> Any:
+    """A value for JSON: a number that isn't finite by its name, which `float` reads back."""
+    return str(value) if isinstance(value, float) and not np.isfinite(value) else value
 
 
 def judge(
