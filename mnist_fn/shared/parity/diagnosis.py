@@ -64,9 +64,6 @@ def _rounded(state: LadderState, fault: Fault) -> str:
     """That a fault is as small as what float32 changes there, where a program holds numbers in
     float32 though it is run in float64; "" where that isn't so.
     """
-    ours = fault.read(state.left)
-    if ours is None or ours.shape != fault.port_value.shape:
-        return ""
     pairing = state.pairing
     buffers = pairing.param_map.buffers  # these come from the state, whoever computed them before
     port_weights = pairing.param_map.to_port(state.weights, pairing.like)
@@ -83,8 +80,8 @@ def _rounded(state: LadderState, fault: Fault) -> str:
         (largest_gap(fault.read(single), fault.read(wide)) for single, wide in state.in_float32),
         default=0.0,
     )
-    # of what is not finite the largest gap is 0
-    if not places or not 0 < largest_gap(ours, fault.port_value) <= SUM_FACTOR * change:
+    gap = largest_gap(fault.read(state.left), fault.port_value)  # 0 of what can't be compared
+    if not places or not 0 < gap <= SUM_FACTOR * change:
         return ""
     listed = "; ".join(places[:4]) + (f"; and {len(places) - 4} more" if len(places) > 4 else "")
     return f"float32's rounding, which changes as much there ({change:.0e}): {listed}"
