@@ -199,7 +199,7 @@ def _handed(plan: Plan, data_dir: Path | None, workers: Workers) -> list[dict[st
     results: list[dict[str, Any]] = []
     with (
         followed() as callbacks,
-        start_workers(request, plan.dataset, len(configs), callbacks, then) as (counting, pool),
+        start_workers(request, configs[0], len(configs), callbacks, then) as (counting, pool),
     ):
         assert pool is not None  # noqa: S101 - there are workers
         for name, measured in handed.horizons(plan, pool, counting):

@@ -133,10 +133,13 @@ def scope(config: Config, device: Any) -> Iterator[None]:
 
 
 def to_numpy(tree: Any) -> ParamTree:
-    """A tree of device or NumPy arrays as NumPy arrays of its own, kernels first."""
+    """A tree of device or NumPy arrays as NumPy arrays of its own, in the model's order.
+
+    JAX sorts the names of a tree as text: `layer10` before `layer2`.
+    """
     return {
-        layer: {kind: np.array(tensors[kind]) for kind in ("kernel", "bias")}
-        for layer, tensors in tree.items()
+        layer: {kind: np.array(tree[layer][kind]) for kind in ("kernel", "bias")}
+        for layer in sorted(tree, key=lambda name: int(name.removeprefix("layer")))
     }
 
 

@@ -44,8 +44,10 @@ def pytest_addoption(parser):
     parser.addoption("--record", action="store_true", help="write docs/evidence/exhaustive.json")
 
 
-def pytest_terminal_summary(terminalreporter, config):
-    if config.getoption("--record"):
+def pytest_terminal_summary(terminalreporter, exitstatus, config):
+    # an interrupted session has not tried all
+    whole = exitstatus in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED)
+    if config.getoption("--record") and whole and not config.getoption("-k"):
         import evidence_exhaustive
 
         evidence_exhaustive.write(terminalreporter.stats)

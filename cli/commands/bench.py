@@ -58,7 +58,7 @@ def command(
         l2=3e-5,
         batch_size=batch_size,
         precision=precision,
-        dataset=dataset,
+        dataset=options.resolved(dataset, data_dir),
     )
     examples = len(load_for(config, data_dir).train)
     if out is not None:

@@ -15,7 +15,7 @@ from pages import EVIDENCE
 from mnist_fn.shared.runs.environment import machine, versions
 
 FILE = EVIDENCE / "exhaustive.json"
-OUTCOMES = ("passed", "failed")
+OUTCOMES = ("passed", "failed", "error")
 
 
 def counts(stats: Mapping[str, Sequence[Any]]) -> dict[str, dict[str, int]]:

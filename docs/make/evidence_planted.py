@@ -1,6 +1,6 @@
 """Train the study with mistakes that reproductions make: docs/evidence/planted.json.
 
-    PJRT_NPROC=1 python docs/make/evidence_planted.py [--seconds 3600]
+    PJRT_NPROC=1 python docs/make/evidence_planted.py [--seconds 3600] [--processes 2]
 
 Each mistake is trained as the study's own runs are, on JAX, with seeds that the study's evidence
 does not have; `plan` says what of each. A run that is in the file already is not trained again, so
@@ -11,10 +11,13 @@ epoch (`make_study.py`, which also makes the table).
 
 import argparse
 import json
+import multiprocessing
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any
+from unittest.mock import patch
 
 import flax.linen as nn
 import jax
@@ -74,26 +77,38 @@ def plan() -> Iterator[tuple[Mistake, str, Config]]:
     """Yield each training: the mistake, the experiment's name, the config as the study means it.
 
     The published study has five short runs of two models, the chosen model's, and one of each λ.
-    Rounds of one short run of each model come first, so that a training that is stopped has the
-    same of all mistakes; the long runs with a penalty come last.
+    Rounds come in turn, the λ table's among them, so that a training that is stopped has about the
+    same of all mistakes.
     """
     study = experiments.experiments(Config(seed=FIRST_SEED))
     shallow, deep = study["selection"].configs
     (chosen,) = study["chosen"].configs
     others = [mistake for mistake in MISTAKES if not mistake.needs_penalty]
-    short = [("selection", shallow), ("selection", deep)] * 5 + [("chosen", chosen)]
-    for number, (name, config) in enumerate(short, start=1):
+    penalized = [mistake for mistake in MISTAKES if mistake.needs_penalty]
+    tables = [config for config in study["l2"].configs if config.l2]
+    short = [("chosen", chosen), *[("selection", shallow), ("selection", deep)] * 5]
+    for number, (name, config) in enumerate(short):
         for mistake in others:
-            yield mistake, name, config.replace(seed=FIRST_SEED + number % len(short))
-    for config in study["l2"].configs:
-        for mistake in MISTAKES:
-            if mistake.needs_penalty and config.l2:
-                yield mistake, "l2", config
+            yield mistake, name, config.replace(seed=FIRST_SEED + number)
+        if number < len(tables):
+            for mistake in penalized:
+                yield mistake, "l2", tables[number]
+
+
+def train_by_name(name: str, asked: Config) -> dict[str, Any]:
+    """Train one run in a process of its own, to which a mistake's functions can't be sent."""
+    (mistake,) = (mistake for mistake in MISTAKES if mistake.name == name)
+    return train(mistake, asked, load("mnist"))
 
 
 def train(mistake: Mistake, asked: Config, dataset: Any) -> dict[str, Any]:
     """Train one run with a mistake: test loss and accuracy of each epoch, the last's confusions."""
-    config = mistake.change(asked)
+    penalty = penalty_with_biases if mistake.penalize_biases else training.penalty
+    with patch.object(training, "penalty", penalty):
+        return _train(mistake, mistake.change(asked), dataset)
+
+
+def _train(mistake: Mistake, config: Config, dataset: Any) -> dict[str, Any]:
     images = [scale_pixels(split.images, "float32") for split in (dataset.train, dataset.test)]
     if mistake.standardize:
         images = [(pixels - np.float32(MEAN)) / np.float32(SD) for pixels in images]
@@ -134,40 +149,55 @@ def key_of(mistake: Mistake, experiment: str, config: Config) -> str:
     return f"{mistake.name}; {experiment}; {config.model}, λ = {config.l2:g}, seed {config.seed}"
 
 
-def main(seconds: float) -> None:
+def main(seconds: float, processes: int) -> None:
     """Train what is not in the file yet, for about as long as asked."""
-    found = json.loads(FILE.read_text()) if FILE.exists() else {"runs": {}}
-    started, dataset, penalty = time.monotonic(), load("mnist"), training.penalty
-    for mistake, experiment, config in plan():
-        key = key_of(mistake, experiment, config)
-        if key in found["runs"]:
-            continue
-        if time.monotonic() - started > seconds:
-            break
-        training.penalty = penalty_with_biases if mistake.penalize_biases else penalty
-        rows = train(mistake, config, dataset)
-        found["runs"][key] = {
-            "mistake": mistake.name,
-            "experiment": experiment,
-            "config": {"hidden": list(config.hidden), "l2": config.l2, "epochs": config.epochs,
-                       "seed": config.seed},
-            **rows,
-        }  # fmt: skip
-        found |= {
-            "command": "PJRT_NPROC=1 python docs/make/evidence_planted.py",
-            "machine": machine(),
-            "versions": versions(),
-        }
-        runs = ",\n".join(
-            f"{json.dumps(k)}: {json.dumps(v, separators=(',', ':'))}"
-            for k, v in found["runs"].items()
-        )
-        about = {name: value for name, value in found.items() if name != "runs"}
-        FILE.write_text(json.dumps(about)[:-1] + f',\n"runs": {{\n{runs}\n}}}}\n')
-        print(f"{time.monotonic() - started:.0f} s: {key}", flush=True)
+    document: dict[str, Any] = json.loads(FILE.read_text()) if FILE.exists() else {}
+    if document.get("versions") != versions():
+        document = {"runs": {}}  # of other code: a record has one source
+    started = time.monotonic()
+    missing = [run for run in plan() if key_of(*run) not in document["runs"]]
+    spawn = multiprocessing.get_context("spawn")
+    with ProcessPoolExecutor(processes, mp_context=spawn) as pool:
+        futures: dict[Future, tuple[Mistake, str, Config]] = {}
+        while missing or futures:
+            while missing and len(futures) < processes and time.monotonic() - started < seconds:
+                mistake, experiment, config = missing.pop(0)
+                future = pool.submit(train_by_name, mistake.name, config)
+                futures[future] = (mistake, experiment, config)
+            if not futures:
+                break
+            finished, _ = wait(futures, return_when=FIRST_COMPLETED)
+            for future in finished:
+                mistake, experiment, config = futures.pop(future)
+                key = key_of(mistake, experiment, config)
+                document["runs"][key] = {
+                    "mistake": mistake.name,
+                    "experiment": experiment,
+                    "config": {
+                        name: getattr(config, name) for name in ("hidden", "l2", "epochs", "seed")
+                    },
+                    **future.result(),
+                }
+                save(document)
+                print(f"{time.monotonic() - started:.0f} s: {key}", flush=True)
+
+
+def save(document: dict[str, Any]) -> None:
+    """Write the file, a run on each line, in the order of the plan."""
+    command = "PJRT_NPROC=1 python docs/make/evidence_planted.py"
+    about = {"command": command, "machine": machine(), "versions": versions()}
+    keys = [key for key in (key_of(*run) for run in plan()) if key in document["runs"]]
+    runs = [
+        f"{json.dumps(key)}: {json.dumps(document['runs'][key], separators=(',', ':'))}"
+        for key in keys
+    ]
+    text = json.dumps(about)[:-1] + ',\n"runs": {\n' + ",\n".join(runs) + "\n}}\n"
+    FILE.write_text(text)
 
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=1e9, help="begin no run after so long")
-    main(parser.parse_args().seconds)
+    parser.add_argument("--processes", type=int, default=1, help="runs at a time, a core each")
+    given = parser.parse_args()
+    main(given.seconds, given.processes)

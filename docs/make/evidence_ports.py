@@ -168,7 +168,9 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, help="no further port after so many")
     given = parser.parse_args()
     warnings.filterwarnings("ignore")
-    document = json.loads(FILE.read_text()) if FILE.exists() else {"right": [], "wrong": []}
+    document = json.loads(FILE.read_text()) if FILE.exists() else {}
+    if (document.get("versions"), document.get("steps")) != (versions(), given.steps):
+        document = {"right": [], "wrong": []}  # of other code: a record has one source
     judged = {(r["model"], r["optimizer"], r["seed"]) for r in document["right"]}
     right = [case for case in right_ports(given.seeds) if case not in judged]
     numbers = {w["number"] for w in document["wrong"]}

@@ -26,8 +26,10 @@ def speed(evidence: dict[str, Any]) -> str:
         )
         lines.append(f"| {backend} | {' | '.join(cells)} |")
     versions = ", ".join(f"{n} {evidence['versions'][n]}" for n in ("python", "jax", "torch"))
-    command = "`python docs/make/evidence_workers.py`"
-    return "\n".join([*lines, "", f"{command}; {evidence['machine']}; {versions}"])
+    command, now = evidence["command"], "python docs/make/evidence_workers.py"
+    named = f"`{command}`" if command.startswith(now) else f"`{command}` (since then `{now}`)"
+    source = f"{named}; {evidence['machine']}; {versions}"
+    return "\n".join([*lines, "", source])
 
 
 def text() -> str:

@@ -214,7 +214,7 @@ def text() -> str:
             parts.append("\n".join(part_lines(sections["parts"])))
         if "processes" in sections:
             parts.append("\n".join(process_lines(sections["processes"])))
-        if "widths" in sections:
+        if "widths" in sections and "models" in sections:
             parts.append("\n".join(scaling_lines(sections["widths"], sections["models"])))
         left_out = [
             f"- {name}: {reason}"

@@ -205,7 +205,10 @@ def _bench(document: Document) -> list[DocumentTable]:
     rows = [
         [name, f"{epoch['median']:.3f} s", document["what"].get(name, "")] for name, epoch in epochs
     ]
-    goals = [_goal(goal) for goal in bench_goals(document["rounds"], document["cpu_rounds"])]
+    goals = [
+        _goal(goal)
+        for goal in bench_goals(document["rounds"], document.get("cpu_rounds", document["rounds"]))
+    ]
     return [
         _table("Seconds an epoch", ["contender", "median", "what"], rows, source),
         _table("Goals", ["measure", "verdict", "median", "goal"], goals, GOALS_NOTE),

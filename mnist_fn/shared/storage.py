@@ -173,8 +173,8 @@ def write_sealed(path: Path, document: dict[str, Any]) -> None:
     write_atomically(path, (text + "\n").encode())
 
 
-def read_sealed(path: Path, schema: int | None) -> dict[str, Any]:
-    """Read what `write_sealed` wrote; None takes any schema version.
+def read_sealed(path: Path, schema: int | None, oldest: int | None = None) -> dict[str, Any]:
+    """Read what `write_sealed` wrote: of one schema, or from the oldest on; None takes any.
 
     Raises:
         InputError: missing, not JSON, another schema, or content that its digest denies.
@@ -187,7 +187,7 @@ def read_sealed(path: Path, schema: int | None) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise damaged(path, "expected a JSON object")
     if schema is not None:
-        check_schema(path, document.get("schema"), schema)
+        check_schema(path, document.get("schema"), schema, oldest)
     digest = document.pop("digest", None)
     try:
         good = digest == digest_of(document)
@@ -198,11 +198,11 @@ def read_sealed(path: Path, schema: int | None) -> dict[str, Any]:
     return document
 
 
-def check_schema(path: Path, version: object, supported: int) -> None:
-    """Raise InputError unless a file's schema version is the one that is read."""
+def check_schema(path: Path, version: object, supported: int, oldest: int | None = None) -> None:
+    """Raise InputError unless a file's schema version is read, from the oldest on."""
     if type(version) is not int:
         raise damaged(path, "no schema version")
-    if version != supported:
+    if not (supported if oldest is None else oldest) <= version <= supported:
         raise InputError(
             f"{path}: schema {str(version)[:20]}, this version reads {supported}; "
             "use the version of mnist-fn that wrote it"

@@ -12,7 +12,7 @@ from mnist_fn import Callbacks, InputError, resume, train
 from mnist_fn.shared import backend as backends
 from mnist_fn.shared.runs.callbacks import Notice
 from mnist_fn.shared.runs.environment import UNKNOWN_HARDWARE, Hardware, this_hardware
-from mnist_fn.shared.runs.folder import RunFolder
+from mnist_fn.shared.runs.folder import HEADER_SCHEMA, RunFolder
 from mnist_fn.shared.storage import read_sealed, write_sealed
 from tests.support.tiny_backend import TINY, Tiny
 
@@ -69,7 +69,7 @@ def test_going_on_with_other_threads_is_said(run, monkeypatch, threads, said):
 
 
 def test_a_run_from_before_it_was_recorded_still_opens(run):
-    document = read_sealed(run / "run.json", 1)
+    document = read_sealed(run / "run.json", HEADER_SCHEMA)
     del document["hardware"]
     write_sealed(run / "run.json", document)
     assert RunFolder(run).read_header().computed == UNKNOWN_HARDWARE
@@ -81,7 +81,7 @@ def test_a_run_from_before_it_was_recorded_still_opens(run):
 def test_a_run_written_under_the_keys_of_before_opens_as_it_is(run):
     """Of other keys, in the header, in its segments and in what the data are."""
     header = RunFolder(run).read_header()
-    document = read_sealed(run / "run.json", 1)
+    document = read_sealed(run / "run.json", HEADER_SCHEMA)
     segments = document.pop("segments")
     for segment in segments:
         segment["computed"] = segment.pop("hardware")
@@ -90,6 +90,7 @@ def test_a_run_written_under_the_keys_of_before_opens_as_it_is(run):
                         ("largest", "max_pixel")):  # fmt: skip
         form[before] = form.pop(now)
     document |= {
+        "schema": 1,
         "pixels": document.pop("input_dim"),
         "classes": document.pop("num_classes"),
         "computed": document.pop("hardware"),
@@ -100,12 +101,16 @@ def test_a_run_written_under_the_keys_of_before_opens_as_it_is(run):
     assert RunFolder(run).read_header() == header
     assert header.legs[0]["computed"] == header.computed.to_dict()
     resume(run, epochs=6)
-    assert read_sealed(run / "run.json", 1).keys() >= {"segments", "data_spec", "hardware"}
+    assert read_sealed(run / "run.json", HEADER_SCHEMA).keys() >= {
+        "segments",
+        "data_spec",
+        "hardware",
+    }
 
 
 @pytest.mark.parametrize("harm", [{"threads": -1}, {"cores": "2"}, {"vectors": None}, {"more": 1}])
 def test_a_damaged_record_is_refused(run, harm):
-    document = read_sealed(run / "run.json", 1)
+    document = read_sealed(run / "run.json", HEADER_SCHEMA)
     document["hardware"] |= harm
     write_sealed(run / "run.json", document)
     with pytest.raises(InputError, match="damaged"):

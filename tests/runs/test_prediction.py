@@ -50,6 +50,12 @@ def test_every_usual_shape_is_taken(run, images):
     assert run.predict_proba(images[:0]).shape == (0, 10)
 
 
+def test_layers_stay_in_their_order_where_there_are_ten(digits):
+    """As text, which JAX sorts a tree's names by, the tenth is before the second."""
+    deep = train(Config(dataset="digits", hidden=(10,) * 10, epochs=1), "jax", device="cpu")
+    assert deep.score(digits.test.images, digits.test.labels) == deep.evaluation.accuracy
+
+
 def test_the_score_on_its_test_set_is_its_accuracy(digits):
     trained = train(Config(dataset="digits", epochs=2, hidden=(16,)), progress=False)
     score = trained.score(digits.test.images, digits.test.labels)

@@ -95,12 +95,13 @@ def test_a_zip_bomb_is_not_swallowed(tmp_path):
 
 
 def test_a_newer_schema_is_refused_by_name(hostile, tmp_path):
-    for name in ("run.json", "evaluation.json"):
+    for name, newest in (("run.json", 2), ("evaluation.json", 1)):
         for file in FILES:
             (tmp_path / file).write_bytes(hostile.good[file])
         document = json.loads(hostile.good[name])
-        (tmp_path / name).write_text(json.dumps({**document, "schema": 2}))
-        with pytest.raises(InputError, match=rf"{name}: schema 2, this version reads 1; use the"):
+        (tmp_path / name).write_text(json.dumps({**document, "schema": newest + 1}))
+        message = f"{name}: schema {newest + 1}, this version reads {newest}; use the version"
+        with pytest.raises(InputError, match=message):
             load_run(tmp_path)
 
 

@@ -257,8 +257,18 @@ def load_for(
     Raises:
         InputError: as `load`; a validation split or a batch that train can't give.
     """
+    return hold_out(load_whole(config, data_dir, download, form), config)
+
+
+def load_whole(
+    config: Config,
+    data_dir: Source | None = None,
+    download: bool = True,
+    form: DataSpec | None = None,
+) -> Dataset:
+    """The same with nothing held out of train: what runs of several splits share."""
     hints = Hints(config.orientation, config.ink, form)
-    return hold_out(load(config.dataset, data_dir, download, hints), config)
+    return load(config.dataset, data_dir, download, hints)
 
 
 def hold_out(dataset: Dataset, config: Config) -> Dataset:

@@ -30,6 +30,7 @@ from mnist_fn.shared.storage import read_sealed, write_atomically, write_sealed
 from mnist_fn.shared.streams import blank_state, initial_state
 
 SCHEMA = 1
+HEADER_SCHEMA = 2  # 1 had other keys, which `Header.from_dict` reads
 HEADER = "run.json"
 RESULTS = ("metrics.csv", "checkpoint.safetensors", "evaluation.json")  # in the order of writing
 
@@ -78,7 +79,7 @@ class RunFolder:
         """
         if not self.exists():
             raise InputError(f"{self.path}: no run here (a run is a folder with run.json)")
-        document = read_sealed(self.header_file, SCHEMA)
+        document = read_sealed(self.header_file, HEADER_SCHEMA, oldest=1)
         try:
             header = Header.from_dict(document)
             # refuses a model larger than any that is made
@@ -89,7 +90,7 @@ class RunFolder:
 
     def write_header(self, header: Header) -> None:
         """Write `run.json`; InputError if it can't be."""
-        write_sealed(self.header_file, {"schema": SCHEMA, **header.to_dict()})
+        write_sealed(self.header_file, {"schema": HEADER_SCHEMA, **header.to_dict()})
 
     def read_progress(self, header: Header) -> tuple[StateTree, list[Row]]:
         """The state after the last saved epoch and the rows up to it; the initial ones if none.

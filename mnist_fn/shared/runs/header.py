@@ -104,7 +104,8 @@ class Header:
             "imported": {},
             **_renamed(document, attributes),
         }
-        document["legs"] = [_renamed(segment, attributes) for segment in document["legs"]]
+        if isinstance(document["legs"], list):  # `is_well_formed` refuses anything else
+            document["legs"] = [_renamed(segment, attributes) for segment in document["legs"]]
         values = {attribute.name: document[attribute.name] for attribute in fields(Header)}
         values["config"] = Config.from_dict(values["config"])
         values["form"] = DataSpec.from_dict(values["form"])

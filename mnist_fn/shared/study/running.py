@@ -194,9 +194,8 @@ def _train(
         requests[name] = replace(request, backend=name, configs=tuple(configs))
     records = {name: Records() for name in backend_names}
     failures: list[InputError] = []
-    dataset = next(iter(needs)).dataset
     runs = sum(len(each.configs) for each in requests.values())
-    with start_workers(request, dataset, runs, callbacks) as (counting, pool):
+    with start_workers(request, next(iter(needs)), runs, callbacks) as (counting, pool):
         for name, backend_request in requests.items():
             for _, run in train_chain(backend_request, counting, store, pool):
                 if isinstance(run, InputError):

@@ -15,11 +15,12 @@ from typing import TypeVar
 from mnist_fn.shared import backend as backends
 from mnist_fn.shared.backend import Group, GroupOfOne
 from mnist_fn.shared.config import Config
-from mnist_fn.shared.data.datasets import Dataset, hold_out, load, load_for
+from mnist_fn.shared.data.datasets import Dataset, hold_out, load_for, load_whole
 from mnist_fn.shared.errors import InputError, Interrupted, Message
 from mnist_fn.shared.runs.callbacks import (
     Callbacks,
     Event,
+    Notice,
     RunEnded,
     RunsScheduled,
     TaskEnded,
@@ -109,7 +110,7 @@ def train_runs(
 @contextmanager
 def start_workers(
     request: SweepRequest,
-    dataset: str,
+    config: Config,
     total: int,
     callbacks: Callbacks,
     then: str = "",
@@ -119,7 +120,7 @@ def start_workers(
 
     Args:
         request: names the workers, their device and the data.
-        dataset: the name of the dataset that every worker gets.
+        config: of one of the runs: names the dataset that every worker gets, and how it is read.
         total: how many runs there are.
         callbacks: hear that the workers have started.
         then: what the same request does after an interrupt, if not the default.
@@ -141,7 +142,7 @@ def start_workers(
         with ExitStack() as stack:
             pool = None
             if request.workers is not None:
-                data = load(dataset, request.data_dir)
+                data = load_whole(config, request.data_dir)
                 pool = stack.enter_context(worker_pool(request.workers, data, request.device))
                 on_event(WorkersStarted(pool.size, request.workers.threads, pool.place))
             yield replace(callbacks, on_event=on_event), pool
@@ -248,6 +249,9 @@ class _Trainer:
                 yield run.config, InputError(f"{message}; the same command trains it again")
                 continue
             header, result = next(results)
+            run.header = header
+            if run.notice:
+                self._callbacks.on_event(Notice(f"{folder.path}: {run.notice}"))
             if run.existing is None:
                 folder.clear()
             if isinstance(result, Run):
@@ -294,6 +298,7 @@ def train_task(dataset: Dataset, task: tuple[SweepRequest, list[TrainingRun]]) -
                 job = TrainingJob(group, data, batch, Callbacks(), started, compile_seconds)
                 results = job.train()
                 trained += zip([run.header for run in batch], results, strict=True)
+                started = time.perf_counter()
     return trained
 
 

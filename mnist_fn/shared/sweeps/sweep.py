@@ -181,8 +181,8 @@ def train_all(request: SweepRequest, callbacks: Callbacks) -> Iterator[TrainResu
     if request.workers is not None and request.out is None:
         raise InputError((Argument("out"), ": workers need a folder for the runs"))
     store = None if request.out is None else RunStore(request.out)
-    dataset = request.configs[0].dataset
-    with start_workers(request, dataset, len(request.configs), callbacks) as (counting, pool):
+    config = request.configs[0]
+    with start_workers(request, config, len(request.configs), callbacks) as (counting, pool):
         yield from train_runs(request, counting, store, pool)
 
 

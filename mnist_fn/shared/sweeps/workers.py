@@ -106,7 +106,7 @@ class WorkerPool:
         try:
             while True:
                 callbacks.should_stop()
-                for number, value in islice(numbered, self.size - len(running)):
+                for number, value in islice(numbered, max(0, self.size - len(running))):
                     # in a list it stays a reference: what can't be read raises in our own code
                     task = self._task().remote(function, [self.data], value, expected)
                     running[task] = number
@@ -271,6 +271,11 @@ def _cluster(workers: Workers) -> Iterator[Any]:
             import ray  # pyright: ignore[reportMissingImports] - an extra
         except ImportError as error:
             raise missing(workers.option, "ray", error) from error
+        if ray.is_initialized():  # by the caller: ray.shutdown would end what runs there
+            reason = ": this process is connected to Ray already; call ray.shutdown() first"
+            raise InputError((workers.option, reason))
+        if threading.current_thread() is threading.main_thread():
+            stack.callback(signal.signal, signal.SIGTERM, on_sigterm)
         # stdout is for the command's result and the caller's prints; Ray's threads print there, too
         stack.enter_context(contextlib.redirect_stdout(cast(Any, _OneThread(sys.stdout))))
         stack.callback(ray.shutdown)
