@@ -18,6 +18,8 @@ from torch import nn
 from mnist_fn.parity import FlaxProgram, JaxProgram, Recording, check_port, record
 from mnist_fn.parity.widening import widened
 from mnist_fn.shared.parity import ladder_state
+from mnist_fn.shared.parity.program import Batch
+from mnist_fn.shared.parity.rounding import single_weights
 from tests.support.port_models import jax_cross_entropy
 from torch_ref.parity import TorchProgram
 
@@ -687,6 +689,28 @@ def test_a_bound_method_that_makes_the_model_is_called():
 
     for build in (Factory().build, Factory.build_by_class):
         check_port(torch_program(build), flax_program(FlaxTable()), batches()).assert_passed()
+
+
+class TorchPlainTable(nn.Module):
+    """A table that is a plain attribute: `to` moves parameters and buffers, and not it."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.head, self.table = nn.Linear(6, 5), torch.sin(torch.arange(6.0))
+
+    def forward(self, x):
+        return self.head(x * self.table)
+
+
+def test_a_table_that_is_a_plain_attribute_is_taken_to_the_precision_asked_for():
+    programs = [TorchProgram(TorchPlainTable, name=name) for name in ("one", "two")]
+    inputs = np.random.default_rng(0).normal(size=(4, 6)).astype(np.float32)
+    for precision in ("float32", "float64"):
+        check_port(*programs, [(inputs, None)], precision=precision).assert_passed()
+    weights = single_weights(programs[0].start(Batch((inputs.astype(np.float64),))))
+    (outputs,) = programs[0].run(weights, Batch((inputs,)), False).outputs
+    assert outputs.dtype == np.float32
 
 
 def sines(dtype):

@@ -364,6 +364,12 @@ class TorchProgram:
         for module in model.modules():
             if isinstance(module, nn.RNNBase):  # its dropout is within one call, out of reach
                 module.dropout = 0.0
+            if (
+                self._made_here
+            ):  # its tables were made in float64, and `to` moves no plain attribute
+                for name, value in list(vars(module).items()):
+                    if isinstance(value, torch.Tensor) and value.is_floating_point():
+                        setattr(module, name, value.to(dtype))
         return model
 
     def _modules(self, model: nn.Module) -> dict[str, nn.Module]:
