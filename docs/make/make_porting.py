@@ -17,6 +17,7 @@ from typing import Any
 import nbformat
 from pages import DOCS, EVIDENCE, renew
 
+from mnist_fn.shared import source
 from tests.support.port_defaults import DEFAULTS
 
 PAGE = DOCS / "porting.md"
@@ -213,7 +214,8 @@ def drawn() -> str:
         f"`{judged['command']}`: {counts['right']} right ports of {counts['seeds']} seeds, "
         f"{counts['refused']} refused; {counts['wrong']} wrong ones, {counts['found']} found, "
         f"{counts['named']} named ({share:.0%}), {counts['named_wrong']} named wrong "
-        f"({judged['steps']} steps; {judged['machine']}).",
+        f"({judged['steps']} steps; {judged['machine']}; source "
+        f"{judged['versions'][source.EVERYTHING]}).",
         "",
         *rows,
     ])  # fmt: skip
