@@ -117,7 +117,7 @@ def test_what_matters_is_what_is_written():
 @pytest.mark.parametrize(
     ("unit", "printed", "half_width", "sharp"),
     [
-        ("loss", "1.00", 0.094, True), ("loss", "1.00", 0.096, False),
+        ("loss", "2.00", 0.194, True), ("loss", "2.00", 0.196, False),
         ("accuracy", "0.9000", 0.0199, True), ("accuracy", "0.9000", 0.0201, False),
         ("share", ".200", 0.0994, True), ("share", ".200", 0.0996, False),
         ("share", ".800", 0.0994, True), ("share", ".800", 0.0996, False),
@@ -131,6 +131,16 @@ def test_an_interval_is_sharp_up_to_an_error_that_matters(unit, printed, half_wi
         (number.value - half_width, number.value + half_width),
         "inside",
     )
+    assert judging._is_sharp(number, verdict) == sharp
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "sharp"),
+    [(0.0006, 0.0019, True), (0.0004, 0.0019, False), (0.0006, 0.0021, False)],
+)
+def test_an_sd_is_sharp_within_a_factor_of_two(low, high, sharp):
+    number = replace(NUMBERS[0], unit="loss", printed="0.0010", statistic="sd")
+    verdict = judging.NumberVerdict((0.06, 0.061), (low, high), "inside")
     assert judging._is_sharp(number, verdict) == sharp
 
 
