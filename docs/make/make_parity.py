@@ -76,6 +76,7 @@ EXHAUSTIVE_TESTS = {  # what a pass of each says
     "test_a_porting_bug_is_found_at_its_rung_and_named": "bugs found at their rung and explained",
     "test_numpy_parts_from_the_broken_one_at_the_same_rung": "bugs found by NumPy at that rung",
     "test_a_harmless_rewrite_is_no_alarm": "rewrites passed, each precision counted",
+    "test_what_float32_rounds_away_is_no_fault_of_a_run_in_it": "causes that float32 rounds away",
     "test_an_optimizer_of_optax_is_judged_as_it_deserves": "rules of optax judged as declared",
     "test_a_loss_of_optax_is_judged_as_it_deserves": "losses of optax judged as declared",
 }

@@ -2,7 +2,7 @@
 
 import itertools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,6 +18,7 @@ WORDS = {
     "running_mean": "mean", "running_var": "var", "moving_mean": "mean", "moving_variance": "var",
 }  # fmt: skip
 KINDS = ("weight", "bias", "mean", "var")
+SAME_NUMBERS, SAME_MODULE = 0.1, 0.2  # what these add to how alike two names are
 ORDERS = 120  # of modules that fit as well as each other
 PREFIXES = ("module", "_orig_mod", "params", "batch_stats")
 
@@ -159,7 +160,8 @@ def _match(
             options = layouts(x.shape, y.shape, usual if _is_kernel(a, b) else 0)
             if options:
                 fits[a, b] = options
-    scores = {pair: _likeness(*pair) for pair in fits}
+    numbers = {**_places_of_numbers(ours), **_places_of_numbers(theirs)}
+    scores = {(a, b): _likeness(a, b, numbers[a] == numbers[b]) for a, b in fits}
     level = np.inf, dict(scores)
     order = {name: i for i, name in enumerate(ours)}
     places = {name: i for i, name in enumerate(theirs)}
@@ -179,7 +181,12 @@ def _match(
             if score == best and (pair[0] == a) != (pair[1] == b)
         ]
         chosen[a] = ParamPair(a, b, fits[a, b][0], sure=not rivals)
-        scores = {pair: s for pair, s in scores.items() if pair[0] != a and pair[1] != b}
+        left = {pair: s for pair, s in scores.items() if pair[0] != a and pair[1] != b}
+        modules = module_of(a), module_of(b)  # the rest of the one belongs to the other
+        scores = {
+            pair: score + SAME_MODULE * (tuple(map(module_of, pair)) == modules)
+            for pair, score in left.items()
+        }
     matched = [chosen[name] for name in ours if name in chosen]
     used = {partner.other for partner in matched}
     missing = [name for name in ours if name not in chosen]
@@ -223,15 +230,41 @@ def _kinds_fit(a: str, b: str) -> bool:
     return kind_a == kind_b or not (kind_a and kind_b)
 
 
-def _likeness(a: str, b: str) -> float:
+def _likeness(a: str, b: str, same_numbers: bool) -> float:
     """How alike two names are: 3 for the same words in the same order, else the share of words
     in common, up to 1, and a half if the last are the same.
+
+    Numbers count where the words before them are partly the same, and by their places: `conv1` and
+    `Conv_0` are the first of each, and the number of `fc1` says nothing of `Dense_1`.
     """
     (words_a, kind_a), (words_b, kind_b) = parts(a), parts(b)
-    if words_a == words_b and kind_a == kind_b:
+    path_a = [word for word in words_a if not word.isdigit()]
+    path_b = [word for word in words_b if not word.isdigit()]
+    if path_a == path_b and kind_a == kind_b and same_numbers:
         return 3.0
-    ours, theirs = {*words_a, *_words(kind_a)}, {*words_b, *_words(kind_b)}
-    return len(ours & theirs) / max(1, len(ours | theirs)) + 0.5 * (kind_a == kind_b)
+    ours, theirs = {*path_a, *_words(kind_a)}, {*path_b, *_words(kind_b)}
+    share = len(ours & theirs) / max(1, len(ours | theirs))
+    same_place = same_numbers and not set(path_a).isdisjoint(path_b)
+    return share + 0.5 * (kind_a == kind_b) + SAME_NUMBERS * same_place
+
+
+def _places_of_numbers(names: Iterable[str]) -> dict[str, tuple[int, ...]]:
+    """The numbers in each name, each as its place among those behind the same words, from 0."""
+    behind: dict[tuple[str, ...], set[int]] = {}
+    for name in names:
+        words = parts(name)[0]
+        for i, word in enumerate(words):
+            if word.isdigit():
+                behind.setdefault(words[:i], set()).add(int(word))
+    places = {}
+    for name in names:
+        words = parts(name)[0]
+        places[name] = tuple(
+            sorted(behind[words[:i]]).index(int(word))
+            for i, word in enumerate(words)
+            if word.isdigit()
+        )
+    return places
 
 
 def _words(text: str) -> list[str]:

@@ -1,0 +1,90 @@
+"""Which parameter is which where names do not say it: right ports, named as people name them."""
+
+import flax.linen as fnn
+import numpy as np
+import optax
+import pytest
+import torch
+from torch import nn
+
+from mnist_fn.parity import FlaxProgram, check_port
+from mnist_fn.shared.parity.param_map import map_params
+from mnist_fn.shared.parity.program import Weights
+from tests.support.port_models import jax_cross_entropy
+from torch_ref.parity import TorchProgram
+
+NORM = {"weight": "scale", "bias": "bias"}
+DENSE = {"weight": "kernel", "bias": "bias"}
+
+
+def shapes(kind, width, program):
+    """Of a module's weight and bias; all widths are one, so that shapes tell nothing."""
+    if kind == "norm":
+        return (width,), (width,)
+    kernel = (width, width, 3, 3) if program == "torch" else (3, 3, width, width)
+    return (kernel if kind == "conv" else (width, width)), (width,)
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        ("fc1 fc2 fc3", "Dense_0 Dense_1 Dense_2"),
+        ("fc1 fc2 fc3 out", "Dense_0 Dense_1 Dense_2 Dense_3"),
+        ("hidden1 hidden2 hidden3 out", "Dense_0 Dense_1 Dense_2 Dense_3"),
+        ("0 2 4 6", "Dense_0 Dense_1 Dense_2 Dense_3"),
+        ("0 2 4", "layers_0 layers_2 layers_4"),
+        ("conv1 bn1 conv2 bn2 fc", "Conv_0 BatchNorm_0 Conv_1 BatchNorm_1 Dense_0"),
+        ("net.0 net.1 net.4 net.8", "Conv_0 BatchNorm_0 Conv_1 Dense_0"),
+        ("blocks.0.fc blocks.1.fc head", "block_0/fc block_1/fc head"),
+        (
+            "layer1.0.conv1 layer1.0.conv2 layer2.0.conv1",
+            "Block_0/Conv_0 Block_0/Conv_1 Block_1/Conv_0",
+        ),
+        ("second first", "first second"),
+    ],
+)  # fmt: skip
+def test_modules_of_one_width_are_paired_by_name_then_by_place(ours, theirs):
+    def kind_of(name):
+        conv = "conv" in name.lower() or name in ("net.0", "net.4")
+        norm = "bn" in name or "Norm" in name or name == "net.1"
+        return "conv" if conv else "norm" if norm else "dense"
+
+    torch_weights, flax_weights = {}, {}
+    for name in ours.split():
+        pair = zip(("weight", "bias"), shapes(kind_of(name), 6, "torch"), strict=True)
+        torch_weights |= {f"{name}.{key}": np.zeros(shape) for key, shape in pair}
+    for name in theirs.split():
+        words = NORM if kind_of(name) == "norm" else DENSE
+        pair = zip(words.values(), shapes(kind_of(name), 6, "flax"), strict=True)
+        flax_weights |= {f"{name}/{key}": np.zeros(shape) for key, shape in pair}
+    partners = map_params(Weights(torch_weights), Weights(flax_weights), 1)
+    modules = partners.modules()
+    order = theirs.split() if ours != "second first" else ["second", "first"]
+    assert modules == dict(zip(ours.split(), order, strict=True))
+    assert not partners.missing
+    assert not partners.left
+
+
+class Compact(fnn.Module):
+    """A convolution and its norm, and the head as the first line: Dense_0 is the last module."""
+
+    @fnn.compact
+    def __call__(self, x, train):
+        head = fnn.Dense(10)
+        x = fnn.Conv(6, (3, 3), padding=1)(x)
+        x = fnn.relu(fnn.BatchNorm(use_running_average=not train, momentum=0.9)(x))
+        return head(x.mean(axis=(1, 2)))
+
+
+def test_a_sequential_model_against_a_compact_one_without_names():
+    """The convolution's bias was taken for the norm's, which has its shape."""
+    torch.manual_seed(1)
+    net = nn.Sequential(nn.Conv2d(1, 6, 3, padding=1), nn.BatchNorm2d(6), nn.ReLU(),
+                        nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(6, 10))  # fmt: skip
+    rng = np.random.default_rng(1)
+    batches = [(rng.normal(size=(8, 1, 6, 6)), rng.integers(0, 10, 8)) for _ in range(2)]
+    reference = TorchProgram(
+        net, loss=nn.functional.cross_entropy, optimizer=lambda p: torch.optim.SGD(p, 0.05)
+    )
+    port = FlaxProgram(Compact(), loss=jax_cross_entropy, optimizer=optax.sgd(0.05))
+    check_port(reference, port, batches, steps=3).assert_passed()
