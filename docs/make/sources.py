@@ -18,7 +18,7 @@ from mnist_fn.shared import source
 OLDER = {
     *("accuracy-plan", "accuracy-verdict", "bench-cpu", "bench-workers", "bounds-lowest"),
     *("bounds-newest", "parity-full", "parity-horizon", "parity-sharpness"),
-    *("parity-statistics", "pictures", "planted", "reasons", "reliability-hostile"),
+    *("parity-statistics", "pictures", "reasons", "reliability-hostile"),
     *("reliability-kills-jax", "reliability-kills-torch", "reliability-memory-jax"),
     *("reliability-memory-torch", "reliability-parallel-jax", "reliability-parallel-torch"),
     *("reliability-peak-jax", "reliability-peak-torch", "reliability-reproducible-jax"),
