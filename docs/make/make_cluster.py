@@ -26,9 +26,9 @@ def speed(evidence: dict[str, Any]) -> str:
         )
         lines.append(f"| {backend} | {' | '.join(cells)} |")
     versions = ", ".join(f"{n} {evidence['versions'][n]}" for n in ("python", "jax", "torch"))
-    command, now = evidence["command"], "python docs/make/evidence_workers.py"
-    named = f"`{command}`" if command.startswith(now) else f"`{command}` (since then `{now}`)"
-    source = f"{named}; {evidence['machine']}; {versions}"
+    command = "python docs/make/evidence_workers.py"
+    before = "" if evidence["command"].startswith(command) else " (then a part of `mnist-fn bench`)"
+    source = f"`{command}`{before}; {evidence['machine']}; {versions}"
     return "\n".join([*lines, "", source])
 
 

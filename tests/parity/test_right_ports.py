@@ -749,6 +749,7 @@ def test_checks_in_several_threads_wait_for_each_other():
     for check in checks:
         check.result().assert_passed()
     assert (jnp.float32, np.array, np.arange) == originals
+    assert torch.get_default_dtype() == torch.float32
 
 
 def test_tables_that_another_thread_makes_meanwhile_are_its_own():

@@ -1,5 +1,6 @@
 """The ladder: one list of rungs and one climb, for programs of any framework and for backends."""
 
+import threading
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -30,6 +31,7 @@ from mnist_fn.shared.parity.starts import starts_note
 from mnist_fn.shared.parity.states import gradients, loss
 
 STEPS = 20
+ONE_AT_A_TIME = threading.RLock()
 # Of memory, with Adam on both sides; measured at 1 M and 4.5 M parameters (docs/porting.md). The
 # frameworks take a gigabyte without any.
 BYTES_PER_PARAMETER, BYTES_WITHOUT = 900, 1e9
@@ -167,7 +169,11 @@ def check_port(
             )
     if reference is port:
         raise InputError("reference and port are one object; give two programs")
-    with np.errstate(all="ignore"):  # stress states overflow; what is not finite is looked for
+    # programs set their framework's default precision, which is the whole process's
+    with (
+        ONE_AT_A_TIME,
+        np.errstate(all="ignore"),
+    ):  # stress states overflow; what is not finite is looked for
         read = read_batches(batches, precision)
         pairing, start = pairings.pair(reference, port, read[0], precision, param_map)
         on_size(sum(p.size for p in start.params.values()))
