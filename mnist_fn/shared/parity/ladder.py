@@ -169,11 +169,9 @@ def check_port(
             )
     if reference is port:
         raise InputError("reference and port are one object; give two programs")
-    # programs set their framework's default precision, which is the whole process's
-    with (
-        ONE_AT_A_TIME,
-        np.errstate(all="ignore"),
-    ):  # stress states overflow; what is not finite is looked for
+    # Programs set their framework's default precision, which is the whole process's. Stress states
+    # overflow; what is not finite is looked for.
+    with ONE_AT_A_TIME, np.errstate(all="ignore"):
         read = read_batches(batches, precision)
         pairing, start = pairings.pair(reference, port, read[0], precision, param_map)
         on_size(sum(p.size for p in start.params.values()))
