@@ -65,6 +65,15 @@ def test_modules_of_one_width_are_paired_by_name_then_by_place(ours, theirs):
     assert not partners.left
 
 
+def test_parameters_without_a_module_that_could_be_either_are_not_sure():
+    tensors = [np.zeros((6, 6)), np.zeros((6, 6))]
+    ours, theirs = (dict(zip(names, tensors, strict=True)) for names in ("ab", "xy"))
+    partners = map_params(Weights(ours), Weights(theirs), 0)
+    assert [(p.name, p.other, p.sure) for p in partners.params] == [
+        ("a", "x", False), ("b", "y", False),
+    ]  # fmt: skip
+
+
 class Compact(fnn.Module):
     """A convolution and its norm, and the head as the first line: Dense_0 is the last module."""
 

@@ -18,7 +18,7 @@ WORDS = {
     "running_mean": "mean", "running_var": "var", "moving_mean": "mean", "moving_variance": "var",
 }  # fmt: skip
 KINDS = ("weight", "bias", "mean", "var")
-SAME_NUMBERS, SAME_MODULE = 0.1, 0.2  # what these add to how alike two names are
+SAME_NUMBERS = 0.1  # what equal numbers add to how alike two names are
 ORDERS = 120  # of modules that fit as well as each other
 PREFIXES = ("module", "_orig_mod", "params", "batch_stats")
 
@@ -99,6 +99,11 @@ def module_of(name: str) -> str:
     return re.split(r"[./](?=[^./]*$)", name)[0] if re.search(r"[./]", name) else ""
 
 
+def modules_of(pair: tuple[str, str]) -> tuple[str, str]:
+    """The modules of two parameters."""
+    return module_of(pair[0]), module_of(pair[1])
+
+
 def parts(name: str) -> tuple[tuple[str, ...], str]:
     """A name's path in words, and its kind: `blocks.0.fc1.weight` is (blocks 0 fc 1) weight."""
     *path, kind = re.split(r"[./]", name)
@@ -166,14 +171,15 @@ def _match(
     order = {name: i for i, name in enumerate(ours)}
     places = {name: i for i, name in enumerate(theirs)}
     chosen = dict(declared)
+    partners = {modules_of((pair.name, pair.other)) for pair in declared.values()}
     while scores:
         best = max(scores.values())
         if best < level[0]:  # who is left when it comes to names as alike as these
             level = best, dict(scores)
-        # of equal names the first of the one is the first of the other
+        # of equal names the rest of a module belongs to its partner, then the first is the first
         a, b = min(
             (pair for pair, score in scores.items() if score == best),
-            key=lambda pair: (order[pair[0]], places[pair[1]]),
+            key=lambda pair: (modules_of(pair) not in partners, order[pair[0]], places[pair[1]]),
         )
         rivals = [
             pair
@@ -181,12 +187,8 @@ def _match(
             if score == best and (pair[0] == a) != (pair[1] == b)
         ]
         chosen[a] = ParamPair(a, b, fits[a, b][0], sure=not rivals)
-        left = {pair: s for pair, s in scores.items() if pair[0] != a and pair[1] != b}
-        modules = module_of(a), module_of(b)  # the rest of the one belongs to the other
-        scores = {
-            pair: score + SAME_MODULE * (tuple(map(module_of, pair)) == modules)
-            for pair, score in left.items()
-        }
+        partners.add(modules_of((a, b)))
+        scores = {pair: s for pair, s in scores.items() if pair[0] != a and pair[1] != b}
     matched = [chosen[name] for name in ours if name in chosen]
     used = {partner.other for partner in matched}
     missing = [name for name in ours if name not in chosen]
