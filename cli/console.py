@@ -98,7 +98,7 @@ def show_run(run: "Run", to: Console) -> None:
     for column in table.columns[1:]:
         column.justify = "right"
     print_table(table, to)
-    show_confusions(run.evaluation, to, run.form.names)
+    show_confusions(run.evaluation, to, run.data_spec.names)
     if run.path is not None:
         to.print(Text(f"run: {run.path}"), soft_wrap=True)
 

@@ -288,7 +288,7 @@ def _check_present(runs: Iterable[tuple[Path, Header]]) -> None:
 def _made_with(sides: list[list[Run]]) -> dict[str, Any]:
     """What computed the runs, which may be another machine and other versions than the reader's."""
     headers = [RunFolder(_path(run)).read_header() for runs in sides for run in runs]
-    machines = sorted({leg["machine"] for header in headers for leg in means(header)})
+    machines = sorted({segment["machine"] for header in headers for segment in means(header)})
     return {"machine": "; ".join(machines), "versions": versions_of(headers)}
 
 

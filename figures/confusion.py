@@ -30,7 +30,7 @@ def plot(records: Run | Sequence[Run], ax: Any = None) -> Any:
         The axes.
     """
     records = as_runs(records)
-    names = records[0].form.names
+    names = records[0].data_spec.names
     classes = len(names)
     many = classes > FEW
     side = max(6.4, 0.17 * classes)
@@ -47,7 +47,7 @@ def plot(records: Run | Sequence[Run], ax: Any = None) -> Any:
         # ".013"; a cell that would round to nothing gets a dot
         text = f"{share:.3f}".lstrip("0") if share >= 0.0005 else "–" if absent[true] else "·"
         ax.text(predicted, true, text, ha="center", va="center", color=colour, fontsize=9)
-    what = records[0].form.kind
+    what = records[0].data_spec.kind
     ax.set(xlabel="predicted", ylabel=f"true {what}")
     _name_ticks(ax, names)
     ax.grid(visible=False)

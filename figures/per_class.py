@@ -27,7 +27,7 @@ def plot(records: Sequence[Run], ax: Any = None) -> style.Panels:
         The figure or subfigure drawn on.
     """
     runs = select(records, SHALLOW, CHOSEN_L2)
-    names = runs[0].form.names
+    names = runs[0].data_spec.names
     many = len(names) > FEW
     columns = 8 if many else 5
     rows = ceil(len(names) / columns)

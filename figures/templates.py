@@ -30,7 +30,7 @@ def plot(records: Sequence[Run], ax: Any = None) -> style.Panels:
     side = isqrt(runs[0].weights["layer1"]["kernel"].shape[0])
     pictures = np.array([evaluation.templates(run.weights, (side, side)) for run in runs])
     largest = float(np.abs(pictures).max())
-    names = runs[0].form.names
+    names = runs[0].data_spec.names
     columns = len(names) if len(names) <= FEW else 16
     lines = ceil(len(names) / columns)  # of panels, for each λ
     figure = style.panels(ax, 2.8 if lines == 1 else 0.6 * lines * len(runs) + 0.6)

@@ -33,7 +33,8 @@ def plot(
     """
     figure = style.panels(ax, 3.9)
     run = min(as_runs(records), key=lambda run: run.config.seed)
-    test = load_for(run.config, data_dir, form=run.form).test
+    names = run.data_spec.names
+    test = load_for(run.config, data_dir, data_spec=run.data_spec).test
     wrong = np.flatnonzero(run.evaluation.predictions != test.labels)
     images = test.take(wrong)
     logits = forward(run.weights, scale_pixels(images.images, "float64"))
@@ -49,7 +50,7 @@ def plot(
             vmax=255,
             interpolation="nearest",
         )
-        true, predicted = (run.form.names[int(mistake[part])] for part in ("true", "predicted"))
+        true, predicted = names[int(mistake["true"])], names[int(mistake["predicted"])]
         title = f"{true} → {predicted}\n{_percent(mistake['probability'])}"
         panel.set_title(title, fontsize=9)
     config = run.config

@@ -34,11 +34,11 @@ def read_digits(
         InputError: no image, nothing like a digit in it, or a run on images of another size.
     """
     trained = run if isinstance(run, Run) else load_run(run)
-    form = trained.form
+    data_spec = trained.data_spec
     name = str(source) if isinstance(source, (str, Path)) else ""
-    images = {name: read_picture(source, single=single_digit, ink=ink, thing=form.thing)}
-    probabilities = trained.predict_proba(form.pose(all_pictures(images)))
-    readings = to_readings(images, probabilities, form.names)
+    images = {name: read_picture(source, single=single_digit, ink=ink, thing=data_spec.thing)}
+    probabilities = trained.predict_proba(data_spec.pose(all_pictures(images)))
+    readings = to_readings(images, probabilities, data_spec.names)
     if is_text(readings):
         raise InputError(f"{name}: a text, a pattern or noise: few of its marks are digits")
     return readings

@@ -48,7 +48,7 @@ def command(
                 "run": str(run),
                 "backend": name,
                 "dataset_sha256": (other_sets or [header.dataset_sha256])[0],
-                "class_names": list(header.form.names),
+                "class_names": list(header.data_spec.names),
                 "loss": result.loss,
                 "accuracy": result.accuracy,
                 "per_class_accuracy": [
@@ -64,5 +64,5 @@ def command(
         f"test loss {result.loss:.5f}, accuracy {result.accuracy:.2%} "
         f"({len(result.predictions):,} examples, computed by {name})"
     )
-    show_matrix(result, header.form.names, to)
-    show_confusions(result, to, header.form.names)
+    show_matrix(result, header.data_spec.names, to)
+    show_confusions(result, to, header.data_spec.names)

@@ -58,15 +58,15 @@ def command(
         _check_crops(save_crops, files, overwrite)
     folder = RunFolder(run)
     header = folder.read_header()
-    weights, form = folder.read_state(header).params, header.form
+    weights, data_spec = folder.read_state(header).params, header.data_spec
     if ink not in INKS:
         raise InputError("ink", ink, INKS)
-    prepared, failed = _prepare(files, single_digit, ink, form.thing)
+    prepared, failed = _prepare(files, single_digit, ink, data_spec.thing)
     if not prepared:
         raise typer.Exit(2)
     by_name = {str(path): digits for path, digits in prepared.items()}
-    probabilities = predict_probabilities(weights, form.pose(all_pictures(by_name)))
-    readings = to_readings(by_name, probabilities, form.names)
+    probabilities = predict_probabilities(weights, data_spec.pose(all_pictures(by_name)))
+    readings = to_readings(by_name, probabilities, data_spec.names)
     for path in list(prepared):
         if is_text([reading for reading in readings if reading.image == str(path)]):
             _fail(failed, path, f"{path}: a text, a pattern or noise: few of its marks are digits")

@@ -150,7 +150,7 @@ def command(*arguments: str) -> None:
 def threads_of(folder: Path, backend: str | None) -> list[int | None]:
     """Of the backend's arithmetic, as its runs have it: one number if all had as many."""
     headers = [RunFolder(file.parent).read_header() for file in folder.rglob("run.json")]
-    return sorted({h.computed.threads for h in headers if h.backend == backend}, key=str)
+    return sorted({h.hardware.threads for h in headers if h.backend == backend}, key=str)
 
 
 def resident_mb() -> float:

@@ -100,7 +100,7 @@ def _dataset_rank(name: str, runs: Sequence[Run], count: Counter[str]) -> tuple[
 
 def _is_like_mnist(run: Run) -> bool:
     assert run.path is not None  # noqa: S101 - it was read from there
-    return RunFolder(run.path).read_header().pixels == SIDE**2
+    return RunFolder(run.path).read_header().input_dim == SIDE**2
 
 
 def _accuracy(run: Run) -> float:

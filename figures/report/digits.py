@@ -26,16 +26,16 @@ class Digits:
     split: Split
     predictions: np.ndarray  # uint8 [n]
     probabilities: np.ndarray  # float64 [n], of each prediction
-    form: DataSpec = MNIST  # of the run; pictures are shown upright, light on dark
+    data_spec: DataSpec = MNIST  # of the run; pictures are shown upright, light on dark
 
     @classmethod
     def of(
-        cls, split: Split, evaluation: Evaluation, logits: np.ndarray, form: DataSpec = MNIST
+        cls, split: Split, evaluation: Evaluation, logits: np.ndarray, data_spec: DataSpec = MNIST
     ) -> "Digits":
         """From the saved evaluation and the logits [n, classes] of its weights."""
         shares = np.exp(log_probabilities(logits))
         chosen = shares[np.arange(len(split)), evaluation.predictions]
-        return cls(split, evaluation.predictions, chosen, form)
+        return cls(split, evaluation.predictions, chosen, data_spec)
 
     def of_cell(self, true: int, predicted: int) -> np.ndarray:
         """Indices of the digits to show for a cell: mistakes from the surest, right ones from the
@@ -56,7 +56,7 @@ class Digits:
                 "true": int(self.split.labels[i]),
                 "predicted": int(self.predictions[i]),
                 "probability": float(self.probabilities[i]),
-                "picture": data_uri(to_png(self.form.as_mnist(self.split.images[i]))),
+                "picture": data_uri(to_png(self.data_spec.as_mnist(self.split.images[i]))),
             }
             for i in wrong[order]
         ]
@@ -79,7 +79,7 @@ class Digits:
         examples = np.unique(np.linspace(0, len(self.split) - 1, EXAMPLES).astype(int))
         places = range(len(shown), len(shown) + len(examples))
         shown += examples.tolist()
-        images = self.form.as_mnist(self.split.images[shown])
+        images = self.data_spec.as_mnist(self.split.images[shown])
         return {
             "cells": {name: items for name, items in cells.items() if items},
             "examples": list(zip(places, self.split.labels[examples].tolist(), strict=True)),

@@ -81,9 +81,9 @@ def by_class(run: Run) -> list[Markup]:
     shares = np.array([100 * run.history[f"test_accuracy_{label}"] for label in classes])
     return [
         themed(
-            lambda label=label: _class_panel(shares, label, run.form.names[label]),
-            f"Test accuracy of class {run.form.names[label]}: {_share(shares[label, -1])} after "
-            "the last epoch",
+            lambda label=label: _class_panel(shares, label, run.data_spec.names[label]),
+            f"Test accuracy of class {run.data_spec.names[label]}: {_share(shares[label, -1])} "
+            "after the last epoch",
         )
         for label in classes
     ]

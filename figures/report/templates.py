@@ -20,7 +20,7 @@ def pictures(run: Run) -> list[dict[str, Any]]:
     weights = templates(run.weights, (side, side))
     return [
         {
-            "label": run.form.names[label],
+            "label": run.data_spec.names[label],
             "picture": data_uri(_png(template / np.abs(weights).max())),
         }
         for label, template in enumerate(weights)

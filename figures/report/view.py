@@ -67,17 +67,17 @@ class RunView:
     @property
     def names(self) -> tuple[str, ...]:
         """The classes' names."""
-        return self.run.form.names
+        return self.run.data_spec.names
 
     @property
     def thing(self) -> str:
         """What a picture shows: see `DataSpec.thing`."""
-        return self.run.form.thing
+        return self.run.data_spec.thing
 
     @property
     def kind(self) -> str:
         """What a class is called."""
-        return self.run.form.kind
+        return self.run.data_spec.kind
 
     @property
     def kinds(self) -> str:
@@ -112,7 +112,7 @@ class RunView:
 
     def for_script(self) -> dict[str, Any]:
         """What the page's script needs of it."""
-        form = self.run.form
+        data_spec = self.run.data_spec
         shown: dict[str, Any] = {
             "networks": self.networks or [],
             "side": isqrt(layer_sizes(self.run.weights)[0]),
@@ -120,9 +120,9 @@ class RunView:
             "thing": self.thing,
             "title": self.title,
             "form": {
-                "transposed": form.transposed,
-                "dark": form.polarity == "dark",
-                "two": form.max_pixel == 1,
+                "transposed": data_spec.transposed,
+                "dark": data_spec.polarity == "dark",
+                "two": data_spec.max_pixel == 1,
             },
         }
         if self.digits is not None:
@@ -194,10 +194,10 @@ def _train_linear(dataset: str) -> str:
 def _test_digits(
     run: Run, header: Header, data_dir: Path | None, missing: list[Missing]
 ) -> Digits | None:
-    part = f"the {run.form.thing}s behind the numbers, and the mistakes"
+    part = f"the {run.data_spec.thing}s behind the numbers, and the mistakes"
     command = f"mnist-fn report {run.path} --data-dir FOLDER"
     try:
-        dataset = load_for(run.config, data_dir, download=False, form=run.form)
+        dataset = load_for(run.config, data_dir, download=False, data_spec=run.data_spec)
         header.check_dataset(dataset)
     except NotFoundError:
         missing.append(Missing(part, f"the pictures of {run.config.dataset} are not here", command))
@@ -208,15 +208,15 @@ def _test_digits(
         missing.append(Missing(part, in_shell(error), command))
         return None
     logits = forward(run.weights, scale_pixels(dataset.test.images, "float64"))
-    return Digits.of(dataset.test, run.evaluation, logits, run.form)
+    return Digits.of(dataset.test, run.evaluation, logits, run.data_spec)
 
 
 def _networks(run: Run, linear: Run | None, missing: list[Missing]) -> list[dict[str, Any]] | None:
     """The run's network, and the linear one if that is another; None if it can't be drawn on."""
-    part = f"a {run.form.thing} to draw"
+    part = f"a {run.data_spec.thing} to draw"
     pixels = layer_sizes(run.weights)[0]
     side = isqrt(pixels)
-    if run.form.polarity == "unknown":
+    if run.data_spec.polarity == "unknown":
         missing.append(
             Missing(
                 part,
@@ -235,7 +235,7 @@ def _networks(run: Run, linear: Run | None, missing: list[Missing]) -> list[dict
         )
         return None
     runs = [run]
-    if linear is not None and linear.path != run.path and linear.form == run.form:
+    if linear is not None and linear.path != run.path and linear.data_spec == run.data_spec:
         runs.append(linear)
     try:
         packed = [network.packed(run_shown) for run_shown in runs]

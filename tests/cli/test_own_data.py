@@ -24,9 +24,9 @@ def letters(cases, tmp_path_factory):
 
 def test_a_run_keeps_its_classes_and_how_its_pictures_stand(letters):
     header = RunFolder(letters).read_header()
-    assert header.classes == 26
-    assert header.form.names[0] == "A"
-    assert header.form.transposed_on_load
+    assert header.num_classes == 26
+    assert header.data_spec.names[0] == "A"
+    assert header.data_spec.transposed_on_load
     assert json.loads((letters / "run.json").read_text())["data_spec"]["names"][25] == "Z"
 
 
@@ -85,7 +85,7 @@ def test_what_is_unusual_is_said_once(cases, in_process, tmp_path):
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("left transposed, as the files have them") == 1
     header = RunFolder(tmp_path / "run").read_header()
-    assert (header.config.orientation, header.form.transposed) == ("as-stored", True)
+    assert (header.config.orientation, header.data_spec.transposed) == ("as-stored", True)
 
 
 def test_the_study_says_why_another_set_is_not_its(letters, cases, in_process):

@@ -183,7 +183,9 @@ def test_an_image_without_any_is_told_in_the_runs_own_word(in_process, runs_28, 
     run = tmp_path / "letters"
     shutil.copytree(runs_28["linear"], run)
     header = RunFolder(run).read_header()
-    RunFolder(run).write_header(replace(header, form=replace(MNIST, names=tuple("ABCDEFGHIJ"))))
+    RunFolder(run).write_header(
+        replace(header, data_spec=replace(MNIST, names=tuple("ABCDEFGHIJ")))
+    )
     sheet = np.full((300, 300), 220, np.uint8)
     sheet[100:120] = 60  # a pencil
     Image.fromarray(sheet).save(tmp_path / "pencil.png")

@@ -132,4 +132,8 @@ def test_the_letters_are_in_emnists_form(mnist, tmp_path):
     pictures, labels = letters(mnist.test, 2)
     assert np.array_equal(found.test.images, pictures)
     assert np.array_equal(found.test.labels, labels - 1)
-    assert (found.classes, found.form.transposed_on_load, found.form.names[25]) == (26, True, "Z")
+    assert (found.classes, found.data_spec.transposed_on_load, found.data_spec.names[25]) == (
+        26,
+        True,
+        "Z",
+    )

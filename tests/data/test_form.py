@@ -26,11 +26,11 @@ PICTURE = np.array([[0, 100], [200, 255]], np.uint8)
     ],
 )
 def test_a_picture_is_made_to_stand_as_the_runs_own_do(how, seen):
-    form = DataSpec(**how)
-    assert form.pose(PICTURE).tolist() == seen
-    assert form.pose(PICTURE[None])[0].tolist() == seen
-    if form.max_pixel == 255:
-        assert form.as_mnist(form.pose(PICTURE)).tolist() == PICTURE.tolist()
+    data_spec = DataSpec(**how)
+    assert data_spec.pose(PICTURE).tolist() == seen
+    assert data_spec.pose(PICTURE[None])[0].tolist() == seen
+    if data_spec.max_pixel == 255:
+        assert data_spec.as_mnist(data_spec.pose(PICTURE)).tolist() == PICTURE.tolist()
 
 
 def test_where_the_ink_is_not_known_no_picture_is_made_up():
@@ -73,9 +73,9 @@ def test_what_no_dataset_could_have_is_refused(bad):
 def test_a_set_of_other_things_than_digits_has_their_names(tmp_path, name):
     files = FileSet("", tmp_path, dict.fromkeys(PARTS, tmp_path / "x"))
     labels = (np.arange(10), np.arange(10))
-    form = form_of(files, name, np.zeros((10, 28, 28), np.uint8), labels, Hints(ten=True))
-    assert form.thing == "picture"
-    assert form.names[0] in ("T-shirt/top", "o")
+    data_spec = form_of(files, name, np.zeros((10, 28, 28), np.uint8), labels, Hints(ten=True))
+    assert data_spec.thing == "picture"
+    assert data_spec.names[0] in ("T-shirt/top", "o")
 
 
 @pytest.mark.parametrize(
@@ -90,5 +90,5 @@ def test_a_set_of_other_things_than_digits_has_their_names(tmp_path, name):
     ],
 )
 def test_what_is_on_a_picture_has_a_word(names, thing, kind):
-    form = DataSpec(labels=tuple(range(len(names))), names=tuple(names))
-    assert (form.thing, form.kind) == (thing, kind)
+    data_spec = DataSpec(labels=tuple(range(len(names))), names=tuple(names))
+    assert (data_spec.thing, data_spec.kind) == (thing, kind)

@@ -46,7 +46,7 @@ def npz(array, name="arr_0"):
 
 def test_emnist_letters_stand_upright_and_have_names(cases, mnist):
     letters = datasets.load("emnist-letters", cases / "idx")
-    assert letters.form == DataSpec(
+    assert letters.data_spec == DataSpec(
         tuple(range(1, 27)), tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ"), transposed_on_load=True
     )
     assert letters.classes == 26
@@ -62,13 +62,13 @@ def test_emnist_letters_stand_upright_and_have_names(cases, mnist):
 def test_emnist_as_stored_stays_transposed(cases):
     stored = datasets.load("emnist-letters", cases / "idx", hints=Hints("as-stored"))
     upright = datasets.load("emnist-letters", cases / "idx")
-    assert (stored.form.transposed_on_load, stored.form.transposed) == (False, True)
-    assert np.array_equal(stored.form.pose(upright.test.images), stored.test.images)
+    assert (stored.data_spec.transposed_on_load, stored.data_spec.transposed) == (False, True)
+    assert np.array_equal(stored.data_spec.pose(upright.test.images), stored.test.images)
 
 
 def test_qmnists_labels_are_the_first_of_eight_columns(cases, mnist):
     digits = datasets.load("qmnist", cases / "idx")
-    assert digits.form == DataSpec()
+    assert digits.data_spec == DataSpec()
     label_of = {
         image.tobytes(): label
         for image, label in zip(mnist.test.images, mnist.test.labels, strict=True)
@@ -135,8 +135,8 @@ def test_what_is_missing_of_a_set_is_named(tmp_path):
 
 def test_any_labels_are_classes_and_what_is_not_used_is_said(tmp_path):
     dataset = datasets.load("idx", write(tmp_path, arrays(labels=(3, 7, 200))))
-    assert dataset.form.labels == (3, 7, 200)
-    assert dataset.form.names == ("3", "7", "200")
+    assert dataset.data_spec.labels == (3, 7, 200)
+    assert dataset.data_spec.names == ("3", "7", "200")
     assert dataset.train.labels[:4].tolist() == [0, 1, 2, 0]
     assert "idx: 3 classes, labels 3, 7, 200; not used: 0 to 2, 4 to 6, 8 to 199" in dataset.notes
 
@@ -157,7 +157,7 @@ def test_all_256_labels(tmp_path):
 def test_classes_have_the_names_in_classes_txt(tmp_path, lines, names):
     (tmp_path / "classes.txt").write_text(lines)
     dataset = datasets.load("idx", write(tmp_path, arrays(labels=(1, 2, 3))))
-    assert dataset.form.names == names
+    assert dataset.data_spec.names == names
     assert ("idx: no training examples of none" in dataset.notes) == ("none" in names)
 
 
@@ -214,7 +214,7 @@ def test_numbers_that_are_no_labels(tmp_path, column, said):
 @pytest.mark.parametrize("ink", ["light", "dark"])
 def test_the_border_tells_the_ink(tmp_path, ink):
     dataset = datasets.load("idx", write(tmp_path, arrays(ink=ink)))
-    assert dataset.form.polarity == ink
+    assert dataset.data_spec.polarity == ink
     assert ("idx: the pictures are dark on light" in dataset.notes) == (ink == "dark")
 
 
@@ -222,16 +222,16 @@ def test_where_the_border_does_not_tell_it_is_asked(tmp_path):
     made = [RNG.integers(0, 256, a.shape).astype(np.uint8) if a.ndim == 3 else a for a in arrays()]
     write(tmp_path, made)
     dataset = datasets.load("idx", tmp_path)
-    assert dataset.form.polarity == "unknown"
+    assert dataset.data_spec.polarity == "unknown"
     assert 'add `ink="light"` or `ink="dark"`' in str(dataset.notes[-1])
     answered = datasets.load("idx", tmp_path, hints=Hints(ink="dark"))
-    assert answered.form.polarity == "dark"
+    assert answered.data_spec.polarity == "dark"
 
 
 def test_pixels_of_0_and_1_are_scaled_up(tmp_path):
     made = [np.minimum(a, 1) if a.ndim == 3 else a for a in arrays()]
     dataset = datasets.load("idx", write(tmp_path, made))
-    assert dataset.form.max_pixel == 1
+    assert dataset.data_spec.max_pixel == 1
     assert np.array_equal(dataset.train.images, made[0] * 255)
     assert "idx: the pixels are only 0 and 1; they are scaled up to 0 and 255" in dataset.notes
 
@@ -245,7 +245,7 @@ def test_pictures_of_one_value_are_said(tmp_path):
 def test_ones_own_transposed_pictures_are_turned_when_asked(tmp_path):
     write(tmp_path, arrays())
     dataset = datasets.load("idx", tmp_path, hints=Hints("upright"))
-    assert (dataset.form.transposed_on_load, dataset.form.transposed) == (True, False)
+    assert (dataset.data_spec.transposed_on_load, dataset.data_spec.transposed) == (True, False)
     assert np.array_equal(dataset.train.images[0], DIGIT.T)
 
 

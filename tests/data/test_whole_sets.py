@@ -72,7 +72,7 @@ def test_arrays_in_memory(expected, shape):
     dataset = Dataset.from_arrays(SHAPES[shape](train), train_labels.tolist(), SHAPES[shape](test),
                                   np.eye(3)[test_labels], ["ant", "bee", "cow"])  # fmt: skip
     same(dataset, expected)
-    assert dataset.form.names == ("ant", "bee", "cow")
+    assert dataset.data_spec.names == ("ant", "bee", "cow")
 
 
 def test_arrays_that_dont_fit_are_refused_by_argument(expected):
@@ -124,7 +124,7 @@ def test_folders_of_pictures_by_class(tmp_path, expected, named):
     dataset = datasets.load("idx", tmp_path)
     assert np.array_equal(dataset.train.images, expected.train.images[order["train"]])
     assert np.array_equal(dataset.test.labels, expected.test.labels[order["test"]])
-    assert dataset.form.names == names
+    assert dataset.data_spec.names == names
     only = datasets.load("idx", tmp_path / "train")
     assert (len(only.train), len(only.test)) == (25, 5)
 

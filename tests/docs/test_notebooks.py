@@ -76,7 +76,7 @@ def test_the_notebook_of_own_data(tmp_path):
     notebook = nbformat.read(make_notebooks.path("own-data"), 4)
     said = executed(notebook, tmp_path)
     assert "best λ for 64" in said[2]
-    assert load_run(tmp_path / "my-run").form.names == ("zero", "two", "four", "six", "eight")
+    assert load_run(tmp_path / "my-run").data_spec.names == ("zero", "two", "four", "six", "eight")
     assert "batch_size=5000" in said[-2]
     assert 'choose one with `dataset="even"`' in said[-2]
     assert "image/png" in notebook.cells[-1].outputs[0].data

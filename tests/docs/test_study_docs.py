@@ -108,9 +108,9 @@ def test_the_prose_has_no_numbers_of_its_own():
 
 
 def header(run) -> Header:
-    leg = [{"backend": "jax", "first_epoch": 1}]
+    segment = [{"backend": "jax", "first_epoch": 1}]
     return Header(run.config, "0" * 64, 784, 10, "jax", "cpu", "finished", {"jax": "1"},
-                  "a machine", leg, run.seconds)  # fmt: skip
+                  "a machine", segment, run.seconds)  # fmt: skip
 
 
 def kept(runs):

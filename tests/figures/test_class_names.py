@@ -90,7 +90,7 @@ def test_characters_that_no_font_has_are_told_once(no_fonts, tmp_path, capfd):
 @pytest.mark.parametrize("width", [None, 10.0, 5.0])
 def test_names_of_62_classes_stand_apart(names, width):
     made = with_classes(run(Config(epochs=2)), string.digits + string.ascii_letters)
-    made = replace(made, form=DataSpec(tuple(range(62)), tuple(names)))
+    made = replace(made, data_spec=DataSpec(tuple(range(62)), tuple(names)))
     with style.themed():
         ax = None if width is None else Figure(figsize=(width, 4.5)).subplots(1, 2)[0]
         ax = confusion.plot(made, ax)

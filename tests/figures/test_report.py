@@ -191,7 +191,7 @@ def test_what_is_missing_stands_at_the_end(undrawn, tmp_path):
     """Of pictures that can't be drawn: the first section shows something."""
     shown = read_contents([train_digits(tmp_path, hidden=(16,))])
     run = shown.in_full[0]
-    unknown = replace(run, form=replace(run.form, polarity="unknown"))
+    unknown = replace(run, data_spec=replace(run.data_spec, polarity="unknown"))
     page = build.build(replace(shown, in_full=[unknown]), "mnist-fn report")
     sections = re.findall(r'<section id="([^"]*)"', page)
     assert sections == ["curves", "confusion", "mistakes", "classes", "training", "runs", "missing"]

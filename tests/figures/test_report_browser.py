@@ -65,7 +65,7 @@ def visit_named(browser, runs_28, prepared_digits, tmp_path):
 
     def open_page(names):
         shown = read_contents([runs_28["linear"]])
-        renamed = replace(shown.in_full[0], form=DataSpec(names=names))
+        renamed = replace(shown.in_full[0], data_spec=DataSpec(names=names))
         shown = replace(shown, in_full=[renamed], linear={renamed.config.dataset: renamed})
         page = tmp_path / "report.html"
         page.write_text(build.build(shown, "mnist-fn report", prepared_digits))
@@ -322,7 +322,7 @@ def test_pictures_of_8_by_8_are_drawn_on_pixels_of_their_own(browser, of_digits)
         "[...seenBy(shown.views[0], document.querySelector('#pad').getContext('2d'))]"
     )
     (index,) = np.flatnonzero((test.images.reshape(-1, 64) == pixels).all(axis=1))
-    name = run.form.names[run.evaluation.predictions[index]]
+    name = run.data_spec.names[run.evaluation.predictions[index]]
     assert f"It reads {name} " in page.locator("#said").inner_text()
     page.click("#clear")
     opened.draw((0.5, 0.05), (0.5, 0.95))

@@ -25,7 +25,7 @@ def named(runs_28, tmp_path_factory):
     shutil.copytree(runs_28["linear"], run)
     directory = RunFolder(run)
     header = directory.read_header()
-    directory.write_header(replace(header, form=replace(header.form, names=NAMES)))
+    directory.write_header(replace(header, data_spec=replace(header.data_spec, names=NAMES)))
     return run
 
 

@@ -115,7 +115,7 @@ def test_a_run_is_unlike_the_present_by_what_its_bits_depend_on(two_backends, tm
     for name in ("jax", "numpy", source.TRAINING):
         (line,) = unlike_present(header, {**now, name: "other"})
         assert line == f"{name} {now[name]} then, other now"
-    del header.legs[0]["versions"][source.TRAINING]
+    del header.segments[0]["versions"][source.TRAINING]
     assert "training source not recorded then" in unlike_present(header)[0]
 
 

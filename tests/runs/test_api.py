@@ -388,7 +388,7 @@ def digits():
 def test_a_dataset_of_arrays_is_trained_resumed_and_evaluated(digits, tmp_path):
     config = Config(hidden=(8,), epochs=1)
     run = train(config, device="cpu", data_dir=digits, out=tmp_path / "run", progress=False)
-    assert (run.config.dataset, run.form.names) == ("arrays", digits.form.names)
+    assert (run.config.dataset, run.data_spec.names) == ("arrays", digits.data_spec.names)
     run = resume(tmp_path / "run", epochs=2, device="cpu", data_dir=digits, progress=False)
     assert len(run.rows) == 2
     activations = digits.test.images.reshape(-1, 64) / 255.0
@@ -419,7 +419,7 @@ def test_a_test_set_in_memory_is_of_the_runs_form(digits, tmp_path):
     fewer = digits.test.labels < 9
     split = Split(digits.test.images[fewer], digits.test.labels[fewer])
     nine = Dataset.from_arrays(split.images, split.labels, split.images, split.labels)
-    dark = replace(digits, form=replace(digits.form, polarity="dark"))
+    dark = replace(digits, data_spec=replace(digits.data_spec, polarity="dark"))
     for other, said in ((nine, "classes or pictures are not"), (dark, "pictures are dark on")):
         with pytest.raises(InputError, match=f"arrays: its {said}"):
             evaluate_run(tmp_path / "run", device="cpu", data_dir=other)

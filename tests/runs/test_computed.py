@@ -22,7 +22,7 @@ os.sched_setaffinity(0, {int(sys.argv[3])})
 from mnist_fn import Config, train
 from mnist_fn.shared.runs.folder import RunFolder
 train(Config(dataset="digits", hidden=(), epochs=1), sys.argv[1], out=sys.argv[2], device="cpu")
-print(json.dumps(RunFolder(__import__("pathlib").Path(sys.argv[2])).read_header().computed.to_dict()))
+print(json.dumps(RunFolder(__import__("pathlib").Path(sys.argv[2])).read_header().hardware.to_dict()))
 """
 
 
@@ -65,14 +65,14 @@ def test_going_on_with_other_threads_is_said(run, monkeypatch, threads, said):
     resume(run, epochs=6, callbacks=Callbacks(on_event=keep_notices(notices)))
     assert len(notices) == said
     assert all("epochs 1 to 4 were computed with 2 threads" in one for one in notices)
-    assert RunFolder(run).read_header().computed.threads == threads
+    assert RunFolder(run).read_header().hardware.threads == threads
 
 
 def test_a_run_from_before_it_was_recorded_still_opens(run):
     document = read_sealed(run / "run.json", HEADER_SCHEMA)
     del document["hardware"]
     write_sealed(run / "run.json", document)
-    assert RunFolder(run).read_header().computed == UNKNOWN_HARDWARE
+    assert RunFolder(run).read_header().hardware == UNKNOWN_HARDWARE
     notices = []
     resume(run, epochs=6, callbacks=Callbacks(on_event=keep_notices(notices)))
     assert notices == []
@@ -99,7 +99,7 @@ def test_a_run_written_under_the_keys_of_before_opens_as_it_is(run):
     }
     write_sealed(run / "run.json", document)
     assert RunFolder(run).read_header() == header
-    assert header.legs[0]["computed"] == header.computed.to_dict()
+    assert header.segments[0]["hardware"] == header.hardware.to_dict()
     resume(run, epochs=6)
     assert read_sealed(run / "run.json", HEADER_SCHEMA).keys() >= {
         "segments",

@@ -27,7 +27,7 @@ def images():
 def test_probabilities_are_those_of_the_backends(run, images, backend):
     probabilities = run.predict_proba(images)
     split = Split(images, np.zeros(7, np.uint8))
-    dataset = Dataset("idx", split, split, "", form=run.form)
+    dataset = Dataset("idx", split, split, "", data_spec=run.data_spec)
     computer = backends.find(backend)(run.config.replace(batch_size=7), dataset, "cpu")
     logits = computer.logits(computer.load(run.state), images)
     assert probabilities.shape == (7, 10)

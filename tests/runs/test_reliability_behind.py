@@ -77,8 +77,8 @@ def test_a_run_that_changed_backends_is_what_its_legs_say(tmp_path):
     for backend, epochs in (("torch", 6), ("jax", 7)):
         trainer.resume(path, backend=backend, epochs=epochs)
         load_run(path)
-    legs = RunFolder(path).read_header().legs
-    assert [(leg["backend"], leg["first_epoch"]) for leg in legs] == [
+    segments = RunFolder(path).read_header().segments
+    assert [(segment["backend"], segment["first_epoch"]) for segment in segments] == [
         ("jax", 1), ("torch", 5), ("jax", 7)]  # fmt: skip
 
 

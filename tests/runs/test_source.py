@@ -1,4 +1,4 @@
-"""Which code computed a run: digests of the source in each header, and each leg's own means."""
+"""Which code computed a run: digests of the source in each header, and each segment's own means."""
 
 from pathlib import Path
 
@@ -72,45 +72,53 @@ def test_a_leg_keeps_its_versions_and_machine(tmp_path, monkeypatch):
     trainer.resume(path, epochs=6)
     monkeypatch.setattr(opening, "versions", lambda: {"numpy": "1"})
     trainer.resume(path, epochs=7)
-    trainer.resume(path, epochs=8)  # as before: no leg of its own
-    legs = RunFolder(path).read_header().legs
-    assert [(leg["first_epoch"], leg["machine"]) for leg in legs] == [
+    trainer.resume(path, epochs=8)  # as before: no segment of its own
+    segments = RunFolder(path).read_header().segments
+    assert [(segment["first_epoch"], segment["machine"]) for segment in segments] == [
         (1, first.machine), (5, "another machine"), (7, "another machine")]  # fmt: skip
-    assert [leg["versions"] for leg in legs] == [first.versions, first.versions, {"numpy": "1"}]
-    assert legs[0]["computed"] == first.computed.to_dict()
+    assert [segment["versions"] for segment in segments] == [
+        first.versions,
+        first.versions,
+        {"numpy": "1"},
+    ]
+    assert segments[0]["hardware"] == first.hardware.to_dict()
 
 
 def test_an_older_runs_leg_says_what_its_header_did(tmp_path, monkeypatch):
     directory = RunFolder(train(TINY, "tiny", out=tmp_path / "a").path)
     header = directory.read_header()
-    header.legs[:] = [{"backend": "tiny", "first_epoch": 1}]
+    header.segments[:] = [{"backend": "tiny", "first_epoch": 1}]
     directory.write_header(header)
     assert directory.read_header() == header
     monkeypatch.setattr(opening, "machine", lambda: "another machine")
     trainer.resume(directory.path, epochs=6)
-    one, two = directory.read_header().legs
+    one, two = directory.read_header().segments
     assert (one["machine"], one["versions"]) == (header.machine, header.versions)
     assert (two["first_epoch"], two["machine"]) == (5, "another machine")
 
 
-def test_a_leg_that_did_no_epoch_leaves_nothing(tmp_path, monkeypatch):
+def test_a_segment_that_did_no_epoch_leaves_nothing(tmp_path, monkeypatch):
     directory = RunFolder(train(TINY, "tiny", out=tmp_path / "a").path)
     before = directory.read_header()
-    other = {**before.legs[0], "first_epoch": 5, "machine": "another"}
-    idle = {**before.legs[0], "first_epoch": 5, "machine": "a third"}
-    header = type(before)(**{**vars(before), "legs": [*before.legs, idle], "machine": "a third"})
-    assert opening.segments_with(header, other) == [*before.legs, other]
-    assert opening.segments_with(header, {**before.legs[0], "first_epoch": 5}) == before.legs
+    other = {**before.segments[0], "first_epoch": 5, "machine": "another"}
+    idle = {**before.segments[0], "first_epoch": 5, "machine": "a third"}
+    header = type(before)(
+        **{**vars(before), "segments": [*before.segments, idle], "machine": "a third"}
+    )
+    assert opening.segments_with(header, other) == [*before.segments, other]
+    assert (
+        opening.segments_with(header, {**before.segments[0], "first_epoch": 5}) == before.segments
+    )
 
 
 @pytest.mark.parametrize(
     "change",
-    [{"machine": 3}, {"versions": {"numpy": 1}}, {"versions": []}, {"computed": {}}, {"more": "x"}],
+    [{"machine": 3}, {"versions": {"numpy": 1}}, {"versions": []}, {"hardware": {}}, {"more": "x"}],
 )
 def test_a_damaged_leg_is_refused(tmp_path, change):
     directory = RunFolder(train(TINY, "tiny", out=tmp_path / "a").path)
     header = directory.read_header()
-    header.legs[0].update(change)
+    header.segments[0].update(change)
     directory.write_header(header)
     with pytest.raises(InputError, match="damaged"):
         directory.read_header()

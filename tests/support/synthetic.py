@@ -50,8 +50,10 @@ def with_classes(made: Run, names: str) -> Run:
         for row, own in zip(made.rows, shares, strict=True)
     ]
     state = initial_state(made.config, 784 if made.config.hidden == () else 4, n)
-    form = DataSpec(tuple(range(n)), tuple(names))
-    return replace(made, rows=rows, state=state, evaluation=evaluate(logits, labels), form=form)
+    data_spec = DataSpec(tuple(range(n)), tuple(names))
+    return replace(
+        made, rows=rows, state=state, evaluation=evaluate(logits, labels), data_spec=data_spec
+    )
 
 
 def _templates(l2, rng):

@@ -70,7 +70,7 @@ class Dataset:
     test: Split
     sha256: str
     validation: Split | None = None
-    form: DataSpec = MNIST  # `labels` of the splits are indices of its classes
+    data_spec: DataSpec = MNIST  # `labels` of the splits are indices of its classes
     notes: tuple[Message | str, ...] = ()  # what is to be said of the data, once
 
     @classmethod
@@ -117,7 +117,7 @@ class Dataset:
     @property
     def classes(self) -> int:
         """Outputs of the network."""
-        return self.form.classes
+        return self.data_spec.classes
 
     @property
     def pixels(self) -> int:
@@ -166,19 +166,19 @@ def _as_dataset(name: str, raw: "_Raw", hints: Hints) -> Dataset:
     """A set's raw arrays with their meaning."""
     files, arrays = raw.files, raw.arrays
     hints = replace(hints, ten=name in TORCHVISION)
-    form = form_of(files, name, arrays[0], arrays[1::2], hints, raw.names)
+    spec = form_of(files, name, arrays[0], arrays[1::2], hints, raw.names)
     if name not in TORCHVISION:
         check_polarity(files.paths[0], files.paths[2], arrays[0], arrays[2])
     train, test = (
-        Split(as_pictures(images, form.transposed_on_load), as_classes(labels, form, path))
+        Split(as_pictures(images, spec.transposed_on_load), as_classes(labels, spec, path))
         for images, labels, path in zip(arrays[::2], arrays[1::2], files.paths[1::2], strict=True)
     )
     if name in TORCHVISION:
-        return Dataset(name, train, test, raw.sha256, form=form)
+        return Dataset(name, train, test, raw.sha256, data_spec=spec)
     messages = notes(
-        form, files.name or name, train.images, {"training": train.labels, "test": test.labels}
+        spec, files.name or name, train.images, {"training": train.labels, "test": test.labels}
     )
-    return Dataset(name, train, test, raw.sha256, form=form, notes=(*raw.notes, *messages))
+    return Dataset(name, train, test, raw.sha256, data_spec=spec, notes=(*raw.notes, *messages))
 
 
 @dataclass(frozen=True)
@@ -244,7 +244,7 @@ def load_for(
     config: Config,
     data_dir: Source | None = None,
     download: bool = True,
-    form: DataSpec | None = None,
+    data_spec: DataSpec | None = None,
 ) -> Dataset:
     """The dataset of a config, its validation split held out of train.
 
@@ -252,22 +252,22 @@ def load_for(
         config: names the dataset and how its pictures are read.
         data_dir: as for `load`.
         download: as for `load`.
-        form: of the run that goes on with it: its classes are the run's, in its order.
+        data_spec: of the run that goes on with it: its classes are the run's, in its order.
 
     Raises:
         InputError: as `load`; a validation split or a batch that train can't give.
     """
-    return hold_out(load_whole(config, data_dir, download, form), config)
+    return hold_out(load_whole(config, data_dir, download, data_spec), config)
 
 
 def load_whole(
     config: Config,
     data_dir: Source | None = None,
     download: bool = True,
-    form: DataSpec | None = None,
+    data_spec: DataSpec | None = None,
 ) -> Dataset:
     """The same with nothing held out of train: what runs of several splits share."""
-    hints = Hints(config.orientation, config.ink, form)
+    hints = Hints(config.orientation, config.ink, data_spec)
     return load(config.dataset, data_dir, download, hints)
 
 

@@ -32,24 +32,25 @@ class TestSet:
     sha256: str  # of its four files, or of the two where there is no train
 
 
-def load_test(source: Source, name: str, form: DataSpec) -> TestSet:
+def load_test(source: Source, name: str, data_spec: DataSpec) -> TestSet:
     """The test set of a dataset, or in a folder: that of the run's own name, else the only one.
 
     Args:
         source: a folder, whose train files may be missing, or a dataset.
         name: of the run's dataset.
-        form: of the run; labels become its classes, pictures stand as its own.
+        data_spec: of the run; labels become its classes, pictures stand as its own.
 
     Raises:
         InputError: none there, or several; labels, or ink, that the run does not know.
     """
     if isinstance(source, Dataset):
-        if (source.form.labels, source.form.transposed) != (form.labels, form.transposed):
+        given = source.data_spec
+        if (given.labels, given.transposed) != (data_spec.labels, data_spec.transposed):
             raise InputError(
                 f"{source.name}: its classes or pictures are not those of the run; give a test set "
                 "of the same form"
             )
-        _check_ink(source.name, source.form.polarity, form)
+        _check_ink(source.name, given.polarity, data_spec)
         return TestSet(source.test, source.name, source.sha256)
     files = _choose(source, name)
     arrays, digests = {}, []
@@ -60,21 +61,21 @@ def load_test(source: Source, name: str, form: DataSpec) -> TestSet:
     images, labels = (arrays[part] for part in _TEST)
     path = files.files[_TEST[1]]
     check_counts(path, images, labels)
-    _check_ink(files.files[_TEST[0]], ink_of(images), form)
+    _check_ink(files.files[_TEST[0]], ink_of(images), data_spec)
     same_name = files.name == name or not files.name
-    as_run = form.transposed_on_load or form.transposed
+    as_run = data_spec.transposed_on_load or data_spec.transposed
     stored = as_run if same_name else ships_transposed(files.name)
-    pictures = as_pictures(images, turned=stored != form.transposed)
+    pictures = as_pictures(images, turned=stored != data_spec.transposed)
     sha256 = hashlib.sha256("".join(digests).encode()).hexdigest()
-    return TestSet(Split(pictures, as_classes(labels, form, path)), str(source), sha256)
+    return TestSet(Split(pictures, as_classes(labels, data_spec, path)), str(source), sha256)
 
 
-def _check_ink(source: Path | str, ink: str, form: DataSpec) -> None:
+def _check_ink(source: Path | str, ink: str, data_spec: DataSpec) -> None:
     """Raise InputError if the pictures of a file or dataset have the other ink than the run's."""
-    if "unknown" not in (ink, form.polarity) and ink != form.polarity:
+    if "unknown" not in (ink, data_spec.polarity) and ink != data_spec.polarity:
         raise InputError(
             f"{source}: its pictures are {words_of(ink)}, those of the run "
-            f"{words_of(form.polarity)}; give a test set of the same form"
+            f"{words_of(data_spec.polarity)}; give a test set of the same form"
         )
 
 

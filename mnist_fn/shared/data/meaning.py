@@ -39,7 +39,7 @@ class Hints:
 
     orientation: str = "auto"  # as in Config
     ink: str = "auto"  # as in Config
-    form: DataSpec | None = None  # of the run that goes on with it, whose classes hold
+    data_spec: DataSpec | None = None  # of the run that goes on with it, whose classes hold
     ten: bool = False  # its classes are the labels 0 to 9, its pictures stand as MNIST's
 
 
@@ -64,8 +64,8 @@ def form_of(
     Raises:
         InputError: names that don't fit the labels; a single class.
     """
-    if hints.form is not None:
-        return hints.form
+    if hints.data_spec is not None:
+        return hints.data_spec
     stored = ships_transposed(files.name) or ships_transposed(name)
     turned = hints.orientation == "upright" or (stored and hints.orientation == "auto")
     used = np.flatnonzero(
@@ -142,47 +142,47 @@ def as_pictures(images: np.ndarray, turned: bool) -> np.ndarray:
     return np.ascontiguousarray(images.swapaxes(1, 2)) if turned else images
 
 
-def as_classes(labels: np.ndarray, form: DataSpec, source: object) -> np.ndarray:
+def as_classes(labels: np.ndarray, data_spec: DataSpec, source: object) -> np.ndarray:
     """Raw labels as indices of the form's classes, uint8 [n].
 
     Raises:
         InputError: a label is none of them; `source` is named.
     """
-    if form.labels == tuple(range(form.classes)) and labels.max() < form.classes:
+    if data_spec.labels == tuple(range(data_spec.classes)) and labels.max() < data_spec.classes:
         return labels
     table = np.full(256, 255, np.uint8)
     known = np.zeros(256, dtype=bool)
-    table[list(form.labels)], known[list(form.labels)] = range(form.classes), True
+    table[list(data_spec.labels)], known[list(data_spec.labels)] = range(data_spec.classes), True
     if not known[labels].all():
         raise InputError(
-            f"{source}: label {int(labels[~known[labels]][0])} is none of the {form.classes} "
-            f"classes, {_numbers(form.labels)}"
+            f"{source}: label {int(labels[~known[labels]][0])} is none of the {data_spec.classes} "
+            f"classes, {_numbers(data_spec.labels)}"
         )
     return table[labels]
 
 
 def notes(
-    form: DataSpec, name: str, train: np.ndarray, splits: dict[str, np.ndarray]
+    spec: DataSpec, name: str, train: np.ndarray, splits: dict[str, np.ndarray]
 ) -> list[Message | str]:
     """What a person has to know of a set, a line each.
 
     Args:
-        form: of the set.
+        spec: of the set.
         name: of the set.
         train: training pictures as the network sees them.
         splits: class indices by the name of their split.
     """
     messages: list[Text] = []
-    if form.labels != tuple(range(form.classes)):
-        unused = sorted(set(range(form.labels[-1])) - set(form.labels))
+    if spec.labels != tuple(range(spec.classes)):
+        unused = sorted(set(range(spec.labels[-1])) - set(spec.labels))
         messages.append(
-            f"{form.classes} classes, labels {_numbers(form.labels)}; not used: {_numbers(unused)}"
+            f"{spec.classes} classes, labels {_numbers(spec.labels)}; not used: {_numbers(unused)}"
         )
     for split, labels in splits.items():
-        counts = np.bincount(labels, minlength=form.classes)
-        if without := [form.names[i] for i in np.flatnonzero(counts == 0)]:
+        counts = np.bincount(labels, minlength=spec.classes)
+        if without := [spec.names[i] for i in np.flatnonzero(counts == 0)]:
             messages.append(f"no {split} examples of {', '.join(without)}")
-    if form.transposed_on_load:
+    if spec.transposed_on_load:
         messages.append(
             (
                 "the files have the pictures transposed; they are turned upright (",
@@ -190,15 +190,15 @@ def notes(
                 " leaves them)",
             )
         )
-    if form.transposed:
+    if spec.transposed:
         messages.append("the pictures are left transposed, as the files have them")
-    if form.max_pixel == 1:
+    if spec.max_pixel == 1:
         messages.append("the pixels are only 0 and 1; they are scaled up to 0 and 255")
     if (train[0] == train[0, 0, 0]).all() and (train == train[0, 0, 0]).all():
         messages.append(f"all pixels of the training pictures are {train[0, 0, 0]}")
-    elif form.polarity == "dark":
+    elif spec.polarity == "dark":
         messages.append("the pictures are dark on light")
-    elif form.polarity == "unknown":
+    elif spec.polarity == "unknown":
         messages.append(
             (
                 f"light on dark or dark on light? {light_border(train):.0%} of the pictures' "

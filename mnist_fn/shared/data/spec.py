@@ -125,15 +125,15 @@ def check_class_name(name: str) -> str:
     return name
 
 
-def _check_types(form: DataSpec) -> None:
+def _check_types(data_spec: DataSpec) -> None:
     good = (
-        isinstance(form.labels, tuple)
-        and isinstance(form.names, tuple)
-        and all(type(label) is int for label in form.labels)
-        and all(type(name) is str for name in form.names)
-        and type(form.transposed_on_load) is type(form.transposed) is bool
-        and type(form.polarity) is str
-        and type(form.max_pixel) is int
+        isinstance(data_spec.labels, tuple)
+        and isinstance(data_spec.names, tuple)
+        and all(type(label) is int for label in data_spec.labels)
+        and all(type(name) is str for name in data_spec.names)
+        and type(data_spec.transposed_on_load) is type(data_spec.transposed) is bool
+        and type(data_spec.polarity) is str
+        and type(data_spec.max_pixel) is int
     )
     if not good:
         raise InputError("data_spec: a field is of another kind than it should be")

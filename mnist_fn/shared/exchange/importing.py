@@ -28,7 +28,7 @@ from mnist_fn.shared.streams import blank_state
 ACTIVATIONS = ("relu",)  # between layers: what a run computes with
 LOW = {"mnist": 0.9}  # test accuracy: a model of less was read in another way than it was trained
 LOW_ELSEWHERE = 0.7
-ELSEWHERE = "import"  # in a run's legs, in a backend's place
+ELSEWHERE = "import"  # in a run's segments, in a backend's place
 
 
 @backends.enough_memory()
@@ -87,16 +87,16 @@ def import_run(
     header = Header(
         config=config,
         dataset_sha256=data.sha256,
-        pixels=data.pixels,
-        classes=data.classes,
+        input_dim=data.pixels,
+        num_classes=data.classes,
         backend=computer.name,
         device=computer.device,
         status="finished",
         versions=versions(),
         machine=machine(),
-        legs=[{"backend": ELSEWHERE, "first_epoch": 1}],
+        segments=[{"backend": ELSEWHERE, "first_epoch": 1}],
         seconds={"compile": 0.0, "train": 0.0, "total": time.perf_counter() - started},
-        form=data.form,
+        data_spec=data.data_spec,
         imported={"file": source.path.name, "sha256": source.sha256, "pixels": str(scaling)},
     )
     with locked(out):

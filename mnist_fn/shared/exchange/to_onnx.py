@@ -62,9 +62,9 @@ def write_onnx(run: Run, path: Path) -> None:
 
 def _metadata(run: Run) -> dict[str, str]:
     return {
-        "classes": json.dumps(list(run.form.names)),
+        "classes": json.dumps(list(run.data_spec.names)),
         "pixels": "a picture's rows one after another, each pixel (0 to 255) divided by 255",
-        "ink": run.form.polarity,
-        "transposed": json.dumps(run.form.transposed),
+        "ink": run.data_spec.polarity,
+        "transposed": json.dumps(run.data_spec.transposed),
         "dataset": run.config.dataset,
     }

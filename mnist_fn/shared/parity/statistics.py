@@ -23,10 +23,13 @@ _WITHOUT_ARITHMETIC = {"python", "mnist-fn", source.EVERYTHING}
 
 
 def means(header: Header) -> list[dict[str, Any]]:
-    """Return what each of a run's legs was computed with: backend, machine, device, versions."""
+    """Return what computed each segment of a run: backend, machine, device, versions."""
     common = {"device": header.device, "machine": header.machine, "versions": header.versions}
-    legs = header.legs or [{"backend": header.backend}]
-    return [{**common, **{k: v for k, v in leg.items() if k != "first_epoch"}} for leg in legs]
+    segments = header.segments or [{"backend": header.backend}]
+    return [
+        {**common, **{k: v for k, v in segment.items() if k != "first_epoch"}}
+        for segment in segments
+    ]
 
 
 def unlike_present(header: Header, present: Mapping[str, str] | None = None) -> list[str]:
@@ -41,13 +44,13 @@ def unlike_present(header: Header, present: Mapping[str, str] | None = None) -> 
     """
     present = versions() if present is None else present
     lines: dict[str, None] = {}  # in order, each once
-    for leg in means(header):
+    for segment in means(header):
         foreign = set()
         for backend, packages in _OF_BACKENDS.items():
-            if backend != leg["backend"]:
+            if backend != segment["backend"]:
                 foreign |= packages
         for name in sorted(set(present) - foreign - _WITHOUT_ARITHMETIC):
-            recorded = leg["versions"].get(name, "not recorded")
+            recorded = segment["versions"].get(name, "not recorded")
             if recorded != present[name]:
                 lines[f"{name} {recorded} then, {present[name]} now"] = None
     return list(lines)
@@ -57,8 +60,8 @@ def versions_of(headers: Iterable[Header]) -> dict[str, str]:
     """Return the versions that computed some runs; where they differ, all with commas between."""
     values: dict[str, set[str]] = {}
     for header in headers:
-        for leg in means(header):
-            for name, version in leg["versions"].items():
+        for segment in means(header):
+            for name, version in segment["versions"].items():
                 values.setdefault(name, set()).add(version)
     return {name: ", ".join(sorted(several)) for name, several in values.items()}
 

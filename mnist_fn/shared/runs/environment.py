@@ -46,12 +46,12 @@ class Hardware:
     def from_dict(cls, values: object) -> "Hardware":
         """Read what `to_dict` wrote; KeyError if it is not that."""
         if not isinstance(values, dict) or set(values) != {"cores", "threads", "vectors"}:
-            raise KeyError("computed")
+            raise KeyError("hardware")
         for count in (values["cores"], values["threads"]):
             if count is not None and (type(count) is not int or not 0 < count < _MAX_COUNT):
-                raise KeyError("computed")
+                raise KeyError("hardware")
         if type(values["vectors"]) is not str or len(values["vectors"]) > 40:
-            raise KeyError("computed")
+            raise KeyError("hardware")
         return cls(**values)
 
 

@@ -83,7 +83,7 @@ class RunFolder:
         try:
             header = Header.from_dict(document)
             # refuses a model larger than any that is made
-            blank_state(header.config, header.pixels, header.classes)
+            blank_state(header.config, header.input_dim, header.num_classes)
         except (InputError, KeyError, ValueError) as error:
             raise damaged(self.header_file, error) from error
         return header
@@ -100,7 +100,7 @@ class RunFolder:
         """
         checkpoint = self.read_checkpoint(header)
         if checkpoint is None:
-            return initial_state(header.config, header.pixels, header.classes), []
+            return initial_state(header.config, header.input_dim, header.num_classes), []
         rows = metrics.read_csv(self.metrics_file, checkpoint.epoch)
         if metrics.digest(rows) != checkpoint.metrics:
             raise damaged(self.metrics_file, "not the rows that led to the checkpoint")
@@ -112,7 +112,7 @@ class RunFolder:
             if header.finished:
                 raise damaged(self.checkpoint_file, "missing from a finished run")
             return None
-        sizes = (header.config, header.pixels, header.classes)
+        sizes = (header.config, header.input_dim, header.num_classes)
         checkpoint = read_checkpoint(self.checkpoint_file, like=blank_state(*sizes))
         if checkpoint.run != header.identity:
             raise damaged(self.checkpoint_file, "belongs to another run than its run.json")
@@ -227,7 +227,7 @@ class RunFolder:
             if header.finished:
                 raise damaged(self.evaluation_file, "of other weights than the checkpoint's")
             # killed between the checkpoint and its evaluation
-            evaluation = no_evaluation(header.classes)
+            evaluation = no_evaluation(header.num_classes)
         return replace(run_of(header, state, rows, evaluation, self.path), loaded=True)
 
     def write_run(self, header: Header, run: Run) -> None:
@@ -254,7 +254,7 @@ def run_of(
         evaluation=evaluation,
         seconds=header.seconds,
         path=path,
-        form=header.form,
+        data_spec=header.data_spec,
         finished=header.finished,
     )
 

@@ -14,9 +14,9 @@ STATUSES = ("unfinished", "finished", "diverged")
 SECONDS = ("compile", "train", "total")
 _SEGMENT = {"backend": str, "first_epoch": int}
 # What else a segment says; segments of older runs have none of it.
-_SEGMENT_MEANS = {"device": str, "machine": str, "versions": dict, "computed": dict}
-# Keys of `run.json` by the attribute; runs written before have the attribute's name for a key.
-_KEYS = {
+_SEGMENT_MEANS = {"device": str, "machine": str, "versions": dict, "hardware": dict}
+# As runs written before have them.
+_OLD_KEYS = {
     "pixels": "input_dim",
     "classes": "num_classes",
     "legs": "segments",
@@ -33,19 +33,19 @@ class Header:
 
     config: Config
     dataset_sha256: str
-    pixels: int
-    classes: int
+    input_dim: int  # pixels of a picture
+    num_classes: int
     backend: str  # that computed last
     device: str  # that it computed on, in words
     status: str  # one of STATUSES
     versions: dict[str, str]
     machine: str
     # The run's segments, each by one backend: {"backend", "first_epoch", "device", "machine",
-    # "versions", "computed"}. The fields above are those of the last.
-    legs: list[dict[str, Any]]
+    # "versions", "hardware"}. The fields above are those of the last.
+    segments: list[dict[str, Any]]
     seconds: dict[str, float]  # compile, train, total, of all segments together
-    form: DataSpec = MNIST  # its classes, and how the pictures stand that it was trained on
-    computed: Hardware = UNKNOWN_HARDWARE  # what computed last
+    data_spec: DataSpec = MNIST  # its classes, and how the pictures stand that it was trained on
+    hardware: Hardware = UNKNOWN_HARDWARE  # what computed last
     # where its weights came from, if they were not trained: {"file", "sha256", "pixels"}
     imported: dict[str, str] = field(default_factory=dict)
 
@@ -64,7 +64,7 @@ class Header:
 
     def backend_of(self, epoch: int) -> str:
         """Which backend did an epoch (the first is 1), as the segments say; "" if none did."""
-        for segment in reversed(self.legs):
+        for segment in reversed(self.segments):
             if segment["first_epoch"] <= epoch:
                 return segment["backend"]
         return ""
@@ -76,19 +76,19 @@ class Header:
                 f"{dataset.name}: not the data that this run began with (SHA-256 "
                 f"{self.dataset_sha256[:16]} then, {dataset.sha256[:16]} now)"
             )
-        if self.form.labels != dataset.form.labels:
+        if self.data_spec.labels != dataset.data_spec.labels:
             raise InputError(
                 f"{dataset.name}: {dataset.classes} classes, this run began with "
-                f"{self.classes}; put the file of its classes' names back into the data's folder"
+                f"{self.num_classes}; put the file of its classes' names back into the data's "
+                "folder"
             )
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         values = {attribute.name: getattr(self, attribute.name) for attribute in fields(Header)}
-        for name in ("config", "form", "computed"):
+        for name in ("config", "data_spec", "hardware"):
             values[name] = values[name].to_dict()
-        values["legs"] = [_renamed(segment, _KEYS) for segment in self.legs]
-        return _renamed(values, _KEYS)
+        return values
 
     @classmethod
     def from_dict(cls, document: dict[str, Any]) -> "Header":
@@ -97,19 +97,18 @@ class Header:
         Raises:
             InputError, KeyError, ValueError: it is not that; a field is of another kind.
         """
-        attributes = {key: name for name, key in _KEYS.items()}
         document = {
-            "form": MNIST.to_dict(),
-            "computed": UNKNOWN_HARDWARE.to_dict(),
+            "data_spec": MNIST.to_dict(),
+            "hardware": UNKNOWN_HARDWARE.to_dict(),
             "imported": {},
-            **_renamed(document, attributes),
+            **_renamed(document),
         }
-        if isinstance(document["legs"], list):  # `is_well_formed` refuses anything else
-            document["legs"] = [_renamed(segment, attributes) for segment in document["legs"]]
+        if isinstance(document["segments"], list):  # `is_well_formed` refuses anything else
+            document["segments"] = list(map(_renamed, document["segments"]))
         values = {attribute.name: document[attribute.name] for attribute in fields(Header)}
         values["config"] = Config.from_dict(values["config"])
-        values["form"] = DataSpec.from_dict(values["form"])
-        values["computed"] = Hardware.from_dict(values["computed"])
+        values["data_spec"] = DataSpec.from_dict(values["data_spec"])
+        values["hardware"] = Hardware.from_dict(values["hardware"])
         header = cls(**values)
         if not header.is_well_formed():
             raise ValueError("a field is of another kind or out of range")
@@ -122,13 +121,13 @@ class Header:
                 return False
         return (
             self.status in STATUSES
-            and type(self.pixels) is int
-            and 0 < self.pixels < _MAX_PIXELS
-            and type(self.classes) is int
-            and self.classes == self.form.classes
+            and type(self.input_dim) is int
+            and 0 < self.input_dim < _MAX_PIXELS
+            and type(self.num_classes) is int
+            and self.num_classes == self.data_spec.classes
             and _maps_to(str, self.versions)
-            and isinstance(self.legs, list)
-            and all(map(_is_segment, self.legs))
+            and isinstance(self.segments, list)
+            and all(map(_is_segment, self.segments))
             and _maps_to(float, self.seconds)
             and set(self.seconds) == set(SECONDS)
             and _types(self.imported) in _IMPORTED
@@ -139,17 +138,18 @@ def _is_segment(segment: object) -> bool:
     if not isinstance(segment, dict) or _types(segment) == _SEGMENT:
         return isinstance(segment, dict)
     try:
-        Hardware.from_dict(segment.get("computed"))
+        Hardware.from_dict(segment.get("hardware"))
     except KeyError:
         return False
     expected = {**_SEGMENT, **_SEGMENT_MEANS}
     return _types(segment) == expected and _maps_to(str, segment["versions"])
 
 
-def _renamed(values: Any, names: dict[str, str]) -> Any:
+def _renamed(values: Any) -> Any:
+    """Return a header or segment with the present keys."""
     if not isinstance(values, dict):
         return values  # which `is_well_formed` refuses
-    return {names.get(name, name): value for name, value in values.items()}
+    return {_OLD_KEYS.get(name, name): value for name, value in values.items()}
 
 
 def _types(values: object) -> dict[str, type] | None:

@@ -65,7 +65,7 @@ class TrainingRun:
             "device": group.device,
             "machine": machine(),
             "versions": versions(),
-            "computed": hardware.to_dict(),
+            "hardware": hardware.to_dict(),
         }
         seconds: dict[str, float] = dict.fromkeys(SECONDS, 0.0)
         if existing is not None:
@@ -76,17 +76,17 @@ class TrainingRun:
         self.header = Header(
             config=self.config,
             dataset_sha256=dataset.sha256,
-            pixels=dataset.pixels,
-            classes=dataset.classes,
+            input_dim=dataset.pixels,
+            num_classes=dataset.classes,
             backend=group.name,
             device=group.device,
             status="unfinished",
             versions=segment["versions"],
             machine=segment["machine"],
-            legs=segments_with(existing, segment),
+            segments=segments_with(existing, segment),
             seconds=seconds,
-            form=existing.form if existing else dataset.form,
-            computed=hardware,
+            data_spec=existing.data_spec if existing else dataset.data_spec,
+            hardware=hardware,
             imported=existing.imported if existing else {},
         )
         if self.folder is not None and self.writes:
@@ -101,11 +101,11 @@ class TrainingRun:
         previous, now = self.existing, self.header
         if previous is None or not self.rows or previous.backend != now.backend:
             return ""
-        if previous.computed == now.computed or previous.computed.threads is None:
+        if previous.hardware == now.hardware or previous.hardware.threads is None:
             return ""
         return (
-            f"epochs 1 to {len(self.rows)} were computed with {previous.computed}, the others "
-            f"with {now.computed}: the result is not to the bit that of either throughout"
+            f"epochs 1 to {len(self.rows)} were computed with {previous.hardware}, the others "
+            f"with {now.hardware}: the result is not to the bit that of either throughout"
         )
 
 
@@ -116,15 +116,15 @@ def segments_with(header: Header | None, segment: dict[str, Any]) -> list[dict[s
         header: the run's header so far; None of a new run.
         segment: what goes on now, from its first epoch.
     """
-    if header is None or not header.legs:
+    if header is None or not header.segments:
         return [segment]
-    *earlier, last = header.legs
+    *earlier, last = header.segments
     # A segment written before this was recorded: its header's fields are those of its last epochs.
     last = {
         "device": header.device,
         "machine": header.machine,
         "versions": header.versions,
-        "computed": header.computed.to_dict(),
+        "hardware": header.hardware.to_dict(),
         **last,
     }
     segments = [*earlier, last]

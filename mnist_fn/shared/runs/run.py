@@ -30,7 +30,7 @@ class Run:
     evaluation: Evaluation = field(repr=False)
     seconds: dict[str, float] = field(repr=False)
     path: Path | None = None
-    form: DataSpec = field(default=MNIST, repr=False)  # its classes, how its pictures stand
+    data_spec: DataSpec = field(default=MNIST, repr=False)  # its classes, how its pictures stand
     finished: bool = True
     stopped: bool = False  # ended early in this call, by the caller's `should_stop`
     loaded: bool = False  # read from disk, not trained in this call

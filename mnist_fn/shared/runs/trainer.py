@@ -129,23 +129,27 @@ def evaluate_run(
     backends.check_device(device)
     state = folder.read_state(header)
     if data_dir is None:
-        dataset = load_for(header.config, form=header.form)
+        dataset = load_for(header.config, data_spec=header.data_spec)
         header.check_dataset(dataset)
     else:
         source = data_dir if isinstance(data_dir, Dataset) else Path(data_dir)
-        test_set = load_test(source, header.config.dataset, header.form)
+        test_set = load_test(source, header.config.dataset, header.data_spec)
         test = test_set.split
         pixels = int(np.prod(test.images.shape[1:]))
-        if pixels != header.pixels:
+        if pixels != header.input_dim:
             raise InputError(
-                f"{test_set.where}: trained on images of {header.pixels} pixels, these have "
+                f"{test_set.where}: trained on images of {header.input_dim} pixels, these have "
                 f"{pixels}; give a run on images of that size"
             )
         if test_set.sha256 != header.dataset_sha256:
             on_other(test_set.sha256)
         # a backend is made for a dataset: one example stands for what is not trained on here
         dataset = Dataset(
-            header.config.dataset, test.first(1), test, header.dataset_sha256, form=header.form
+            header.config.dataset,
+            test.first(1),
+            test,
+            header.dataset_sha256,
+            data_spec=header.data_spec,
         )
     computer = make(header.config, dataset, device)
     logits = computer.logits(computer.load(state), dataset.test.images)
@@ -162,8 +166,8 @@ def _train(
     if run.finished:
         return run.stored()
     started = time.perf_counter()
-    form = None if run.existing is None else run.existing.form
-    dataset = load_for(run.config, source, form=form)
+    data_spec = None if run.existing is None else run.existing.data_spec
+    dataset = load_for(run.config, source, data_spec=data_spec)
     loaded = time.perf_counter()
     group = GroupOfOne(make(run.config, dataset, device))
     compile_seconds = time.perf_counter() - loaded

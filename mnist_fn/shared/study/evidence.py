@@ -46,7 +46,7 @@ def compact(run: Run, header: Header, experiments: Iterable[Experiment]) -> Entr
             "machine": header.machine,
             "device": header.device,
             "versions": header.versions,
-            "computed": header.computed.to_dict(),
+            "computed": header.hardware.to_dict(),
         },
         "epochs": {
             name: [round(row[name] * _unit(name)) for row in run.rows]
