@@ -6,7 +6,7 @@ python docs/make/make_cluster.py
 
 from typing import Any
 
-from pages import DOCS, EVIDENCE, renew
+from pages import DOCS, EVIDENCE, table, versions_of, write_page
 
 from mnist_fn.shared.bench import report
 from mnist_fn.shared.storage import read_sealed
@@ -17,26 +17,22 @@ WORKERS = EVIDENCE / "bench-workers.json"
 
 def speed(evidence: dict[str, Any]) -> str:
     """What workers gain on one machine: medians of rounds, in each of which all took turns."""
-    ratios = {name: rates["ratios"] for name, rates in evidence["backends"].items()}
-    heads = list(next(iter(ratios.values())))
-    lines = [f"| backend | {' | '.join(heads)} |", "|---|" + "---|" * len(heads)]
-    for backend, own in ratios.items():
-        cells = (
-            "{median:.2f} ({min:.2f} to {max:.2f}, n = {n})".format(**own[head]) for head in heads
-        )
-        lines.append(f"| {backend} | {' | '.join(cells)} |")
-    versions = ", ".join(f"{n} {evidence['versions'][n]}" for n in ("python", "jax", "torch"))
+    rows, heads = [], ["backend"]
+    for backend, rates in evidence["backends"].items():
+        heads = ["backend", *rates["ratios"]]
+        cell = "{median:.2f} ({min:.2f} to {max:.2f}, n = {n})"
+        rows.append([backend, *(cell.format(**ratio) for ratio in rates["ratios"].values())])
     command = "python docs/make/evidence_workers.py"
     before = "" if evidence["command"].startswith(command) else " (then a part of `mnist-fn bench`)"
-    source = f"`{command}`{before}; {evidence['machine']}; {versions}"
-    return "\n".join([*lines, "", source])
+    versions = versions_of(evidence, "python", "jax", "torch")
+    made = f"`{command}`{before}; {evidence['machine']}; {versions}"
+    return f"{table(heads, rows)}\n\n{made}"
 
 
-def text() -> str:
-    """What docs/cluster.md should say."""
-    workers = read_sealed(WORKERS, report.SCHEMA)
-    return renew(PAGE.read_text(), {"speed": speed(workers)})
+def sections() -> dict[str, str]:
+    """What stands between the page's markers, by name."""
+    return {"speed": speed(read_sealed(WORKERS, report.SCHEMA))}
 
 
 if __name__ == "__main__":
-    PAGE.write_text(text())
+    write_page(PAGE, sections())

@@ -8,42 +8,56 @@ The evidence is what `mnist-fn parity --level LEVEL --out docs/evidence` keeps.
 import json
 from typing import Any
 
-from evidence_exhaustive import FILE as EXHAUSTIVE
-from pages import DOCS, EVIDENCE, PICTURES, renamed, renew
+import sources
+from pages import (
+    DOCS,
+    EVIDENCE,
+    PICTURES,
+    read_evidence,
+    renamed,
+    source,
+    table,
+    versions_of,
+    write_page,
+)
 
 from figures import build, style
 from mnist_fn.shared.parity.horizon import STEPS_BETWEEN
 from mnist_fn.shared.parity.ladder import BACKEND_RUNGS
 from mnist_fn.shared.parity.levels import SCHEMA
 from mnist_fn.shared.storage import digest_of, read_sealed
-from mnist_fn.shared.study.tables import markdown
 from mnist_fn.shared.wording import control_name
 
-SHARPNESS = EVIDENCE / "parity-sharpness.json"
 # in evidence of before these were rungs of their own
 FORMER = {"ReLU at 0": "gradients", "resuming": "step", "report": "loss and step"}
 PAGE, FIGURE = DOCS / "parity.md", PICTURES / "parity-horizon.svg"
 
 
-def evidence(level: str) -> dict[str, Any] | None:
-    """The document of a level, rungs by their present names; None if there is none yet."""
-    path = EVIDENCE / f"parity-{level}.json"
-    if not path.exists():
-        return None
-    return json.loads(json.dumps(read_sealed(path, SCHEMA)), object_hook=renamed)
+def evidence(level: str) -> dict[str, Any]:
+    """Return the document of a level, rungs by their present names."""
+    return sealed(f"parity-{level}")
+
+
+def sealed(name: str) -> dict[str, Any]:
+    """Return evidence that carries its digest, rungs by their present names."""
+    document = read_sealed(EVIDENCE / f"{name}.json", SCHEMA)
+    return json.loads(json.dumps(document), object_hook=renamed)
 
 
 def detection_limits() -> dict[str, Any]:
-    """What docs/make/evidence_sharpness.py measured, rungs by their present names."""
-    return json.loads(SHARPNESS.read_text(), object_hook=renamed)
+    """Return what docs/make/evidence_sharpness.py measured."""
+    return read_evidence("parity-sharpness")
 
 
 def where(document: dict[str, Any]) -> str:
     """The command, hardware and versions of a document, in a line."""
-    versions = document["versions"]
-    used = ", ".join(f"{name} {versions[name]}" for name in ("jax", "optax", "torch", "python"))
     devices = " and ".join(dict.fromkeys(document["devices"]))
-    return f"`{document['command']}`; {document['machine']}, on {devices}; {used}."
+    used = versions_of(document, "jax", "optax", "torch", "python")
+    line = f"`{document['command']}`; {document['machine']}, on {devices}; {used}."
+    if fault := sources.known_fault(document["versions"]):
+        wrong = "this may be wrong" if fault.on_path else "no backend computes what it gets wrong"
+        line += f" [Known to be faulty](versions.md#known-to-be-wrong): {fault.package}; {wrong}."
+    return line
 
 
 def bugs() -> str:
@@ -54,7 +68,7 @@ def bugs() -> str:
          bug.named.replace("|", "\\|") or "no name: a pattern"]
         for bug in BUGS
     ]  # fmt: skip
-    return markdown((["bug", "injected into", "found at", "named as"], rows))
+    return table(["bug", "injected into", "found at", "named as"], rows)
 
 
 def counts() -> str:
@@ -68,7 +82,7 @@ def counts() -> str:
         f"and {len(REWRITES)} rewrites\nthat change no more than the order of roundings and must "
         "pass in both precisions\n(`tests/support/harmless_rewrites.py`). `make test` takes "
         f"{len(QUICK)} bugs and {len(QUICK_REWRITES)} rewrites,\n`make test-exhaustive` all."
-        f"\n\n{recorded(json.loads(EXHAUSTIVE.read_text()))}"
+        f"\n\n{recorded(read_evidence('exhaustive'))}"
     )
 
 
@@ -88,11 +102,9 @@ def recorded(document: dict[str, Any]) -> str:
         f"{tests['passed']} of {sum(tests.values())} {EXHAUSTIVE_TESTS[name]}"
         for name, tests in document["tests"].items()
     ]
-    versions = document["versions"]
-    used = ", ".join(f"{name} {versions[name]}" for name in ("jax", "torch", "python"))
     return (
         f"The last record of it, without what `make test` takes: {'; '.join(outcomes)}.\n"
-        f"`{document['command']}`; {document['machine']}; {used}."
+        f"{source(document, 'jax', 'torch', 'python')}."
     )
 
 
@@ -108,10 +120,7 @@ def injected() -> str:
 
 def gate(level: str) -> str:
     """Each ladder's largest differences, rung by rung."""
-    document = evidence(level)
-    if document is None:
-        return f"*Not measured yet: `mnist-fn parity --level {level} --out docs/evidence`.*"
-    rows = []
+    document, rows = evidence(level), []
     # evidence of before a rung was thought of has no figure of it
     there = {rung["rung"] for ladder in document["ladders"] for rung in ladder["rungs"]}
     shown = [name for name in BACKEND_RUNGS[1:-1] if name in there]
@@ -126,7 +135,7 @@ def gate(level: str) -> str:
              "holds" if ladder["passed"] else f"differs at {ladder['rungs'][-1]['rung']}"]
         )  # fmt: skip
     head = ["model", "optimizer", "precision", "steps", *shown, "evaluation", "verdict"]
-    made = [markdown((head, rows)), where(document)]
+    made = [table(head, rows), where(document)]
     if missing := [name for name in BACKEND_RUNGS if name not in there]:
         former = [f"{name} {f'is in {FORMER[name]}' if name in FORMER else 'was not climbed'}"
                   for name in missing]  # fmt: skip
@@ -136,11 +145,8 @@ def gate(level: str) -> str:
 
 def closest(level: str) -> str:
     """Of every rung in each precision, the check that comes closest to its bound."""
-    document = evidence(level)
-    if document is None:
-        return "*Not measured yet.*"
     nearest: dict[tuple[str, str], tuple[float, list[str]]] = {}
-    for ladder in document["ladders"]:
+    for ladder in evidence(level)["ladders"]:
         for rung in ladder["rungs"]:
             for check in rung["checks"]:
                 bound = float(check["tolerance"])
@@ -153,19 +159,12 @@ def closest(level: str) -> str:
                     shown = f"{share:.2g}" if share < 0.995 else f"{share:.8f}"
                     nearest[key] = share, [shown, check["measure"], check["what"], where]
     rows = [[*key, *cells] for key, (_, cells) in sorted(nearest.items())]
-    rows.sort(
-        key=lambda row: (
-            BACKEND_RUNGS.index(row[0]) if row[0] in BACKEND_RUNGS else len(BACKEND_RUNGS)
-        )
-    )
-    head = ["rung", "precision", "of its bound", "measure", "check", "ladder"]
-    return markdown((head, rows))
+    rows.sort(key=lambda row: BACKEND_RUNGS.index(row[0]))
+    return table(["rung", "precision", "of its bound", "measure", "check", "ladder"], rows)
 
 
 def horizon() -> str:
     document = evidence("horizon")
-    if document is None:
-        return "*Not measured yet: `mnist-fn parity --level horizon --out docs/evidence`.*"
     rows, claims, courses = [], [], []
     for one in document["horizon"]:
         for track in one["tracks"]:
@@ -183,9 +182,8 @@ def horizon() -> str:
     head += [f"first step with a weight {limit:g} apart" for limit in limits]
     head += ["first epoch with another prediction", "weights at the end", "predictions at the end"]
     picture = f"![How far two frameworks and their control runs are apart](pictures/{FIGURE.name})"
-    said = ["\n".join(claims), "\n".join(courses), where(document)]
-    parts = [picture, markdown((head, rows)), *said]
-    return "\n\n".join(parts)
+    lists = ["\n".join(claims), "\n".join(courses)]
+    return "\n\n".join([picture, table(head, rows), *lists, where(document)])
 
 
 def event(one: dict[str, Any]) -> str:
@@ -252,10 +250,10 @@ def exceptions() -> str:
     found = [
         f"{ladder['model']} with {ladder['optimizer']} differs at {ladder['rungs'][-1]['rung']} in "
         f"{ladder['precision']}"
-        for ladder in (evidence("full") or {}).get("ladders", ())
+        for ladder in evidence("full")["ladders"]
         if not ladder["passed"]
     ]
-    for one in (evidence("horizon") or {}).get("horizon", ()):
+    for one in evidence("horizon")["horizon"]:
         found += [
             f"in {one['precision']}, JAX and PyTorch diverge more than {one['factor']:g} times as "
             f"early as the earliest of {claim['draws']} {control_name(claim['twins'])}s"
@@ -274,37 +272,20 @@ def exceptions() -> str:
 
 def latest_statistics() -> list[dict[str, Any]]:
     """Each model's last experiment: a planned one in place of the one that it was planned from."""
-    documents = [evidence("statistics"), accuracy_document("verdict")]
-    return list({one["model"]: one for d in documents if d for one in d["statistics"]}.values())
-
-
-def accuracy_document(what: str) -> dict[str, Any] | None:
-    path = EVIDENCE / f"accuracy-{what}.json"
-    return read_sealed(path, SCHEMA) if path.exists() else None
+    documents = [evidence("statistics"), sealed("accuracy-verdict")]
+    return list({one["model"]: one for d in documents for one in d["statistics"]}.values())
 
 
 def accuracy() -> str:
     """The deep model's accuracy: its plan, and what came out of it."""
-    plan, document = accuracy_document("plan"), accuracy_document("verdict")
-    if plan is None:
-        return "*Not planned yet.*"
+    plan = sealed("accuracy-plan")
     seeds = plan["seeds"]
-    said = (
+    return (
         f"Planned: {plan['question']} {plan['test']}, δ = {plan['margin']:.2f} points; "
         f"n = {plan['n']} pairs, for a power of {plan['power']:.3f} at the sd seen before "
         f"({plan['sd']:.3f}); fresh seeds, {seeds[0]} to {seeds[-1]}; one look. "
-        f"`{plan['command']} FOLDER`."
+        f"`{plan['command']} FOLDER`.\n\n{statistics_of(sealed('accuracy-verdict'))}"
     )
-    if document is None:
-        return f"{said}\n\n*The runs are not made yet.*"
-    return f"{said}\n\n{statistics_of(document)}"
-
-
-def statistics() -> str:
-    document = evidence("statistics")
-    if document is None:
-        return "*Not measured yet: `mnist-fn parity --level statistics --seeds 30`.*"
-    return statistics_of(document)
 
 
 def statistics_of(document: dict[str, Any]) -> str:
@@ -329,7 +310,7 @@ def statistics_of(document: dict[str, Any]) -> str:
             "verdict"]  # fmt: skip
     own = [f"between seeds, {name}" for name in (left, right)]
     then = ["model", "McNemar p < 0.05 between backends", *own, "churn between backends", *own]
-    return "\n\n".join([markdown((head, rows)), markdown((then, second)), where(document)])
+    return "\n\n".join([table(head, rows), table(then, second), where(document)])
 
 
 def sharpness() -> str:
@@ -344,10 +325,7 @@ def sharpness() -> str:
             cells += none if one["smallest"] is None else [f"{one['smallest']:.0e}", one["rung"]]
         rows.append([kind, *cells])
     head = ["what is off", "float64 finds", "at", "float32 finds", "at"]
-    versions = document["versions"]
-    used = ", ".join(f"{name} {versions[name]}" for name in ("jax", "torch", "python"))
-    made = f"`{document['command']}`; {document['machine']}; {used}."
-    return f"{markdown((head, rows))}\n\n{made}"
+    return f"{table(head, rows)}\n\n{source(document, 'jax', 'torch', 'python')}."
 
 
 def sections() -> dict[str, str]:
@@ -359,7 +337,7 @@ def sections() -> dict[str, str]:
         "closest": closest("full"),
         "sharpness": sharpness(),
         "horizon": horizon(),
-        "statistics": statistics(),
+        "statistics": statistics_of(evidence("statistics")),
         "accuracy": accuracy(),
     }
 
@@ -370,13 +348,11 @@ def stamp() -> str:
 
 
 def draw() -> None:
-    document = evidence("horizon")
-    if document is not None:
-        with style.themed():
-            figure = build.draw(build.HORIZON, document["horizon"])
-            build.save(figure, FIGURE, {"Description": stamp()})
+    with style.themed():
+        figure = build.draw(build.HORIZON, evidence("horizon")["horizon"])
+        build.save(figure, FIGURE, {"Description": stamp()})
 
 
 if __name__ == "__main__":
     draw()
-    PAGE.write_text(renew(PAGE.read_text(), sections()))
+    write_page(PAGE, sections())

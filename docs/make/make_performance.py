@@ -9,77 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import make_cluster
-from pages import DOCS, EVIDENCE, PICTURES
+from pages import DOCS, EVIDENCE, PICTURES, write_page
 
+from figures import bench, build, style
 from mnist_fn.shared.bench import report
 from mnist_fn.shared.storage import digest_of, read_sealed
 
-HEAD = """# Performance
-
-<!-- `python docs/make/make_performance.py` makes this from docs/evidence; do not edit. -->
-
-This page says how long an epoch takes on JAX and on PyTorch, and how far each is from the work that
-no program can avoid. You can measure your own machine, while it does nothing else:
-
-    mnist-fn bench --out docs/evidence/bench-cpu.json
-    python docs/make/evidence_speed.py                      # commands, widths, parts of the epoch
-    python docs/make/evidence_speed.py --trace FOLDER       # kernels of an epoch by name
-    make gpu-evidence                                       # where there is a GPU
-    mnist-fn parity --level statistics --seeds 30 --device gpu --backends jax,jax \\
-        --precision float32,tf32 --out runs-gpu                        # what TF32 costs
-    python docs/make/make_performance.py
-
-No GPU was at hand for the numbers on this page.
-
-## How it is measured
-
-Contenders take turns, round by round. Each turn is a process of its own, which repeats the epoch
-until a second has passed and gives the median; so no contender leaves anything behind for the next.
-A ratio of two contenders is taken within a round, so a slow moment of the machine slows both sides.
-CPU seconds count all threads of the process; other processes disturb them less than the clock's
-seconds. `--out` refuses to write evidence if other processes use more than a tenth of the machine's
-cores. An epoch's time excludes compilation. Whole commands have a table of their own.
-
-The floor is the fastest turn of an epoch's matrix products, in the faster of the two libraries; an
-epoch does these products and more. A second floor adds the least traffic that Adam needs: read
-weights, both moments and gradients, and write the first three. A contender named `jax/no ...`
-leaves something out, which shows what that part costs.
-
-The PyTorch loops are the fastest that we know how to write. They keep the data in memory and gather
-each batch into one buffer (`index_select(out=...)`). The penalty is Adam's `weight_decay=2λ` on the
-kernels only, denormals are flushed, and Adam is fused. One loop compiles the whole step with
-`torch.compile`. On a GPU the eager step is a CUDA graph. These loops count the loss and nothing
-else.
-"""
-TAIL = """## What was tried and not kept
-
-This section was measured by hand: no command repeats it, and no evidence file holds it. Each change
-was compared with the epoch as it is, in 9 paired rounds of 20,000 examples, in CPU seconds on one
-core of a *busy* machine (AMD EPYC with AVX-512, jax 0.10.2, batch 200, 512 units). A percent or so
-is noise.
-
-| change | of the epoch's time | bits |
-|---|---:|---|
-| batches gathered with `mode="promise_in_bounds"` | 1.005 | the same |
-| 2λW added to the gradient instead of λΣW² in the loss | 1.006 | the same |
-| PyTorch's arrangement of Adam, one division | 1.010 | others (3e-8 in a weight after 100 steps) |
-| optax's Adam, bias corrections as products | 1.011 | others (2e-8) |
-| all weights and moments in one flat buffer each | 1.048 | others (2e-6) |
-| (for comparison: plain gradient descent, no Adam) | 0.919 | |
-
-Earlier, without a record of the figures, these brought nothing either: an unrolled scan (2 or 4
-steps), gathering the epoch's examples at once, updating Adam in blocks that fit the cache, products
-by XNNPACK, oneDNN or YNNPACK, and XLA's other CPU scheduler.
-
-## Start and sweeps
-
-Compiled programs and decompressed data are kept in the user's cache folder, so a second start is
-faster. `MNIST_FN_CACHE=off` switches the cache off. If the folder can't be written, nothing is
-kept.
-
-On a CPU, a sweep runs its models one after another through one compiled program. On a GPU they go
-through one vmapped program (`mnist_fn/capacity.py`).
-"""
+PAGE = DOCS / "performance.md"
 
 
 def evidence() -> list[Path]:
@@ -118,11 +54,12 @@ def same_rounds(document: dict[str, Any]) -> str:
     notebook = report.ratio(rounds, "torch/notebook", "jax/train")
     lines = [
         f"In the {count} rounds that all contenders have, JAX's epoch takes "
-        f"{products['median']:.2f} times the floor ({products['min']:.2f} to "
+        f"{products['median']:.2f} times the floor (from {products['min']:.2f} to "
         f"{products['max']:.2f}), and the notebook's way {notebook['median']:.2f} times JAX's "
-        f"epoch ({notebook['min']:.2f} to {notebook['max']:.2f}). In all {everywhere['n']} rounds "
-        f"of JAX the first ratio is {everywhere['median']:.2f} "
-        f"({everywhere['min']:.2f} to {everywhere['max']:.2f}). Compare ratios of the same rounds."
+        f"epoch (from {notebook['min']:.2f} to {notebook['max']:.2f}). In all {everywhere['n']} "
+        f"rounds of JAX the first ratio is {everywhere['median']:.2f} (from "
+        f"{everywhere['min']:.2f} to {everywhere['max']:.2f}). These are medians with the lowest "
+        "and the highest round; the tables have quartiles. Compare ratios of the same rounds only."
     ]
     if names := report.undercut(document):
         lines.append(f"A turn of {', '.join(names)} took less than the floor, which is none then.")
@@ -191,14 +128,16 @@ def beside(path: Path, document: dict[str, Any]) -> dict[str, Any]:
     return sections
 
 
-def text() -> str:
-    """What docs/performance.md should say."""
-    parts = [HEAD]
+def sections() -> dict[str, str]:
+    """What stands between the page's markers, by name."""
+    parts = []
     for path in evidence():
         document = read_sealed(path, report.SCHEMA)
         config = document["config"]
         versions = ", ".join(f"{name} {number}" for name, number in document["versions"].items())
-        shared = "" if document.get("isolated") else " All contenders shared one process then."
+        shared = ""
+        if not document.get("isolated"):
+            shared = " This is older than the method above: all contenders shared one process."
         parts += [
             f"## {path.stem.removeprefix('bench-').upper()}: {document['machine']}",
             f"`{document['command']}`: hidden {config['hidden']}, batch {config['batch_size']}, "
@@ -222,8 +161,7 @@ def text() -> str:
             if "/" in name  # a contender; documents written before name whole commands too
         ]
         parts += ["Not measured, and why:\n\n" + "\n".join(left_out)] if left_out else []
-    parts.append(TAIL)
-    return "\n\n".join(part.strip("\n") for part in parts) + "\n"
+    return {"bench": "\n\n".join(parts)}
 
 
 def stamp(path: Path) -> str:
@@ -231,16 +169,14 @@ def stamp(path: Path) -> str:
     return f"{path.name} {digest_of(read_sealed(path, report.SCHEMA))}"
 
 
-def write() -> None:
-    from figures import bench, style
-    from figures.build import save
-
-    (DOCS / "performance.md").write_text(text())
+def draw() -> None:
+    """Draw the chart of each document."""
     for path in evidence():
         with style.themed():
             figure = bench.plot(read_sealed(path, report.SCHEMA)).figure
-            save(figure, chart_of(path), {"Description": stamp(path)})
+            build.save(figure, chart_of(path), {"Description": stamp(path)})
 
 
 if __name__ == "__main__":
-    write()
+    draw()
+    write_page(PAGE, sections())

@@ -7,7 +7,6 @@ verdict one line is corrected, as it says. The table of defaults is tests/suppor
 """
 
 import itertools
-import json
 import re
 import runpy
 import tempfile
@@ -15,13 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import nbformat
-from pages import DOCS, EVIDENCE, renew
+from pages import DOCS, read_evidence, table, versions_of, write_page
 
 from mnist_fn.shared import source
 from tests.support.port_defaults import DEFAULTS
 
 PAGE = DOCS / "porting.md"
-PUBLIC, RANDOM = EVIDENCE / "ports-public.json", EVIDENCE / "ports-random.json"
 
 FILE = """import flax.linen as nn
 import numpy as np
@@ -148,36 +146,27 @@ def sections(found: list[Any]) -> dict[str, str]:
         if i < len(MENDED):
             wrong, right = MENDED[i]
             parts.append(f"`{wrong}` becomes `{right}`. Then:\n")
-    rows = [
-        "| topic | PyTorch | JAX, Flax, Optax | write | found at |",
-        "| --- | --- | --- | --- | --- |",
-        *(f"| {one.topic} | {one.pytorch} | {one.jax} | {one.write} | {one.rung or 'a note'} |"
-          for one in DEFAULTS),
-    ]  # fmt: skip
+    rows = [[one.topic, one.pytorch, one.jax, one.write, one.rung or "a note"] for one in DEFAULTS]
+    defaults = table(["topic", "PyTorch", "JAX, Flax, Optax", "write", "found at"], rows)
     own = f"```python\n{OWN}```"
-    return {"example": "\n".join(parts).rstrip(), "defaults": "\n".join(rows), "own": own,
+    return {"example": "\n".join(parts).rstrip(), "defaults": defaults, "own": own,
             "public": public(), "random": drawn()}  # fmt: skip
 
 
 def public() -> str:
     """The tables of public pairs."""
-    judged = json.loads(PUBLIC.read_text())
-    installed = judged["versions"]
-    named = ", ".join(f"{n} {installed[n]}" for n in ("transformers", "torch", "jax", "optax"))
-    rows = [
+    judged = read_evidence("ports-public")
+    named = versions_of(judged, "transformers", "torch", "jax", "optax")
+    models = []
+    for pair in judged["models"]:
+        size, seconds = f"{pair['parameters']:,}", f"{pair['cpu_seconds']:.0f}"
+        models.append([pair["pair"], size, pair["lines"], seconds, _verdict(pair)])
+    rules = [[rule["pair"], _verdict(rule)] for rule in judged["optimizers"] + judged["losses"]]
+    return "\n\n".join([
         f"`{judged['command']}` ({named}; {judged['machine']}):",
-        "",
-        "| pair | parameters | lines of the entry | CPU s | verdict |",
-        "| --- | --- | --- | --- | --- |",
-        *(f"| {m['pair']} | {m['parameters']:,} | {m['lines']} | {m['cpu_seconds']:.0f} "
-          f"| {_verdict(m)} |" for m in judged["models"]),
-        "",
-        "| torch and optax | verdict |",
-        "| --- | --- |",
-        *(f"| {rule['pair']} | {_verdict(rule)} |"
-          for rule in judged["optimizers"] + judged["losses"]),
-    ]  # fmt: skip
-    return "\n".join(rows)
+        table(["pair", "parameters", "lines of the entry", "CPU s", "verdict"], models),
+        table(["torch and optax", "verdict"], rules),
+    ])  # fmt: skip
 
 
 def _verdict(judged: dict[str, Any]) -> str:
@@ -196,28 +185,24 @@ def _verdict(judged: dict[str, Any]) -> str:
 
 def drawn() -> str:
     """What became of ports drawn at random, model by model."""
-    judged = json.loads(RANDOM.read_text())
+    judged = read_evidence("ports-random")
     right, wrong, counts = judged["right"], judged["wrong"], judged["counts"]
-    rows = [
-        "| model | right | refused | wrong | found | named | named wrong |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-    ]
+    rows = []
     for model in dict.fromkeys(case["model"] for case in right):
         ours = [case for case in right if case["model"] == model]
         theirs = [case for case in wrong if case["model"] == model]
         counted = [sum(case[key] for case in theirs) for key in ("found", "named", "named_wrong")]
         refused = sum(not case["passed"] for case in ours)
-        cells = [len(ours), refused, len(theirs), *counted]
-        rows.append(f"| {model} | {' | '.join(map(str, cells))} |")
+        rows.append([model, len(ours), refused, len(theirs), *counted])
     share = counts["named"] / counts["wrong"]
-    return "\n".join([
+    head = ["model", "right", "refused", "wrong", "found", "named", "named wrong"]
+    return "\n\n".join([
         f"`{judged['command']}`: {counts['right']} right ports of {counts['seeds']} seeds, "
         f"{counts['refused']} refused; {counts['wrong']} wrong ones, {counts['found']} found, "
         f"{counts['named']} named ({share:.0%}), {counts['named_wrong']} named wrong "
         f"({judged['steps']} steps; {judged['machine']}; source "
         f"{judged['versions'][source.EVERYTHING]}).",
-        "",
-        *rows,
+        table(head, rows),
     ])  # fmt: skip
 
 
@@ -263,4 +248,4 @@ def _changed(before: str, after: str) -> tuple[str, str]:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(renew(PAGE.read_text(), sections(verdicts())))
+    write_page(PAGE, sections(verdicts()))

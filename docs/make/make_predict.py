@@ -6,13 +6,12 @@ python docs/make/make_predict.py
 """
 
 import io
-import json
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pages import DOCS, EVIDENCE, PICTURES, renew
+from pages import DOCS, PICTURES, read_evidence, table, write_page
 from PIL import Image, ImageOps
 
 from mnist_fn.shared.data import datasets
@@ -25,31 +24,21 @@ SHOWN = ("shadow from a side", "dark lines across", "frame", "pencil", "three di
 HEIGHT = 200
 
 
-def document() -> dict[str, Any]:
-    return json.loads((EVIDENCE / "pictures.json").read_text())
-
-
 def kinds(evidence: dict[str, Any]) -> str:
     """The table of what was read, by kind."""
-    lines = [
-        "| picture | n | read right | digits read right | wrong, not marked | refused |",
-        "|---|---|---|---|---|---|",
-    ]
+    head = ["picture", "n", "read right", "digits read right", "wrong, not marked", "refused"]
+    rows: list[list[object]] = []
     for name, kind in evidence["kinds"].items():
         digits = f"{kind['digits_right']} of {kind['digits']}" if kind["digits"] else ""
-        lines.append(
-            f"| {name} | {kind['n']} | {kind['right']} | {digits} | {kind['wrong_and_sure']} "
-            f"| {kind['refused']} |"
-        )
+        counts = [kind[key] for key in ("wrong_and_sure", "refused")]
+        rows.append([name, kind["n"], kind["right"], digits, *counts])
     full = [kind for kind in evidence["kinds"].values() if not kind["empty"]]
     total = {key: sum(kind[key] for kind in full) for key in full[0] if key != "empty"}
     n, digits = total["n"], total["digits"]
-    lines.append(
-        f"| all with a digit | {n} | {total['right'] / n:.1%} "
-        f"| {total['digits_right'] / digits:.1%} of {digits} "
-        f"| {total['wrong_and_sure'] / n:.1%} | {total['refused'] / n:.1%} |"
-    )
-    return "\n".join(lines) + (
+    shares = [f"{total[key] / n:.1%}" for key in ("right", "wrong_and_sure", "refused")]
+    shares.insert(1, f"{total['digits_right'] / digits:.1%} of {digits}")
+    rows.append(["all with a digit", n, *shares])
+    return table(head, rows) + (
         "\n\nThe model alone reads "
         f"{evidence['test_accuracy']:.1%} of MNIST's test digits. "
         f"`{evidence['run']}`, `{evidence['command']}`; {evidence['machine']}, "
@@ -60,14 +49,12 @@ def kinds(evidence: dict[str, Any]) -> str:
 def unsure(evidence: dict[str, Any]) -> str:
     """The table of what falls below each limit."""
     unsure = evidence["unsure"]
-    names = list(unsure["n"])
-    header = " | ".join(f"{name} (n = {unsure['n'][name]})" for name in names)
-    lines = [f"| below | {header} |", "|---" * (len(names) + 1) + "|"]
+    head = ["below", *(f"{name} (n = {n})" for name, n in unsure["n"].items())]
+    rows = []
     for limit, shares in unsure["below"].items():
         marked = f"**{limit}**" if float(limit) == unsure["limit"] else limit
-        cells = " | ".join(f"{shares[name]:.0%}" for name in names)
-        lines.append(f"| {marked} | {cells} |")
-    return "\n".join(lines)
+        rows.append([marked, *(f"{shares[name]:.0%}" for name in unsure["n"])])
+    return table(head, rows)
 
 
 def draw() -> None:
@@ -91,11 +78,12 @@ def draw() -> None:
     Image.fromarray(np.hstack(columns)[:, :-12]).save(PICTURE, optimize=True)
 
 
-def page() -> str:
-    evidence = document()
-    return renew(PAGE.read_text(), {"kinds": kinds(evidence), "unsure": unsure(evidence)})
+def sections() -> dict[str, str]:
+    """What stands between the page's markers, by name."""
+    evidence = read_evidence("pictures")
+    return {"kinds": kinds(evidence), "unsure": unsure(evidence)}
 
 
 if __name__ == "__main__":
     draw()
-    PAGE.write_text(page())
+    write_page(PAGE, sections())

@@ -12,6 +12,7 @@ from typing import Any
 from pages import EVIDENCE
 
 from mnist_fn.shared import source
+from mnist_fn.shared.faults import FAULTS, VersionFault
 
 # Files that were computed before the source was recorded, or by other source than the present.
 # Renew one, then take it out of here; a new file is of the present source or has to be added.
@@ -51,6 +52,14 @@ def _digests(value: Any) -> Iterator[str]:
             yield from _digests(each)
 
 
+def known_fault(versions: dict[str, str]) -> VersionFault | None:
+    """Return the fault of one of these versions that is known to compute something wrong."""
+    for fault in FAULTS:
+        if versions.get(fault.package) in fault.versions:
+            return fault
+    return None
+
+
 def older() -> list[str]:
     """The evidence files that are not, or not only, of the present source."""
     present = {source.digests()[source.TRAINING]}
@@ -59,10 +68,22 @@ def older() -> list[str]:
     return [path.stem for path in results if sources_of(json.loads(path.read_text())) != present]
 
 
-def said() -> str:
-    """Which evidence is of older source, for a page: what is in OLDER and on disk."""
-    names = sorted(path.stem for path in EVIDENCE.glob("*.json") if path.stem in OLDER)
+def sentence() -> str:
+    """Say which evidence is of older source, for a page: what is in OLDER and on disk.
+
+    Where all files of a kind are older, `study-*` stands for them.
+    """
+    names: dict[str, str] = {}
+    stems = sorted(path.stem for path in EVIDENCE.glob("*.json"))
+    for stem in stems:
+        kind = stem.partition("-")[0]
+        of_kind = [other for other in stems if other.partition("-")[0] == kind]
+        whole = len(of_kind) > 1 and OLDER.issuperset(of_kind)
+        if stem in OLDER:
+            names[stem] = f"{kind}-*" if whole else stem
     return (
-        "These evidence files were computed by older code than the present, or before the source "
-        f"was recorded: {', '.join(f'`{name}`' for name in names)}."
+        f"Of {len(stems)} evidence files, {len(names)} were computed by older code than the "
+        "present, or before the code was recorded: "
+        f"{', '.join(f'`{name}`' for name in dict.fromkeys(names.values()))}. Each file says by "
+        "which versions it was computed."
     )

@@ -1,6 +1,5 @@
 """docs/parity.md says what the evidence and the tests say."""
 
-import json
 import re
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,6 +9,7 @@ import evidence_exhaustive
 import evidence_sharpness
 import make_parity
 import pytest
+from pages import read_evidence
 
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.parity.horizon import NULL
@@ -19,23 +19,6 @@ from tests.support.harmless_rewrites import QUICK_REWRITES, REWRITES
 from tests.support.porting_bugs import BUGS, QUICK
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-def test_the_page_is_what_the_evidence_makes():
-    text = make_parity.PAGE.read_text()
-    assert make_parity.renew(text, make_parity.sections()) == text
-
-
-def test_a_changed_figure_is_seen():
-    made = make_parity.sections()
-    changed = {**made, "bugs": made["bugs"].replace("inputs", "logits", 1)}
-    assert make_parity.renew(make_parity.PAGE.read_text(), changed) != make_parity.PAGE.read_text()
-
-
-def test_the_figure_is_of_the_evidence():
-    if make_parity.evidence("horizon") is None:
-        pytest.skip("no horizon evidence yet: mnist-fn parity --level horizon --out docs/evidence")
-    assert make_parity.stamp() in make_parity.FIGURE.read_text()
 
 
 def test_every_row_of_the_semantics_table_names_a_test_that_stands():
@@ -64,7 +47,7 @@ def test_the_record_of_the_exhaustive_tests_counts_what_failed():
     counted = evidence_exhaustive.counts(stats)
     by_outcome = {"passed": 1, "failed": 1, "error": 1}
     assert counted == {"test_a_harmless_rewrite_is_no_alarm": by_outcome}
-    record = json.loads(evidence_exhaustive.FILE.read_text())
+    record = read_evidence("exhaustive")
     assert set(record["tests"]) == set(make_parity.EXHAUSTIVE_TESTS)
     assert not any(tests["failed"] + tests["error"] for tests in record["tests"].values())
     assert "1 of 3 rewrites" in make_parity.recorded({**record, "tests": counted})
@@ -119,8 +102,6 @@ def test_what_is_said_in_words_of_the_horizon_is_so():
 
 def evidence(level):
     document = make_parity.evidence(level)
-    if document is None:
-        pytest.skip(f"no {level} evidence yet: mnist-fn parity --level {level} --out docs/evidence")
     assert document["backends"] == ["jax", "torch"]
     assert document["dataset"] == "mnist"
     return document
@@ -151,25 +132,29 @@ def test_a_summary_names_what_does_not_hold(monkeypatch):
         assert all(f"{control_name(kind)}s" in said for kind in refuted)
     open_ = [one["model"] for one in evidence("statistics")["statistics"]
              if one["tost"]["verdict"] != "equivalent"]  # fmt: skip
-    planned = evidence_accuracy.VERDICT
-    if planned.exists():  # of an experiment that was made to decide what the first left open
-        decided = json.loads(planned.read_text())["statistics"]
-        open_ = [model for model in open_
-                 if all((one["model"], one["tost"]["verdict"]) != (model, "equivalent")
-                        for one in decided)]  # fmt: skip
+    # the second experiment was made to decide what the first left open
+    decided = {one["model"]: one["tost"]["verdict"]
+               for one in make_parity.sealed("accuracy-verdict")["statistics"]}  # fmt: skip
+    open_ = [model for model in open_ if decided.get(model) != "equivalent"]
     assert all(f"the {model} model's accuracy" in said for model in open_)
     test = {"verdict": "different", "n": 30, "margin": 0.1, "power": 0.5}
     failing = {
         "full": {"ladders": [{"model": "deep", "optimizer": "adam", "precision": "float32",
                               "passed": False, "rungs": [{"rung": "loss"}]}]},
         "statistics": {"statistics": [{"model": "linear", "tost": test}]},
+        "horizon": {"horizon": []},
     }  # fmt: skip
     monkeypatch.setattr(make_parity, "evidence", failing.get)
     assert (
         "deep with adam differs at loss in float32; whether the linear" in make_parity.exceptions()
     )
     assert "*different* (n = 30" in make_parity.exceptions()
-    monkeypatch.setattr(make_parity, "evidence", {}.get)
+    passing = {
+        "full": {"ladders": []},
+        "statistics": {"statistics": []},
+        "horizon": {"horizon": []},
+    }
+    monkeypatch.setattr(make_parity, "evidence", passing.get)
     assert make_parity.exceptions() == "All claims of the ladder hold."
 
 
@@ -208,8 +193,7 @@ def test_a_lane_finds_what_the_page_says_and_not_a_tenth_of_it(kind, precision):
 
 
 def test_an_accuracys_verdict_is_of_the_planned_runs_alone():
-    plan = make_parity.accuracy_document("plan")
-    assert plan is not None
+    plan = make_parity.sealed("accuracy-plan")
     again = evidence_accuracy.make_plan()
     power = again.pop("power")  # its last bits are those of SciPy's version
     assert plan["power"] == pytest.approx(power, rel=1e-12)

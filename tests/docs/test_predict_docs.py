@@ -3,17 +3,14 @@
 import copy
 
 import make_predict
+from pages import read_evidence
 
 from mnist_fn.shared.pictures.reading import CONFIDENT
 from tests.support.picture_kinds import KINDS
 
 
-def test_the_page_is_what_the_evidence_says():
-    assert make_predict.PAGE.read_text() == make_predict.page()
-
-
 def test_the_evidence_has_every_kind_and_the_limit():
-    found = make_predict.document()
+    found = read_evidence("pictures")
     assert list(found["kinds"]) == list(KINDS)
     assert found["unsure"]["limit"] == CONFIDENT
     changed = copy.deepcopy(found)

@@ -9,21 +9,41 @@ import evidence_reliability
 import make_reliability
 import pytest
 
+from tests.hostile import conftest, test_files, test_outputs, test_pictures
 from tests.support.killing import ROOT
 from tests.support.losses import LOST
 
 BACKENDS = ("jax", "torch")
 
 
-def test_the_page_is_what_the_evidence_says():
-    assert make_reliability.PAGE.read_text() == make_reliability.page(make_reliability.documents())
+PAGE = make_reliability.PAGE.read_text()
+LIMITS = (f"{conftest.MAX_BYTES // 2**20} MiB beyond the imports, {conftest.MAX_SECONDS:.0f} s of "
+          "processor time")  # fmt: skip
+COMMANDS = {command for command, _ in test_outputs.OUTPUTS}
+FORGED = (test_files.WEIGHTS, test_files.DATA, test_files.RUN_FILES, test_files.RECORDINGS,
+          test_files.NAMES)  # fmt: skip
 
 
-def test_the_comparison_sees_another_number():
+def test_a_loss_stands_on_the_page():
     changed = copy.deepcopy(make_reliability.documents())
     changed[0]["result"]["wrong_after_kill"] = 1
-    assert "| **1** |" in make_reliability.page(changed)
-    assert make_reliability.PAGE.read_text() != make_reliability.page(changed)
+    assert "| **1** |" in make_reliability.sections(changed)["measured"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        f"is refused within bounds: at most {LIMITS} |",
+        f"is read or refused within bounds: at most {LIMITS} |",
+        f"| {sum(map(len, FORGED))} files of weights, data, names of classes, runs and recordings, "
+        f"in processes that may take {conftest.ROOM // 2**20:,} MiB |",
+        f"| {len(test_pictures.CASES)} files of up to {test_pictures.SIDE**2 / 1e6:.0f} million "
+        "pixels and more, in such processes |",
+        f"| {len(test_outputs.OUTPUTS)} options of {len(COMMANDS)} commands, and their defaults |",
+    ],
+)
+def test_what_the_suite_tries_is_what_the_page_says(words):
+    assert words in PAGE
 
 
 @pytest.mark.parametrize("lost", [0, 3])
@@ -37,8 +57,8 @@ def test_a_loss_is_written_down_and_ends_the_run_with_1(tmp_path, monkeypatch, l
             evidence_reliability.main()
     else:
         evidence_reliability.main()
-    page = make_reliability.page(make_reliability.documents(tmp_path))
-    assert f"| {make_reliability.shown(lost)} |" in page
+    made = make_reliability.sections(make_reliability.documents(tmp_path))
+    assert f"| {make_reliability.shown(lost)} |" in made["measured"]
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
@@ -71,8 +91,11 @@ def exists(test: str) -> bool:
 
 
 def test_every_test_that_the_page_names_exists():
-    for _, test, _ in make_reliability.IN_THE_SUITE:
-        assert exists(make_reliability.path_of(test)), test
+    rows = PAGE.partition("## In every run")[2].partition("\n## ")[0].split("\n| ")[2:]
+    assert len(rows) >= 25
+    for row in rows:
+        (test,) = re.findall(r"`(tests/[^`]+::\w+)` \|$", row.strip())
+        assert exists(test), test
 
 
 def test_every_promise_of_security_names_the_test_that_holds_it():
