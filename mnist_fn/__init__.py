@@ -13,7 +13,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mnist_fn.api import resume, study, sweep, train
     from mnist_fn.reading import read_digits
     from mnist_fn.shared.config import Config
     from mnist_fn.shared.data.datasets import Dataset
@@ -22,9 +21,9 @@ if TYPE_CHECKING:
     from mnist_fn.shared.parity.ladder import check_port
     from mnist_fn.shared.runs.callbacks import Callbacks
     from mnist_fn.shared.runs.run import Run
-    from mnist_fn.shared.runs.trainer import load_run
-    from mnist_fn.shared.study.running import Study
-    from mnist_fn.shared.sweeps.sweep import Sweep
+    from mnist_fn.shared.runs.trainer import load_run, resume, train
+    from mnist_fn.shared.study.running import Study, study
+    from mnist_fn.shared.sweeps.sweep import Sweep, sweep
 
 # Read by jaxlib when it is imported. Before 0.10.2 it takes a program from its own cache for one of
 # another processor and says so in ten lines at each start; what really fails raises all the same.
@@ -43,13 +42,12 @@ _HOME = {  # where each is, below this package
     "Interrupted": "shared.errors",
     "Run": "shared.runs.run",
     "Callbacks": "shared.runs.callbacks",
-    "load_run": "shared.runs.trainer",
-    "Sweep": "shared.sweeps.sweep",
-    "Study": "shared.study.running",
     "check_port": "shared.parity.ladder",
     "read_digits": "reading",
     **dict.fromkeys(("check_backends", "BackendsVerdict"), "shared.parity.backends.check"),
-    **dict.fromkeys(("train", "resume", "sweep", "study"), "api"),
+    **dict.fromkeys(("train", "resume", "load_run"), "shared.runs.trainer"),
+    **dict.fromkeys(("sweep", "Sweep"), "shared.sweeps.sweep"),
+    **dict.fromkeys(("study", "Study"), "shared.study.running"),
 }
 
 

@@ -72,10 +72,9 @@ def command(
     if not report.exists():  # the page beside one of ours is ours
         check_output(report.with_suffix(".md"), overwrite=overwrite)
     with followed() as callbacks:  # before the imports that take longer
-        from mnist_fn.shared.study.running import run_study
-        from mnist_fn.shared.sweeps.request import Workers
+        from mnist_fn.shared.study import running
 
-        study = run_study(
+        study = running.study(
             backend=backend,
             seeds=seeds,
             seed=seed,
@@ -84,7 +83,9 @@ def command(
             dataset=dataset or "mnist",
             device=device,
             data_dir=data_dir,
-            workers=Workers.of(workers, threads, cluster),
+            workers=workers,
+            threads=threads,
+            cluster=cluster,
             out=out,
             command=options.command_line(),
             say=in_shell,

@@ -77,7 +77,7 @@ def command(
         raise InputError(f"--figure {figure}: the ending must be .png, .svg or .pdf")
     check_output(figure or out / "sweep.png", overwrite=overwrite)
     with followed() as callbacks:  # before the imports that take longer
-        from mnist_fn.api import sweep
+        from mnist_fn.shared.sweeps.sweep import sweep
 
         result = sweep(
             config,

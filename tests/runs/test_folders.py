@@ -10,7 +10,7 @@ from mnist_fn.shared.runs.folder import slug
 from mnist_fn.shared.runs.store import MAX_NAME, RunStore
 from mnist_fn.shared.sweeps.chains import choose_runs
 from mnist_fn.shared.sweeps.request import SweepRequest
-from mnist_fn.shared.sweeps.sweep import sweep
+from mnist_fn.shared.sweeps.sweep import compare
 
 TWO = Config(dataset="digits", hidden=(64, 32), epochs=1)
 LONGEST = Config(
@@ -73,7 +73,7 @@ def test_a_list_in_which_a_run_has_no_folder_of_its_own_is_refused_whole(tmp_pat
     out = tmp_path / "runs"
     with pytest.raises(InputError, match=re.escape(said)):
         configs = (TWO.replace(hidden=()), TWO, other)
-        sweep(SweepRequest(configs, device="cpu", out=out), Callbacks())
+        compare(SweepRequest(configs, device="cpu", out=out), Callbacks())
     if other != TWO:  # the study's needs are a mapping
         with pytest.raises(InputError, match=re.escape(said)):
             choose_runs({TWO: True, other: False}, RunStore(out), "jax")

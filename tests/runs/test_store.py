@@ -12,7 +12,7 @@ from mnist_fn.shared.runs import folder, metrics
 from mnist_fn.shared.runs.folder import RunFolder
 from mnist_fn.shared.runs.store import RunStore
 from mnist_fn.shared.sweeps.request import SweepRequest, grid
-from mnist_fn.shared.sweeps.sweep import sweep
+from mnist_fn.shared.sweeps.sweep import compare
 from tests.support.tiny_backend import TINY, Tiny
 
 
@@ -45,9 +45,9 @@ def reads(monkeypatch):
 def test_a_sweep_of_100_finished_runs_reads_each_file_once(tiny, reads, tmp_path):
     configs = tuple(grid(TINY.replace(epochs=1), seeds=10, l2=[i * 1e-5 for i in range(10)]))
     request = SweepRequest(configs, device="cpu", out=tmp_path)
-    first = sweep(request)
+    first = compare(request)
     reads.clear()
-    again = sweep(request)
+    again = compare(request)
     assert again.results == first.results
     assert len(reads) == 4 * 100
     assert set(reads.values()) == {1}
@@ -133,10 +133,10 @@ def test_a_stop_is_asked_between_two_runs_and_says_how_many_are_done(tiny, monke
     configs = tuple(TINY.replace(seed=seed) for seed in range(3))
     request = SweepRequest(configs, device="cpu", out=tmp_path / "r")
     with pytest.raises(Interrupted, match=r"^stopped with 1 of 3 runs done; the same"):
-        sweep(request, stop_after(TINY.epochs))
+        compare(request, stop_after(TINY.epochs))
     assert made == [1]
     with pytest.raises(Interrupted, match=r"^stopped with 1 of 3 runs done; the same"):
-        sweep(request, stop_after(0))
+        compare(request, stop_after(0))
     assert made == [1]
 
 

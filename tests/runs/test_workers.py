@@ -21,7 +21,7 @@ from mnist_fn.shared.runs.callbacks import RunEnded
 from mnist_fn.shared.runs.folder import RunFolder
 from mnist_fn.shared.sweeps import runner, workers
 from mnist_fn.shared.sweeps.request import SweepRequest, Workers
-from mnist_fn.shared.sweeps.sweep import sweep
+from mnist_fn.shared.sweeps.sweep import compare
 from tests.support import clusters
 
 pytestmark = [pytest.mark.cluster, pytest.mark.filterwarnings("ignore")]  # Ray's own, by the dozen
@@ -111,7 +111,7 @@ def test_a_node_that_comes_late_and_differs_is_refused_and_what_is_done_stays(cl
     )
     try:
         with pytest.raises(InputError, match=r"differs: jax 0\.0\.1 there, .* here"):
-            sweep(request, Callbacks(on_event=join))
+            compare(request, Callbacks(on_event=join))
     finally:
         for node in added:
             cluster.remove_node(node)
@@ -151,7 +151,7 @@ def test_a_run_that_kills_its_workers_is_given_up_and_the_others_trained(
     )
     node = cluster.add_node(num_cpus=1, env_vars=pretended(tmp_path, ""))
     try:
-        result = sweep(request, Callbacks())
+        result = compare(request, Callbacks())
     finally:
         cluster.remove_node(node)
     assert [run.config.seed for run in result] == [0, 2]
@@ -164,7 +164,7 @@ def test_a_run_that_kills_its_workers_is_given_up_and_the_others_trained(
 def test_ctrl_c_ends_all_keeps_what_is_finished_and_only_loopback_was_open(tmp_path):
     clusters.ray_or_skip()
     out, log = tmp_path / "r", tmp_path / "log"
-    sweep(SweepRequest((Config(dataset="digits", hidden=(16,), epochs=2),), out=out))
+    compare(SweepRequest((Config(dataset="digits", hidden=(16,), epochs=2),), out=out))
     before = sorted(out.iterdir())
     driver = clusters.begin(
         log, *SWEEP, "--epochs", "200000", "--workers", "2", "--json", "--out", str(out)

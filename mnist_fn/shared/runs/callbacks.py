@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -147,3 +147,28 @@ def stoppable(
     finally:
         for number, handler in handlers.items():
             signal.signal(number, handler)
+
+
+@contextlib.contextmanager
+def followed(callbacks: Callbacks | None, progress: bool) -> Iterator[Callbacks]:
+    """Within it, Ctrl-C asks for an end, beside what the caller asks for.
+
+    A handler of the caller's own stays: only where Ctrl-C would raise does it ask for an end.
+
+    Args:
+        callbacks: the caller's, who then follows the runs.
+        progress: without callbacks, show how far the runs are, on stderr.
+    """
+    would_raise = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    signals = [signal.SIGINT] if would_raise else []
+    with stoppable(signals, lambda _: KeyboardInterrupt()) as stop:
+        if callbacks is not None or not progress:
+            caller = callbacks or Callbacks()
+            yield replace(caller, should_stop=lambda: stop.should_stop() or caller.should_stop())
+            return
+        from rich.console import Console
+
+        from mnist_fn.shared.runs.progress import ProgressView
+
+        with ProgressView(Console(stderr=True, highlight=False)) as view:
+            yield view.callbacks(stop.should_stop)

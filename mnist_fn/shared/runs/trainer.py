@@ -14,14 +14,12 @@ from mnist_fn.shared.data.datasets import Dataset, Source, load_for, source_of
 from mnist_fn.shared.data.elsewhere import load_test
 from mnist_fn.shared.errors import Argument, InputError
 from mnist_fn.shared.evaluation import Evaluation, evaluate
-from mnist_fn.shared.runs.callbacks import Callbacks
+from mnist_fn.shared.runs.callbacks import Callbacks, followed
 from mnist_fn.shared.runs.folder import RunFolder
 from mnist_fn.shared.runs.loop import TrainingJob
 from mnist_fn.shared.runs.opening import Diverged, TrainingRun, open_run
 from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.storage import locked
-
-__all__ = ["evaluate_run", "load_run", "resume", "train"]
 
 
 @backends.enough_memory()
@@ -34,12 +32,26 @@ def train(
     out: Path | str | None = None,
     force: bool = False,
     callbacks: Callbacks | None = None,
+    progress: bool = True,
 ) -> Run:
-    """See `mnist_fn.train`; nothing is shown.
+    """Train one model and evaluate it on the test set, as `mnist-fn train` does.
+
+    Args:
+        config: the experiment.
+        backend: "jax", "torch", or the name of any installed backend.
+        device: "auto", "cpu" or "gpu".
+        data_dir: folder with the dataset's files, or a `Dataset`, by whose name the run then is;
+            None searches the usual places.
+        out: the run's folder. A finished run there is returned as it is, an unfinished one of
+            the same config goes on. None keeps everything in memory.
+        force: train again what is in `out`.
+        callbacks: in place of what is shown. `should_stop` ends the run early: it is returned as
+            it is, with `stopped` set, and goes on from there when it is asked for again.
+        progress: show how far it is, on stderr.
 
     Raises:
         InputError: bad data, device or folder; a loss that explodes.
-        Interrupted: `callbacks.should_stop` raised it; what was done is saved in `out`.
+        Interrupted: Ctrl-C; what was done is saved in `out`.
     """
     if not isinstance(config, Config):
         raise InputError(f"a Config is expected to train, not a {type(config).__name__}")
@@ -51,9 +63,12 @@ def train(
         header = folder.read_header()
         if header.finished and header.config == config:  # read without a lock: nothing is written
             return folder.load(header)
-    with nullcontext() if folder is None else locked(folder.path):
+    with (
+        followed(callbacks, progress) as callbacks,
+        nullcontext() if folder is None else locked(folder.path),
+    ):
         run = open_run(config, folder, overwrite=force)
-        return _train(run, make, device, source, callbacks or Callbacks())
+        return _train(run, make, device, source, callbacks)
 
 
 @backends.enough_memory()
@@ -65,6 +80,7 @@ def resume(
     device: str = "auto",
     data_dir: Source | str | None = None,
     callbacks: Callbacks | None = None,
+    progress: bool = True,
 ) -> Run:
     """Go on with the run in a folder, a finished one to more epochs, on the same or another
     backend. Arguments and errors as for `train`; None keeps what the run has.
@@ -74,7 +90,7 @@ def resume(
     backend = backend or header.backend
     make = backends.find(backend)
     backends.check_device(device)
-    with locked(folder.path):
+    with followed(callbacks, progress) as callbacks, locked(folder.path):
         header = folder.read_header()
         config = header.config if epochs is None else header.config.replace(epochs=epochs)
         if config.beginning != header.config.beginning:
@@ -87,7 +103,7 @@ def resume(
             )
         run = open_run(config, folder, longer=True)
         _, source = source_of(config, data_dir)
-        return _train(run, make, device, source, callbacks or Callbacks())
+        return _train(run, make, device, source, callbacks)
 
 
 def load_run(path: Path | str) -> Run:

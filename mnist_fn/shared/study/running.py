@@ -9,7 +9,7 @@ from mnist_fn.shared import backend as backends
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import load_for
 from mnist_fn.shared.errors import Argument, InputError, Message
-from mnist_fn.shared.runs.callbacks import Callbacks
+from mnist_fn.shared.runs.callbacks import Callbacks, followed
 from mnist_fn.shared.runs.environment import machine, versions
 from mnist_fn.shared.runs.notebook import html_table, pandas
 from mnist_fn.shared.runs.store import Records, RunStore
@@ -22,6 +22,7 @@ from mnist_fn.shared.wording import between
 
 BOTH = ("jax", "torch")
 MAX_SEEDS = 1000
+_OF_THE_CALLER = ("callbacks", "progress", "command", "say")  # not of the study
 TEN = ("mnist", "fashion-mnist", "kmnist", "digits")  # sets of ten classes
 
 
@@ -92,7 +93,7 @@ class Study:
         return html_table(head, rows, below=[*self.sentences, f"report: {self.out / 'study.md'}"])
 
 
-def run_study(
+def study(
     *,
     backend: str = "jax",
     seeds: int | None = None,
@@ -102,16 +103,42 @@ def run_study(
     dataset: str = "mnist",
     device: str = "auto",
     data_dir: Path | str | None = None,
-    workers: Workers | None = None,
+    workers: int | None = None,
+    threads: int | None = None,
+    cluster: str | None = None,
     out: Path | str | None = None,
-    command: str,
+    callbacks: Callbacks | None = None,
+    progress: bool = True,
+    command: str = "",
     say: Callable[[Message], str] = str,
-    callbacks: Callbacks,
 ) -> Study:
-    """See `mnist_fn.study`. `workers` train, or this process if None; `command` is kept in the
-    document, whose errors are in its words as `say` rewords them; `Interrupted` is raised if
-    `callbacks` stop it.
+    """Run the study's experiments and judge every number that it published, as `mnist-fn study`
+    does; all of them take hours, `quick=True` a minute.
+
+    Args:
+        backend: "jax", "torch", any installed one, or "both".
+        seeds: runs of each config; None is 5.
+        seed: the first.
+        only: experiments, with commas or in a list: width-depth, templates, selection, chosen, l2,
+            per-class, honest; None is all.
+        quick: one seed, few epochs: a trial, not the study.
+        dataset: whose; published numbers are MNIST's.
+        device, data_dir, workers, threads, cluster, callbacks, progress: as for `sweep`.
+        out: folder of the runs, of study.json and study.md; None is runs, or runs-quick for a quick
+            one. Finished runs are not trained again.
+        command: that the document says made it; "" is this call.
+        say: words the errors in the document.
+
+    Returns:
+        Its `document`, `page`, `outside` and `to_frame()`.
+
+    Raises:
+        InputError: bad data, device, folder, experiment or number of seeds.
+        Interrupted: Ctrl-C; all is saved.
     """
+    given = locals()
+    experiment = [name for name in given if name not in _OF_THE_CALLER and given[name] is not None]
+    this_call = ", ".join(f"{name}={given[name]!r}" for name in experiment)
     if quick and seeds is not None:
         raise InputError(
             (
@@ -133,22 +160,24 @@ def run_study(
     chosen = experiments.choose(names, among)
     needs = experiments.needed(chosen, range(seed, seed + seeds))
     run_folder = Path(out or ("runs-quick" if quick else "runs"))
-    request = SweepRequest((), device=device, data_dir=folder, out=run_folder, workers=workers)
+    pool = Workers.of(workers, threads, cluster)
+    request = SweepRequest((), device=device, data_dir=folder, out=run_folder, workers=pool)
     backend_names = BOTH if backend == "both" else (backend,)
-    records, failures = _train(needs, backend_names, request, callbacks)
+    with followed(callbacks, progress) as callbacks:
+        records, failures = _train(needs, backend_names, request, callbacks)
     document = report.document(
         {experiment.name: experiment for experiment in chosen},
         records,
         warning=_warning(quick, base),
-        command=command,
+        command=command or f"mnist_fn.study({this_call})",
         machine=machine(),
         versions=versions(),
         **failures_document(failures, say),
     )
-    study = Study(document, run_folder)
+    result = Study(document, run_folder)
     write_sealed(run_folder / "study.json", document)
-    write_atomically(run_folder / "study.md", study.page.encode())
-    return study
+    write_atomically(run_folder / "study.md", result.page.encode())
+    return result
 
 
 def check_classes(base: Config, data_dir: Path | None) -> None:

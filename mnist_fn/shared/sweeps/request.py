@@ -71,7 +71,6 @@ class SweepRequest:
         max_memory: bytes that models and data may take on all devices together.
         overwrite: train finished runs again.
         workers: processes that train; None: this one does.
-        metric: that the best is best in.
     """
 
     configs: tuple[Config, ...]
@@ -82,7 +81,6 @@ class SweepRequest:
     max_memory: int | None = None
     overwrite: bool = False
     workers: Workers | None = None
-    metric: str = "test_accuracy"
 
 
 def grid(

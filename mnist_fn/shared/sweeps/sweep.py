@@ -3,21 +3,29 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, overload
 
 from mnist_fn.shared.config import Config
+from mnist_fn.shared.data.datasets import Source, source_of
 from mnist_fn.shared.errors import Argument, InputError, Message
-from mnist_fn.shared.runs.callbacks import Callbacks
+from mnist_fn.shared.runs.callbacks import Callbacks, followed
 from mnist_fn.shared.runs.folder import RunFolder
 from mnist_fn.shared.runs.notebook import html_table, pandas
 from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.runs.store import RunStore
 from mnist_fn.shared.sweeps import comparison
 from mnist_fn.shared.sweeps.comparison import VARIED, Best, Condition, Result, result_of
-from mnist_fn.shared.sweeps.request import SweepRequest
+from mnist_fn.shared.sweeps.request import (
+    Numbers,
+    SweepRequest,
+    Workers,
+    bytes_of,
+    grid,
+    several,
+    shapes,
+)
 from mnist_fn.shared.sweeps.runner import TrainResult, failures_document, start_workers, train_runs
-
-__all__ = ["Sweep", "sweep", "train_all"]
 
 
 @dataclass(frozen=True)
@@ -146,8 +154,85 @@ class Sweep(Sequence[Run]):
         return html_table(*self.table(), below=[*map(str, self.sentences)])
 
 
-def sweep(request: SweepRequest, callbacks: Callbacks | None = None) -> Sweep:
-    """Train or read every run of a request and compare them.
+def sweep(
+    config: Config | None = None,
+    *,
+    seeds: int = 1,
+    l2: Numbers = (),
+    learning_rate: Numbers = (),
+    model: str | Sequence[str] = (),
+    hidden: Sequence[int] | Sequence[Sequence[int]] = (),
+    backend: str = "jax",
+    metric: str | None = None,
+    device: str = "auto",
+    data_dir: Source | str | None = None,
+    max_memory: int | str | None = None,
+    workers: int | None = None,
+    threads: int | None = None,
+    cluster: str | None = None,
+    out: Path | str | None = None,
+    force: bool = False,
+    callbacks: Callbacks | None = None,
+    progress: bool = True,
+) -> Sweep:
+    """Train every combination of seeds, λ, learning rates and shapes and compare them, as
+    `mnist-fn sweep` does.
+
+        result = sweep(Config(epochs=20), l2=[0, 3e-5, 3e-4], seeds=5, out="runs")
+        result.best.config.l2, result.to_frame(), result[0].history
+
+    Args:
+        config: what all have in common, its seed the first; None is `Config()`.
+        seeds: runs of each combination.
+        l2: λ, one or several.
+        learning_rate: one or several.
+        model: names of shapes, "linear", "shallow" or "deep"; one or several.
+        hidden: widths of shapes outright, (256, 128) or a list of such.
+        backend: "jax", "torch", or any installed one.
+        metric: that the best is best in, "test_accuracy", "test_loss", "validation_accuracy" or
+            "validation_loss"; None is the accuracy, on the validation split if there is one.
+        device: "auto", "cpu" or "gpu".
+        data_dir: as for `train`.
+        max_memory: bytes for data and models together, or text such as "8G"; None: what the
+            device has.
+        workers, threads: processes that train on this machine, and the threads of each (needs the
+            extra `ray`, and `out`).
+        cluster: "auto" or HOST:PORT of a Ray cluster's head, whose workers train.
+        out: folder of the runs, each in one of its own. Finished ones are not trained again.
+            None keeps all in memory.
+        force: train finished runs again.
+        callbacks, progress: as for `train`; a stop ends the sweep with `Interrupted`.
+
+    Returns:
+        The finished runs in a sequence, with `best`, `best_by(...)`, `conditions`, `failures` and
+        `to_frame()`.
+
+    Raises:
+        InputError: a value out of its range or given twice, bad data, device or folder; none of the
+            runs came to its end.
+        Interrupted: Ctrl-C; all is saved in `out`.
+    """
+    base, source = source_of(config or Config(), data_dir)
+    axes = {"l2": several(l2), "learning_rate": several(learning_rate)}
+    request = SweepRequest(
+        tuple(grid(base, seeds=seeds, hidden=shapes(model, hidden), **axes)),
+        backend=backend,
+        device=device,
+        data_dir=source,
+        out=None if out is None else Path(out),
+        max_memory=bytes_of(max_memory),
+        overwrite=force,
+        workers=Workers.of(workers, threads, cluster),
+    )
+    metric = comparison.check_metric(metric, base)
+    with followed(callbacks, progress) as callbacks:
+        return compare(request, callbacks, metric)
+
+
+def compare(
+    request: SweepRequest, callbacks: Callbacks | None = None, metric: str = "test_accuracy"
+) -> Sweep:
+    """Train or read every run of a request and compare them by a metric.
 
     Raises:
         InputError: as `runner.train_runs`; workers without `out`; no run came to its end.
@@ -168,7 +253,7 @@ def sweep(request: SweepRequest, callbacks: Callbacks | None = None) -> Sweep:
         raise InputError(f"none of {count} runs came to its end; the first: {first}")
     ordered = [results[config] for config in request.configs if config in results]
     in_memory.sort(key=lambda run: request.configs.index(run.config))
-    return Sweep(ordered, request.backend, request.metric, failures, in_memory)
+    return Sweep(ordered, request.backend, metric, failures, in_memory)
 
 
 def train_all(request: SweepRequest, callbacks: Callbacks) -> Iterator[TrainResult]:
