@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from figures import fonts, style
-from figures.series import order
 from figures.vector import compact
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.parity.levels import SCHEMA
 from mnist_fn.shared.runs.run import Run
-from mnist_fn.shared.runs.store import Records, RunStore, serves
+from mnist_fn.shared.runs.store import Records, RunStore, order, serves
 from mnist_fn.shared.storage import MARK, made_folder, read_sealed, write_atomically
 from mnist_fn.shared.study.experiments import Experiment
 from mnist_fn.shared.wording import counted

@@ -6,11 +6,10 @@ from typing import Any
 import numpy as np
 
 from figures import style
-from figures.series import order
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.runs.run import Run
-from mnist_fn.shared.runs.store import Records
+from mnist_fn.shared.runs.store import Records, order
 from mnist_fn.shared.study.protocol import MEASURES, compare
 from mnist_fn.shared.wording import l2_name, shape_name
 

@@ -1,19 +1,12 @@
 """Curves out of run records: of each seed the longest run, stacked."""
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
-from mnist_fn.shared.config import Config
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.wording import l2_name, shape_name
-
-
-def order(config: Config) -> tuple[Any, ...]:
-    """Linear, shallow, deep; the widest first; λ ascending."""
-    return len(config.hidden), [-width for width in config.hidden], config.l2, config.seed
 
 
 def as_runs(records: Run | Sequence[Run]) -> Sequence[Run]:

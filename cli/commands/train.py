@@ -85,11 +85,16 @@ def _run_and_show(json: bool, folder: Path | None, **arguments: Any) -> None:
 
     with followed() as callbacks:  # before the imports that take longer
         from mnist_fn.shared.runs import trainer
+        from mnist_fn.shared.runs.callbacks import Notice
         from mnist_fn.shared.runs.store import RunStore
 
         if "config" in arguments:
             config, backend = arguments["config"], arguments["backend"]
-            folder = folder or RunStore(Path("runs")).assign_folders([config], backend)[config]
+            if folder is None:
+                store = RunStore(Path("runs"))
+                folder = store.assign_folders([config], backend)[config]
+                if note := store.note_of(config, backend):
+                    callbacks.on_event(Notice(note))
             run = trainer.train(**arguments, out=folder, callbacks=callbacks)
         else:
             assert folder is not None  # noqa: S101 - of the run to go on with

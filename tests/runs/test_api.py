@@ -79,6 +79,34 @@ def test_a_sweep_as_a_frame_and_as_a_notebook_shows_it(found):
     assert "best λ for 8" in found._repr_html_()
 
 
+def test_a_sweep_prints_its_conditions_and_the_best(found):
+    """`print(sweep)` showed neither."""
+    head, first, second, best = str(found).splitlines()
+    assert head.split() == [
+        "model",
+        "learning",
+        "rate",
+        "λ",
+        "seeds",
+        "test",
+        "accuracy",
+        "test",
+        "loss",
+    ]
+    assert [row.split()[:4] for row in (first, second)] == [
+        ["8", "0.0005", "0", "2"],
+        ["8", "0.0005", "0.001", "2"],
+    ]
+    assert len({len(line) for line in (head, first, second)}) == 1
+    chosen = found.best
+    assert best.startswith(f"best: 8 at learning rate 0.0005, λ {chosen.config.l2:g}, test accura")
+    assert f"{chosen.condition.mean('test_accuracy'):.2%}" in best
+    many = replace(found, results=[
+        replace(found.results[0], config=BASE.replace(l2=i / 1000)) for i in range(20)
+    ])  # fmt: skip
+    assert "… and 8 more, in `conditions`" in repr(many)
+
+
 def test_a_sweep_in_memory_keeps_its_weights():
     (run,) = sweep(BASE.replace(epochs=1), model="linear", device="cpu", progress=False)
     assert run.weights["layer1"]["kernel"].shape == (64, 10)

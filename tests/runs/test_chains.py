@@ -6,6 +6,7 @@ import pytest
 
 from mnist_fn import Callbacks, InputError, Interrupted, resume, train
 from mnist_fn.shared import backend as backends
+from mnist_fn.shared.runs.callbacks import Notice
 from mnist_fn.shared.runs.folder import RunFolder, slug
 from mnist_fn.shared.runs.store import RunStore
 from mnist_fn.shared.sweeps.chains import choose_runs, train_chain
@@ -73,13 +74,36 @@ def test_a_run_that_was_taken_further_is_left_and_the_one_asked_for_lies_beside_
     train(asked, device="cpu", out=folder)
     resume(folder, epochs=7, device="cpu")
     further = (folder / "metrics.csv").read_bytes()
-    run_chain(tmp_path)
+    assert run_chain(tmp_path)[0] > 0
     own = RunStore(tmp_path).folder_of(asked, "jax")
     assert own.name == f"{folder.name}-3-epochs"
+    assert RunStore(tmp_path).note_of(asked, "jax") == (
+        f"{folder}: holds this run taken further (7 epochs, tiny); the run asked for (3 epochs, "
+        f"jax) is kept beside it, in {own}"
+    )
     for file in RESULTS:
         assert (own / file).read_bytes() == whole[folder.name, file]
     assert (folder / "metrics.csv").read_bytes() == further
     assert run_chain(tmp_path)[0] == 0
+
+
+def test_a_run_taken_further_and_the_one_trained_beside_it_are_said(tiny, tmp_path):
+    """The original command trained anew, into another folder, without a word."""
+    asked = TINY.replace(epochs=3)
+    folder, notes = tmp_path / slug(asked, "tiny"), []
+    heard = Callbacks(
+        on_event=lambda event: notes.append(event.text) if isinstance(event, Notice) else None
+    )
+    train(asked, "tiny", device="cpu", out=folder, callbacks=heard)
+    assert not notes
+    resume(folder, epochs=7, device="cpu", callbacks=heard)
+    assert notes == [f"{folder}: keeps its name, and goes on to 7 epochs on tiny"]
+    request = SweepRequest((asked,), "tiny", device="cpu", out=tmp_path)
+    ((_, run),) = train_chain(request, heard, RunStore(tmp_path))
+    assert (run.path, len(run.rows)) == (tmp_path / f"{folder.name}-3-epochs", 3)
+    assert notes[1:] == [RunStore(tmp_path).note_of(asked, "tiny")]
+    ((_, run),) = train_chain(request, heard, RunStore(tmp_path))
+    assert (run.loaded, len(notes)) == (True, 2)
 
 
 @pytest.mark.parametrize("after", [1, 2, 4, 6, 9])

@@ -147,7 +147,7 @@ def test_a_store_passes_over_what_is_damaged_until_it_is_asked_for(tiny, tmp_pat
     (tmp_path / "notes").mkdir()
     store = RunStore(tmp_path)
     assert [path for path, _ in store] == [good]
-    assert store.paths == [tmp_path / "bad", good]
+    assert store.paths == [good, tmp_path / "bad"]
     assert store.header_at(tmp_path / "notes") is None
     with pytest.raises(InputError, match="damaged"):
         store.load(tmp_path / "bad")

@@ -2,8 +2,8 @@
 
 `run` (a run as a value), `folder` (its files), `store` (the runs in a folder), `trainer` (single
 runs), `opening` and `loop` (what trains them), `header`, `checkpoint` and `metrics` (what the files
-hold), `environment` (what computed it), `callbacks` (how a caller follows and stops runs),
-`progress` and `notebook` (how a person sees them). Many runs are in `sweeps`.
+hold), `environment` (what computed it), `callbacks` and `stopping` (how a caller follows and stops
+runs), `progress` and `notebook` (how a person sees them). Many runs are in `sweeps`.
 """
 
 OPEN = (
@@ -19,6 +19,7 @@ OPEN = (
     "prediction",
     "progress",
     "run",
+    "stopping",
     "store",
     "trainer",
 )

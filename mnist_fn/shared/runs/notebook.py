@@ -1,4 +1,4 @@
-"""Runs and tables in a notebook: HTML, and pandas for `to_frame`. Pictures are in `figures`."""
+"""Runs and tables as Python shows them: text, in a notebook HTML, and pandas for `to_frame`."""
 
 from collections.abc import Sequence
 from html import escape
@@ -18,6 +18,16 @@ def pandas(owner: str) -> Any:
     except ImportError as error:
         raise missing(f"{owner}.to_frame", "pandas", error) from error
     return pd
+
+
+def text_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in plain text: the first column on the left, numbers on the right."""
+    widths = [max(map(len, column)) for column in zip(head, *rows, strict=True)]
+    lines = []
+    for row in (head, *rows):
+        cells = [cell.rjust(width) for cell, width in zip(row, widths, strict=True)]
+        lines.append("  ".join([row[0].ljust(widths[0]), *cells[1:]]))
+    return "\n".join(lines)
 
 
 def html_table(

@@ -19,6 +19,7 @@ from mnist_fn.shared.runs.header import Header
 from mnist_fn.shared.runs.metrics import Row
 from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.storage import flush_folder, locked
+from mnist_fn.shared.wording import counted
 
 # File systems take 255 bytes in a name; a temporary name is a little longer.
 MAX_NAME = 240
@@ -38,8 +39,17 @@ def serves(available: Config, wanted: Config, at_end: bool) -> bool:
     return available == wanted or (not at_end and is_beginning(wanted, available))
 
 
+def order(config: Config) -> tuple[Any, ...]:
+    """The order of runs wherever they are listed: linear, shallow, deep, the widest first; λ,
+    learning rate, seed and epochs ascending.
+    """
+    widths = [-width for width in config.hidden]
+    numbers = config.l2, config.learning_rate, config.seed, config.epochs
+    return config.dataset, len(widths), widths, *numbers
+
+
 class RunStore:
-    """The runs in some folders, by path. Each header is read once, when the store is made.
+    """The runs in some folders, each header read once, when the store is made; see `order`.
 
     A run whose `run.json` is damaged is passed over, since the folder may hold other things;
     asking for that very run raises the error.
@@ -69,12 +79,12 @@ class RunStore:
             self._errors[path] = error
 
     def __iter__(self) -> Iterator[tuple[Path, Header]]:
-        return iter(self._headers.items())
+        return iter(sorted(self._headers.items(), key=lambda item: order(item[1].config)))
 
     @property
     def paths(self) -> list[Path]:
-        """The folder of every run, of damaged ones too, by name."""
-        return sorted([*self._headers, *self._errors])
+        """The folder of every run, at the end those of damaged ones by name."""
+        return [path for path, _ in self] + sorted(self._errors)
 
     def header_at(self, path: Path) -> Header | None:
         """The header of the run in a folder, None if there is none; InputError if damaged."""
@@ -117,6 +127,23 @@ class RunStore:
             return path.with_name(f"{path.name}-{config.epochs}-epochs")
         return path
 
+    def note_of(self, config: Config, backend: str) -> str:
+        """What to say if the folder of a run's slug holds another than its name says, else ""."""
+        path = self.folders[0] / slug(config, backend)
+        existing = self._headers.get(path)
+        if existing is None:
+            return ""
+        if is_beginning(config, existing.config):
+            epochs = counted(existing.config.epochs, "epoch")
+            return (
+                f"{path}: holds this run taken further ({epochs}, {existing.backend}); the run "
+                f"asked for ({counted(config.epochs, 'epoch')}, {backend}) is kept beside it, in "
+                f"{self.folder_of(config, backend)}"
+            )
+        if existing.config == config and existing.backend != backend:
+            return f"{path}: its last epochs were computed by {existing.backend}, not {backend}"
+        return ""
+
     def assign_folders(self, configs: Iterable[Config], backend: str) -> dict[Config, Path]:
         """A folder for each run; nothing is made.
 
@@ -146,7 +173,7 @@ class RunStore:
         return paths
 
     def summaries(self) -> list[dict[str, Any]]:
-        """A document for each run, by name: what it is, how far, and its best figures, as
+        """A document for each run: what it is, how far, and its best figures, as
         `Run.best` has them, None before the first epoch. No weights are read.
         """
         return [_summary(path, header) for path, header in self]

@@ -14,12 +14,14 @@ from mnist_fn.shared.data.datasets import Dataset, Source, load_for, source_of
 from mnist_fn.shared.data.elsewhere import load_test
 from mnist_fn.shared.errors import Argument, InputError
 from mnist_fn.shared.evaluation import Evaluation, evaluate
-from mnist_fn.shared.runs.callbacks import Callbacks, followed
-from mnist_fn.shared.runs.folder import RunFolder
+from mnist_fn.shared.runs.callbacks import Callbacks, Notice
+from mnist_fn.shared.runs.folder import RunFolder, slug
 from mnist_fn.shared.runs.loop import TrainingJob
 from mnist_fn.shared.runs.opening import Diverged, TrainingRun, open_run
 from mnist_fn.shared.runs.run import Run
+from mnist_fn.shared.runs.stopping import followed
 from mnist_fn.shared.storage import locked
+from mnist_fn.shared.wording import counted
 
 
 @backends.enough_memory()
@@ -101,6 +103,11 @@ def resume(
                     f"{header.config.epochs} epochs; train a new run for another number",
                 )
             )
+        name = slug(header.config, header.backend)
+        if folder.path.name == name != slug(config, backend):
+            goal = counted(config.epochs, "epoch")
+            text = f"{folder.path}: keeps its name, and goes on to {goal} on {backend}"
+            callbacks.on_event(Notice(text))
         run = open_run(config, folder, longer=True)
         _, source = source_of(config, data_dir)
         return _train(run, make, device, source, callbacks)

@@ -98,8 +98,10 @@ def train_runs(
         if isinstance(result, Run):
             callbacks.on_event(RunEnded(result))
             yield config, result
-        else:
-            pending[config] = result
+            continue
+        pending[config] = result
+        if store is not None and (note := store.note_of(config, request.backend)):
+            callbacks.on_event(Notice(note))
     train = trainer.train_here(pending) if pool is None else trainer.train_by(pool, pending)
     for config, result in train:
         event = RunEnded(result) if isinstance(result, Run) else TaskEnded()

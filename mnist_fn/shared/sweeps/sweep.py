@@ -9,10 +9,11 @@ from typing import Any, overload
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Source, source_of
 from mnist_fn.shared.errors import Argument, InputError, Message
-from mnist_fn.shared.runs.callbacks import Callbacks, followed
+from mnist_fn.shared.runs.callbacks import Callbacks
 from mnist_fn.shared.runs.folder import RunFolder
-from mnist_fn.shared.runs.notebook import html_table, pandas
+from mnist_fn.shared.runs.notebook import html_table, pandas, text_table
 from mnist_fn.shared.runs.run import Run
+from mnist_fn.shared.runs.stopping import followed
 from mnist_fn.shared.runs.store import RunStore
 from mnist_fn.shared.sweeps import comparison
 from mnist_fn.shared.sweeps.comparison import VARIED, Best, Condition, Result, result_of
@@ -26,9 +27,12 @@ from mnist_fn.shared.sweeps.request import (
     shapes,
 )
 from mnist_fn.shared.sweeps.runner import TrainResult, failures_document, start_workers, train_runs
+from mnist_fn.shared.wording import counted
+
+MAX_ROWS = 12  # of the table that Python shows
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Sweep(Sequence[Run]):
     """A sweep's finished runs, a sequence of `Run`, and what comparing them says.
 
@@ -36,11 +40,11 @@ class Sweep(Sequence[Run]):
     memory. A run that has changed since the sweep raises InputError.
     """
 
-    results: list[Result] = field(repr=False)  # the figures of each run that are compared
+    results: list[Result]  # the figures of each run that are compared
     backend: str
     metric: str  # that the best is best in
     failures: list[InputError] = field(default_factory=list)  # of runs that came to no end
-    in_memory: list[Run] = field(default_factory=list, repr=False)  # none of those on disk
+    in_memory: list[Run] = field(default_factory=list)  # none of those on disk
 
     def __len__(self) -> int:
         return len(self.results)
@@ -148,6 +152,17 @@ class Sweep(Sequence[Run]):
             "best": _best_document(self.best),
             "best_by_model_and_learning_rate": [_best_document(best) for best in series.values()],
         }
+
+    def __repr__(self) -> str:
+        """How Python shows it: the first conditions in a table, and the best."""
+        head, rows = self.table()
+        lines = [text_table(head, rows[:MAX_ROWS])]
+        if len(rows) > MAX_ROWS:
+            lines.append(f"… and {len(rows) - MAX_ROWS} more, in `conditions`")
+        lines.append(f"best: {_describe(self.best)}")
+        if self.failures:
+            lines.append(f"not finished: {counted(len(self.failures), 'run')}, see `failures`")
+        return "\n".join(lines)
 
     def _repr_html_(self) -> str:
         """HTML for a notebook."""
