@@ -7,6 +7,7 @@ from typing import Any
 
 import make_parity
 import make_study
+import study_evidence as evidence
 from pages import ROOT, renew
 
 from mnist_fn.shared import statistics
@@ -14,7 +15,7 @@ from mnist_fn.shared.config import Config
 from mnist_fn.shared.faults import FAULTS
 from mnist_fn.shared.runs import metrics
 from mnist_fn.shared.runs.store import Records
-from mnist_fn.shared.study import evidence, published
+from mnist_fn.shared.study import published
 from mnist_fn.shared.study.experiments import CHOSEN_L2, Experiment
 from mnist_fn.shared.wording import figure, l2_name
 

@@ -16,6 +16,7 @@ from typing import Any
 import evidence_planted
 import numpy as np
 import planted
+import study_evidence as evidence
 from pages import DOCS, EVIDENCE, PICTURES, renew
 
 from figures import build, style
@@ -26,7 +27,7 @@ from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.runs.store import RunStore
 from mnist_fn.shared.runs.trainer import load_run
 from mnist_fn.shared.storage import digest_of
-from mnist_fn.shared.study import evidence, experiments, joint, judging, published
+from mnist_fn.shared.study import experiments, joint, judging, published
 from mnist_fn.shared.study import report as study_report
 from mnist_fn.shared.study import tables as study_tables
 

@@ -6,6 +6,7 @@ import json
 import make_results
 import make_study
 import pytest
+import study_evidence as evidence
 from pages import SECTION, renew
 
 from figures import build
@@ -13,7 +14,7 @@ from mnist_fn.shared.config import Config
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.runs.header import Header
 from mnist_fn.shared.runs.store import Records, serves
-from mnist_fn.shared.study import evidence, experiments, judging, published
+from mnist_fn.shared.study import experiments, judging, published
 from mnist_fn.shared.study import report as study_report
 from tests.support.synthetic import study_runs
 

@@ -14,7 +14,7 @@ from mnist_fn.shared.statistics import prediction_interval
 from mnist_fn.shared.study import judging, protocol
 from mnist_fn.shared.study import report as study_report
 from mnist_fn.shared.study import tables as study_tables
-from mnist_fn.shared.study.claims import claims, find
+from mnist_fn.shared.study.claims import claims
 from mnist_fn.shared.study.experiments import FULL, Lengths, choose, experiments, needed
 from mnist_fn.shared.study.published import PublishedNumber, best, numbers
 from mnist_fn.shared.wording import scientific, spread
@@ -185,16 +185,16 @@ def test_another_rows_number_is_noticed_where_the_rows_differ(records):
 
 def test_a_claims_share_of_seeds_has_an_interval(records):
     (turns_up,) = [c for c in claims(EXPERIMENTS) if c.text == "λ = 0 turns up"]
-    low, high = find(turns_up, records).share
+    low, high = turns_up.judge(records)["confidence_interval"]
     assert (low, high) == (pytest.approx(0.025 ** (1 / 3)), 1.0)  # 3 of 3: Clopper and Pearson
-    assert find(turns_up, Records()).share is None
+    assert turns_up.judge(Records())["confidence_interval"] is None
 
 
 def test_a_mean_or_an_sd_is_of_five_runs():
     values = [1.0, 2.0, 4.0, 4.5]
     for statistic in ("run", "mean", "sd"):
         expected = prediction_interval(values, 0.99, statistic, 5)
-        assert judging.interval(values, statistic) == expected
+        assert judging.interval(values, statistic=statistic) == expected
 
 
 # --- claims, the honest protocol, the report ---
@@ -216,10 +216,10 @@ def changed(records, config, column, value):
 def test_a_claim_holds_and_stops_to_hold_when_the_curve_changes(records):
     (turns_up,) = [c for c in claims(EXPERIMENTS) if c.text == "λ = 0 turns up"]
     (none,) = turns_up.configs
-    assert find(turns_up, records).verdict == "holds in 3 of 3"
+    assert turns_up.judge(records)["verdict"] == "holds in 3 of 3"
     flat = changed(records, none, "test_loss", lambda row: 0.06)
-    assert find(turns_up, flat).verdict == "holds in 0 of 3"
-    assert find(turns_up, flat).values == (1.0, 1.0, 1.0)
+    assert turns_up.judge(flat)["verdict"] == "holds in 0 of 3"
+    assert turns_up.judge(flat)["values"] == [1.0, 1.0, 1.0]
 
 
 def test_templates_in_three_numbers():

@@ -2,9 +2,9 @@
 
 import math
 import operator
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from mnist_fn.shared.runs.metrics import Row
 from mnist_fn.shared.runs.store import Records
 from mnist_fn.shared.statistics import proportion_interval
 from mnist_fn.shared.study.experiments import BY_CLASS, CHOSEN_L2, Experiment
+from mnist_fn.shared.study.published import values_of
 from mnist_fn.shared.wording import l2_name
 
 TURNS_UP = 1.25  # final over minimum test loss: above it a run has overfitted
@@ -22,6 +23,9 @@ LEARNED = 0.98  # accuracy at which a class counts as learned
 SENSES = {"above": operator.gt, "at least": operator.ge, "below": operator.lt}
 SLOW = (5, 8, 9)  # the classes that the study calls slowest and noisiest
 QUICK = (0, 1)
+RISE = "final over minimum test loss"
+Measure = Callable[[list[Row]], float]  # of one run
+RunsMeasure = Callable[[Sequence[list[Row]]], float]  # of all runs that a claim is about
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class Claim:
     sense: str  # one of SENSES
     bound: float
     configs: tuple[Config, ...]  # of the first seed, in the order that `measure` takes their rows
-    measure: Callable[[Sequence[list[Row]]], float]
+    measure: RunsMeasure
     column: str = "test_loss"  # that it reads
 
     @property
@@ -43,194 +47,214 @@ class Claim:
         return f"{self.sense} {self.bound:g}"
 
     def of_seed(self, records: Records, seed: int) -> float | None:
-        """The number of one seed; None if a run is not there."""
-        if self.column == "templates":
-            templates = [records.templates.get(c.replace(seed=seed)) for c in self.configs]
-            rows = [None if template is None else [template] for template in templates]
-        else:
-            rows = [records.rows(c.replace(seed=seed), [self.column]) for c in self.configs]
-        available = [run_rows for run_rows in rows if run_rows is not None]
-        return self.measure(available) if len(available) == len(self.configs) else None
+        """The number of one seed; None if a run is missing."""
+        runs: list[list[Row]] = []
+        for config in self.configs:
+            if self.column == "templates":
+                summary = records.templates.get(config.replace(seed=seed))
+                rows = None if summary is None else [summary]
+            else:
+                rows = records.rows(config.replace(seed=seed), [self.column])
+            if rows is None:
+                return None
+            runs.append(rows)
+        return self.measure(runs)
 
     def holds(self, value: float) -> bool:
         """Whether one seed's number says so."""
         return SENSES[self.sense](value, self.bound)
 
+    def judge(self, records: Records) -> dict[str, Any]:
+        """Judge by the runs of one backend: plain values, as study.json has them.
 
-@dataclass(frozen=True)
-class Finding:
-    """A claim and the seeds of one backend."""
-
-    values: tuple[float, ...]  # a seed each
-    holding: int  # seeds for which it holds
-
-    @property
-    def verdict(self) -> str:
-        """`holds in 5 of 5`, or `no runs`."""
-        return f"holds in {self.holding} of {len(self.values)}" if self.values else "no runs"
-
-    @property
-    def share(self) -> tuple[float, float] | None:
-        """Of all seeds, the share for which it holds: 95 %, Clopper and Pearson (1934)."""
-        return proportion_interval(self.holding, len(self.values)) if self.values else None
-
-
-def find(claim: Claim, records: Records) -> Finding:
-    """Judge a claim by the runs of one backend."""
-    seed_values = [claim.of_seed(records, seed) for seed in records.seeds]
-    values = tuple(value for value in seed_values if value is not None)
-    return Finding(values, sum(map(claim.holds, values)))
+        The confidence interval is of the share of all seeds for which the claim holds: 95 %,
+        Clopper and Pearson (1934).
+        """
+        values = values_of(self.of_seed, records)
+        holding = sum(map(self.holds, values))
+        verdict, interval = "no runs", None
+        if values:
+            verdict = f"holds in {holding} of {len(values)}"
+            interval = list(proportion_interval(holding, len(values)))
+        return {
+            "verdict": verdict,
+            "holding": holding,
+            "confidence_interval": interval,
+            "values": [None if math.isnan(value) else value for value in values],
+        }
 
 
 def claims(experiments: dict[str, Experiment]) -> list[Claim]:
     """Every claim about these experiments."""
-    makers = {
-        "width-depth": _width_depth,
-        "templates": _templates,
-        "selection": _selection,
-        "l2": _l2,
-        "per-class": _per_class,
-    }
     every: list[Claim] = []
-    for name, make in makers.items():
+    for name, make in _MAKERS.items():
         if name in experiments:
             every += [Claim(name, *claim) for claim in make(experiments[name].configs)]
     return every
 
 
-def lowest(rows: list[Row]) -> float:
-    """The minimum test loss."""
+def _lowest(rows: list[Row]) -> float:
     return metrics.best(rows, "test_loss")["value"]
 
 
-def lowest_at(rows: list[Row]) -> int:
-    """The first epoch that has it."""
+def _lowest_at(rows: list[Row]) -> int:
     return int(metrics.best(rows, "test_loss")["epoch"])
 
 
-def rise(rows: list[Row]) -> float:
-    """Final over minimum test loss: 1 if the last epoch is the best."""
-    return rows[-1]["test_loss"] / lowest(rows)
+def _rise(rows: list[Row]) -> float:
+    """Return the final over the minimum test loss: 1 if the last epoch is the best."""
+    return rows[-1]["test_loss"] / _lowest(rows)
 
 
 def _rise_of_first(runs: Sequence[list[Row]]) -> float:
-    return rise(runs[0])
+    return _rise(runs[0])
 
 
-def _least_of_others_over_first(runs: Sequence[list[Row]]) -> float:
-    return min(map(lowest, runs[1:])) / lowest(runs[0])
+def _others_over_first(runs: Sequence[list[Row]]) -> float:
+    """Return the smallest test loss of all runs but the first, over the first's."""
+    return min(map(_lowest, runs[1:])) / _lowest(runs[0])
 
 
-def spike(rows: list[Row]) -> float:
-    """The largest rise of the test loss from one epoch to the next, in nats."""
-    return max(following["test_loss"] - row["test_loss"] for row, following in pairwise(rows))
+def _spike(rows: list[Row]) -> float:
+    """Return the largest rise of the test loss from one epoch to the next, in nats."""
+    return float(np.diff([row["test_loss"] for row in rows]).max())
 
 
-def learned_at(rows: list[Row], label: int) -> int:
-    """The first epoch in which a class has LEARNED; one past the last if it never has."""
-    reached = (int(r["epoch"]) for r in rows if r[BY_CLASS[label]] >= LEARNED)
-    return next(reached, len(rows) + 1)
+def _learned_at(rows: list[Row], label: int) -> int:
+    """Return the first epoch in which a class has LEARNED; one past the last if it never has."""
+    for row in rows:
+        if row[BY_CLASS[label]] >= LEARNED:
+            return int(row["epoch"])
+    return len(rows) + 1
 
 
-def _in_order(values: Sequence[float]) -> int:
-    """How many neighbours ascend."""
-    return sum(a < b for a, b in pairwise(values))
+def _ascents(values: Sequence[float]) -> int:
+    """Return how many neighbours ascend."""
+    return int((np.diff(values) > 0).sum())
 
 
 def _width_depth(configs: tuple[Config, ...]) -> Iterator[tuple]:
     linear, *hidden = configs
-    shallow, deep = tuple(hidden[: len(hidden) // 2]), tuple(hidden[len(hidden) // 2 :])
-    half = len(shallow)
-    measure = "final over minimum test loss"
-    yield "linear does not overfit", measure, "below", FLAT, (linear,), _rise_of_first
-    yield ("linear flattens", "test loss half-way over the final one", "below", FLAT, (linear,),
-           lambda runs: runs[0][len(runs[0]) // 2 - 1]["test_loss"] / runs[0][-1]["test_loss"],
-           )  # fmt: skip
-    for name, layer_configs in (("one hidden layer", shallow), ("two hidden layers", deep)):
-        pairs = half - 1
-        for text, value in (("better", lowest), ("earlier", lowest_at)):
-            yield (f"{name}: wider is {text}", f"neighbouring widths in that order, of {pairs}",
-                   "at least", pairs, layer_configs,
-                   lambda runs, value=value: _in_order([value(run) for run in runs]))  # fmt: skip
-    for text, test in (
-        ("deep reaches its minimum in fewer epochs", lambda a, b: lowest_at(b) < lowest_at(a)),
-        ("deep overfits harder (final over minimum)", lambda a, b: rise(b) > rise(a)),
-        ("deep spikes more (largest rise in one epoch)", lambda a, b: spike(b) > spike(a)),
+    half = len(hidden) // 2
+    shallow, deep = tuple(hidden[:half]), tuple(hidden[half:])
+
+    def half_way(runs: Sequence[list[Row]]) -> float:
+        (rows,) = runs
+        return rows[len(rows) // 2 - 1]["test_loss"] / rows[-1]["test_loss"]
+
+    def in_order(of_run: Measure) -> RunsMeasure:
+        return lambda runs: _ascents(list(map(of_run, runs)))
+
+    def deeper_is_more(of_run: Measure) -> RunsMeasure:
+        def count(runs: Sequence[list[Row]]) -> int:
+            values = np.array([of_run(rows) for rows in runs])
+            return int((values[half:] > values[:half]).sum())
+
+        return count
+
+    yield "linear does not overfit", RISE, "below", FLAT, (linear,), _rise_of_first
+    ratio = "test loss half-way over the final one"
+    yield "linear flattens", ratio, "below", FLAT, (linear,), half_way
+    neighbours = f"neighbouring widths in that order, of {half - 1}"
+    for name, layers in (("one hidden layer", shallow), ("two hidden layers", deep)):
+        for text, of_run in (("better", _lowest), ("earlier", _lowest_at)):
+            claim = f"{name}: wider is {text}"
+            yield claim, neighbours, "at least", half - 1, layers, in_order(of_run)
+    for text, of_run in (
+        ("deep reaches its minimum in fewer epochs", lambda rows: -_lowest_at(rows)),
+        ("deep overfits harder (final over minimum)", _rise),
+        ("deep spikes more (largest rise in one epoch)", _spike),
     ):
-        yield (text, f"widths for which it does, of {half}", "at least", half, (*shallow, *deep),
-               lambda runs, test=test: sum(map(test, runs[:half], runs[half:])))  # fmt: skip
+        number = f"widths for which it does, of {half}"
+        yield text, number, "at least", half, (*shallow, *deep), deeper_is_more(of_run)
 
 
 def _templates(configs: tuple[Config, ...]) -> Iterator[tuple]:
-    none, moderate, much = configs
+    none, moderate, strong = configs
 
-    def ratio(name: str) -> Callable[[Sequence[list[Row]]], float]:
+    def ratio(name: str) -> RunsMeasure:
         return lambda runs: runs[1][0][name] / runs[0][0][name]
 
     border = "largest border weight over the largest inside"
     text = "without L2 the border has the extreme weights"
     yield text, border, "above", 1.0, (none,), lambda runs: runs[0][0]["border"], "templates"
-    size, kind = "weights' root mean square over that without L2", "templates"
-    name = l2_name(much.l2)
-    calmer = f"{l2_name(moderate.l2)} is calmer"
-    yield calmer, size, "below", 1.0, (none, moderate), ratio("size"), kind
-    yield f"{name} is faint", size, "below", 0.5, (none, much), ratio("size"), kind
+    size = "weights' root mean square over that without L2"
     roughness = "neighbours' difference over that without L2, relative to the weights"
-    yield f"{name} is smooth", roughness, "below", 0.5, (none, much), ratio("roughness"), kind
+    for config, word, number, bound, name in (
+        (moderate, "calmer", size, 1.0, "size"),
+        (strong, "faint", size, 0.5, "size"),
+        (strong, "smooth", roughness, 0.5, "roughness"),
+    ):
+        text = f"{l2_name(config.l2)} is {word}"
+        yield text, number, "below", bound, (none, config), ratio(name), "templates"
 
 
 def _selection(configs: tuple[Config, ...]) -> Iterator[tuple]:
     def difference(runs: Sequence[list[Row]]) -> float:
-        return lowest(runs[1]) - lowest(runs[0])
+        return _lowest(runs[1]) - _lowest(runs[0])
 
-    measure = "minimum test loss, deep less shallow"
-    yield "shallow wins", measure, "above", 0.0, configs, difference
+    yield "shallow wins", "minimum test loss, deep less shallow", "above", 0.0, configs, difference
 
 
 def _l2(configs: tuple[Config, ...]) -> Iterator[tuple]:
-    none = next(config for config in configs if config.l2 == 0)
-    penalized = tuple(config for config in configs if config.l2)
-    strong = tuple(config for config in configs if config.l2 >= 1e-3)
-    without, measure = l2_name(0), "final over minimum test loss"
-    yield f"{without} turns up", measure, "above", TURNS_UP, (none,), _rise_of_first
-    largest = f"{measure}, the largest"
-    yield "no other λ does", largest, "below", TURNS_UP, penalized, lambda r: max(map(rise, r))
-    best = next(config for config in configs if config.l2 == CHOSEN_L2)
+    by_l2 = {config.l2: config for config in configs}
+    none, best = by_l2.pop(0.0), by_l2[CHOSEN_L2]
+    penalized = tuple(by_l2.values())
+    strong = tuple(config for config in penalized if config.l2 >= 1e-3)
     remaining = tuple(config for config in configs if config is not best)
-    ratio = _least_of_others_over_first
+    without = l2_name(0)
+    yield f"{without} turns up", RISE, "above", TURNS_UP, (none,), _rise_of_first
+    largest = f"{RISE}, the largest"
+    yield "no other λ does", largest, "below", TURNS_UP, penalized, lambda r: max(map(_rise, r))
     text = f"{l2_name(CHOSEN_L2)} has the smallest test loss"
-    measure = "the other λ's smallest minimum over its own"
-    yield text, measure, "above", 1.0, (best, *remaining), ratio
+    number = "the other λ's smallest minimum over its own"
+    yield text, number, "above", 1.0, (best, *remaining), _others_over_first
     text = " and ".join(l2_name(config.l2) for config in strong) + " underfit"
-    measure = f"their smaller minimum over that of {without}"
-    yield text, measure, "above", 1.0, (none, *strong), ratio
+    number = f"their smaller minimum over that of {without}"
+    yield text, number, "above", 1.0, (none, *strong), _others_over_first
 
 
 def _per_class(configs: tuple[Config, ...]) -> Iterator[tuple]:
-    remaining = [label for label in range(10) if label not in (*SLOW, *QUICK)]
+    ordinary = [label for label in range(10) if label not in (*SLOW, *QUICK)]
     reached = f"first epoch at {100 * LEARNED:.0f} %"
 
-    def late(rows: list[Row]) -> list[Row]:
-        return rows[len(rows) // 2 :]
+    def learned(runs: Sequence[list[Row]], labels: Iterable[int]) -> list[int]:
+        return [_learned_at(runs[0], label) for label in labels]
 
-    def noise(rows: list[Row], labels: Sequence[int]) -> float:
-        return float(np.mean([np.std([r[BY_CLASS[x]] for r in late(rows)]) for x in labels]))
+    def late(runs: Sequence[list[Row]], labels: Iterable[int]) -> np.ndarray:
+        """Return accuracies in the second half of the epochs, [epochs, labels]."""
+        (rows,) = runs
+        columns = [BY_CLASS[label] for label in labels]
+        return np.array([[row[column] for column in columns] for row in rows[len(rows) // 2 :]])
 
-    def slowness(rows: list[Row]) -> float:
-        epochs = [learned_at(rows, x) for x in (*QUICK, *remaining)]
-        return float(np.mean([learned_at(rows, x) for x in SLOW]) / np.mean(epochs))
+    def lead(runs: Sequence[list[Row]]) -> float:
+        return min(learned(runs, (*SLOW, *ordinary))) - max(learned(runs, QUICK))
+
+    def slowness(runs: Sequence[list[Row]]) -> float:
+        return float(np.mean(learned(runs, SLOW)) / np.mean(learned(runs, (*QUICK, *ordinary))))
+
+    def noise(runs: Sequence[list[Row]]) -> float:
+        calm = late(runs, (*QUICK, *ordinary)).std(axis=0).mean()
+        return float(late(runs, SLOW).std(axis=0).mean() / calm) if calm else math.nan
 
     quick, slow = " and ".join(map(str, QUICK)), ", ".join(map(str, SLOW))
-    yield (f"{quick} are learned first", f"{reached}: the earliest other less the later of them",
-           "above", 0, configs,
-           lambda runs: min(learned_at(runs[0], x) for x in (*SLOW, *remaining))
-           - max(learned_at(runs[0], x) for x in QUICK), BY_CLASS[0])  # fmt: skip
-    yield (f"{quick} stay near .99", "their lowest accuracy in the second half", "above", LEARNED,
-           configs, lambda runs: min(r[BY_CLASS[x]] for r in late(runs[0]) for x in QUICK),
-           BY_CLASS[0])  # fmt: skip
-    yield (f"{slow} are slowest", f"{reached}: their mean over that of the others", "above", 1.0,
-           configs, lambda runs: slowness(runs[0]), BY_CLASS[0])  # fmt: skip
-    yield (f"{slow} are noisiest", "sd over the second half's epochs: their mean over that of the "
-           "others", "above", 1.0, configs,
-           lambda runs: noise(runs[0], SLOW) / (noise(runs[0], (*QUICK, *remaining)) or math.nan),
-           BY_CLASS[0])  # fmt: skip
+    for text, number, sense, bound, measure in (
+        (f"{quick} are learned first", f"{reached}: the earliest other less the later of them",
+         "above", 0, lead),
+        (f"{quick} stay near .99", "their lowest accuracy in the second half",
+         "above", LEARNED, lambda runs: float(late(runs, QUICK).min())),
+        (f"{slow} are slowest", f"{reached}: their mean over that of the others",
+         "above", 1.0, slowness),
+        (f"{slow} are noisiest", "sd over the second half's epochs: their mean over that of the "
+         "others", "above", 1.0, noise),
+    ):  # fmt: skip
+        yield text, number, sense, bound, configs, measure, BY_CLASS[0]
+
+
+_MAKERS = {
+    "width-depth": _width_depth,
+    "templates": _templates,
+    "selection": _selection,
+    "l2": _l2,
+    "per-class": _per_class,
+}

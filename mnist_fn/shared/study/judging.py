@@ -1,17 +1,21 @@
 """Does a published number lie inside our spread over seeds, and could it have lain outside?"""
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 
 from mnist_fn.shared import statistics
 from mnist_fn.shared.runs.store import Records
-from mnist_fn.shared.study.published import PublishedNumber
+from mnist_fn.shared.study.published import PublishedNumber, values_of
 
 LEVEL = 0.99
 FIVE = 5  # runs behind the study's means and sds
+# Where a new run's value lies with LEVEL, or the "mean" or "sd" of FIVE new ones.
+interval = partial(statistics.prediction_interval, confidence=LEVEL, size=FIVE)
 VERDICTS = ("inside", "outside", "undecidable", "can't tell", "not decided", "no runs")
 WITH_INTERVAL = VERDICTS[:4]
 MAX_SEEDS = 10_000  # beyond these no plan goes
@@ -77,7 +81,7 @@ class NumberVerdict:
 
 def judge(number: PublishedNumber, records: Records) -> NumberVerdict:
     """Compare a published number with the runs of one backend, by RULE."""
-    return judge_values(number, values_of(number, records))
+    return judge_values(number, values_of(number.of_seed, records))
 
 
 def judge_values(number: PublishedNumber, values: tuple[float, ...]) -> NumberVerdict:
@@ -108,39 +112,33 @@ def judge_values(number: PublishedNumber, values: tuple[float, ...]) -> NumberVe
 
 def _seeds_needed(number: PublishedNumber, verdict: NumberVerdict) -> int:
     """Return the fewest seeds of our mean and sd whose interval is narrow enough."""
-    too_few, enough = verdict.n, MAX_SEEDS
-    while enough - too_few > 1:
-        middle = (too_few + enough) // 2
-        interval = _interval_for(number, verdict.values, middle)
-        if _is_sharp(number, replace(verdict, interval=interval)):
-            enough = middle
-        else:
-            too_few = middle
-    return enough
 
+    def is_enough(n: int) -> bool:
+        interval = _interval_for(number, verdict.values, n)
+        return _is_sharp(number, replace(verdict, interval=interval))
 
-def values_of(number: PublishedNumber, records: Records) -> tuple[float, ...]:
-    """Ours, a seed each, where its run is there."""
-    values = [number.of_seed(records, seed) for seed in records.seeds]
-    return tuple(value for value in values if value is not None)
+    counts = range(verdict.n + 1, MAX_SEEDS)
+    return counts.start + bisect_left(counts, True, key=is_enough)
 
 
 def swaps(numbers: Sequence[PublishedNumber], records: Records) -> tuple[int, int]:
-    """(noticed, tried): each published value in the place of every other of its kind.
+    """Put each published value in the place of every other of its kind.
 
     A number of one λ in another's row should be outside there; those printed alike are not tried.
+
+    Returns:
+        In how many swaps the verdict is "outside", and how many there are.
     """
-    noticed = tried = 0
+    detected = total = 0
     for number in numbers:
         for donor in numbers:
-            alike = donor.kind == number.kind and donor.kind and donor.printed != number.printed
-            if (
-                alike
-                and (verdict := judge(replace(number, printed=donor.printed), records)).interval
-            ):
-                tried += 1
-                noticed += verdict.verdict == "outside"
-    return noticed, tried
+            if not number.kind or donor.kind != number.kind or donor.printed == number.printed:
+                continue
+            verdict = judge(replace(number, printed=donor.printed), records)
+            if verdict.interval is not None:
+                total += 1
+                detected += verdict.verdict == "outside"
+    return detected, total
 
 
 def _is_sharp(number: PublishedNumber, verdict: NumberVerdict) -> bool:
@@ -163,25 +161,10 @@ def _interval_for(
 ) -> tuple[float, float]:
     if number.unit in ("accuracy", "share"):
         angles = np.arcsin(np.sqrt(values))
-        ends = np.clip(interval(angles, number.statistic, n), 0, math.pi / 2)
+        ends = np.clip(interval(angles, statistic=number.statistic, n=n), 0, math.pi / 2)
         low, high = np.sin(ends) ** 2
         return float(low), float(high)
-    low, high = interval(values, number.statistic, n)
+    low, high = interval(values, statistic=number.statistic, n=n)
     if number.unit == "epoch":
         return float(max(math.floor(low), 1)), float(min(math.ceil(high), number.config.epochs))
     return low, high
-
-
-def interval(
-    values: Sequence[float] | np.ndarray, statistic: str = "run", n: float | None = None
-) -> tuple[float, float]:
-    """Where a new run's value lies with LEVEL, or the "mean" or "sd" of FIVE new ones.
-
-    Exact for normal values: Hahn and Meeker, Statistical Intervals (1991).
-
-    Args:
-        values: two or more, a seed each.
-        statistic: "run", "mean" or "sd".
-        n: of so many values instead, with their mean and sd; math.inf for any number.
-    """
-    return statistics.prediction_interval(values, LEVEL, statistic, FIVE, n)

@@ -2,18 +2,25 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from statistics import fmean
 
 from mnist_fn.shared.config import Config
-from mnist_fn.shared.evaluation import row_normalized
+from mnist_fn.shared.evaluation import Evaluation, row_normalized
 from mnist_fn.shared.runs import metrics
 from mnist_fn.shared.runs.store import Records
 from mnist_fn.shared.study.experiments import Experiment
 from mnist_fn.shared.wording import l2_name
 
-Measure = Callable[[Records, Config], float | None]  # None: that run is not there
+Measure = Callable[[Records, Config], float | None]  # None: that run is missing
 
-# λ: minimum test loss, its epoch, maximum test accuracy, its epoch
-_L2 = {
+_L2_COLUMNS = (
+    ("loss", "test_loss", "minimum test loss"),
+    ("epoch", "test_loss", "at epoch"),
+    ("accuracy", "test_accuracy", "maximum test accuracy"),
+    ("epoch", "test_accuracy", "at epoch"),
+)
+_L2 = {  # by λ
     3e-3: ("0.18321", "99", "0.9570", "35"),
     1e-3: ("0.10213", "65", "0.9756", "80"),
     3e-4: ("0.06128", "99", "0.9828", "76"),
@@ -75,16 +82,18 @@ class PublishedNumber:
         return self.measure(records, self.config.replace(seed=seed))
 
 
+def values_of(
+    of_seed: Callable[[Records, int], float | None], records: Records
+) -> tuple[float, ...]:
+    """Return what is measured of each seed, without the seeds whose runs are missing."""
+    values = [of_seed(records, seed) for seed in records.seeds]
+    return tuple(value for value in values if value is not None)
+
+
 def numbers(experiments: dict[str, Experiment]) -> list[PublishedNumber]:
     """Every published number of these experiments."""
-    makers = {
-        "width-depth": _width_depth,
-        "selection": _selection,
-        "chosen": _chosen,
-        "l2": _l2,
-    }
     every: list[PublishedNumber] = []
-    for name, make in makers.items():
+    for name, make in _MAKERS.items():
         if name in experiments:
             every += make(experiments[name].configs)
     return every
@@ -105,82 +114,71 @@ def last(column: str, epochs: int = 1) -> Measure:
 
     def measure(records: Records, config: Config) -> float | None:
         rows = records.rows(config, [column])
-        if rows is None:
-            return None
-        values = [row[column] for row in rows[-epochs:]]
-        return sum(values) / len(values)
+        return None if rows is None else fmean(row[column] for row in rows[-epochs:])
+
+    return measure
+
+
+def of_evaluation(value: Callable[[Evaluation], float]) -> Measure:
+    """A number of the evaluation after a run's last epoch."""
+
+    def measure(records: Records, config: Config) -> float | None:
+        run = records.runs.get(config)
+        return None if run is None else float(value(run.evaluation))
 
     return measure
 
 
 def cell(true: int, predicted: int) -> Measure:
     """A cell of the row-normalized confusion matrix, after the last epoch."""
-
-    def measure(records: Records, config: Config) -> float | None:
-        run = records.runs.get(config)
-        if run is None:
-            return None
-        return float(row_normalized(run.confusion_matrix)[true, predicted])
-
-    return measure
-
-
-def final_accuracy(records: Records, config: Config) -> float | None:
-    """Test accuracy of a run as its evaluation has it."""
-    run = records.runs.get(config)
-    return None if run is None else run.evaluation.accuracy
+    return of_evaluation(lambda e: row_normalized(e.confusion_matrix)[true, predicted])
 
 
 def _width_depth(configs: tuple[Config, ...]) -> Iterator[PublishedNumber]:
-    linear = configs[0]
     what = f"linear: test loss, mean of the last {PLATEAU_EPOCHS} epochs (“about”)"
     measure = last("test_loss", PLATEAU_EPOCHS)
-    yield PublishedNumber("width-depth", what, "0.26", "loss", linear, measure)
+    yield PublishedNumber("width-depth", what, "0.26", "loss", configs[0], measure)
 
 
 def _selection(configs: tuple[Config, ...]) -> Iterator[PublishedNumber]:
+    number = partial(PublishedNumber, "selection")
     lowest, epoch_of_lowest = best("test_loss"), best("test_loss", "epoch")
     for config, (runs, mean, sd) in zip(configs, _SELECTION.values(), strict=True):
         name = config.model
-        for seed, (loss, epoch) in enumerate(runs, start=1):
-            what = f"{name}, run {seed}: minimum test loss"
-            run = f"run {seed}"
-            yield PublishedNumber("selection", what, loss, "loss", config, lowest, run=run)
-            what = f"{name}, run {seed}: at epoch"
-            yield PublishedNumber(
-                "selection", what, epoch, "epoch", config, epoch_of_lowest, run=run
-            )
+        for index, (loss, epoch) in enumerate(runs, start=1):
+            run = f"run {index}"
+            what = f"{name}, {run}: minimum test loss"
+            yield number(what, loss, "loss", config, lowest, run=run)
+            what = f"{name}, {run}: at epoch"
+            yield number(what, epoch, "epoch", config, epoch_of_lowest, run=run)
         for statistic, value in (("mean", mean), ("sd", sd)):
             what = f"{name}: {statistic} of the five minima"
-            yield PublishedNumber("selection", what, value, "loss", config, lowest, statistic)
+            yield number(what, value, "loss", config, lowest, statistic)
 
 
 def _chosen(configs: tuple[Config, ...]) -> Iterator[PublishedNumber]:
     (config,) = configs
-    yield PublishedNumber("chosen", "test accuracy", "0.9805", "accuracy", config, final_accuracy)
+    number = partial(PublishedNumber, "chosen")
+    accuracy = of_evaluation(lambda evaluation: evaluation.accuracy)
+    yield number("test accuracy", "0.9805", "accuracy", config, accuracy)
     for label, share in enumerate(_DIAGONAL):
-        yield PublishedNumber(
-            "chosen", f"{label} → {label}", share, "share", config, cell(label, label)
-        )
+        yield number(f"{label} → {label}", share, "share", config, cell(label, label))
     for (true, predicted), share in CONFUSIONS.items():
-        what = f"{true} → {predicted}"
         measure = cell(true, predicted)
-        yield PublishedNumber("chosen", what, share, "share", config, measure, confusion=True)
+        yield number(f"{true} → {predicted}", share, "share", config, measure, confusion=True)
 
 
 def _l2(configs: tuple[Config, ...]) -> Iterator[PublishedNumber]:
+    number = partial(PublishedNumber, "l2")
     for config in configs:
-        loss, loss_at, accuracy, accuracy_at = _L2[config.l2]
-        for printed, unit, column, what in (
-            (loss, "loss", "test_loss", "minimum test loss"),
-            (loss_at, "epoch", "test_loss", "at epoch"),
-            (accuracy, "accuracy", "test_accuracy", "maximum test accuracy"),
-            (accuracy_at, "epoch", "test_accuracy", "at epoch"),
-        ):
+        name = l2_name(config.l2)
+        for printed, (unit, column, what) in zip(_L2[config.l2], _L2_COLUMNS, strict=True):
             measure = best(column, "epoch" if unit == "epoch" else "value")
-            text = f"{l2_name(config.l2)}: {what}"
             kind = f"{column}, {unit}"
-            yield PublishedNumber("l2", text, printed, unit, config, measure, kind=kind)
+            yield number(f"{name}: {what}", printed, unit, config, measure, kind=kind)
         if config.l2 == 0:
-            text = f"{l2_name(0)}: test loss after the last epoch (“about”)"
-            yield PublishedNumber("l2", text, "0.10", "loss", config, last("test_loss"))
+            what = f"{name}: test loss after the last epoch (“about”)"
+            yield number(what, "0.10", "loss", config, last("test_loss"))
+
+
+_MAKERS = {"width-depth": _width_depth, "selection": _selection, "chosen": _chosen, "l2": _l2}

@@ -1,14 +1,14 @@
 """A study's JSON document: each published number and claim compared with our runs."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-from mnist_fn.shared.config import Config
 from mnist_fn.shared.runs.store import Records
 from mnist_fn.shared.study import joint, judging, protocol
-from mnist_fn.shared.study.claims import Claim, claims, find
+from mnist_fn.shared.study.claims import Claim, claims
 from mnist_fn.shared.study.experiments import Experiment
 from mnist_fn.shared.study.published import PublishedNumber, numbers
 
@@ -55,27 +55,25 @@ def document(
         about: what else belongs into the document, by key.
     """
     honest, published = experiments.get("honest"), numbers(experiments)
+    backends: dict[str, dict[str, Any]] = {}
     sensitivity: dict[str, dict[str, int]] = {}
     joint_verdicts: dict[str, dict[str, Any]] = {}
     comparisons: dict[str, list[dict[str, Any]]] = {}
-    for name, backend_records in records.items():
-        detected, total = judging.swaps(published, backend_records)
+    for name, of_backend in records.items():
+        backends[name] = {"runs": len(of_backend.runs), "seeds": of_backend.seeds}
+        detected, total = judging.swaps(published, of_backend)
         sensitivity[name] = {"detected": detected, "total": total}
-        joint_verdicts[name] = {}
-        for experiment, verdict in joint.judge_jointly(published, backend_records).items():
-            joint_verdicts[name][experiment] = asdict(verdict)
+        verdicts = joint.judge_jointly(published, of_backend)
+        joint_verdicts[name] = {of: asdict(verdict) for of, verdict in verdicts.items()}
         if honest is not None:
-            compared = protocol.compare(backend_records, honest.configs)
+            compared = protocol.compare(of_backend, honest.configs)
             comparisons[name] = [_comparison(comparison) for comparison in compared]
     return {
         "schema": SCHEMA,
         "is_full_study": warning is None,
         "warning": warning,
         **about,
-        "backends": {
-            name: {"runs": len(backend_records.runs), "seeds": backend_records.seeds}
-            for name, backend_records in records.items()
-        },
+        "backends": backends,
         "rule": judging.RULE,
         "epochs_counted_from": 1,
         "numbers": [_number(number, records) for number in published],
@@ -98,6 +96,9 @@ def current(document: Any) -> Any:
 
 
 def _number(number: PublishedNumber, records: Mapping[str, Records]) -> dict[str, Any]:
+    ours = {}
+    for name, of_backend in records.items():
+        ours[name] = _verdict(judging.judge(number, of_backend))
     return {
         "experiment": number.experiment,
         "what": number.what,
@@ -105,76 +106,60 @@ def _number(number: PublishedNumber, records: Mapping[str, Records]) -> dict[str
         "statistic": number.statistic,
         "published": number.value,
         "published_text": number.printed,
-        "ours": {
-            name: _verdict(judging.judge(number, backend_records))
-            for name, backend_records in records.items()
-        },
+        "ours": ours,
     }
 
 
 def _verdict(verdict: judging.NumberVerdict) -> dict[str, Any]:
+    interval = verdict.interval
     return {
+        **asdict(verdict),
         "n": verdict.n,
-        "mean": _plain(verdict.mean),
+        "mean": verdict.mean if math.isfinite(verdict.mean) else None,
         "sd": verdict.sd,
-        "interval": None if verdict.interval is None else list(verdict.interval),
+        "interval": None if interval is None else list(interval),
         "half_width": verdict.half_width,
-        "verdict": verdict.verdict,
-        "z_score": verdict.z_score,
-        "largest_undetected_error": verdict.largest_undetected_error,
-        "seeds_needed": verdict.seeds_needed,
-        "limit": verdict.limit,
         "values": list(verdict.values),
     }
 
 
 def _claim(claim: Claim, records: Mapping[str, Records]) -> dict[str, Any]:
-    ours = {}
-    for name, backend_records in records.items():
-        finding = find(claim, backend_records)
-        values = [_plain(value) for value in finding.values]
-        ours[name] = {
-            "verdict": finding.verdict,
-            "holding": finding.holding,
-            "confidence_interval": None if finding.share is None else list(finding.share),
-            "values": values,
-        }
     return {
         "experiment": claim.experiment,
         "claim": claim.text,
         "number": claim.number,
         "holds_if": claim.rule,
-        "ours": ours,
+        "ours": {name: claim.judge(of_backend) for name, of_backend in records.items()},
     }
 
 
 def _comparison(comparison: protocol.Comparison) -> dict[str, Any]:
-    sides = {"chosen_on_validation": comparison.honest, "chosen_on_test": comparison.picked}
     return {
         "seed": comparison.seed,
         "measure": comparison.measure,
-        **{
-            name: {**_run(side.config), "epoch": side.epoch, "test": side.test}
-            for name, side in sides.items()
-        },
+        "chosen_on_validation": _choice(comparison.honest),
+        "chosen_on_test": _choice(comparison.picked),
         "optimism": comparison.optimism,
     }
 
 
-def _run(config: Config) -> dict[str, Any]:
-    return {"hidden": list(config.hidden), "l2": config.l2, "validation": config.validation}
-
-
-def _plain(value: float) -> float | None:
-    return value if math.isfinite(value) else None
+def _choice(choice: protocol.Choice) -> dict[str, Any]:
+    config = choice.config
+    return {
+        "hidden": list(config.hidden),
+        "l2": config.l2,
+        "validation": config.validation,
+        "epoch": choice.epoch,
+        "test": choice.test,
+    }
 
 
 def tally(document: Mapping[str, Any]) -> dict[str, dict[str, int]]:
     """How many published numbers got each verdict, by backend."""
-    counts: dict[str, dict[str, int]] = {name: {} for name in document["backends"]}
-    for number in document["numbers"]:
-        for name, ours in number["ours"].items():
-            counts[name][ours["verdict"]] = counts[name].get(ours["verdict"], 0) + 1
+    counts = {}
+    for name in document["backends"]:
+        verdicts = [number["ours"][name]["verdict"] for number in document["numbers"]]
+        counts[name] = dict(Counter(verdicts))
     return counts
 
 
@@ -206,7 +191,6 @@ def joint_sentence(verdicts: Mapping[str, Any]) -> str:
     study = verdicts.get(joint.WHOLE_STUDY)
     if study is None:
         return "too few seeds"
-    parts = [
-        f"{name} {figures['p']:.2g}" for name, figures in verdicts.items() if figures is not study
-    ]
-    return f"p = {study['p']:.2g} for {joint.WHOLE_STUDY} ({', '.join(parts)})"
+    figures = {name: f"{name} {verdict['p']:.2g}" for name, verdict in verdicts.items()}
+    del figures[joint.WHOLE_STUDY]
+    return f"p = {study['p']:.2g} for {joint.WHOLE_STUDY} ({', '.join(figures.values())})"

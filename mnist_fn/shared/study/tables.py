@@ -25,7 +25,7 @@ def number_table(document: Mapping[str, Any], experiment: str | None = None) -> 
         for name in backends:
             ours = number["ours"][name]
             row += [ours_of(number, ours), str(ours["n"]), *_sharpness(number, ours)]
-            row.append(_said(number, ours))
+            row.append(_verdict(number, ours))
         rows.append(row)
     return head, rows
 
@@ -42,12 +42,16 @@ def claim_table(document: Mapping[str, Any], experiment: str | None = None) -> T
             continue
         row = [claim["experiment"], claim["claim"], claim["number"], claim["holds_if"]]
         for name in backends:
-            values = [value for value in claim["ours"][name]["values"] if value is not None]
-            mean = f"{sum(values) / len(values):.4g}" if values else ""
-            extent = f" ({min(values):.4g} to {max(values):.4g})" if len(values) > 1 else ""
-            share = claim["ours"][name]["confidence_interval"]
-            of_all = "" if share is None else "{:.0f} to {:.0f} %".format(*(100 * s for s in share))
-            row += [mean + extent, claim["ours"][name]["verdict"], of_all]
+            ours = claim["ours"][name]
+            values = [value for value in ours["values"] if value is not None]
+            measured = f"{statistics.mean(values):.4g}" if values else ""
+            if len(values) > 1:
+                measured += f" ({min(values):.4g} to {max(values):.4g})"
+            share = ""
+            if ours["confidence_interval"]:
+                low, high = ours["confidence_interval"]
+                share = f"{100 * low:.0f} to {100 * high:.0f} %"
+            row += [measured, ours["verdict"], share]
         rows.append(row)
     return head, rows
 
@@ -55,25 +59,24 @@ def claim_table(document: Mapping[str, Any], experiment: str | None = None) -> T
 def joint_table(document: Mapping[str, Any]) -> Table:
     """The joint verdict of each experiment and of the study: p on each backend."""
     backends = list(document["backends"])
-    names: list[str] = []
-    for verdicts in document["joint"].values():
-        names += [name for name in verdicts if name not in names]
-    order = sorted(names, key=lambda name: name == joint.WHOLE_STUDY)  # the whole comes last
     head = ["experiment", "published runs of", "numbers"]
+    first_verdicts: dict[str, Any] = {}
     for backend in backends:
         head += [f"p, {backend}", "least possible", "seeds"]
+        first_verdicts |= {**document["joint"][backend], **first_verdicts}
     rows = []
-    for name in order:
-        several = [document["joint"][backend].get(name) for backend in backends]
-        known = next(joint_verdict for joint_verdict in several if joint_verdict)
-        row = [name, f"{known['groups']} configs", str(known["numbers"])]
-        for joint_verdict in several:
-            if joint_verdict is None:
+    # the whole study comes last
+    for name in sorted(first_verdicts, key=lambda name: name == joint.WHOLE_STUDY):
+        first = first_verdicts[name]
+        row = [name, f"{first['groups']} configs", str(first["numbers"])]
+        for backend in backends:
+            verdict = document["joint"][backend].get(name)
+            if verdict is None:
                 row += ["", "", "too few"]
                 continue
-            low, high = joint_verdict["seeds"]
+            low, high = verdict["seeds"]
             seeds = f"{low}" if low == high else f"{low} to {high}"
-            row += [f"{joint_verdict['p']:.3f}", f"{joint_verdict['least_p']:.3f}", seeds]
+            row += [f"{verdict['p']:.3f}", f"{verdict['least_p']:.3f}", seeds]
         rows.append(row)
     return head, rows
 
@@ -84,17 +87,17 @@ def honest_table(document: Mapping[str, Any]) -> Table:
     rows = []
     for backend, comparisons in document["honest"].items():
         for measure in MEASURES:
-            measured = [
-                comparison for comparison in comparisons if comparison["measure"] == measure
-            ]
-            if not measured:
-                continue
-            row = [backend, f"test {measure}", str(len(measured))]
-            for side in ("chosen_on_validation", "chosen_on_test"):
-                values = [comparison[side]["test"] for comparison in measured]
-                row.append(_mean_and_sd(values, measure))
-            values = [comparison["optimism"] for comparison in measured]
-            rows.append([*row, _mean_and_sd(values, measure)])
+            honest, on_test, optimism = [], [], []
+            for comparison in comparisons:
+                if comparison["measure"] == measure:
+                    honest.append(comparison["chosen_on_validation"]["test"])
+                    on_test.append(comparison["chosen_on_test"]["test"])
+                    optimism.append(comparison["optimism"])
+            if honest:
+                row = [backend, f"test {measure}", str(len(honest))]
+                rows.append(
+                    [*row, *(_mean_and_sd(v, measure) for v in (honest, on_test, optimism))]
+                )
     return head, rows
 
 
@@ -104,10 +107,12 @@ def choice_table(document: Mapping[str, Any]) -> Table:
     rows = []
     for backend, comparisons in document["honest"].items():
         for comparison in comparisons:
-            sides = (comparison["chosen_on_validation"], comparison["chosen_on_test"])
-            rows.append(
-                [backend, str(comparison["seed"]), comparison["measure"], *map(_choice, sides)]
-            )
+            row = [backend, str(comparison["seed"]), comparison["measure"]]
+            for side in ("chosen_on_validation", "chosen_on_test"):
+                choice = comparison[side]
+                name = shape_name(tuple(choice["hidden"]))
+                row.append(f"{name}, {l2_name(choice['l2'])}, epoch {choice['epoch']}")
+            rows.append(row)
     return head, rows
 
 
@@ -179,7 +184,7 @@ def _sharpness(number: Mapping[str, Any], ours: Mapping[str, Any]) -> tuple[str,
     return f"± {figure(ours['half_width'], number['unit'])}", away, undetected
 
 
-def _said(number: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
+def _verdict(number: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
     if ours["verdict"] == "undecidable":
         limit = figure(ours["limit"], number["unit"])
         return f"undecidable: ± {limit} at any n" if limit else "undecidable at any n"
@@ -194,8 +199,3 @@ def _said(number: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
 def _mean_and_sd(values: Sequence[float], unit: str) -> str:
     sd = statistics.standard_deviation(values) if len(values) > 1 else None
     return spread(statistics.mean(values), sd, unit)
-
-
-def _choice(side: Mapping[str, Any]) -> str:
-    name = shape_name(tuple(side["hidden"]))
-    return f"{name}, {l2_name(side['l2'])}, epoch {side['epoch']}"
