@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from mnist_fn.shared.errors import InputError
-from mnist_fn.shared.exchange.source import Source
+from mnist_fn.shared.exchange.layers import Source
 from mnist_fn.shared.state import ParamTree
 from mnist_fn.shared.storage import MARK, read_bounded, write_atomically
 from mnist_fn.shared.streams import MAX_PARAMETERS
@@ -22,6 +22,10 @@ from torch_ref.weights import to_state_dict
 MAX_BYTES = 2**30
 MAX_ENTRIES = 10_000  # of a checkpoint, all that is nested in it counted
 DEEPEST = 4  # a state dict lies no deeper in a checkpoint
+BROKEN = (  # what an archive raises
+    *(zipfile.BadZipFile, ValueError, OSError),
+    *(NotImplementedError, EOFError, RuntimeError),
+)
 OPTIMIZER = ("optim", "sched", "scaler")  # what a part of a checkpoint is called that is no model
 
 
@@ -57,14 +61,12 @@ def read_pt(path: Path) -> Source:
     numbers = sum(tensor.numel() for tensor in state.values())
     if numbers > MAX_PARAMETERS:
         raise InputError(f"{path}: {numbers:,} numbers; at most {MAX_PARAMETERS:,} are imported")
-    # AveragedModel and BatchNorm count in whole numbers, which are no weights
-    state = {
-        name: tensor
-        for name, tensor in state.items()
-        if tensor.ndim or tensor.dtype.is_floating_point
-    }
-    arrays = {name: _array(path, name, tensor) for name, tensor in state.items()}
-    kinds = {str(tensor.dtype).removeprefix("torch.") for tensor in state.values()}
+    arrays, kinds = {}, set()
+    for name, tensor in state.items():
+        # AveragedModel and BatchNorm count in whole numbers, which are no weights
+        if tensor.ndim or tensor.dtype.is_floating_point:
+            arrays[name] = _array(path, name, tensor)
+            kinds.add(str(tensor.dtype).removeprefix("torch."))
     widened = frozenset(kinds - {"float32", "float64"})
     digest = hashlib.sha256(data).hexdigest()
     return Source(path, digest, arrays, ordered=True, widened=widened)
@@ -105,15 +107,9 @@ def _rewritten(path: Path, data: bytes) -> io.BytesIO:
                 stored.writestr(member.filename, content)
     except InputError:
         raise
-    except (
-        zipfile.BadZipFile,
-        ValueError,
-        OSError,
-        NotImplementedError,
-        EOFError,
-        RuntimeError,
-    ) as error:
-        raise InputError(f"{path}: {_kind(data)}; save it again") from error
+    except BROKEN as error:
+        kind = "not a file of torch.save (since PyTorch 1.6 a zip archive)"
+        raise InputError(f"{path}: {kind if data else 'an empty file'}; save it again") from error
     rewritten.seek(0)
     return rewritten
 
@@ -135,13 +131,6 @@ def _check_members(path: Path, members: list[zipfile.ZipInfo], size: int) -> Non
         raise InputError(f"{path}: holds {names[0][:40]} or another member twice; save it again")
 
 
-def _kind(data: bytes) -> str:
-    """What a file is that is no zip archive, in words."""
-    if not data:
-        return "an empty file"
-    return "not a file of torch.save (since PyTorch 1.6 a zip archive)"
-
-
 def _state_dicts(path: Path, loaded: Any) -> dict[str, Mapping[str, torch.Tensor]]:
     """Every mapping of names to tensors in what was loaded, by where it lies."""
     state_dicts: dict[str, Mapping[str, torch.Tensor]] = {}
@@ -154,16 +143,15 @@ def _state_dicts(path: Path, loaded: Any) -> dict[str, Mapping[str, torch.Tensor
         entries_left -= len(value)
         if entries_left < 0:
             raise InputError(f"{path}: more than {MAX_ENTRIES} entries; save the state dict alone")
-        tensors = {
-            name: tensor
-            for name, tensor in value.items()
-            if isinstance(name, str) and isinstance(tensor, torch.Tensor)
-        }
-        if any(tensor.ndim > 1 for tensor in tensors.values()):
-            state_dicts[key or "the file's own"] = tensors
+        tensors = {}
         for name, inner in value.items():
-            if not str(name).lower().startswith(OPTIMIZER):
+            if isinstance(inner, torch.Tensor):
+                if isinstance(name, str):
+                    tensors[name] = inner
+            elif not str(name).lower().startswith(OPTIMIZER):
                 look(inner, f"{key}.{name}" if key else str(name)[:40], depth + 1)
+        if max((tensor.ndim for tensor in tensors.values()), default=0) > 1:
+            state_dicts[key or "the file's own"] = tensors
 
     look(loaded, "", 0)
     return state_dicts

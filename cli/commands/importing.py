@@ -9,7 +9,7 @@ from cli import options
 from mnist_fn.shared.errors import InputError
 
 if TYPE_CHECKING:
-    from mnist_fn.shared.exchange.source import Source
+    from mnist_fn.shared.exchange.layers import Source
 
 
 def command(

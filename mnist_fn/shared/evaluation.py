@@ -77,14 +77,14 @@ def row_normalized(matrix: np.ndarray) -> np.ndarray:
 
 def worst_confusions(matrix: np.ndarray, n: int = 5) -> list[Confusion]:
     """The `n` most frequent off-diagonal cells, by share of the row; ties by class."""
-    shares = row_normalized(matrix)
-    cells = [
-        Confusion(true, predicted, int(matrix[true, predicted]), float(shares[true, predicted]))
-        for true, predicted in zip(*np.nonzero(matrix), strict=True)
-        if true != predicted
-    ]
-    cells.sort(key=lambda cell: (-cell.share, cell.true, cell.predicted))
-    return [Confusion(int(c.true), int(c.predicted), c.count, c.share) for c in cells[:n]]
+    mistakes = matrix * ~np.eye(len(matrix), dtype=bool)
+    shares = np.nan_to_num(row_normalized(matrix)) * (mistakes > 0)
+    confusions = []
+    for index in np.argsort(-shares, axis=None, kind="stable")[: min(n, (mistakes > 0).sum())]:
+        true, predicted = divmod(int(index), len(matrix))
+        count = int(matrix[true, predicted])
+        confusions.append(Confusion(true, predicted, count, float(shares[true, predicted])))
+    return confusions
 
 
 def evaluate(logits: np.ndarray, labels: np.ndarray) -> Evaluation:
@@ -139,13 +139,8 @@ def worst_mistakes(logits: np.ndarray, labels: np.ndarray, n: int = 20) -> list[
     predictions = logits.argmax(axis=1)
     confidence = np.where(predictions == labels, -np.inf, probabilities.max(axis=1))
     order = np.argsort(-confidence, kind="stable")[:n]
-    return [
-        {
-            "index": int(i),
-            "true": int(labels[i]),
-            "predicted": int(predictions[i]),
-            "probability": float(confidence[i]),
-        }
-        for i in order
-        if confidence[i] >= 0
-    ]
+    mistakes = []
+    for i in order[confidence[order] >= 0]:
+        mistake = {"index": int(i), "true": int(labels[i]), "predicted": int(predictions[i])}
+        mistakes.append({**mistake, "probability": float(confidence[i])})
+    return mistakes

@@ -5,4 +5,4 @@ which finds the layers (`layers`) and folds the pixels' scaling in (`scaling`). 
 `to_tensorboard`, whose packages are extras. Training knows nothing of it.
 """
 
-OPEN = ("from_safetensors", "importing", "layers", "scaling", "source", "to_onnx", "to_tensorboard")
+OPEN = ("from_safetensors", "importing", "layers", "scaling", "to_onnx", "to_tensorboard")

@@ -9,7 +9,7 @@ import numpy as np
 from safetensors import SafetensorError, deserialize
 
 from mnist_fn.shared.errors import InputError
-from mnist_fn.shared.exchange.source import Source
+from mnist_fn.shared.exchange.layers import Source
 from mnist_fn.shared.storage import read_bounded
 
 MAX_BYTES = 2**30
@@ -31,14 +31,17 @@ def read_tensors(path: Path) -> Source:
         named_tensors = deserialize(data)
     except (SafetensorError, ValueError, TypeError) as error:
         raise InputError(f"{path}: not readable as safetensors ({str(error)[:80]})") from error
+    tensors, widened = {}, set()
     for name, tensor in named_tensors:
-        if tensor["dtype"] not in READ:
+        kind = tensor["dtype"]
+        if kind not in READ:
             raise InputError(
                 f"{path}: {name[:60]} holds no floating-point numbers that are read "
-                f"({str(tensor['dtype'])[:20]}); give an MLP's state dict"
+                f"({str(kind)[:20]}); give an MLP's state dict"
             )
-    widened = {NARROW[tensor["dtype"]] for _, tensor in named_tensors if tensor["dtype"] in NARROW}
-    tensors = {name: _array(tensor) for name, tensor in named_tensors}
+        if kind in NARROW:
+            widened.add(NARROW[kind])
+        tensors[name] = _array(tensor)
     digest = hashlib.sha256(data).hexdigest()
     return Source(path, digest, tensors, widened=frozenset(widened))
 

@@ -11,9 +11,8 @@ from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset, load
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.evaluation import evaluate
-from mnist_fn.shared.exchange.layers import mlp_of
+from mnist_fn.shared.exchange.layers import Source, mlp_of
 from mnist_fn.shared.exchange.scaling import Scaling, folded
-from mnist_fn.shared.exchange.source import Source
 from mnist_fn.shared.optimizers import slots_of
 from mnist_fn.shared.runs import metrics
 from mnist_fn.shared.runs.environment import machine, versions

@@ -1,4 +1,4 @@
-"""An MLP's layers among tensors of any names: order and transposition from their shapes.
+"""Weights from a file, and an MLP's layers among them: order and transposition from their shapes.
 
 Names that people have: `0.weight, 0.bias, 2.weight` (nn.Sequential), `fc1.weight`, behind `module.`
 (DataParallel) or `_orig_mod.` (torch.compile), `layer1/kernel` (Flax). All that a name says here
@@ -8,7 +8,8 @@ is which weight and bias belong together, and, where shapes leave a choice, the 
 import itertools
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -23,16 +24,33 @@ SHOWN = 12  # names in an error
 
 
 @dataclass(frozen=True)
+class Source:
+    """Weights as a file has them, whatever kind of file it is."""
+
+    path: Path
+    sha256: str  # of the file, hexadecimal
+    tensors: Mapping[str, np.ndarray] = field(repr=False)  # by name
+    ordered: bool = False  # whether the tensors come as the model defines them
+    widened: frozenset[str] = frozenset()  # narrower types made float32, which holds them exactly
+
+
+@dataclass(frozen=True)
 class Layer:
-    """One layer under its name, the weight as it lies in the file, 2-D."""
+    """A linear layer under its name."""
 
     name: str
-    weight: np.ndarray
+    kernel: np.ndarray  # [in, out], or as the file has it while that is unknown
     bias: np.ndarray | None
 
-    def kernel(self, transposed: bool) -> np.ndarray:
-        """[in, out], if the file has its weights [out, in] (`transposed`) or as they are."""
-        return self.weight.T if transposed else self.weight
+    @property
+    def transposed(self) -> "Layer":
+        """The layer, if the file has its weights [out, in]."""
+        return replace(self, kernel=self.kernel.T)
+
+    def fits(self, width: int) -> bool:
+        """Whether it takes so many inputs."""
+        inputs, outputs = self.kernel.shape
+        return inputs == width and (self.bias is None or len(self.bias) == outputs)
 
 
 def mlp_of(
@@ -60,25 +78,21 @@ def mlp_of(
         InputError: not an MLP, not from `pixels` to `classes`, or in several orders; with the list.
     """
     layers = _layers(tensors, source)
-    fitting = [
-        (order, transposed)
-        for transposed in (True, False)
-        for order in _orders(layers, transposed, pixels, classes, ordered)
-    ]
-    if not fitting:
+    orders = _orders([layer.transposed for layer in layers], pixels, classes, ordered)
+    orders += _orders(layers, pixels, classes, ordered)
+    if not orders:
         raise InputError(
             f"{source}: its layers do not lead from {pixels} pixels to {classes} classes: "
             f"{_listed(tensors)}"
         )
-    if len(fitting) > 1:
+    if len(orders) > 1:
         raise InputError(
             f"{source}: its layers fit in more than one order, and their names don't say which: "
             f"{_listed(tensors)}; name them 1, 2, ... in theirs"
         )
-    ((order, transposed),) = fitting
     tree: ParamTree = {}
-    for number, layer in enumerate(order, start=1):
-        kernel = np.ascontiguousarray(layer.kernel(transposed))
+    for number, layer in enumerate(orders[0], start=1):
+        kernel = np.ascontiguousarray(layer.kernel)
         bias = np.zeros(kernel.shape[1], kernel.dtype) if layer.bias is None else layer.bias
         tree[f"layer{number}"] = {"kernel": kernel, "bias": np.ascontiguousarray(bias)}
     return tree
@@ -101,18 +115,15 @@ def _layers(tensors: Mapping[str, np.ndarray], source: str) -> list[Layer]:
         raise InputError(f"{source}: {strays[0][:60]} has a bias and no weight")
     if not 1 <= len(weights) <= MAX_LAYERS + 1:
         raise InputError(f"{source}: {len(weights)} layers; 1 to {MAX_LAYERS + 1} are imported")
-    return [Layer(name, weight, biases.get(name)) for name, weight in weights.items()]
+    return [Layer(name, weights[name], biases.get(name)) for name in weights]
 
 
-def _orders(
-    layers: list[Layer], transposed: bool, pixels: int, classes: int, ordered: bool
-) -> Iterator[list[Layer]]:
+def _orders(layers: list[Layer], pixels: int, classes: int, ordered: bool) -> list[list[Layer]]:
     """The order that the names give, if it fits; else the file's, else up to two that fit."""
     for order in (_by_names(layers), layers if ordered else []):
-        if order and _leads(order, transposed, pixels, classes):
-            yield order
-            return
-    yield from itertools.islice(_chains(layers, transposed, pixels, classes), 2)
+        if order and _leads(order, pixels, classes):
+            return [order]
+    return list(itertools.islice(_chains(layers, pixels, classes), 2))
 
 
 def _by_names(layers: list[Layer]) -> list[Layer]:
@@ -120,50 +131,35 @@ def _by_names(layers: list[Layer]) -> list[Layer]:
 
     Inputs come first and outputs last; then numbers count, none before 1: `dense, dense_1`.
     """
-    keys = [_place(layer.name) for layer in layers]
-    stems = {_stem(layer.name) for layer, (rank, _) in zip(layers, keys, strict=True) if rank == 1}
-    if len(stems) > 1 or len({(rank, tuple(numbers)) for rank, numbers in keys}) < len(keys):
-        return []
-    return sorted(layers, key=lambda layer: _place(layer.name))
-
-
-def _place(name: str) -> tuple[int, list[int]]:
-    """First (0), last (2) or between (1), and the numbers in the name."""
-    words = set(re.split(r"[^a-z]+", name.lower()))
-    rank = 0 if words & _FIRST else 2 if words & _LAST else 1
-    return rank, [int(number) for number in re.findall(r"\d+", name)]
-
-
-def _stem(name: str) -> str:
-    """The name without its numbers and what joins them."""
-    return re.sub(r"[_.]*\d+", "", name)
-
-
-def _fits(layer: Layer, transposed: bool, width: int) -> bool:
-    inputs, outputs = layer.kernel(transposed).shape
-    return inputs == width and (layer.bias is None or len(layer.bias) == outputs)
-
-
-def _leads(layers: list[Layer], transposed: bool, width: int, classes: int) -> bool:
+    by_rank: dict[tuple[int, ...], Layer] = {}
+    stems = set()
     for layer in layers:
-        if not _fits(layer, transposed, width):
+        words = set(re.split(r"[^a-z]+", layer.name.lower()))
+        position = 0 if words & _FIRST else 2 if words & _LAST else 1
+        if position == 1:
+            stems.add(re.sub(r"[_.]*\d+", "", layer.name))
+        by_rank[position, *map(int, re.findall(r"\d+", layer.name))] = layer
+    if len(stems) > 1 or len(by_rank) < len(layers):
+        return []
+    return [by_rank[rank] for rank in sorted(by_rank)]
+
+
+def _leads(layers: list[Layer], width: int, classes: int) -> bool:
+    for layer in layers:
+        if not layer.fits(width):
             return False
-        width = layer.kernel(transposed).shape[1]
+        width = layer.kernel.shape[1]
     return width == classes
 
 
-def _chains(
-    layers: list[Layer], transposed: bool, width: int, classes: int
-) -> Iterator[list[Layer]]:
+def _chains(layers: list[Layer], width: int, classes: int) -> Iterator[list[Layer]]:
     """Every order in which each layer's inputs are the outputs of the one before it."""
-    if not layers:
-        if width == classes:
-            yield []
-        return
+    if not layers and width == classes:
+        yield []
     for i, layer in enumerate(layers):
-        if _fits(layer, transposed, width):
+        if layer.fits(width):
             remaining = layers[:i] + layers[i + 1 :]
-            for chain in _chains(remaining, transposed, layer.kernel(transposed).shape[1], classes):
+            for chain in _chains(remaining, layer.kernel.shape[1], classes):
                 yield [layer, *chain]
 
 
