@@ -4,7 +4,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mnist_fn.shared.pictures.pieces import Piece, contained, sides_reached
+from mnist_fn.shared.pictures.pieces import Box, Piece, boxes, contained
+from mnist_fn.shared.wording import counted
 
 LARGE = 0.45  # of the largest piece: may be a digit of its own
 FILLING = 0.3  # share of a piece in the picture's middle: it is no edge of something beside it
@@ -24,7 +25,6 @@ class Clutter:
 
     edges: list[Piece] = field(default_factory=list)  # a table, a shadow
     neighbours: list[Piece] = field(default_factory=list)  # cut off at the picture's side
-    frames: list[Piece] = field(default_factory=list)
     outside: list[Piece] = field(default_factory=list)  # of a frame
     lines: list[Piece] = field(default_factory=list)
     marks: list[Piece] = field(default_factory=list)  # dust, commas
@@ -36,10 +36,10 @@ class Clutter:
             notes.append("ink at the picture's edge was left out")
         if self.outside:
             notes.append("what lies outside the frame was left out")
-        if self.lines:
-            notes.append(_counted(len(self.lines), "straight line"))
-        if self.marks:
-            notes.append(_counted(len(self.marks), "small mark"))
+        for pieces, name in ((self.lines, "straight line"), (self.marks, "small mark")):
+            if pieces:
+                verb = "was" if len(pieces) == 1 else "were"
+                notes.append(f"{counted(len(pieces), name)} {verb} left out")
         return notes
 
     def may_be_digits(self) -> list[Piece]:
@@ -47,38 +47,28 @@ class Clutter:
         return self.neighbours + self.outside + self.marks
 
 
-def _counted(count: int, name: str) -> str:
-    if count == 1:
-        return f"1 {name} was left out"
-    return f"{count} {name}s were left out"
-
-
 def take_out_clutter(pieces: list[Piece], shape: tuple[int, int], clutter: Clutter) -> list[Piece]:
-    """Pieces that are edges, frames, lines or neighbours, entered in `clutter` too.
+    """Find edges, frames, lines or neighbours and enter them in `clutter` by kind.
 
     Args:
         pieces: all in the picture, largest first.
         shape: rows and columns of the picture.
-        clutter: gets them by kind.
+        clutter: is added to.
     """
     if not pieces:
         return []
-    edges = [piece for piece in pieces if is_edge(piece, shape)]
-    if len(edges) == len(pieces) == 1 and _may_be_upright_stroke(pieces[0], shape):
-        return []
-    clutter.edges += edges
-    if edges:
+    if edges := [piece for piece in pieces if is_edge(piece, shape)]:
+        if len(pieces) == 1 and _may_be_upright_stroke(pieces[0], shape):
+            return []
+        clutter.edges += edges
         return edges
-    frames = find_frames(pieces)
-    if frames:
-        inside = np.any([contained(pieces, frame) for frame in frames], axis=0)
-        outside = [piece for piece, is_inside in zip(pieces, inside, strict=True) if not is_inside]
-        clutter.frames += frames
+    if frames := find_frames(pieces):
+        is_inside = np.any([contained(pieces, frame) for frame in frames], axis=0)
+        outside = [pieces[i] for i in np.flatnonzero(~is_inside)]
         clutter.outside += outside
         return frames + outside
-    lines = find_ruled_lines(pieces, shape)
-    clutter.lines += lines
-    if lines:
+    if lines := find_ruled_lines(pieces, shape):
+        clutter.lines += lines
         return lines
     neighbours = find_neighbours(pieces, shape)
     clutter.neighbours += neighbours
@@ -88,7 +78,7 @@ def take_out_clutter(pieces: list[Piece], shape: tuple[int, int], clutter: Clutt
 def is_edge(piece: Piece, shape: tuple[int, int]) -> bool:
     """Whether it is a table's or a shadow's edge: it lies along the picture's side."""
     height, width = shape
-    top, bottom, left, right = sides_reached(piece, shape, within=1)
+    top, bottom, left, right = piece.sides_reached(shape, within=1)
     across, down = left and right, top and bottom
     if (across and piece.height < 0.2 * width) or (down and piece.width < 0.2 * height):
         return True
@@ -129,9 +119,11 @@ def find_ruled_lines(pieces: list[Piece], shape: tuple[int, int]) -> list[Piece]
 
     A 1 is about as tall and as thick as the digits beside it.
     """
+    if not pieces:
+        return []
     height, width = shape
-    heights = np.array([piece.height for piece in pieces])
-    widths = np.array([piece.width for piece in pieces])
+    top, bottom, left, right = boxes(pieces).T
+    heights, widths = bottom - top, right - left
     strokes = np.array([piece.stroke for piece in pieces])
     sizes = np.maximum(heights, widths)
     is_broad = np.minimum(heights, widths) > THIN * sizes
@@ -149,7 +141,7 @@ def find_ruled_lines(pieces: list[Piece], shape: tuple[int, int]) -> list[Piece]
             if piece.width > 0.6 * width or piece.width > 1.5 * widths[digits].max():
                 lines.append(piece)
             continue
-        sides = sides_reached(piece, shape, within=max(1, round(0.06 * width)))
+        sides = piece.sides_reached(shape, within=max(1, round(0.06 * width)))
         longer = piece.height > 1.2 * heights[digits].max()
         thinner = piece.stroke < 0.6 * np.median(strokes[digits])
         if longer and (thinner or any(sides[2:]) or piece.height > 0.8 * height):
@@ -161,20 +153,19 @@ def find_neighbours(pieces: list[Piece], shape: tuple[int, int]) -> list[Piece]:
     """Large pieces that reach the picture's side and do not look like the digits that do not: a
     finger, half a neighbour.
     """
-    large = [piece for piece in pieces if piece.size > LARGE * pieces[0].size]
     reaching: list[Piece] = []
     inner: list[Piece] = []
-    for piece in large:
-        (reaching if any(sides_reached(piece, shape)) else inner).append(piece)
+    for piece in pieces:
+        if piece.size > LARGE * pieces[0].size:
+            (reaching if any(piece.sides_reached(shape)) else inner).append(piece)
     if not inner:
         return []
-    stroke = float(np.median([piece.stroke for piece in inner]))
-    height = float(np.median([piece.height for piece in inner]))
-    return [
-        piece
-        for piece in reaching
-        if not (0.5 < piece.stroke / stroke < 2 and 0.7 < piece.height / height < 1.5)
-    ]
+    stroke, height = np.median([(piece.stroke, piece.height) for piece in inner], axis=0)
+    neighbours = []
+    for piece in reaching:
+        if not (0.5 < piece.stroke / stroke < 2 and 0.7 < piece.height / height < 1.5):
+            neighbours.append(piece)
+    return neighbours
 
 
 def find_dust(pieces: list[Piece], shape: tuple[int, int]) -> list[Piece]:
@@ -210,8 +201,8 @@ def inner_picture(light: np.ndarray) -> tuple[slice, slice] | None:
     largest = int(areas.argmax())
     rows, columns = regions[largest]
     height, width = rows.stop - rows.start, columns.stop - columns.start
-    touches = rows.start < 2 or columns.start < 2
-    touches = touches or rows.stop > light.shape[0] - 2 or columns.stop > light.shape[1] - 2
+    box = Box(rows.start, rows.stop, columns.start, columns.stop)
+    touches = any(box.sides_reached(light.shape, within=1))
     if touches or min(height, width) < 14 or height * width < 0.1 * light.size:
         return None
     is_filled = areas[largest] > RECTANGLE * height * width

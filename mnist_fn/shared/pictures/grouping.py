@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from mnist_fn.shared.pictures.pieces import Piece, bounding_box, gap, gaps
+from mnist_fn.shared.pictures.pieces import Box, Piece, bounding_box, boxes, gap, gaps, mask_of
 
 TALL = 0.45  # of the tallest piece: what is taller is a digit or a large part of one
 SMALLEST = 0.33  # of the tallest piece: a lower mark is no digit beside it
@@ -35,28 +35,28 @@ def group_digits(
         ValueError: more marks than a picture of digits has, or marks of all sizes.
     """
     tallest = max(piece.height for piece in pieces)
-    tall = [piece for piece in pieces if piece.height > TALL * tallest]
-    small = [piece for piece in pieces if piece.height <= TALL * tallest]
+    tall: list[Piece] = []
+    small: list[Piece] = []
+    for piece in pieces:
+        (tall if piece.height > TALL * tallest else small).append(piece)
     if len(tall) > MAX_TALL or len(pieces) > MAX_PIECES:
         raise _too_many(len(pieces), thing)
     bonds = _almost_touching(labels, pieces, max(1, round(CRACK * tallest)))
-    digits = _merge([[piece] for piece in tall], bonds)
+    digits = _merge(tall, bonds)
     if len(digits) * len(small) > MAX_PAIRS:
         raise _too_many(len(pieces), thing)
     bodies = list(digits)
-    strays = []
+    small_digits, dashes = [], []
     for piece in small:
         distances = [gap([piece], digit) for digit in digits]
         nearest = digits[int(np.argmin(distances))]
         if min(distances) >= NEAR * tallest or _is_beside(piece, bodies, tallest):
-            strays.append(piece)
+            (small_digits if _is_small_digit(piece, tallest) else dashes).append(piece)
         elif not _underlines(piece, bounding_box(nearest)):
             nearest.append(piece)
-    small_digits = [piece for piece in strays if _is_small_digit(piece, tallest)]
-    digits += _merge([[piece] for piece in small_digits], bonds)
+    digits += _merge(small_digits, bonds)
     fragments = []
-    parts = [piece for piece in strays if piece not in small_digits]
-    for cluster in _clusters(parts, NEAR * tallest):
+    for cluster in _clusters(dashes, NEAR * tallest):
         if _is_small_digit(bounding_box(cluster), tallest):
             digits.append(cluster)
         else:
@@ -72,12 +72,12 @@ def _too_many(marks: int, thing: str) -> ValueError:
 
 def _are_alike(digits: list[list[Piece]]) -> bool:
     """Whether most of them are of about one height, as digits on a sheet are."""
-    heights = np.array([bounding_box(digit).height for digit in digits])
-    ratios = heights / np.median(heights)
+    top, bottom, _, _ = boxes([bounding_box(digit) for digit in digits]).T
+    ratios = (bottom - top) / np.median(bottom - top)
     return bool(np.mean((ratios > ALIKE[0]) & (ratios < ALIKE[1])) > 0.8)
 
 
-def _is_small_digit(box: Piece, tallest: int) -> bool:
+def _is_small_digit(box: Box, tallest: int) -> bool:
     """Whether it is large enough to be read beside the tallest digit, and no dash."""
     return box.height > SMALLEST * tallest and box.height > 0.8 * box.width
 
@@ -94,7 +94,7 @@ def _is_beside(piece: Piece, digits: list[list[Piece]], tallest: int) -> bool:
     return True
 
 
-def _underlines(piece: Piece, digit: Piece) -> bool:
+def _underlines(piece: Piece, digit: Box) -> bool:
     """Whether it is a line under a digit; one over it is the bar of a 5 or a 7."""
     return piece.top >= digit.bottom and piece.width >= 1.2 * digit.width
 
@@ -103,23 +103,24 @@ def _almost_touching(labels: np.ndarray, pieces: list[Piece], reach: int) -> dic
     """For each piece's label a number that pieces less than two `reach` pixels apart share."""
     from scipy import ndimage
 
-    mask = np.isin(labels, [piece.label for piece in pieces])
+    mask = mask_of(pieces, labels)
     wide = np.zeros(labels.shape, np.int32)
     ndimage.label(ndimage.maximum_filter(mask, 2 * reach + 1), output=wide)
     numbers, first = np.unique(labels[mask], return_index=True)
     return dict(zip(numbers.tolist(), wide[mask][first].tolist(), strict=True))
 
 
-def _merge(groups: list[list[Piece]], bonds: dict[int, int]) -> list[list[Piece]]:
-    """Merge groups until no two of them are strokes of one digit."""
-    waiting, merged = groups[::-1], []
-    while waiting:
-        group = waiting.pop()
-        partner = next((i for i, rival in enumerate(merged) if _is_same(group, rival, bonds)), None)
-        if partner is None:
-            merged.append(group)
-        else:  # a larger group may meet others
-            waiting.append(merged.pop(partner) + group)
+def _merge(pieces: list[Piece], bonds: dict[int, int]) -> list[list[Piece]]:
+    """Group pieces until no two groups are strokes of one digit."""
+    merged: list[list[Piece]] = []
+    for piece in pieces:
+        group, i = [piece], 0
+        while i < len(merged):
+            if _is_same(group, merged[i], bonds):
+                group, i = merged.pop(i) + group, 0  # a larger group may meet others
+            else:
+                i += 1
+        merged.append(group)
     return merged
 
 
@@ -133,8 +134,9 @@ def _is_same(group: list[Piece], rival: list[Piece], bonds: dict[int, int]) -> b
         return True
     if a.holds(b) or b.holds(a):
         return True
-    is_cracked = {bonds[piece.label] for piece in group} & {bonds[piece.label] for piece in rival}
-    return bool(is_cracked) and across > 0.2 * min(a.width, b.width)
+    bonds_of_group = {bonds[piece.label] for piece in group}
+    is_cracked = any(bonds[piece.label] in bonds_of_group for piece in rival)
+    return is_cracked and across > 0.2 * min(a.width, b.width)
 
 
 def _clusters(pieces: list[Piece], reach: float) -> list[list[Piece]]:
@@ -156,34 +158,39 @@ def in_reading_order(digits: list[list[Piece]]) -> tuple[list[list[Piece]], floa
     Returns:
         The digits, and the slope of their lines: rows down for each column to the right.
     """
-    frames = [bounding_box(digit) for digit in digits]
+    frames = boxes([bounding_box(digit) for digit in digits])
     slope = line_slope(frames)
+    top, bottom, left, right = frames.T
+    sunk = slope * (left + right) / 2
     lines: list[list[int]] = []
-    tops = np.array([box.top - slope * (box.left + box.right) / 2 for box in frames])
-    bottoms = np.array([box.bottom - slope * (box.left + box.right) / 2 for box in frames])
-    for i in np.argsort(tops, kind="stable").tolist():
+    for i in np.argsort(top - sunk, kind="stable").tolist():
         for line in lines:
-            last = line[-1]
-            common = min(bottoms[i], bottoms[last]) - max(tops[i], tops[last])
-            if common > 0.4 * min(frames[i].height, frames[last].height):
+            both = [i, line[-1]]
+            common = (bottom - sunk)[both].min() - (top - sunk)[both].max()
+            if common > 0.4 * (bottom - top)[both].min():
                 line.append(i)
                 break
         else:
             lines.append([i])
-    order = [i for line in lines for i in sorted(line, key=lambda i: frames[i].left)]
-    return [digits[i] for i in order], slope
+    ordered = []
+    for line in lines:
+        ordered += [digits[i] for i in sorted(line, key=lambda i: left[i])]
+    return ordered, slope
 
 
-def line_slope(frames: list[Piece]) -> float:
+def line_slope(frames: np.ndarray) -> float:
     """The slope of lines of digits: the median over each digit's neighbour to the right.
 
     Of fewer than four digits, or where neighbours disagree, it is 0.
+
+    Args:
+        frames: of each digit the box, see `boxes`.
     """
     if len(frames) < 4:
         return 0.0
-    rows = np.array([(box.top + box.bottom) / 2 for box in frames])
-    columns = np.array([(box.left + box.right) / 2 for box in frames])
-    height = float(np.median([box.height for box in frames]))
+    top, bottom, left, right = frames.T
+    rows, columns = (top + bottom) / 2, (left + right) / 2
+    height = float(np.median(bottom - top))
     slopes = []
     for row, column in zip(rows, columns, strict=True):
         across, down = columns - column, rows - row

@@ -117,14 +117,16 @@ def is_light_on_dark(light: np.ndarray) -> bool:
     to wide, ink is the side that a narrower window finds: strokes are thin.
     """
     step = math.ceil(max(light.shape) / MEASURED)
-    rows, columns = (n // step * step for n in light.shape)
+    rows, columns = np.array(light.shape) // step * step
     if not rows * columns:
         return False
     small = light[:rows, :columns].reshape(rows // step, step, -1, step).mean(axis=(1, 3))
     at_large = small - _paper_at_large(small)
-    windows = [int(scale * max(small.shape)) for scale in SCALES]
-    darker = [_clear(closed(small, window) - small, -at_large) for window in windows]
-    lighter = [_clear(closed(1 - small, window) - 1 + small, at_large) for window in windows]
+    darker, lighter = [], []
+    for scale in SCALES:
+        window = int(scale * max(small.shape))
+        darker.append(_clear(closed(small, window) - small, -at_large))
+        lighter.append(_clear(closed(1 - small, window) - 1 + small, at_large))
     return _first_scale(lighter, darker) < _first_scale(darker, lighter)
 
 
@@ -133,9 +135,11 @@ def _paper_at_large(light: np.ndarray) -> np.ndarray:
     from scipy import ndimage
 
     coarse = light[:: math.ceil(light.shape[0] / 48), :: math.ceil(light.shape[1] / 48)]
-    paper = ndimage.median_filter(coarse, [int(0.75 * n) | 1 for n in coarse.shape], mode="nearest")
-    rows, columns = (np.arange(n) * m // n for n, m in zip(light.shape, paper.shape, strict=True))
-    return paper[np.ix_(rows, columns)]
+    window = (0.75 * np.array(coarse.shape)).astype(int) | 1
+    paper = ndimage.median_filter(coarse, window, mode="nearest")
+    rows, columns = np.indices(light.shape, sparse=True)
+    height, width = light.shape
+    return paper[rows * len(paper) // height, columns * paper.shape[1] // width]
 
 
 def _first_scale(scores: list[float], rival_scores: list[float]) -> tuple[int, float]:

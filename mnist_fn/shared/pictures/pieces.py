@@ -1,5 +1,6 @@
 """Connected pieces of ink: their boxes, how thick their strokes are, and how they lie together."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,18 +10,13 @@ MARGIN = 0.15  # of each side of the picture: what is further in lies in its mid
 
 
 @dataclass(frozen=True)
-class Piece:
-    """Connected ink, or the box around several: rows and columns, ends excluded."""
+class Box:
+    """Rows and columns of a picture, ends excluded."""
 
-    label: int
     top: int
     bottom: int
     left: int
     right: int
-    area: int  # pixels
-    stroke: float = 0.0  # how thick its strokes are, in pixels
-    middle: float = 0.0  # share of its pixels that lie in the picture's middle
-    corners: float = 0.0  # and in its corners
 
     @property
     def height(self) -> int:
@@ -37,19 +33,36 @@ class Piece:
         """The longer side."""
         return max(self.height, self.width)
 
+    def holds(self, box: "Box") -> bool:
+        """Whether another box lies in this one."""
+        rows = self.top <= box.top and box.bottom <= self.bottom
+        return rows and self.left <= box.left and box.right <= self.right
+
+    def sides_reached(self, shape: tuple[int, int], within: int = 0) -> list[bool]:
+        """Which of the picture's sides it reaches but for `within` pixels, in its own order."""
+        height, width = shape
+        return [
+            self.top <= within,
+            self.bottom >= height - within,
+            self.left <= within,
+            self.right >= width - within,
+        ]
+
+
+@dataclass(frozen=True)
+class Piece(Box):
+    """Connected ink."""
+
+    label: int
+    area: int  # pixels
+    stroke: float  # how thick its strokes are, in pixels
+    middle: float  # share of its pixels that lie in the picture's middle
+    corners: float  # and in its corners
+
     @property
     def solidity(self) -> float:
         """Share of the box that is ink."""
         return self.area / (self.height * self.width)
-
-    def holds(self, piece: "Piece") -> bool:
-        """Whether the piece lies in this one's box."""
-        return (
-            self.top <= piece.top
-            and self.left <= piece.left
-            and self.bottom >= piece.bottom
-            and self.right >= piece.right
-        )
 
 
 def connected_pieces(ink: np.ndarray) -> tuple[np.ndarray, list[Piece]]:
@@ -77,18 +90,21 @@ def connected_pieces(ink: np.ndarray) -> tuple[np.ndarray, list[Piece]]:
     areas = np.maximum(np.bincount(flat, minlength=length), 1)
     # across a stroke of w pixels the distances to its sides have a mean of w / 4 + 1 / 2
     strokes = 4 * np.bincount(flat, depths.ravel(), minlength=length) / areas - 2
-    margins = [round(MARGIN * side) for side in ink.shape]
-    is_outer = [_within(side, margin) for side, margin in zip(ink.shape, margins, strict=True)]
-    inner, outer = labels[np.ix_(*(~part for part in is_outer))], labels[np.ix_(*is_outer)]
-    middles = np.bincount(inner.ravel(), minlength=length) / areas
-    corners = np.bincount(outer.ravel(), minlength=length) / areas
+    rows, columns = _is_outer(ink.shape[0]), _is_outer(ink.shape[1])
+    middles = np.bincount(labels[np.ix_(~rows, ~columns)].ravel(), minlength=length) / areas
+    corners = np.bincount(labels[np.ix_(rows, columns)].ravel(), minlength=length) / areas
     pieces = []
     for i, (rows, columns) in enumerate(ndimage.find_objects(labels), start=1):
         if strong[i]:
-            box = (rows.start, rows.stop, columns.start, columns.stop)
-            stroke = max(1.0, float(strokes[i]))
-            shape = (int(areas[i]), stroke, float(middles[i]), float(corners[i]))
-            pieces.append(Piece(i, *box, *shape))
+            piece = Piece(
+                *(rows.start, rows.stop, columns.start, columns.stop),
+                label=i,
+                area=int(areas[i]),
+                stroke=max(1.0, float(strokes[i])),
+                middle=float(middles[i]),
+                corners=float(corners[i]),
+            )
+            pieces.append(piece)
     return labels, sorted(pieces, key=lambda piece: -piece.size)
 
 
@@ -100,10 +116,10 @@ def distances_to_paper(ink: np.ndarray) -> np.ndarray:
     return ndimage.distance_transform_cdt(padded)[1:-1, 1:-1]  # pyright: ignore
 
 
-def _within(side: int, margin: int) -> np.ndarray:
-    """Which of a side's pixels lie within a margin of either end, bool [side]."""
-    place = np.arange(side)
-    return (place < margin) | (place >= side - margin)
+def _is_outer(side: int) -> np.ndarray:
+    """Which of a side's pixels lie within the MARGIN of either end, bool [side]."""
+    index, margin = np.arange(side), round(MARGIN * side)
+    return (index < margin) | (index >= side - margin)
 
 
 def otsu_threshold(values: np.ndarray) -> float:
@@ -120,39 +136,18 @@ def otsu_threshold(values: np.ndarray) -> float:
     return float(edges[1:][np.nanargmax(np.nan_to_num(between))])
 
 
-def sides_reached(piece: Piece, shape: tuple[int, int], within: int = 0) -> list[bool]:
-    """Which of the picture's sides it reaches but for `within` pixels: top, bottom, left, right."""
-    height, width = shape
-    return [
-        piece.top <= within,
-        piece.bottom >= height - within,
-        piece.left <= within,
-        piece.right >= width - within,
-    ]
-
-
-def bounding_box(pieces: list[Piece]) -> Piece:
+def bounding_box(pieces: Sequence[Box]) -> Box:
     """The box around all of them."""
-    area = sum(piece.area for piece in pieces)
-    return Piece(
-        0,
-        min(piece.top for piece in pieces),
-        max(piece.bottom for piece in pieces),
-        min(piece.left for piece in pieces),
-        max(piece.right for piece in pieces),
-        area,
-        sum(piece.stroke * piece.area for piece in pieces) / area,
-        sum(piece.middle * piece.area for piece in pieces) / area,
-        sum(piece.corners * piece.area for piece in pieces) / area,
-    )
+    top, bottom, left, right = boxes(pieces).T
+    return Box(int(top.min()), int(bottom.max()), int(left.min()), int(right.max()))
 
 
-def gap(group: list[Piece], rival: list[Piece]) -> float:
+def gap(group: Sequence[Box], rival: Sequence[Box]) -> float:
     """How far the nearest boxes of two groups are apart, in pixels."""
     return float(gaps(group, rival).min())
 
 
-def gaps(pieces: list[Piece], rivals: list[Piece]) -> np.ndarray:
+def gaps(pieces: Sequence[Box], rivals: Sequence[Box]) -> np.ndarray:
     """How far boxes are apart, in pixels, float [pieces, rivals]."""
     top, bottom, left, right = boxes(pieces).T[:, :, np.newaxis]
     tops, bottoms, lefts, rights = boxes(rivals).T
@@ -161,12 +156,17 @@ def gaps(pieces: list[Piece], rivals: list[Piece]) -> np.ndarray:
     return np.hypot(np.maximum(across, 0), np.maximum(down, 0))
 
 
-def boxes(pieces: list[Piece]) -> np.ndarray:
+def mask_of(pieces: Sequence[Piece], labels: np.ndarray) -> np.ndarray:
+    """Which pixels belong to some pieces, bool, by the label of each pixel's piece."""
+    return np.isin(labels, [piece.label for piece in pieces])
+
+
+def boxes(pieces: Sequence[Box]) -> np.ndarray:
     """Top, bottom, left, right of each piece, int [n, 4]."""
     return np.array([(piece.top, piece.bottom, piece.left, piece.right) for piece in pieces])
 
 
-def contained(pieces: list[Piece], box: Piece) -> np.ndarray:
+def contained(pieces: Sequence[Box], box: Box) -> np.ndarray:
     """Which of the pieces lie in a box, bool [n]."""
     top, bottom, left, right = boxes(pieces).T
     return (top >= box.top) & (bottom <= box.bottom) & (left >= box.left) & (right <= box.right)

@@ -30,17 +30,17 @@ def prepare(ink: np.ndarray) -> np.ndarray:
     ink = ink.astype(np.float64)
     if not ink.any():
         raise ValueError("nothing to see in it")
-    rows, columns = (np.flatnonzero((ink > INK * ink.max()).any(axis=axis)) for axis in (1, 0))
-    digit = _scaled(ink[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1])
+    rows, columns = np.nonzero(ink > INK * ink.max())
+    digit = _scaled(ink[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1])
     picture = np.zeros((SIDE, SIDE))
-    top, left = (_start(digit.sum(axis=axis)) for axis in (1, 0))
+    top, left = _start(digit.sum(axis=1)), _start(digit.sum(axis=0))
     picture[top : top + digit.shape[0], left : left + digit.shape[1]] = digit
     return np.floor(picture * (255 / picture.max()) + 0.5).astype(np.uint8)
 
 
 def is_wide(picture: np.ndarray) -> bool:
     """Whether what is in a prepared picture, uint8 [28, 28], is wider than it is tall."""
-    rows, columns = (np.flatnonzero((picture > INK * 255).any(axis=axis)) for axis in (1, 0))
+    rows, columns = np.nonzero(picture > INK * 255)
     return bool(np.ptp(columns) > np.ptp(rows))
 
 
@@ -48,10 +48,10 @@ def _scaled(ink: np.ndarray) -> np.ndarray:
     """The bounding box with its longer side scaled to BOX."""
     from PIL import Image
 
-    scale = BOX / max(ink.shape)
-    height, width = (max(1, int(side * scale + 0.5)) for side in ink.shape)
+    height, width = np.array(ink.shape) * (BOX / max(ink.shape)) + 0.5
+    size = max(1, int(width)), max(1, int(height))
     image = Image.fromarray(ink.astype(np.float32))
-    return np.asarray(image.resize((width, height), Image.Resampling.BILINEAR), np.float64)
+    return np.asarray(image.resize(size, Image.Resampling.BILINEAR), np.float64)
 
 
 def _start(mass: np.ndarray) -> int:

@@ -67,7 +67,7 @@ class DigitReading:
     @property
     def ranking(self) -> list[int]:
         """The classes, the likeliest first."""
-        return [int(i) for i in (-self.probabilities).argsort(kind="stable")]
+        return (-self.probabilities).argsort(kind="stable").tolist()
 
     @property
     def warning(self) -> str:
@@ -169,7 +169,5 @@ def to_readings(
 
 def is_text(readings: list[DigitReading]) -> bool:
     """Whether a picture has many marks of which few are read with confidence."""
-    if len(readings) <= MANY:
-        return False
-    unsure = [reading.low_confidence for reading in readings]
-    return sum(unsure) > 0.5 * len(readings)
+    unsure = [reading for reading in readings if reading.low_confidence]
+    return len(readings) > MANY and len(unsure) > 0.5 * len(readings)

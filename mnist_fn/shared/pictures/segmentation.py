@@ -22,7 +22,7 @@ from mnist_fn.shared.pictures.pieces import (
     Piece,
     bounding_box,
     connected_pieces,
-    sides_reached,
+    mask_of,
 )
 
 LINE = 0.012  # share of light that a printed line takes at least
@@ -86,7 +86,7 @@ def _without_clutter(ink: np.ndarray, clutter: Clutter) -> tuple[np.ndarray, lis
         removed = take_out_clutter(pieces[:MAX_PIECES], ink.shape, clutter)
         if not removed:
             break
-        ink[_near(np.isin(labels, [piece.label for piece in removed]), 2)] = 0
+        ink[_near(mask_of(removed, labels), 2)] = 0
         labels, pieces = connected_pieces(ink)
     dust = find_dust(pieces, ink.shape)
     clutter.marks += dust  # the smallest: pieces are sorted
@@ -108,28 +108,27 @@ def _cut_digits(
         digits, strays = group_digits(labels, pieces, thing)
         clutter.marks += strays
         digits, slope = in_reading_order(digits)
-    frames = [bounding_box(digit) for digit in digits]
-    size = float(np.median([box.size for box in frames]))
-    unread = any(piece.size > AS_LARGE * size for piece in clutter.may_be_digits())
-    cut_off = [any(sides_reached(box, ink.shape)) for box in frames]
+    inks, sizes, is_cut_off = [], [], False
+    for digit in digits:
+        box = bounding_box(digit)
+        sizes.append(box.size)
+        is_cut_off = is_cut_off or any(box.sides_reached(ink.shape))
+        cut = _cut(ink, labels, digit)
+        inks.append(_turned_back(cut, slope) if abs(slope) > TURNED else cut)
+    largest_left_out = max((piece.size for piece in clutter.may_be_digits()), default=0)
     notes = clutter.notes()
-    if any(cut_off):
+    if is_cut_off:
         notes.append("it reaches the picture's edge and may be cut off")
-    inks = [_cut(ink, labels, digit) for digit in digits]
-    if abs(slope) > TURNED:
-        inks = [_turned_back(cut, slope) for cut in inks]
-    return Segmentation(inks, unread, notes)
+    return Segmentation(inks, largest_left_out > AS_LARGE * np.median(sizes), notes)
 
 
 def _cut(ink: np.ndarray, labels: np.ndarray, digit: list[Piece]) -> np.ndarray:
     """A digit's ink with its soft edges, the strokes at one strength."""
     box = bounding_box(digit)
     reach = max(2, round(0.06 * box.size))
-    rows, columns = (
-        slice(max(0, start - reach), end + reach)
-        for start, end in ((box.top, box.bottom), (box.left, box.right))
-    )
-    strokes = np.isin(labels[rows, columns], [piece.label for piece in digit])
+    rows = slice(max(0, box.top - reach), box.bottom + reach)
+    columns = slice(max(0, box.left - reach), box.right + reach)
+    strokes = mask_of(digit, labels[rows, columns])
     cut = np.where(_near(strokes, reach), ink[rows, columns], 0)
     full = float(np.quantile(cut[strokes], 0.75))
     return np.minimum(cut / full, 1)
