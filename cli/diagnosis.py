@@ -11,8 +11,9 @@ from typing import Any
 
 from mnist_fn.shared import backend as backends
 from mnist_fn.shared import faults
+from mnist_fn.shared.data.cache import cache_dir
 from mnist_fn.shared.data.datasets import load
-from mnist_fn.shared.data.sources import TORCHVISION, cache_dir, find
+from mnist_fn.shared.data.files import TORCHVISION, find
 from mnist_fn.shared.errors import InputError, MissingExtraError, in_shell
 from mnist_fn.shared.parity.selfcheck import check_backend
 from mnist_fn.shared.runs.environment import machine, versions
@@ -110,7 +111,7 @@ def _data() -> dict[str, str | None]:
         try:
             if files := find(name):
                 load(name, download=False)  # read: MNIST's kin has files of the same names
-                folders[name] = str(files[0].parent)
+                folders[name] = str(files.paths[0].parent)
         except InputError as error:
             folders[name] = f"not here ({in_shell(error)})"
     return folders

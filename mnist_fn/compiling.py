@@ -6,7 +6,7 @@ from typing import Any
 
 import jax
 
-from mnist_fn.shared.data.sources import cache_folder
+from mnist_fn.shared.data.cache import cache_folder
 
 # Elementwise loops (Adam above all) with vectors as wide as the processor has; XLA's default is
 # half of that. 4 % of an epoch of the shallow model, and not a bit of the result.

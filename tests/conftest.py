@@ -13,7 +13,7 @@ import pytest
 
 from cli.main import main
 from mnist_fn.shared.config import Config
-from mnist_fn.shared.data import datasets, sources
+from mnist_fn.shared.data import datasets, files
 from mnist_fn.shared.data.datasets import Dataset, Split
 from mnist_fn.shared.pictures.preparation import prepare
 from mnist_fn.shared.runs.trainer import train
@@ -61,13 +61,13 @@ def pytest_unconfigure(config):
 @pytest.fixture(scope="session")
 def mnist_dir() -> Path:
     """The folder with real MNIST; skips without it, fails without it where CI has it."""
-    found = sources.find("mnist")
+    found = files.find("mnist")
     if found is None:
         reason = "real MNIST not found: set MNIST_FN_DATA to a folder with its four files"
         if REQUIRED:
             pytest.fail(reason)
         pytest.skip(reason)
-    return found[0].parent
+    return found.paths[0].parent
 
 
 @pytest.fixture(scope="session")
@@ -106,7 +106,7 @@ def prepared_digits(digits, tmp_path_factory) -> Path:
     arrays = []
     for split in (digits.train, digits.test):
         arrays += [np.array([prepare(image) for image in split.images]), split.labels]
-    for file, array in zip(sources.FILES, arrays, strict=True):
+    for file, array in zip(files.FILES, arrays, strict=True):
         (folder / file).write_bytes(idx_bytes(array))
     return folder
 

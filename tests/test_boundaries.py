@@ -46,7 +46,6 @@ RULES = [
     ("figures.horizon", ("jax", "torch", "cli", "torch_ref")),
     ("mnist_fn.shared.study.experiments", ("numpy", "scipy", "matplotlib", "jax", "torch")),
     ("mnist_fn.shared.study.report", ("torch", "jax", "scipy", "matplotlib")),
-    ("mnist_fn.shared.study.evidence", ("torch", "jax", "scipy", "matplotlib")),
     ("figures.build", ("jax", "torch", "cli", "torch_ref")),
     ("figures.sweep", ("jax", "torch", "cli", "torch_ref")),
     ("figures.bench", ("jax", "torch", "cli", "torch_ref")),
@@ -145,7 +144,11 @@ def test_every_file_stands_in_a_known_room():
             "backend",
         ),
         ("mnist_fn/shared/bench/timing.py", "from mnist_fn.shared.runs.run import Run", "runs"),
-        ("mnist_fn/shared/data/idx.py", "from mnist_fn.shared.backend import Backend", "backend"),
+        (
+            "mnist_fn/shared/data/arrays.py",
+            "from mnist_fn.shared.backend import Backend",
+            "backend",
+        ),
         ("figures/l2.py", "from cli import output", "cli"),
         ("torch_ref/model.py", "from mnist_fn import model", "mnist_fn.model"),
     ],
@@ -161,9 +164,9 @@ def test_an_injected_upward_import_is_seen(copy, file, line, imported):
 
 
 def test_an_injected_circle_is_seen(copy):
-    with (copy / "mnist_fn/shared/data/idx.py").open("a") as opened:
+    with (copy / "mnist_fn/shared/data/arrays.py").open("a") as opened:
         opened.write("\n\ndef later():\n    from mnist_fn.shared.data.cache import IdxFile\n")
-    assert {"mnist_fn.shared.data.idx", "mnist_fn.shared.data.cache"} <= set(
+    assert {"mnist_fn.shared.data.arrays", "mnist_fn.shared.data.cache"} <= set(
         house.circle(house.edges(copy))
     )
 

@@ -14,7 +14,7 @@ from torch import nn
 
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset, Split, scale_pixels
-from mnist_fn.shared.data.sources import FILES
+from mnist_fn.shared.data.files import FILES
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.streams import batch_order
 from torch_ref.backend import find_device

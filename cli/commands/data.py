@@ -32,15 +32,16 @@ def verify(dataset: Name = "mnist", data_dir: options.DataDir = None) -> None:
 @app.command()
 def path(dataset: Name = "mnist", data_dir: options.DataDir = None) -> None:
     """Print where the files are, one on a line."""
-    from mnist_fn.shared.data.sources import check_name, find, not_found
+    from mnist_fn.shared.config import Config
+    from mnist_fn.shared.data.files import find, not_found
     from mnist_fn.shared.errors import InputError
 
-    if check_name(dataset) == "digits":
+    if Config(dataset=dataset).dataset == "digits":
         raise InputError("digits has no files: it comes with scikit-learn")
     files = find(dataset, data_dir)
     if files is None:
         raise not_found(dataset, data_dir)
-    for file in files:
+    for file in files.paths:
         print(file)
 
 
@@ -52,9 +53,8 @@ def cache(
     """Show how much is kept decompressed in the user's cache, to be read faster; or remove it."""
     from cli.console import answer
     from cli.output import print_json
-    from mnist_fn.shared.data.cache import FOLDER, MAX_BYTES, entries
+    from mnist_fn.shared.data.cache import FOLDER, MAX_BYTES, cache_dir, entries
     from mnist_fn.shared.data.cache import clear as clear_cache
-    from mnist_fn.shared.data.sources import cache_dir
 
     folder = cache_dir() / FOLDER
     cached = entries(folder)
@@ -68,11 +68,12 @@ def cache(
 
 def _load(dataset: str, data_dir, download: bool) -> None:
     from cli.console import answer, console
+    from mnist_fn.shared.config import Config
     from mnist_fn.shared.data.datasets import load
-    from mnist_fn.shared.data.sources import TORCHVISION, check_name
+    from mnist_fn.shared.data.files import TORCHVISION
     from mnist_fn.shared.runs.progress import print_notes
 
-    loaded = load(check_name(dataset), data_dir, download)
+    loaded = load(Config(dataset=dataset).dataset, data_dir, download)
     known = "as it should be" if dataset in TORCHVISION else "read whole"
     answer().print(
         f"{loaded.name}: {len(loaded.train):,} train and {len(loaded.test):,} test images of "

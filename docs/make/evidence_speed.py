@@ -142,7 +142,7 @@ def processes(config: Config, device: str) -> dict[str, Any]:
 
 def _process(arguments: list[str], caches: str) -> dict[str, Any]:
     """Run the command in an empty folder; data that the user's own cache has are found still."""
-    from mnist_fn.shared.data.sources import cache_dir
+    from mnist_fn.shared.data.cache import cache_dir
 
     environment = {"MNIST_FN_DATA": str(cache_dir() / "data"), **os.environ}
     environment["XDG_CACHE_HOME"] = caches

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from mnist_fn.shared.data import sources
+from mnist_fn.shared.data import files
 from mnist_fn.shared.runs.folder import RunFolder
 from tests.support.idx_files import idx_bytes
 
@@ -103,4 +103,4 @@ def test_a_stranger_who_names_no_set_is_told_which_there_are(cases, in_process):
     done = in_process("train", "--data-dir", str(cases / "idx"))
     assert done.returncode == 2
     assert "holds emnist-letters, qmnist; choose one with --dataset emnist-letters" in done.stderr
-    assert sources.FILES[0] not in done.stderr
+    assert files.FILES[0] not in done.stderr

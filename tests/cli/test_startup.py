@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from mnist_fn import command as door
-from mnist_fn.shared.data import cache, datasets, sources
+from mnist_fn.shared.data import cache, datasets, files
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.runs import store
 from tests.support.idx_files import idx_bytes
@@ -36,7 +36,7 @@ def write_files(folder, zipped):
     arrays = [rng.integers(0, 256, (1700, 28, 28)), rng.integers(0, 10, 1700),
               rng.integers(0, 256, (50, 28, 28)), rng.integers(0, 10, 50)]  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
-    for file, array in zip(sources.FILES, arrays, strict=True):
+    for file, array in zip(files.FILES, arrays, strict=True):
         content = idx_bytes(array)
         path = folder / (file + (".gz" if zipped else ""))
         path.write_bytes(gzip.compress(content, 1) if zipped else content)
@@ -151,7 +151,7 @@ def test_a_large_file_is_decompressed_and_verified_once(cached, tmp_path, monkey
     assert len(kept(tmp_path)) == 1  # the train images; the others are small
     calls.clear()
     second = datasets.load("idx", cached)
-    assert sources.FILES[0] + ".gz" not in calls
+    assert files.FILES[0] + ".gz" not in calls
     assert np.array_equal(first.train.images, second.train.images)
     assert first.sha256 == second.sha256
 
@@ -159,7 +159,7 @@ def test_a_large_file_is_decompressed_and_verified_once(cached, tmp_path, monkey
 def test_a_change_of_the_file_or_of_the_copy_is_seen(cached, tmp_path, monkeypatch):
     first = datasets.load("idx", cached)
     calls = count_reads(monkeypatch)
-    path = cached / (sources.FILES[0] + ".gz")
+    path = cached / (files.FILES[0] + ".gz")
     other = np.frombuffer(gzip.decompress(path.read_bytes()), np.uint8).copy()
     other[5000] ^= 1
     path.write_bytes(gzip.compress(other.tobytes(), 1))
@@ -172,14 +172,14 @@ def test_a_change_of_the_file_or_of_the_copy_is_seen(cached, tmp_path, monkeypat
         calls.clear()
         copy.write_bytes(damage)
         again = datasets.load("idx", cached)
-        assert sources.FILES[0] + ".gz" in calls
+        assert files.FILES[0] + ".gz" in calls
         assert np.array_equal(again.train.images, changed.train.images)
     (note,) = kept(tmp_path, "json")
     for damage in ("", "[]", "{}", "null"):
         calls.clear()
         note.write_text(damage)
         datasets.load("idx", cached)
-        assert sources.FILES[0] + ".gz" in calls
+        assert files.FILES[0] + ".gz" in calls
 
 
 def test_a_copy_changed_in_place_under_its_old_time_is_not_believed(cached, tmp_path, monkeypatch):
@@ -194,14 +194,14 @@ def test_a_copy_changed_in_place_under_its_old_time_is_not_believed(cached, tmp_
     os.utime(copy, ns=(before.st_atime_ns, before.st_mtime_ns))
     calls = count_reads(monkeypatch)
     again = datasets.load("idx", cached)
-    assert sources.FILES[0] + ".gz" in calls
+    assert files.FILES[0] + ".gz" in calls
     assert np.array_equal(again.train.images, first.train.images)
 
 
 def test_a_file_changed_in_place_under_its_old_time_is_read_again(cached, monkeypatch):
     """The time of a change of the file's own entry can't be set."""
     datasets.load("idx", cached)
-    path = cached / (sources.FILES[0] + ".gz")
+    path = cached / (files.FILES[0] + ".gz")
     before = path.stat()
     with path.open("r+b") as file:
         file.write(path.read_bytes())

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mnist_fn.shared.config import Config
-from mnist_fn.shared.data import datasets, sources
-from mnist_fn.shared.data.idx import read_idx
+from mnist_fn.shared.data import datasets, files
+from mnist_fn.shared.data.arrays import read_idx
 from mnist_fn.shared.errors import InputError
 from tests.support.idx_files import idx_bytes
 
@@ -67,7 +67,7 @@ def test_any_bytes_give_an_array_or_one_clear_line(tmp_path_factory, content):
 
 
 def corrupt(kind, folder):
-    images, labels = folder / sources.FILES[0], folder / sources.FILES[1]
+    images, labels = folder / files.FILES[0], folder / files.FILES[1]
     good = images.read_bytes()
     if kind == "truncated":
         images.write_bytes(good[:-1])
@@ -135,9 +135,9 @@ def test_a_gzip_bomb_is_not_swallowed(tmp_path):
 @pytest.mark.parametrize("layout", [".", "MNIST/raw"])
 def test_files_are_found_flat_or_in_torchvisions_layout(tmp_path, zipped, layout, monkeypatch):
     write_dataset(tmp_path / layout, zipped)
-    assert sources.find("mnist", tmp_path) is not None
+    assert files.find("mnist", tmp_path) is not None
     monkeypatch.setenv("MNIST_FN_DATA", str(tmp_path))
-    assert sources.find("mnist") is not None
+    assert files.find("mnist") is not None
 
 
 def test_other_content_than_mnists_is_refused(tmp_path):

@@ -9,7 +9,7 @@ import threading
 import numpy as np
 import pytest
 
-from mnist_fn.shared.data import download, sources
+from mnist_fn.shared.data import download, files
 from mnist_fn.shared.errors import InputError
 from tests.support.idx_files import idx_bytes
 
@@ -20,10 +20,10 @@ def server(tmp_path, monkeypatch):
     there = tmp_path / "server"
     there.mkdir()
     arrays = (np.zeros((4, 28, 28)), np.arange(4), np.zeros((2, 28, 28)), np.arange(2))
-    for file, array in zip(sources.FILES, arrays, strict=True):
+    for file, array in zip(files.FILES, arrays, strict=True):
         (there / f"{file}.gz").write_bytes(gzip.compress(idx_bytes(array), mtime=0))
     digests = tuple(
-        hashlib.sha256((there / f"{file}.gz").read_bytes()).hexdigest() for file in sources.FILES
+        hashlib.sha256((there / f"{file}.gz").read_bytes()).hexdigest() for file in files.FILES
     )
     handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(there))
     monkeypatch.setattr(http.server.SimpleHTTPRequestHandler, "log_message", lambda *_: None)
@@ -31,7 +31,7 @@ def server(tmp_path, monkeypatch):
         threading.Thread(target=running.serve_forever, daemon=True).start()
         address = f"http://127.0.0.1:{running.server_port}/"
         monkeypatch.setitem(download.MIRRORS, "kmnist", address)
-        monkeypatch.setitem(sources.SHA256_GZ, "kmnist", digests)
+        monkeypatch.setitem(files.SHA256_GZ, "kmnist", digests)
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
         monkeypatch.delenv("MNIST_FN_DATA", raising=False)
         yield there
@@ -40,7 +40,7 @@ def server(tmp_path, monkeypatch):
 
 def test_what_is_fetched_is_found_and_not_fetched_again(server):
     download.fetch("kmnist")
-    assert sources.find("kmnist") is not None
+    assert files.find("kmnist") is not None
     for file in server.iterdir():
         file.unlink()
     download.fetch("kmnist")
@@ -48,7 +48,7 @@ def test_what_is_fetched_is_found_and_not_fetched_again(server):
 
 @pytest.mark.parametrize("harm", ["other content", "half of it", "gone"])
 def test_a_file_that_is_not_the_published_one_leaves_nothing_that_looks_whole(server, harm):
-    path = server / f"{sources.FILES[0]}.gz"
+    path = server / f"{files.FILES[0]}.gz"
     whole = path.read_bytes()
     if harm == "gone":
         path.unlink()
@@ -56,7 +56,7 @@ def test_a_file_that_is_not_the_published_one_leaves_nothing_that_looks_whole(se
         path.write_bytes(whole[: len(whole) // 2] if harm == "half of it" else whole + b"x")
     with pytest.raises(InputError, match=r"the download failed .* put train-images"):
         download.fetch("kmnist")
-    assert sources.find("kmnist") is None
+    assert files.find("kmnist") is None
     assert not (server.parent / "cache").exists()
 
 

@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from mnist_fn.shared.data.meaning import PUBLISHED, Hints, form_of
-from mnist_fn.shared.data.sets import PARTS, FileSet
+from mnist_fn.shared.data.files import PARTS, FileSet
+from mnist_fn.shared.data.meaning import PUBLISHED, spec_of
 from mnist_fn.shared.data.spec import MNIST, DataSpec
 from mnist_fn.shared.errors import InputError
 
@@ -73,7 +73,7 @@ def test_what_no_dataset_could_have_is_refused(bad):
 def test_a_set_of_other_things_than_digits_has_their_names(tmp_path, name):
     files = FileSet("", tmp_path, dict.fromkeys(PARTS, tmp_path / "x"))
     labels = (np.arange(10), np.arange(10))
-    data_spec = form_of(files, name, np.zeros((10, 28, 28), np.uint8), labels, Hints(ten=True))
+    data_spec = spec_of(files, name, np.zeros((10, 28, 28), np.uint8), labels)
     assert data_spec.thing == "picture"
     assert data_spec.names[0] in ("T-shirt/top", "o")
 

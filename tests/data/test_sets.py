@@ -6,9 +6,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from mnist_fn.shared.data import datasets, sources
-from mnist_fn.shared.data.meaning import Hints
-from mnist_fn.shared.data.npz import read_npz
+from mnist_fn.shared.data import datasets, files
+from mnist_fn.shared.data.arrays import read_npz
 from mnist_fn.shared.data.spec import DataSpec
 from mnist_fn.shared.errors import InputError
 from tests.support.idx_files import idx_bytes, idx_int_bytes
@@ -28,7 +27,7 @@ def arrays(labels=(0, 1, 2), n=(30, 12), ink="light"):
     return made
 
 
-def write(folder, made, names=sources.FILES):
+def write(folder, made, names=files.FILES):
     for name, array in zip(names, made, strict=True):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(idx_bytes(array))
@@ -60,7 +59,7 @@ def test_emnist_letters_stand_upright_and_have_names(cases, mnist):
 
 
 def test_emnist_as_stored_stays_transposed(cases):
-    stored = datasets.load("emnist-letters", cases / "idx", hints=Hints("as-stored"))
+    stored = datasets.load("emnist-letters", cases / "idx", orientation="as-stored")
     upright = datasets.load("emnist-letters", cases / "idx")
     assert (stored.data_spec.transposed_on_load, stored.data_spec.transposed) == (False, True)
     assert np.array_equal(stored.data_spec.pose(upright.test.images), stored.test.images)
@@ -124,7 +123,7 @@ def test_kuzushiji_49s_archives(tmp_path):
 
 
 def test_what_is_missing_of_a_set_is_named(tmp_path):
-    write(tmp_path, arrays(), ["mine-" + name for name in sources.FILES])
+    write(tmp_path, arrays(), ["mine-" + name for name in files.FILES])
     (tmp_path / "mine-t10k-labels-idx1-ubyte").unlink()
     with pytest.raises(InputError, match=r"not found whole in .*: its test labels are missing"):
         datasets.load("mine", tmp_path)
@@ -178,7 +177,7 @@ def test_classes_have_the_names_in_classes_txt(tmp_path, lines, names):
     ],
 )
 def test_a_file_of_names_that_fits_nothing_is_refused(tmp_path, file, content, said):
-    write(tmp_path, arrays(labels=(1, 2, 3)), ["mine-" + name for name in sources.FILES])
+    write(tmp_path, arrays(labels=(1, 2, 3)), ["mine-" + name for name in files.FILES])
     (tmp_path / file).write_bytes(content)
     with pytest.raises(InputError, match=said) as refused:
         datasets.load("mine", tmp_path)
@@ -192,7 +191,7 @@ def test_one_class_alone_is_refused(tmp_path):
 
 def test_a_class_that_a_known_set_has_not_is_refused(tmp_path):
     made = arrays(labels=(1, 27))
-    write(tmp_path, made, ["emnist-letters-" + name for name in sources.FILES])
+    write(tmp_path, made, ["emnist-letters-" + name for name in files.FILES])
     with pytest.raises(InputError, match="label 27, expected 1 to 26"):
         datasets.load("emnist-letters", tmp_path)
 
@@ -203,7 +202,7 @@ def test_numbers_that_are_no_labels(tmp_path, column, said):
     write(tmp_path, made)
     labels = np.zeros((30, 8), int)
     labels[:, 0] = [column, *made[1][1:]]
-    (tmp_path / sources.FILES[1]).write_bytes(idx_int_bytes(labels))
+    (tmp_path / files.FILES[1]).write_bytes(idx_int_bytes(labels))
     with pytest.raises(InputError, match=f"{said}; 0 to 255 are read"):
         datasets.load("idx", tmp_path)
 
@@ -224,7 +223,7 @@ def test_where_the_border_does_not_tell_it_is_asked(tmp_path):
     dataset = datasets.load("idx", tmp_path)
     assert dataset.data_spec.polarity == "unknown"
     assert 'add `ink="light"` or `ink="dark"`' in str(dataset.notes[-1])
-    answered = datasets.load("idx", tmp_path, hints=Hints(ink="dark"))
+    answered = datasets.load("idx", tmp_path, ink="dark")
     assert answered.data_spec.polarity == "dark"
 
 
@@ -244,7 +243,7 @@ def test_pictures_of_one_value_are_said(tmp_path):
 
 def test_ones_own_transposed_pictures_are_turned_when_asked(tmp_path):
     write(tmp_path, arrays())
-    dataset = datasets.load("idx", tmp_path, hints=Hints("upright"))
+    dataset = datasets.load("idx", tmp_path, orientation="upright")
     assert (dataset.data_spec.transposed_on_load, dataset.data_spec.transposed) == (True, False)
     assert np.array_equal(dataset.train.images[0], DIGIT.T)
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mnist_fn.shared.data import datasets, sources
+from mnist_fn.shared.data import datasets, files
+from mnist_fn.shared.data.arrays import as_images, as_labels
 from mnist_fn.shared.data.datasets import Dataset
-from mnist_fn.shared.data.values import as_images, as_labels
 from mnist_fn.shared.errors import InputError
 from tests.data.test_sets import arrays, write
 from tests.support.idx_files import idx_bytes, idx_int_bytes
@@ -132,17 +132,17 @@ def test_folders_of_pictures_by_class(tmp_path, expected, named):
 def test_one_hot_labels_are_read_and_other_columns_refused(tmp_path, expected):
     one_hot = np.eye(3, dtype=np.uint8)[SQUARE[1]]
     folder = write(tmp_path, SQUARE)
-    (folder / sources.FILES[1]).write_bytes(idx_bytes(one_hot))
+    (folder / files.FILES[1]).write_bytes(idx_bytes(one_hot))
     same_labels = datasets.load("idx", folder)
     assert np.array_equal(same_labels.train.labels, expected.train.labels)
-    (folder / sources.FILES[1]).write_bytes(idx_bytes(one_hot * 2))
+    (folder / files.FILES[1]).write_bytes(idx_bytes(one_hot * 2))
     with pytest.raises(InputError, match="3 columns that are no one-hot labels"):
         datasets.load("idx", folder)
     columns = np.column_stack([SQUARE[1], *np.full((7, 30), 5)])
-    (folder / sources.FILES[1]).write_bytes(idx_bytes(columns))  # as QMNIST's, but in bytes
+    (folder / files.FILES[1]).write_bytes(idx_bytes(columns))  # as QMNIST's, but in bytes
     with pytest.raises(InputError, match="8 columns that are no one-hot"):
         datasets.load("idx", folder)
-    (folder / sources.FILES[1]).write_bytes(idx_int_bytes(columns))
+    (folder / files.FILES[1]).write_bytes(idx_int_bytes(columns))
     assert np.array_equal(datasets.load("idx", folder).train.labels, expected.train.labels)
 
 
@@ -203,7 +203,7 @@ def header_little(array):
 )
 def test_what_it_is_instead(tmp_path, content, said):
     folder = write(tmp_path, SQUARE)
-    (folder / sources.FILES[0]).write_bytes(content)
+    (folder / files.FILES[0]).write_bytes(content)
     with pytest.raises(InputError, match=said):
         datasets.load("idx", folder)
 
@@ -211,12 +211,12 @@ def test_what_it_is_instead(tmp_path, content, said):
 @pytest.mark.parametrize("name", ["{} (1)", "{}(2)", "{} (1).gz", "{}.gz (1)"])
 def test_a_browsers_copy_is_found_where_the_file_is_not(tmp_path, expected, name):
     folder = write(tmp_path, SQUARE)
-    path = folder / sources.FILES[0]
+    path = folder / files.FILES[0]
     content = path.read_bytes()
-    path.rename(folder / name.format(sources.FILES[0]))
+    path.rename(folder / name.format(files.FILES[0]))
     same(datasets.load("idx", folder), expected)
     other = idx_bytes(SQUARE[0] // 2)
-    (folder / name.format(sources.FILES[0])).write_bytes(other)
+    (folder / name.format(files.FILES[0])).write_bytes(other)
     path.write_bytes(content)
     same(datasets.load("idx", folder), expected)
 

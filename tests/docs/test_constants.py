@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from mnist_fn.shared.data import cache, formats, idx, meaning, spec
+from mnist_fn.shared.data import arrays, cache, formats, meaning, spec
 from mnist_fn.shared.exchange import importing
 from mnist_fn.shared.parity import bounds, horizon, ladder
 from mnist_fn.shared.parity.levels import HORIZON_EPOCHS, STATISTICS_EPOCHS
@@ -20,8 +20,8 @@ from torch_ref import exchange
 from torch_ref.parity import optimizers
 
 SECURITY = (
-    f"At most {idx.MAX_BYTES / 1e6:.0f} MB are read of one file, and of a compressed file at most "
-    f"{idx.MAX_RATIO} times its size (or {idx._SMALL / 2**20:.0f} MiB)",
+    f"At most {arrays.MAX_BYTES / 1e6:.0f} MB are read of one file, and of a compressed file at "
+    f"most {arrays.MAX_RATIO} times its size (or {arrays._SMALL / 2**20:.0f} MiB)",
     f"keeps at most {cache.MAX_BYTES / 2**30:.0f} GiB of decompressed data",
     f"(a JSON document's by {MAX_JSON_BYTES / 2**20:.0f} MiB)",
     f"at most {image_files.MAX_PIXELS / 1e6:.0f} million pixels",

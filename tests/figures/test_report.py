@@ -18,7 +18,7 @@ from figures.report.contents import MAX_IN_FULL, read_contents
 from figures.report.digits import EXAMPLES
 from mnist_fn.shared import backend
 from mnist_fn.shared.config import Config
-from mnist_fn.shared.data import datasets, sources
+from mnist_fn.shared.data import datasets, files
 from mnist_fn.shared.data.datasets import scale_pixels
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.evaluation import forward
@@ -166,7 +166,7 @@ def test_without_the_dataset_it_says_so_and_shows_the_rest(undrawn, runs_28, mon
 
 
 def test_a_set_that_is_not_found_is_said_in_a_few_words(undrawn, prepared_digits, tmp_path):
-    for file in sources.FILES:
+    for file in files.FILES:
         (tmp_path / f"small-{file}").symlink_to(prepared_digits / file)
     config = Config(dataset="small", hidden=(), epochs=1)
     train(config, data_dir=tmp_path, out=tmp_path / "run")

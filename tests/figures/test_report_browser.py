@@ -13,7 +13,7 @@ from figures.report import build, network
 from figures.report.contents import read_contents
 from mnist_fn.shared import backend
 from mnist_fn.shared.config import Config
-from mnist_fn.shared.data import datasets, sources
+from mnist_fn.shared.data import datasets, files
 from mnist_fn.shared.data.spec import MNIST, DataSpec
 from mnist_fn.shared.pictures.preparation import prepare
 from mnist_fn.shared.pictures.reading import CONFIDENT, UNSURE, DigitReading
@@ -464,7 +464,7 @@ def of_many_classes(request, digits, tmp_path_factory):
     splits = []
     for split in (digits.train, digits.test):
         splits += [split.images, np.arange(len(split.images)) % request.param]
-    for file, array in zip(sources.FILES, splits, strict=True):
+    for file, array in zip(files.FILES, splits, strict=True):
         (folder / file).write_bytes(idx_bytes(array))
     config = Config(dataset="idx", hidden=(), epochs=1)
     train(config, data_dir=folder, out=folder / "run")

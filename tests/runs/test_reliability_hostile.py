@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from mnist_fn import Config, InputError, load_run, train
-from mnist_fn.shared.data.npz import read_npz
+from mnist_fn.shared.data.arrays import read_npz
 from mnist_fn.shared.runs import checkpoint, folder, loop, trainer
 from mnist_fn.shared.runs.header import Header
 from mnist_fn.shared.storage import locked, write_atomically

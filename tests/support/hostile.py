@@ -20,9 +20,8 @@ from hypothesis import strategies as st
 from safetensors.numpy import load
 
 from mnist_fn.shared.config import Config
-from mnist_fn.shared.data.idx import MAX_BYTES, read_idx
-from mnist_fn.shared.data.names import read_classes, read_mapping
-from mnist_fn.shared.data.npz import read_npz
+from mnist_fn.shared.data.arrays import MAX_BYTES, read_idx, read_npz
+from mnist_fn.shared.data.meaning import read_classes, read_mapping
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.exchange.layers import mlp_of
 from mnist_fn.shared.runs import checkpoint, metrics

@@ -1,7 +1,7 @@
-"""Datasets: `formats` reads a file, `meaning` says what is in it, `sources` where sets are found.
+"""Datasets: `formats` reads files, `meaning` says what is in them, `files` where sets are found.
 
-Others use `datasets` (Dataset, Split, load, load_for, scale_pixels), `elsewhere` (another test set
-for a run), `spec` (classes, and how pictures stand) and `sources` (where files and caches are).
+Others use `datasets` (Dataset, Split, load, load_for, load_test, scale_pixels), `spec` (classes,
+and how pictures stand), `files` (where sets are found) and `cache` (what the user's cache holds).
 """
 
-OPEN = ("cache", "datasets", "elsewhere", "sources", "spec")
+OPEN = ("cache", "datasets", "files", "spec")

@@ -16,14 +16,35 @@ from pathlib import Path
 
 import numpy as np
 
-from mnist_fn.shared.data.formats import read_array
-from mnist_fn.shared.data.sources import cache_folder
+from mnist_fn.shared.data.arrays import read_array
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.storage import write_atomically
 
 MIN_BYTES = 2**20  # smaller files are read as quickly as found in the cache
 MAX_BYTES = 2**30  # of all that is kept; of more, what was read last stays
 FOLDER = "data-decompressed"  # in the user's cache
+
+
+def cache_dir() -> Path:
+    """The user's cache folder for this project; it need not exist."""
+    import platformdirs
+
+    return platformdirs.user_cache_path("mnist-fn", appauthor=False)
+
+
+def cache_folder(name: str) -> Path | None:
+    """A folder in the user's cache, made if need be; None if switched off or not writable.
+
+    MNIST_FN_CACHE=off switches it off.
+    """
+    if os.environ.get("MNIST_FN_CACHE", "").lower() in ("off", "0", "no", "false"):
+        return None
+    folder = cache_dir() / name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError:
+        return None
+    return folder if os.access(folder, os.W_OK) else None
 
 
 @dataclass(frozen=True)

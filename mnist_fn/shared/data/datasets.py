@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Sequence
-from dataclasses import InitVar, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from importlib.metadata import distribution
 from pathlib import Path
 
@@ -10,36 +10,41 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mnist_fn.shared.config import Config
+from mnist_fn.shared.data.arrays import as_images, as_labels, digests_of
 from mnist_fn.shared.data.cache import read_through_cache
 from mnist_fn.shared.data.download import fetch
-from mnist_fn.shared.data.formats import digests_of, read_whole
-from mnist_fn.shared.data.meaning import (
-    Hints,
-    as_classes,
-    as_pictures,
-    check_polarity,
-    form_of,
-    notes,
-)
-from mnist_fn.shared.data.names import Names
-from mnist_fn.shared.data.sets import PARTS, FileSet
-from mnist_fn.shared.data.sources import (
+from mnist_fn.shared.data.files import (
+    FILES,
+    PARTS,
     SHA256,
     SHA256_GZ,
     TORCHVISION,
-    files_in,
+    FileSet,
+    candidates,
     find,
-    find_set,
+    listed,
     not_found,
     search_path,
+    sets_in,
+)
+from mnist_fn.shared.data.formats import RawSet, check_counts, read_whole
+from mnist_fn.shared.data.meaning import (
+    as_classes,
+    as_pictures,
+    check_polarity,
+    notes,
+    polarity_of,
+    ships_transposed,
+    spec_of,
 )
 from mnist_fn.shared.data.spec import MNIST, DataSpec, check_class_name
-from mnist_fn.shared.data.values import as_images, as_labels
 from mnist_fn.shared.errors import Argument, InputError, Message
 from mnist_fn.shared.streams import permutation
 
 ARRAYS = "arrays"  # what a dataset of `Dataset.from_arrays` is called
 _ARGUMENTS = ("train_images", "train_labels", "test_images", "test_labels")
+_TEST = PARTS[2:]
+_SAME_FORM = "give a test set of the same form"
 
 
 @dataclass(frozen=True)
@@ -96,11 +101,12 @@ class Dataset:
             InputError: another shape or kind, values out of range, splits that don't fit each
                 other, or names that don't fit the labels.
         """
-        inputs = (train_images, train_labels, test_images, test_labels)
-        convert = (as_images, as_labels, as_images, as_labels)
+        sources = [f"`{argument}`" for argument in _ARGUMENTS]
         arrays = [
-            change(f"`{part}`", np.asarray(array))
-            for change, part, array in zip(convert, _ARGUMENTS, inputs, strict=True)
+            as_images(sources[0], np.asarray(train_images)),
+            as_labels(sources[1], np.asarray(train_labels)),
+            as_images(sources[2], np.asarray(test_images)),
+            as_labels(sources[3], np.asarray(test_labels)),
         ]
         used = set(np.unique(np.concatenate(arrays[1::2])).tolist())
         names = {label: str(label) for label in used}
@@ -108,11 +114,8 @@ class Dataset:
             names = {label: check_class_name(str(name)) for label, name in enumerate(class_names)}
             if without := sorted(used - set(names)):
                 raise InputError(f"`class_names`: has no name for label {without[0]}")
-        paths: dict[str, Path] = {
-            part: Path(f"`{argument}`") for part, argument in zip(PARTS, _ARGUMENTS, strict=True)
-        }
-        files = FileSet("", Path(), paths)
-        return _as_dataset(ARRAYS, _Raw(files, arrays, digests_of(arrays), names=names), Hints())
+        files = FileSet("", Path(), dict(zip(PARTS, map(Path, sources), strict=True)))
+        return _as_dataset(ARRAYS, RawSet(files, arrays, digests_of(arrays), names))
 
     @property
     def classes(self) -> int:
@@ -141,16 +144,24 @@ def source_of(config: Config, data_dir: Source | str | None) -> tuple[Config, So
 
 
 def load(
-    name: str, data_dir: Source | None = None, download: bool = True, hints: Hints | None = None
+    name: str,
+    data_dir: Source | None = None,
+    download: bool = True,
+    *,
+    orientation: str = "auto",
+    ink: str = "auto",
+    data_spec: DataSpec | None = None,
 ) -> Dataset:
-    """Load a dataset by name; see `find` for where its files are looked for.
+    """Load a dataset by name, with nothing held out; see `files.find` for where it is looked for.
 
     Args:
         name: one of DATASETS, or what the names of its files begin with.
         data_dir: a folder with the four files; then they are looked for nowhere else. A dataset
             is returned as it is.
         download: fetch what is not found.
-        hints: what is known of its classes and pictures beforehand.
+        orientation: see `Config`.
+        ink: see `Config`.
+        data_spec: of the run that goes on with it: its classes are the run's, in its order.
 
     Raises:
         InputError: not found, not fetched, or its content is not what it should be.
@@ -159,85 +170,8 @@ def load(
         return data_dir
     if name == "digits":
         return _digits()
-    return _as_dataset(name, _read_raw(name, data_dir, download), hints or Hints())
-
-
-def _as_dataset(name: str, raw: "_Raw", hints: Hints) -> Dataset:
-    """A set's raw arrays with their meaning."""
-    files, arrays = raw.files, raw.arrays
-    hints = replace(hints, ten=name in TORCHVISION)
-    spec = form_of(files, name, arrays[0], arrays[1::2], hints, raw.names)
-    if name not in TORCHVISION:
-        check_polarity(files.paths[0], files.paths[2], arrays[0], arrays[2])
-    train, test = (
-        Split(as_pictures(images, spec.transposed_on_load), as_classes(labels, spec, path))
-        for images, labels, path in zip(arrays[::2], arrays[1::2], files.paths[1::2], strict=True)
-    )
-    if name in TORCHVISION:
-        return Dataset(name, train, test, raw.sha256, data_spec=spec)
-    messages = notes(
-        spec, files.name or name, train.images, {"training": train.labels, "test": test.labels}
-    )
-    return Dataset(name, train, test, raw.sha256, data_spec=spec, notes=(*raw.notes, *messages))
-
-
-@dataclass(frozen=True)
-class _Raw:
-    """A set's arrays in the order of PARTS, checked against what is known of them."""
-
-    files: FileSet
-    arrays: Sequence[np.ndarray]
-    digests: InitVar[Sequence[str]]
-    sha256: str = field(init=False)
-    notes: tuple[str, ...] = ()
-    names: Names | None = None  # of the classes, where they don't lie in a file beside it
-
-    def __post_init__(self, digests: Sequence[str]) -> None:
-        sha256 = hashlib.sha256("".join(digests).encode()).hexdigest()
-        object.__setattr__(self, "sha256", sha256)
-        for index in (1, 3):
-            check_counts(self.files.paths[index], self.arrays[index - 1], self.arrays[index])
-        _check_shapes(self.files.paths[2], self.arrays[0], self.arrays[2])
-
-
-def _read_raw(name: str, data_dir: Path | None, download: bool) -> _Raw:
-    """A set from its four files, or else from one of the other forms that people have."""
-    try:
-        files = find_set(name, data_dir)
-    except InputError:  # not found in `data_dir`
-        if (raw := _whole_set(name, data_dir)) is not None:
-            return raw
-        raise
-    if files is None and (raw := _whole_set(name, data_dir)) is not None:
-        return raw
-    if files is None and download and name in TORCHVISION:
-        files = files_in(fetch(name), name)
-    if files is None and name == ARRAYS and data_dir is None:
-        hint = ("give the same `Dataset` as ", Argument("data_dir"))
-        raise InputError(f"{ARRAYS}: the data were in memory only", hint=hint)
-    if files is None:
-        raise not_found(name, data_dir)
-    return _Raw(files, *_read(name, files))
-
-
-def _whole_set(name: str, data_dir: Path | None) -> _Raw | None:
-    for folder in [data_dir] if data_dir is not None else search_path():
-        if (whole_set := read_whole(folder, name)) is None:
-            continue
-        for index, (path, digest) in enumerate(
-            zip(whole_set.paths, whole_set.digests, strict=True)
-        ):
-            if name in SHA256_GZ:
-                raise InputError(
-                    f"{path}: {name} publishes checksums of its .gz files only",
-                    hint=("use ", Argument("dataset", "idx"), " to read it unchecked"),
-                )
-            _check_content(name, index, path, digest)
-        files = FileSet("", folder, dict(zip(PARTS, whole_set.paths, strict=True)))
-        notes = (f"{name}: {whole_set.note}",) if whole_set.note else ()
-        names = dict(enumerate(whole_set.names)) or None
-        return _Raw(files, whole_set.arrays, whole_set.digests, notes, names)
-    return None
+    raw = _read_raw(name, data_dir, download)
+    return _as_dataset(name, raw, orientation, ink, data_spec)
 
 
 def load_for(
@@ -246,29 +180,22 @@ def load_for(
     download: bool = True,
     data_spec: DataSpec | None = None,
 ) -> Dataset:
-    """The dataset of a config, its validation split held out of train.
+    """Load the dataset of a config, its validation split held out of train.
 
-    Args:
-        config: names the dataset and how its pictures are read.
-        data_dir: as for `load`.
-        download: as for `load`.
-        data_spec: of the run that goes on with it: its classes are the run's, in its order.
+    Arguments as for `load`.
 
     Raises:
-        InputError: as `load`; a validation split or a batch that train can't give.
+        InputError: see `load` and `hold_out`.
     """
-    return hold_out(load_whole(config, data_dir, download, data_spec), config)
-
-
-def load_whole(
-    config: Config,
-    data_dir: Source | None = None,
-    download: bool = True,
-    data_spec: DataSpec | None = None,
-) -> Dataset:
-    """The same with nothing held out of train: what runs of several splits share."""
-    hints = Hints(config.orientation, config.ink, data_spec)
-    return load(config.dataset, data_dir, download, hints)
+    dataset = load(
+        config.dataset,
+        data_dir,
+        download,
+        orientation=config.orientation,
+        ink=config.ink,
+        data_spec=data_spec,
+    )
+    return hold_out(dataset, config)
 
 
 def hold_out(dataset: Dataset, config: Config) -> Dataset:
@@ -290,6 +217,171 @@ def hold_out(dataset: Dataset, config: Config) -> Dataset:
     held_out = dataset.train.take(np.sort(order[: config.validation]))
     training = dataset.train.take(np.sort(order[config.validation :]))
     return replace(dataset, train=training, validation=held_out)
+
+
+def load_test(source: Source, name: str, spec: DataSpec) -> Dataset:
+    """Load another test set for a run, in the run's classes and as its network sees them.
+
+    Args:
+        source: a folder, whose train files may be missing, or a dataset. In a folder the set of
+            the run's own name is taken, else the only one.
+        name: of the run's dataset.
+        spec: of the run.
+
+    Returns:
+        A dataset named after the source; its training set is one test example. Its SHA-256 is of
+        the files that the folder has.
+
+    Raises:
+        InputError: none there, or several; labels, or a polarity, that the run does not know.
+    """
+    if isinstance(source, Dataset):
+        given = source.data_spec
+        if (given.labels, given.transposed) != (spec.labels, spec.transposed):
+            raise InputError(
+                f"{source.name}: its classes or pictures are not those of the run; {_SAME_FORM}"
+            )
+        check_polarity(source.name, given.polarity, spec.polarity, "the run", _SAME_FORM)
+        return replace(source, train=source.test.first(1), validation=None, data_spec=spec)
+    files = _choose_test(source, name)
+    arrays, digests = {}, []
+    for part, path in files.files.items():
+        file = read_through_cache(path, dimensions=1 if part.endswith("labels") else 3)
+        arrays[part] = file.array
+        digests.append(file.digest)
+    images, labels = arrays[_TEST[0]], arrays[_TEST[1]]
+    images_path, labels_path = files.files[_TEST[0]], files.files[_TEST[1]]
+    check_counts(labels_path, images, labels)
+    check_polarity(images_path, polarity_of(images), spec.polarity, "the run", _SAME_FORM)
+    is_transposed = ships_transposed(files.name)
+    if files.name in (name, ""):
+        is_transposed = spec.transposed_on_load or spec.transposed
+    pictures = as_pictures(images, turned=is_transposed != spec.transposed)
+    test = Split(pictures, as_classes(labels, spec, labels_path))
+    return Dataset(str(source), test.first(1), test, _digest_of(digests), data_spec=spec)
+
+
+def _choose_test(folder: Path, name: str) -> FileSet:
+    if not folder.is_dir():
+        raise InputError(f"{folder}: no such folder")
+    complete = [files for files in sets_in(folder).values() if files.has(_TEST)]
+    known = [] if name == "idx" else candidates(folder, name)
+    matching = [files for files in known if files.has(_TEST)]
+    if matching or len(complete) == 1:
+        return (matching or complete)[0]
+    if not complete:
+        raise InputError(f"{folder}: no test set in it (test images and test labels)")
+    raise InputError(f"{folder}: several test sets, {listed(complete)}; give a folder with one")
+
+
+def _as_dataset(
+    name: str,
+    raw: RawSet,
+    orientation: str = "auto",
+    ink: str = "auto",
+    spec: DataSpec | None = None,
+) -> Dataset:
+    """A set's raw arrays with their meaning.
+
+    Raises:
+        InputError: arrays that don't fit each other.
+    """
+    train_path, train_labels_path, test_path, test_labels_path = raw.files.paths
+    train_images, train_labels, test_images, test_labels = raw.arrays
+    check_counts(train_labels_path, train_images, train_labels)
+    check_counts(test_labels_path, test_images, test_labels)
+    if train_images.shape[1:] != test_images.shape[1:]:
+        raise InputError(
+            f"{test_path}: images of {'x'.join(map(str, test_images.shape[1:]))}, "
+            f"those of train are {'x'.join(map(str, train_images.shape[1:]))}"
+        )
+    spec = spec or spec_of(
+        raw.files,
+        name,
+        train_images,
+        (train_labels, test_labels),
+        orientation=orientation,
+        ink=ink,
+        names=raw.names,
+    )
+    train = Split(
+        as_pictures(train_images, spec.transposed_on_load),
+        as_classes(train_labels, spec, train_labels_path),
+    )
+    test = Split(
+        as_pictures(test_images, spec.transposed_on_load),
+        as_classes(test_labels, spec, test_labels_path),
+    )
+    dataset = Dataset(name, train, test, _digest_of(raw.digests), data_spec=spec)
+    if name in TORCHVISION:
+        return dataset
+    polarities = polarity_of(test_images), polarity_of(train_images)
+    check_polarity(test_path, *polarities, train_path, "invert one of them (255 - pixels)")
+    splits = {"training": train.labels, "test": test.labels}
+    messages = notes(spec, raw.files.name or name, train.images, splits)
+    own_note = (f"{name}: {raw.note}",) if raw.note else ()
+    return replace(dataset, notes=(*own_note, *messages))
+
+
+def _digest_of(digests: Sequence[str]) -> str:
+    """SHA-256 of a set, from those of its files."""
+    return hashlib.sha256("".join(digests).encode()).hexdigest()
+
+
+def _read_raw(name: str, data_dir: Path | None, download: bool) -> RawSet:
+    """Read a set from its four files, or else from one of the other forms that people have."""
+    files, failure = None, None
+    try:
+        files = find(name, data_dir)
+    except InputError as error:
+        failure = error
+    if files is None:
+        for folder in search_path() if data_dir is None else [data_dir]:
+            if (raw := read_whole(folder, name)) is not None:
+                for index, path in enumerate(raw.files.paths):
+                    _check_published(name, index, path, raw.digests[index])
+                return raw
+    if failure is not None:
+        raise failure
+    if files is None and download and name in TORCHVISION:
+        fetch(name)
+        files = find(name)
+    if files is None and name == ARRAYS and data_dir is None:
+        hint = ("give the same `Dataset` as ", Argument("data_dir"))
+        raise InputError(f"{ARRAYS}: the data were in memory only", hint=hint)
+    if files is None:
+        raise not_found(name, data_dir)
+    arrays, digests = [], []
+    for index, path in enumerate(files.paths):
+        file = read_through_cache(path, dimensions=1 if index % 2 else 3)
+        _check_published(name, index, path, file.digest)
+        arrays.append(file.array)
+        digests.append(file.digest)
+    return RawSet(files, arrays, digests)
+
+
+def _check_published(name: str, index: int, path: Path, digest: str) -> None:
+    """Raise InputError unless a file has its published SHA-256, of its content or of its .gz."""
+    if name not in {**SHA256, **SHA256_GZ}:
+        return
+    expected = {**SHA256, **SHA256_GZ}[name][index]
+    if name in SHA256_GZ:
+        if path.suffix != ".gz":
+            raise InputError(
+                f"{path}: {name} publishes checksums of its .gz files only",
+                hint=(
+                    f"put {FILES[index]}.gz there, or use ",
+                    Argument("dataset", "idx"),
+                    " to read it unchecked",
+                ),
+            )
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+    if digest != expected:
+        raise InputError(
+            f"{path}: not {name}'s: SHA-256 should begin {expected[:16]}, begins {digest[:16]}",
+            hint=("fetch the file again, or read other files with ", Argument("dataset", "idx")),
+        )
 
 
 def scale_pixels(images: np.ndarray, dtype: str) -> np.ndarray:
@@ -314,64 +406,6 @@ def resolve_auto(data_dir: Path | None, say: Callable[[Message | str], None]) ->
         say("Using scikit-learn's embedded digits instead: 1,797 real handwritten 8x8 digits.")
         return "digits"
     return "mnist"
-
-
-def _check_gz(name: str, index: int, path: Path) -> None:
-    if name not in SHA256_GZ:
-        return
-    if path.suffix != ".gz":
-        raise InputError(
-            f"{path}: {name} publishes checksums of its .gz files only",
-            hint=(
-                f"put {path.name}.gz there, or use ",
-                Argument("dataset", "idx"),
-                " to read it unchecked",
-            ),
-        )
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(2**20):
-            digest.update(chunk)
-    _compare(name, path, SHA256_GZ[name][index], digest.hexdigest())
-
-
-def _check_content(name: str, index: int, path: Path, digest: str) -> None:
-    if name in SHA256:
-        _compare(name, path, SHA256[name][index], digest)
-
-
-def _compare(name: str, path: Path, expected: str, digest: str) -> None:
-    if expected != digest:
-        raise InputError(
-            f"{path}: not {name}'s: SHA-256 should begin {expected[:16]}, begins {digest[:16]}",
-            hint=("fetch the file again, or read other files with ", Argument("dataset", "idx")),
-        )
-
-
-def _read(name: str, files: FileSet) -> tuple[list[np.ndarray], list[str]]:
-    """The raw arrays in the order of PARTS, and the digests of their contents."""
-    arrays, digests = [], []
-    for index, path in enumerate(files.paths):
-        _check_gz(name, index, path)
-        file = read_through_cache(path, dimensions=1 if index % 2 else 3)
-        _check_content(name, index, path, file.digest)
-        arrays.append(file.array)
-        digests.append(file.digest)
-    return arrays, digests
-
-
-def check_counts(path: Path, images: np.ndarray, labels: np.ndarray) -> None:
-    """InputError unless there are as many labels, those of `path`, as images."""
-    if len(images) != len(labels):
-        raise InputError(f"{path}: {len(labels)} labels for {len(images)} images")
-
-
-def _check_shapes(path: Path, train: np.ndarray, test: np.ndarray) -> None:
-    if train.shape[1:] != test.shape[1:]:
-        raise InputError(
-            f"{path}: images of {'x'.join(map(str, test.shape[1:]))}, "
-            f"those of train are {'x'.join(map(str, train.shape[1:]))}"
-        )
 
 
 def _digits() -> Dataset:

@@ -3,7 +3,8 @@
 import logging
 from pathlib import Path
 
-from mnist_fn.shared.data.sources import FILES, SHA256_GZ, TORCHVISION, cache_dir
+from mnist_fn.shared.data.cache import cache_dir
+from mnist_fn.shared.data.files import FILES, SHA256_GZ, TORCHVISION
 from mnist_fn.shared.errors import Argument, InputError
 from mnist_fn.shared.storage import made_folder
 

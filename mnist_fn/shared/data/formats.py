@@ -1,6 +1,5 @@
-"""File formats: an array in a file, and sets in other files than four: an archive, CSV, PNGs."""
+"""Sets in other files than four: an archive as Keras has it, two archives, CSV, folders of PNGs."""
 
-import hashlib
 import io
 import warnings
 from collections.abc import Callable, Sequence
@@ -9,93 +8,118 @@ from pathlib import Path
 
 import numpy as np
 
-from mnist_fn.shared.data.idx import MAX_BYTES, header_of, read_idx
-from mnist_fn.shared.data.npz import read_members, read_npz
-from mnist_fn.shared.data.sets import PARTS
-from mnist_fn.shared.data.values import as_images, as_labels
+from mnist_fn.shared.data.arrays import (
+    MAX_BYTES,
+    as_images,
+    as_labels,
+    digests_of,
+    read_members,
+)
+from mnist_fn.shared.data.files import PARTS, FileSet
 from mnist_fn.shared.errors import InputError
-from mnist_fn.shared.storage import open_plain, read_bounded
+from mnist_fn.shared.storage import read_bounded
 
 MAX_TABLE_BYTES = 2**28  # of a CSV file; Kaggle's train.csv has 77 MB
 MAX_PICTURES = 200_000  # of a split, in folders
 EVERY = 7  # where there are no labelled test examples, every seventh is one
 IMAGES = ("images", "x", "data", "imgs")
 LABELS = ("labels", "label", "y", "targets", "target")
-_ZIP = b"PK\x03\x04"
-
-
-def read_array(path: Path, dimensions: int) -> tuple[np.ndarray, str]:
-    """Images or labels as uint8, and a SHA-256 of their content, from IDX or .npz as it begins.
-
-    Arguments and errors as for `idx.read_idx` and `npz.read_npz`.
-    """
-    with open_plain(path) as file:
-        zipped = file.read(len(_ZIP)) == _ZIP
-    return (read_npz if zipped else read_idx)(path, dimensions)
+_KERAS = ("x_train", "y_train", "x_test", "y_test")
+Names = dict[int, str]  # of classes, by label
+Examples = tuple[np.ndarray, np.ndarray | None]  # images and labels, None if there are none
 
 
 @dataclass(frozen=True)
-class WholeSet:
-    """A set as it was found, in the order of PARTS."""
+class RawSet:
+    """A set's arrays, uint8, in the order of PARTS, before their meaning is known."""
 
-    folder: Path
-    paths: tuple[Path, Path, Path, Path]  # for errors
-    arrays: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # uint8, as values has them
+    files: FileSet
+    arrays: Sequence[np.ndarray]
+    digests: Sequence[str]  # of each array, see `digests_of`
+    names: Names | None = None  # of the classes; None: they may lie in a file in its folder
     note: str = ""  # what was decided for the reader
-    names: tuple[str, ...] = ()  # of the classes, by label
-
-    @property
-    def digests(self) -> list[str]:
-        """See `digests_of`."""
-        return digests_of(self.arrays)
 
 
-def digests_of(arrays: Sequence[np.ndarray]) -> list[str]:
-    """SHA-256 of the IDX files that would hold arrays of uint8, hexadecimal."""
-    return [hashlib.sha256(header_of(array) + array.tobytes()).hexdigest() for array in arrays]
-
-
-def read_whole(folder: Path, name: str) -> WholeSet | None:
-    """The set in a folder in one of these forms, None if it is in none.
+def read_whole(folder: Path, name: str) -> RawSet | None:
+    """Read the set in a folder that is in one of these forms, None if there is none.
 
     `mnist.npz` as Keras has it (`x_train`, `y_train`, `x_test`, `y_test`); `train.npz` and
     `test.npz` with images and labels; `train.csv` as Kaggle has it, a label and the pixels in a
     row; `train/CLASS/*.png` and `test/CLASS/*.png`, or `CLASS/*.png`.
 
     Raises:
-        InputError: it is in one, and damaged.
+        InputError: there is one, and it is damaged.
     """
-    for read in (_keras, _two_archives, _tables, _pictures):
-        if (whole_set := read(folder, name)) is not None:
-            return whole_set
-    return None
-
-
-def _keras(folder: Path, name: str) -> WholeSet | None:
-    wanted = ("x_train", "y_train", "x_test", "y_test")
     for path in (folder / f"{name}.npz", folder / "mnist.npz"):
         if path.is_file():
-            members = read_members(path, wanted)
-            if len(members) == len(wanted):
-                return _set(folder, (path, path, path, path), [members[key] for key in wanted])
-    return None
+            members = read_members(path, _KERAS)
+            if len(members) == len(_KERAS):
+                return raw_set(folder, [path] * 4, [members[key] for key in _KERAS])
+    for ending, read in ((".npz", _read_archive), (".csv", _read_table)):
+        path = folder / f"train{ending}"
+        if path.is_file():
+            return _read_two_files(path, path.with_stem("test"), read)
+    return _read_class_folders(folder)
 
 
-def _two_archives(folder: Path, _: str) -> WholeSet | None:
-    paths = [folder / f"{split}.npz" for split in ("train", "test")]
-    if not paths[0].is_file():
-        return None
-    splits = [_images_and_labels(path) for path in paths if path.is_file()]
-    if len(splits) == 2:
-        return _set(folder, (paths[0], paths[0], paths[1], paths[1]), [*splits[0], *splits[1]])
-    return _held_out(folder, paths[0], *splits[0], "there is no test.npz")
+def raw_set(
+    folder: Path,
+    paths: Sequence[Path],
+    arrays: Sequence[np.ndarray],
+    names: Names | None = None,
+    note: str = "",
+) -> RawSet:
+    """A set of arrays of any shape and type, in the order of PARTS; `paths` are for errors.
+
+    Raises:
+        InputError: they are no images or labels.
+    """
+    convert: list[Callable] = [as_images, as_labels] * 2
+    converted = []
+    for change, path, part, array in zip(convert, paths, PARTS, arrays, strict=True):
+        converted.append(change(f"{path} ({part})", array))
+    files = FileSet("", folder, dict(zip(PARTS, paths, strict=True)))
+    return RawSet(files, converted, digests_of(converted), names, note)
 
 
-def _images_and_labels(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    members = read_members(path, (*IMAGES, *LABELS))
-    images, labels = (
-        [members[name] for name in names if name in members] for names in (IMAGES, LABELS)
+def check_counts(path: Path, images: np.ndarray, labels: np.ndarray) -> None:
+    """InputError unless there are as many labels, those of `path`, as images."""
+    if len(images) != len(labels):
+        raise InputError(f"{path}: {len(labels)} labels for {len(images)} images")
+
+
+def _held_out(
+    folder: Path, path: Path, examples: Examples, why: str, names: Names | None = None
+) -> RawSet:
+    """A set without labelled test examples: some of its examples are taken for them."""
+    images, labels = examples
+    if labels is None:
+        raise InputError(f"{path}: its first column is not called label; name it so")
+    check_counts(path, images, labels)
+    test = np.arange(len(labels)) % EVERY == 0
+    note = (
+        f"{why}: every {EVERY}th of its {len(labels):,} labelled examples is held out as the "
+        "test set"
     )
+    arrays = [images[~test], labels[~test], images[test], labels[test]]
+    return raw_set(folder, [path] * 4, arrays, names, note)
+
+
+def _read_two_files(train: Path, test: Path, read: Callable[[Path], Examples]) -> RawSet:
+    images, labels = read(train)
+    if not test.is_file():
+        return _held_out(train.parent, train, (images, labels), f"there is no {test.name}")
+    test_images, test_labels = read(test)
+    if labels is None or test_labels is None:
+        return _held_out(train.parent, train, (images, labels), f"{test.name} has no labels")
+    arrays = [images, labels, test_images, test_labels]
+    return raw_set(train.parent, [train, train, test, test], arrays)
+
+
+def _read_archive(path: Path) -> Examples:
+    members = read_members(path, (*IMAGES, *LABELS))
+    images = [members[name] for name in IMAGES if name in members]
+    labels = [members[name] for name in LABELS if name in members]
     if len(images) != 1 or len(labels) != 1:
         raise InputError(
             f"{path}: expected one array of images ({', '.join(IMAGES)}) and one of labels "
@@ -104,25 +128,8 @@ def _images_and_labels(path: Path) -> tuple[np.ndarray, np.ndarray]:
     return images[0], labels[0]
 
 
-def _tables(folder: Path, _: str) -> WholeSet | None:
-    train, test = folder / "train.csv", folder / "test.csv"
-    if not train.is_file():
-        return None
-    images, labels = _table(train)
-    if labels is None:
-        raise InputError(f"{train}: its first column is not called label; name it so")
-    if test.is_file():
-        test_images, test_labels = _table(test)
-        if test_labels is not None:
-            return _set(
-                folder, (train, train, test, test), [images, labels, test_images, test_labels]
-            )
-        return _held_out(folder, train, images, labels, "test.csv has no labels")
-    return _held_out(folder, train, images, labels, "there is no test.csv")
-
-
-def _table(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
-    """The pixels [n, pixels] and the labels [n] of a CSV file with a line of names, or without."""
+def _read_table(path: Path) -> Examples:
+    """Read a CSV file, with a line of names or without: pixels [n, pixels] and labels [n]."""
     data = read_bounded(path, MAX_TABLE_BYTES)
     head = data[: data.find(b"\n") + 1 or None][: 2**16].decode("utf-8-sig", "replace").strip()
     first = head.split(",")[0].strip().strip('"').lower()
@@ -141,18 +148,19 @@ def _table(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     return table[:, 1:], table[:, 0]
 
 
-def _pictures(folder: Path, _: str) -> WholeSet | None:
-    train, test = ((folder / split) for split in ("train", "test"))
-    if classes := _classes(train):
-        if not _classes(test):
-            raise InputError(f"{test}: no folders of pictures by class, which {train} has")
-        splits = [*_read_pictures(train, classes), *_read_pictures(test, classes)]
-        return _set(folder, (train, train, test, test), splits, _names(classes))
-    if classes := _classes(folder):
-        images, labels = _read_pictures(folder, classes)
-        why = "there are no folders train and test"
-        return _held_out(folder, folder, images, labels, why, _names(classes))
-    return None
+def _read_class_folders(folder: Path) -> RawSet | None:
+    train, test = folder / "train", folder / "test"
+    if not _classes(train):
+        if not (classes := _classes(folder)):
+            return None
+        labels, names = _labels_of(classes)
+        examples = _read_pictures(folder, labels)
+        return _held_out(folder, folder, examples, "there are no folders train and test", names)
+    if not _classes(test):
+        raise InputError(f"{test}: no folders of pictures by class, which {train} has")
+    labels, names = _labels_of(_classes(train))
+    arrays = [*_read_pictures(train, labels), *_read_pictures(test, labels)]
+    return raw_set(folder, [train, train, test, test], arrays, names)
 
 
 def _classes(folder: Path) -> list[str]:
@@ -166,21 +174,21 @@ def _classes(folder: Path) -> list[str]:
     return sorted(names, key=lambda name: (not name.isdecimal(), name.zfill(9), name))
 
 
-def _names(classes: list[str]) -> tuple[str, ...]:
-    """None where the folders are called as the labels are."""
-    return () if all(name.isdecimal() for name in classes) else tuple(classes)
+def _labels_of(classes: list[str]) -> tuple[dict[str, int], Names | None]:
+    """Return each folder's label, and the classes' names unless these are the labels."""
+    if all(map(str.isdecimal, classes)):
+        return {name: int(name) for name in classes}, None
+    return {name: label for label, name in enumerate(classes)}, dict(enumerate(classes))
 
 
-def _read_pictures(folder: Path, classes: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    numbers = [int(name) for name in classes] if not _names(classes) else range(len(classes))
+def _read_pictures(folder: Path, labels_of: dict[str, int]) -> tuple[np.ndarray, np.ndarray]:
     images, labels = [], []
-    known = dict(zip(classes, numbers, strict=True))
     for name in _classes(folder):
-        if name not in known:
+        if name not in labels_of:
             raise InputError(f"{folder / name}: a class that the training pictures don't have")
         for path in sorted((folder / name).glob("*.png")):
             images.append(_read_picture(path))
-            labels.append(known[name])
+            labels.append(labels_of[name])
             if images[-1].shape != images[0].shape:
                 raise InputError(f"{path}: its size is another than the others'; give all one size")
             if len(images) > MAX_PICTURES or len(images) * images[0].size > MAX_BYTES:
@@ -202,37 +210,3 @@ def _read_picture(path: Path) -> np.ndarray:
         raise
     except Exception as error:  # Pillow's decoders raise whatever a damaged file leads to
         raise InputError(f"{path}: a damaged image ({str(error)[:80]})") from error
-
-
-def _held_out(
-    folder: Path,
-    path: Path,
-    images: np.ndarray,
-    labels: np.ndarray,
-    why: str,
-    names: tuple[str, ...] = (),
-) -> WholeSet:
-    if len(images) != len(labels):
-        raise InputError(f"{path}: {len(labels)} labels for {len(images)} images")
-    test = np.arange(len(labels)) % EVERY == 0
-    note = (
-        f"{why}: every {EVERY}th of its {len(labels):,} labelled examples is held out as the "
-        "test set"
-    )
-    parts = [images[~test], labels[~test], images[test], labels[test]]
-    return _set(folder, (path, path, path, path), parts, names, note)
-
-
-def _set(
-    folder: Path,
-    paths: tuple[Path, Path, Path, Path],
-    parts: list[np.ndarray],
-    names: tuple[str, ...] = (),
-    note: str = "",
-) -> WholeSet:
-    convert: list[Callable] = [as_images, as_labels] * 2
-    train, train_labels, test, test_labels = (
-        change(f"{path} ({part})", array)
-        for change, path, part, array in zip(convert, paths, PARTS, parts, strict=True)
-    )
-    return WholeSet(folder, paths, (train, train_labels, test, test_labels), note, names)

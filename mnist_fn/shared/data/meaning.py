@@ -1,14 +1,16 @@
-"""What a file's arrays mean: orientation, polarity, class names, and what a person has to know."""
+"""What a set's arrays mean: class names, orientation, polarity, and what a person has to know."""
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
-from mnist_fn.shared.data.names import Names, find_names
-from mnist_fn.shared.data.sets import FileSet
-from mnist_fn.shared.data.spec import MNIST, DataSpec
+from mnist_fn.shared.data.files import TORCHVISION, FileSet
+from mnist_fn.shared.data.formats import Names
+from mnist_fn.shared.data.spec import MAX_CLASSES, MNIST, DataSpec, check_class_name
 from mnist_fn.shared.errors import Argument, InputError, Message, Text
+from mnist_fn.shared.storage import open_plain
 
 TRANSPOSED = "emnist"  # sets by this name ship their pictures transposed
 LABELS = {  # of sets that are known by name, used in these files or not
@@ -23,6 +25,8 @@ LABELS = {  # of sets that are known by name, used in these files or not
 }
 UNCLEAR = (1 / 3, 2 / 3)  # share of light border pixels that tells nothing of the ink
 _LOOKED_AT = 5000  # pictures, for their borders
+_MAX_NAMES_BYTES = 2**16  # of a file of names
+_WORDS = {"light": "light on dark", "dark": "dark on light"}
 
 # The classes' names as github.com/zalandoresearch/fashion-mnist and github.com/rois-codh/kmnist
 # give them, the latter in Latin letters.
@@ -33,61 +37,53 @@ PUBLISHED = {
 }
 
 
-@dataclass(frozen=True)
-class Hints:
-    """What is known of a set beforehand."""
-
-    orientation: str = "auto"  # as in Config
-    ink: str = "auto"  # as in Config
-    data_spec: DataSpec | None = None  # of the run that goes on with it, whose classes hold
-    ten: bool = False  # its classes are the labels 0 to 9, its pictures stand as MNIST's
-
-
-def form_of(
+def spec_of(
     files: FileSet,
     name: str,
     train: np.ndarray,
     labels: Sequence[np.ndarray],
-    hints: Hints,
+    *,
+    orientation: str = "auto",
+    ink: str = "auto",
     names: Names | None = None,
 ) -> DataSpec:
-    """The form of a set.
+    """What a set is of.
 
     Args:
-        files: where it was found, names beside it.
-        name: of the dataset.
+        files: where it was found; the names of its classes may lie in a file in its folder.
+        name: of the dataset. Torchvision's three have ten classes and stand as MNIST does.
         train: raw training pictures, uint8 [n, rows, columns].
         labels: raw labels of each split, uint8 [n].
-        hints: what is known beforehand.
-        names: of the classes; None: they are looked for beside the files.
+        orientation: see `Config`.
+        ink: see `Config`.
+        names: of the classes; None looks for them in the folder.
 
     Raises:
         InputError: names that don't fit the labels; a single class.
     """
-    if hints.data_spec is not None:
-        return hints.data_spec
+    as_mnist = name in TORCHVISION
     stored = ships_transposed(files.name) or ships_transposed(name)
-    turned = hints.orientation == "upright" or (stored and hints.orientation == "auto")
-    used = np.flatnonzero(
-        sum(np.bincount(split_labels, minlength=256) for split_labels in labels)
-    ).tolist()
-    known = MNIST.labels if hints.ten else LABELS.get(files.name, ())
-    if known and (strange := sorted(set(used) - set(known))):
-        raise InputError(f"{files.paths[1]}: label {strange[0]}, expected {_numbers(known)}")
-    used = sorted({*used, *known})
-    named = names or find_names(files.folder, (files.name, name), used)
-    published = PUBLISHED[name].split(", ") if name in PUBLISHED else map(str, used)
-    names = named or dict(zip(used, published, strict=True))
+    turned = orientation == "upright" or (stored and orientation == "auto")
+    used = set(np.unique(np.concatenate(labels)).tolist())
+    known = MNIST.labels if as_mnist else LABELS.get(files.name, ())
+    if known and (strange := sorted(used - set(known))):
+        raise InputError(f"{files.paths[1]}: label {strange[0]}, expected {_ranges(known)}")
+    ordered = sorted(used | set(known))
+    names = names or _find_names(files.folder, (files.name, name), ordered)
+    if not names:
+        published = PUBLISHED[name].split(", ") if name in PUBLISHED else map(str, ordered)
+        names = dict(zip(ordered, published, strict=True))
     if len(names) < 2:
-        raise InputError(f"{files.paths[1]}: all labels are {used[0]}; there is nothing to tell")
-    ordered = tuple(sorted(names))
+        raise InputError(f"{files.paths[1]}: all labels are {ordered[0]}; there is nothing to tell")
+    if as_mnist:
+        ink = "light"
     return DataSpec(
-        ordered,
-        tuple(names[label] for label in ordered),
+        labels=tuple(sorted(names)),
+        names=tuple(names[label] for label in sorted(names)),
         transposed_on_load=turned,
         transposed=stored and not turned,
-        polarity="light" if hints.ten else hints.ink if hints.ink != "auto" else ink_of(train),
-        max_pixel=255 if hints.ten else largest(train),
+        polarity=polarity_of(train) if ink == "auto" else ink,
+        max_pixel=255 if as_mnist else _largest(train),
     )
 
 
@@ -96,69 +92,61 @@ def ships_transposed(name: str) -> bool:
     return name.startswith(TRANSPOSED)
 
 
-def largest(images: np.ndarray) -> int:
-    """1 where uint8 images hold 0 and 1 alone, else 255."""
+def _largest(images: np.ndarray) -> int:
+    """Return 1 where uint8 images hold only 0 and 1, else 255."""
     first_images = images[:100]
     return 1 if first_images.max() <= 1 and images.max() == 1 else 255
 
 
-def light_border(images: np.ndarray) -> float:
-    """The share of pixels on the borders of uint8 images [n, rows, columns] that are light."""
+def _light_border(images: np.ndarray) -> float:
+    """Return the share of light pixels on the borders of uint8 images [n, rows, columns]."""
     sample = images[:_LOOKED_AT]
-    middle = sample.max() / 2
-    sides = (sample[:, 0], sample[:, -1], sample[:, 1:-1, 0], sample[:, 1:-1, -1])
-    return float(np.concatenate([(side > middle).ravel() for side in sides]).mean())
+    is_light = sample > sample.max() / 2
+    sides = (is_light[:, 0], is_light[:, -1], is_light[:, 1:-1, 0], is_light[:, 1:-1, -1])
+    return float(np.concatenate(sides, axis=None).mean())
 
 
-def check_polarity(
-    train_path: object, test_path: object, train: np.ndarray, test: np.ndarray
-) -> None:
-    """InputError where training and test pictures are clearly of another polarity."""
-    inks = ink_of(train), ink_of(test)
-    if set(inks) == {"light", "dark"}:
-        raise InputError(
-            f"{test_path}: its pictures are {words_of(inks[1])}, those of {train_path} "
-            f"{words_of(inks[0])}; invert one of them (255 - pixels)"
-        )
-
-
-def words_of(ink: str) -> str:
-    """`light on dark` or `dark on light`."""
-    return "light on dark" if ink == "light" else "dark on light"
-
-
-def ink_of(images: np.ndarray) -> str:
+def polarity_of(images: np.ndarray) -> str:
     """`light` on dark, `dark` on light, or `unknown` where the borders don't tell."""
-    share = light_border(images)
+    share = _light_border(images)
     if share < UNCLEAR[0]:
         return "light"
     return "dark" if share > UNCLEAR[1] else "unknown"
 
 
+def check_polarity(
+    source: object, polarity: str, expected: str, owner: object, remedy: str
+) -> None:
+    """InputError where pictures are clearly of another polarity than `expected`, the owner's."""
+    if {polarity, expected} == {"light", "dark"}:
+        raise InputError(
+            f"{source}: its pictures are {_WORDS[polarity]}, those of {owner} "
+            f"{_WORDS[expected]}; {remedy}"
+        )
+
+
 def as_pictures(images: np.ndarray, turned: bool) -> np.ndarray:
-    """Raw pictures as the network sees them: from 0 to 255, `turned` or not."""
-    if largest(images) == 1:
+    """Raw pictures as the network sees them: from 0 to 255, transposed if they are to be."""
+    if _largest(images) == 1:
         images = np.minimum(images, 1) * np.uint8(255)
     return np.ascontiguousarray(images.swapaxes(1, 2)) if turned else images
 
 
-def as_classes(labels: np.ndarray, data_spec: DataSpec, source: object) -> np.ndarray:
-    """Raw labels as indices of the form's classes, uint8 [n].
+def as_classes(labels: np.ndarray, spec: DataSpec, source: object) -> np.ndarray:
+    """Raw labels as indices of the set's classes, uint8 [n].
 
     Raises:
         InputError: a label is none of them; `source` is named.
     """
-    if data_spec.labels == tuple(range(data_spec.classes)) and labels.max() < data_spec.classes:
-        return labels
-    table = np.full(256, 255, np.uint8)
-    known = np.zeros(256, dtype=bool)
-    table[list(data_spec.labels)], known[list(data_spec.labels)] = range(data_spec.classes), True
-    if not known[labels].all():
+    known = np.array(spec.labels)
+    indices = np.searchsorted(known, labels).clip(max=len(known) - 1)
+    strange = labels[known[indices] != labels]
+    if len(strange):
         raise InputError(
-            f"{source}: label {int(labels[~known[labels]][0])} is none of the {data_spec.classes} "
-            f"classes, {_numbers(data_spec.labels)}"
+            f"{source}: label {strange[0]} is none of the {spec.classes} "
+            f"classes, {_ranges(spec.labels)}"
         )
-    return table[labels]
+    return indices.astype(np.uint8)
 
 
 def notes(
@@ -176,7 +164,7 @@ def notes(
     if spec.labels != tuple(range(spec.classes)):
         unused = sorted(set(range(spec.labels[-1])) - set(spec.labels))
         messages.append(
-            f"{spec.classes} classes, labels {_numbers(spec.labels)}; not used: {_numbers(unused)}"
+            f"{spec.classes} classes, labels {_ranges(spec.labels)}; not used: {_ranges(unused)}"
         )
     for split, labels in splits.items():
         counts = np.bincount(labels, minlength=spec.classes)
@@ -201,7 +189,7 @@ def notes(
     elif spec.polarity == "unknown":
         messages.append(
             (
-                f"light on dark or dark on light? {light_border(train):.0%} of the pictures' "
+                f"light on dark or dark on light? {_light_border(train):.0%} of the pictures' "
                 "borders are light, which doesn't tell: add ",
                 Argument("ink", "light"),
                 " or ",
@@ -210,12 +198,12 @@ def notes(
             )
         )
     return [
-        f"{name}: {line}" if isinstance(line, str) else Message(f"{name}: ", line)
-        for line in messages
+        f"{name}: {message}" if isinstance(message, str) else Message(f"{name}: ", message)
+        for message in messages
     ]
 
 
-def _numbers(labels: Sequence[int]) -> str:
+def _ranges(labels: Sequence[int]) -> str:
     """`1 to 26`, or `0, 3, 5 to 9`."""
     runs: list[list[int]] = []
     for label in labels:
@@ -224,3 +212,96 @@ def _numbers(labels: Sequence[int]) -> str:
         else:
             runs.append([label, label])
     return ", ".join(str(a) if a == b else f"{a} to {b}" for a, b in runs)
+
+
+def _find_names(folder: Path, prefixes: Sequence[str], used: Sequence[int]) -> Names | None:
+    """Read names from EMNIST's `<set>-mapping.txt`, `<set>-classes.txt` or `classes.txt`.
+
+    Args:
+        folder: where the set's files are.
+        prefixes: what the names of files of this set may begin with.
+        used: the labels that occur, ascending; the file has to name each.
+    """
+    file_names = [f"{prefix}-mapping.txt" for prefix in prefixes if prefix]
+    file_names += [f"{prefix}-classes.txt" for prefix in prefixes if prefix]
+    for name in (*file_names, "classes.txt"):
+        path = folder / name
+        if path.exists():
+            is_mapping = path.name.endswith("-mapping.txt")
+            names = read_mapping(path) if is_mapping else read_classes(path, used)
+            if without := sorted(set(used) - set(names)):
+                raise InputError(f"{path}: has no name for label {without[0]}, which the data use")
+            return names
+    return None
+
+
+def read_mapping(path: Path) -> Names:
+    """EMNIST's mapping file: a line for each label, with the codes of its characters.
+
+    The first character is the name: in EMNIST letters `1 65 97` is A, in both cases.
+
+    Raises:
+        InputError: a line is something else.
+    """
+    names: Names = {}
+    for number, line in enumerate(_lines(path), start=1):
+        words = line.split()
+        if not words:
+            continue
+        try:
+            label, code, *_ = map(int, words)
+            name = check_class_name(chr(code))
+        except (ValueError, OverflowError, InputError) as error:
+            raise InputError(
+                f"{path}: line {number}: expected a label and a character's code, such as 1 65"
+            ) from error
+        if not 0 <= label < MAX_CLASSES or label in names:
+            raise InputError(f"{path}: line {number}: label {str(label)[:20]} twice or above 255")
+        names[label] = name
+    _check_different(path, names)
+    return names
+
+
+def read_classes(path: Path, used: Sequence[int]) -> Names:
+    """A name a line: for label 0, 1, 2 and so on, or for the labels that are used, in their order.
+
+    Raises:
+        InputError: it fits neither, or a line is no name.
+    """
+    lines = [line.strip() for line in _lines(path)]
+    while lines and not lines[-1]:
+        lines.pop()
+    try:
+        listed = [check_class_name(line) for line in lines]
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from error
+    if len(listed) > MAX_CLASSES:
+        raise InputError(f"{path}: {len(listed)} names; at most {MAX_CLASSES} are read")
+    if len(listed) == len(used):
+        names = dict(zip(used, listed, strict=True))
+    elif used[-1] < len(listed):
+        names = dict(enumerate(listed))
+    else:
+        raise InputError(
+            f"{path}: {len(listed)} names for {len(used)} labels, {used[0]} to {used[-1]}; give a "
+            f"name a line for each of these, or for all of 0 to {used[-1]}"
+        )
+    _check_different(path, names)
+    return names
+
+
+def _lines(path: Path) -> list[str]:
+    with open_plain(path) as file:
+        data = file.read(_MAX_NAMES_BYTES + 1)
+    if len(data) > _MAX_NAMES_BYTES:
+        raise InputError(f"{path}: longer than the {_MAX_NAMES_BYTES} bytes that are read of it")
+    try:
+        return data.decode("utf-8-sig").splitlines()
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: not text in UTF-8; save it so") from error
+
+
+def _check_different(path: Path, names: Names) -> None:
+    for name, count in Counter(names.values()).items():
+        if count > 1:
+            raise InputError(f"{path}: two labels are named {name}; give each its own name")

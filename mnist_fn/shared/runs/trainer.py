@@ -5,13 +5,10 @@ from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 
-import numpy as np
-
 from mnist_fn.shared import backend as backends
 from mnist_fn.shared.backend import GroupOfOne
 from mnist_fn.shared.config import Config
-from mnist_fn.shared.data.datasets import Dataset, Source, load_for, source_of
-from mnist_fn.shared.data.elsewhere import load_test
+from mnist_fn.shared.data.datasets import Dataset, Source, load_for, load_test, source_of
 from mnist_fn.shared.errors import Argument, InputError
 from mnist_fn.shared.evaluation import Evaluation, evaluate
 from mnist_fn.shared.runs.callbacks import Callbacks, Notice
@@ -156,24 +153,14 @@ def evaluate_run(
         header.check_dataset(dataset)
     else:
         source = data_dir if isinstance(data_dir, Dataset) else Path(data_dir)
-        test_set = load_test(source, header.config.dataset, header.data_spec)
-        test = test_set.split
-        pixels = int(np.prod(test.images.shape[1:]))
-        if pixels != header.input_dim:
+        dataset = load_test(source, header.config.dataset, header.data_spec)
+        if dataset.pixels != header.input_dim:
             raise InputError(
-                f"{test_set.where}: trained on images of {header.input_dim} pixels, these have "
-                f"{pixels}; give a run on images of that size"
+                f"{dataset.name}: trained on images of {header.input_dim} pixels, these have "
+                f"{dataset.pixels}; give a run on images of that size"
             )
-        if test_set.sha256 != header.dataset_sha256:
-            on_other(test_set.sha256)
-        # a backend is made for a dataset: one example stands for what is not trained on here
-        dataset = Dataset(
-            header.config.dataset,
-            test.first(1),
-            test,
-            header.dataset_sha256,
-            data_spec=header.data_spec,
-        )
+        if dataset.sha256 != header.dataset_sha256:
+            on_other(dataset.sha256)
     computer = make(header.config, dataset, device)
     logits = computer.logits(computer.load(state), dataset.test.images)
     return name, evaluate(logits, dataset.test.labels)

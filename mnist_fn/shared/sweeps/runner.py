@@ -15,7 +15,7 @@ from typing import TypeVar
 from mnist_fn.shared import backend as backends
 from mnist_fn.shared.backend import Group, GroupOfOne
 from mnist_fn.shared.config import Config
-from mnist_fn.shared.data.datasets import Dataset, hold_out, load_for, load_whole
+from mnist_fn.shared.data.datasets import Dataset, hold_out, load_for
 from mnist_fn.shared.errors import InputError, Interrupted, Message
 from mnist_fn.shared.runs.callbacks import (
     Callbacks,
@@ -144,7 +144,8 @@ def start_workers(
         with ExitStack() as stack:
             pool = None
             if request.workers is not None:
-                data = load_whole(config, request.data_dir)
+                whole = config.replace(validation=0, batch_size=1)
+                data = load_for(whole, request.data_dir)
                 pool = stack.enter_context(worker_pool(request.workers, data, request.device))
                 on_event(WorkersStarted(pool.size, request.workers.threads, pool.place))
             yield replace(callbacks, on_event=on_event), pool
