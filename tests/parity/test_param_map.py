@@ -1,6 +1,9 @@
 """Which parameter is which where names do not say it: right ports, named as people name them."""
 
+from typing import Any
+
 import flax.linen as fnn
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -97,3 +100,40 @@ def test_a_sequential_model_against_a_compact_one_without_names():
     )
     port = FlaxProgram(Compact(), loss=jax_cross_entropy, optimizer=optax.sgd(0.05))
     check_port(reference, port, batches, steps=3).assert_passed()
+
+
+class Turned(fnn.Module):
+    """Two layers of one shape, the one that is called last made first, and another activation."""
+
+    activation: Any = jnp.tanh
+
+    @fnn.compact
+    def __call__(self, x):
+        first, second = fnn.Dense(6), fnn.Dense(6)
+        return first(self.activation(second(x)))
+
+
+def test_what_was_guessed_is_shown_and_claims_no_cause():
+    """A pair by place alone, which the outputs don't confirm: no module is called too late."""
+    torch.manual_seed(0)
+    net = nn.Sequential(nn.Linear(6, 6), nn.Tanh(), nn.Linear(6, 6))
+    rng = np.random.default_rng(0)
+    batches = [(rng.normal(size=(4, 6)), rng.integers(0, 6, 4))]
+    program = {"loss": jax_cross_entropy, "optimizer": optax.sgd(0.1)}
+    reference = TorchProgram(
+        net, loss=nn.functional.cross_entropy, optimizer=lambda p: torch.optim.SGD(p, 0.1)
+    )
+    right = check_port(reference, FlaxProgram(Turned(), **program), batches, steps=2)
+    right.assert_passed()
+    assert not right.param_map.guessed
+    wrong = check_port(reference, FlaxProgram(Turned(fnn.relu), **program), batches, steps=2)
+    assert wrong.failed.name == "modules"
+    assert not wrong.cause.found, wrong.text
+    lines = wrong.text.splitlines()
+    place = lines.index("the pairs below were guessed; give param_map=… if one is wrong")
+    assert lines[place + 1].split()[:2] == ["0.weight", "Dense_0/kernel"]
+    assert [pair["guessed"] for pair in wrong.to_dict()["param_map"]] == [True] * 4
+    told = {"0.weight": "Dense_1/kernel", "0.bias": "Dense_1/bias"}
+    named = check_port(reference, FlaxProgram(Turned(fnn.relu), **program), batches, param_map=told)
+    assert "1: relu in place of tanh" in named.cause.text
+    assert "guessed" not in named.text

@@ -75,7 +75,7 @@ def test_label_smoothing_is_solved_for():
 
     verdict = check_port(side("reference", 0.1), side("port", 0.037), BATCHES)
     assert verdict.failed.name == "loss"
-    assert verdict.cause.text.endswith("label smoothing 0.037 in place of 0.1"), verdict.text
+    assert verdict.cause.text == "the loss: label smoothing 0.037 in place of 0.1", verdict.text
 
 
 def test_two_numbers_at_once_are_no_cause():

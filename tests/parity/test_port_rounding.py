@@ -1,5 +1,6 @@
 """What is rounding and no mistake: norms in one pass, gradients that are nothing but rounding."""
 
+import contextlib
 import gc
 import weakref
 
@@ -15,12 +16,13 @@ from mnist_fn.shared.parity import training
 from mnist_fn.shared.parity.batches import read_batches
 from mnist_fn.shared.parity.ladder_state import LadderState
 from mnist_fn.shared.parity.pairing import pair
-from mnist_fn.shared.parity.program import Step
+from mnist_fn.shared.parity.program import NONE, Step
 from mnist_fn.shared.parity.rounding import Spread
+from tests.support import random_ports
 from tests.support.port_defaults import Flax, Torch, rows
 from tests.support.port_models import jax_cross_entropy, lstm
 from torch_ref.parity import TorchProgram, program
-from torch_ref.parity.onepass import NORMS, OnePass
+from torch_ref.parity.controls import NORMS, OnePass, RoundedAtRandom
 
 GROUPS = (lambda: nn.GroupNorm(4, 8), lambda x, _: fnn.GroupNorm(4, epsilon=1e-5, name="norm")(x))
 BATCH = (lambda: nn.BatchNorm1d(8),
@@ -130,3 +132,38 @@ def test_the_spread_after_a_step_is_the_most_so_far():
     found = [spread.after(steps, 4)[0]["w"] for steps in (1, 2, 3, 4)]
     assert found == [0.5, 3.0, 3.0, 3.0]
     assert len(starts) == 2
+
+
+def test_a_saturated_softmax_is_held_to_its_own_rounding():
+    """Its probabilities are 1 exactly in float32, and no weight's ulp moves them."""
+    names = "transformer", "SGD"
+    reference = random_ports.reference(*names, seed=4)
+    port = random_ports.port(random_ports.text_of(*names))
+    check_port(reference, port, random_ports.batches(names[0], 4), steps=1).assert_passed()
+
+
+def test_a_control_run_moves_a_probability_next_to_1():
+    def gradient(*modes):
+        scores = torch.tensor([0.0, -30.0], dtype=torch.float64, requires_grad=True)
+        with contextlib.ExitStack() as stack:
+            for mode in modes:
+                stack.enter_context(mode)
+            torch.softmax(scores, 0)[0].mul(3.0).backward()
+        return scores.grad
+
+    usual = gradient()
+    moved = [gradient(RoundedAtRandom(draw)) for draw in range(4)]
+    gaps = [float((other - usual).abs().max()) for other in moved]
+    assert all(1e-17 < gap < 1e-13 for gap in gaps), gaps
+    assert torch.equal(moved[0], gradient(RoundedAtRandom(0)))
+
+
+def test_a_model_shows_the_same_lines_after_a_control_run():
+    """What a control run does of its own is no call of the model's."""
+    reference = TorchProgram(Torch(GROUPS[0]()), loss=nn.functional.cross_entropy)
+    batch = read_batches(rows(), "float64")[0]
+    start = reference.start(batch)
+    trace = reference.run(start, batch)
+    before = reference.variants(trace, 0, trace.ticks[1])
+    reference.run(start, batch, True, NONE.as_control(0))
+    assert reference.variants(trace, 0, trace.ticks[1]) == before

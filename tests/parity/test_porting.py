@@ -143,13 +143,11 @@ def test_a_missing_bias_fails_the_first_rung():
     assert "0.bias [8] has no partner in the port" in verdict.text
 
 
-def test_what_has_no_partner_is_said_of_both_sides():
-    """A width that is off by one: "0 against 0" said nothing."""
+def test_another_width_is_said_in_one_line():
+    """Of a tensor and its likely partner: six without a partner said less."""
     verdict = check_port(torch_side(), flax_side(FlaxMLP(width=9)), BATCHES)
     (first,) = (line for line in verdict.text.splitlines() if line.startswith("first: "))
-    assert "0.weight [8, 8] has no partner in the port" in first
-    assert "Dense_0/kernel [8, 9] of the port has no partner" in first
-    assert "against" not in first
+    assert first == ("first: 0.weight is [8, 8], the port's Dense_0/kernel is [8, 9]; and 2 more")
 
 
 class TorchFlat(nn.Module):
@@ -495,3 +493,8 @@ def test_the_command_says_what_a_large_model_costs(in_process, tmp_path, monkeyp
     assert "GB of memory" not in in_process("port", "my_port.py").stderr
     monkeypatch.setattr("cli.commands.port.LARGE", 10)
     assert "0.0 M parameters: up to 1.0 GB of memory" in in_process("port", "my_port.py").stderr
+
+
+def test_a_program_that_is_looked_for_in_the_wrong_place_is_found():
+    with pytest.raises(ImportError, match=r"from torch_ref\.parity import TorchProgram"):
+        from mnist_fn.parity import TorchProgram  # noqa: F401

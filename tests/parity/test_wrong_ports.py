@@ -116,6 +116,8 @@ def test_another_rate_of_dropout_fails_its_rung(rate):
     assert verdict.failed.name == "randomness"
     theirs = f"{rate:g}" if rate else "none"
     assert f"rates of dropout: 0.25 in the reference, {theirs} in the port" in verdict.text
+    assert f"why: the modules: rates of dropout: {theirs} in place of 0.25" in verdict.text
+    assert verdict.cause.to_dict()["causes"][0]["code"] == "dropout"
 
 
 def test_dropout_that_cannot_be_read_is_not_called_compared():

@@ -17,9 +17,9 @@ from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.parity.determinism import difference_of_runs, refuse_random
 from mnist_fn.shared.parity.program import Batch, Nudge, Step, Tensors, Trace, Variant, Weights
 from torch_ref.parity import sites
+from torch_ref.parity.controls import OnePass, RoundedAtRandom
 from torch_ref.parity.guard import Guard
 from torch_ref.parity.listening import Listener, named_tensors, replaced
-from torch_ref.parity.onepass import OnePass
 from torch_ref.parity.optimizers import SLACK, clip_plainly, clipped_to, read_rule, read_schedule
 
 SCHEDULED = 7  # steps of which a scheduler's factors are read
@@ -202,9 +202,12 @@ class TorchProgram:
         model = self._load(self._copies[dtype], weights).train(train)
         model.zero_grad(set_to_none=True)
         guard = Guard(self.name, dtype, variant, self._substitute)
-        trace, outputs, value = self._pass(model, batch, guard, variant, train)
+        draw = None if variant is None else variant.draw
+        with nullcontext() if draw is None else RoundedAtRandom(draw):
+            trace, outputs, value = self._pass(model, batch, guard, variant, train)
+            if value is not None:
+                value.backward()
         if value is not None:
-            value.backward()
             trace = replace(
                 trace,
                 loss=float(value.detach()),
@@ -212,7 +215,9 @@ class TorchProgram:
                 gradients=self._gradients(model),
             )
         trace.buffers.update(self._buffers(model))
-        self._sites, self._draws = guard.sites, guard.draws
+        self._draws = guard.draws
+        if variant is None:
+            self._sites = guard.sites
         self._note("casts to float32; it is compared in float64 throughout", guard.casts)
         self._note("computes its gradient by hand ({})", guard.backwards)
         return trace
@@ -349,8 +354,8 @@ class TorchProgram:
             yield Step(self._params(model), self._buffers(model), grads, float(value.detach()))
 
     def variants(self, trace: Trace, first: int, last: int) -> list[Variant]:
-        """See `Program`: of the last pass."""
-        return sites.variants(self._sites, first, last)
+        """See `Program`: of the last pass of the program as it is."""
+        return sites.variants(self._sites, trace.ticks[0], first, last)
 
     def _substitute(self, variant: Variant) -> Callable[..., Any]:
         return sites.substitute(variant)

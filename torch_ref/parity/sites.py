@@ -81,40 +81,47 @@ KNOWN = {
 }  # fmt: skip
 
 
-def variants(sites: list[Site], first: int, last: int) -> list[Variant]:
-    """Every variant of every call between two ticks, the latest call first."""
+def variants(sites: list[Site], modelled: int, first: int, last: int) -> list[Variant]:
+    """Every variant of every call between two ticks, the latest call first.
+
+    Args:
+        sites: the calls of a pass.
+        modelled: the tick at which its model ended; what follows is the loss.
+        first: of the ticks.
+        last: of the ticks.
+    """
     listed: list[Variant] = []
     joint: dict[tuple[str, str], list[tuple[str, Variant]]] = {}
     for site in reversed(sites):
         if first <= site.tick <= last and site.function in TABLE:
             arguments = bound(site.function, site.args, site.kwargs)
+            outside = "the loss" if site.tick > modelled else "between the modules"
+            place = site.within or outside
             for key, way in enumerate(_ways(site.function, arguments)):
-                variant = _variant(site, key, way)
+                variant = _variant(site, place, key, way)
                 listed.append(variant)
                 for cause, role in way.together:
-                    joint.setdefault((site.within, cause), []).append((role, variant))
+                    joint.setdefault((place, cause), []).append((role, variant))
     return [*_joined(joint), *listed]
 
 
 def _joined(joint: dict[tuple[str, str], list[tuple[str, Variant]]]) -> Iterator[Variant]:
     """Variants of several lines of a module at once."""
-    for (module, cause), members in joint.items():
+    for (place, cause), members in joint.items():
         roles = {role for role, _ in members}
         if len(members) > 1 and (roles == {""} or len(roles) > 1):
             (_, leading), *following = sorted(members, key=lambda member: not member[1].starts)
             also = tuple((variant.site, int(variant.key)) for _, variant in following)
-            text = f"{module or 'between the modules'}: {cause}"
-            yield replace(leading, text=text, also=also, family="")
+            yield replace(leading, text=f"{place}: {cause}", also=also, family="")
 
 
-def _variant(site: Site, key: int, way: Form | Number) -> Variant:
+def _variant(site: Site, place: str, key: int, way: Form | Number) -> Variant:
     free = {"starts": way.starts, "scale": way.scale} if isinstance(way, Number) else {}
     family = way.family
     if family and family not in ANYWHERE:
         family = f"{family} {site.index}"
     facts = {**way.facts, "family": family, "at": site.within}
-    text = f"{site.within or 'between the modules'}: {way.text}"
-    return Variant(text, site.index, key, site.tick, **free, **facts)
+    return Variant(f"{place}: {way.text}", site.index, key, site.tick, **free, **facts)
 
 
 def substitute(variant: Variant) -> Callable[..., Any]:

@@ -163,7 +163,7 @@ def _explain_padding(state: LadderState) -> Explanation | None:
             return None
     if not texts:
         return None
-    cause = Candidate("; ".join(texts), 0.0, 0.0, code="padding_idx")
+    cause = Candidate("; ".join(texts), np.nan, 0.0, code="padding_idx")
     return Explanation("gradients", False, (cause,), None, "")
 
 
@@ -205,7 +205,7 @@ def _explain_standing_still(start: Weights, ours: Step, theirs: Step) -> Explana
         "optax decays it"
     )
     return Explanation(
-        "weights after a step", False, (Candidate(text, 0.0, 0.0, code="frozen"),), None, ""
+        "weights after a step", False, (Candidate(text, np.nan, 0.0, code="frozen"),), None, ""
     )
 
 

@@ -109,13 +109,14 @@ class LadderState:
         weights = self.weights
         if draw is not None:
             weights = replace(weights, params=nudged(weights.params, draw))
-            variant = variant.as_control()
+            variant = variant.as_control(draw)
         return self.pairing.reference.run(weights, self.batch, self.train, variant)
 
     @cached_property
     def controls(self) -> list[tuple[Trace, Trace]]:
-        """(perturbed, original) pairs: the same program with all weights a few ulps away, its norms
-        computed in another order where it can. Empty for recordings.
+        """(perturbed, original) pairs: the same program with all weights a few ulps away, and where
+        it can with sums and functions rounded at random and norms computed in another order. Empty
+        for recordings.
         """
         moved = [
             replace(self.weights, params=nudged(self.weights.params, draw))
@@ -126,8 +127,10 @@ class LadderState:
                 return []
             return [(self._port(weights, self.batch), self.right) for weights in moved]
         run = self.pairing.reference.run
-        control = NONE.as_control()
-        return [(run(weights, self.batch, self.train, control), self.left) for weights in moved]
+        return [
+            (run(weights, self.batch, self.train, NONE.as_control(draw)), self.left)
+            for draw, weights in enumerate(moved)
+        ]
 
     @cached_property
     def in_float32(self) -> list[tuple[Trace, Trace]]:

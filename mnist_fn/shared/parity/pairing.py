@@ -53,7 +53,9 @@ def pair(
     gap, pairing, start = min(tried, key=lambda choice: choice[0])
     if not np.isfinite(gap):
         raise InputError(errors[0])
-    if 0 < gap <= MOST:
+    if gap == 0:
+        pairing = replace(pairing, param_map=pairing.param_map.verified())
+    elif gap <= MOST:
         pairing = _other_choice(pairing, start, batch, dtype)
     start = cast(start, dtype)
     port_start, moved_batch = pairing.param_map.to_port(start, pairing.like), pairing.move(batch)
@@ -101,6 +103,9 @@ def checks(pairing: Pairing, start: Weights) -> list[Check]:
     for partner in partners.fixed:
         text = f"{partner.name}, a buffer, is {partner.other}, a parameter"
         results.append(_exact(text, 0.0, "one of each"))
+    for pair in partners.resized:
+        text = f"{pair.name} is {list(pair.layout.kept)}, the port's {pair.other} is "
+        results.append(_exact(f"{text}{list(pair.layout.shape)}", np.inf, "one shape"))
     for name in partners.missing:
         shape = list(start.params[name].shape)
         results.append(_exact(f"{name} {shape} has no partner in the port", np.inf, "one of each"))
@@ -162,9 +167,8 @@ def _paired(
 
 def _apart(pairing: Pairing, start: Weights, batch: Batch, dtype: str, errors: list[str]) -> float:
     """How far the outputs are apart; 0 if within bounds. ParamMap that miss count much more."""
-    unpaired = len(pairing.param_map.missing) + len(pairing.param_map.left)
-    if unpaired:
-        return 1e3 * MOST * unpaired
+    if pairing.param_map.unpaired:
+        return 1e3 * MOST * pairing.param_map.unpaired
     try:
         state = LadderState("", pairing, cast(start, dtype), batch)
         compared, _ = outputs(state)
@@ -209,7 +213,8 @@ def _other_choice(pairing: Pairing, start: Weights, batch: Batch, dtype: str) ->
                 for old, new in zip(first.params, chosen, strict=True)
                 if old != new
             ]
-            return replace(candidate, param_map=replace(partners, notes=tuple(notes)))
+            partners = replace(partners.verified(), notes=tuple(notes))
+            return replace(candidate, param_map=partners)
     open_ = [p.name for p in first.params if not p.sure and not _numbered(first, p.name)]
     if open_ and _undecided(LadderState("", pairing, cast(start, dtype), batch), open_):
         table = "; ".join(first.table().splitlines())

@@ -1,8 +1,9 @@
 """Which parameter of a port is which of the reference: by name, by shape, by what agrees."""
 
 import itertools
+import math
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -23,6 +24,10 @@ ORDERS = 120  # of modules that fit as well as each other
 PREFIXES = ("module", "_orig_mod", "params", "batch_stats")
 
 
+UNMOVED = Layout((), (), ())
+Fits = dict[tuple[str, str], list[Layout]]
+
+
 @dataclass(frozen=True)
 class ParamPair:
     """A tensor of the reference, its partner in the port, and how the one lies in the other."""
@@ -35,15 +40,30 @@ class ParamPair:
 
 @dataclass(frozen=True)
 class ParamMap:
-    """All of them; `missing` and `left` have none."""
+    """All of them. `missing` and `left` have none; `resized` are likely pairs of two shapes."""
 
     params: tuple[ParamPair, ...]
     buffers: tuple[ParamPair, ...] = ()
     fixed: tuple[ParamPair, ...] = ()  # buffers of the reference that are parameters of the port
     missing: tuple[str, ...] = ()
     left: tuple[str, ...] = ()
+    resized: tuple[ParamPair, ...] = ()
     notes: tuple[str, ...] = ()
     choices: tuple[tuple[ParamPair, ...], ...] = field(default=(), repr=False)  # other assignments
+
+    @property
+    def unpaired(self) -> int:
+        """How many tensors have no partner of their shape."""
+        return len(self.missing) + len(self.left) + len(self.resized)
+
+    @property
+    def guessed(self) -> tuple[ParamPair, ...]:
+        """Pairs that nothing but their order and shape tells."""
+        return tuple(pair for pair in self.params if not pair.sure)
+
+    def verified(self) -> "ParamMap":
+        """The same where outputs agree: no pair is a guess."""
+        return replace(self, params=tuple(replace(pair, sure=True) for pair in self.params))
 
     def to_port(self, weights: Weights, like: Weights) -> Weights:
         """The reference's weights as the port takes them; what has no partner stays as it is."""
@@ -83,15 +103,21 @@ class ParamMap:
 
     def table(self) -> str:
         """The assignment, a line each."""
-        width = max((len(partner.name) for partner in self.params), default=0)
-        lines = [f"{p.name:{width}}  {p.other}{_how(p.layout)}" for p in self.params]
-        lines += [f"{name:{width}}  ?" for name in self.missing]
-        return "\n".join(lines + [f"{'?':{width}}  {name}" for name in self.left])
+        missing = [ParamPair(name, "?", UNMOVED) for name in self.missing]
+        left = [ParamPair("?", name, UNMOVED) for name in self.left]
+        return "\n".join(listed((*self.params, *self.resized, *missing, *left)))
+
+
+def listed(pairs: Sequence[ParamPair]) -> list[str]:
+    """Pairs, a line each."""
+    width = max((len(pair.name) for pair in pairs), default=0)
+    return [f"{pair.name:{width}}  {pair.other}{_how(pair.layout)}" for pair in pairs]
 
 
 def _how(layout: Layout) -> str:
     rows = f", rows reordered from {list(layout.rows)}" if layout.rows else ""
-    return (f"  {list(layout.kept)} as {list(layout.shape)}" if layout.moves or rows else "") + rows
+    changed = layout.moves or rows or math.prod(layout.kept) != math.prod(layout.shape)
+    return (f"  {list(layout.kept)} as {list(layout.shape)}" if changed else "") + rows
 
 
 def module_of(name: str) -> str:
@@ -128,36 +154,51 @@ def map_params(
         InputError: `param_map` names what isn't there, or shapes that don't fit.
     """
     declared = _told(reference, port, usual, param_map or {})
-    params, missing, extra, choices = _match(reference.params, port.params, usual, declared)
-    buffers, kept, _, _ = _match(reference.buffers, port.buffers, usual, declared)
-    fixed, _, _, _ = _match(
-        {name: reference.buffers[name] for name in kept},
-        {name: port.params[name] for name in extra if _is_named(name, kept)},
-        usual,
-        {},
-    )
-    taken = {partner.other for partner in fixed}
-    left = tuple(name for name in extra if name not in taken)
+    fits = _fits(reference.params, port.params, usual, declared)
+    params = _match(reference.params, port.params, fits, declared)
+    buffers_fit = _fits(reference.buffers, port.buffers, usual, declared)
+    buffers = _match(reference.buffers, port.buffers, buffers_fit, declared)
+    missing, left = _unpaired(reference.params, port.params, params)
+    kept, _ = _unpaired(reference.buffers, port.buffers, buffers)
+    named = {name: tensor for name, tensor in left.items() if _is_named(name, kept)}
+    fixed = _match(kept, named, _fits(kept, named, usual, {}), {})
+    _, left = _unpaired({}, left, fixed)
+    resized = _match(missing, left, _resized(missing, left), {})
+    missing, left = _unpaired(missing, left, resized)
     return ParamMap(
         tuple(params),
         tuple(buffers),
         tuple(fixed),
         tuple(missing),
-        left,
-        choices=tuple(choices),
+        tuple(left),
+        tuple(resized),
+        choices=tuple(_others(params, fits)),
     )
 
 
-def _is_named(name: str, names: list[str]) -> bool:
-    """Whether one of the names has the same words."""
-    return any(parts(name) == parts(other) for other in names)
+def _unpaired(ours: Tensors, theirs: Tensors, pairs: list[ParamPair]) -> tuple[Tensors, Tensors]:
+    """Of both programs the tensors that are in none of the pairs."""
+    names, others = {pair.name for pair in pairs}, {pair.other for pair in pairs}
+    return (
+        {name: tensor for name, tensor in ours.items() if name not in names},
+        {name: tensor for name, tensor in theirs.items() if name not in others},
+    )
 
 
-def _match(
-    ours: Tensors, theirs: Tensors, usual: int, declared: Mapping[str, ParamPair]
-) -> tuple[list[ParamPair], list[str], list[str], list[tuple[ParamPair, ...]]]:
+def _resized(ours: Tensors, theirs: Tensors) -> Fits:
+    """Pairs of one kind and rank, whatever their shapes."""
+    return {
+        (a, b): [Layout(tuple(range(x.ndim)), y.shape, x.shape)]
+        for a, x in ours.items()
+        for b, y in theirs.items()
+        if parts(a)[1] == parts(b)[1] and x.ndim == y.ndim
+    }
+
+
+def _fits(ours: Tensors, theirs: Tensors, usual: int, declared: Mapping[str, ParamPair]) -> Fits:
+    """Pairs of tensors, of which one may be the other, with the layouts for that."""
     claimed = {p.other for p in declared.values()}
-    fits: dict[tuple[str, str], list[Layout]] = {}
+    fits: Fits = {}
     for a, x in ours.items():
         for b, y in theirs.items():
             if a in declared or b in claimed or not _kinds_fit(a, b):
@@ -165,12 +206,24 @@ def _match(
             options = layouts(x.shape, y.shape, usual if _is_kernel(a, b) else 0)
             if options:
                 fits[a, b] = options
+    return fits
+
+
+def _is_named(name: str, names: Iterable[str]) -> bool:
+    """Whether one of the names has the same words."""
+    return any(parts(name) == parts(other) for other in names)
+
+
+def _match(
+    ours: Tensors, theirs: Tensors, fits: Fits, declared: Mapping[str, ParamPair]
+) -> list[ParamPair]:
+    """Declared pairs that are in both, and of those that fit the likeliest by name and place."""
     numbers = {**_places_of_numbers(ours), **_places_of_numbers(theirs)}
     scores = {(a, b): _likeness(a, b, numbers[a] == numbers[b]) for a, b in fits}
     level = np.inf, dict(scores)
     order = {name: i for i, name in enumerate(ours)}
     places = {name: i for i, name in enumerate(theirs)}
-    chosen = dict(declared)
+    chosen = {name: pair for name, pair in declared.items() if name in ours}
     partners = {modules_of((pair.name, pair.other)) for pair in declared.values()}
     while scores:
         best = max(scores.values())
@@ -189,16 +242,10 @@ def _match(
         chosen[a] = ParamPair(a, b, fits[a, b][0], sure=not rivals)
         partners.add(modules_of((a, b)))
         scores = {pair: s for pair, s in scores.items() if pair[0] != a and pair[1] != b}
-    matched = [chosen[name] for name in ours if name in chosen]
-    used = {partner.other for partner in matched}
-    missing = [name for name in ours if name not in chosen]
-    extra = [name for name in theirs if name not in used]
-    return matched, missing, extra, list(_others(matched, fits))
+    return [chosen[name] for name in ours if name in chosen]
 
 
-def _others(
-    pairs: list[ParamPair], fits: dict[tuple[str, str], list[Layout]]
-) -> Iterator[tuple[ParamPair, ...]]:
+def _others(pairs: list[ParamPair], fits: Fits) -> Iterator[tuple[ParamPair, ...]]:
     """Other assignments where there is a choice: a tensor's axes, then modules that fit as well."""
     for i, partner in enumerate(pairs):
         for layout in fits.get((partner.name, partner.other), [])[1:6]:

@@ -11,7 +11,7 @@ from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.parity import diagnosis, states
 from mnist_fn.shared.parity import pairing as pairings
 from mnist_fn.shared.parity.averages import explain_averages
-from mnist_fn.shared.parity.causes.explanation import Explanation
+from mnist_fn.shared.parity.causes.explanation import Candidate, Explanation
 from mnist_fn.shared.parity.ladder_state import LadderState, Pairing
 from mnist_fn.shared.parity.modules import outputs, walk
 from mnist_fn.shared.parity.program import Batch, Weights
@@ -224,11 +224,15 @@ class PortClimb:
     def randomness(self) -> Compared:
         """The rates of dropout, which itself is off on every other rung."""
         left, right = self.ordinary.left.dropouts or (), self.ordinary.right.dropouts or ()
-        text = f"rates of dropout: {_listed(left)} in the reference, {_listed(right)} in the port"
+        rates = _listed(left), _listed(right)
+        text = f"rates of dropout: {rates[0]} in the reference, {rates[1]} in the port"
         gap = 0.0 if left == right else np.inf
         difference = Difference(text, (), 0.0, 0.0, gap, gap, gap)
         check = Check(text, difference, 0.0, "absolute", "dropout drops as much on both sides")
-        return [check], no_cause
+        words = f"rates of dropout: {rates[1]} in place of {rates[0]}"
+        facts = {"code": "dropout", "declared": list(left), "actual": list(right)}
+        cause = Candidate(words, np.nan, 0.0, **facts)
+        return [check], lambda: Explanation("the modules", False, (cause,), None, "")
 
 
 def _listed(rates: tuple[float, ...]) -> str:

@@ -94,6 +94,7 @@ class Variant(Cause):
     value: float = 0.0
     # a control run's: norms take their variance in one pass, which another order of sums may be
     control: bool = False
+    draw: int | None = None  # and what is rounded is rounded at random, where a program can do so
 
     def on(self, site: int) -> "Variant | None":
         """What it changes at a line; None where that stays as it is."""
@@ -104,9 +105,9 @@ class Variant(Cause):
         """With the number at a value."""
         return replace(self, value=value)
 
-    def as_control(self) -> "Variant":
+    def as_control(self, draw: int | None = None) -> "Variant":
         """The same in a control of the program."""
-        return replace(self, control=True)
+        return replace(self, control=True, draw=draw)
 
 
 NONE = Variant("", -1, "")  # of no line

@@ -10,9 +10,10 @@ import numpy as np
 
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.parity.causes.explanation import Explanation, plain
-from mnist_fn.shared.parity.param_map import ParamMap
+from mnist_fn.shared.parity.param_map import ParamMap, listed
 
 SCHEMA = 1
+GUESSES = 12  # pairs of parameters that a verdict lists
 HERE = Path(__file__).parent
 
 
@@ -213,7 +214,8 @@ class Verdict:
     @property
     def text(self) -> str:
         """The verdict: one sentence, the cause, a line for each rung, notes."""
-        return "\n".join([self.summary, *self._why(), "", *map(_line, self.rungs), *self._noted()])
+        lines = [self.summary, *self._why(), *self._guesses(), "", *map(_line, self.rungs)]
+        return "\n".join([*lines, *self._noted()])
 
     @property
     def summary(self) -> str:
@@ -242,12 +244,21 @@ class Verdict:
             lines = [f"why: {self.cause.sentence}"]
         if d.left == d.right:  # nothing was measured: parameters have no partner
             without = [check.what for check in self.failed.failed]
-            suffix = f" and {len(without) - 6} more" if len(without) > 6 else ""
-            return [*lines, f"first: {'; '.join(without[:6])}{suffix}"]
+            suffix = f"; and {len(without) - 1} more" if len(without) > 1 else ""
+            return [*lines, f"first: {without[0]}{suffix}"]
         if np.isnan(d.left) and np.isnan(d.right):  # another shape or an error: no entries
             return [*lines, f"first: {d.where}"]
         place = "" if worst.what in d.where else f" ({worst.what})"
         return [*lines, f"first: {d.where}{place}: {d.left:.9g} against {d.right:.9g}"]
+
+    def _guesses(self) -> list[str]:
+        """What rests on a pair that names don't tell."""
+        guessed = self.param_map.guessed
+        if self.passed or not guessed:
+            return []
+        more = [f"and {len(guessed) - GUESSES} more"] if len(guessed) > GUESSES else []
+        pairs = [f"  {line}" for line in (*listed(guessed[:GUESSES]), *more)]
+        return ["the pairs below were guessed; give param_map=… if one is wrong", *pairs]
 
     def _noted(self) -> list[str]:
         return [f"note: {note}" for note in self.notes]
@@ -269,7 +280,7 @@ class Verdict:
             "cause": None if self.cause is None else self.cause.to_dict(),
             "param_map": [
                 {"reference": p.name, "port": p.other, "axes": list(p.layout.axes),
-                 "shape": list(p.layout.shape)}
+                 "shape": list(p.layout.shape), "guessed": not p.sure}
                 for p in self.param_map.params
             ],
             "rungs": [rung.to_dict() for rung in self.rungs],

@@ -43,6 +43,8 @@ def explain_precision(state: LadderState, fault: Fault) -> Explanation | None:
 
 def explain_order(state: LadderState, fault: Fault) -> Explanation | None:
     """Whether the port calls modules in another order, as post-norm for pre-norm."""
+    if state.pairing.param_map.guessed:
+        return None  # two modules that were taken for each other
     partners = state.pairing.param_map.modules()
     names = {partner: name for name, partner in partners.items()}
     left = _first_calls(state.left, list(partners))

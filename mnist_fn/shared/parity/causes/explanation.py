@@ -40,7 +40,7 @@ AS_DECLARED = Cause("as declared", code="declared", family="declared")
 class Candidate(Cause):
     """A change that was tried, and how far it stays from what was seen."""
 
-    residual: float  # the largest difference, absolute
+    residual: float  # the largest difference, absolute; NaN: it was read and not computed
     units: float  # the largest difference in units of what rounding may do; up to 1 is rounding
     solved: int = 0  # how many numbers were solved for
 
@@ -88,6 +88,8 @@ class Explanation:
         if self.next_best is not None:
             then = f" (next best: {self.next_best.text}, {self.next_best.residual:.0e})"
         residual = max(cause.residual for cause in self.causes)
+        if np.isnan(residual):
+            return f"{self.of}: {self.text}"
         return f"{self.of}: reproduced to {residual:.0e} by: {self.text}{then}"
 
     def to_dict(self) -> dict[str, Any]:
