@@ -34,8 +34,7 @@ from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.runs.store import RunStore
 from mnist_fn.shared.storage import write_sealed
 from mnist_fn.shared.sweeps.request import SweepRequest, Workers
-from mnist_fn.shared.sweeps.runner import start_workers
-from mnist_fn.shared.sweeps.sweep import train_all
+from mnist_fn.shared.sweeps.runner import start_workers, train_runs
 from mnist_fn.shared.wording import control_name
 
 # how a line of a report stands out
@@ -199,7 +198,7 @@ def _handed(plan: Plan, data_dir: Path | None, workers: Workers) -> list[dict[st
     results: list[dict[str, Any]] = []
     with (
         followed() as callbacks,
-        start_workers(request, configs[0], len(configs), callbacks, then) as (counting, pool),
+        start_workers(request, len(configs), callbacks, then) as (counting, pool),
     ):
         assert pool is not None  # noqa: S101 - there are workers
         for name, measured in handed.horizons(plan, pool, counting):
@@ -319,7 +318,7 @@ def _trained(
     runs: dict[Config, Run] = {}
     failures: list[InputError] = []
     with followed() as callbacks:
-        for config, run in train_all(request, callbacks):
+        for _, config, run in train_runs([request], callbacks):
             if isinstance(run, InputError):
                 failures.append(run)
                 continue

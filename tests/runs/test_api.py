@@ -149,7 +149,7 @@ def test_a_run_that_diverged_says_what_to_do_in_the_words_of_the_place(in_proces
 
 def test_so_does_a_study_and_its_file(in_process, tmp_path, monkeypatch):
     lost = Diverged(("diverged: try a smaller ", Argument("learning_rate")))
-    monkeypatch.setattr(running, "train_chain", lambda request, *_: [(request.configs[0], lost)])
+    monkeypatch.setattr(running, "train_runs", lambda requests, *_: [(requests[0], BASE, lost)])
     asked = {"dataset": "digits", "device": "cpu", "quick": True}
     for name in ("python", "shell"):  # a run makes its folder
         (tmp_path / name).mkdir()

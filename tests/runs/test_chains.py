@@ -9,8 +9,8 @@ from mnist_fn.shared import backend as backends
 from mnist_fn.shared.runs.callbacks import Notice
 from mnist_fn.shared.runs.folder import RunFolder, slug
 from mnist_fn.shared.runs.store import RunStore
-from mnist_fn.shared.sweeps.chains import choose_runs, train_chain
 from mnist_fn.shared.sweeps.request import SweepRequest
+from mnist_fn.shared.sweeps.runner import train_runs
 from tests.support.tiny_backend import TINY, Tiny
 
 RESULTS = ("metrics.csv", "checkpoint.safetensors", "evaluation.json")
@@ -30,9 +30,10 @@ def run_chain(out: Path, should_stop=lambda _: False, needs=NEEDS):
     trained, came = [], []
     callbacks = Callbacks(on_epoch=trained.append, should_stop=lambda: should_stop(len(trained)))
     store = RunStore(out)
-    request = SweepRequest(tuple(choose_runs(needs, store, "jax")), device="cpu", out=out)
+    configs = tuple(store.choose(needs, "jax"))
+    request = SweepRequest(configs, device="cpu", out=out, extends=True)
     try:
-        for config, run in train_chain(request, callbacks, store):
+        for _, config, run in train_runs([request], callbacks, store):
             assert not isinstance(run, InputError)
             came.append(config)
     except Interrupted:
@@ -99,10 +100,10 @@ def test_a_run_taken_further_and_the_one_trained_beside_it_are_said(tiny, tmp_pa
     resume(folder, epochs=7, device="cpu", callbacks=heard)
     assert notes == [f"{folder}: keeps its name, and goes on to 7 epochs on tiny"]
     request = SweepRequest((asked,), "tiny", device="cpu", out=tmp_path)
-    ((_, run),) = train_chain(request, heard, RunStore(tmp_path))
+    ((_, _, run),) = train_runs([request], heard)
     assert (run.path, len(run.rows)) == (tmp_path / f"{folder.name}-3-epochs", 3)
     assert notes[1:] == [RunStore(tmp_path).note_of(asked, "tiny")]
-    ((_, run),) = train_chain(request, heard, RunStore(tmp_path))
+    ((_, _, run),) = train_runs([request], heard)
     assert (run.loaded, len(notes)) == (True, 2)
 
 

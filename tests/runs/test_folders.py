@@ -8,7 +8,6 @@ from mnist_fn import Config, InputError
 from mnist_fn.shared.runs.callbacks import Callbacks
 from mnist_fn.shared.runs.folder import slug
 from mnist_fn.shared.runs.store import MAX_NAME, RunStore
-from mnist_fn.shared.sweeps.chains import choose_runs
 from mnist_fn.shared.sweeps.request import SweepRequest
 from mnist_fn.shared.sweeps.sweep import compare
 
@@ -76,7 +75,7 @@ def test_a_list_in_which_a_run_has_no_folder_of_its_own_is_refused_whole(tmp_pat
         compare(SweepRequest(configs, device="cpu", out=out), Callbacks())
     if other != TWO:  # the study's needs are a mapping
         with pytest.raises(InputError, match=re.escape(said)):
-            choose_runs({TWO: True, other: False}, RunStore(out), "jax")
+            RunStore(out).choose({TWO: True, other: False}, "jax")
     assert not out.exists()
 
 

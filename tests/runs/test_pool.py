@@ -4,6 +4,7 @@ import operator
 import pickle
 import signal
 import sys
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import numpy as np
@@ -14,7 +15,6 @@ from mnist_fn.shared import backend as backends
 from mnist_fn.shared.data import datasets
 from mnist_fn.shared.runs.callbacks import Notice
 from mnist_fn.shared.runs.folder import RunFolder, slug
-from mnist_fn.shared.runs.store import RunStore
 from mnist_fn.shared.sweeps import runner, workers
 from mnist_fn.shared.sweeps.request import SweepRequest, Workers
 from tests.support.tiny_backend import TINY, Tiny
@@ -80,7 +80,7 @@ def test_workers_get_the_pictures_as_the_config_reads_them(cases, monkeypatch):
         config = Config(dataset="emnist-letters", orientation=orientation)
         request = SweepRequest((config,), data_dir=cases / "idx", workers=Workers(1, 1))
         with pytest.raises(InputError, match="enough"), \
-                runner.start_workers(request, config, 1, Callbacks()):  # fmt: skip
+                runner.start_workers(request, 1, Callbacks()):  # fmt: skip
             pass
     upright, stored = sent
     expected = datasets.load_for(config.replace(batch_size=1), cases / "idx")
@@ -95,7 +95,7 @@ class Threaded(Tiny):
 class InThisProcess:
     """A pool whose tasks are computed here, of a copy of what they get."""
 
-    device = "cpu"
+    device, size, place = "cpu", 1, "here"
 
     def runs_per_task(self, runs):
         return 1
@@ -119,9 +119,9 @@ def test_a_run_that_workers_continue_with_other_threads_says_so(tmp_path, monkey
         notices.extend([event.text] if isinstance(event, Notice) else [])
 
     monkeypatch.setattr(Threaded, "threads", 1)
-    request = SweepRequest((TINY,), backend="tiny", device="cpu", out=tmp_path)
-    store = RunStore(tmp_path)
-    ((config, run),) = runner.train_runs(request, Callbacks(on_event=keep), store, InThisProcess())
+    monkeypatch.setattr(runner, "worker_pool", lambda *_: nullcontext(InThisProcess()))
+    request = SweepRequest((TINY,), "tiny", device="cpu", out=tmp_path, workers=Workers(1))
+    ((_, config, run),) = runner.train_runs([request], Callbacks(on_event=keep))
     assert (config, run.finished) == (TINY, True)
     (notice,) = notices
     assert notice.startswith(f"{folder.path}: epochs 1 to 2 were computed with 2 threads")

@@ -16,7 +16,6 @@ from mnist_fn.shared.data.datasets import load
 from mnist_fn.shared.runs.folder import slug
 from mnist_fn.shared.runs.loop import TrainingJob
 from mnist_fn.shared.runs.opening import TrainingRun
-from mnist_fn.shared.runs.store import RunStore
 from mnist_fn.shared.state import named_tensors
 from mnist_fn.shared.sweeps import runner
 from mnist_fn.shared.sweeps.request import SweepRequest, grid
@@ -32,8 +31,7 @@ FILES = ("metrics.csv", "checkpoint.safetensors", "evaluation.json")
 def train_many(configs, out=None, callbacks=None):
     """Each run by its config."""
     request = SweepRequest(tuple(configs), device="cpu", out=out)
-    store = None if out is None else RunStore(out)
-    return dict(train_runs(request, callbacks or Callbacks(), store))
+    return {config: run for _, config, run in train_runs([request], callbacks or Callbacks())}
 
 
 def tensors(run):
@@ -125,7 +123,7 @@ def test_evaluation_on_the_device_is_numpys(alone, digits):
 def train_through(group, dataset, configs=CONFIGS):
     """What `sweep` does with a group, for a group made by hand."""
     runs = [TrainingRun(config) for config in configs]
-    return TrainingJob(group, dataset, runs, Callbacks(), 0.0).train()
+    return list(TrainingJob(group, dataset, runs, Callbacks(), 0.0).train().values())
 
 
 def test_vmap_in_float64_is_the_single_run_to_its_last_digits(digits):
@@ -208,7 +206,7 @@ def test_a_workers_later_tasks_of_a_shape_compile_nothing_and_have_the_same_bits
     for config in CONFIGS:
         before = compiled.count(COMPILED)
         task = SweepRequest((), device="cpu"), [TrainingRun(config)]
-        ((header, run),) = runner.train_task(digits, task)
+        header, run = runner.train_task(digits, task)[config]
         counts.append(compiled.count(COMPILED) - before)
         assert (header.finished, header.seconds["compile"] > 0) == (True, len(counts) == 1)
         assert run.rows == alone[config].rows

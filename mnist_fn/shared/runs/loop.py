@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from mnist_fn.shared.backend import Group
+from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset
 from mnist_fn.shared.errors import Argument, Interrupted, Resume
 from mnist_fn.shared.evaluation import Evaluation
@@ -53,11 +54,11 @@ class TrainingJob:
     _saved_at: float = field(init=False, default=0.0)
     _save_cost: float = field(init=False, default=0.0)
 
-    def train(self) -> list[Run | Diverged]:
+    def train(self) -> dict[Config, Run | Diverged]:
         """Begin each run and train it from its saved state to its last epoch.
 
-        Returns a run for each, or the error of one that diverged; the others go on without it. A
-        run that `should_stop` ended has `stopped` set.
+        Returns a run for each config, or the error of one that diverged; the others go on without
+        it. A run that `should_stop` ended has `stopped` set.
 
         Raises:
             Interrupted: `should_stop` raised it; all is saved.
@@ -195,23 +196,22 @@ class TrainingJob:
                     run.folder.write_header(run.header)
         return states
 
-    def _finish(self, state: Any, stopped: bool) -> list[Run | Diverged]:
+    def _finish(self, state: Any, stopped: bool) -> dict[Config, Run | Diverged]:
         if not self._evaluations and self.runs[0].rows:  # killed before the evaluation was saved
             self._evaluations = self.group.evaluate(state, self.dataset.test)
         states = self._save(state, "unfinished" if stopped else "finished")
         evaluations = self._evaluations or [no_evaluation(self.dataset.classes)] * len(states)
-        results: list[Run | Diverged] = []
+        results: dict[Config, Run | Diverged] = {}
         for run, tree, evaluation in zip(self.runs, states, evaluations, strict=True):
             if run.error is not None:
                 LOG.warning("%s: %s", _name(run), run.error)
-                results.append(run.error)
+                results[run.config] = run.error
                 continue
             if run.rows:
                 LOG.info("%s: ends after epoch %d, %s", _name(run), len(run.rows), _test(run))
             path = None if run.folder is None else run.folder.path
-            results.append(
-                replace(run_of(run.header, tree, run.rows, evaluation, path), stopped=stopped)
-            )
+            result = run_of(run.header, tree, run.rows, evaluation, path)
+            results[run.config] = replace(result, stopped=stopped)
         return results
 
 

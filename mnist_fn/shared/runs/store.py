@@ -172,6 +172,31 @@ class RunStore:
             paths[config], owners[path] = path, config
         return paths
 
+    def choose(self, needs: Mapping[Config, bool], backend: str) -> list[Config]:
+        """The runs to have in the first folder, the shortest first.
+
+        A run of which only the curves are read is left to a longer one that exists already; its
+        weights and evaluation can't be had from that.
+
+        Args:
+            needs: each run, and whether its end is read, as `study.needed` says.
+            backend: that computes the runs.
+
+        Raises:
+            InputError: as `assign_folders`.
+        """
+        paths = self.assign_folders(needs, backend)
+        finished = self.finished_here(backend)
+        present = set(self.paths)
+        existing = [*finished, *(config for config in needs if paths[config] in present)]
+        chosen: dict[Config, None] = {}
+        for config, at_end in needs.items():
+            longer = [run for run in existing if is_beginning(config, run)]
+            if longer and not at_end and config not in finished:
+                config = min(longer, key=lambda run: run.epochs)
+            chosen[config] = None
+        return sorted(chosen, key=lambda config: config.epochs)
+
     def summaries(self) -> list[dict[str, Any]]:
         """A document for each run: what it is, how far, and its best figures, as
         `Run.best` has them, None before the first epoch. No weights are read.

@@ -182,7 +182,7 @@ def _train(
     group = GroupOfOne(make(run.config, dataset, device))
     compile_seconds = time.perf_counter() - loaded
     job = TrainingJob(group, dataset, [run], callbacks, started, compile_seconds)
-    (result,) = job.train()
+    result = job.train()[run.config]
     if isinstance(result, Diverged):
         raise result
     return result

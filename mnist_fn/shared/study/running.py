@@ -1,11 +1,10 @@
 """The study as it is asked for: its runs trained, its numbers judged, its report written."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from mnist_fn.shared import backend as backends
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import load_for
 from mnist_fn.shared.errors import Argument, InputError, Message
@@ -16,9 +15,8 @@ from mnist_fn.shared.runs.stopping import followed
 from mnist_fn.shared.runs.store import Records, RunStore
 from mnist_fn.shared.storage import write_atomically, write_sealed
 from mnist_fn.shared.study import experiments, report, tables
-from mnist_fn.shared.sweeps.chains import choose_runs, train_chain
 from mnist_fn.shared.sweeps.request import SweepRequest, Workers
-from mnist_fn.shared.sweeps.runner import failures_document, start_workers
+from mnist_fn.shared.sweeps.runner import failures_document, train_runs
 from mnist_fn.shared.wording import between
 
 BOTH = ("jax", "torch")
@@ -157,15 +155,33 @@ def study(
     check_classes(base, folder)
     lengths = experiments.QUICK if quick else experiments.FULL
     among = experiments.experiments(base, lengths)
-    names = only if only is None or isinstance(only, str) else ",".join(only)
-    chosen = experiments.choose(names, among)
+    wanted = only if only is None or isinstance(only, str) else ",".join(only)
+    chosen = experiments.choose(wanted, among)
     needs = experiments.needed(chosen, range(seed, seed + seeds))
     run_folder = Path(out or ("runs-quick" if quick else "runs"))
     pool = Workers.of(workers, threads, cluster)
-    request = SweepRequest((), device=device, data_dir=folder, out=run_folder, workers=pool)
-    backend_names = BOTH if backend == "both" else (backend,)
+    names = BOTH if backend == "both" else (backend,)
     with followed(callbacks, progress) as callbacks:
-        records, failures = _train(needs, backend_names, request, callbacks)
+        store = RunStore(run_folder)
+        requests = [
+            SweepRequest(
+                tuple(store.choose(needs, name)),
+                name,
+                device=device,
+                data_dir=folder,
+                out=run_folder,
+                extends=True,
+                workers=pool,
+            )
+            for name in names
+        ]
+        records = {name: Records() for name in names}
+        failures: list[InputError] = []
+        for request, _, run in train_runs(requests, callbacks, store):
+            if isinstance(run, InputError):
+                failures.append(run)
+            else:
+                records[request.backend].add(run)
     document = report.document(
         {experiment.name: experiment for experiment in chosen},
         records,
@@ -199,37 +215,3 @@ def _warning(quick: bool, base: Config) -> str | None:
     if base.dataset != "mnist":
         return f"NOT THE STUDY: {base.dataset} instead of mnist; the published numbers are not its"
     return None
-
-
-def _train(
-    needs: Mapping[Config, bool],
-    backend_names: tuple[str, ...],
-    request: SweepRequest,
-    callbacks: Callbacks,
-) -> tuple[dict[str, Records], list[InputError]]:
-    """Records of each backend, and the runs that did not come to their end.
-
-    Args:
-        needs: each run, and whether its end is read.
-        backend_names: in their turn.
-        request: folder, data, device and workers of all; its runs and backend are filled in.
-        callbacks: follow and stop it.
-    """
-    for name in backend_names:
-        backends.check(name) if request.workers else backends.find(name)
-    store = RunStore(request.out or Path("runs"))
-    requests = {}
-    for name in backend_names:
-        configs = choose_runs(needs, store, name)
-        requests[name] = replace(request, backend=name, configs=tuple(configs))
-    records = {name: Records() for name in backend_names}
-    failures: list[InputError] = []
-    runs = sum(len(each.configs) for each in requests.values())
-    with start_workers(request, next(iter(needs)), runs, callbacks) as (counting, pool):
-        for name, backend_request in requests.items():
-            for _, run in train_chain(backend_request, counting, store, pool):
-                if isinstance(run, InputError):
-                    failures.append(run)
-                else:
-                    records[name].add(run)
-    return records, failures

@@ -70,6 +70,7 @@ class SweepRequest:
         out: folder of the runs, each in one of its own; None keeps them in memory.
         max_memory: bytes that models and data may take on all devices together.
         overwrite: train finished runs again.
+        extends: a run goes on from a finished one in the folder that is its beginning.
         workers: processes that train; None: this one does.
     """
 
@@ -80,6 +81,7 @@ class SweepRequest:
     out: Path | None = None
     max_memory: int | None = None
     overwrite: bool = False
+    extends: bool = False
     workers: Workers | None = None
 
 

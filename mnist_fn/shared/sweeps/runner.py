@@ -16,7 +16,7 @@ from mnist_fn.shared import backend as backends
 from mnist_fn.shared.backend import Group, GroupOfOne
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset, hold_out, load_for
-from mnist_fn.shared.errors import InputError, Interrupted, Message
+from mnist_fn.shared.errors import Argument, InputError, Interrupted, Message
 from mnist_fn.shared.runs.callbacks import (
     Callbacks,
     Event,
@@ -31,13 +31,13 @@ from mnist_fn.shared.runs.header import Header
 from mnist_fn.shared.runs.loop import LOST, TrainingJob
 from mnist_fn.shared.runs.opening import Diverged, TrainingRun, check_same_config, open_run
 from mnist_fn.shared.runs.run import Run
-from mnist_fn.shared.runs.store import RunStore
+from mnist_fn.shared.runs.store import RunStore, is_beginning
 from mnist_fn.shared.storage import locked
 from mnist_fn.shared.sweeps.request import SweepRequest
 from mnist_fn.shared.sweeps.workers import TaskLost, WorkerPool, worker_pool
 
 T = TypeVar("T")
-TrainResult = tuple[Config, Run | InputError]  # the error of a run that has no end
+TrainResult = tuple[SweepRequest, Config, Run | InputError]  # the error of a run without an end
 Pending = dict[Config, int]  # runs that are to be trained, and how many epochs of each are saved
 
 
@@ -63,71 +63,56 @@ def shape_of(config: Config) -> Config:
 
 
 def train_runs(
-    request: SweepRequest,
-    callbacks: Callbacks,
-    store: RunStore | None = None,
-    pool: WorkerPool | None = None,
+    requests: Sequence[SweepRequest], callbacks: Callbacks, store: RunStore | None = None
 ) -> Iterator[TrainResult]:
-    """Train every run and yield each as it is done, finished ones first.
+    """Train every run of some requests and yield each as it is done, a request's finished ones
+    first.
 
-    All folders are read before anything is trained, so that a damaged one is known at once. A run
-    that diverges, or whose worker was lost too often, yields its error; the others go on.
+    The folders of a request are read before any of its runs is trained, so that a damaged one is
+    known at once. A run that diverges, or whose worker was lost too often, yields its error; the
+    others go on.
 
     Args:
-        request: the runs, and how.
-        callbacks: `on_epoch` and `on_event` are called for each run trained in this process.
-        store: of the request's folder, which also learns of the runs trained; None keeps none.
-        pool: workers that train; this process then only writes.
+        requests: runs, of one dataset, in one folder, by the same workers.
+        callbacks: `on_epoch` is called for each run trained in this process.
+        store: of the folder, if it has been read already; it learns of the runs trained.
 
     Raises:
-        InputError: bad data, device or folder; another run in a run's folder, or two of these.
-        Interrupted: `should_stop` asked for it; the same call goes on from there.
+        InputError: bad data, device or folder; another run in a run's folder, or two of these;
+            workers without a folder; see `workers.worker_pool` too.
+        Interrupted: `should_stop` asked for it; says how many runs are done.
     """
-    backends.check_device(request.device)
-    backends.check(request.backend) if pool else backends.find(request.backend)
-
-    def should_stop() -> bool:
-        if callbacks.should_stop():
-            raise Interrupted("stopped")
-        return False
-
-    trainer = _Trainer(request, replace(callbacks, should_stop=should_stop), store)
-    pending: Pending = {}
-    for config in request.configs:
-        result = trainer.look_up(config)
-        if isinstance(result, Run):
-            callbacks.on_event(RunEnded(result))
-            yield config, result
-            continue
-        pending[config] = result
-        if store is not None and (note := store.note_of(config, request.backend)):
-            callbacks.on_event(Notice(note))
-    train = trainer.train_here(pending) if pool is None else trainer.train_by(pool, pending)
-    for config, result in train:
-        event = RunEnded(result) if isinstance(result, Run) else TaskEnded()
-        callbacks.on_event(event)
-        yield config, result
+    first = requests[0]
+    if first.workers is not None and first.out is None:
+        raise InputError((Argument("out"), ": workers need a folder for the runs"))
+    backends.check_device(first.device)
+    for request in requests:
+        backends.check(request.backend) if first.workers else backends.find(request.backend)
+    if store is None and first.out is not None:
+        store = RunStore(first.out)
+    total = sum(len(request.configs) for request in requests)
+    with start_workers(first, total, callbacks) as (counting, pool):
+        for request in requests:
+            for config, result in _Trainer(request, counting, store, pool).train():
+                counting.on_event(RunEnded(result) if isinstance(result, Run) else TaskEnded())
+                yield request, config, result
 
 
 @contextmanager
 def start_workers(
-    request: SweepRequest,
-    config: Config,
-    total: int,
-    callbacks: Callbacks,
-    then: str = "",
+    request: SweepRequest, total: int, callbacks: Callbacks, then: str = ""
 ) -> Iterator[tuple[Callbacks, WorkerPool | None]]:
     """Announce many runs; within the block are the request's workers, and Interrupted says how many
     runs are done.
 
     Args:
-        request: names the workers, their device and the data.
-        config: of one of the runs: names the dataset that every worker gets, and how it is read.
+        request: names the workers, their device and the data, which are read as for its first run.
         total: how many runs there are.
         callbacks: hear that the workers have started.
         then: what the same request does after an interrupt, if not the default.
 
-    Yields the callbacks to use, and the workers: None if this process trains.
+    Yields the callbacks to use, whose `should_stop` raises, and the workers: None if this process
+    trains.
 
     Raises:
         InputError: see `workers.worker_pool`.
@@ -140,151 +125,184 @@ def start_workers(
         ended += isinstance(event, RunEnded | TaskEnded)
         callbacks.on_event(event)
 
+    def should_stop() -> bool:
+        if callbacks.should_stop():
+            raise Interrupted("stopped")
+        return False
+
     try:
         with ExitStack() as stack:
             pool = None
             if request.workers is not None:
-                whole = config.replace(validation=0, batch_size=1)
+                whole = request.configs[0].replace(validation=0, batch_size=1)
                 data = load_for(whole, request.data_dir)
                 pool = stack.enter_context(worker_pool(request.workers, data, request.device))
                 on_event(WorkersStarted(pool.size, request.workers.threads, pool.place))
-            yield replace(callbacks, on_event=on_event), pool
+            yield replace(callbacks, on_event=on_event, should_stop=should_stop), pool
     except Interrupted:
         text = f"stopped with {ended} of {total} runs done; "
         default = LOST if request.out is None else "the same request goes on from there"
         raise Interrupted(text, then or default) from None
 
 
+@dataclass
 class _Trainer:
     """The runs of one request and their folders."""
 
-    def __init__(self, request: SweepRequest, callbacks: Callbacks, store: RunStore | None) -> None:
-        self._request, self._callbacks, self._store = request, callbacks, store
-        self._paths: Mapping[Config, Path] = {}
-        if store is not None:
-            self._paths = store.assign_folders(request.configs, request.backend)
+    request: SweepRequest
+    callbacks: Callbacks
+    store: RunStore | None  # None keeps the runs in memory
+    pool: WorkerPool | None
+    paths: Mapping[Config, Path] = field(init=False, default_factory=dict)
 
-    def look_up(self, config: Config) -> Run | int:
+    def __post_init__(self) -> None:
+        if self.store is not None:
+            self.paths = self.store.assign_folders(self.request.configs, self.request.backend)
+
+    def train(self) -> Iterator[tuple[Config, Run | InputError]]:
+        """Yield the finished runs, then train the others, the shortest first."""
+        pending: Pending = {}
+        for config in self.request.configs:
+            stored = self._look_up(config)
+            if isinstance(stored, Run):
+                yield config, stored
+            else:
+                pending[config] = stored
+        for epochs in sorted({config.epochs for config in pending}):
+            stage = {config: pending[config] for config in pending if config.epochs == epochs}
+            if self.store is not None and self.request.extends:
+                self._extend(stage, self.store)
+            if self.pool is None:
+                yield from self._train_here(stage)
+            else:
+                yield from self._hand_over(stage, self.pool)
+
+    def _look_up(self, config: Config) -> Run | int:
         """A finished run, or how many of its epochs are saved."""
-        if self._store is None or self._request.overwrite:
+        if self.store is None or self.request.overwrite:
             return 0
-        folder = RunFolder(self._paths[config])
-        header = self._store.header_at(folder.path)
-        if header is None:
-            return 0
-        check_same_config(config, header, folder)
-        if header.finished:
-            return folder.load(header)
-        return len(open_run(config, folder).rows)
+        folder = RunFolder(self.paths[config])
+        header = self.store.header_at(folder.path)
+        if header is not None:
+            check_same_config(config, header, folder)
+            if header.finished:
+                return folder.load(header)
+        if note := self.store.note_of(config, self.request.backend):
+            self.callbacks.on_event(Notice(note))
+        return 0 if header is None else len(open_run(config, folder).rows)
 
-    def train_here(self, pending: Pending) -> Iterator[TrainResult]:
+    def _extend(self, pending: Pending, store: RunStore) -> None:
+        """Begin each run that is not there with the longest finished one that is its beginning."""
+        finished = store.finished_here(self.request.backend)
+        for config in pending:
+            shorter = [run for run in finished if is_beginning(run, config)]
+            if shorter and store.header_at(self.paths[config]) is None:
+                longest = max(shorter, key=lambda run: run.epochs)
+                store.extend(finished[longest], config, self.paths[config])
+                pending[config] = longest.epochs
+
+    def _open(self, config: Config, locks: ExitStack) -> TrainingRun:
+        if self.store is None:
+            return open_run(config, None)
+        folder = RunFolder(self.paths[config])
+        locks.enter_context(locked(folder.path))
+        return open_run(config, folder, overwrite=self.request.overwrite)
+
+    def _train_here(self, pending: Pending) -> Iterator[tuple[Config, Run | InputError]]:
         """Train shape after shape in this process."""
-        request = self._request
+        request = self.request
         for shape in _grouped(pending, shape_of):
             dataset = load_for(shape[0], request.data_dir)
             for configs in _grouped(shape, lambda config: program_of(config, request.backend)):
-                self._callbacks.should_stop()  # before the next is compiled
+                self.callbacks.should_stop()  # before the next is compiled
                 started = time.perf_counter()
                 group = make_group(request, configs[0], dataset, len(configs))
                 compile_seconds = (time.perf_counter() - started) / len(configs)
                 for batch in _batches(configs, pending, group.size):
-                    self._callbacks.should_stop()
-                    yield from self._train(group, batch, dataset, compile_seconds)
+                    self.callbacks.should_stop()
+                    yield from self._train_batch(batch, group, dataset, compile_seconds)
 
-    def _train(
-        self, group: Group, configs: Sequence[Config], dataset: Dataset, compile_seconds: float
-    ) -> Iterator[TrainResult]:
+    def _train_batch(
+        self, configs: Sequence[Config], group: Group, dataset: Dataset, compile_seconds: float
+    ) -> Iterator[tuple[Config, Run | InputError]]:
         started = time.perf_counter()
+        results: dict[Config, Run | Diverged] = {}
         with ExitStack() as locks:
             runs = [self._open(config, locks) for config in configs]
-            todo = [run for run in runs if not run.finished]  # else another command trained it
-            results = {run.config: run.stored() for run in runs if run.finished}
+            todo = [run for run in runs if not run.finished]
             if todo:
-                job = TrainingJob(group, dataset, todo, self._callbacks, started, compile_seconds)
-                results |= dict(zip([run.config for run in todo], job.train(), strict=True))
-        for run in todo:
-            if self._store is not None and run.folder is not None:
-                self._store.add(run.folder.path, run.header)
-        yield from results.items()
+                job = TrainingJob(group, dataset, todo, self.callbacks, started, compile_seconds)
+                results = job.train()
+        for run in runs:
+            yield run.config, self._keep(run, results.get(run.config))
 
-    def _open(self, config: Config, locks: ExitStack) -> TrainingRun:
-        if self._store is None:
-            return open_run(config, None)
-        folder = RunFolder(self._paths[config])
-        locks.enter_context(locked(folder.path))
-        return open_run(config, folder, overwrite=self._request.overwrite)
+    def _keep(self, run: TrainingRun, result: Run | Diverged | None) -> Run | Diverged:
+        """Let the store know of a run trained here; None of one that another command trained."""
+        if result is None:
+            return run.stored()
+        if self.store is not None and run.folder is not None:
+            self.store.add(run.folder.path, run.header)
+        return result
 
-    def train_by(self, pool: WorkerPool, pending: Pending) -> Iterator[TrainResult]:
+    def _hand_over(
+        self, pending: Pending, pool: WorkerPool
+    ) -> Iterator[tuple[Config, Run | InputError]]:
         """Have every run trained by a worker, and write what comes back."""
-        tasks = [
-            _Task(configs)
-            for shape in _grouped(pending, shape_of)
-            for configs in _batches(shape, pending, pool.runs_per_task(len(shape)))
-        ]
-        request = replace(self._request, configs=(), device=pool.device, data_dir=None)
+        tasks: list[Sequence[Config]] = []
+        for shape in _grouped(pending, shape_of):
+            tasks += _batches(shape, pending, pool.runs_per_task(len(shape)))
+        request = replace(self.request, configs=(), device=pool.device, data_dir=None)
+        opened: dict[int, tuple[list[TrainingRun], ExitStack]] = {}  # with their folders' locks
 
         def inputs() -> Iterator[tuple[SweepRequest, list[TrainingRun]]]:
-            for task in tasks:
-                task.runs = [self._open(config, task.locks) for config in task.configs]
-                todo = [run for run in task.runs if not run.finished]
+            for number, configs in enumerate(tasks):
+                locks = ExitStack()
+                opened[number] = [], locks
+                for config in configs:
+                    opened[number][0].append(self._open(config, locks))
+                todo = [run for run in opened[number][0] if not run.finished]
                 yield request, [replace(run, writes=False) for run in todo]
 
         try:
-            for index, trained in pool.run(train_task, inputs(), self._callbacks):
-                with tasks[index].locks:
-                    yield from self._write(tasks[index].runs, trained)
+            for number, trained in pool.run(train_task, inputs(), self.callbacks):
+                runs, locks = opened.pop(number)
+                with locks:
+                    for run in runs:
+                        yield run.config, self._written(run, trained)
         finally:
-            for task in reversed(tasks):  # the first made the outer folder
-                task.locks.close()
+            for _, locks in reversed(opened.values()):  # the first made the outer folder
+                locks.close()
 
-    def _write(
-        self, runs: Sequence[TrainingRun], trained: "list[Trained] | TaskLost"
-    ) -> Iterator[TrainResult]:
-        """Write what a worker made into the runs' folders."""
-        results = iter([] if isinstance(trained, TaskLost) else trained)
-        for run in runs:
-            folder = RunFolder(self._paths[run.config])
-            if run.finished:  # another command trained it meanwhile
-                yield run.config, run.stored()
-                continue
-            if isinstance(trained, TaskLost):
-                message = f"{folder.path}: its workers were lost: {trained.reason}"
-                yield run.config, InputError(f"{message}; the same command trains it again")
-                continue
-            header, result = next(results)
-            run.header = header
-            if run.notice:
-                self._callbacks.on_event(Notice(f"{folder.path}: {run.notice}"))
-            if run.existing is None:
-                folder.clear()
-            if isinstance(result, Run):
-                folder.write_run(header, result)
-            else:
-                folder.write_header(header)
-            if self._store is not None:
-                self._store.add(folder.path, header)
-            yield run.config, result
+    def _written(self, run: TrainingRun, trained: "Trained | TaskLost") -> Run | InputError:
+        """Write what a worker made of a run into its folder."""
+        assert run.folder is not None  # noqa: S101 - workers' runs are kept in folders
+        if isinstance(trained, TaskLost) and not run.finished:
+            message = f"{run.folder.path}: its workers were lost: {trained.reason}"
+            return InputError(f"{message}; the same command trains it again")
+        if isinstance(trained, TaskLost) or run.config not in trained:
+            return self._keep(run, None)
+        run.header, result = trained[run.config]
+        if run.notice:
+            self.callbacks.on_event(Notice(f"{run.folder.path}: {run.notice}"))
+        if run.existing is None:
+            run.folder.clear()
+        if isinstance(result, Run):
+            run.folder.write_run(run.header, result)
+        else:
+            run.folder.write_header(run.header)
+        return self._keep(run, result)
 
 
-@dataclass
-class _Task:
-    """Runs of one shape that a worker trains; their folders are locked meanwhile."""
-
-    configs: Sequence[Config]
-    runs: list[TrainingRun] = field(default_factory=list)
-    locks: ExitStack = field(default_factory=ExitStack)
-
-
-Trained = tuple[Header, Run | Diverged]  # a run's header after a worker's task, and the run
+Trained = dict[Config, tuple[Header, Run | Diverged]]  # after a worker's task
 
 # Of a worker's process, the last: tasks of one shape follow one another, and none compiles anew.
 _program: dict[str, tuple[Dataset, Group]] = {}
 
 
-def train_task(dataset: Dataset, task: tuple[SweepRequest, list[TrainingRun]]) -> list[Trained]:
+def train_task(dataset: Dataset, task: tuple[SweepRequest, list[TrainingRun]]) -> Trained:
     """Train runs of one shape in memory. A worker's function, see `WorkerPool.run`."""
     request, todo = task
-    trained: list[Trained] = []
+    trained: Trained = {}
     with backends.enough_memory():
         for runs in _grouped(todo, lambda run: program_of(run.config, request.backend)):
             started, config = time.perf_counter(), runs[0].config
@@ -300,7 +318,7 @@ def train_task(dataset: Dataset, task: tuple[SweepRequest, list[TrainingRun]]) -
                 batch = runs[start : start + group.size]
                 job = TrainingJob(group, data, batch, Callbacks(), started, compile_seconds)
                 results = job.train()
-                trained += zip([run.header for run in batch], results, strict=True)
+                trained |= {run.config: (run.header, results[run.config]) for run in batch}
                 started = time.perf_counter()
     return trained
 

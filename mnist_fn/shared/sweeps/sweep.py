@@ -1,7 +1,7 @@
 """A sweep: its runs trained, and what comparing them says."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, overload
@@ -14,7 +14,6 @@ from mnist_fn.shared.runs.folder import RunFolder
 from mnist_fn.shared.runs.notebook import html_table, pandas, text_table
 from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.runs.stopping import followed
-from mnist_fn.shared.runs.store import RunStore
 from mnist_fn.shared.sweeps import comparison
 from mnist_fn.shared.sweeps.comparison import VARIED, Best, Condition, Result, result_of
 from mnist_fn.shared.sweeps.request import (
@@ -26,7 +25,7 @@ from mnist_fn.shared.sweeps.request import (
     several,
     shapes,
 )
-from mnist_fn.shared.sweeps.runner import TrainResult, failures_document, start_workers, train_runs
+from mnist_fn.shared.sweeps.runner import failures_document, train_runs
 from mnist_fn.shared.wording import counted
 
 MAX_ROWS = 12  # of the table that Python shows
@@ -250,13 +249,13 @@ def compare(
     """Train or read every run of a request and compare them by a metric.
 
     Raises:
-        InputError: as `runner.train_runs`; workers without `out`; no run came to its end.
+        InputError: as `runner.train_runs`; no run came to its end.
         Interrupted: `should_stop` asked for it; what was done is in the request's folder.
     """
     results: dict[Config, Result] = {}
     in_memory: list[Run] = []
     failures: list[InputError] = []
-    for config, run in train_all(request, callbacks or Callbacks()):
+    for _, config, run in train_runs([request], callbacks or Callbacks()):
         if isinstance(run, InputError):
             failures.append(run)
             continue
@@ -269,21 +268,6 @@ def compare(
     ordered = [results[config] for config in request.configs if config in results]
     in_memory.sort(key=lambda run: request.configs.index(run.config))
     return Sweep(ordered, request.backend, metric, failures, in_memory)
-
-
-def train_all(request: SweepRequest, callbacks: Callbacks) -> Iterator[TrainResult]:
-    """Train or read every run of a request, by its workers if there are some; see `train_runs`.
-
-    Raises:
-        InputError: as `runner.train_runs`; workers without `out`.
-        Interrupted: `should_stop` asked for it; says how many runs are done.
-    """
-    if request.workers is not None and request.out is None:
-        raise InputError((Argument("out"), ": workers need a folder for the runs"))
-    store = None if request.out is None else RunStore(request.out)
-    config = request.configs[0]
-    with start_workers(request, config, len(request.configs), callbacks) as (counting, pool):
-        yield from train_runs(request, counting, store, pool)
 
 
 def _read(result: Result) -> Run:
