@@ -8,7 +8,7 @@ from mnist_fn.shared.pictures.pieces import Box, Piece, boxes, contained
 from mnist_fn.shared.wording import counted
 
 LARGE = 0.45  # of the largest piece: may be a digit of its own
-FILLING = 0.3  # share of a piece in the picture's middle: it is no edge of something beside it
+FILLING = 0.3  # share of a piece in the picture's middle: it is no edge of something larger
 EMPTY_CORNERS = 0.02  # share of a 0 in the picture's corners; a frame has more
 SOLID = 0.65  # share of its box that is ink: a surface, no strokes
 HOLLOW = 0.3  # share of its box that is ink, at most, for a frame
@@ -30,7 +30,7 @@ class Clutter:
     marks: list[Piece] = field(default_factory=list)  # dust, commas
 
     def notes(self) -> list[str]:
-        """What was left out, in words."""
+        """Return what was left out, in words."""
         notes = []
         if self.edges or self.neighbours:
             notes.append("ink at the picture's edge was left out")
@@ -43,7 +43,7 @@ class Clutter:
         return notes
 
     def may_be_digits(self) -> list[Piece]:
-        """What was left out although it may be a digit, if it is large enough."""
+        """Return what was left out although it may be a digit, if it is large enough."""
         return self.neighbours + self.outside + self.marks
 
 
@@ -76,7 +76,7 @@ def take_out_clutter(pieces: list[Piece], shape: tuple[int, int], clutter: Clutt
 
 
 def is_edge(piece: Piece, shape: tuple[int, int]) -> bool:
-    """Whether it is a table's or a shadow's edge: it lies along the picture's side."""
+    """Return whether a piece is a table's or a shadow's edge: it lies along the picture's side."""
     height, width = shape
     top, bottom, left, right = piece.sides_reached(shape, within=1)
     across, down = left and right, top and bottom
@@ -96,13 +96,13 @@ def is_edge(piece: Piece, shape: tuple[int, int]) -> bool:
 
 
 def _may_be_upright_stroke(piece: Piece, shape: tuple[int, int]) -> bool:
-    """Whether the only thing in a picture may be a 1 at its side."""
+    """Return whether the only piece in a picture may be a 1 at its side."""
     height, width = shape
     return piece.width < 0.3 * width and piece.height < 0.9 * height and piece.solidity > 0.3
 
 
 def find_frames(pieces: list[Piece]) -> list[Piece]:
-    """Hollow pieces that are drawn around another that is large enough for a digit."""
+    """Find hollow pieces that are drawn around another that is large enough for a digit."""
     sizes = np.array([piece.size for piece in pieces])
     frames = []
     for i, piece in enumerate(pieces):
@@ -115,9 +115,9 @@ def find_frames(pieces: list[Piece]) -> list[Piece]:
 
 
 def find_ruled_lines(pieces: list[Piece], shape: tuple[int, int]) -> list[Piece]:
-    """Straight thin lines beside digits: the rest of a form's box, an axis.
+    """Find straight thin lines near digits: the rest of a form's box, an axis.
 
-    A 1 is about as tall and as thick as the digits beside it.
+    A 1 is about as tall and as thick as the digits near it.
     """
     if not pieces:
         return []
@@ -150,8 +150,9 @@ def find_ruled_lines(pieces: list[Piece], shape: tuple[int, int]) -> list[Piece]
 
 
 def find_neighbours(pieces: list[Piece], shape: tuple[int, int]) -> list[Piece]:
-    """Large pieces that reach the picture's side and do not look like the digits that do not: a
-    finger, half a neighbour.
+    """Find large pieces at the picture's side that are unlike the digits inside.
+
+    They are fingers, or halves of neighbouring digits.
     """
     reaching: list[Piece] = []
     inner: list[Piece] = []
@@ -169,7 +170,7 @@ def find_neighbours(pieces: list[Piece], shape: tuple[int, int]) -> list[Piece]:
 
 
 def find_dust(pieces: list[Piece], shape: tuple[int, int]) -> list[Piece]:
-    """Pieces that are too small for a digit or a part of one."""
+    """Find the pieces that are too small for a digit or a stroke of one."""
     if not pieces:
         return []
     least = max(5, SMALLEST * max(shape))
@@ -179,7 +180,7 @@ def find_dust(pieces: list[Piece], shape: tuple[int, int]) -> list[Piece]:
 
 
 def inner_picture(light: np.ndarray) -> tuple[slice, slice] | None:
-    """The rows and columns of a filled rectangle inside a page, as `plt.imshow` draws a digit.
+    """Find a filled rectangle inside a page, as `plt.imshow` draws a digit: its rows and columns.
 
     Args:
         light: brightness [rows, columns], 0 to 1.

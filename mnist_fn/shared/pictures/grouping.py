@@ -4,10 +4,10 @@ import numpy as np
 
 from mnist_fn.shared.pictures.pieces import Box, Piece, bounding_box, boxes, gap, gaps, mask_of
 
-TALL = 0.45  # of the tallest piece: what is taller is a digit or a large part of one
-SMALLEST = 0.33  # of the tallest piece: a lower mark is no digit beside it
+TALL = 0.45  # of the tallest piece: what is taller is a digit or most of one
+SMALLEST = 0.33  # of the tallest piece: a lower mark is no digit
 NEAR = 0.2  # of the tallest piece: strokes of one digit are no further apart
-BROKEN = 0.25  # of the larger part: two parts of a broken stroke are no further apart
+BROKEN = 0.25  # of the larger piece: the pieces of a broken stroke are no further apart
 CRACK = 0.03  # of the tallest piece: half the width of a gap in a stroke
 MAX_PIECES = 2000  # bounds time and memory
 MAX_DIGITS = 300
@@ -21,12 +21,7 @@ MAX_SLOPE = 0.36  # of a line of digits: 20 degrees
 def group_digits(
     labels: np.ndarray, pieces: list[Piece], thing: str
 ) -> tuple[list[list[Piece]], list[Piece]]:
-    """Put the pieces of each digit together.
-
-    Args:
-        labels: the label of each pixel's piece, int32 [rows, columns]; see `connected_pieces`.
-        pieces: those to be grouped.
-        thing: what a digit is called in the errors.
+    """Put the pieces of each digit together; `labels` has the label of each pixel's piece.
 
     Returns:
         The digits in no order, and the pieces that belong to none.
@@ -50,7 +45,7 @@ def group_digits(
     for piece in small:
         distances = [gap([piece], digit) for digit in digits]
         nearest = digits[int(np.argmin(distances))]
-        if min(distances) >= NEAR * tallest or _is_beside(piece, bodies, tallest):
+        if min(distances) >= NEAR * tallest or _is_separate(piece, bodies, tallest):
             (small_digits if _is_small_digit(piece, tallest) else dashes).append(piece)
         elif not _underlines(piece, bounding_box(nearest)):
             nearest.append(piece)
@@ -71,19 +66,19 @@ def _too_many(marks: int, thing: str) -> ValueError:
 
 
 def _are_alike(digits: list[list[Piece]]) -> bool:
-    """Whether most of them are of about one height, as digits on a sheet are."""
+    """Return whether most digits are about equally tall, as on a sheet."""
     top, bottom, _, _ = boxes([bounding_box(digit) for digit in digits]).T
     ratios = (bottom - top) / np.median(bottom - top)
     return bool(np.mean((ratios > ALIKE[0]) & (ratios < ALIKE[1])) > 0.8)
 
 
 def _is_small_digit(box: Box, tallest: int) -> bool:
-    """Whether it is large enough to be read beside the tallest digit, and no dash."""
+    """Return whether a box is large enough for a digit, compared with the tallest, and no dash."""
     return box.height > SMALLEST * tallest and box.height > 0.8 * box.width
 
 
-def _is_beside(piece: Piece, digits: list[list[Piece]], tallest: int) -> bool:
-    """Whether it is a small digit beside the others, not a part above or below one of them."""
+def _is_separate(piece: Piece, digits: list[list[Piece]], tallest: int) -> bool:
+    """Return whether a piece is a small digit, and no stroke above or below one of the digits."""
     if not _is_small_digit(piece, tallest):
         return False
     for digit in digits:
@@ -95,12 +90,12 @@ def _is_beside(piece: Piece, digits: list[list[Piece]], tallest: int) -> bool:
 
 
 def _underlines(piece: Piece, digit: Box) -> bool:
-    """Whether it is a line under a digit; one over it is the bar of a 5 or a 7."""
+    """Return whether a piece is a line under a digit; one over it is the bar of a 5 or a 7."""
     return piece.top >= digit.bottom and piece.width >= 1.2 * digit.width
 
 
 def _almost_touching(labels: np.ndarray, pieces: list[Piece], reach: int) -> dict[int, int]:
-    """For each piece's label a number that pieces less than two `reach` pixels apart share."""
+    """Number the pieces, by label, so that those less than 2 * `reach` pixels apart share one."""
     from scipy import ndimage
 
     mask = mask_of(pieces, labels)
@@ -125,7 +120,7 @@ def _merge(pieces: list[Piece], bonds: dict[int, int]) -> list[list[Piece]]:
 
 
 def _is_same(group: list[Piece], rival: list[Piece], bonds: dict[int, int]) -> bool:
-    """Whether they are strokes of one digit: near, and over rather than beside each other."""
+    """Return whether two groups are strokes of one digit: near, and one above the other."""
     a, b = bounding_box(group), bounding_box(rival)
     across = min(a.right, b.right) - max(a.left, b.left)
     down = min(a.bottom, b.bottom) - max(a.top, b.top)
@@ -140,7 +135,7 @@ def _is_same(group: list[Piece], rival: list[Piece], bonds: dict[int, int]) -> b
 
 
 def _clusters(pieces: list[Piece], reach: float) -> list[list[Piece]]:
-    """Pieces that are linked by gaps of less than `reach`, in pixels."""
+    """Cluster pieces that are linked by gaps of less than `reach` pixels."""
     from scipy.sparse.csgraph import connected_components
 
     if not pieces:
@@ -161,12 +156,13 @@ def in_reading_order(digits: list[list[Piece]]) -> tuple[list[list[Piece]], floa
     frames = boxes([bounding_box(digit) for digit in digits])
     slope = line_slope(frames)
     top, bottom, left, right = frames.T
-    sunk = slope * (left + right) / 2
+    drop = slope * (left + right) / 2
+    tops, bottoms = top - drop, bottom - drop
     lines: list[list[int]] = []
-    for i in np.argsort(top - sunk, kind="stable").tolist():
+    for i in np.argsort(tops, kind="stable").tolist():
         for line in lines:
             both = [i, line[-1]]
-            common = (bottom - sunk)[both].min() - (top - sunk)[both].max()
+            common = bottoms[both].min() - tops[both].max()
             if common > 0.4 * (bottom - top)[both].min():
                 line.append(i)
                 break
@@ -179,7 +175,7 @@ def in_reading_order(digits: list[list[Piece]]) -> tuple[list[list[Piece]], floa
 
 
 def line_slope(frames: np.ndarray) -> float:
-    """The slope of lines of digits: the median over each digit's neighbour to the right.
+    """Return the slope of lines of digits: the median over each digit's neighbour to the right.
 
     Of fewer than four digits, or where neighbours disagree, it is 0.
 

@@ -56,9 +56,9 @@ def ink_of(grey: np.ndarray, polarity: str = "auto") -> np.ndarray:
 
 
 def flat_paper(light: np.ndarray) -> np.ndarray | None:
-    """The paper's brightness where it is the same everywhere, as in a drawing; else None.
+    """Return the paper's brightness if it is the same everywhere, as in a drawing; else None.
 
-    Strokes along a picture's side, which a closing takes for the paper's edge, are ink then.
+    A closing would take strokes along a picture's side for the paper's edge.
     """
     threshold = otsu_threshold(light.ravel())
     if 2 * distances_to_paper(light <= threshold).max() > SURFACE * max(light.shape):
@@ -74,7 +74,7 @@ def flat_paper(light: np.ndarray) -> np.ndarray | None:
 
 
 def colour_contrast(colours: np.ndarray) -> np.ndarray | None:
-    """Brightness along the colour in which a picture varies most, for ink of the paper's luma.
+    """Return the brightness along the colour in which a picture varies most.
 
     Args:
         colours: uint8 [rows, columns, 3].
@@ -95,7 +95,7 @@ def colour_contrast(colours: np.ndarray) -> np.ndarray | None:
 
 
 def closed(light: np.ndarray, window: int) -> np.ndarray:
-    """Grey closing by a square of an odd side, at least 3: what is darker and narrower is filled.
+    """Fill what is darker and narrower than a square: a grey closing by an odd side, at least 3.
 
     The picture goes on beyond its sides, so that a corner in the dark is no ink.
     """
@@ -109,7 +109,7 @@ def closed(light: np.ndarray, window: int) -> np.ndarray:
 
 
 def is_light_on_dark(light: np.ndarray) -> bool:
-    """Whether the strokes are lighter than what is around them.
+    """Return whether the strokes are lighter than what is around them.
 
     Ink differs from the paper at large, by a median over most of the picture, and from what lies
     about it in a narrow window. The inside of a 0 is no lighter than the rest of the paper; a
@@ -131,19 +131,19 @@ def is_light_on_dark(light: np.ndarray) -> bool:
 
 
 def _paper_at_large(light: np.ndarray) -> np.ndarray:
-    """The median within three quarters of the picture, in its size."""
+    """Return the median within three quarters of the picture's size, for each pixel."""
     from scipy import ndimage
 
     coarse = light[:: math.ceil(light.shape[0] / 48), :: math.ceil(light.shape[1] / 48)]
     window = (0.75 * np.array(coarse.shape)).astype(int) | 1
     paper = ndimage.median_filter(coarse, window, mode="nearest")
-    rows, columns = np.indices(light.shape, sparse=True)
-    height, width = light.shape
-    return paper[rows * len(paper) // height, columns * paper.shape[1] // width]
+    (height, width), (rows, columns) = light.shape, paper.shape
+    row_of, column_of = np.arange(height) * rows // height, np.arange(width) * columns // width
+    return paper[np.ix_(row_of, column_of)]
 
 
 def _first_scale(scores: list[float], rival_scores: list[float]) -> tuple[int, float]:
-    """Index of the smallest window that scores at least half of the largest window's score.
+    """Return the index of the smallest window with at least half of the largest window's score.
 
     A polarity with less than a quarter of its rival's score has none. The score is returned too,
     negative, so that of equal indices the stronger polarity sorts first.
@@ -156,6 +156,6 @@ def _first_scale(scores: list[float], rival_scores: list[float]) -> tuple[int, f
 
 
 def _clear(about: np.ndarray, at_large: np.ndarray) -> float:
-    """A sum of cubes, so that few strong pixels count for more than a shadow over many."""
+    """Sum cubes, so that a few strong pixels count for more than a shadow over many."""
     clear = np.clip(about - 4 * np.median(about), 0, np.maximum(at_large, 0)).astype(np.float64)
     return float((clear**3).sum())

@@ -67,7 +67,7 @@ def read_image(path: Path) -> Picture:
 
 
 def from_pillow(image: Any) -> Picture:
-    """The pixels of an open Pillow image."""
+    """Take the pixels of an open Pillow image."""
     pages = min(int(getattr(image, "n_frames", 1)), MAX_PAGES)
     notes = []
     if pages > 1:
@@ -77,7 +77,7 @@ def from_pillow(image: Any) -> Picture:
 
 
 def _reduced(image: Any) -> Any:
-    """An upright RGBA image of at most LARGEST_SIDE. Reduced first, so that little is converted."""
+    """Make an upright RGBA image of at most LARGEST_SIDE: reduced, then converted."""
     from PIL import Image, ImageOps
 
     image.draft("RGB", (LARGEST_SIDE, LARGEST_SIDE))  # a JPEG is read at a lower resolution
@@ -96,7 +96,7 @@ def _reduced(image: Any) -> Any:
 
 
 def _on_plain_ground(image: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Luma and colours of an RGBA image on white, or on black."""
+    """Return luma and colours of an RGBA image on white, or on black."""
     from PIL import Image
 
     readings = []

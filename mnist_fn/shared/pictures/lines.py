@@ -36,7 +36,7 @@ def _without_level_lines(ink: np.ndarray, least: float) -> tuple[np.ndarray, int
 
 
 def _lines(cells: np.ndarray, centres: np.ndarray, least: float) -> Iterator[tuple[int, float]]:
-    """Row in the middle and slope of each line, the strongest of each place."""
+    """Yield the row in the middle and the slope of each line, the strongest at each place."""
     height = len(cells)
     reach = TILT * centres[-1]
     slopes = np.arange(-reach, reach + 1) / centres[-1]  # a row more at the picture's side
@@ -63,7 +63,7 @@ def _lines(cells: np.ndarray, centres: np.ndarray, least: float) -> Iterator[tup
 
 
 def _take_out(page: np.ndarray, cells: np.ndarray, cuts: np.ndarray, rows: np.ndarray) -> bool:
-    """Take one line out of `page`; `rows` is where it is in each cell. False if it is too thick."""
+    """Take one line out of `page`, at `rows` in each cell. Returns False if it is too thick."""
     height, width = page.shape
     half = max(2, int(THICK * max(height, width)) // 2 + 1)
     offsets = np.arange(-half - 2, half + 3)
@@ -97,7 +97,7 @@ def _take_out(page: np.ndarray, cells: np.ndarray, cuts: np.ndarray, rows: np.nd
 
 
 def _widened(values: np.ndarray, width: int) -> np.ndarray:
-    """The largest within half of `width` to either side: a stroke may cross a line aslant."""
+    """Return the largest value within `width` // 2: a stroke may cross a line at an angle."""
     from scipy import ndimage
 
     return ndimage.maximum_filter1d(values, 2 * (width // 2) + 1)

@@ -34,12 +34,12 @@ class Box:
         return max(self.height, self.width)
 
     def holds(self, box: "Box") -> bool:
-        """Whether another box lies in this one."""
+        """Return whether another box lies in this one."""
         rows = self.top <= box.top and box.bottom <= self.bottom
         return rows and self.left <= box.left and box.right <= self.right
 
     def sides_reached(self, shape: tuple[int, int], within: int = 0) -> list[bool]:
-        """Which of the picture's sides it reaches but for `within` pixels, in its own order."""
+        """Return for each side of the picture whether the box is within so many pixels of it."""
         height, width = shape
         return [
             self.top <= within,
@@ -109,7 +109,7 @@ def connected_pieces(ink: np.ndarray) -> tuple[np.ndarray, list[Piece]]:
 
 
 def distances_to_paper(ink: np.ndarray) -> np.ndarray:
-    """How far each pixel of ink is from paper, in pixels, 0 on paper; ink goes on at the sides."""
+    """Return how far each pixel of ink is from paper, in pixels. Ink goes on beyond the sides."""
     from scipy import ndimage
 
     padded = np.pad(ink, 1, mode="edge")
@@ -117,13 +117,13 @@ def distances_to_paper(ink: np.ndarray) -> np.ndarray:
 
 
 def _is_outer(side: int) -> np.ndarray:
-    """Which of a side's pixels lie within the MARGIN of either end, bool [side]."""
+    """Return which of a side's pixels lie within the MARGIN of either end, bool [side]."""
     index, margin = np.arange(side), round(MARGIN * side)
     return (index < margin) | (index >= side - margin)
 
 
 def otsu_threshold(values: np.ndarray) -> float:
-    """Threshold between two kinds of values (Otsu 1979, IEEE Trans. SMC 9:62)."""
+    """Return the threshold between two kinds of values (Otsu 1979, IEEE Trans. SMC 9:62)."""
     if not len(values):
         return 0.0
     counts, edges = np.histogram(values, 128)
@@ -137,18 +137,18 @@ def otsu_threshold(values: np.ndarray) -> float:
 
 
 def bounding_box(pieces: Sequence[Box]) -> Box:
-    """The box around all of them."""
+    """Return the box around some pieces."""
     top, bottom, left, right = boxes(pieces).T
     return Box(int(top.min()), int(bottom.max()), int(left.min()), int(right.max()))
 
 
 def gap(group: Sequence[Box], rival: Sequence[Box]) -> float:
-    """How far the nearest boxes of two groups are apart, in pixels."""
+    """Return how far the nearest boxes of two groups are apart, in pixels."""
     return float(gaps(group, rival).min())
 
 
 def gaps(pieces: Sequence[Box], rivals: Sequence[Box]) -> np.ndarray:
-    """How far boxes are apart, in pixels, float [pieces, rivals]."""
+    """Return how far boxes are apart, in pixels, float [pieces, rivals]."""
     top, bottom, left, right = boxes(pieces).T[:, :, np.newaxis]
     tops, bottoms, lefts, rights = boxes(rivals).T
     across = np.maximum(left, lefts) - np.minimum(right, rights)
@@ -157,16 +157,16 @@ def gaps(pieces: Sequence[Box], rivals: Sequence[Box]) -> np.ndarray:
 
 
 def mask_of(pieces: Sequence[Piece], labels: np.ndarray) -> np.ndarray:
-    """Which pixels belong to some pieces, bool, by the label of each pixel's piece."""
+    """Return which pixels belong to some pieces, by the label of each pixel's piece."""
     return np.isin(labels, [piece.label for piece in pieces])
 
 
 def boxes(pieces: Sequence[Box]) -> np.ndarray:
-    """Top, bottom, left, right of each piece, int [n, 4]."""
+    """Return top, bottom, left and right of each piece, int [n, 4]."""
     return np.array([(piece.top, piece.bottom, piece.left, piece.right) for piece in pieces])
 
 
 def contained(pieces: Sequence[Box], box: Box) -> np.ndarray:
-    """Which of the pieces lie in a box, bool [n]."""
+    """Return which of the pieces lie in a box, bool [n]."""
     top, bottom, left, right = boxes(pieces).T
     return (top >= box.top) & (bottom <= box.bottom) & (left >= box.left) & (right <= box.right)

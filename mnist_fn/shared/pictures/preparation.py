@@ -19,7 +19,7 @@ INK = 1 / 32  # of the strongest ink: what is fainter is cut off, not to widen t
 
 
 def prepare(ink: np.ndarray) -> np.ndarray:
-    """A digit as MNIST has it: light on black, uint8 [28, 28].
+    """Prepare a digit as MNIST has it: light on black, uint8 [28, 28].
 
     Args:
         ink: how much of it is where [rows, columns], >= 0, 0 where there is none; of any scale.
@@ -39,13 +39,13 @@ def prepare(ink: np.ndarray) -> np.ndarray:
 
 
 def is_wide(picture: np.ndarray) -> bool:
-    """Whether what is in a prepared picture, uint8 [28, 28], is wider than it is tall."""
+    """Return whether the digit in a prepared picture, uint8 [28, 28], is wider than tall."""
     rows, columns = np.nonzero(picture > INK * 255)
     return bool(np.ptp(columns) > np.ptp(rows))
 
 
 def _scaled(ink: np.ndarray) -> np.ndarray:
-    """The bounding box with its longer side scaled to BOX."""
+    """Scale a digit so that its longer side is BOX."""
     from PIL import Image
 
     height, width = np.array(ink.shape) * (BOX / max(ink.shape)) + 0.5
@@ -55,27 +55,29 @@ def _scaled(ink: np.ndarray) -> np.ndarray:
 
 
 def _start(mass: np.ndarray) -> int:
-    """Where a digit begins along one side, given its ink along it, for the centre of mass to fall
-    into CENTRE; never so far that ink is cut off.
+    """Return where a digit begins along one side for its centre of mass to fall into CENTRE.
+
+    No ink is cut off. `mass` is the ink along that side.
     """
     centre = float((mass * np.arange(len(mass))).sum() / mass.sum())
     return min(max(int(np.floor(CENTRE - centre + 0.5)), 0), SIDE - len(mass))
 
 
 def panels(pictures: np.ndarray, enlarged: int = 8) -> bytes:
-    """What a network saw as a greyscale PNG file: uint8 [n, rows, columns] beside each other, each
-    pixel a square, a grey line between two. It bears the mark of our files.
+    """Make a greyscale PNG file of what a network saw, uint8 [n, rows, columns], with our mark.
+
+    Pictures stand in a row with a grey line between two, each pixel a square.
     """
     large = pictures.repeat(enlarged, axis=1).repeat(enlarged, axis=2)
     between = np.full((large.shape[1], enlarged // 2), 128, np.uint8)
-    row = [large[0]]
-    for picture in large[1:]:
-        row += [between, picture]
-    return to_png(np.hstack(row), MARK)
+    row = []
+    for picture in large:
+        row += [picture, between]
+    return to_png(np.hstack(row[:-1]), MARK)
 
 
 def to_png(picture: np.ndarray, software: str = "") -> bytes:
-    """A uint8 picture [rows, columns] as a greyscale PNG file that names its software, if any."""
+    """Make a greyscale PNG file of a uint8 picture [rows, columns], with its software's name."""
     from PIL import Image, PngImagePlugin
 
     file, about = io.BytesIO(), PngImagePlugin.PngInfo()

@@ -4,7 +4,7 @@ A picture's digits are found and prepared; the model gives each class a probabil
 may be wrong is marked as of low confidence.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,23 +13,14 @@ import numpy as np
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.pictures.illumination import colour_contrast
 from mnist_fn.shared.pictures.image_files import Picture, from_pillow, read_image
-from mnist_fn.shared.pictures.preparation import is_wide, prepare
-from mnist_fn.shared.pictures.segmentation import Segmentation, find_digits
+from mnist_fn.shared.pictures.preparation import is_wide
+from mnist_fn.shared.pictures.segmentation import PreparedDigits, find_digits
 
 CONFIDENT = 0.95  # of probability: a reading with less is of low confidence
 UNSURE = "unsure: it may be none of these"
 POSSIBLY_TWO = "or two that touch, which are read as one"  # of one that is wider than tall
 LEFT_OUT = "unsure: something as large was left out of the picture"
 MANY = 24  # digits: of more, most must be read with confidence, or it is a text
-
-
-@dataclass(frozen=True)
-class PreparedDigits:
-    """The digits of a picture as a network sees them, from left to right, row by row."""
-
-    pictures: np.ndarray = field(repr=False)  # uint8 [n, 28, 28], light on black
-    doubtful: bool  # whether something was left out that may be a digit
-    notes: list[str]  # what was left out of the picture, and why
 
 
 @dataclass(frozen=True)
@@ -79,7 +70,7 @@ class DigitReading:
         return LEFT_OUT if self.doubtful else ""
 
     def document(self) -> dict[str, Any]:
-        """What `mnist-fn predict --json` prints of it."""
+        """Return what `mnist-fn predict --json` prints of it."""
         return {
             "image": self.image,
             "index": self.index,
@@ -119,14 +110,13 @@ def read_picture(
         digits, notes = _find_by_luma_or_colour(image, single, ink, thing)
     except ValueError as error:
         raise InputError(f"{name}{error}; give an image of one {thing} or a few") from error
-    pictures = np.stack([prepare(digit) for digit in digits.inks])
-    return PreparedDigits(pictures, digits.doubtful, image.notes + notes + digits.notes)
+    return replace(digits, notes=image.notes + notes + digits.notes)
 
 
 def _find_by_luma_or_colour(
     image: Picture, single: bool, ink: str, thing: str
-) -> tuple[Segmentation, list[str]]:
-    """The digits, and a note where they differ from the paper in colour only."""
+) -> tuple[PreparedDigits, list[str]]:
+    """Find the digits; a note says where they differ from the paper in colour only."""
     try:
         return find_digits(image.grey, single=single, polarity=ink, thing=thing), []
     except ValueError:
@@ -138,14 +128,14 @@ def _find_by_luma_or_colour(
 
 
 def all_pictures(images: dict[str, PreparedDigits]) -> np.ndarray:
-    """The digits of several pictures in one array, uint8 [n, 28, 28]."""
+    """Return the digits of several pictures in one array, uint8 [n, 28, 28]."""
     return np.concatenate([digits.pictures for digits in images.values()])
 
 
 def to_readings(
     images: dict[str, PreparedDigits], probabilities: np.ndarray, class_names: tuple[str, ...]
 ) -> list[DigitReading]:
-    """What a model reads in several pictures.
+    """Return what a model reads in several pictures.
 
     Args:
         images: by name.
@@ -168,6 +158,6 @@ def to_readings(
 
 
 def is_text(readings: list[DigitReading]) -> bool:
-    """Whether a picture has many marks of which few are read with confidence."""
+    """Return whether a picture has many marks of which few are read with confidence."""
     unsure = [reading for reading in readings if reading.low_confidence]
     return len(readings) > MANY and len(unsure) > 0.5 * len(readings)

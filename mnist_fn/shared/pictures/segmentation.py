@@ -4,7 +4,7 @@ Ink comes from `illumination`, without the printed lines that `lines` takes out.
 pieces (`pieces`) are judged by size and place (`clutter`) and grouped to digits (`grouping`).
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from mnist_fn.shared.pictures.pieces import (
     connected_pieces,
     mask_of,
 )
+from mnist_fn.shared.pictures.preparation import prepare
 
 LINE = 0.012  # share of light that a printed line takes at least
 MAX_ROUNDS = 20  # of taking off edges and frames, before what is left is read as it is
@@ -32,18 +33,18 @@ TURNED = 0.07  # slope of a line of digits from which they are turned back: 4 de
 
 
 @dataclass(frozen=True)
-class Segmentation:
-    """The digits of a picture, from left to right, rows of them from the top."""
+class PreparedDigits:
+    """The digits of a picture as a network sees them, from left to right, row by row."""
 
-    inks: list[np.ndarray] = field(repr=False)  # float [rows, columns] each, 0 to 1
+    pictures: np.ndarray = field(repr=False)  # uint8 [n, 28, 28], light on black
     doubtful: bool  # whether something as large as a digit was left out that may be one
-    notes: list[str]  # what was left out
+    notes: list[str]  # what was left out of the picture, and why
 
 
 def find_digits(
     grey: np.ndarray, *, single: bool = False, polarity: str = "auto", thing: str = "digit"
-) -> Segmentation:
-    """Find the digits in a picture.
+) -> PreparedDigits:
+    """Find the digits in a picture and prepare each.
 
     Args:
         grey: brightness [rows, columns], 0 to 255; light on dark or dark on light.
@@ -54,15 +55,11 @@ def find_digits(
     Raises:
         ValueError: nothing to see, or nothing like a digit; says which.
     """
+    notes = []
     inner = inner_picture(grey.astype(np.float32) / 255)
-    if inner is None:
-        return _find_digits(grey, single, polarity, thing)
-    digits = _find_digits(grey[inner], single, polarity, thing)
-    notes = ["the picture within the page was read, the rest was left out", *digits.notes]
-    return Segmentation(digits.inks, digits.doubtful, notes)
-
-
-def _find_digits(grey: np.ndarray, single: bool, polarity: str, thing: str) -> Segmentation:
+    if inner is not None:
+        grey = grey[inner]
+        notes = ["the picture within the page was read, the rest was left out"]
     ink = ink_of(grey, polarity)
     if ink.max() < FAINTEST:
         raise ValueError("nothing to see in it, it is all of one brightness")
@@ -72,13 +69,15 @@ def _find_digits(grey: np.ndarray, single: bool, polarity: str, thing: str) -> S
         clutter = Clutter()
         labels, pieces = _without_clutter(cleaned, clutter)
         if pieces:
-            return _cut_digits(cleaned, labels, pieces, clutter, single, thing)
+            digits = _cut_digits(cleaned, labels, pieces, clutter, single, thing)
+            return replace(digits, notes=[*notes, *digits.notes])
     raise ValueError(f"nothing like a {thing} in it")
 
 
 def _without_clutter(ink: np.ndarray, clutter: Clutter) -> tuple[np.ndarray, list[Piece]]:
-    """Pieces that may be of a digit, largest first. After edges and frames are taken off, the
-    threshold is found again without them.
+    """Find the pieces that may be of a digit, largest first.
+
+    Each time edges and frames are taken off, the threshold is found again without them.
     """
     ink = ink.copy()
     labels, pieces = connected_pieces(ink)
@@ -100,30 +99,31 @@ def _cut_digits(
     clutter: Clutter,
     single: bool,
     thing: str,
-) -> Segmentation:
-    """Group pieces to digits and cut each out."""
+) -> PreparedDigits:
+    """Group pieces to digits, cut each out and prepare it."""
     if single:
         digits, slope = [pieces], 0.0
     else:
         digits, strays = group_digits(labels, pieces, thing)
         clutter.marks += strays
         digits, slope = in_reading_order(digits)
-    inks, sizes, is_cut_off = [], [], False
+    pictures, sizes, is_cut_off = [], [], False
     for digit in digits:
         box = bounding_box(digit)
         sizes.append(box.size)
         is_cut_off = is_cut_off or any(box.sides_reached(ink.shape))
         cut = _cut(ink, labels, digit)
-        inks.append(_turned_back(cut, slope) if abs(slope) > TURNED else cut)
+        pictures.append(prepare(_turned_back(cut, slope) if abs(slope) > TURNED else cut))
     largest_left_out = max((piece.size for piece in clutter.may_be_digits()), default=0)
     notes = clutter.notes()
     if is_cut_off:
         notes.append("it reaches the picture's edge and may be cut off")
-    return Segmentation(inks, largest_left_out > AS_LARGE * np.median(sizes), notes)
+    doubtful = largest_left_out > AS_LARGE * float(np.median(sizes))
+    return PreparedDigits(np.stack(pictures), doubtful, notes)
 
 
 def _cut(ink: np.ndarray, labels: np.ndarray, digit: list[Piece]) -> np.ndarray:
-    """A digit's ink with its soft edges, the strokes at one strength."""
+    """Cut out a digit's ink with its soft edges, the strokes at one strength."""
     box = bounding_box(digit)
     reach = max(2, round(0.06 * box.size))
     rows = slice(max(0, box.top - reach), box.bottom + reach)
@@ -141,7 +141,7 @@ def _near(mask: np.ndarray, reach: int) -> np.ndarray:
 
 
 def _turned_back(ink: np.ndarray, slope: float) -> np.ndarray:
-    """A digit of a line with a slope, turned until the line is level."""
+    """Turn a digit of a sloping line until the line is level."""
     from scipy import ndimage
 
     turned = ndimage.rotate(ink, float(np.degrees(np.arctan(slope))), order=1)
