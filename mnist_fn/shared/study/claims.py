@@ -43,11 +43,11 @@ class Claim:
 
     @property
     def rule(self) -> str:
-        """When it holds, in words."""
+        """When the claim holds, in words."""
         return f"{self.sense} {self.bound:g}"
 
     def of_seed(self, records: Records, seed: int) -> float | None:
-        """The number of one seed; None if a run is missing."""
+        """Return the number of one seed; None if a run is missing."""
         runs: list[list[Row]] = []
         for config in self.configs:
             if self.column == "templates":
@@ -61,11 +61,11 @@ class Claim:
         return self.measure(runs)
 
     def holds(self, value: float) -> bool:
-        """Whether one seed's number says so."""
+        """Return whether the claim holds for a seed with this number."""
         return SENSES[self.sense](value, self.bound)
 
     def judge(self, records: Records) -> dict[str, Any]:
-        """Judge by the runs of one backend: plain values, as study.json has them.
+        """Judge the claim by the runs of one backend; returns plain values, as study.json has them.
 
         The confidence interval is of the share of all seeds for which the claim holds: 95 %,
         Clopper and Pearson (1934).
@@ -85,7 +85,7 @@ class Claim:
 
 
 def claims(experiments: dict[str, Experiment]) -> list[Claim]:
-    """Every claim about these experiments."""
+    """Return every claim about some experiments."""
     every: list[Claim] = []
     for name, make in _MAKERS.items():
         if name in experiments:

@@ -1,5 +1,6 @@
 """The study's experiments as data: the runs that each needs, and what it reads of them."""
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -14,6 +15,7 @@ TEMPLATE_L2 = (0.0, 1e-4, 1e-1)
 CHOSEN_L2 = 3e-5  # the study's best λ
 HELD_OUT = {"digits": 300}  # validation examples; other datasets have room for 10,000
 Named = TypeVar("Named")
+Configs = tuple[Config, ...]
 BY_CLASS = tuple(f"test_accuracy_{label}" for label in range(10))
 
 
@@ -42,49 +44,48 @@ class Experiment:
 
 
 def experiments(base: Config, lengths: Lengths = FULL) -> dict[str, Experiment]:
-    """The six experiments and the honest protocol, by name.
+    """Return the six experiments and the honest protocol, by name.
 
     Args:
         base: its dataset and first seed are taken; the recipe is the study's.
         lengths: epochs of the runs.
     """
 
-    def config(hidden: tuple[int, ...], epochs: int, l2: float = 0.0) -> Config:
-        return base.replace(hidden=hidden, epochs=epochs, l2=l2)
+    def configs(*shapes: tuple[int, ...], epochs: int, l2: Iterable[float] = (0.0,)) -> Configs:
+        """Return a config for each shape and λ."""
+        every = []
+        for hidden, value in itertools.product(shapes, l2):
+            every.append(base.replace(hidden=hidden, epochs=epochs, l2=value))
+        return tuple(every)
 
     full = lengths.full
-    shapes = [LINEAR, *((w,) for w in WIDTHS), *((w, w // 2) for w in WIDTHS)]
-    width_depth = tuple(config(hidden, full) for hidden in shapes)
-    l2 = tuple(config(SHALLOW, full, value) for value in L2)
+    one_layer = [(width,) for width in WIDTHS]
+    two_layers = [(width, width // 2) for width in WIDTHS]
+    width_depth = configs(LINEAR, *one_layer, *two_layers, epochs=full)
+    l2 = configs(SHALLOW, epochs=full, l2=L2)
     held = HELD_OUT.get(base.dataset, 10_000)
-    honest = [c.replace(validation=held) for c in dict.fromkeys((*width_depth, *l2))]
-    templates = tuple(config(LINEAR, lengths.templates, value) for value in TEMPLATE_L2)
-    selection = tuple(config(hidden, lengths.selection) for hidden in (SHALLOW, DEEP))
+    honest = [config.replace(validation=held) for config in dict.fromkeys((*width_depth, *l2))]
+    templates = configs(LINEAR, epochs=lengths.templates, l2=TEMPLATE_L2)
+    selection = configs(SHALLOW, DEEP, epochs=lengths.selection)
+    chosen = configs(SHALLOW, epochs=lengths.chosen)
+    per_class = configs(SHALLOW, epochs=full, l2=[CHOSEN_L2])
     losses = ("train_loss", "train_accuracy", "test_loss", "test_accuracy")
     choosing = ("validation_loss", "validation_accuracy", "test_loss", "test_accuracy")
-    return {
-        e.name: e
-        for e in (
-            Experiment("width-depth", "Width and depth", width_depth, ("test_loss",)),
-            Experiment("templates", "Templates of the linear model", templates, (), at_end=True),
-            Experiment("selection", "Choosing the MLP", selection, ("test_loss",)),
-            Experiment(
-                "chosen", "The chosen model", (config(SHALLOW, lengths.chosen),), (), at_end=True
-            ),
-            Experiment("l2", "L2 and overfitting", l2, losses),
-            Experiment(
-                "per-class",
-                "Accuracy by class",
-                (config(SHALLOW, full, CHOSEN_L2),),
-                ("test_accuracy", *BY_CLASS),
-            ),
-            Experiment("honest", "The honest protocol", tuple(honest), choosing),
-        )
-    }
+    by_class = ("test_accuracy", *BY_CLASS)
+    every = (
+        Experiment("width-depth", "Width and depth", width_depth, ("test_loss",)),
+        Experiment("templates", "Templates of the linear model", templates, (), at_end=True),
+        Experiment("selection", "Choosing the MLP", selection, ("test_loss",)),
+        Experiment("chosen", "The chosen model", chosen, (), at_end=True),
+        Experiment("l2", "L2 and overfitting", l2, losses),
+        Experiment("per-class", "Accuracy by class", per_class, by_class),
+        Experiment("honest", "The honest protocol", tuple(honest), choosing),
+    )
+    return {experiment.name: experiment for experiment in every}
 
 
 def needed(wanted: Iterable[Experiment], seeds: Sequence[int]) -> dict[Config, bool]:
-    """Each distinct run once, and whether what it is at its end is read, not its curves alone."""
+    """Return each distinct run once, and whether its end is read, not only its curves."""
     needs: dict[Config, bool] = {}
     for experiment in wanted:
         for config in experiment.configs:
@@ -95,14 +96,14 @@ def needed(wanted: Iterable[Experiment], seeds: Sequence[int]) -> dict[Config, b
 
 
 def choose(names: str | None, among: Mapping[str, Named]) -> list[Named]:
-    """What `--only` names between commas, experiments or figures, in their own order; all if None.
+    """Return the experiments or figures that `--only` names, in their own order; all if None.
 
     Raises:
         InputError: no such name, or none at all.
     """
     if names is None:
         return list(among.values())
-    requested = {name.strip() for name in names.split(",") if name.strip()}
+    requested = set(map(str.strip, names.split(","))) - {""}
     unknown = sorted(requested - set(among))
     if not requested or unknown:
         raise InputError("only", unknown[0] if unknown else "", tuple(among))

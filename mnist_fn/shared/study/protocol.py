@@ -21,7 +21,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One seed: chosen on the validation split, and on the test set of the same runs."""
+    """The choices of one seed: on the validation split, and on the test set of the same runs."""
 
     seed: int
     measure: str  # one of MEASURES
@@ -30,12 +30,12 @@ class Comparison:
 
     @property
     def optimism(self) -> float:
-        """By how much choosing on the test set looks better; never negative."""
+        """How much better choosing on the test set looks; never negative."""
         return abs(self.picked.test - self.honest.test)
 
 
 def compare(records: Records, grid: Sequence[Config]) -> list[Comparison]:
-    """Each seed whose whole grid is there, by loss and by accuracy.
+    """Compare the two choices for each seed that has the whole grid, by loss and by accuracy.
 
     Args:
         records: of one backend.
@@ -55,8 +55,8 @@ def compare(records: Records, grid: Sequence[Config]) -> list[Comparison]:
 def _choose(
     records: Records, grid: Sequence[Config], criterion: str, measure: str
 ) -> Choice | None:
-    """Of equals the first in the grid, and there the first epoch. None: a run is missing."""
-    chosen: list[tuple[float, Choice]] = []
+    """Choose the best run and epoch; of equals the first. None if a run is missing."""
+    choices: dict[float, Choice] = {}  # by the criterion's value
     for config in grid:
         rows = records.rows(config, [criterion, f"test_{measure}"])
         if rows is None:
@@ -64,6 +64,5 @@ def _choose(
         best = metrics.best(rows, criterion)
         epoch = int(best["epoch"])
         choice = Choice(config, epoch, rows[epoch - 1][f"test_{measure}"])
-        chosen.append((best["value"], choice))
-    value = metrics.BEST[criterion](value for value, _ in chosen)
-    return next(choice for best_value, choice in chosen if best_value == value)
+        choices.setdefault(best["value"], choice)
+    return choices[metrics.BEST[criterion](choices)]

@@ -1,4 +1,4 @@
-"""The numbers that the study published, as data, each with how ours is measured likewise."""
+"""The numbers that the study published, as data, each with how ours is measured."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -78,7 +78,7 @@ class PublishedNumber:
         return 0.5 * 10.0 ** -len(self.printed.partition(".")[2])
 
     def of_seed(self, records: Records, seed: int) -> float | None:
-        """Ours, measured on one seed's run; None if it is not there."""
+        """Return ours, measured on one seed's run; None if it is missing."""
         return self.measure(records, self.config.replace(seed=seed))
 
 
@@ -91,7 +91,7 @@ def values_of(
 
 
 def numbers(experiments: dict[str, Experiment]) -> list[PublishedNumber]:
-    """Every published number of these experiments."""
+    """Return every published number of some experiments."""
     every: list[PublishedNumber] = []
     for name, make in _MAKERS.items():
         if name in experiments:
@@ -100,7 +100,7 @@ def numbers(experiments: dict[str, Experiment]) -> list[PublishedNumber]:
 
 
 def best(column: str, what: str = "value") -> Measure:
-    """The best value of a column over a run's epochs, or the first epoch that had it."""
+    """Measure the best value of a column over a run's epochs, or the first epoch that had it."""
 
     def measure(records: Records, config: Config) -> float | None:
         rows = records.rows(config, [column])
@@ -110,7 +110,7 @@ def best(column: str, what: str = "value") -> Measure:
 
 
 def last(column: str, epochs: int = 1) -> Measure:
-    """The mean of a column over a run's last epochs."""
+    """Measure the mean of a column over a run's last epochs."""
 
     def measure(records: Records, config: Config) -> float | None:
         rows = records.rows(config, [column])
@@ -120,7 +120,7 @@ def last(column: str, epochs: int = 1) -> Measure:
 
 
 def of_evaluation(value: Callable[[Evaluation], float]) -> Measure:
-    """A number of the evaluation after a run's last epoch."""
+    """Measure a number of the evaluation after a run's last epoch."""
 
     def measure(records: Records, config: Config) -> float | None:
         run = records.runs.get(config)
@@ -130,7 +130,7 @@ def of_evaluation(value: Callable[[Evaluation], float]) -> Measure:
 
 
 def cell(true: int, predicted: int) -> Measure:
-    """A cell of the row-normalized confusion matrix, after the last epoch."""
+    """Measure a cell of the row-normalized confusion matrix after the last epoch."""
     return of_evaluation(lambda e: row_normalized(e.confusion_matrix)[true, predicted])
 
 

@@ -46,7 +46,7 @@ def document(
     warning: str | None,
     **about: Any,
 ) -> dict[str, Any]:
-    """Every published number and claim of some experiments compared with our runs, as plain values.
+    """Compare the published numbers and claims of some experiments with our runs: plain values.
 
     Args:
         experiments: those asked for.
@@ -87,7 +87,7 @@ def document(
 
 
 def current(document: Any) -> Any:
-    """A document of any schema under the present keys, at every depth."""
+    """Return a document of any schema under the present keys, at every depth."""
     if isinstance(document, list):
         return [current(value) for value in document]
     if not isinstance(document, dict):
@@ -155,7 +155,7 @@ def _choice(choice: protocol.Choice) -> dict[str, Any]:
 
 
 def tally(document: Mapping[str, Any]) -> dict[str, dict[str, int]]:
-    """How many published numbers got each verdict, by backend."""
+    """Count the published numbers with each verdict, by backend."""
     counts = {}
     for name in document["backends"]:
         verdicts = [number["ours"][name]["verdict"] for number in document["numbers"]]
@@ -164,7 +164,7 @@ def tally(document: Mapping[str, Any]) -> dict[str, dict[str, int]]:
 
 
 def outcome(document: Mapping[str, Any], backend: str) -> str:
-    """How the published numbers came out on a backend, in a sentence that cannot mislead."""
+    """Return how the published numbers came out on a backend, in a sentence."""
     counts = tally(document)[backend]
     # any of these could be outside
     judged = sum(counts.get(verdict, 0) for verdict in judging.WITH_INTERVAL)
@@ -187,7 +187,7 @@ def outcome(document: Mapping[str, Any], backend: str) -> str:
 
 
 def joint_sentence(verdicts: Mapping[str, Any]) -> str:
-    """The joint verdicts of one backend: `p = 0.47 for the study (l2 0.39, selection 0.77)`."""
+    """Return a backend's joint verdicts: `p = 0.47 for the study (l2 0.39, selection 0.77)`."""
     study = verdicts.get(joint.WHOLE_STUDY)
     if study is None:
         return "too few seeds"

@@ -52,36 +52,35 @@ class Study:
         """How it came out on each backend, what did not end, and why it is no study if so."""
         document = self.document
         sentences = []
-        if document["numbers"]:
-            sentences += [
-                f"{name}: {report.outcome(document, name)}" for name in document["backends"]
-            ]
+        for name in document["backends"] if document["numbers"] else ():
+            sentences.append(f"{name}: {report.outcome(document, name)}")
         sentences += [f"not finished: {line}" for line in tables.unfinished(document)]
         return sentences + ([document["warning"]] if document["warning"] else [])
 
     def to_frame(self) -> Any:
-        """A pandas DataFrame, a published number a row for each backend: in its unit (losses in
-        nats, accuracies and shares 0 to 1, epochs from 1), beside it ours and the verdict.
+        """A pandas DataFrame, a row for each published number and backend.
+
+        It has the number in its unit (losses in nats, accuracies and shares 0 to 1, epochs from
+        1), ours and the verdict.
 
         Raises:
             InputError: pandas is not installed.
         """
-        judged = ("n", "mean", "sd", "verdict")
-        about = ("experiment", "what", "unit", "statistic", "published")
+        about = ["experiment", "what", "unit", "statistic", "published"]
+        rows = []
+        for number in self.document["numbers"]:
+            for backend, ours in number["ours"].items():
+                rows.append({"backend": backend, **number, **ours})
         return pandas("study").DataFrame(
-            {
-                "backend": backend,
-                **{name: number[name] for name in about},
-                **{name: ours[name] for name in judged},
-            }
-            for number in self.document["numbers"]
-            for backend, ours in number["ours"].items()
+            rows, columns=["backend", *about, "n", "mean", "sd", "verdict"]
         )
 
     def _repr_html_(self) -> str:
         """How a notebook shows it: a short table, a number a row."""
         names = list(self.document["backends"])
-        head = ["experiment", "what", "published", *(h for n in names for h in (n, "verdict"))]
+        head = ["experiment", "what", "published"]
+        for name in names:
+            head += [name, "verdict"]
         rows = []
         for number in self.document["numbers"]:
             row = [number["experiment"], number["what"], tables.published(number)]

@@ -1,6 +1,7 @@
 """The tables of a study's document, for the screen and for docs alike."""
 
 from collections.abc import Mapping, Sequence
+from itertools import compress
 from typing import Any
 
 from mnist_fn.shared import statistics
@@ -12,7 +13,7 @@ Table = tuple[list[str], list[list[str]]]  # names of the columns, rows
 
 
 def number_table(document: Mapping[str, Any], experiment: str | None = None) -> Table:
-    """Published numbers compared with ours: all, or one experiment's."""
+    """Compare published numbers with ours: all, or one experiment's."""
     backends = list(document["backends"])
     head = ["experiment", "what", "published"]
     for name in backends:
@@ -31,7 +32,7 @@ def number_table(document: Mapping[str, Any], experiment: str | None = None) -> 
 
 
 def claim_table(document: Mapping[str, Any], experiment: str | None = None) -> Table:
-    """The study's statements, the number that judges each, and for how many seeds it holds."""
+    """List the study's statements, the number that judges each, and for how many seeds it holds."""
     backends = list(document["backends"])
     head = ["experiment", "the study says", "judged by", "holds if"]
     for name in backends:
@@ -57,7 +58,7 @@ def claim_table(document: Mapping[str, Any], experiment: str | None = None) -> T
 
 
 def joint_table(document: Mapping[str, Any]) -> Table:
-    """The joint verdict of each experiment and of the study: p on each backend."""
+    """List the joint verdict of each experiment and of the study: p on each backend."""
     backends = list(document["backends"])
     head = ["experiment", "published runs of", "numbers"]
     first_verdicts: dict[str, Any] = {}
@@ -82,7 +83,7 @@ def joint_table(document: Mapping[str, Any]) -> Table:
 
 
 def honest_table(document: Mapping[str, Any]) -> Table:
-    """What each choice gives on the test set, and the optimism between them."""
+    """List what each choice gives on the test set, and the optimism between them."""
     head = ["backend", "measure", "seeds", "chosen on validation", "chosen on test", "optimism"]
     rows = []
     for backend, comparisons in document["honest"].items():
@@ -95,14 +96,14 @@ def honest_table(document: Mapping[str, Any]) -> Table:
                     optimism.append(comparison["optimism"])
             if honest:
                 row = [backend, f"test {measure}", str(len(honest))]
-                rows.append(
-                    [*row, *(_mean_and_sd(v, measure) for v in (honest, on_test, optimism))]
-                )
+                for values in (honest, on_test, optimism):
+                    row.append(_mean_and_sd(values, measure))
+                rows.append(row)
     return head, rows
 
 
 def choice_table(document: Mapping[str, Any]) -> Table:
-    """Which run and epoch each seed chose."""
+    """List which run and epoch each seed chose."""
     head = ["backend", "seed", "by", "validation chose", "the test set would have"]
     rows = []
     for backend, comparisons in document["honest"].items():
@@ -117,29 +118,29 @@ def choice_table(document: Mapping[str, Any]) -> Table:
 
 
 def without(table: Table, *names: str) -> Table:
-    """A table without the columns of these names; of those it lacks nothing is taken."""
+    """Return a table without the columns of these names, where it has them."""
     head, rows = table
-    indices = [i for i, name in enumerate(head) if name not in names]
-    return [head[i] for i in indices], [[row[i] for i in indices] for row in rows]
+    is_kept = [name not in names for name in head]
+    return list(compress(head, is_kept)), [list(compress(row, is_kept)) for row in rows]
 
 
 def markdown(table: Table) -> str:
-    """A table in Markdown."""
+    """Return a table in Markdown."""
     head, rows = table
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def page(document: Mapping[str, Any]) -> str:
-    """The whole document in Markdown: what `study.md` holds."""
+    """Return the whole document in Markdown: what `study.md` holds."""
     warning = [f"**{document['warning']}**"] if document["warning"] else []
-    runs = ", ".join(
-        f"{name}: {summary['runs']} runs of seeds {', '.join(map(str, summary['seeds']))}"
-        for name, summary in document["backends"].items()
-    )
-    parts = ["# The study", *warning, f"`{document['command']}`; {document['machine']}; {runs}."]
+    source = [f"`{document['command']}`", document["machine"]]
+    for name, summary in document["backends"].items():
+        seeds = ", ".join(map(str, summary["seeds"]))
+        source.append(f"{name}: {summary['runs']} runs of seeds {seeds}")
+    parts = ["# The study", *warning, "; ".join(source) + "."]
     if lines := unfinished(document):
-        parts += ["## Not finished", "\n".join(f"- {line}" for line in lines)]
+        parts += ["## Not finished", "- " + "\n- ".join(lines)]
     if any(document["joint"].values()):
         parts += ["## All together", document["joint_rule"], markdown(joint_table(document))]
     parts += ["## Published numbers", document["rule"], markdown(number_table(document))]
@@ -152,12 +153,12 @@ def page(document: Mapping[str, Any]) -> str:
 
 
 def unfinished(document: Mapping[str, Any]) -> list[str]:
-    """A line for each run that did not come to its end."""
+    """Return a line for each run that did not come to its end."""
     return [*document.get("diverged", ()), *document.get("failed", document.get("given_up", ()))]
 
 
 def published(number: Mapping[str, Any]) -> str:
-    """A published number in its unit."""
+    """Return a published number in its unit, as text."""
     if number["unit"] == "epoch":
         return f"{number['published']:.0f}"
     if number["unit"] == "accuracy":
@@ -166,7 +167,7 @@ def published(number: Mapping[str, Any]) -> str:
 
 
 def ours_of(number: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
-    """Ours compared with a published number, mean ± sd over seeds."""
+    """Return our mean ± sd over seeds for a published number, as text."""
     if not ours["n"]:
         return ""
     if number["statistic"] == "sd":
@@ -175,8 +176,8 @@ def ours_of(number: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
 
 
 def _sharpness(number: Mapping[str, Any], ours: Mapping[str, Any]) -> tuple[str, str, str]:
-    """The interval's half-width, how far the published number is away, the largest error of it
-    that would still have been inside."""
+    """Return the interval's half-width, how many sds the published number is away, and its
+    largest error that would still have been inside."""
     undetected = figure(ours["largest_undetected_error"], number["unit"])
     if number["statistic"] == "sd" or ours["interval"] is None:
         return "", "", undetected
@@ -192,8 +193,8 @@ def _verdict(number: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
         return f"can't tell below about {ours['seeds_needed']} seeds"
     if ours["verdict"] != "outside":
         return ours["verdict"]
-    low, high = (figure(end, number["unit"]) for end in ours["interval"])
-    return f"**outside** {low} to {high}"
+    low, high = ours["interval"]
+    return f"**outside** {figure(low, number['unit'])} to {figure(high, number['unit'])}"
 
 
 def _mean_and_sd(values: Sequence[float], unit: str) -> str:
