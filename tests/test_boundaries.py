@@ -165,7 +165,7 @@ def test_an_injected_upward_import_is_seen(copy, file, line, imported):
 
 def test_an_injected_circle_is_seen(copy):
     with (copy / "mnist_fn/shared/data/arrays.py").open("a") as opened:
-        opened.write("\n\ndef later():\n    from mnist_fn.shared.data.cache import IdxFile\n")
+        opened.write("\n\ndef later():\n    from mnist_fn.shared.data.cache import entries\n")
     assert {"mnist_fn.shared.data.arrays", "mnist_fn.shared.data.cache"} <= set(
         house.circle(house.edges(copy))
     )

@@ -21,7 +21,7 @@ def test_the_cache_is_bounded_and_the_oldest_go(tmp_path, monkeypatch, in_proces
     paths = [images(tmp_path, f"{i}.gz", i) for i in range(5)]
     folder = tmp_path / "cache" / "mnist-fn" / cache.FOLDER
     for path in paths:
-        assert cache.read_through_cache(path, 3).array[0, 0, 0] == paths.index(path)
+        assert cache.read_through_cache(path, 3)[0][0, 0, 0] == paths.index(path)
         for age, (file, _, _) in enumerate(cache.entries(folder)):
             os.utime(file, (1e9 - age, 1e9 - age))  # in order, whatever the clock's steps
     kept = cache.entries(folder)
@@ -29,7 +29,7 @@ def test_the_cache_is_bounded_and_the_oldest_go(tmp_path, monkeypatch, in_proces
     assert sum(size for _, size, _ in kept) <= cache.MAX_BYTES
     assert len(list(folder.iterdir())) == 6  # a note beside each
     oldest = kept[-1][0]
-    assert [cache.read_through_cache(path, 3).array[0, 0, 0] for path in paths[2:]] == [2, 3, 4]
+    assert [cache.read_through_cache(path, 3)[0][0, 0, 0] for path in paths[2:]] == [2, 3, 4]
     assert oldest in [file for file, _, _ in cache.entries(folder)]
     done = in_process("data", "cache")
     assert "3 files, 3,5" in done.stdout
@@ -51,5 +51,5 @@ def test_a_file_that_was_read_again_is_not_the_oldest(tmp_path, monkeypatch):
     monkeypatch.setattr(cache, "MAX_BYTES", 2_400_000)  # two
     cache.read_through_cache(images(tmp_path, "3.gz", 3), 3)
     monkeypatch.setattr(cache, "read_array", lambda *_: (np.zeros((1, 1, 1), np.uint8), ""))
-    assert cache.read_through_cache(first, 3).array[0, 0, 0] == 1  # still kept
-    assert cache.read_through_cache(second, 3).array[0, 0, 0] == 0  # it went
+    assert cache.read_through_cache(first, 3)[0][0, 0, 0] == 1  # still kept
+    assert cache.read_through_cache(second, 3)[0][0, 0, 0] == 0  # it went

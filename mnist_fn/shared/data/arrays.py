@@ -64,7 +64,7 @@ def read_array(path: Path, dimensions: int) -> tuple[np.ndarray, str]:
 
 
 def digests_of(arrays: Sequence[np.ndarray]) -> list[str]:
-    """SHA-256 of the IDX files that would hold arrays of uint8, hexadecimal."""
+    """Return the SHA-256 of the IDX files that would hold arrays of uint8, hexadecimal."""
     digests = []
     for array in arrays:
         header = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
@@ -91,12 +91,12 @@ def read_idx(path: Path, dimensions: int) -> tuple[np.ndarray, str]:
 
 
 def _most_bytes(compressed: int) -> int:
-    """Bytes of values that are read of so many compressed ones: more would be a bomb."""
+    """Return how many bytes of values are read of so many compressed ones; more would be a bomb."""
     return min(MAX_BYTES, max(_SMALL, MAX_RATIO * compressed))
 
 
 def _read_values(stream: BinaryIO, size: int, start: bytes = b"") -> bytearray:
-    """Read `size` bytes after `start`, or one more, a chunk at a time: a header may claim any."""
+    """Read `size` bytes in all, after `start`, or one more if there are more; a chunk at a time."""
     values = bytearray(start)
     while len(values) <= size and (chunk := stream.read(min(_CHUNK, size + 1 - len(values)))):
         values += chunk
@@ -143,7 +143,7 @@ def _read_idx(stream: BinaryIO, path: Path, dimensions: int, most: int) -> tuple
 
 
 def _kind_of(start: bytes) -> str:
-    """What a file is that begins so, in words."""
+    """Return what a file is that begins so, in words."""
     text = start.lstrip().lower()
     if not start:
         return "an empty file"
@@ -173,7 +173,7 @@ def read_npz(path: Path, dimensions: int) -> tuple[np.ndarray, str]:
 
 
 def read_members(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """Those of the arrays with these names that a NumPy archive holds, as they are.
+    """Read the arrays of a NumPy archive that have these names, as they are.
 
     Raises:
         InputError: see `read_array`.
@@ -203,8 +203,9 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
 
 
 class _Bounded:
-    """A file of which no read takes more than _CHUNK: zipfile reads a directory in one, whatever
-    its length claims to be, and makes an object of each entry.
+    """A file that is read in pieces of at most _CHUNK.
+
+    Otherwise zipfile would read a directory of any claimed length at once.
     """
 
     def __init__(self, file: BinaryIO) -> None:
@@ -261,7 +262,7 @@ def _npy_header(start: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
 
 
 def as_images(source: object, array: np.ndarray) -> np.ndarray:
-    """Grey pictures as uint8 [n, rows, columns].
+    """Convert grey pictures to uint8 [n, rows, columns].
 
     Args:
         source: the file or argument, for errors.
@@ -288,7 +289,7 @@ def as_images(source: object, array: np.ndarray) -> np.ndarray:
 
 
 def _with_rows(source: object, array: np.ndarray) -> np.ndarray:
-    """A view or copy [n, rows, columns]."""
+    """Return pictures in any shape as [n, rows, columns]."""
     shape = array.shape
     if 0 in shape:
         raise InputError(f"{source}: an array of shape {shape}, without pixels")
@@ -306,7 +307,7 @@ def _with_rows(source: object, array: np.ndarray) -> np.ndarray:
 
 
 def as_labels(source: object, array: np.ndarray, *, qmnist: bool = False) -> np.ndarray:
-    """Labels as uint8 [n].
+    """Convert labels to uint8 [n].
 
     Args:
         source: the file or argument, for errors.

@@ -1,7 +1,7 @@
 """Large IDX files, kept decompressed in the user's cache, so that reading one takes milliseconds.
 
 A file is decompressed and read once; again when its size or a time of its change differs. What is
-kept is checked by its SHA-256 at each reading: 24 ms for MNIST's 47 MB, beside 147 ms without the
+kept is checked by its SHA-256 at each reading: 24 ms for MNIST's 47 MB, 147 ms without the
 cache (medians of 7, CPU time, AMD EPYC with SHA instructions, Python 3.11, `.gz`). The cache only
 ever saves time: where it can't be written or read, everything works without it.
 """
@@ -11,7 +11,6 @@ import hashlib
 import io
 import json
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,16 +25,16 @@ FOLDER = "data-decompressed"  # in the user's cache
 
 
 def cache_dir() -> Path:
-    """The user's cache folder for this project; it need not exist."""
+    """Return the user's cache folder for this project; it may not exist yet."""
     import platformdirs
 
     return platformdirs.user_cache_path("mnist-fn", appauthor=False)
 
 
 def cache_folder(name: str) -> Path | None:
-    """A folder in the user's cache, made if need be; None if switched off or not writable.
+    """Return a folder in the user's cache, made if necessary; None if it can't be written.
 
-    MNIST_FN_CACHE=off switches it off.
+    It is None too where MNIST_FN_CACHE=off switches the cache off.
     """
     if os.environ.get("MNIST_FN_CACHE", "").lower() in ("off", "0", "no", "false"):
         return None
@@ -47,19 +46,14 @@ def cache_folder(name: str) -> Path | None:
     return folder if os.access(folder, os.W_OK) else None
 
 
-@dataclass(frozen=True)
-class IdxFile:
-    """What an IDX file holds, and the SHA-256 of its content, decompressed, hexadecimal."""
+def read_through_cache(path: Path, dimensions: int) -> tuple[np.ndarray, str]:
+    """Read a set's file, or its copy in the cache, as `arrays.read_array` does.
 
-    array: np.ndarray  # uint8; a change of it changes no file
-    digest: str
-
-
-def read_through_cache(path: Path, dimensions: int) -> IdxFile:
-    """Read a set's file, from the cache if it is there. Errors as for `arrays.read_array`."""
+    A change of the array changes no file.
+    """
     folder = cache_folder(FOLDER)
     if folder is None:
-        return IdxFile(*read_array(path, dimensions))
+        return read_array(path, dimensions)
     entry = folder / hashlib.sha256(os.fsencode(path.absolute())).hexdigest()[:32]
     if (cached := _read(entry, path, dimensions)) is not None:
         return cached
@@ -67,7 +61,7 @@ def read_through_cache(path: Path, dimensions: int) -> IdxFile:
     array, digest = read_array(path, dimensions)
     if stamp is not None and MIN_BYTES <= array.nbytes <= MAX_BYTES:
         _write(entry, stamp, array, digest)
-    return IdxFile(array, digest)
+    return array, digest
 
 
 def _stamp(path: Path) -> list[int]:
@@ -75,7 +69,7 @@ def _stamp(path: Path) -> list[int]:
     return [status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino]
 
 
-def _read(entry: Path, path: Path, dimensions: int) -> IdxFile | None:
+def _read(entry: Path, path: Path, dimensions: int) -> tuple[np.ndarray, str] | None:
     array_path = entry.with_suffix(".npy")
     try:
         note = json.loads(entry.with_suffix(".json").read_bytes())
@@ -88,7 +82,7 @@ def _read(entry: Path, path: Path, dimensions: int) -> IdxFile | None:
             return None
         with contextlib.suppress(OSError):
             os.utime(array_path)  # it was read: others are older
-        return IdxFile(np.asarray(array), str(note["digest"]))
+        return np.asarray(array), str(note["digest"])
     except (OSError, ValueError, TypeError, KeyError, EOFError):
         return None
 
@@ -110,7 +104,7 @@ def _write(entry: Path, source: list[int], array: np.ndarray, digest: str) -> No
 
 
 def entries(folder: Path) -> list[tuple[Path, int, float]]:
-    """What is kept in a folder, the last read first: file, bytes, seconds since the epoch."""
+    """List a folder's files, the last read first: file, bytes, seconds since the epoch."""
     rows = []
     for file in folder.glob("*.npy"):
         with contextlib.suppress(OSError):  # another process may have removed it
@@ -120,7 +114,7 @@ def entries(folder: Path) -> list[tuple[Path, int, float]]:
 
 
 def clear() -> int:
-    """Remove all that is kept; returns how many bytes that was."""
+    """Remove all files in the cache. Returns how many bytes they had."""
     folder = cache_folder(FOLDER)
     cached = [] if folder is None else entries(folder)
     for file, _, _ in cached:
@@ -135,7 +129,7 @@ def _remove(file: Path) -> None:
 
 
 def _content(array: np.ndarray) -> str:
-    """SHA-256 of an array's shape and bytes, hexadecimal."""
+    """Return the SHA-256 of an array's shape and bytes, hexadecimal."""
     digest = hashlib.sha256(str(array.shape).encode())
     digest.update(np.ascontiguousarray(array).data)
     return digest.hexdigest()

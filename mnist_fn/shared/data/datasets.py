@@ -14,7 +14,6 @@ from mnist_fn.shared.data.arrays import as_images, as_labels, digests_of
 from mnist_fn.shared.data.cache import read_through_cache
 from mnist_fn.shared.data.download import fetch
 from mnist_fn.shared.data.files import (
-    FILES,
     PARTS,
     SHA256,
     SHA256_GZ,
@@ -58,11 +57,11 @@ class Split:
         return len(self.labels)
 
     def take(self, indices: np.ndarray) -> "Split":
-        """These examples, in this order."""
+        """Return these examples, in this order."""
         return Split(self.images[indices], self.labels[indices])
 
     def first(self, n: int) -> "Split":
-        """The first n examples, or all if there are fewer."""
+        """Return the first n examples, or all if there are fewer."""
         return Split(self.images[:n], self.labels[:n])
 
 
@@ -76,7 +75,7 @@ class Dataset:
     sha256: str
     validation: Split | None = None
     data_spec: DataSpec = MNIST  # `labels` of the splits are indices of its classes
-    notes: tuple[Message | str, ...] = ()  # what is to be said of the data, once
+    notes: tuple[Message | str, ...] = ()  # what its user has to know
 
     @classmethod
     def from_arrays(
@@ -87,7 +86,7 @@ class Dataset:
         test_labels: ArrayLike,
         class_names: Sequence[str] | None = None,
     ) -> "Dataset":
-        """A dataset of arrays in memory, for `data_dir` of `train`, `sweep` and the rest.
+        """Make a dataset from arrays in memory, for `data_dir` of `train`, `sweep` and the others.
 
         Args:
             train_images: [n, rows, columns], a square's pixels in a row [n, pixels], or with one
@@ -132,7 +131,7 @@ Source = Path | Dataset  # where a dataset is: the folder of its files, or it is
 
 
 def source_of(config: Config, data_dir: Source | str | None) -> tuple[Config, Source | None]:
-    """A config and the source of its data, as a caller gives them.
+    """Return a config and the source of its data, as a caller gives them.
 
     Args:
         config: of a dataset in memory it takes the name.
@@ -199,7 +198,7 @@ def load_for(
 
 
 def hold_out(dataset: Dataset, config: Config) -> Dataset:
-    """A whole dataset as a config uses it: its validation split held out of train.
+    """Hold a config's validation split out of a dataset's train.
 
     Raises:
         InputError: a validation split or a batch that train can't give.
@@ -244,13 +243,9 @@ def load_test(source: Source, name: str, spec: DataSpec) -> Dataset:
         check_polarity(source.name, given.polarity, spec.polarity, "the run", _SAME_FORM)
         return replace(source, train=source.test.first(1), validation=None, data_spec=spec)
     files = _choose_test(source, name)
-    arrays, digests = {}, []
-    for part, path in files.files.items():
-        file = read_through_cache(path, dimensions=1 if part.endswith("labels") else 3)
-        arrays[part] = file.array
-        digests.append(file.digest)
-    images, labels = arrays[_TEST[0]], arrays[_TEST[1]]
-    images_path, labels_path = files.files[_TEST[0]], files.files[_TEST[1]]
+    raw = _read_files(files)
+    *_, images, labels = raw.arrays
+    *_, images_path, labels_path = files.files.values()
     check_counts(labels_path, images, labels)
     check_polarity(images_path, polarity_of(images), spec.polarity, "the run", _SAME_FORM)
     is_transposed = ships_transposed(files.name)
@@ -258,7 +253,7 @@ def load_test(source: Source, name: str, spec: DataSpec) -> Dataset:
         is_transposed = spec.transposed_on_load or spec.transposed
     pictures = as_pictures(images, turned=is_transposed != spec.transposed)
     test = Split(pictures, as_classes(labels, spec, labels_path))
-    return Dataset(str(source), test.first(1), test, _digest_of(digests), data_spec=spec)
+    return Dataset(str(source), test.first(1), test, raw.sha256, data_spec=spec)
 
 
 def _choose_test(folder: Path, name: str) -> FileSet:
@@ -281,7 +276,7 @@ def _as_dataset(
     ink: str = "auto",
     spec: DataSpec | None = None,
 ) -> Dataset:
-    """A set's raw arrays with their meaning.
+    """Make a dataset of a set's raw arrays.
 
     Raises:
         InputError: arrays that don't fit each other.
@@ -304,15 +299,11 @@ def _as_dataset(
         ink=ink,
         names=raw.names,
     )
-    train = Split(
-        as_pictures(train_images, spec.transposed_on_load),
-        as_classes(train_labels, spec, train_labels_path),
-    )
-    test = Split(
-        as_pictures(test_images, spec.transposed_on_load),
-        as_classes(test_labels, spec, test_labels_path),
-    )
-    dataset = Dataset(name, train, test, _digest_of(raw.digests), data_spec=spec)
+    train_labels = as_classes(train_labels, spec, train_labels_path)
+    test_labels = as_classes(test_labels, spec, test_labels_path)
+    train = Split(as_pictures(train_images, spec.transposed_on_load), train_labels)
+    test = Split(as_pictures(test_images, spec.transposed_on_load), test_labels)
+    dataset = Dataset(name, train, test, raw.sha256, data_spec=spec)
     if name in TORCHVISION:
         return dataset
     polarities = polarity_of(test_images), polarity_of(train_images)
@@ -321,11 +312,6 @@ def _as_dataset(
     messages = notes(spec, raw.files.name or name, train.images, splits)
     own_note = (f"{name}: {raw.note}",) if raw.note else ()
     return replace(dataset, notes=(*own_note, *messages))
-
-
-def _digest_of(digests: Sequence[str]) -> str:
-    """SHA-256 of a set, from those of its files."""
-    return hashlib.sha256("".join(digests).encode()).hexdigest()
 
 
 def _read_raw(name: str, data_dir: Path | None, download: bool) -> RawSet:
@@ -338,8 +324,7 @@ def _read_raw(name: str, data_dir: Path | None, download: bool) -> RawSet:
     if files is None:
         for folder in search_path() if data_dir is None else [data_dir]:
             if (raw := read_whole(folder, name)) is not None:
-                for index, path in enumerate(raw.files.paths):
-                    _check_published(name, index, path, raw.digests[index])
+                _check_published(name, raw)
                 return raw
     if failure is not None:
         raise failure
@@ -351,52 +336,54 @@ def _read_raw(name: str, data_dir: Path | None, download: bool) -> RawSet:
         raise InputError(f"{ARRAYS}: the data were in memory only", hint=hint)
     if files is None:
         raise not_found(name, data_dir)
+    raw = _read_files(files)
+    _check_published(name, raw)
+    return raw
+
+
+def _read_files(files: FileSet) -> RawSet:
+    """Read the files of a set, all four or as many as it has."""
     arrays, digests = [], []
-    for index, path in enumerate(files.paths):
-        file = read_through_cache(path, dimensions=1 if index % 2 else 3)
-        _check_published(name, index, path, file.digest)
-        arrays.append(file.array)
-        digests.append(file.digest)
+    for part, path in files.files.items():
+        array, digest = read_through_cache(path, dimensions=1 if part.endswith("labels") else 3)
+        arrays.append(array)
+        digests.append(digest)
     return RawSet(files, arrays, digests)
 
 
-def _check_published(name: str, index: int, path: Path, digest: str) -> None:
-    """Raise InputError unless a file has its published SHA-256, of its content or of its .gz."""
-    if name not in {**SHA256, **SHA256_GZ}:
-        return
-    expected = {**SHA256, **SHA256_GZ}[name][index]
-    if name in SHA256_GZ:
-        if path.suffix != ".gz":
+def _check_published(name: str, raw: RawSet) -> None:
+    """Raise InputError if a file's SHA-256, or its .gz file's, is not the published one."""
+    idx = Argument("dataset", "idx")
+    published = {**SHA256, **SHA256_GZ}.get(name, ())
+    for path, digest, expected in zip(raw.files.paths, raw.digests, published, strict=False):
+        if name in SHA256_GZ:
+            if path.suffix != ".gz":
+                raise InputError(
+                    f"{path}: {name} publishes checksums of its .gz files only",
+                    hint=(f"put {path.name}.gz there, or use ", idx, " to read it unchecked"),
+                )
+            with path.open("rb") as file:
+                digest = hashlib.file_digest(file, "sha256").hexdigest()
+        if digest != expected:
             raise InputError(
-                f"{path}: {name} publishes checksums of its .gz files only",
-                hint=(
-                    f"put {FILES[index]}.gz there, or use ",
-                    Argument("dataset", "idx"),
-                    " to read it unchecked",
-                ),
+                f"{path}: not {name}'s: SHA-256 should begin {expected[:16]}, begins {digest[:16]}",
+                hint=("fetch the file again, or read other files with ", idx),
             )
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-    if digest != expected:
-        raise InputError(
-            f"{path}: not {name}'s: SHA-256 should begin {expected[:16]}, begins {digest[:16]}",
-            hint=("fetch the file again, or read other files with ", Argument("dataset", "idx")),
-        )
 
 
 def scale_pixels(images: np.ndarray, dtype: str) -> np.ndarray:
-    """uint8 images [n, rows, columns] to rows of pixels [n, pixels] in [0, 1].
+    """Scale uint8 images [n, rows, columns] to rows of pixels [n, pixels] in [0, 1].
 
-    In float32 bit for bit what torchvision's ToTensor gives. Done here, once, for every backend:
-    a compiler may divide by 255 otherwise (XLA multiplies by 1/255, which rounds differently
-    for half of the 256 values).
+    In float32 it is bit for bit what torchvision's ToTensor gives. It is done here for every
+    backend because a compiler may not divide: XLA multiplies by 1/255, which rounds differently
+    for half of the 256 values.
     """
     flat = images.reshape(len(images), -1)
     return np.divide(flat, 255, dtype=dtype)
 
 
 def resolve_auto(data_dir: Path | None, say: Callable[[Message | str], None]) -> str:
-    """`mnist` if it is there or can be fetched, else `digits`, saying which and why."""
+    """Return `mnist` if it is found or can be fetched, else `digits`; `say` is told why."""
     if data_dir is not None or find("mnist") is not None:
         return "mnist"
     try:
@@ -409,7 +396,7 @@ def resolve_auto(data_dir: Path | None, say: Callable[[Message | str], None]) ->
 
 
 def _digits() -> Dataset:
-    """scikit-learn's 1,797 handwritten 8x8 digits; every fifth is a test example."""
+    """Load scikit-learn's 1,797 handwritten 8x8 digits; every fifth is a test example."""
     # its file, not its `load_digits`: importing scikit-learn takes longer than a short run
     file = distribution("scikit-learn").locate_file("sklearn/datasets/data/digits.csv.gz")
     table = np.loadtxt(str(file), delimiter=",")

@@ -70,8 +70,7 @@ def fetch(name: str) -> Path:
 
 
 def _reason(error: Exception) -> str:
-    """Why, briefly. What can't be reached is reported after all that was tried, after the name
-    of an object."""
+    """Return the cause in short: libraries name it last, after what they tried."""
     tried = getattr(error.args[0] if error.args else None, "reason", None)
     tried = getattr(tried, "original_error", tried)  # of a proxy
     text = str(tried or error).strip()

@@ -77,7 +77,7 @@ class FileSet:
 
 
 def find(name: str, data_dir: Path | None = None) -> FileSet | None:
-    """The four files of a dataset, or None.
+    """Find the four files of a dataset; None if there are none.
 
     They are looked for in `data_dir` only if it is given, else in the folder that MNIST_FN_DATA
     names, then in the user's cache. Each may lie flat, in torchvision's layout (`MNIST/raw/`) or in
@@ -102,7 +102,7 @@ def find(name: str, data_dir: Path | None = None) -> FileSet | None:
 
 
 def search_path() -> list[Path]:
-    """Folders that are searched when no `data_dir` is given.
+    """Return the folders that are searched when no `data_dir` is given.
 
     Raises:
         InputError: MNIST_FN_DATA names no folder.
@@ -124,7 +124,7 @@ def _whole_in(folder: Path, name: str) -> FileSet | None:
 
 
 def candidates(folder: Path, name: str) -> list[FileSet]:
-    """The sets of a folder that a dataset's name may mean, the likeliest first.
+    """Return the sets of a folder that a dataset's name may mean, the likeliest first.
 
     `idx` is the set whose files' names begin with nothing, else the only one in the folder.
 
@@ -154,7 +154,7 @@ def candidates(folder: Path, name: str) -> list[FileSet]:
 
 
 def sets_in(folder: Path, zipped_first: bool = False) -> dict[str, FileSet]:
-    """The sets in a folder by name, whole or not, each file in it or in a folder of its own name.
+    """Find the sets in a folder, by name, whether they are whole or not.
 
     Args:
         folder: it need not exist.
@@ -190,13 +190,13 @@ def sets_in(folder: Path, zipped_first: bool = False) -> dict[str, FileSet]:
 
 
 def listed(sets: Sequence[FileSet]) -> str:
-    """The names of sets, for a message."""
+    """Return the names of sets, for a message."""
     names = [file_set.name or "one whose files' names begin with nothing" for file_set in sets]
     return ", ".join(names)
 
 
 def not_found(name: str, data_dir: Path | None) -> InputError:
-    """The error for files that are not in their place; raise it."""
+    """Return the error for a dataset that was not found, for the caller to raise."""
     kind = NotFoundError if data_dir is None else InputError
     folders = search_path() if data_dir is None else [data_dir]
     places = " or ".join(map(str, folders))

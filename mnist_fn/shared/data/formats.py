@@ -1,5 +1,6 @@
 """Sets in other files than four: an archive as Keras has it, two archives, CSV, folders of PNGs."""
 
+import hashlib
 import io
 import warnings
 from collections.abc import Callable, Sequence
@@ -39,9 +40,14 @@ class RawSet:
     names: Names | None = None  # of the classes; None: they may lie in a file in its folder
     note: str = ""  # what was decided for the reader
 
+    @property
+    def sha256(self) -> str:
+        """SHA-256 of the digests together, hexadecimal."""
+        return hashlib.sha256("".join(self.digests).encode()).hexdigest()
+
 
 def read_whole(folder: Path, name: str) -> RawSet | None:
-    """Read the set in a folder that is in one of these forms, None if there is none.
+    """Read the set in a folder that has one of these forms; None if there is none.
 
     `mnist.npz` as Keras has it (`x_train`, `y_train`, `x_test`, `y_test`); `train.npz` and
     `test.npz` with images and labels; `train.csv` as Kaggle has it, a label and the pixels in a
@@ -69,7 +75,7 @@ def raw_set(
     names: Names | None = None,
     note: str = "",
 ) -> RawSet:
-    """A set of arrays of any shape and type, in the order of PARTS; `paths` are for errors.
+    """Make a set of arrays of any shape and type, in the order of PARTS; errors name the `paths`.
 
     Raises:
         InputError: they are no images or labels.
@@ -83,7 +89,7 @@ def raw_set(
 
 
 def check_counts(path: Path, images: np.ndarray, labels: np.ndarray) -> None:
-    """InputError unless there are as many labels, those of `path`, as images."""
+    """Raise InputError unless there are as many labels, those of `path`, as images."""
     if len(images) != len(labels):
         raise InputError(f"{path}: {len(labels)} labels for {len(images)} images")
 
@@ -91,7 +97,7 @@ def check_counts(path: Path, images: np.ndarray, labels: np.ndarray) -> None:
 def _held_out(
     folder: Path, path: Path, examples: Examples, why: str, names: Names | None = None
 ) -> RawSet:
-    """A set without labelled test examples: some of its examples are taken for them."""
+    """Make a set without labelled test examples: every seventh of its examples becomes one."""
     images, labels = examples
     if labels is None:
         raise InputError(f"{path}: its first column is not called label; name it so")
@@ -164,7 +170,7 @@ def _read_class_folders(folder: Path) -> RawSet | None:
 
 
 def _classes(folder: Path) -> list[str]:
-    """Names of the folders with PNG files in a folder: numbers by their size, others by letters."""
+    """Return the names of folders with PNG files: numbers by their size, others by letters."""
     try:
         names = [entry.name for entry in folder.iterdir() if next(entry.glob("*.png"), None)]
     except OSError:

@@ -47,7 +47,7 @@ def spec_of(
     ink: str = "auto",
     names: Names | None = None,
 ) -> DataSpec:
-    """What a set is of.
+    """Return the classes of a set, and how its pictures stand.
 
     Args:
         files: where it was found; the names of its classes may lie in a file in its folder.
@@ -88,7 +88,7 @@ def spec_of(
 
 
 def ships_transposed(name: str) -> bool:
-    """Whether sets whose files' names begin so have their pictures transposed."""
+    """Return whether the pictures of sets by this name are transposed in their files."""
     return name.startswith(TRANSPOSED)
 
 
@@ -107,7 +107,7 @@ def _light_border(images: np.ndarray) -> float:
 
 
 def polarity_of(images: np.ndarray) -> str:
-    """`light` on dark, `dark` on light, or `unknown` where the borders don't tell."""
+    """Return `light` on dark, `dark` on light, or `unknown` where the borders don't tell."""
     share = _light_border(images)
     if share < UNCLEAR[0]:
         return "light"
@@ -117,7 +117,7 @@ def polarity_of(images: np.ndarray) -> str:
 def check_polarity(
     source: object, polarity: str, expected: str, owner: object, remedy: str
 ) -> None:
-    """InputError where pictures are clearly of another polarity than `expected`, the owner's."""
+    """Raise InputError if pictures clearly have another polarity than those of `owner`."""
     if {polarity, expected} == {"light", "dark"}:
         raise InputError(
             f"{source}: its pictures are {_WORDS[polarity]}, those of {owner} "
@@ -126,14 +126,14 @@ def check_polarity(
 
 
 def as_pictures(images: np.ndarray, turned: bool) -> np.ndarray:
-    """Raw pictures as the network sees them: from 0 to 255, transposed if they are to be."""
+    """Return raw pictures as the network sees them: 0 to 255, transposed if `turned`."""
     if _largest(images) == 1:
         images = np.minimum(images, 1) * np.uint8(255)
     return np.ascontiguousarray(images.swapaxes(1, 2)) if turned else images
 
 
 def as_classes(labels: np.ndarray, spec: DataSpec, source: object) -> np.ndarray:
-    """Raw labels as indices of the set's classes, uint8 [n].
+    """Convert raw labels to indices of the set's classes, uint8 [n].
 
     Raises:
         InputError: a label is none of them; `source` is named.
@@ -152,7 +152,7 @@ def as_classes(labels: np.ndarray, spec: DataSpec, source: object) -> np.ndarray
 def notes(
     spec: DataSpec, name: str, train: np.ndarray, splits: dict[str, np.ndarray]
 ) -> list[Message | str]:
-    """What a person has to know of a set, a line each.
+    """Return what a user has to know of a set, a message each.
 
     Args:
         spec: of the set.
@@ -204,7 +204,7 @@ def notes(
 
 
 def _ranges(labels: Sequence[int]) -> str:
-    """`1 to 26`, or `0, 3, 5 to 9`."""
+    """Return numbers as text: `1 to 26`, or `0, 3, 5 to 9`."""
     runs: list[list[int]] = []
     for label in labels:
         if runs and label == runs[-1][1] + 1:
@@ -222,13 +222,13 @@ def _find_names(folder: Path, prefixes: Sequence[str], used: Sequence[int]) -> N
         prefixes: what the names of files of this set may begin with.
         used: the labels that occur, ascending; the file has to name each.
     """
-    file_names = [f"{prefix}-mapping.txt" for prefix in prefixes if prefix]
-    file_names += [f"{prefix}-classes.txt" for prefix in prefixes if prefix]
-    for name in (*file_names, "classes.txt"):
-        path = folder / name
-        if path.exists():
-            is_mapping = path.name.endswith("-mapping.txt")
-            names = read_mapping(path) if is_mapping else read_classes(path, used)
+    starts = [f"{prefix}-" for prefix in prefixes if prefix]
+    for ending, beginnings in (("mapping.txt", starts), ("classes.txt", [*starts, ""])):
+        for beginning in beginnings:
+            path = folder / (beginning + ending)
+            if not path.exists():
+                continue
+            names = read_mapping(path) if ending == "mapping.txt" else read_classes(path, used)
             if without := sorted(set(used) - set(names)):
                 raise InputError(f"{path}: has no name for label {without[0]}, which the data use")
             return names
@@ -236,7 +236,7 @@ def _find_names(folder: Path, prefixes: Sequence[str], used: Sequence[int]) -> N
 
 
 def read_mapping(path: Path) -> Names:
-    """EMNIST's mapping file: a line for each label, with the codes of its characters.
+    """Read EMNIST's mapping file: a line for each label, with the codes of its characters.
 
     The first character is the name: in EMNIST letters `1 65 97` is A, in both cases.
 
@@ -263,7 +263,7 @@ def read_mapping(path: Path) -> Names:
 
 
 def read_classes(path: Path, used: Sequence[int]) -> Names:
-    """A name a line: for label 0, 1, 2 and so on, or for the labels that are used, in their order.
+    """Read a name in each line: for labels 0, 1, 2 and so on, or for the labels in use, in order.
 
     Raises:
         InputError: it fits neither, or a line is no name.

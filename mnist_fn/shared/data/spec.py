@@ -1,5 +1,6 @@
 """What a dataset's numbers mean: its classes, and how its pictures stand. A run keeps it."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
@@ -41,20 +42,20 @@ class DataSpec:
             raise InputError("labels are not ascending from 0 to 255")
         for name in self.names:
             check_class_name(name)
-        if len(set(self.names)) < len(self.names):
-            twice = next(name for name in self.names if self.names.count(name) > 1)
-            raise InputError(f"two classes are named {twice}")
+        for name, count in Counter(self.names).items():
+            if count > 1:
+                raise InputError(f"two classes are named {name}")
         if self.polarity not in (*INKS[1:], "unknown") or self.max_pixel not in (1, 255):
             raise InputError("its pictures are of no kind that is known")
 
     @property
     def classes(self) -> int:
-        """How many there are."""
+        """The number of classes."""
         return len(self.labels)
 
     @property
     def thing(self) -> str:
-        """What a picture shows, in a word: a digit, letter, character, or picture of whatever."""
+        """What a picture shows, in a word: digit, letter, character or picture."""
         if self.names == tuple(map(str, TEN)):
             return "digit"
         if any(len(name) > 1 for name in self.names) or all(map(str.isdecimal, self.names)):
@@ -67,7 +68,7 @@ class DataSpec:
         return "class" if self.thing == "picture" else self.thing
 
     def pose(self, pictures: np.ndarray) -> np.ndarray:
-        """Pictures as `picture.prepare` gives them, made to stand as this network's own do.
+        """Make prepared pictures stand as those that the network was trained on.
 
         Args:
             pictures: uint8 [..., rows, columns], upright, light on black, 0 to 255.
@@ -87,17 +88,17 @@ class DataSpec:
         return pictures.swapaxes(-1, -2) if self.transposed else pictures
 
     def as_mnist(self, pictures: np.ndarray) -> np.ndarray:
-        """The network's own pictures, uint8 [..., rows, columns], upright and light on dark."""
+        """Return the network's pictures, uint8 [..., rows, columns], upright and light on dark."""
         pictures = 255 - pictures if self.polarity == "dark" else pictures
         return pictures.swapaxes(-1, -2) if self.transposed else pictures
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; `from_dict` reads them back to an equal DataSpec."""
+        """Return plain values for JSON; `from_dict` reads them back to an equal DataSpec."""
         return {**asdict(self), "labels": list(self.labels), "names": list(self.names)}
 
     @classmethod
     def from_dict(cls, values: object) -> "DataSpec":
-        """Read what `to_dict` wrote, from a file that nobody need trust.
+        """Read what `to_dict` wrote, from a file that may hold anything.
 
         Raises:
             InputError: it is not what `to_dict` writes.
@@ -107,13 +108,13 @@ class DataSpec:
         values = {_OLD_KEYS.get(name, name): value for name, value in values.items()}
         if set(values) != {field.name for field in fields(cls)}:
             raise InputError("data_spec: a field is missing or unknown")
-        if not all(isinstance(values[name], list) for name in ("labels", "names")):
+        if type(values["labels"]) is not list or type(values["names"]) is not list:
             raise InputError("data_spec: labels and names must be lists")
         return cls(**{**values, "labels": tuple(values["labels"]), "names": tuple(values["names"])})
 
 
 def check_class_name(name: str) -> str:
-    """`name` if a class may be called so.
+    """Return `name` if it can be the name of a class.
 
     Raises:
         InputError: it is empty, too long, or would not print on a line.
@@ -125,17 +126,10 @@ def check_class_name(name: str) -> str:
     return name
 
 
-def _check_types(data_spec: DataSpec) -> None:
-    good = (
-        isinstance(data_spec.labels, tuple)
-        and isinstance(data_spec.names, tuple)
-        and all(type(label) is int for label in data_spec.labels)
-        and all(type(name) is str for name in data_spec.names)
-        and type(data_spec.transposed_on_load) is type(data_spec.transposed) is bool
-        and type(data_spec.polarity) is str
-        and type(data_spec.max_pixel) is int
-    )
-    if not good:
+def _check_types(spec: DataSpec) -> None:
+    types = [type(getattr(spec, field.name)) for field in fields(spec)]
+    good = types == [tuple, tuple, bool, bool, str, int]
+    if not good or {*map(type, spec.labels)} - {int} or {*map(type, spec.names)} - {str}:
         raise InputError("data_spec: a field is of another kind than it should be")
 
 
