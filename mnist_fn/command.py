@@ -1,4 +1,4 @@
-"""The door of the command `mnist-fn`, which finds its rooms whatever else has their names."""
+"""The entry of the command `mnist-fn`, which finds `cli` and `figures` among others so named."""
 
 import sys
 from importlib import import_module
@@ -11,7 +11,7 @@ def main() -> None:
 
     `cli` and `figures` are names that anybody's folder may have, and a folder of the user's comes
     before installed packages. So the folder that holds ours is put first: a wheel has them in
-    `mnist_fn/rooms`, a checkout beside this package.
+    `mnist_fn/rooms`, a checkout next to this package.
     """
     sys.path.insert(0, str(_rooms()))
     try:

@@ -30,10 +30,10 @@ OPTIMIZER = ("optim", "sched", "scaler")  # what a part of a checkpoint is calle
 
 
 def read_pt(path: Path) -> Source:
-    """The model's tensors by name in a file of torch.save, narrow ones as float32.
+    """Read a model's tensors by name from a file of torch.save, narrow ones as float32.
 
-    They may lie in a checkpoint's `model`, `state_dict` or whatever it is called, beside an
-    optimizer's and plain numbers.
+    They may lie in a checkpoint's `model`, `state_dict` or an entry of any name, next to an
+    optimizer's tensors and plain numbers.
 
     Raises:
         InputError: missing, too large, no state dict, one that would run code, or several.
@@ -54,7 +54,7 @@ def read_pt(path: Path) -> Source:
     if len(state_dicts) != 1:
         which = ", ".join(state_dicts) or "none"
         raise InputError(
-            f"{path}: one state dict is expected, there are {which[:200]}; save that one alone"
+            f"{path}: one state dict is expected, there are {which[:200]}; save only that one"
         )
     ((_, state),) = state_dicts.items()
     # a small file may claim large tensors, by strides of 0
@@ -86,7 +86,7 @@ def write_pt(params: ParamTree, path: Path) -> None:
 
 
 def _rewritten(path: Path, data: bytes) -> io.BytesIO:
-    """The archive written again, so that PyTorch's reader sees the members that are checked here.
+    """Write the archive again, so that PyTorch's reader sees the members that are checked here.
 
     Raises:
         InputError: no zip archive, a member that is compressed or there twice, TorchScript, or a
@@ -115,11 +115,11 @@ def _rewritten(path: Path, data: bytes) -> io.BytesIO:
 
 
 def _check_members(path: Path, members: list[zipfile.ZipInfo], size: int) -> None:
-    """What torch.save writes is stored as it is: something compressed may be a bomb."""
+    """Refuse what torch.save does not write: programs, compressed members, members twice."""
     names = [member.filename for member in members]
     if any(name.endswith("/constants.pkl") for name in names):
         raise InputError(
-            f"{path}: TorchScript, which is a program; save the state dict alone, with "
+            f"{path}: TorchScript, which is a program; save only the state dict, with "
             "torch.save(torch.jit.load(...).state_dict(), ...)"
         )
     stored = all(member.compress_type == zipfile.ZIP_STORED for member in members)
@@ -132,7 +132,7 @@ def _check_members(path: Path, members: list[zipfile.ZipInfo], size: int) -> Non
 
 
 def _state_dicts(path: Path, loaded: Any) -> dict[str, Mapping[str, torch.Tensor]]:
-    """Every mapping of names to tensors in what was loaded, by where it lies."""
+    """Find every mapping of names to tensors in what was loaded, by its place."""
     state_dicts: dict[str, Mapping[str, torch.Tensor]] = {}
     entries_left = MAX_ENTRIES
 
@@ -142,7 +142,7 @@ def _state_dicts(path: Path, loaded: Any) -> dict[str, Mapping[str, torch.Tensor
             return
         entries_left -= len(value)
         if entries_left < 0:
-            raise InputError(f"{path}: more than {MAX_ENTRIES} entries; save the state dict alone")
+            raise InputError(f"{path}: more than {MAX_ENTRIES} entries; save only the state dict")
         tensors = {}
         for name, inner in value.items():
             if isinstance(inner, torch.Tensor):

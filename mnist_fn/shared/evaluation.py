@@ -10,21 +10,21 @@ from mnist_fn.shared.state import ParamTree
 
 
 def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, classes: int) -> np.ndarray:
-    """Counts [classes, classes], int64: row i, column j is how often a true i was called j."""
+    """Return counts [classes, classes], int64: row i, column j is how often i was called j."""
     matrix = np.zeros((classes, classes), dtype=np.int64)
     np.add.at(matrix, (labels, predictions), 1)
     return matrix
 
 
 def log_probabilities(logits: np.ndarray) -> np.ndarray:
-    """Log-softmax of logits [n, classes], float64, shifted by the row's maximum."""
+    """Return the log-softmax of logits [n, classes], float64, shifted by the row's maximum."""
     with np.errstate(invalid="ignore"):  # not finite in, NaN out: the trainer stops at that
         shifted = logits.astype(np.float64) - logits.max(axis=1, keepdims=True)
         return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
 
 
 def cross_entropy(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Mean over examples of -log softmax(logits)[label], in nats."""
+    """Return the mean over examples of -log softmax(logits)[label], in nats."""
     return float(-log_probabilities(logits)[np.arange(len(labels)), labels].mean())
 
 
@@ -41,7 +41,7 @@ class Confusion:
         return self.named()
 
     def named(self, names: Sequence[str] = ()) -> str:
-        """`4 → 9: 12 (1.2%)`, in the classes' names if they are given."""
+        """Return `4 → 9: 12 (1.2%)`, in the classes' names if they are given."""
         true, predicted = (names[i] if names else i for i in (self.true, self.predicted))
         return f"{true} → {predicted}: {self.count} ({self.share:.1%})"
 
@@ -65,18 +65,18 @@ class Evaluation:
         return np.diag(row_normalized(self.confusion_matrix))
 
     def worst_confusions(self, n: int = 5) -> list[Confusion]:
-        """The most frequent mistakes by share of their true class, the worst first."""
+        """Return the most frequent mistakes by share of their true class, the worst first."""
         return worst_confusions(self.confusion_matrix, n)
 
 
 def row_normalized(matrix: np.ndarray) -> np.ndarray:
-    """Each row divided by its sum, float64; NaN for an empty row."""
+    """Divide each row by its sum, float64; NaN for an empty row."""
     totals = matrix.sum(axis=1, keepdims=True)
     return np.divide(matrix, totals, out=np.full(matrix.shape, np.nan), where=totals > 0)
 
 
 def worst_confusions(matrix: np.ndarray, n: int = 5) -> list[Confusion]:
-    """The `n` most frequent off-diagonal cells, by share of the row; ties by class."""
+    """Return the `n` most frequent off-diagonal cells, by share of the row; ties by class."""
     mistakes = matrix * ~np.eye(len(matrix), dtype=bool)
     shares = np.nan_to_num(row_normalized(matrix)) * (mistakes > 0)
     confusions = []
@@ -95,13 +95,13 @@ def evaluate(logits: np.ndarray, labels: np.ndarray) -> Evaluation:
 
 
 def templates(params: ParamTree, image_shape: tuple[int, int]) -> np.ndarray:
-    """The linear model's weights of each class as a picture, [classes, rows, columns]."""
+    """Return a linear model's weights of each class as a picture, [classes, rows, columns]."""
     (tensors,) = params.values()  # one layer: a linear model
     return tensors["kernel"].T.reshape(-1, *image_shape)
 
 
 def template_summary(params: ParamTree) -> dict[str, float]:
-    """What a linear model's templates look like, in three numbers.
+    """Describe a linear model's templates in three numbers.
 
     The border is a seventh of the side deep, 4 of 28 pixels, where digits are rarely lit.
 
@@ -126,7 +126,7 @@ def template_summary(params: ParamTree) -> dict[str, float]:
 
 
 def forward(params: ParamTree, pixels: np.ndarray) -> np.ndarray:
-    """Logits [n, classes] in float64 of pixels [n, in] in [0, 1]: ReLU between the layers."""
+    """Compute logits [n, classes] in float64 of pixels [n, in] in [0, 1], ReLU between layers."""
     out = pixels.astype(np.float64)
     for i, layer in enumerate(params.values()):
         out = (np.maximum(out, 0.0) if i else out) @ layer["kernel"] + layer["bias"]
@@ -134,7 +134,7 @@ def forward(params: ParamTree, pixels: np.ndarray) -> np.ndarray:
 
 
 def worst_mistakes(logits: np.ndarray, labels: np.ndarray, n: int = 20) -> list[dict[str, float]]:
-    """The most confidently wrong examples: index, true, predicted, probability of the mistake."""
+    """Return the most confidently wrong examples: index, true, predicted, probability."""
     probabilities = np.exp(log_probabilities(logits))
     predictions = logits.argmax(axis=1)
     confidence = np.where(predictions == labels, -np.inf, probabilities.max(axis=1))

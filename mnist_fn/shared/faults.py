@@ -45,7 +45,7 @@ class KnownFault(UserWarning):
 
 
 def version_of(package: str) -> str | None:
-    """The installed version of a package, which is not imported; None if there is none."""
+    """Return the installed version of a package without importing it; None if there is none."""
     try:
         return version(package)
     except PackageNotFoundError:
@@ -53,13 +53,16 @@ def version_of(package: str) -> str | None:
 
 
 def known() -> list[str]:
-    """A line for each fault of what is installed here."""
-    return [
-        f"{fault.package} {version_of(fault.package)} is known to compute wrong: {fault.what}; "
-        f"to replace it: {CURE}"
-        for fault in FAULTS
-        if version_of(fault.package) in fault.versions
-    ]
+    """Return a line for each known fault of the installed packages."""
+    lines = []
+    for fault in FAULTS:
+        installed = version_of(fault.package)
+        if installed in fault.versions:
+            lines.append(
+                f"{fault.package} {installed} is known to compute wrong: {fault.what}; to replace "
+                f"it: {CURE}"
+            )
+    return lines
 
 
 @cache  # once a process

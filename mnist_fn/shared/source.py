@@ -1,7 +1,7 @@
 """Digests of the project's own source files: which code computed a result.
 
 The version of an editable installation stays the same while its code changes, so each run and each
-file of evidence carries these digests beside the versions of the packages.
+file of evidence carries these digests next to the versions of the packages.
 """
 
 import functools

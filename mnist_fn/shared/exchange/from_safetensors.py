@@ -18,7 +18,7 @@ NARROW = {"F16": "float16", "BF16": "bfloat16"}
 
 
 def read_tensors(path: Path) -> Source:
-    """The arrays in a file, float16 and bfloat16 as float32.
+    """Read the arrays in a file, float16 and bfloat16 as float32.
 
     Raises:
         InputError: missing, longer than MAX_BYTES, not safetensors, or of a type that is not in
@@ -47,7 +47,7 @@ def read_tensors(path: Path) -> Source:
 
 
 def _array(tensor: Mapping[str, Any]) -> np.ndarray:
-    """Its numbers; a bfloat16 is the upper half of a float32."""
+    """Return a tensor's numbers; a bfloat16 is the upper half of a float32."""
     kind = tensor["dtype"]
     values = np.frombuffer(tensor["data"], READ[kind]).reshape(tensor["shape"])
     if kind == "BF16":

@@ -41,7 +41,7 @@ def import_run(
     backend: str = "jax",
     device: str = "auto",
 ) -> Run:
-    """Make a finished run of one epoch out of weights: its figures are theirs, on the dataset.
+    """Make a finished run of one epoch out of weights, with their figures on the dataset.
 
     Adam's moments and its steps are 0: a training that resumes from it starts with these.
 
@@ -105,7 +105,7 @@ def import_run(
 
 
 def check_activation(name: str) -> None:
-    """InputError for an activation that no run computes with."""
+    """Raise InputError for an activation that no run computes with."""
     if name.lower() not in ACTIVATIONS:
         raise InputError(
             f"--activation {name[:40]}: a run has ReLU between its layers and nothing else; "
@@ -114,7 +114,7 @@ def check_activation(name: str) -> None:
 
 
 def doubt(run: Run) -> str | None:
-    """What to say where a model reads far worse than such a model would; None where it doesn't."""
+    """Return a warning if a model is far worse than such a model should be, else None."""
     accuracy = run.final["test_accuracy"]
     if accuracy >= LOW.get(run.config.dataset, LOW_ELSEWHERE):
         return None
@@ -125,19 +125,22 @@ def doubt(run: Run) -> str | None:
 
 
 def _params(source: Source, data: Dataset, scaling: Scaling) -> ParamTree:
-    wrong = [name for name, tensor in source.tensors.items() if tensor.dtype.kind != "f"]
-    if wrong or not source.tensors:
-        what = f"{wrong[0][:60]} holds no floating-point numbers" if wrong else "no tensors in it"
-        raise InputError(f"{source.path}: {what}; give an MLP's state dict")
-    double = any(tensor.dtype == np.float64 for tensor in source.tensors.values())
-    dtype = np.float64 if double else np.float32
+    if not source.tensors:
+        raise InputError(f"{source.path}: no tensors in it; give an MLP's state dict")
+    dtypes = {np.dtype(np.float32)}
+    for name, tensor in source.tensors.items():
+        dtypes.add(tensor.dtype)
+        if tensor.dtype.kind != "f":
+            raise InputError(
+                f"{source.path}: {name[:60]} holds no floating-point numbers; give an MLP's state "
+                "dict"
+            )
     params = mlp_of(
         source.tensors, data.pixels, data.classes, str(source.path), ordered=source.ordered
     )
-    params = {
-        layer: {kind: tensor.astype(dtype) for kind, tensor in tensors.items()}
-        for layer, tensors in params.items()
-    }
+    for tensors in params.values():
+        for kind, tensor in tensors.items():
+            tensors[kind] = tensor.astype(max(dtypes))
     with np.errstate(over="ignore", invalid="ignore"):
         params = folded(params, scaling)
     if not all_finite(StateTree(params, {}, 0)):

@@ -44,11 +44,11 @@ class Layer:
 
     @property
     def transposed(self) -> "Layer":
-        """The layer, if the file has its weights [out, in]."""
+        """The layer if the file has its weights [out, in]."""
         return replace(self, kernel=self.kernel.T)
 
     def fits(self, width: int) -> bool:
-        """Whether it takes so many inputs."""
+        """Return whether the layer takes so many inputs."""
         inputs, outputs = self.kernel.shape
         return inputs == width and (self.bias is None or len(self.bias) == outputs)
 
@@ -61,7 +61,7 @@ def mlp_of(
     *,
     ordered: bool = False,
 ) -> ParamTree:
-    """The layers `pixels → … → classes` that the tensors are, in their order.
+    """Arrange tensors as the layers `pixels → … → classes`.
 
     Args:
         tensors: floating-point arrays by name, weights and biases and nothing else.
@@ -119,7 +119,7 @@ def _layers(tensors: Mapping[str, np.ndarray], source: str) -> list[Layer]:
 
 
 def _orders(layers: list[Layer], pixels: int, classes: int, ordered: bool) -> list[list[Layer]]:
-    """The order that the names give, if it fits; else the file's, else up to two that fit."""
+    """Return the order that the names give if it fits, else the file's, else up to two that fit."""
     for order in (_by_names(layers), layers if ordered else []):
         if order and _leads(order, pixels, classes):
             return [order]
@@ -127,7 +127,7 @@ def _orders(layers: list[Layer], pixels: int, classes: int, ordered: bool) -> li
 
 
 def _by_names(layers: list[Layer]) -> list[Layer]:
-    """Sorted by what their names say, if no two say the same; else none.
+    """Sort layers by their names, if no two names say the same; else return none.
 
     Inputs come first and outputs last; then numbers count, none before 1: `dense, dense_1`.
     """
@@ -153,7 +153,7 @@ def _leads(layers: list[Layer], width: int, classes: int) -> bool:
 
 
 def _chains(layers: list[Layer], width: int, classes: int) -> Iterator[list[Layer]]:
-    """Every order in which each layer's inputs are the outputs of the one before it."""
+    """Yield every order in which each layer's inputs are the outputs of the layer before it."""
     if not layers and width == classes:
         yield []
     for i, layer in enumerate(layers):

@@ -27,7 +27,7 @@ class Scaling:
 
 
 def read_scaling(text: str | None) -> Scaling:
-    """From `0-1`, `mean-std` (MNIST's usual two numbers) or two numbers `MEAN,STD`.
+    """Read `0-1`, `mean-std` (MNIST's usual two numbers) or two numbers `MEAN,STD`.
 
     Raises:
         InputError: none of these; nothing is assumed.
@@ -49,7 +49,7 @@ def read_scaling(text: str | None) -> Scaling:
 
 
 def folded(params: ParamTree, scaling: Scaling) -> ParamTree:
-    """The same network on pixels in 0 to 1; computed in float64, rounded once."""
+    """Return the same network for pixels in 0 to 1, computed in float64 and rounded once."""
     if scaling == Scaling():
         return params
     (name, first), *later_layers = params.items()

@@ -17,7 +17,7 @@ INPUT, OUTPUT = "pixels", "logits"
 def write_onnx(run: Run, path: Path) -> None:
     """Write `pixels` [n, inputs] → `logits` [n, classes], in the run's float32 or float64.
 
-    Its metadata say the classes' names in the order of the logits, and how pixels are made.
+    The metadata hold the classes' names in the order of the logits, and how pixels are made.
 
     Raises:
         InputError: the extra onnx is not there, or the file can't be written.
@@ -29,17 +29,16 @@ def write_onnx(run: Run, path: Path) -> None:
         raise missing("--to onnx", "onnx", error) from error
 
     layers = list(run.weights.items())
-    kind = helper.np_dtype_to_tensor_dtype(np.dtype(run.config.dtype))
+    dtype = helper.np_dtype_to_tensor_dtype(np.dtype(run.config.dtype))
     nodes, constants, previous = [], [], INPUT
     for number, (name, tensors) in enumerate(layers, start=1):
         last = number == len(layers)
         out = OUTPUT if last else f"{name}.sum"
         inputs = [previous, f"{name}.kernel", f"{name}.bias"]
         nodes.append(helper.make_node("Gemm", inputs, [out], name))
-        constants += [
-            numpy_helper.from_array(np.ascontiguousarray(tensor), f"{name}.{what}")
-            for what, tensor in tensors.items()
-        ]
+        for kind, tensor in tensors.items():
+            array = np.ascontiguousarray(tensor)
+            constants.append(numpy_helper.from_array(array, f"{name}.{kind}"))
         if not last:
             previous = f"{name}.relu"
             nodes.append(helper.make_node("Relu", [out], [previous], previous))
@@ -47,8 +46,8 @@ def write_onnx(run: Run, path: Path) -> None:
     graph = helper.make_graph(
         nodes,
         "mnist-fn",
-        [helper.make_tensor_value_info(INPUT, kind, ["n", inputs])],
-        [helper.make_tensor_value_info(OUTPUT, kind, ["n", classes])],
+        [helper.make_tensor_value_info(INPUT, dtype, ["n", inputs])],
+        [helper.make_tensor_value_info(OUTPUT, dtype, ["n", classes])],
         constants,
     )
     opsets = [helper.make_opsetid("", OPSET)]

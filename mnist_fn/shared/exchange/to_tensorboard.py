@@ -32,12 +32,11 @@ def write_events(run: Run, folder: Path) -> Path:
     records = RecordWriter(file)
     records.write(Event(wall_time=ended, file_version=VERSION).SerializeToString())
     for row in run.rows:
-        values = [
-            Summary.Value(tag=_tag(name), simple_value=value)
-            for name, value in row.items()
-            if name != "epoch"
-        ]
-        event = Event(wall_time=ended, step=int(row["epoch"]), summary=Summary(value=values))
+        summary = Summary()
+        for name, value in row.items():
+            if name != "epoch":
+                summary.value.add(tag=_tag(name), simple_value=value)
+        event = Event(wall_time=ended, step=int(row["epoch"]), summary=summary)
         records.write(event.SerializeToString())
     path = folder / f"events.out.tfevents.{int(ended)}.{run.path.name}"
     with made_folder(folder):
@@ -46,6 +45,6 @@ def write_events(run: Run, folder: Path) -> Path:
 
 
 def _tag(name: str) -> str:
-    """`test_loss` is `loss/test`, `test_accuracy_3` is `accuracy of a class/3`."""
+    """Return a tag: `test_loss` is `loss/test`, `test_accuracy_3` is `accuracy of a class/3`."""
     split, figure, *label = name.split("_", 2)
     return f"accuracy of a class/{label[0]}" if label else f"{figure}/{split}"
