@@ -167,3 +167,10 @@ def test_a_model_shows_the_same_lines_after_a_control_run():
     before = reference.variants(trace, 0, trace.ticks[1])
     reference.run(start, batch, True, NONE.as_control(0))
     assert reference.variants(trace, 0, trace.ticks[1]) == before
+    for variant in before:  # and the same line is changed in its control run
+        if not variant.starts:
+            changed, control = (
+                reference.run(start, batch, True, v).outputs[0]
+                for v in (variant, variant.as_control(0))
+            )
+            np.testing.assert_allclose(control, changed, rtol=1e-8, atol=1e-8)

@@ -1,5 +1,6 @@
 """How a control run rounds: sums and library functions at random, norms in one pass."""
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -42,19 +43,19 @@ class RoundedAtRandom(TorchDispatchMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        result = func(*args, **(kwargs or {}))
-        name = func.overloadpacket.__name__
-        if name in ROUNDED or name.endswith(("_backward", "_backward_data")):
-            for tensor in result if isinstance(result, tuple | list) else (result,):
-                if isinstance(tensor, Tensor) and tensor.is_floating_point():
-                    self._move(tensor)
+        with torch._C.DisableTorchFunction():  # nothing here is a line of the model
+            result = func(*args, **(kwargs or {}))
+            name = func.overloadpacket.__name__
+            if name in ROUNDED or name.endswith(("_backward", "_backward_data")):
+                for tensor in result if isinstance(result, tuple | list) else (result,):
+                    if isinstance(tensor, Tensor) and tensor.is_floating_point():
+                        self._move(tensor)
         return result
 
     def _move(self, tensor: Tensor) -> None:
         shape, dtype, most = tensor.shape, tensor.dtype, NUDGE_ULPS
-        with torch._C.DisableTorchFunction():  # these are no lines of the model
-            ulps = torch.randint(-most, most + 1, shape, generator=self._generator, dtype=dtype)
-            tensor.mul_(1 + ulps * torch.finfo(dtype).eps)
+        ulps = torch.randint(-most, most + 1, shape, generator=self._generator, dtype=dtype)
+        tensor.mul_(1 + ulps * torch.finfo(dtype).eps)
 
 
 class OnePass(TorchFunctionMode):
@@ -71,65 +72,38 @@ class OnePass(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        norm = NORMS.get(func)
-        return (norm or func)(*args, **(kwargs or {}))
+        if func not in NORMS:
+            return func(*args, **(kwargs or {}))
+        call = inspect.signature(func).bind(*args, **(kwargs or {}))
+        call.apply_defaults()
+        return _one_pass(func, call.arguments)
+
+
+NORMS = (fn.layer_norm, fn.group_norm, fn.batch_norm)
+
+
+def _one_pass(norm: Callable[..., Tensor], call: dict[str, Any]) -> Tensor:
+    """A norm by its arguments' names."""
+    x, eps = call["input"], call["eps"]
+    if norm is fn.batch_norm:
+        output = norm(**call)  # which moves the running averages
+        if not call["training"]:
+            return output
+        normed = _normed(x, (0, *range(2, x.ndim)), eps)
+    elif norm is fn.group_norm:
+        grouped = x.reshape(len(x), call["num_groups"], -1)
+        normed = _normed(grouped, (2,), eps).reshape(x.shape)
+    else:
+        normed = _normed(x, tuple(range(-len(call["normalized_shape"]), 0)), eps)
+    for name, combine in (("weight", torch.mul), ("bias", torch.add)):
+        param = call[name]
+        if param is not None and norm is not fn.layer_norm:  # a number for each channel
+            param = param.reshape(-1, *(1,) * (x.ndim - 2))
+        normed = normed if param is None else combine(normed, param)
+    return normed
 
 
 def _normed(x: Tensor, dims: tuple[int, ...], eps: float) -> Tensor:
     mean = x.mean(dims, keepdim=True)
     variance = (x.square().mean(dims, keepdim=True) - mean.square()).clamp(min=0)
     return (x - mean) / (variance + eps).sqrt()
-
-
-def _affine(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
-    x = x if weight is None else x * weight
-    return x if bias is None else x + bias
-
-
-def _by_channel(x: Tensor, weight: Tensor | None, bias: Tensor | None) -> Tensor:
-    shape = (-1, *(1,) * (x.ndim - 2))
-    return _affine(x, *(None if p is None else p.reshape(shape) for p in (weight, bias)))
-
-
-def _layer_norm(
-    input: Tensor,
-    normalized_shape: list[int],
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
-    eps: float = 1e-5,
-) -> Tensor:
-    return _affine(_normed(input, tuple(range(-len(normalized_shape), 0)), eps), weight, bias)
-
-
-def _group_norm(
-    input: Tensor,
-    num_groups: int,
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
-    eps: float = 1e-5,
-) -> Tensor:
-    grouped = input.reshape(len(input), num_groups, -1)
-    return _by_channel(_normed(grouped, (2,), eps).reshape(input.shape), weight, bias)
-
-
-def _batch_norm(
-    input: Tensor,
-    running_mean: Tensor | None,
-    running_var: Tensor | None,
-    weight: Tensor | None = None,
-    bias: Tensor | None = None,
-    training: bool = False,
-    momentum: float = 0.1,
-    eps: float = 1e-5,
-) -> Tensor:
-    output = fn.batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
-    if not training:
-        return output
-    return _by_channel(_normed(input, (0, *range(2, input.ndim)), eps), weight, bias)
-
-
-NORMS: dict[Callable[..., Any], Callable[..., Tensor]] = {
-    fn.layer_norm: _layer_norm,
-    fn.group_norm: _group_norm,
-    fn.batch_norm: _batch_norm,
-}
