@@ -11,7 +11,6 @@ import typer
 from cli import options
 from mnist_fn.shared.errors import EXTRAS, InputError, missing
 
-PROGRAMS = ("reference", "port")
 LARGE = 1_000_000  # parameters, from which on it is said what they cost
 
 
@@ -62,9 +61,8 @@ def command(
 
     if record is not None:
         check_output(record, overwrite=overwrite)
-    module = _defined(
-        file, ("reference", "batches") if record else ("reference", "port", "batches")
-    )
+    names = ("reference", "batches") if record else ("reference", "port", "batches")
+    module = _defined(file, names)
     length = steps if steps is not None else module.get("steps", ladder.STEPS)
     if record is not None:
 
@@ -95,10 +93,8 @@ def command(
     def on_parameters(count: int) -> None:
         if count >= LARGE:
             gigabytes = (count * ladder.BYTES_PER_PARAMETER + ladder.BYTES_WITHOUT) / 1e9
-            console.print(
-                f"{count / 1e6:.1f} M parameters: up to {gigabytes:.1f} GB of memory",
-                soft_wrap=True,
-            )
+            text = f"{count / 1e6:.1f} M parameters: up to {gigabytes:.1f} GB of memory"
+            console.print(text, soft_wrap=True)
 
     with console.status("the ladder") as status:  # seen in a terminal, and gone with the verdict
         try:
@@ -116,7 +112,7 @@ def command(
         except (InputError, KeyboardInterrupt):
             raise
         except Exception as error:
-            if not any(isinstance(module[name], recording.Recording) for name in PROGRAMS):
+            if not (module["reference"].recorded or module["port"].recorded):
                 raise
             # a file's content can lead to anything: its digest is no signature
             reason = f"{type(error).__name__}: {error}"

@@ -23,6 +23,7 @@ from mnist_fn.shared.parity.program import (
     Batch,
     Call,
     Nudge,
+    Program,
     Step,
     Tensors,
     Trace,
@@ -39,7 +40,7 @@ TRAINING = {
 }  # fmt: skip
 
 
-class JaxProgram:
+class JaxProgram(Program):
     """A pure function of its parameters; nothing of it or of the process is changed.
 
     Equinox, Haiku and NNX come in by their plain functions: `eqx.partition` and `combine`,
@@ -95,10 +96,7 @@ class JaxProgram:
         rule: Mapping[str, Any] | None,
     ) -> None:
         faults.warn()
-        if data_format not in ("channels_first", "channels_last"):
-            raise InputError(
-                f"{name}: data_format={data_format!r}: must be channels_first or channels_last"
-            )
+        super().__init__(name, data_format, loss, optimizer)
         if loss is not None and not callable(loss):
             raise InputError(
                 f"{name}: loss is a {type(loss).__name__}, not a function of outputs and targets"
@@ -108,26 +106,15 @@ class JaxProgram:
                 f"{name}: optimizer is a {type(optimizer).__name__}; give an optax one, such as "
                 "optax.sgd(0.1)"
             )
-        self.name, self.data_format = name, data_format
-        self.rule = None if rule is None else _checked(rule, name)
+        self._declared = None if rule is None else _checked(rule, name)
         self._loss, self._optimizer, self._penalty = loss, optimizer, penalty
-        self.unsupported: dict[str, str] = {}
-        self.notes: list[str] = []
-        if loss is None:
-            self.unsupported["loss"] = f"{name} was given no loss"
-        if optimizer is None:
-            self.unsupported["optimizer"] = f"{name} was given no optimizer"
         self._passes = {
             train: jax.jit(lambda *a, train=train: self._pass(*a, train=train))
             for train in (True, False)
         }
-        self._step = jax.jit(self._one_step)
+        self._step = jax.jit(self._one_step, donate_argnums=1)
 
     _shows_dropout = False  # a function of arrays has no modules whose rate can be read
-
-    def spec(self, batch: Batch) -> Weights:
-        """Names and shapes."""
-        return self.start(batch)
 
     def start(self, batch: Batch) -> Weights:
         """The parameters as they were given, float64."""
@@ -185,16 +172,7 @@ class JaxProgram:
         named, _ = jax.tree_util.tree_flatten_with_path(outputs)
         return Trace(
             _arrays(outputs),
-            [
-                Call(
-                    h.what.module,
-                    h.what.kind,
-                    _arrays(h.inputs),
-                    _arrays(h.outputs),
-                    dict(h.what.settings),
-                )
-                for h in calls
-            ],
+            [_call(heard) for heard in calls],
             float(value) if lossy else None,
             _arrays(of_outputs),
             {name: np.array(g) for name, g in gradients.items()},
@@ -215,9 +193,7 @@ class JaxProgram:
             difference = "a second trace has other numbers in it"
         refuse_random(self.name, difference)
         if _wide(weights) and traced != self._traced(weights, batch, casts=True):
-            note = f"{self.name}: casts to float32; it is compared in float64 throughout"
-            if note not in self.notes:
-                self.notes.append(note)
+            self.note("casts to float32; it is compared in float64 throughout")
 
     def _traced(self, weights: Weights, batch: Batch, casts: bool = False) -> str:
         """The program as it is traced again, in text; a number that Python draws stands in it.
@@ -252,24 +228,19 @@ class JaxProgram:
     ) -> tuple[Any, ...]:
         objective = jax.value_and_grad(self._objective, has_aux=True)
         (value, (_, buffers, _)), gradients = objective(params, buffers, inputs, targets, True)
-        tree = self._nested(params)
-        slope = self._nested(gradients if given is None else {**gradients, **given})
+        tree = self._params.nest(params)
+        slope = self._params.nest(gradients if given is None else {**gradients, **given})
         if self._penalty is not None:
             slope = jax.tree.map(jnp.add, slope, jax.grad(self._penalty)(tree))
         updates, memory = self._rule_of.update(slope, memory, tree)
-        return self._flat(optax.apply_updates(tree, updates)), memory, buffers, gradients, value
+        tree = optax.apply_updates(tree, updates)
+        return self._params.flatten(tree), memory, buffers, gradients, value
 
     @property
     def _rule_of(self) -> optax.GradientTransformation:
         if self._optimizer is None:
             raise InputError(f"{self.name}: was given no optimizer")
         return self._optimizer
-
-    def _nested(self, params: Tensors) -> Any:
-        return self._params.nest(params)
-
-    def _flat(self, tree: Any) -> Tensors:
-        return self._params.flatten(tree)
 
     def train(
         self,
@@ -281,7 +252,7 @@ class JaxProgram:
         """See `Program`."""
         params, buffers = weights.params, weights.buffers
         with self._scope(weights):
-            memory = self._rule_of.init(self._nested(params))
+            memory = self._rule_of.init(self._params.nest(params))
             if _wide(weights):  # an int32 divided is a float32, in which optax has its schedules
                 memory = jax.tree.map(_wide_count, memory)
         for i, batch in enumerate(batches, start=1):
@@ -295,10 +266,6 @@ class JaxProgram:
                 params = nudge(fetched[0], i)
                 fetched = (params, *fetched[1:])
             yield Step(dict(fetched[0]), dict(fetched[1]), dict(fetched[2]), float(fetched[3]))
-
-    def variants(self, trace: Trace, first: int, last: int) -> list[Variant]:
-        """None: a traced program is not changed from outside."""
-        return []
 
     @contextlib.contextmanager
     def _scope(self, weights: Weights, casts: bool = False) -> Iterator[None]:
@@ -391,7 +358,7 @@ class FlaxProgram(JaxProgram):
     def _forward(
         self, params: Tensors, buffers: Tensors, batch: Batch, train: bool
     ) -> tuple[Any, Any, list[Heard]]:
-        variables = {"params": self._nested(params), **self._state.nest(buffers)}
+        variables = {"params": self._params.nest(params), **self._state.nest(buffers)}
         mode: dict[str, Any] = {
             **batch.named,
             **{key: on if train else not on for key, on in self._mode.items()},
@@ -421,6 +388,11 @@ def _wide(weights: Weights) -> bool:
 def _wide_count(leaf: Any) -> Any:
     """A counter of steps as int64, anything else as it is."""
     return leaf.astype(jnp.int64) if getattr(leaf, "dtype", None) == jnp.int32 else leaf
+
+
+def _call(heard: Heard) -> Call:
+    what, inputs, outputs = heard.what, _arrays(heard.inputs), _arrays(heard.outputs)
+    return Call(what.module, what.kind, inputs, outputs, dict(what.settings))
 
 
 def _arrays(tree: Any) -> tuple[np.ndarray, ...]:

@@ -65,7 +65,7 @@ def test_modules_of_one_width_are_paired_by_name_then_by_place(ours, theirs):
     order = theirs.split() if ours != "second first" else ["second", "first"]
     assert modules == dict(zip(ours.split(), order, strict=True))
     assert not partners.missing
-    assert not partners.left
+    assert not partners.extra
 
 
 def test_parameters_without_a_module_that_could_be_either_are_not_sure():

@@ -16,6 +16,7 @@ from mnist_fn.shared.parity import training
 from mnist_fn.shared.parity.batches import read_batches
 from mnist_fn.shared.parity.ladder_state import LadderState
 from mnist_fn.shared.parity.pairing import pair
+from mnist_fn.shared.parity.port_climb import PortClimb
 from mnist_fn.shared.parity.program import NONE, Step
 from mnist_fn.shared.parity.rounding import Spread
 from tests.support import random_ports
@@ -115,6 +116,24 @@ def test_a_training_is_gone_when_it_is_no_longer_used():
         assert kept() is None
     finally:
         gc.enable()
+
+
+def test_what_agrees_is_not_held_on():
+    """Of gradients the sizes stay, of a first step nothing; the trajectory makes it again."""
+    reference = TorchProgram(Torch(GROUPS[0]()), loss=nn.functional.cross_entropy, optimizer=ADAM)
+    port = FlaxProgram(Flax(GROUPS[1]), loss=jax_cross_entropy, optimizer=optax.adam(1e-3))
+    batches = read_batches(rows(), "float64")
+    pairing, start = pair(reference, port, batches[0], "float64", None)
+    climbing = PortClimb(pairing, start, batches, steps=3)
+    sizes = dict(climbing.ordinary.sizes)
+    for rung in (climbing.gradients, climbing.step, climbing.trajectory):
+        checks, _ = rung()
+        assert all(check.passed for check in checks)
+        assert not climbing.ordinary.left.gradients
+        assert not climbing.ordinary.right.gradients
+        assert climbing.training.done == (3 if rung == climbing.trajectory else 0)
+    assert climbing.ordinary.sizes == sizes
+    assert all(p.grad is None for model in reference._copies.values() for p in model.parameters())
 
 
 def test_the_spread_after_a_step_is_the_most_so_far():

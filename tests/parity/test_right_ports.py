@@ -19,7 +19,6 @@ from mnist_fn.parity import FlaxProgram, JaxProgram, Recording, check_port, reco
 from mnist_fn.parity.widening import widened
 from mnist_fn.shared.parity import ladder_state
 from mnist_fn.shared.parity.program import Batch
-from mnist_fn.shared.parity.rounding import single_weights
 from tests.support.port_models import jax_cross_entropy
 from torch_ref.parity import TorchProgram
 
@@ -708,7 +707,7 @@ def test_a_table_that_is_a_plain_attribute_is_taken_to_the_precision_asked_for()
     inputs = np.random.default_rng(0).normal(size=(4, 6)).astype(np.float32)
     for precision in ("float32", "float64"):
         check_port(*programs, [(inputs, None)], precision=precision).assert_passed()
-    weights = single_weights(programs[0].start(Batch((inputs.astype(np.float64),))))
+    weights = programs[0].start(Batch((inputs.astype(np.float64),))).cast("float32")
     (outputs,) = programs[0].run(weights, Batch((inputs,)), False).outputs
     assert outputs.dtype == np.float32
 

@@ -3,9 +3,10 @@
 import contextlib
 import copy
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Self
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -46,7 +47,7 @@ class Listener:
 
     def _before(self, name: str) -> Any:
         def hook(module: nn.Module, args: Any, kwargs: Any) -> None:
-            inputs = tuple(t.detach().numpy().copy() for t in tensors_in((args, kwargs)))
+            inputs = arrays(tensors_in((args, kwargs)))
             self._guard.within.append(name)
             self._open.append((self._guard.tick(), inputs))
 
@@ -61,25 +62,20 @@ class Listener:
                 if isinstance(tensor.grad_fn, torch.autograd.function.BackwardCFunction):
                     function = type(tensor.grad_fn).__name__.removesuffix("Backward")
                     self._guard.backwards[name] = function
-            outputs = tuple(t.detach().numpy().copy() for t in tensors)
             settings = {
                 key: value
                 for key in SETTINGS
                 if isinstance(value := getattr(module, key, None), int | float | str | bool | tuple)
             }
-            self.calls.append(
-                Call(
-                    name,
-                    type(module).__name__,
-                    inputs,
-                    outputs,
-                    settings,
-                    began,
-                    self._guard.tick(),
-                )
-            )
+            kind, ended = type(module).__name__, self._guard.tick()
+            self.calls.append(Call(name, kind, inputs, arrays(tensors), settings, began, ended))
 
         return hook
+
+
+def arrays(tensors: Iterable[torch.Tensor]) -> tuple[np.ndarray, ...]:
+    """Copies in NumPy."""
+    return tuple(tensor.detach().cpu().numpy().copy() for tensor in tensors)
 
 
 def tensors_in(value: Any) -> Iterator[torch.Tensor]:

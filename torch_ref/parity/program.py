@@ -2,7 +2,7 @@
 
 import copy
 import inspect
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
@@ -15,18 +15,28 @@ from torch import nn
 
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.parity.determinism import difference_of_runs, refuse_random
-from mnist_fn.shared.parity.program import Batch, Nudge, Step, Tensors, Trace, Variant, Weights
+from mnist_fn.shared.parity.program import (
+    Batch,
+    Nudge,
+    Program,
+    Step,
+    Tensors,
+    Trace,
+    Variant,
+    Weights,
+    nested,
+)
 from torch_ref.parity import sites
 from torch_ref.parity.controls import OnePass, RoundedAtRandom
 from torch_ref.parity.guard import Guard
-from torch_ref.parity.listening import Listener, named_tensors, replaced
+from torch_ref.parity.listening import Listener, arrays, named_tensors, replaced
 from torch_ref.parity.optimizers import SLACK, clip_plainly, clipped_to, read_rule, read_schedule
 
 SCHEDULED = 7  # steps of which a scheduler's factors are read
 WRAPPERS = ("_orig_mod", "module")  # of torch.compile, and of DataParallel
 
 
-class TorchProgram:
+class TorchProgram(Program):
     """A module, its loss and its optimizer. The module is copied; the caller's stays as it is.
 
     Args:
@@ -43,8 +53,6 @@ class TorchProgram:
         InputError: no parameters, or some in half precision.
     """
 
-    data_format = "channels_first"
-
     def __init__(
         self,
         model: nn.Module | Callable[[], nn.Module],
@@ -55,7 +63,7 @@ class TorchProgram:
         scheduler: Callable[[torch.optim.Optimizer], Any] | None = None,
         name: str = "PyTorch",
     ) -> None:
-        self.name = name
+        super().__init__(name, "channels_first", loss, optimizer)
         self._made_here = isinstance(model, FunctionType | MethodType | type | partial)
         if self._made_here:
             with self._calls("model"), Guard(name, torch.float64, keep_sites=False):
@@ -81,13 +89,7 @@ class TorchProgram:
         self._loss, self._optimizer = loss, optimizer
         self._before_step, self._scheduler = before_step, scheduler
         self._copies: dict[torch.dtype, nn.Module] = {}
-        self.notes: list[str] = []
         self._clip: float | None = None  # to which norm `before_step` was seen to clip
-        self.unsupported: dict[str, str] = {}
-        if loss is None:
-            self.unsupported["loss"] = f"{name} was given no loss"
-        if optimizer is None:
-            self.unsupported["optimizer"] = f"{name} was given no optimizer"
         self._check_parameters()
         self._declared = None if optimizer is None else self._rule()
 
@@ -178,10 +180,6 @@ class TorchProgram:
                 f"{self.name}: {argument} raises {type(error).__name__}: {first[:160]}"
             ) from error
 
-    def spec(self, batch: Batch) -> Weights:
-        """The weights themselves."""
-        return self.start(batch)
-
     def start(self, batch: Batch) -> Weights:
         """The caller's weights as they are now, float64."""
         self._copies.clear()
@@ -198,7 +196,7 @@ class TorchProgram:
         """See `Program`."""
         dtype = _dtype(weights)
         if dtype not in self._copies:
-            self._copies[dtype] = self._copy(dtype)
+            self._copies = {dtype: self._copy(dtype)}  # no other is held beside it
         model = self._load(self._copies[dtype], weights).train(train)
         model.zero_grad(set_to_none=True)
         guard = Guard(self.name, dtype, variant, self._substitute)
@@ -211,18 +209,22 @@ class TorchProgram:
             trace = replace(
                 trace,
                 loss=float(value.detach()),
-                output_gradients=_numpy(tuple(_gradient(t) for t in outputs)),
+                output_gradients=arrays(tuple(_gradient(t) for t in outputs)),
                 gradients=self._gradients(model),
             )
+            model.zero_grad(set_to_none=True)
         trace.buffers.update(self._buffers(model))
         self._draws = guard.draws
         if variant is None:
             self._sites = guard.sites
-        self._note("casts to float32; it is compared in float64 throughout", guard.casts)
-        self._note("computes its gradient by hand ({})", guard.backwards)
+        for module in guard.casts:
+            place = module or "the model"
+            self.note(f"{place} casts to float32; it is compared in float64 throughout")
+        for module, function in guard.backwards.items():
+            self.note(f"{module or 'the model'} computes its gradient by hand ({function})")
         return trace
 
-    def in_float32(self, _weights: Weights, _batch: Batch) -> dict[str, str]:
+    def in_float32(self, weights: Weights, batch: Batch) -> dict[str, str]:
         """Tables that the constructor of a given model computed in float32, in words."""
         if self._made_here:
             return {}
@@ -235,13 +237,6 @@ class TorchProgram:
             for name, table in tables.items()
             if table.dtype == torch.float32
         }
-
-    def _note(self, text: str, modules: Mapping[str, str]) -> None:
-        """One note for each module of which the text holds, once."""
-        for module, detail in modules.items():
-            note = f"{self.name}: {module or 'the model'} {text.format(detail)}"
-            if note not in self.notes:
-                self.notes.append(note)
 
     def _pass(
         self, model: nn.Module, batch: Batch, guard: Guard, variant: Variant | None, train: bool
@@ -270,7 +265,7 @@ class TorchProgram:
         tensors = tuple(named.values())
         rates = None if variant is not None else sorted([*guard.dropouts, *self._recurrent(train)])
         trace = Trace(
-            _numpy(tensors),
+            arrays(tensors),
             listener.calls,
             ticks=(modelled, lost),
             names=tuple(named),
@@ -308,7 +303,7 @@ class TorchProgram:
         for t in named_tensors(outputs).values():
             if t.requires_grad:
                 t.retain_grad()
-        value = self._loss(outputs, _targets(batch.targets))
+        value = self._loss(outputs, nested(batch.targets, _tensor))
         if not isinstance(value, torch.Tensor) or value.ndim:
             shape = list(value.shape) if isinstance(value, torch.Tensor) else type(value).__name__
             raise InputError(f"{self.name}: loss gives {shape}, not a scalar; take its mean or sum")
@@ -430,10 +425,6 @@ def _float64(tensor: torch.Tensor) -> np.ndarray:
     return tensor.detach().to("cpu", torch.float64).numpy().copy()
 
 
-def _numpy(tensors: tuple[torch.Tensor, ...]) -> tuple[np.ndarray, ...]:
-    return tuple(t.detach().cpu().numpy().copy() for t in tensors)
-
-
 def _dtype(weights: Weights) -> torch.dtype:
     return torch.from_numpy(np.zeros(0, next(iter(weights.params.values())).dtype)).dtype
 
@@ -444,11 +435,3 @@ def _tensor(array: np.ndarray) -> torch.Tensor:
 
 def _named(batch: Batch) -> dict[str, torch.Tensor]:
     return {name: _tensor(array) for name, array in batch.named.items()}
-
-
-def _targets(targets: Any) -> Any:
-    if isinstance(targets, dict):
-        return {name: _targets(part) for name, part in targets.items()}
-    if isinstance(targets, list | tuple):
-        return type(targets)(_targets(part) for part in targets)
-    return _tensor(targets) if isinstance(targets, np.ndarray) else targets

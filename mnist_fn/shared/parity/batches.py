@@ -50,23 +50,17 @@ def _kind(value: Any) -> str:
 
 
 def _read(inputs: Any, targets: Any, dtype: str, place: str) -> Batch:
-    to = lambda part: _array(part, dtype, place)  # noqa: E731
     if isinstance(inputs, dict):
-        batch = Batch((), {str(k): to(v) for k, v in inputs.items()}, _nested(targets, to))
+        batch = Batch((), {str(key): part for key, part in inputs.items()}, targets)
     else:
-        several = isinstance(inputs, tuple | list)
-        batch = Batch(tuple(map(to, inputs if several else (inputs,))), {}, _nested(targets, to))
-    if not (batch.inputs or batch.named):
+        batch = Batch(tuple(inputs) if isinstance(inputs, tuple | list) else (inputs,), {}, targets)
+    if not batch.arrays:
         raise InputError(f"{place}: no inputs; {FORM}")
-    return batch
 
+    def to(part: Any) -> np.ndarray:
+        return _array(part, dtype, place)
 
-def _nested(value: Any, to: Callable[[Any], Any]) -> Any:
-    if isinstance(value, dict):
-        return {key: _nested(part, to) for key, part in value.items()}
-    if isinstance(value, tuple | list):
-        return tuple(_nested(part, to) for part in value)
-    return None if value is None else to(value)
+    return batch.changed(to, to)
 
 
 def _array(value: Any, dtype: str, place: str) -> np.ndarray:
@@ -99,13 +93,11 @@ def _structure(batch: Batch) -> str:
     return f"inputs {words(batch.named or batch.inputs)}, targets {words(batch.targets)}"
 
 
-def moved(batch: Batch, there: Callable[[np.ndarray], np.ndarray]) -> Batch:
+def moved(batch: Batch, move: Callable[[np.ndarray], np.ndarray]) -> Batch:
     """The batch with inputs, and targets of images, in another layout."""
-    to = lambda part: there(part) if part.ndim > 2 else part  # noqa: E731
-    return Batch(
-        tuple(map(to, batch.inputs)),
-        {name: to(part) for name, part in batch.named.items()},
-        _nested(batch.targets, lambda part: there(part) if part.ndim > 3 else part),
+    return batch.changed(
+        lambda part: move(part) if part.ndim > 2 else part,
+        lambda part: move(part) if part.ndim > 3 else part,
     )
 
 
@@ -119,10 +111,6 @@ def one_class(batch: Batch) -> Batch | None:
 
 def large_inputs(batch: Batch, factor: float) -> Batch | None:
     """Inputs times a factor; None where they are whole numbers."""
-    if any(part.dtype.kind != "f" for part in (*batch.inputs, *batch.named.values())):
+    if any(part.dtype.kind != "f" for part in batch.arrays):
         return None
-    return replace(
-        batch,
-        inputs=tuple(factor * part for part in batch.inputs),
-        named={name: factor * part for name, part in batch.named.items()},
-    )
+    return batch.changed(lambda part: factor * part)

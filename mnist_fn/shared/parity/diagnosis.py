@@ -73,11 +73,11 @@ def _rounded(state: LadderState, fault: Fault) -> str:
             (pairing.reference, state.weights, state.batch, {p.name for p in buffers}),
             (pairing.port, port_weights, pairing.move(state.batch), {p.other for p in buffers}),
         )
-        for name, text in getattr(program, "in_float32", lambda *_: {})(weights, batch).items()
+        for name, text in program.in_float32(weights, batch).items()
         if name not in given
     ]
     change = max(
-        (largest_gap(fault.read(single), fault.read(wide)) for single, wide in state.in_float32),
+        (largest_gap(fault.read(run), fault.read(state.original)) for run in state.in_float32),
         default=0.0,
     )
     gap = largest_gap(fault.read(state.left), fault.port_value)  # 0 of what can't be compared

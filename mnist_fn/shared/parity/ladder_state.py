@@ -1,7 +1,7 @@
 """Both programs in one state: the same weights and batch, what each shows, control runs."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 
@@ -22,19 +22,19 @@ from mnist_fn.shared.parity.program import (
     NONE,
     Batch,
     Call,
+    Nudge,
     Program,
+    Step,
+    Tensors,
     Trace,
     Variant,
     Weights,
-    nudged,
 )
 from mnist_fn.shared.parity.result import Check
-from mnist_fn.shared.parity.rounding import largest_gap, single_batch, single_weights
+from mnist_fn.shared.parity.rounding import largest_gap, single_batch
 from mnist_fn.shared.parity.sum_lengths import SumLengths
 
 CANCEL = ", here of the largest of its kind, since its own sums cancel"
-
-
 SEARCH_SECONDS = 60.0
 
 
@@ -70,9 +70,48 @@ class Pairing:
         places = {"channels_first": 0, "channels_last": 1}
         return places[self.port.data_format] - places[self.reference.data_format]
 
-    def controls_are_ports(self) -> bool:
-        """Whether control runs are the port's: a recording can't run again."""
-        return getattr(self.reference, "recorded", False)
+    @property
+    def translated(self) -> "TranslatedPort":
+        """The port in the reference's terms."""
+        return TranslatedPort(self)
+
+    @property
+    def rerun(self) -> Program | None:
+        """The program that other runs are of: the reference, or the port of a recorded one; None
+        where both are recorded.
+        """
+        programs = (self.reference, self.translated)
+        return next((program for program in programs if not program.recorded), None)
+
+
+class TranslatedPort(Program):
+    """A port that takes and gives tensors under the reference's names, in its layouts."""
+
+    def __init__(self, pairing: Pairing) -> None:
+        super().__init__(pairing.port.name, pairing.reference.data_format)
+        self._port, self._like, self._move = pairing.port, pairing.like, pairing.move
+        self._map, self.recorded = pairing.param_map, pairing.port.recorded
+
+    def run(
+        self, weights: Weights, batch: Batch, train: bool = True, variant: Variant | None = None
+    ) -> Trace:
+        """See `Program`; what its modules show is as the port has it."""
+        port_weights = self._map.to_port(weights, self._like)
+        trace = self._port.run(port_weights, self._move(batch), train, variant)
+        back = self._map.to_reference
+        return replace(trace, gradients=back(trace.gradients), buffers=back(trace.buffers, True))
+
+    def train(
+        self,
+        weights: Weights,
+        batches: Iterator[Batch],
+        nudge: Nudge | None = None,
+        gradients: Iterator[Tensors] | None = None,
+    ) -> Iterator[Step]:
+        """See `Program`; with its own gradients."""
+        port_weights, back = self._map.to_port(weights, self._like), self._map.to_reference
+        for step in self._port.train(port_weights, map(self._move, batches), nudge):
+            yield Step(back(step.params), back(step.buffers, True), back(step.gradients), step.loss)
 
 
 @dataclass(frozen=True)
@@ -95,59 +134,60 @@ class LadderState:
     @cached_property
     def right(self) -> Trace:
         """What the port shows, its tensors under the reference's names."""
-        return self._port(self.weights, self.batch)
+        return self.pairing.translated.run(self.weights, self.batch, self.train)
 
-    def _port(self, weights: Weights, batch: Batch) -> Trace:
-        pairing = self.pairing
-        port_weights = pairing.param_map.to_port(weights, pairing.like)
-        trace = pairing.port.run(port_weights, pairing.move(batch), self.train)
-        back = pairing.param_map.to_reference
-        return replace(trace, gradients=back(trace.gradients), buffers=back(trace.buffers, True))
+    @cached_property
+    def sizes(self) -> dict[str, float]:
+        """The largest entry of each of the reference's gradients."""
+        gradients = self.left.gradients.items()
+        return {name: float(abs(gradient).max(initial=0)) for name, gradient in gradients}
+
+    def forget_gradients(self) -> None:
+        """Free the gradients of both, of which the sizes stay."""
+        self.__dict__.update(
+            sizes=self.sizes,
+            left=replace(self.left, gradients={}),
+            right=replace(self.right, gradients={}),
+        )
+
+    @property
+    def original(self) -> Trace:
+        """What other runs are compared with: the same program's."""
+        return self.right if self.pairing.reference.recorded else self.left
 
     def with_variant(self, variant: Variant, draw: int | None = None) -> Trace:
         """What the reference shows with one line of it changed, or a control run of that."""
         weights = self.weights
         if draw is not None:
-            weights = replace(weights, params=nudged(weights.params, draw))
-            variant = variant.as_control(draw)
+            weights, variant = weights.nudged(draw), variant.as_control(draw)
         return self.pairing.reference.run(weights, self.batch, self.train, variant)
 
     @cached_property
-    def controls(self) -> list[tuple[Trace, Trace]]:
-        """(perturbed, original) pairs: the same program with all weights a few ulps away, and where
-        it can with sums and functions rounded at random and norms computed in another order. Empty
-        for recordings.
+    def controls(self) -> list[Trace]:
+        """Control runs: the same program with all weights a few ulps away, and where it can with
+        sums and functions rounded at random and norms computed in another order. Empty for
+        recordings.
         """
-        moved = [
-            replace(self.weights, params=nudged(self.weights.params, draw))
-            for draw in range(CONTROL_RUNS)
-        ]
-        if self.pairing.controls_are_ports():
-            if getattr(self.pairing.port, "recorded", False):
-                return []
-            return [(self._port(weights, self.batch), self.right) for weights in moved]
-        run = self.pairing.reference.run
-        return [
-            (run(weights, self.batch, self.train, NONE.as_control(draw)), self.left)
-            for draw, weights in enumerate(moved)
-        ]
+        program, runs = self.pairing.rerun, []
+        if program is None:
+            return []
+        for draw in range(CONTROL_RUNS):
+            weights, control = self.weights.nudged(draw), NONE.as_control(draw)
+            runs.append(program.run(weights, self.batch, self.train, control))
+        return runs
 
     @cached_property
-    def in_float32(self) -> list[tuple[Trace, Trace]]:
-        """(in float32, in float64) of one program; norms in two passes, then in one. Empty where it
-        computes in float32 anyway, or can't.
+    def in_float32(self) -> list[Trace]:
+        """The same program in float32; norms in two passes, then in one. Empty where it computes
+        in float32 anyway, or can't.
         """
-        if self.dtype != "float64":
+        program = self.pairing.rerun
+        if program is None or self.dtype != "float64":
             return []
-        weights, batch = single_weights(self.weights), single_batch(self.batch)
+        weights, batch = self.weights.cast("float32"), single_batch(self.batch)
         try:
-            if self.pairing.controls_are_ports():
-                if getattr(self.pairing.port, "recorded", False):
-                    return []
-                return [(self._port(weights, batch), self.right)]
-            run = self.pairing.reference.run
-            plain = run(weights, batch, self.train), self.left
-            return [plain, (run(weights, batch, self.train, NONE.as_control()), self.left)]
+            plain = program.run(weights, batch, self.train)
+            return [plain, program.run(weights, batch, self.train, NONE.as_control())]
         except Exception:  # a program that holds float64 of its own
             return []
 
@@ -165,8 +205,8 @@ class LadderState:
     def check(
         self,
         what: str,
-        left: np.ndarray,
-        right: np.ndarray,
+        expected: np.ndarray,
+        actual: np.ndarray,
         read: Callable[[Trace], np.ndarray | None],
         terms: int,
         least: float = 0.0,
@@ -176,36 +216,29 @@ class LadderState:
 
         Args:
             what: named in the check.
-            left, right: the reference's and the port's, in one layout.
+            expected, actual: the reference's and the port's, in one layout.
             read: the same of what a control run shows.
             terms: of the longest sum on the way there.
             least: the bound is of the largest entry, or of this if it is larger.
         """
-        if left.dtype.kind not in "f" or right.dtype.kind not in "f":
-            left, right = left.astype(np.float64), right.astype(np.float64)
-        elif left.dtype != right.dtype:
-            right = right.astype(left.dtype)
+        if not expected.dtype.kind == actual.dtype.kind == "f":
+            expected, actual = expected.astype(np.float64), actual.astype(np.float64)
+        actual = actual.astype(expected.dtype, copy=False)
         named = f"{self.name}: {what}" if self.name else what
-        d = compare(named, left, right)
-        largest = max((float(abs(x).max()) for x in (left, right) if x.size), default=0.0)
+        largest = max(float(abs(array).max(initial=0)) for array in (expected, actual))
         bound, reason = sum_bound(terms, self.dtype) * max(largest, least), sums_reason(terms)
         if least > largest:
             reason += CANCEL
-        check = Check(named, d, bound, "absolute", reason)
         return held_to_runs(
-            check,
+            Check(named, compare(named, expected, actual), bound, "absolute", reason),
             max(largest, least) if self.dtype == "float64" else np.inf,
             lambda: self._spread(self.in_float32, read),
             lambda: self._spread(self.controls, read),
         )
 
-    def _spread(
-        self, runs: list[tuple[Trace, Trace]], read: Callable[[Trace], np.ndarray | None]
-    ) -> float:
+    def _spread(self, runs: list[Trace], read: Callable[[Trace], np.ndarray | None]) -> float:
         """How far another run's array is from the program's own, at most."""
-        return max(
-            (largest_gap(read(control), read(original)) for control, original in runs), default=0.0
-        )
+        return max((largest_gap(read(run), read(self.original)) for run in runs), default=0.0)
 
 
 def held_to_runs(

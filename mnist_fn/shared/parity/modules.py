@@ -1,14 +1,14 @@
 """The modules in the reference's order of computation, to the first that differs."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from mnist_fn.shared.parity.ladder_state import LadderState, nth
 from mnist_fn.shared.parity.layouts import aligned
 from mnist_fn.shared.parity.program import Call, Trace
-from mnist_fn.shared.parity.result import Check, Difference
+from mnist_fn.shared.parity.result import Check
 
 
 @dataclass(frozen=True)
@@ -33,29 +33,33 @@ def walk(state: LadderState) -> tuple[list[Check], Fault | None]:
     stands between the modules is.
     """
     partners = state.pairing.param_map.modules()
-    left, right = state.left, state.right
-    partner_calls = {name: nth(right.calls, partner) for name, partner in partners.items()}
+    partner_calls = {name: nth(state.right.calls, partner) for name, partner in partners.items()}
+    counts = {name: len(nth(state.left.calls, name)) for name in partners}
     checks: list[Check] = []
     agreed: list[tuple[int, int]] = []
-    counts: dict[str, int] = {}
-    for call in sorted(left.calls, key=lambda call: call.began):
-        if call.module not in partner_calls or not partner_calls[call.module]:
+    compared = dict.fromkeys(partners, 0)
+    for call in sorted(state.left.calls, key=lambda call: call.began):
+        name = call.module
+        if not partner_calls.get(name):
             continue
-        index = counts.get(call.module, 0)
-        counts[call.module] = index + 1
-        if index >= len(partner_calls[call.module]):
-            checks.append(_fewer(call.module, index, state))
-            return checks, None
-        partner = partner_calls[call.module][index]
-        comparisons, fault = _compare(state, call, partner, index)
+        index, count = compared[name], len(partner_calls[name])
+        if index == count:
+            return [*checks, _calls_differ(name, counts[name], count)], None
+        compared[name] += 1
+        comparisons, fault = _compare(state, call, partner_calls[name][index], index, agreed)
         checks += comparisons
         if fault is not None:
-            return checks, _framed(fault, call, agreed)
+            return checks, fault
         agreed.append((call.began, call.ended))
-    for name, count in counts.items():
-        if count != len(partner_calls[name]):
-            checks.append(_fewer(name, count, state, len(partner_calls[name])))
+    for name, count in compared.items():
+        if 0 < count < len(partner_calls[name]):
+            checks.append(_calls_differ(name, count, len(partner_calls[name])))
     return checks, None
+
+
+def _calls_differ(module: str, ours: int, theirs: int) -> Check:
+    text = f"calls of {module}: {ours} in the reference, {theirs} in the port"
+    return Check.stated(text, False, "a module is called as often on both programs")
 
 
 def outputs(state: LadderState) -> tuple[list[Check], Fault | None]:
@@ -68,8 +72,9 @@ def outputs(state: LadderState) -> tuple[list[Check], Fault | None]:
         what = output_name(left, i)
         place = places[i]
         if place is None:
-            checks.append(_absent(what, right))
-            return checks, None
+            names = ", ".join(right.names) or "none"
+            text = f"{what} is not among the port's outputs, which are {names}"
+            return [*checks, Check.stated(text, False, "both give the same outputs")], None
         theirs = aligned(right.outputs[place], ours, state.pairing.across)
 
         def read(trace: Trace, i: int = i) -> np.ndarray | None:
@@ -77,10 +82,11 @@ def outputs(state: LadderState) -> tuple[list[Check], Fault | None]:
 
         checks.append(state.check(what, ours, theirs, read, terms))
         if not checks[-1].passed:
-            inside = tuple((c.began, c.ended) for c in state.left.calls if _agrees(state, c))
-            end = state.left.ticks[0]
-            place_name = "the outputs" if len(left.outputs) == 1 else what
-            return checks, Fault(place_name, read, theirs, 0, end, inside, terms=terms)
+            partners = state.pairing.param_map.modules()
+            shown = not state.pairing.port.unsupported.get("modules")
+            inside = [(c.began, c.ended) for c in left.calls if shown and c.module in partners]
+            name = "the outputs" if len(left.outputs) == 1 else what
+            return checks, Fault(name, read, theirs, 0, left.ticks[0], tuple(inside), terms=terms)
     return checks, None
 
 
@@ -101,72 +107,44 @@ def output_name(trace: Trace, i: int) -> str:
     return f"outputs[{name}]" if name.isdigit() else f'outputs["{name}"]'
 
 
-def _absent(what: str, right: Trace) -> Check:
-    names = ", ".join(right.names) or "none"
-    text = f"{what} is not among the port's outputs, which are {names}"
-    d = Difference(text, (), 0.0, 0.0, np.inf, np.inf, np.inf)
-    return Check(text, d, 0.0, "absolute", "both give the same outputs")
-
-
-def _agrees(state: LadderState, call: Call) -> bool:
-    return (
-        call.module in state.pairing.param_map.modules()
-        and not state.pairing.port.unsupported.get("modules")
-    )
-
-
 def _compare(
-    state: LadderState, call: Call, partner: Call, index: int
+    state: LadderState, call: Call, partner: Call, index: int, agreed: list[tuple[int, int]]
 ) -> tuple[list[Check], Fault | None]:
+    """A call's first input and its outputs beside those of a call of its partner; `agreed` are the
+    ticks of the calls before it.
+    """
     checks: list[Check] = []
     again = f" (call {index + 1})" if index else ""
-    for kind, ours, theirs in (
-        ("input", call.inputs[:1], partner.inputs[:1]),
-        ("output", call.outputs, partner.outputs),
+    for kind, ours, theirs, first, last in (
+        ("input", call.inputs[:1], partner.inputs[:1], 0, call.began),
+        ("output", call.outputs, partner.outputs, call.began, call.ended),
     ):
-        for i, left in enumerate(ours[: len(theirs)]):
-            right = aligned(theirs[i], left, state.pairing.across)
-            if kind == "input" and not left.dtype.kind == right.dtype.kind == "f":
+        for i, expected in enumerate(ours[: len(theirs)]):
+            actual = aligned(theirs[i], expected, state.pairing.across)
+            if kind == "input" and not expected.dtype.kind == actual.dtype.kind == "f":
                 continue  # ids here and places there may give the same: the outputs decide
-            left, right = broadcast(left, right)
-            if kind == "input" and right.shape == left.shape:
-                right = state.pairing.param_map.ordered(call.module, right)
-            read = _reader(call.module, index, kind, i)
-            tick = call.began if kind == "input" else call.ended
-            terms = state.lengths.upto(tick)
-            check = state.check(f"{kind} of {call.module}{again}", left, right, read, terms)
-            checks.append(check)
-            if not check.passed:
-                whose = call if kind == "output" else None
-                return checks, Fault(
-                    f"{kind} of {call.module}{again}",
-                    read,
-                    right,
-                    0,
-                    tick,
-                    call=whose,
-                    other=partner if whose else None,
-                    terms=terms,
-                )
+            expected, actual = broadcast(expected, actual)
+            if kind == "input" and actual.shape == expected.shape:
+                actual = state.pairing.param_map.ordered(call.module, actual)
+            read, terms = _reader(call.module, index, kind, i), state.lengths.upto(last)
+            what = f"{kind} of {call.module}{again}"
+            checks.append(state.check(what, expected, actual, read, terms))
+            if not checks[-1].passed:
+                calls = {"call": call, "other": partner} if kind == "output" else {}
+                inside = tuple(agreed)
+                return checks, Fault(what, read, actual, first, last, inside, **calls, terms=terms)
     return checks, None
 
 
-def broadcast(one: np.ndarray, two: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def broadcast(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Both in one shape where they differ by broadcasting, as [1, L] and [B, L] do."""
-    if one.shape == two.shape:
-        return one, two
     try:
-        shape = np.broadcast_shapes(one.shape, two.shape)
+        shape = np.broadcast_shapes(first.shape, second.shape)
     except ValueError:
-        return one, two
-    if shape not in (one.shape, two.shape):
-        return one, two
-    return np.broadcast_to(one, shape), np.broadcast_to(two, shape)
-
-
-def _framed(fault: Fault, call: Call, agreed: list[tuple[int, int]]) -> Fault:
-    first = call.began if fault.call is not None else 0
-    return replace(fault, first=first, inside=tuple(agreed))
+        return first, second
+    if shape not in (first.shape, second.shape):
+        return first, second
+    return np.broadcast_to(first, shape), np.broadcast_to(second, shape)
 
 
 def _reader(module: str, index: int, kind: str, i: int) -> Callable[[Trace], np.ndarray | None]:
@@ -178,11 +156,3 @@ def _reader(module: str, index: int, kind: str, i: int) -> Callable[[Trace], np.
         return values[i] if i < len(values) else None
 
     return read
-
-
-def _fewer(module: str, ours: int, state: LadderState, theirs: int | None = None) -> Check:
-    total = len(nth(state.left.calls, module))
-    count = theirs if theirs is not None else ours
-    text = f"calls of {module}: {total} in the reference, {count} in the port"
-    d = Difference(text, (), float(total), float(count), float(abs(total - count)), np.inf, np.inf)
-    return Check(text, d, 0.0, "absolute", "a module is called as often on both programs")

@@ -2,6 +2,7 @@
 
 import copy
 import hashlib
+import itertools
 from collections.abc import Iterator
 from dataclasses import asdict, fields, replace
 from typing import Any
@@ -55,46 +56,24 @@ def _leaves(targets: Any, name: str = "") -> Iterator[tuple[str, np.ndarray]]:
         yield name, targets
 
 
-class Packed:
+class Packed(Program):
     """A program that writes down what it is asked and what it says; each tensor once."""
 
     def __init__(self, program: Program) -> None:
-        self._program, self.tensors = program, dict[str, np.ndarray]()
-        self.name, self.data_format, self.unsupported = (
-            program.name,
-            program.data_format,
-            program.unsupported,
-        )
-        self.rule, self.notes = program.rule, program.notes
+        super().__init__(program.name, program.data_format)
+        self._program, self.unsupported = program, program.unsupported
+        self.tensors: dict[str, np.ndarray] = {}
         self._ids: dict[str, str] = {}
         self.entries: dict[str, dict[str, Any]] = {"passes": {}, "trainings": {}}
 
     def without_extras(self) -> tuple["Packed", str] | None:
-        """The same with what a framework adds of its own taken out, and what that is: see
-        `Training`; its tensors are kept with these.
-        """
-        plain = getattr(self._program, "without_extras", lambda: None)()
+        """See `Program`; its tensors are kept with these."""
+        plain = self._program.without_extras()
         if plain is None:
             return None
         packed = copy.copy(self)
         packed._program, packed.entries = plain[0], {"passes": {}, "trainings": {}}
         return packed, plain[1]
-
-    def spec(self, batch: Batch) -> Weights:
-        """See `Program`."""
-        return self._program.spec(batch)
-
-    def start(self, batch: Batch) -> Weights:
-        """See `Program`."""
-        return self._program.start(batch)
-
-    def check_deterministic(self, weights: Weights, batch: Batch) -> None:
-        """See `Program`."""
-        self._program.check_deterministic(weights, batch)
-
-    def variants(self, trace: Trace, first: int, last: int) -> list[Variant]:
-        """See `Program`."""
-        return self._program.variants(trace, first, last)
 
     def run(
         self, weights: Weights, batch: Batch, train: bool = True, variant: Variant | None = None
@@ -137,7 +116,7 @@ class Packed:
         first = next(batches)
         steps: list[Any] = []
         self.entries["trainings"][question(weights, first, True)] = steps
-        again = _again(first, batches)
+        again = itertools.chain([first], batches)
         for i, step in enumerate(self._program.train(weights, again, nudge, gradients)):
             grads = step.gradients if i < GRADIENTS else {}
             steps.append([*map(self._tensors, (step.params, step.buffers, grads)), step.loss.hex()])
@@ -145,11 +124,8 @@ class Packed:
 
     def weights(self, weights: Weights) -> Any:
         """As JSON."""
-        return [
-            self._tensors(weights.params),
-            self._tensors(weights.buffers),
-            sorted(weights.frozen),
-        ]
+        tensors = map(self._tensors, (weights.params, weights.buffers))
+        return [*tensors, sorted(weights.frozen)]
 
     def batch(self, batch: Batch) -> Any:
         """As JSON."""
@@ -163,18 +139,10 @@ class Packed:
         return None if value is None else self._id(value)
 
     def _packed_trace(self, trace: Trace) -> dict[str, Any]:
-        calls = [
-            [
-                c.module,
-                c.kind,
-                self._arrays(c.inputs),
-                self._arrays(c.outputs),
-                c.settings,
-                c.began,
-                c.ended,
-            ]
-            for c in trace.calls
-        ]
+        calls = []
+        for call in trace.calls:
+            arrays = map(self._arrays, (call.inputs, call.outputs))
+            calls.append([call.module, call.kind, *arrays, call.settings, call.began, call.ended])
         return {
             "outputs": self._arrays(trace.outputs), "calls": calls,
             "loss": None if trace.loss is None else trace.loss.hex(),
@@ -195,11 +163,6 @@ class Packed:
         name = self._ids.setdefault(key.hexdigest(), f"t{len(self._ids)}")
         self.tensors.setdefault(name, array)
         return name
-
-
-def _again(first: Batch, batches: Iterator[Batch]) -> Iterator[Batch]:
-    yield first
-    yield from batches
 
 
 Slot = tuple[Any, ...]  # ("outputs", i), ("slopes", i), ("call", i, "inputs", j), ("loss",), …
@@ -286,13 +249,8 @@ class Unpacked:
         if steps is None:
             return None
         return (
-            Step(
-                self._named(params),
-                self._named(buffers),
-                self._named(gradients),
-                float.fromhex(loss),
-            )
-            for params, buffers, gradients, loss in steps
+            Step(self._named(params), self._named(buffers), self._named(grads), float.fromhex(loss))
+            for params, buffers, grads, loss in steps
         )
 
     def _unpacked_trace(self, entry: dict[str, Any]) -> Trace:
@@ -348,13 +306,11 @@ def _expanded(trace: Trace, slots: list[list[Any]], values: np.ndarray) -> Trace
         places = _places(array.size)
         array.ravel()[places] = values[offset : offset + len(places)]
         offset += len(places)
-    return Trace(
-        tuple(outputs),
-        calls,
-        loss,
-        tuple(slopes),
-        gradients,
-        trace.buffers,
-        trace.ticks,
-        trace.names,
+    return replace(
+        trace,
+        outputs=tuple(outputs),
+        calls=calls,
+        loss=loss,
+        output_gradients=tuple(slopes),
+        gradients=gradients,
     )

@@ -16,7 +16,7 @@ from mnist_fn.shared.parity.modules import outputs, walk
 from mnist_fn.shared.parity.packing import NotRecordedError
 from mnist_fn.shared.parity.param_map import ParamMap, map_params, parts
 from mnist_fn.shared.parity.program import Batch, Program, Weights
-from mnist_fn.shared.parity.result import Check, Difference
+from mnist_fn.shared.parity.result import Check
 
 MOST = 1e3  # a difference of outputs counts no more than that
 SWAPS = 256  # other assignments that are tried where names and shapes leave a choice
@@ -32,7 +32,7 @@ def pair(
             and no choice makes the outputs agree.
     """
     start = called(reference, batch, lambda: reference.start(batch))
-    wide = cast(start, dtype)
+    wide = start.cast(dtype)
     called(reference, batch, lambda: reference.check_deterministic(wide, batch))
     tried: list[tuple[float, Pairing, Weights]] = []
     errors: list[str] = []
@@ -57,19 +57,10 @@ def pair(
         pairing = replace(pairing, param_map=pairing.param_map.verified())
     elif gap <= MOST:
         pairing = _other_choice(pairing, start, batch, dtype)
-    start = cast(start, dtype)
+    start = start.cast(dtype)
     port_start, moved_batch = pairing.param_map.to_port(start, pairing.like), pairing.move(batch)
     called(port, batch, lambda: port.check_deterministic(port_start, moved_batch))
     return pairing, start
-
-
-def cast(weights: Weights, dtype: str) -> Weights:
-    """The weights in a dtype."""
-    return replace(
-        weights,
-        params={name: p.astype(dtype) for name, p in weights.params.items()},
-        buffers={name: b.astype(dtype) for name, b in weights.buffers.items()},
-    )
 
 
 def called(program: Program, batch: Batch, do: Callable[[], Any]) -> Any:
@@ -86,50 +77,35 @@ def called(program: Program, batch: Batch, do: Callable[[], Any]) -> Any:
 
 def checks(pairing: Pairing, start: Weights) -> list[Check]:
     """A check for each parameter: that it has a partner of its shape, trained like it."""
-    partners = pairing.param_map
+    partners, like = pairing.param_map, pairing.like
     results = []
     for partner in partners.params:
-        results.append(_exact(f"{partner.name} is {partner.other}", 0.0, "one of each"))
-        frozen = (partner.name in start.frozen, partner.other in pairing.like.frozen)
-        if pairing.like.frozen and frozen[0] != frozen[1]:
-            which = "reference" if frozen[0] else "port"
-            results.append(
-                _exact(
-                    f"{partner.name} is not trained in the {which} alone",
-                    np.inf,
-                    "the same parameters are trained",
-                )
-            )
+        results.append(Check.stated(f"{partner.name} is {partner.other}", True, "one of each"))
+        still, still_in_port = partner.name in start.frozen, partner.other in like.frozen
+        if like.frozen and still != still_in_port:
+            text = f"{partner.name} is not trained in the {'reference' if still else 'port'} alone"
+            results.append(Check.stated(text, False, "the same parameters are trained"))
     for partner in partners.fixed:
         text = f"{partner.name}, a buffer, is {partner.other}, a parameter"
-        results.append(_exact(text, 0.0, "one of each"))
-    for pair in partners.resized:
-        text = f"{pair.name} is {list(pair.layout.kept)}, the port's {pair.other} is "
-        results.append(_exact(f"{text}{list(pair.layout.shape)}", np.inf, "one shape"))
-    for name in partners.missing:
-        shape = list(start.params[name].shape)
-        results.append(_exact(f"{name} {shape} has no partner in the port", np.inf, "one of each"))
-    for name in partners.left:
-        shape = list(pairing.like.params[name].shape)
-        results.append(_exact(f"{name} {shape} of the port has no partner", np.inf, "one of each"))
+        results.append(Check.stated(text, True, "one of each"))
+    for partner in partners.resized:
+        kept, shape = list(partner.layout.kept), list(partner.layout.shape)
+        text = f"{partner.name} is {kept}, the port's {partner.other} is {shape}"
+        results.append(Check.stated(text, False, "one shape"))
+    without = [
+        f"{n} {list(start.params[n].shape)} has no partner in the port" for n in partners.missing
+    ]
+    without += [
+        f"{n} {list(like.params[n].shape)} of the port has no partner" for n in partners.extra
+    ]
+    results += [Check.stated(text, False, "one of each") for text in without]
     for partner in partners.buffers:
-        a = start.buffers[partner.name]
-        b = partner.layout.to_reference(pairing.like.buffers[partner.other])
-        if a.shape != b.shape:
-            results.append(
-                Check(
-                    partner.name,
-                    compare(partner.name, a, b),
-                    0.0,
-                    "absolute",
-                    "buffers of one shape",
-                )
-            )
+        ours = start.buffers[partner.name]
+        theirs = partner.layout.to_reference(like.buffers[partner.other])
+        if ours.shape != theirs.shape:
+            gap = compare(partner.name, ours, theirs)
+            results.append(Check(partner.name, gap, 0.0, "absolute", "buffers of one shape"))
     return results
-
-
-def _exact(what: str, gap: float, reason: str) -> Check:
-    return Check(what, Difference(what, (), 0.0, 0.0, gap, gap, gap), 0.0, "absolute", reason)
 
 
 def _said(error: Exception) -> str:
@@ -170,7 +146,7 @@ def _apart(pairing: Pairing, start: Weights, batch: Batch, dtype: str, errors: l
     if pairing.param_map.unpaired:
         return 1e3 * MOST * pairing.param_map.unpaired
     try:
-        state = LadderState("", pairing, cast(start, dtype), batch)
+        state = LadderState("", pairing, start.cast(dtype), batch)
         compared, _ = outputs(state)
     except NotRecordedError as error:
         errors.append(str(error))
@@ -187,9 +163,7 @@ def _apart(pairing: Pairing, start: Weights, batch: Batch, dtype: str, errors: l
 
 def _shared(pairing: Pairing, start: Weights, batch: Batch) -> Weights:
     """The start: the reference's weights, or those of a port that is a recording."""
-    if getattr(pairing.port, "recorded", False) and not getattr(
-        pairing.reference, "recorded", False
-    ):
+    if pairing.port.recorded and not pairing.reference.recorded:
         recorded = pairing.port.start(pairing.move(batch))
         back = pairing.param_map.to_reference
         return replace(
@@ -216,7 +190,7 @@ def _other_choice(pairing: Pairing, start: Weights, batch: Batch, dtype: str) ->
             partners = replace(partners.verified(), notes=tuple(notes))
             return replace(candidate, param_map=partners)
     open_ = [p.name for p in first.params if not p.sure and not _numbered(first, p.name)]
-    if open_ and _undecided(LadderState("", pairing, cast(start, dtype), batch), open_):
+    if open_ and _undecided(LadderState("", pairing, start.cast(dtype), batch), open_):
         table = "; ".join(first.table().splitlines())
         raise InputError(
             f"which parameter is which can't be told: {', '.join(open_[:6])} fit several of the "

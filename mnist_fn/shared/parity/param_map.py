@@ -40,13 +40,13 @@ class ParamPair:
 
 @dataclass(frozen=True)
 class ParamMap:
-    """All of them. `missing` and `left` have none; `resized` are likely pairs of two shapes."""
+    """All of them. `missing` and `extra` have none; `resized` are likely pairs of two shapes."""
 
     params: tuple[ParamPair, ...]
     buffers: tuple[ParamPair, ...] = ()
     fixed: tuple[ParamPair, ...] = ()  # buffers of the reference that are parameters of the port
     missing: tuple[str, ...] = ()
-    left: tuple[str, ...] = ()
+    extra: tuple[str, ...] = ()
     resized: tuple[ParamPair, ...] = ()
     notes: tuple[str, ...] = ()
     choices: tuple[tuple[ParamPair, ...], ...] = field(default=(), repr=False)  # other assignments
@@ -54,7 +54,7 @@ class ParamMap:
     @property
     def unpaired(self) -> int:
         """How many tensors have no partner of their shape."""
-        return len(self.missing) + len(self.left) + len(self.resized)
+        return len(self.missing) + len(self.extra) + len(self.resized)
 
     @property
     def guessed(self) -> tuple[ParamPair, ...]:
@@ -104,8 +104,8 @@ class ParamMap:
     def table(self) -> str:
         """The assignment, a line each."""
         missing = [ParamPair(name, "?", UNMOVED) for name in self.missing]
-        left = [ParamPair("?", name, UNMOVED) for name in self.left]
-        return "\n".join(listed((*self.params, *self.resized, *missing, *left)))
+        extra = [ParamPair("?", name, UNMOVED) for name in self.extra]
+        return "\n".join(listed((*self.params, *self.resized, *missing, *extra)))
 
 
 def listed(pairs: Sequence[ParamPair]) -> list[str]:
@@ -158,19 +158,19 @@ def map_params(
     params = _match(reference.params, port.params, fits, declared)
     buffers_fit = _fits(reference.buffers, port.buffers, usual, declared)
     buffers = _match(reference.buffers, port.buffers, buffers_fit, declared)
-    missing, left = _unpaired(reference.params, port.params, params)
-    kept, _ = _unpaired(reference.buffers, port.buffers, buffers)
-    named = {name: tensor for name, tensor in left.items() if _is_named(name, kept)}
-    fixed = _match(kept, named, _fits(kept, named, usual, {}), {})
-    _, left = _unpaired({}, left, fixed)
-    resized = _match(missing, left, _resized(missing, left), {})
-    missing, left = _unpaired(missing, left, resized)
+    missing, extra = _unpaired(reference.params, port.params, params)
+    tables, _ = _unpaired(reference.buffers, port.buffers, buffers)
+    named = {name: tensor for name, tensor in extra.items() if _is_named(name, tables)}
+    fixed = _match(tables, named, _fits(tables, named, usual, {}), {})
+    _, extra = _unpaired({}, extra, fixed)
+    resized = _match(missing, extra, _resized(missing, extra), {})
+    missing, extra = _unpaired(missing, extra, resized)
     return ParamMap(
         tuple(params),
         tuple(buffers),
         tuple(fixed),
         tuple(missing),
-        tuple(left),
+        tuple(extra),
         tuple(resized),
         choices=tuple(_others(params, fits)),
     )

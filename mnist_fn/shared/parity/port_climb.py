@@ -15,7 +15,7 @@ from mnist_fn.shared.parity.causes.explanation import Candidate, Explanation
 from mnist_fn.shared.parity.ladder_state import LadderState, Pairing
 from mnist_fn.shared.parity.modules import outputs, walk
 from mnist_fn.shared.parity.program import Batch, Weights
-from mnist_fn.shared.parity.result import Check, Compared, Difference, Explain, Unchecked, no_cause
+from mnist_fn.shared.parity.result import Check, Compared, Explain, Unchecked, no_cause
 from mnist_fn.shared.parity.training import Training, compared
 
 NARROW = ("float32", "float16", "bfloat16")
@@ -115,15 +115,26 @@ class PortClimb:
                 "nothing to compare with"
             )
 
+    def gradients(self) -> Compared:
+        """Of each named tensor; only their sizes are kept where they agree."""
+        checks, explain = states.gradients(self.ordinary)
+        if not _agree(checks):
+            return checks, explain
+        self.ordinary.forget_gradients()
+        return checks, no_cause
+
     def step(self) -> Compared:
         """The weights after the first step of a training."""
         self.training, checks = compared(self.training, Training.first)
-        return self._noted(self.training, checks)
+        explain = self._noted(self.training, checks)
+        if _agree(checks) and self.steps > 1:  # nothing of it is held while states are climbed
+            self.training = self.training.restarted()
+        return checks, explain
 
-    def _noted(self, training: Training, checks: list[Check]) -> Compared:
+    def _noted(self, training: Training, checks: list[Check]) -> Explain:
         if training.note and training.note not in self.notes:
             self.notes.append(training.note)
-        return checks, self._explain_training(training)
+        return no_cause if _agree(checks) else self._explain_training(training)
 
     def _explain_training(self, training: Training) -> Explain:
         return lambda: diagnosis.explain_steps(
@@ -138,7 +149,7 @@ class PortClimb:
         coming = states.stress_states(self.ordinary, self.batches)
         for checks, explain in self._climb_states(coming):
             climbed += checks
-            if not all(check.passed for check in checks):
+            if not _agree(checks):
                 return climbed, partial(self._clearest, explain, coming)
         return climbed, no_cause
 
@@ -151,7 +162,7 @@ class PortClimb:
             return first
         with contextlib.suppress(Exception):  # a program fails in a state to come: first stands
             for checks, explain_next in self._climb_states(coming):
-                if not all(check.passed for check in checks):
+                if not _agree(checks):
                     closer = explain_next()
                     if closer is not None and closer.found:
                         return closer
@@ -162,7 +173,8 @@ class PortClimb:
             if not states.finite(state.left):
                 self.notes.append(f"{state.name}: not checked, the reference is not finite there")
                 continue
-            yield from self._climb_state(state)
+            for checks, explain in self._climb_state(state):
+                yield checks, no_cause if _agree(checks) else explain
 
     def _climb_state(self, state: LadderState) -> Iterator[Compared]:
         if self._serves(MODULES):
@@ -172,13 +184,14 @@ class PortClimb:
             yield states.loss(state)
             yield states.gradients(state)
         if self._serves(STEP):
-            yield self._noted(*compared(Training(state, self.batches), Training.first))
+            training, checks = compared(Training(state, self.batches), Training.first)
+            yield checks, self._noted(training, checks)
 
     def trajectory(self) -> Compared:
         """The weights along a training."""
         self.training, checks = compared(self.training, lambda t: t.on_to(self.steps))
         self._noted(self.training, checks)
-        if self.training.done < self.steps and all(check.passed for check in checks):
+        if self.training.done < self.steps and _agree(checks):
             self.notes.append(f"{self.training.done} steps were compared: no more were recorded")
         return checks, self._explain_trajectory
 
@@ -196,7 +209,7 @@ class PortClimb:
         )
         with contextlib.suppress(Exception):  # not recorded, or a program fails there
             for checks, explain in self._climb_state(state):
-                if not all(check.passed for check in checks):
+                if not _agree(checks):
                     return explain()
         return explained
 
@@ -216,9 +229,9 @@ class PortClimb:
             )
         evaluated = LadderState("evaluation", self.pairing, weights, self.batches[0], train=False)
         checks, explain = self.outputs(evaluated)
-        if not all(check.passed for check in checks) and self._serves(MODULES):
+        if not _agree(checks) and self._serves(MODULES):
             walked, closer = self.modules(evaluated)
-            explain = closer if not all(check.passed for check in walked) else explain
+            explain = explain if _agree(walked) else closer
         return checks, explain
 
     def randomness(self) -> Compared:
@@ -226,13 +239,15 @@ class PortClimb:
         left, right = self.ordinary.left.dropouts or (), self.ordinary.right.dropouts or ()
         rates = _listed(left), _listed(right)
         text = f"rates of dropout: {rates[0]} in the reference, {rates[1]} in the port"
-        gap = 0.0 if left == right else np.inf
-        difference = Difference(text, (), 0.0, 0.0, gap, gap, gap)
-        check = Check(text, difference, 0.0, "absolute", "dropout drops as much on both sides")
+        check = Check.stated(text, left == right, "dropout drops as much on both sides")
         words = f"rates of dropout: {rates[1]} in place of {rates[0]}"
         facts = {"code": "dropout", "declared": list(left), "actual": list(right)}
         cause = Candidate(words, np.nan, 0.0, **facts)
         return [check], lambda: Explanation("the modules", False, (cause,), None, "")
+
+
+def _agree(checks: list[Check]) -> bool:
+    return all(check.passed for check in checks)
 
 
 def _listed(rates: tuple[float, ...]) -> str:

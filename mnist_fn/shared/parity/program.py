@@ -2,16 +2,18 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
+from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.parity.bounds import NUDGE_ULPS
 from mnist_fn.shared.parity.causes.explanation import Cause
 from mnist_fn.shared.streams import raw
 
 Tensors = dict[str, np.ndarray]  # by the program's own names, in the order of computation
 Nudge = Callable[[Tensors, int], Tensors]
+DATA_FORMATS = ("channels_first", "channels_last")
 
 
 @dataclass(frozen=True)
@@ -22,9 +24,30 @@ class Weights:
     buffers: Tensors = field(default_factory=dict)
     frozen: frozenset[str] = frozenset()  # parameters that are not trained, where a program knows
 
+    def cast(self, dtype: str) -> "Weights":
+        """The same in a dtype."""
+        params, buffers = (
+            {name: tensor.astype(dtype, copy=False) for name, tensor in tensors.items()}
+            for tensors in (self.params, self.buffers)
+        )
+        return replace(self, params=params, buffers=buffers)
+
+    def nudged(self, draw: int) -> "Weights":
+        """Each parameter moved by some ulps: see `nudged`."""
+        return replace(self, params=nudged(self.params, draw))
+
     def scaled(self, factor: float) -> "Weights":
         """Each parameter times a factor."""
         return replace(self, params={name: factor * p for name, p in self.params.items()})
+
+
+def nested(value: Any, change: Callable[[Any], Any]) -> Any:
+    """A tuple or dict, of tuples or dicts, of changed arrays."""
+    if isinstance(value, dict):
+        return {key: nested(part, change) for key, part in value.items()}
+    if isinstance(value, tuple | list):
+        return tuple(nested(part, change) for part in value)
+    return None if value is None else change(value)
 
 
 @dataclass(frozen=True)
@@ -38,8 +61,20 @@ class Batch:
     @property
     def examples(self) -> int:
         """How many examples, by the first input's first axis."""
-        first = (*self.inputs, *self.named.values())[0]
+        first = self.arrays[0]
         return len(first) if first.ndim else 1
+
+    @property
+    def arrays(self) -> tuple[np.ndarray, ...]:
+        """All inputs."""
+        return (*self.inputs, *self.named.values())
+
+    def changed(
+        self, inputs: Callable[[Any], Any], targets: Callable[[Any], Any] | None = None
+    ) -> "Batch":
+        """Each input changed, and each target."""
+        kept = self.targets if targets is None else nested(self.targets, targets)
+        return Batch(nested(self.inputs, inputs), nested(self.named, inputs), kept)
 
 
 @dataclass(frozen=True)
@@ -113,28 +148,57 @@ class Variant(Cause):
 NONE = Variant("", -1, "")  # of no line
 
 
-class Program(Protocol):
-    """One of the two programs. It computes in the dtype of the weights that it is given."""
+class Program:
+    """One of the two programs. It computes in the dtype of the weights that it is given.
 
-    name: str
-    data_format: str  # "channels_first" or "channels_last": where its images have them
-    unsupported: dict[str, str]  # what it can't serve, and why: modules, loss, optimizer
-    rule: dict[str, Any] | None  # its optimizer's declared rule, where it can be read
-    notes: list[str]  # what it had to do to be compared
+    Args:
+        name: what the verdict calls it.
+        data_format: "channels_first" or "channels_last": where its images have their channels.
+        loss, optimizer: None where it has none; what needs them is then not supported.
+
+    Raises:
+        InputError: another data format.
+    """
+
+    recorded = False  # it answers what it was asked when it was recorded, and nothing else
+
+    def __init__(
+        self, name: str, data_format: str, loss: Any = None, optimizer: Any = None
+    ) -> None:
+        if data_format not in DATA_FORMATS:
+            raise InputError(
+                f"{name}: data_format={data_format!r}: must be {' or '.join(DATA_FORMATS)}"
+            )
+        self.name, self.data_format = name, data_format
+        self.notes: list[str] = []  # what it had to do to be compared
+        given = {"loss": loss, "optimizer": optimizer}
+        # what it can't serve, and why: modules, loss, optimizer
+        self.unsupported = {k: f"{name} was given no {k}" for k, v in given.items() if v is None}
+        self._declared: dict[str, Any] | None = None
+
+    @property
+    def rule(self) -> dict[str, Any] | None:
+        """Its optimizer's declared rule, where it can be read."""
+        return self._declared
+
+    def note(self, text: str) -> None:
+        """Keep a note, once."""
+        if f"{self.name}: {text}" not in self.notes:
+            self.notes.append(f"{self.name}: {text}")
 
     def spec(self, batch: Batch) -> Weights:
         """Names and shapes; the values don't count."""
-        ...
+        return self.start(batch)
 
     def start(self, batch: Batch) -> Weights:
-        """The weights that it has."""
-        ...
+        """The weights that it has, float64."""
+        raise NotImplementedError
 
     def run(
         self, weights: Weights, batch: Batch, train: bool = True, variant: Variant | None = None
     ) -> Trace:
         """One pass, in training mode with loss and gradients, or in evaluation mode without."""
-        ...
+        raise NotImplementedError
 
     def train(
         self,
@@ -146,15 +210,22 @@ class Program(Protocol):
         """A step for each batch. `nudge` moves the weights after each step, for controls.
         `gradients` are taken in place of the program's, which the steps still show.
         """
-        ...
+        raise NotImplementedError
 
     def check_deterministic(self, weights: Weights, batch: Batch) -> None:
         """Raise InputError where two runs from the same state differ."""
-        ...
 
     def variants(self, trace: Trace, first: int, last: int) -> list[Variant]:
         """What could stand in its program otherwise, between two ticks; may be none."""
-        ...
+        return []
+
+    def without_extras(self) -> "tuple[Program, str] | None":
+        """The same without what a framework adds of its own, and what that is."""
+        return None
+
+    def in_float32(self, weights: Weights, batch: Batch) -> dict[str, str]:
+        """What of it is in float32 though the weights are float64, by name, in words."""
+        return {}
 
 
 def nudged(params: Tensors, draw: int, step: int = 0) -> Tensors:

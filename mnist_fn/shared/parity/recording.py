@@ -26,9 +26,10 @@ from mnist_fn.shared.parity.bounds import TRIED
 from mnist_fn.shared.parity.diagnosis import STEPS
 from mnist_fn.shared.parity.ladder_state import LadderState, Pairing
 from mnist_fn.shared.parity.packing import NotRecordedError, Packed, Unpacked, question
-from mnist_fn.shared.parity.pairing import called, cast
+from mnist_fn.shared.parity.pairing import called
 from mnist_fn.shared.parity.param_map import ParamMap
 from mnist_fn.shared.parity.program import (
+    DATA_FORMATS,
     Batch,
     Nudge,
     Program,
@@ -71,7 +72,7 @@ def record(
         InputError: as `check_port`, or the file can't be written.
     """
     read = read_batches(batches, precision)
-    start = cast(called(program, read[0], lambda: program.start(read[0])), precision)
+    start = called(program, read[0], lambda: program.start(read[0])).cast(precision)
     packed = Packed(program)
     pairing = Pairing(packed, packed, ParamMap(()), start, lambda batch: batch)
     ordinary = LadderState("", pairing, start, read[0])
@@ -127,7 +128,7 @@ def _digest(header: dict[str, Any], tensors: dict[str, np.ndarray]) -> str:
     return digest.hexdigest()
 
 
-class Recording:
+class Recording(Program):
     """A program out of a file; see `record`. `batches` are those that it was recorded with.
 
     Raises:
@@ -154,30 +155,22 @@ class Recording:
 
     def _unpack(self, header: dict[str, Any], tensors: dict[str, np.ndarray]) -> None:
         self._kept = Unpacked(header, tensors)
-        self.name = f"{header['name']} (recorded)"
-        self.data_format: str = header["data_format"]
-        self.unsupported: dict[str, str] = dict(header["unsupported"])
+        if header["data_format"] not in DATA_FORMATS or header["precision"] not in PRECISIONS:
+            raise ValueError(f"{header['data_format']!r:.40}, {header['precision']!r:.40}")
+        super().__init__(f"{header['name']} (recorded)", header["data_format"])
+        self.unsupported = dict(header["unsupported"])
         rule = header["rule"]
-        self.rule: dict[str, Any] | None = rule and {
+        self._declared = rule and {
             key: tuple(value) if isinstance(value, list) else value for key, value in rule.items()
         }
         self.precision: str = header["precision"]
-        self.notes: list[str] = list(header["notes"])
+        self.notes = list(header["notes"])
         self.batches = [self._kept.batch(batch) for batch in header["batches"]]
-        if (
-            self.data_format not in ("channels_first", "channels_last")
-            or self.precision not in PRECISIONS
-        ):
-            raise ValueError(f"{self.data_format!r:.40}, {self.precision!r:.40}")
-
-    def spec(self, batch: Batch) -> Weights:
-        """The weights themselves."""
-        return self.start(batch)
 
     def start(self, batch: Batch) -> Weights:
         """The weights that it was recorded with, float64."""
         with _as_recorded(self._path):
-            return cast(self._kept.start, "float64")
+            return self._kept.start.cast("float64")
 
     def run(
         self, weights: Weights, batch: Batch, train: bool = True, variant: Variant | None = None
@@ -208,9 +201,6 @@ class Recording:
             if step is None:
                 return
             yield step
-
-    def check_deterministic(self, weights: Weights, batch: Batch) -> None:
-        """Nothing: the program was checked when it was recorded."""
 
     def without_extras(self) -> tuple["Recording", str] | None:
         """This with gradients clipped to just the norm, if it was recorded; what is left out."""

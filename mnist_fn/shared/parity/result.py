@@ -61,6 +61,13 @@ class Check:
     step: int | None = None  # after which step of a training
     kind: str = ""  # "contract": a program lacks what the ladder asks of it
 
+    @classmethod
+    def stated(cls, what: str, holds: bool, reason: str) -> "Check":
+        """Of what holds or doesn't, without a number."""
+        gap = 0.0 if holds else np.inf
+        difference = Difference(what, (), 0.0, 0.0, gap, gap, gap)
+        return cls(what, difference, 0.0, "absolute", reason)
+
     @property
     def passed(self) -> bool:
         """Whether the difference is within the bound; what is not finite never is."""

@@ -8,51 +8,27 @@ units and within 66 in structural zeros; wrong ones start at 5·10⁹ (see docs/
 
 import contextlib
 import itertools
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from mnist_fn.shared.parity.program import Batch, Step, Tensors, Weights
-
-
-def single_weights(weights: Weights) -> Weights:
-    """Weights rounded to float32."""
-    return replace(
-        weights, params=single_tensors(weights.params), buffers=single_tensors(weights.buffers)
-    )
-
-
-def single_tensors(tensors: Mapping[str, np.ndarray]) -> Tensors:
-    """Tensors by name, rounded to float32."""
-    return {name: tensor.astype(np.float32) for name, tensor in tensors.items()}
+from mnist_fn.shared.parity.program import Batch, Step, Tensors
 
 
 def single_batch(batch: Batch) -> Batch:
     """A batch whose floating-point inputs and targets are rounded to float32."""
-    return Batch(
-        tuple(_single(array) for array in batch.inputs),
-        {name: _single(array) for name, array in batch.named.items()},
-        _single(batch.targets),
-    )
+    return batch.changed(_single, _single)
 
 
-def _single(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _single(entry) for key, entry in value.items()}
-    if isinstance(value, tuple):
-        return tuple(_single(entry) for entry in value)
-    if isinstance(value, np.ndarray) and value.dtype == np.float64:
-        return value.astype(np.float32)
-    return value
+def _single(array: np.ndarray) -> np.ndarray:
+    return array.astype(np.float32) if array.dtype == np.float64 else array
 
 
-def largest_gap(left: np.ndarray | None, right: np.ndarray | None) -> float:
+def largest_gap(first: np.ndarray | None, second: np.ndarray | None) -> float:
     """The largest difference of two arrays; 0 where they can't be compared or are not finite."""
-    if left is None or right is None or left.shape != right.shape or not left.size:
+    if first is None or second is None or first.shape != second.shape or not first.size:
         return 0.0
-    gap = float(np.abs(left.astype(np.float64) - right).max())
+    gap = float(np.abs(first.astype(np.float64) - second).max())
     return gap if np.isfinite(gap) else 0.0
 
 

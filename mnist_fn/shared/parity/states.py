@@ -70,16 +70,14 @@ def loss(state: LadderState) -> tuple[list[Check], Callable[[], Explanation | No
 
 def gradients(state: LadderState) -> tuple[list[Check], Callable[[], Explanation | None]]:
     """Of each named tensor."""
-    left, right = state.left.gradients, state.right.gradients
-    usual = (state.ordinary or state).left.gradients
+    usual = (state.ordinary or state).sizes
     # a gradient that is 0 but for rounding, such as a key's bias, is measured by the others
-    most = max((float(abs(g).max(initial=0)) for g in usual.values()), default=0.0)
+    most = max(usual.values(), default=0.0)
     results, terms = [], state.lengths.all
     rounding = sum_bound(terms, state.dtype) * most
-    for name, ours in left.items():
-        scale = float(abs(usual[name]).max(initial=0)) if name in usual else 0.0
-        least = scale if scale > rounding else most
-        theirs = right.get(name, np.zeros(0))
+    for name, ours in state.left.gradients.items():
+        least = usual.get(name, 0.0) if usual.get(name, 0.0) > rounding else most
+        theirs = state.right.gradients.get(name, np.zeros(0))
         read = lambda trace, name=name: trace.gradients.get(name)  # noqa: E731
         results.append(state.check(f"gradient of {name}", ours, theirs, read, terms, least))
     return results, lambda: diagnosis.explain_slope(state)

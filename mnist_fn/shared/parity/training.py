@@ -16,10 +16,10 @@ from mnist_fn.shared.parity.bounds import (
     sums_reason,
 )
 from mnist_fn.shared.parity.compare import compare
-from mnist_fn.shared.parity.ladder_state import LadderState, Pairing, held_to_runs
-from mnist_fn.shared.parity.program import Batch, Program, Step, Weights, nudged
+from mnist_fn.shared.parity.ladder_state import LadderState, held_to_runs
+from mnist_fn.shared.parity.program import Batch, Step, nudged
 from mnist_fn.shared.parity.result import Check
-from mnist_fn.shared.parity.rounding import Lanes, Largest, Spread, single_batch, single_weights
+from mnist_fn.shared.parity.rounding import Lanes, Largest, Spread, single_batch
 
 TRAINED = "a buffer in the reference, which the port trains"
 SHADOW = ", of the reference's step on the port's own gradients"
@@ -43,8 +43,15 @@ class Training:
         self.note = ""  # what was taken out of the reference's training
 
     def _start(self) -> Iterator[tuple[Step, Step]]:
-        ours = self.state.pairing.reference.train(self.state.weights, self._turns())
-        return zip(ours, _port_steps(self.state, self._turns()), strict=False)
+        pairing, weights = self.state.pairing, self.state.weights
+        ours = pairing.reference.train(weights, self._turns())
+        return zip(ours, pairing.translated.train(weights, self._turns()), strict=False)
+
+    def restarted(self) -> "Training":
+        """The same from its start again, before a step is made."""
+        training = Training(self.state, self.batches)
+        training.note = self.note
+        return training
 
     def _turns(self) -> Iterator[Batch]:
         return itertools.cycle(self.batches)
@@ -55,8 +62,9 @@ class Training:
             return None
         batch = self.batches[self.done % len(self.batches)]
         self.done += 1
-        recorded = getattr(self.state.pairing.port, "recorded", False)
-        self.before, self.last = self.last, pair[recorded]  # a recording knows its own alone
+        theirs = self.state.pairing.port.recorded  # a recording knows its own alone
+        kept = replace(pair[1] if theirs else pair[0], gradients={})
+        self.before, self.last = self.last, kept
         self.averages.step(self.done, pair[0].buffers, pair[1].buffers, batch.examples, self)
         return pair
 
@@ -157,13 +165,12 @@ class Training:
         return True
 
     def _shadow_lane(self) -> Iterator[tuple[Step, Step]] | None:
-        pairing = self.state.pairing
-        programs = (pairing.reference, pairing.port)
-        if any(getattr(program, "recorded", False) for program in programs):
+        pairing, weights = self.state.pairing, self.state.weights
+        if pairing.reference.recorded or pairing.port.recorded:
             return None
-        ahead, beside = itertools.tee(_port_steps(self.state, self._turns()))
+        ahead, beside = itertools.tee(pairing.translated.train(weights, self._turns()))
         gradients = (step.gradients for step in ahead)
-        shadow = pairing.reference.train(self.state.weights, self._turns(), gradients=gradients)
+        shadow = pairing.reference.train(weights, self._turns(), gradients=gradients)
         return zip(shadow, beside, strict=False)
 
     def buffer_spreads(self, name: str) -> tuple[Callable[[], float], Callable[[], float]]:
@@ -177,63 +184,30 @@ class Training:
         return runs.after(self.done, self._until)
 
 
-def _program(state: LadderState) -> tuple[Program, Weights, Callable[[Batch], Batch]] | None:
-    """The program that is run again: the reference, or the port of a recorded reference; its start
-    and how it takes a batch.
-    """
-    pairing, weights = state.pairing, state.weights
-    if not pairing.controls_are_ports():
-        return pairing.reference, weights, lambda batch: batch
-    if getattr(pairing.port, "recorded", False):
-        return None
-    return pairing.port, pairing.param_map.to_port(weights, pairing.like), pairing.move
-
-
+# Not methods: a training that held itself would outlive its use, with all of its tensors.
 def _in_float32(state: LadderState, batches: list[Batch]) -> Iterator[Lanes]:
-    program = _program(state)
+    program = state.pairing.rerun
     if program is None or state.dtype != "float64":
         return
-    program, weights, move = program
-    wide, single = (map(move, itertools.cycle(batches)) for _ in range(2))
-    lanes = (
-        program.train(weights, wide),
-        program.train(single_weights(weights), map(single_batch, single)),
+    single = map(single_batch, itertools.cycle(batches))
+    yield (
+        program.train(state.weights, itertools.cycle(batches)),
+        program.train(state.weights.cast("float32"), single),
     )
-    yield _named(lanes[0], state.pairing), _named(lanes[1], state.pairing)
 
 
 def _controls(state: LadderState, batches: list[Batch]) -> Iterator[Lanes]:
-    program = _program(state)
+    program = state.pairing.rerun
     if program is None:
         return
-    program, weights, move = program
     for draw in range(CONTROL_RUNS):
-        moved = Weights(nudged(weights.params, draw), weights.buffers, weights.frozen)
-        own, turns = (map(move, itertools.cycle(batches)) for _ in range(2))
+        turns = itertools.cycle(batches)
         yield (
-            program.train(weights, own),
-            program.train(moved, turns, lambda p, i, draw=draw: nudged(p, draw, i)),
+            program.train(state.weights, itertools.cycle(batches)),
+            program.train(
+                state.weights.nudged(draw), turns, lambda p, i, draw=draw: nudged(p, draw, i)
+            ),
         )
-
-
-def _port_steps(state: LadderState, batches: Iterator[Batch]) -> Iterator[Step]:
-    """The port's steps under the reference's names. Not a method, as the lanes are not: a training
-    that held itself would outlive its use, with all of its tensors.
-    """
-    pairing = state.pairing
-    port_weights = pairing.param_map.to_port(state.weights, pairing.like)
-    back = pairing.param_map.to_reference
-    for step in pairing.port.train(port_weights, map(pairing.move, batches)):
-        yield Step(back(step.params), back(step.buffers, True), back(step.gradients), step.loss)
-
-
-def _named(steps: Iterator[Step], pairing: Pairing) -> Iterator[Step]:
-    """Steps of the program that is run again, under the reference's names."""
-    back = pairing.param_map.to_reference
-    for step in steps:
-        if pairing.controls_are_ports():
-            step = replace(step, params=back(step.params), buffers=back(step.buffers, True))
-        yield step
 
 
 def compared(
@@ -244,11 +218,10 @@ def compared(
     difference. That training has a note.
     """
     checks = compare(training)
-    reference = training.state.pairing.reference
-    without_extras = getattr(reference, "without_extras", None)
-    if training.note or without_extras is None or not _failures(checks):
+    failures = _failures(checks)
+    if training.note or not failures:
         return training, checks
-    stripped = without_extras()
+    stripped = training.state.pairing.reference.without_extras()
     if stripped is None:
         return training, checks
     program, note = stripped
@@ -256,7 +229,7 @@ def compared(
     plain = Training(replace(training.state, pairing=pairing), training.batches)
     plain.note = note
     repeated = compare(plain)
-    if _failures(repeated) >= _failures(checks):
+    if _failures(repeated) >= failures:
         return training, checks
     return plain, repeated
 
