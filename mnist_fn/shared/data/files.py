@@ -156,9 +156,7 @@ def candidates(folder: Path, name: str) -> list[FileSet]:
 def sets_in(folder: Path, zipped_first: bool = False) -> dict[str, FileSet]:
     """Find the sets in a folder, by name, whether they are whole or not.
 
-    Args:
-        folder: it need not exist.
-        zipped_first: of a file that is there twice, take the .gz.
+    The folder may not exist. Of a file that is there twice, `zipped_first` takes the .gz.
     """
     files_by_set: dict[str, dict[str, list[tuple[tuple, Path]]]] = {}
     try:

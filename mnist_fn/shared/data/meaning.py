@@ -217,10 +217,7 @@ def _ranges(labels: Sequence[int]) -> str:
 def _find_names(folder: Path, prefixes: Sequence[str], used: Sequence[int]) -> Names | None:
     """Read names from EMNIST's `<set>-mapping.txt`, `<set>-classes.txt` or `classes.txt`.
 
-    Args:
-        folder: where the set's files are.
-        prefixes: what the names of files of this set may begin with.
-        used: the labels that occur, ascending; the file has to name each.
+    The file has to name each label that is used; `used` is ascending.
     """
     starts = [f"{prefix}-" for prefix in prefixes if prefix]
     for ending, beginnings in (("mapping.txt", starts), ("classes.txt", [*starts, ""])):

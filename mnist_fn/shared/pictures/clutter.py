@@ -48,13 +48,7 @@ class Clutter:
 
 
 def take_out_clutter(pieces: list[Piece], shape: tuple[int, int], clutter: Clutter) -> list[Piece]:
-    """Find edges, frames, lines or neighbours and enter them in `clutter` by kind.
-
-    Args:
-        pieces: all in the picture, largest first.
-        shape: rows and columns of the picture.
-        clutter: is added to.
-    """
+    """Find edges, frames, lines or neighbours among pieces, largest first; adds to `clutter`."""
     if not pieces:
         return []
     if edges := [piece for piece in pieces if is_edge(piece, shape)]:
@@ -182,8 +176,7 @@ def find_dust(pieces: list[Piece], shape: tuple[int, int]) -> list[Piece]:
 def inner_picture(light: np.ndarray) -> tuple[slice, slice] | None:
     """Find a filled rectangle inside a page, as `plt.imshow` draws a digit: its rows and columns.
 
-    Args:
-        light: brightness [rows, columns], 0 to 1.
+    `light` is the brightness [rows, columns], 0 to 1.
     """
     from scipy import ndimage
 

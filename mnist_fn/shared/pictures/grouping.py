@@ -177,10 +177,8 @@ def in_reading_order(digits: list[list[Piece]]) -> tuple[list[list[Piece]], floa
 def line_slope(frames: np.ndarray) -> float:
     """Return the slope of lines of digits: the median over each digit's neighbour to the right.
 
-    Of fewer than four digits, or where neighbours disagree, it is 0.
-
-    Args:
-        frames: of each digit the box, see `boxes`.
+    Of fewer than four digits, or where neighbours disagree, it is 0. `frames` are the digits'
+    boxes, see `boxes`.
     """
     if len(frames) < 4:
         return 0.0

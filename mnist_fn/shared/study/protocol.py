@@ -37,9 +37,7 @@ class Comparison:
 def compare(records: Records, grid: Sequence[Config]) -> list[Comparison]:
     """Compare the two choices for each seed that has the whole grid, by loss and by accuracy.
 
-    Args:
-        records: of one backend.
-        grid: configs of the first seed, with a validation split: all widths, depths and λ.
+    `grid` has configs of the first seed with a validation split: all widths, depths and λ.
     """
     comparisons = []
     for seed in records.seeds:
