@@ -8,17 +8,17 @@ from mnist_fn.shared.parity.bounds import CLAIM_MARGIN
 from mnist_fn.shared.parity.causes.activation import (
     ACTIVATIONS,
     RELU,
-    SAME_VALUES,
+    RELUS,
     explain_forward,
     log_softmax,
 )
-from mnist_fn.shared.parity.causes.explanation import Candidate, judge
+from mnist_fn.shared.parity.causes.explanation import Candidate, as_declared, judge
 from mnist_fn.shared.parity.causes.gradients import explain_gradients
 from mnist_fn.shared.parity.causes.inputs import explain_order, explain_pixels
 from mnist_fn.shared.parity.causes.loss import cross_entropy, explain_loss
-from mnist_fn.shared.parity.causes.pattern import describe
 from mnist_fn.shared.parity.causes.rules import Rule, simulate
 from mnist_fn.shared.parity.causes.update import explain_update
+from mnist_fn.shared.parity.words import difference_text
 
 KERNELS = ("inner/kernel", "head/kernel")
 
@@ -56,6 +56,8 @@ def trained(rule, steps=6, scale=1.0):
 ADAM = Rule(learning_rate=5e-4, weight_decay=6e-5, decayed=KERNELS)
 ADAMW = ADAM.but(kind="adamw", weight_decay=0.01)
 MOMENTUM = Rule(kind="momentum", learning_rate=0.1)
+NADAM, RPROP = ADAM.but(nadam=4e-3), Rule(kind="rprop", learning_rate=0.01)
+RADAM = ADAM.but(rectified=True, eps_before=True)
 HALF = {"inner/bias": 1.5, "head/bias": 1.5}
 UPDATES = [
     (ADAM, {"decoupled": True}, "decoupled decay in place of coupled"),
@@ -101,6 +103,11 @@ UPDATES = [
     (ADAMW, {"weight_decay": 1e-4}, "decoupled decay 1e-4 in place of 0.01 (× 0.01)"),
     (ADAMW, {"kind": "sgd", "weight_decay": 0.0}, "sgd in place of adamw, without its decay"),
     (ADAMW, {"kind": "sgd"}, "sgd in place of adamw"),
+    (NADAM, {"nadam": 0.0, "nesterov": True}, "Nesterov's momentum"),
+    (NADAM, {"nadam": 0.0}, "no Nesterov's momentum"),
+    (RADAM, {"eps_before": False}, "ε added after the bias correction of √v"),
+    (RADAM, {"rectified": False}, "no rectification, RAdam's"),
+    (RPROP, {"held_back": True}, "each step is taken one step late (optax.rprop)"),
     (MOMENTUM, {"kind": "nesterov"}, "nesterov in place of momentum"),
     (MOMENTUM, {"momentum": 0.95}, "momentum = 0.95 in place of 0.9"),
     (MOMENTUM, {"weight_decay": 5e-4}, "weight decay 5e-4 everywhere too"),
@@ -235,7 +242,7 @@ def test_an_activation_is_named():
     for name, f in ACTIVATIONS.items():
         found = explain_forward(x, f(np, x), RELU)
         assert (found.holds, found.text) == (
-            (True, "") if name in SAME_VALUES else (False, f"{name} in place of relu")
+            (True, "") if name in RELUS else (False, f"{name} in place of relu")
         ), found.sentence
     for text, made in {
         "leaky relu with slope 0.01": np.where(x > 0, x, 0.01 * x),
@@ -272,7 +279,7 @@ def test_which_examples_were_trained_on_is_named():
 
 
 def test_nothing_is_claimed_where_something_else_is_near():
-    wrong = Candidate("as declared", 1.0, 1e12)
+    wrong = as_declared(1.0, 1e12)
     one = Candidate("one", 1e-17, 0.1)
     assert judge("weights", wrong, [one]).text == "one"
     near = Candidate("another", 1e-14, 0.1 * CLAIM_MARGIN / 2)
@@ -285,7 +292,7 @@ def test_nothing_is_claimed_where_something_else_is_near():
 
 @pytest.mark.parametrize(("left", "named"), [(0.1, True), (0.11, False)])
 def test_a_nearest_change_is_named_where_it_leaves_a_tenth_or_less(left, named):
-    seen = Candidate("as declared", 1.0, 1e6)
+    seen = as_declared(1.0, 1e6)
     found = judge("loss", seen, [Candidate("mean in place of sum", left, 1e6 * left)], "a pattern")
     assert not found.found
     assert (f"nearest: mean in place of sum ({left:.0e} left)" in found.sentence) is named
@@ -293,5 +300,9 @@ def test_a_nearest_change_is_named_where_it_leaves_a_tenth_or_less(left, named):
 
 def test_a_tensor_that_stands_still_is_no_factor_of_nought():
     expected, unit = {"w": np.ones(3)}, {"w": np.full(3, 1e-6)}
-    assert describe(expected, {"w": np.full(3, 1e-9)}, unit).endswith("is 0 but for rounding")
-    assert describe(expected, {"w": np.full(3, 2.0)}, unit).endswith("2 times as large throughout")
+    assert difference_text(expected, {"w": np.full(3, 1e-9)}, unit).endswith(
+        "is 0 but for rounding"
+    )
+    assert difference_text(expected, {"w": np.full(3, 2.0)}, unit).endswith(
+        "2 times as large throughout"
+    )

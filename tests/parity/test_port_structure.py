@@ -15,7 +15,7 @@ from torch.nn import functional as fn
 
 from mnist_fn.parity import FlaxProgram, check_port
 from mnist_fn.shared.parity.modules import Fault
-from mnist_fn.shared.parity.structure import explain_precision
+from mnist_fn.shared.parity.shown_causes import explain_precision
 from tests.support.port_models import jax_cross_entropy
 from torch_ref.parity import TorchProgram
 
@@ -250,7 +250,7 @@ def test_a_norm_before_the_branch_for_one_behind_the_sum_is_named(post):
     ("precision", "words"),
     [
         (jnp.bfloat16, "computed in bfloat16: each of the port's numbers has 8 bits or fewer"),
-        (jnp.float16, "computed in float16: each"),
+        (jnp.float16, "computed in float16"),
         (np.float32, "computed in float32: each"),
     ],
 )

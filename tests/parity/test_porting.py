@@ -15,6 +15,7 @@ from torch import nn
 from mnist_fn import InputError
 from mnist_fn.parity import FlaxProgram, JaxProgram, Recording, check_port, record
 from mnist_fn.shared.parity.layouts import aligned, layouts
+from mnist_fn.shared.parity.packing import Unpacked
 from tests.support.port_models import jax_cross_entropy
 from torch_ref.parity import TorchProgram
 
@@ -301,6 +302,14 @@ def test_a_recording_is_a_side_on_either_hand(tmp_path):
     check_port(port, kept, BATCHES).assert_passed()  # as the port: its weights are the start
     with pytest.raises(InputError, match="recorded with other weights or batches"):
         check_port(kept, port, [(x + 1, y) for x, y in BATCHES])
+
+
+def test_a_recording_made_when_causes_were_sentences_names_them_in_its_words():
+    opened = Unpacked({"start": [[], [], []]}, {})
+    words = "norm: ε = 1e-6 in place of 1e-5"
+    facts = {"code": "epsilon", "at": "norm", "declared": 1e-5, "actual": 1e-6}
+    opened._last = {"variants": [{"text": words, "site": 0, "key": 1, **facts}]}
+    assert [variant.text for variant in opened.variants(None)] == [words]
 
 
 def test_what_is_added_to_a_norm_is_taken_out_of_a_recording(tmp_path):

@@ -8,11 +8,11 @@ import torch
 from torch import nn
 
 from mnist_fn.parity import FlaxProgram, check_port
-from mnist_fn.shared.parity.causes.explanation import number
 from mnist_fn.shared.parity.layouts import Layout
 from mnist_fn.shared.parity.param_map import ParamMap, ParamPair
 from mnist_fn.shared.parity.program import Weights
 from mnist_fn.shared.parity.starts import starts_note
+from mnist_fn.shared.parity.words import number
 from torch_ref.parity import TorchProgram
 
 INPUTS = [(np.random.default_rng(0).normal(size=(8, 30)), None)]

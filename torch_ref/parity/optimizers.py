@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 import torch
 
+from mnist_fn.shared.parity.causes.rules import RPROP_SHARES, RPROP_SIZES
+
 SLACK = 1e-6  # that torch.nn.utils.clip_grad_norm_ adds to the norm that it divides by
 
 
@@ -122,10 +124,26 @@ def _adagrad(group: dict[str, Any]) -> dict[str, Any] | None:
     return {"kind": "adagrad", "eps": group["eps"], "accumulator": start}
 
 
+def _nadam(group: dict[str, Any]) -> dict[str, Any]:
+    return {**_adam({**group, "amsgrad": False}), "nadam": float(group["momentum_decay"])}
+
+
+def _radam(group: dict[str, Any]) -> dict[str, Any]:
+    return {**_adam({**group, "amsgrad": False}), "rectified": True, "eps_before": True}
+
+
+def _rprop(group: dict[str, Any]) -> dict[str, Any] | None:
+    usual = (tuple(group["etas"]), tuple(group["step_sizes"])) == (RPROP_SHARES, RPROP_SIZES)
+    return {"kind": "rprop"} if usual else None
+
+
 READERS: dict[type, Callable[[dict[str, Any]], dict[str, Any] | None]] = {
     torch.optim.SGD: _sgd,
     torch.optim.Adam: _adam,
     torch.optim.AdamW: _adamw,
+    torch.optim.NAdam: _nadam,
+    torch.optim.RAdam: _radam,
     torch.optim.RMSprop: _rmsprop,
     torch.optim.Adagrad: _adagrad,
+    torch.optim.Rprop: _rprop,
 }

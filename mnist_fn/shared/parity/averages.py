@@ -13,7 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from mnist_fn.shared.parity.bounds import sum_bound, sums_reason
-from mnist_fn.shared.parity.causes.explanation import Candidate, Explanation, judge, number
+from mnist_fn.shared.parity.causes.explanation import Candidate, Explanation, as_declared, judge
 from mnist_fn.shared.parity.compare import compare
 from mnist_fn.shared.parity.ladder_state import LadderState, held_to_runs, nth
 from mnist_fn.shared.parity.param_map import parts
@@ -157,17 +157,10 @@ def explain_averages(averages: Averages) -> Explanation | None:
     if share is None:
         return None
     port_share = _solve(names, start, ours, theirs, share, averages)
-    declared = Candidate("as declared", *_left(names, start, ours, theirs, share, share, averages))
-    text = (
-        f"{module}: running averages keep {number(1 - port_share)} of what they were in place of "
-        f"{number(1 - share)} (Flax's momentum is the share that is kept, PyTorch's the share "
-        f"that is new: PyTorch's momentum={number(share)} is Flax's {number(1 - share)})"
-    )
-    if port_share == 0:
-        text = f"{module}: running averages are not kept: they stay as they were"
-    candidate = Candidate(
-        text, *_left(names, start, ours, theirs, share, port_share, averages), solved=1
-    )
+    declared = as_declared(*_left(names, start, ours, theirs, share, share, averages))
+    left = _left(names, start, ours, theirs, share, port_share, averages)
+    facts = {"at": module, "declared": share, "actual": port_share}
+    candidate = Candidate("running averages", *left, solved=1, **facts)
     return judge(
         "running averages after a step", declared, [candidate], f"{', '.join(failed)} differ"
     )

@@ -23,8 +23,13 @@ from mnist_fn.shared.parity.modules import Fault, matched
 from mnist_fn.shared.parity.param_map import module_of
 from mnist_fn.shared.parity.program import Call, Step, Tensors, Trace, Weights
 from mnist_fn.shared.parity.rounding import largest_gap
-from mnist_fn.shared.parity.structure import explain_order, explain_precision
-from mnist_fn.shared.parity.table_causes import explain_between, explain_classes, explain_module
+from mnist_fn.shared.parity.shown_causes import (
+    explain_between,
+    explain_classes,
+    explain_module,
+    explain_order,
+    explain_precision,
+)
 from mnist_fn.shared.parity.variant_search import Place
 
 STEPS = 6  # of an update that is to be told from others
@@ -34,10 +39,7 @@ def explain_fault(state: LadderState, fault: Fault) -> Explanation:
     """Which variant of the reference's program gives what the port shows at a place."""
     narrow = explain_precision(state, fault)
     if narrow is not None:
-        rounding = _rounded(state, fault)
-        (cause,) = narrow.causes
-        text = f"{cause.text}; {rounding}" if rounding else cause.text
-        return replace(narrow, causes=(replace(cause, text=text),))
+        return replace(narrow, rounding=_rounded(state, fault))
     reference = state.pairing.reference
     variants = [
         variant
@@ -149,7 +151,7 @@ def _explain_padding(state: LadderState) -> Explanation | None:
     rows = {call.module: call.settings.get("padding_idx") for call in state.left.calls}
     most = max((float(abs(g).max(initial=0)) for g in state.left.gradients.values()), default=0.0)
     rounding = sum_bound(state.lengths.all, state.dtype) * most
-    texts = []
+    trained: dict[str, int] = {}  # the row of each tensor
     for name, ours in state.left.gradients.items():
         theirs = state.right.gradients.get(name)
         if theirs is None or theirs.shape != ours.shape:
@@ -157,13 +159,13 @@ def _explain_padding(state: LadderState) -> Explanation | None:
         parted = abs(theirs - ours) > rounding
         row = rows.get(module_of(name))
         if row is not None and parted[row].any() and not ours[row].any():
-            texts.append(f"{name}: row {row}, padding_idx in the reference, is trained in the port")
+            trained[name] = row
             parted[row] = False
         if parted.any():
             return None
-    if not texts:
+    if not trained:
         return None
-    cause = Candidate("; ".join(texts), np.nan, 0.0, code="padding_idx")
+    cause = Candidate("padding_idx", np.nan, 0.0, declared=trained)
     return Explanation("gradients", False, (cause,), None, "")
 
 
@@ -183,7 +185,7 @@ def explain_steps(
         trained,
         [{name: step.params[name] for name in trained} for step in theirs],
         dtype=str(next(iter(trained.values())).dtype),
-        of=f"the port's weights after {len(theirs)} steps",
+        subject=f"the port's weights after {len(theirs)} steps",
     )
 
 
@@ -198,15 +200,8 @@ def _explain_standing_still(start: Weights, ours: Step, theirs: Step) -> Explana
     still = [name for name in names if name in moved[1] - moved[0]]
     if not still or not moved[0]:  # a step that moves nothing is a schedule's
         return None
-    tail = f" and {len(still) - 4} more" if len(still) > 4 else ""
-    text = (
-        f"the reference doesn't move {', '.join(still[:4])}{tail}, the port does: frozen there, a "
-        "buffer, or without a gradient, in which case torch's optimizers skip a parameter and "
-        "optax decays it"
-    )
-    return Explanation(
-        "weights after a step", False, (Candidate(text, np.nan, 0.0, code="frozen"),), None, ""
-    )
+    cause = Candidate("frozen", np.nan, 0.0, declared=still)
+    return Explanation("weights after a step", False, (cause,), None, "")
 
 
 def _value_and_slope(trace: Trace, like: Trace) -> Tensors:

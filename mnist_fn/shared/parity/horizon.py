@@ -16,9 +16,9 @@ import numpy as np
 from mnist_fn.shared.parity.backends.checks import Pair
 from mnist_fn.shared.parity.backends.climb import epochs
 from mnist_fn.shared.parity.bounds import HORIZON_FACTOR, HORIZON_THRESHOLDS
-from mnist_fn.shared.parity.causes.explanation import plain
 from mnist_fn.shared.parity.compare import divergence
 from mnist_fn.shared.parity.twins import Lane, renumbered_twin, step_error, ulp_twin
+from mnist_fn.shared.parity.words import plain
 
 ULP_DRAWS = 3
 # From the second epoch on; in the first every step is recorded, and every one of those between in

@@ -11,7 +11,6 @@ import numpy as np
 
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.parity.bounds import SAME_LOSS
-from mnist_fn.shared.parity.causes.explanation import plain
 from mnist_fn.shared.parity.program import (
     Batch,
     Call,
@@ -23,6 +22,7 @@ from mnist_fn.shared.parity.program import (
     Variant,
     Weights,
 )
+from mnist_fn.shared.parity.words import plain
 
 GRADIENTS = 6  # steps of which gradients are kept too: what a diagnosis takes
 SAMPLE = 64  # entries of each tensor that are kept of a variant
@@ -232,10 +232,12 @@ class Unpacked:
     def variants(self, trace: Trace) -> list[Variant]:
         """All that were tried of the pass that was asked for last."""
         names = [field.name for field in fields(Variant) if field.name != "starts"]
-        return [
-            Variant(**{name: kept[name] for name in names if name in kept})
-            for kept in self._last["variants"]
-        ]
+        variants = []
+        for kept in self._last["variants"]:
+            if "text" in kept:  # recorded when causes were sentences
+                kept = {**kept, "code": kept["text"], "declared": None, "at": None}
+            variants.append(Variant(**{name: kept[name] for name in names if name in kept}))
+        return variants
 
     @property
     def plain(self) -> str:

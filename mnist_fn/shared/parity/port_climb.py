@@ -17,6 +17,7 @@ from mnist_fn.shared.parity.modules import outputs, walk
 from mnist_fn.shared.parity.program import Batch, Weights
 from mnist_fn.shared.parity.result import Check, Compared, Explain, Unchecked, no_cause
 from mnist_fn.shared.parity.training import Training, compared
+from mnist_fn.shared.parity.words import rates_text
 
 NARROW = ("float32", "float16", "bfloat16")
 # What a rung may need of two programs; the first of each is also a key of `Program.unsupported`.
@@ -237,18 +238,12 @@ class PortClimb:
     def randomness(self) -> Compared:
         """The rates of dropout, which itself is off on every other rung."""
         left, right = self.ordinary.left.dropouts or (), self.ordinary.right.dropouts or ()
-        rates = _listed(left), _listed(right)
+        rates = rates_text(left), rates_text(right)
         text = f"rates of dropout: {rates[0]} in the reference, {rates[1]} in the port"
         check = Check.stated(text, left == right, "dropout drops as much on both sides")
-        words = f"rates of dropout: {rates[1]} in place of {rates[0]}"
-        facts = {"code": "dropout", "declared": list(left), "actual": list(right)}
-        cause = Candidate(words, np.nan, 0.0, **facts)
+        cause = Candidate("dropout", np.nan, 0.0, declared=list(left), actual=list(right))
         return [check], lambda: Explanation("the modules", False, (cause,), None, "")
 
 
 def _agree(checks: list[Check]) -> bool:
     return all(check.passed for check in checks)
-
-
-def _listed(rates: tuple[float, ...]) -> str:
-    return ", ".join(f"{rate:g}" for rate in rates) or "none"

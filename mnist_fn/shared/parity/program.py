@@ -123,9 +123,9 @@ class Variant(Cause):
     key: int | str  # what the program knows it by
     tick: int = 0  # when the line is done
     also: tuple[tuple[int, int], ...] = ()  # site and key of other lines that are changed with it
-    # a number of the line that is solved for, {} in the text
+    # a number of the line that is solved for
     starts: tuple[float, ...] = ()  # where to begin; empty: there is none
-    scale: str = "log"  # one of causes.numbers.SCALES
+    scale: str = "log"  # one of causes.search.SCALES
     value: float = 0.0
     # a control run's: norms take their variance in one pass, which another order of sums may be
     control: bool = False

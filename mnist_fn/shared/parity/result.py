@@ -1,4 +1,4 @@
-"""What the ladder finds: Difference, Check, Rung, Verdict; their text and JSON are made here."""
+"""What the ladder finds: Difference, Check, Rung, Verdict; `words` makes their text and JSON."""
 
 import traceback
 from collections.abc import Callable
@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from mnist_fn.shared.errors import InputError
-from mnist_fn.shared.parity.causes.explanation import Explanation, plain
+from mnist_fn.shared.parity import words
+from mnist_fn.shared.parity.causes.explanation import Explanation
 from mnist_fn.shared.parity.param_map import ParamMap, listed
 
-SCHEMA = 1
 GUESSES = 12  # pairs of parameters that a verdict lists
 HERE = Path(__file__).parent
 
@@ -38,14 +38,6 @@ class Difference:
     def infinite(cls, tensor: str) -> "Difference":
         """Of what can't be compared: missing, of another shape, never computed."""
         return cls(tensor, (), np.nan, np.nan, np.inf, np.inf, np.inf)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; a number that is not finite becomes its name."""
-        numbers = {
-            name: plain(getattr(self, name))
-            for name in ("left", "right", "absolute", "relative", "ulps")
-        }
-        return {"where": self.where, "tensor": self.tensor, "index": list(self.index), **numbers}
 
 
 @dataclass(frozen=True)
@@ -79,17 +71,6 @@ class Check:
         """The difference as a share of its bound; where the bound is 0, the difference."""
         value = getattr(self.difference, self.measure)
         return value / self.tolerance if self.tolerance else value
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON, without the reason, which a rung gives once."""
-        return {
-            "what": self.what,
-            **self.difference.to_dict(),
-            "tolerance": plain(self.tolerance),
-            "measure": self.measure,
-            **({"state": self.state} if self.state else {}),
-            **({"step": self.step} if self.step is not None else {}),
-        }
 
 
 Explain = Callable[[], Any]  # looks for a cause: an Explanation, of backends a Diagnosis, or None
@@ -131,15 +112,11 @@ class Rung:
         """All checks that are within."""
         return [check for check in self.checks if check.passed]
 
+    is_open = False  # it was climbed
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {
-            "rung": self.name,
-            "passed": self.passed,
-            "worst": {**self.worst.to_dict(), "reason": self.worst.reason},
-            "checks": [{**check.to_dict(), "passed": check.passed} for check in self.checks],
-            **({"traceback": self.traceback} if self.traceback else {}),
-        }
+        return words.rung_json(self)
 
 
 def run_rung(
@@ -191,6 +168,11 @@ class Unchecked:
     nothing: bool = False  # there is nothing of the kind in either
     name: str = ""
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it could not be climbed though there is something to compare."""
+        return not self.nothing
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {"rung": self.name, "passed": None, "not_checked": self.why}
@@ -221,54 +203,12 @@ class Verdict:
     @property
     def text(self) -> str:
         """The verdict: one sentence, the cause, a line for each rung, notes."""
-        lines = [self.summary, *self._why(), *self._guesses(), "", *map(_line, self.rungs)]
-        return "\n".join([*lines, *self._noted()])
+        return words.verdict_text(self, listed(self.param_map.guessed[:GUESSES]))
 
     @property
     def summary(self) -> str:
         """One sentence."""
-        reference, port = self.names
-        if self.failed is None:
-            unchecked = sum(map(_is_open, self.rungs))
-            but = f"; {unchecked} of {len(self.rungs)} rungs not checked" if unchecked else ""
-            if any(r.name == "randomness" and _is_open(r) for r in self.rungs):
-                but += "; dropout not compared"
-            return f"{port} computes what {reference} does, in {self.precision}{but}"
-        return f"{port} differs from {reference} at: {self.failed.name}"
-
-    def _why(self) -> list[str]:
-        if self.failed is None:
-            return []
-        worst = self.failed.worst
-        d = worst.difference
-        lines = []
-        if self.cause is not None and self.cause.holds:
-            lines = [
-                "why: not known: the reference's rule makes the port's weights of the port's own "
-                "gradients; look at what these are made of before that step"
-            ]
-        elif self.cause is not None:
-            lines = [f"why: {self.cause.sentence}"]
-        if d.left == d.right:  # nothing was measured: parameters have no partner
-            without = [check.what for check in self.failed.failed]
-            suffix = f"; and {len(without) - 1} more" if len(without) > 1 else ""
-            return [*lines, f"first: {without[0]}{suffix}"]
-        if np.isnan(d.left) and np.isnan(d.right):  # another shape or an error: no entries
-            return [*lines, f"first: {d.where}"]
-        place = "" if worst.what in d.where else f" ({worst.what})"
-        return [*lines, f"first: {d.where}{place}: {d.left:.9g} against {d.right:.9g}"]
-
-    def _guesses(self) -> list[str]:
-        """What rests on a pair that names don't tell."""
-        guessed = self.param_map.guessed
-        if self.passed or not guessed:
-            return []
-        more = [f"and {len(guessed) - GUESSES} more"] if len(guessed) > GUESSES else []
-        pairs = [f"  {line}" for line in (*listed(guessed[:GUESSES]), *more)]
-        return ["the pairs below were guessed; give param_map=… if one is wrong", *pairs]
-
-    def _noted(self) -> list[str]:
-        return [f"note: {note}" for note in self.notes]
+        return words.summary(self)
 
     def assert_passed(self) -> None:
         """Raise AssertionError with the verdict as its text, unless it passed."""
@@ -277,41 +217,4 @@ class Verdict:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        return {
-            "schema": SCHEMA,
-            "passed": self.passed,
-            "reference": self.names[0],
-            "port": self.names[1],
-            "precision": self.precision,
-            "summary": self.summary,
-            "cause": None if self.cause is None else self.cause.to_dict(),
-            "param_map": [
-                {"reference": p.name, "port": p.other, "axes": list(p.layout.axes),
-                 "shape": list(p.layout.shape), "guessed": not p.sure}
-                for p in self.param_map.params
-            ],
-            "rungs": [rung.to_dict() for rung in self.rungs],
-            "notes": self.notes,
-        }  # fmt: skip
-
-
-def _is_open(rung: Rung | Unchecked) -> bool:
-    """Whether a rung could not be climbed though there is something to compare."""
-    return isinstance(rung, Unchecked) and not rung.nothing
-
-
-def _line(rung: Rung | Unchecked) -> str:
-    if isinstance(rung, Unchecked):
-        words = rung.why if rung.nothing else f"not checked, because {rung.why}"
-        return f"  --    {rung.name:13} {words}"
-    worst = rung.worst
-    mark = "ok  " if rung.passed else "FAIL"
-    n = len(rung.checks)
-    if not worst.tolerance:
-        measured = worst.what if not rung.passed else f"{n} agree"
-    else:
-        measured = (
-            f"{worst.difference.absolute:.1e} of {worst.tolerance:.1e} allowed, {worst.what}; "
-            f"{n} compared"
-        )
-    return f"  {mark}  {rung.name:13} {measured}"
+        return words.verdict_json(self)

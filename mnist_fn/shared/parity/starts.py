@@ -3,9 +3,9 @@
 import numpy as np
 
 from mnist_fn.shared.parity.bounds import KNOWN_RATIO, SPREAD_DEVIATIONS
-from mnist_fn.shared.parity.causes.explanation import number
 from mnist_fn.shared.parity.param_map import ParamMap
 from mnist_fn.shared.parity.program import Weights
+from mnist_fn.shared.parity.words import number
 
 # The deviation of U(±1/√fan_in), PyTorch's default, is 1/√3 of that of Flax's lecun_normal.
 KNOWN = {

@@ -1,7 +1,7 @@
 """The reference's program with one line of it said otherwise: which line gives what a port shows.
 
-The search, the numbers that are solved for and the rule of claiming are `causes`' own; here is only
-what a changed pass is, and that a recording knows some entries of it.
+The search, the numbers that are solved for and the rule of claiming are `causes.search`'s; here is
+only what a changed pass is, and that a recording knows some entries of it.
 """
 
 from collections.abc import Callable, Iterable
@@ -12,18 +12,32 @@ import numpy as np
 
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.parity.bounds import CONTROL_ROUNDING, CONTROL_RUNS, NEAR, SOLVED, TRIED
-from mnist_fn.shared.parity.causes.explanation import (
-    AS_DECLARED,
-    Candidate,
-    Cause,
-    Explanation,
-    Tensors,
-    judge,
-)
-from mnist_fn.shared.parity.causes.search import Number, Search
+from mnist_fn.shared.parity.causes.distance import Tensors
+from mnist_fn.shared.parity.causes.explanation import AS_DECLARED, Candidate, Explanation, judge
+from mnist_fn.shared.parity.causes.search import Form, Search, rounding_of
 from mnist_fn.shared.parity.ladder_state import LadderState
 from mnist_fn.shared.parity.packing import UNKNOWN, NotRecordedError
 from mnist_fn.shared.parity.program import Trace, Variant
+
+
+@dataclass
+class _Passes(Search):
+    """Passes of the reference, beside what the port shows."""
+
+    port_values: Tensors  # as they are; `observed` are the finite ones of them
+
+    def tensors(self, computed: Tensors | None) -> Tensors | None:
+        """What was read, with what agrees though not finite, or was not kept, out of the way."""
+        if computed is None or not any((t != UNKNOWN).any() for t in computed.values()):
+            return None
+        known = {}
+        for name, port_value in self.port_values.items():
+            if name not in computed or computed[name].shape != port_value.shape:
+                return None
+            a, b = computed[name].astype(np.float64), port_value.astype(np.float64)
+            same = (np.isnan(a) & np.isnan(b)) | (a == b) | (a == UNKNOWN)  # infinities as well
+            known[name] = np.where(same, self.observed[name], np.where(np.isfinite(b), a, np.inf))
+        return known
 
 
 @dataclass(frozen=True)
@@ -31,14 +45,12 @@ class Place:
     """Where two programs part, and what the port shows there."""
 
     state: LadderState
-    of: str  # in words
+    subject: str  # in words
     read: Callable[[Trace], Tensors | None]  # the place in what the reference shows
     port_values: Tensors  # the port's, in the reference's layout
     terms: int  # of the longest sum on the way there
 
-    def explain(
-        self, variants: Iterable[Variant], pattern: str, more: Iterable[Candidate] = ()
-    ) -> Explanation:
+    def explain(self, variants: Iterable[Variant], pattern: str) -> Explanation:
         """Each variant tried, then each number solved for. Where none fits as it is, the near ones
         once more beside control runs of theirs, since what a port does may round worse than
         the declared.
@@ -46,50 +58,47 @@ class Place:
         Args:
             variants: of the reference's program.
             pattern: what to say where no cause can be claimed.
-            more: what was tried besides.
         """
-        declared = self._candidate(self._search, AS_DECLARED, self.read(self.state.left))
+        search, budget = self._search, self.state.pairing.budget
+        declared = search.candidate(AS_DECLARED, self.read(self.state.left))
         fixed, free = [], []
         for variant in variants:
             (free if variant.starts else fixed).append(variant)
         near: list[tuple[Variant, Candidate]] = []
-        budget = self.state.pairing.budget
         for variant in fixed[:TRIED]:
             if budget.spent:
                 break
-            candidate = self._candidate(self._search, variant, self._varied(variant))
+            candidate = search.candidate(variant, self._varied(variant))
             if candidate.units < declared.units:
                 near.append((variant, candidate))
-        if not any(candidate.fits for _, candidate in near):
+        candidates = [candidate for _, candidate in near]
+        if not any(candidate.fits for candidate in candidates):
             for variant in free[:SOLVED]:
                 if not budget.spent:
-                    near.append((variant, self._solved(variant)))
-        if not any(candidate.fits for _, candidate in near):
+                    candidates.append(search.solved(self._form(variant)))
+        if not any(candidate.fits for candidate in candidates):
             near.sort(key=lambda pair: pair[1].units)
-            near = [
-                (
-                    variant,
-                    self._beside_controls(variant, candidate)
-                    if i < NEAR and not variant.starts and not budget.spent
-                    else candidate,
-                )
-                for i, (variant, candidate) in enumerate(near)
-            ]
+            for variant, candidate in near[:NEAR]:
+                if not budget.spent:
+                    candidates.remove(candidate)
+                    candidates.append(self._beside_controls(variant, candidate))
         if budget.spent:
             pattern += f"; the search ended after {budget.seconds:g} s of CPU, its budget"
-        return judge(self.of, declared, [*(candidate for _, candidate in near), *more], pattern)
+        return judge(self.subject, declared, candidates, pattern)
 
     @cached_property
-    def _finite(self) -> Tensors:
-        wide = {name: tensor.astype(np.float64) for name, tensor in self.port_values.items()}
-        return {name: np.where(np.isfinite(t), t, 0.0) for name, t in wide.items()}
+    def _search(self) -> _Passes:
+        finite: Tensors = {}
+        for name, tensor in self.port_values.items():
+            wide = tensor.astype(np.float64)
+            finite[name] = np.where(np.isfinite(wide), wide, 0.0)
+        unit = rounding_of(finite, finite, self.state.dtype, terms=self.terms)
+        return _Passes(finite, unit, self.port_values)
 
-    @cached_property
-    def _search(self) -> Search:
-        return self._searching({})
-
-    def _searching(self, floor: Tensors) -> Search:
-        return Search(self._finite, self._finite, self.state.dtype, floor, self.terms)
+    def _form(self, variant: Variant) -> Form:
+        """A variant with a number, as the search solves for it."""
+        compute = lambda value: self._varied(variant.with_value(value))  # noqa: E731
+        return Form(variant.code, compute, variant.starts, variant.scale, **variant.facts)
 
     def _varied(self, variant: Variant, draw: int | None = None) -> Tensors | None:
         try:
@@ -101,29 +110,6 @@ class Place:
         except Exception:  # a variant that can't be computed here is none
             return None
 
-    def _known(self, values: Tensors | None) -> Tensors | None:
-        """What was read, with what agrees though not finite, or was not kept, out of the way."""
-        if values is None or not any((tensor != UNKNOWN).any() for tensor in values.values()):
-            return None
-        known = {}
-        for name, port_value in self.port_values.items():
-            if name not in values or values[name].shape != port_value.shape:
-                return None
-            a, b = values[name].astype(np.float64), port_value.astype(np.float64)
-            same = (np.isnan(a) & np.isnan(b)) | (a == b) | (a == UNKNOWN)  # infinities as well
-            known[name] = np.where(same, self._finite[name], np.where(np.isfinite(b), a, np.inf))
-        return known
-
-    def _candidate(self, search: Search, cause: Cause, values: Tensors | None) -> Candidate:
-        return search.candidate(cause, self._known(values))
-
-    def _solved(self, variant: Variant) -> Candidate:
-        def values_at(value: float) -> Tensors | None:
-            return self._known(self._varied(variant.with_value(value)))
-
-        number = Number(variant.text, values_at, variant.starts, variant.scale, **variant.facts)
-        return self._search.solved(number)
-
     def _beside_controls(self, variant: Variant, plain: Candidate) -> Candidate:
         """The candidate with each entry held to what the changed program's own rounding does."""
         values = self._varied(variant)
@@ -131,10 +117,11 @@ class Place:
         known = [control for control in controls if control is not None]
         if values is None or len(known) < CONTROL_RUNS:
             return plain
-        floor = {}
-        for name, unit in self._search.unit.items():
+        search, floor = self._search, {}
+        for name, unit in search.unit.items():
             if name not in values or values[name].shape != unit.shape:
                 return plain
             spread = np.max([np.abs(control[name] - values[name]) for control in known], axis=0)
             floor[name] = unit + np.nan_to_num(CONTROL_ROUNDING * spread, nan=np.inf)
-        return self._candidate(self._searching(floor), variant, values)
+        beside = _Passes(search.observed, floor, self.port_values)
+        return beside.candidate(variant, values)

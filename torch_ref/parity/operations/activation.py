@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from mnist_fn.shared.parity.causes.activation import Activation, activations
-from mnist_fn.shared.parity.causes.search import Form, Number
+from mnist_fn.shared.parity.causes.search import Form
 
 Arguments = dict[str, Any]
 # functions whose name in torch is another one than the catalogue's, or that have a number
@@ -32,10 +32,10 @@ NAMES: dict[str, Callable[[Arguments], Activation]] = {
 PLAIN = ("relu", "silu", "tanh", "sigmoid", "selu", "softsign", "mish")
 
 
-def activation(name: str) -> Callable[[Arguments], Iterator[Form | Number]]:
+def activation(name: str) -> Callable[[Arguments], Iterator[Form]]:
     """Every other activation in place of a function of torch."""
 
-    def variants(a: Arguments) -> Iterator[Form | Number]:
+    def variants(a: Arguments) -> Iterator[Form]:
         declared = NAMES[name](a) if name in NAMES else Activation(name)
         return activations(torch, a["input"], declared)
 

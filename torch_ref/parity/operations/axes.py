@@ -30,6 +30,7 @@ def _target(a: Arguments) -> tuple[int, ...]:
 
 
 HEADS = "head order (d, h) for (h, d), where heads are split and where they are joined"
+EVERYWHERE = ("", "")  # all lines of a module with the same change
 
 
 def _heads(x: Tensor, target: tuple[int, ...]) -> Iterator[Form]:
@@ -37,37 +38,32 @@ def _heads(x: Tensor, target: tuple[int, ...]) -> Iterator[Form]:
     split, joined = len(target) - x.ndim, x.ndim - len(target)
     lead = list(target[: x.ndim - 1])
     if split > 0 and lead == list(x.shape[:-1]):
-        parts = target[x.ndim - 1 :]
-        for order in itertools.permutations(range(split + 1)):
-            back = [len(lead) + order.index(i) for i in range(split + 1)]
+        parts = list(target[x.ndim - 1 :])
+        usual, *orders = itertools.permutations(range(split + 1))
+        for order in orders:
+            back = [len(lead) + order.index(i) for i in usual]
             permuted = [parts[i] for i in order]
-            if order != tuple(range(split + 1)):
-                text = f"{x.shape[-1]} features split as {permuted} in place of {list(parts)}: "
-                text += "another order of heads"
-                yield Form(
-                    text,
-                    lambda p=permuted, b=back: x.reshape(lead + p).permute(*range(len(lead)), *b),
-                    code="head order",
-                    declared=list(parts),
-                    actual=permuted,
-                    together=((text, ""), (HEADS, "split")) if split == 1 else ((text, ""),),
-                )
-    if joined == 1 and target[:-1] == x.shape[:-2]:
-        text = f"heads of {list(x.shape[-2:])} joined as {list(x.shape[:-3:-1])}"
-        yield Form(
-            f"{text}: another order of heads",
-            lambda: x.mT.reshape(target),
-            code="head order",
-            declared=list(x.shape[-2:]),
-            actual=list(x.shape[:-3:-1]),
-            together=((HEADS, "joined"),),
-        )
-        if x.ndim == 4:
+
+            def in_order(p: list[int] = permuted, b: list[int] = back) -> Tensor:
+                return x.reshape(lead + p).permute(*range(len(lead)), *b)
+
             yield Form(
-                "heads joined where they stand, not moved behind the positions first",
-                lambda: x.transpose(1, 2).reshape(target),
-                code="head order",
+                "heads split",
+                in_order,
+                declared=parts,
+                actual=permuted,
+                details={"features": x.shape[-1]},
+                together=(EVERYWHERE, (HEADS, "split")) if split == 1 else (EVERYWHERE,),
             )
+    if joined == 1 and target[:-1] == x.shape[:-2]:
+        sizes = list(x.shape[-2:])
+        swapped = lambda: x.mT.reshape(target)  # noqa: E731
+        together = ((HEADS, "joined"),)
+        facts = {"declared": sizes, "actual": sizes[::-1]}
+        yield Form("heads joined", swapped, **facts, together=together)
+        if x.ndim == 4:
+            code = "heads joined where they stand, not moved behind the positions first"
+            yield Form(code, lambda: x.transpose(1, 2).reshape(target))
 
 
 def _deviation(function: Callable[..., Tensor]) -> Callable[[Arguments], Iterator[Form]]:
@@ -78,13 +74,9 @@ def _deviation(function: Callable[..., Tensor]) -> Callable[[Arguments], Iterato
         names = ("n", "n − 1")
         if declared in (0, 1):
             settings = {"dim": a.get("dim"), "keepdim": bool(a.get("keepdim"))}
-            yield Form(
-                f"divided by {names[1 - declared]} in place of {names[declared]} in the variance",
-                lambda: function(a["input"], correction=1 - declared, **settings),
-                code="variance",
-                declared=names[declared],
-                actual=names[1 - declared],
-            )
+            settings["correction"] = other = 1 - declared
+            changed = lambda: function(a["input"], **settings)  # noqa: E731
+            yield Form("variance", changed, declared=names[declared], actual=names[other])
 
     return variants
 
@@ -96,14 +88,9 @@ def _flattened(a: Arguments) -> Iterator[Form]:
     x, target = a["input"], a.get("shape")
     if x.ndim < 3 or (target is None and a.get("start_dim", 0) % x.ndim != 1):
         return
-    yield Form(
-        f"flattened channels last, where PyTorch flattens {list(x.shape[1:])}: transpose to "
-        "channels first before it is flattened, or reorder the rows of the kernel behind it",
-        lambda: x.movedim(1, -1).reshape([len(x), -1] if target is None else target),
-        code="order of axes",
-        declared="channels first",
-        actual="channels last",
-    )
+    shape = [len(x), -1] if target is None else target
+    moved = lambda: x.movedim(1, -1).reshape(shape)  # noqa: E731
+    yield Form("channels last", moved, declared=list(x.shape[1:]))
 
 
 def _mean(a: Arguments) -> Iterator[Form]:
@@ -111,29 +98,18 @@ def _mean(a: Arguments) -> Iterator[Form]:
     if dim is None:  # of the whole, such as a loss ends with
         if x.ndim:
             yield from reductions(torch, lambda: x, "mean")
-            yield Form("half of the mean", lambda: x.mean() / 2, code="scale", actual=0.5)
+            yield Form("half of the mean", lambda: x.mean() / 2)
         return
     if x.ndim < 3:
         return
     axes = (dim,) if isinstance(dim, int) else tuple(dim)
-    if len(axes) == 1:
-        for axis in range(x.ndim):
-            if axis != axes[0] % x.ndim and x.mean(axis).shape == x.mean(dim).shape:
-                yield Form(
-                    f"mean over axis {axis} in place of {dim}",
-                    lambda d=axis: x.mean(d),
-                    code="axis",
-                    declared=axes[0],
-                    actual=axis,
-                )
+    for axis in range(x.ndim) if len(axes) == 1 else ():
+        if axis != axes[0] % x.ndim and x.mean(axis).shape == x.mean(dim).shape:
+            facts = {"declared": axes[0], "actual": axis, "details": {"function": "mean"}}
+            yield Form("axis", lambda d=axis: x.mean(d), **facts)
     for name, reduce in (("maximum", x.amax), ("sum", x.sum)):
-        yield Form(
-            f"{name} in place of mean",
-            lambda f=reduce: f(axes, keepdim=keep),
-            code="reduction",
-            declared="mean",
-            actual=name,
-        )
+        reduced = lambda f=reduce: f(axes, keepdim=keep)  # noqa: E731
+        yield Form("reduction of axes", reduced, declared="mean", actual=name)
 
 
 TABLE = {

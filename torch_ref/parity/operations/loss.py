@@ -15,10 +15,10 @@ from mnist_fn.shared.parity.causes.loss import (
     reduced,
     reductions,
 )
-from mnist_fn.shared.parity.causes.search import Form, Number
+from mnist_fn.shared.parity.causes.search import Form
 
 Arguments = dict[str, Any]
-Ways = Iterator[Form | Number]
+Ways = Iterator[Form]
 DECLARED = {
     "mse_loss": "squared error", "l1_loss": "absolute error", "huber_loss": "Huber's loss",
     "smooth_l1_loss": "Huber's loss",
@@ -66,7 +66,7 @@ def _binary(a: Arguments) -> Ways:
     yield from reductions(torch, lambda: changed(reduction="none"), reduction)
     for name in ("pos_weight", "weight"):
         if a.get(name) is not None:
-            yield Form(f"no {name}", lambda n=name: changed(**{n: None}), code=name)
+            yield Form(f"no {name}", lambda n=name: changed(**{n: None}))
 
     def of_terms(hit: Tensor, miss: Tensor) -> Tensor:
         values = -((1.0 if positive is None else positive) * y * hit + (1 - y) * miss)
@@ -76,7 +76,7 @@ def _binary(a: Arguments) -> Ways:
         return of_terms(log(z.sigmoid()), log(1 - z.sigmoid()))
 
     stable = "in place of the stable form"
-    yield Form(f"log(p) {stable}", lambda: written(torch.log), code="floor")
+    yield Form(f"log(p) {stable}", lambda: written(torch.log))
     yield from floored(f"log(p + {{}}) {stable}", lambda f: written(lambda p: (p + f).log()))
     # XLA sums a compiled 1 - p + f so, which near p = 1 is another number
     yield from floored(
@@ -92,8 +92,40 @@ def _binary(a: Arguments) -> Ways:
     )
 
 
+def _triplet_margin(a: Arguments) -> Ways:
+    """Another place of its ε, as optax has it, and another margin."""
+    x, margin, eps = a["anchor"], a.get("margin", 1.0), a.get("eps", 1e-6)
+
+    def value(margin: float, added: float, under: float) -> Tensor:
+        near, far = (
+            ((x - y + added) ** 2).sum(-1).add(under).sqrt() for y in (a["positive"], a["negative"])
+        )
+        return reduced(torch, (near - far + margin).clamp_min(0), a.get("reduction", "mean"))
+
+    if a.get("p", 2.0) == 2 and not a.get("swap"):
+        yield Form("ε under the root, not added to the differences", lambda: value(margin, 0, eps))
+        yield Form("no ε added to the differences", lambda: value(margin, 0, 0))
+        yield Form("margin", lambda m: value(m, eps, 0), (0.5, 2.0), declared=float(margin))
+
+
+def _cosine(a: Arguments) -> Ways:
+    """Without what PyTorch adds to the squares of both norms."""
+    x, y, alike = a["input1"], a["input2"], a["target"] == 1
+
+    def value(eps: float) -> Tensor:
+        squares = ((x * x).sum(-1) + eps) * ((y * y).sum(-1) + eps)
+        cosine = (x * y).sum(-1) / squares.sqrt()
+        apart = (cosine - a.get("margin", 0.0)).clamp_min(0)
+        values = torch.where(alike, 1 - cosine, apart)
+        return reduced(torch, values, a.get("reduction", "mean"))
+
+    yield Form("no 1e-12 added to the squared norms", lambda: value(0.0))
+
+
 TABLE = {
     "cross_entropy": _cross_entropy,
     "binary_cross_entropy_with_logits": _binary,
+    "triplet_margin_loss": _triplet_margin,
+    "cosine_embedding_loss": _cosine,
     **{name: _elementwise(name) for name in DECLARED},
 }

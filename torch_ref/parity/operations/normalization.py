@@ -9,20 +9,15 @@ from torch import Tensor
 from torch.nn import functional as fn
 
 from mnist_fn.shared.parity.causes import normalization
-from mnist_fn.shared.parity.causes.explanation import number
-from mnist_fn.shared.parity.causes.search import Form, Number
+from mnist_fn.shared.parity.causes.search import Form
 
 Arguments = dict[str, Any]
-Ways = Iterator[Form | Number]
+Ways = Iterator[Form]
 
 
 def _epsilon(a: Arguments) -> float:
     eps = a.get("eps", 1e-5)
     return float(torch.finfo(a["input"].dtype).eps) if eps is None else eps
-
-
-def _hint(a: Arguments) -> str:
-    return f" (Flax's default: write epsilon={number(_epsilon(a))})"
 
 
 def _scaled(norm: Callable[..., Tensor], a: Arguments, **changes: Any) -> Callable[[], Tensor]:
@@ -38,15 +33,15 @@ def _layered(norm: Callable[..., Tensor], a: Arguments, centered: bool) -> Ways:
         y = y if weight is None else y * weight
         return y if bias is None else y + bias
 
-    yield from normalization.epsilons(lambda e: _scaled(norm, a, eps=e)(), eps, _hint(a))
+    yield from normalization.epsilons(lambda e: _scaled(norm, a, eps=e)(), eps, of_torch=True)
     if weight is not None:
         unscaled = {"weight": None, "bias": None} if centered else {"weight": None}
-        text = "no weight, no bias" if centered else "no weight"
-        yield Form(text, _scaled(norm, a, **unscaled), code="affine")
+        code = "no weight, no bias" if centered else "no weight"
+        yield Form(code, _scaled(norm, a, **unscaled))
         shifted = _scaled(norm, a, weight=1 + weight)
-        yield Form("1 + weight in place of weight", shifted, code="affine", actual="1 + weight")
+        yield Form("1 + weight in place of weight", shifted)
     if bias is not None:
-        yield Form("no bias", _scaled(norm, a, bias=None), code="bias")
+        yield Form("no bias", _scaled(norm, a, bias=None))
     axes = tuple(range(-len(a["normalized_shape"]), 0))
     yield from normalization.forms(torch, x, axes, eps, affine, centered)
 
@@ -58,28 +53,17 @@ def _layer_norm(a: Arguments) -> Ways:
 def _rms_norm(a: Arguments) -> Ways:
     yield from _layered(fn.rms_norm, {"eps": None, **a}, centered=False)
     single = float(torch.finfo(torch.float32).eps)
-    yield Form(
-        f"ε = {single:.4g} (float32's)",
-        _scaled(fn.rms_norm, a, eps=single),
-        family="epsilon",
-        code="epsilon",
-        actual=single,
-    )
+    changed = _scaled(fn.rms_norm, a, eps=single)
+    yield Form("epsilon of float32", changed, actual=single, family="epsilon")
 
 
 def _group_norm(a: Arguments) -> Ways:
     groups, channels = a["num_groups"], a["input"].shape[1]
     norm = functools.partial(_scaled, fn.group_norm, a)
-    yield from normalization.epsilons(lambda e: norm(eps=e)(), _epsilon(a), _hint(a))
+    yield from normalization.epsilons(lambda e: norm(eps=e)(), _epsilon(a), of_torch=True)
     for count in range(1, channels + 1):
         if channels % count == 0 and count != groups:
-            yield Form(
-                f"{count} groups in place of {groups}",
-                norm(num_groups=count),
-                code="groups",
-                declared=groups,
-                actual=count,
-            )
+            yield Form("groups", norm(num_groups=count), declared=groups, actual=count)
 
 
 def _batch_norm(a: Arguments) -> Ways:
@@ -95,13 +79,8 @@ def _batch_norm(a: Arguments) -> Ways:
     if a["running_mean"] is not None:
         names = "running averages", "the batch's own statistics"
         actual, declared = names if training else names[::-1]
-        yield Form(
-            f"{actual} in place of {declared}",
-            lambda: normed(_epsilon(a), not training),
-            code="statistics",
-            declared=declared,
-            actual=actual,
-        )
+        changed = lambda: normed(_epsilon(a), not training)  # noqa: E731
+        yield Form("statistics", changed, declared=declared, actual=actual)
 
 
 TABLE = {

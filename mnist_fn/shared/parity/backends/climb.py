@@ -18,7 +18,7 @@ from mnist_fn.shared.parity.bounds import (
     REPORT_BOUND,
     REPORT_REASON,
 )
-from mnist_fn.shared.parity.causes.pattern import constant_factor
+from mnist_fn.shared.parity.causes.distance import constant_factor
 from mnist_fn.shared.parity.compare import compare, compare_trees, divergence
 from mnist_fn.shared.parity.result import Check, Difference
 from mnist_fn.shared.parity.twins import Lane, renumbered_twin, step_error

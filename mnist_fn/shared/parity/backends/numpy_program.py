@@ -17,7 +17,7 @@ from mnist_fn.shared.data.datasets import Dataset, scale_pixels
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.optimizers import ALPHA, OPTIMIZERS, learning_rates, updated
 from mnist_fn.shared.parity.causes.activation import softmax
-from mnist_fn.shared.parity.causes.explanation import Tensors
+from mnist_fn.shared.parity.causes.distance import Tensors
 from mnist_fn.shared.parity.causes.loss import cross_entropy
 from mnist_fn.shared.parity.causes.rules import Rule, simulate
 from mnist_fn.shared.state import ParamTree, StateTree, named_tensors

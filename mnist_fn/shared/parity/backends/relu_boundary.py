@@ -9,7 +9,7 @@ import numpy as np
 
 from mnist_fn.shared.parity.backends import numpy_program
 from mnist_fn.shared.parity.bounds import NEAR_BOUNDARY_EPS, ULPS_OF_ONE
-from mnist_fn.shared.parity.causes.explanation import Tensors
+from mnist_fn.shared.parity.causes.distance import Tensors
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mnist_fn.shared.parity.causes.explanation import Explanation, Tensors, number
+from mnist_fn.shared.parity.causes.distance import Tensors
+from mnist_fn.shared.parity.causes.explanation import Explanation
 from mnist_fn.shared.parity.causes.normalization import normalized
-from mnist_fn.shared.parity.causes.numbers import round_to_bits
-from mnist_fn.shared.parity.causes.search import Form, Number, explain_variants
+from mnist_fn.shared.parity.causes.precision import FORMATS, round_to_bits
+from mnist_fn.shared.parity.causes.search import Form, explain_variants
+from mnist_fn.shared.parity.words import value_text
 
 Array = Any  # of the namespace `xp`
 Function = Callable[[Any, Array], Array]
@@ -91,7 +93,7 @@ ACTIVATIONS: dict[str, Function] = {
     "a relu whose gradient at 0 is 1/2": lambda xp, x: (x + xp.abs(x)) / 2,
 }
 # the same values: one cause, of which the shortest is named
-SAME_VALUES = {name: "relu" for name in ACTIVATIONS if name.startswith("a relu")} | {"relu": "relu"}
+RELUS = ("relu", "a relu whose gradient at 0 is 1", "a relu whose gradient at 0 is 1/2")
 
 
 class Parametric(NamedTuple):
@@ -99,7 +101,7 @@ class Parametric(NamedTuple):
 
     function: Callable[[Any, Array, float], Array]
     starts: tuple[float, ...]
-    scale: str = "log"  # one of numbers.SCALES
+    scale: str = "log"  # one of search.SCALES
     usual: tuple[float, ...] = ()  # tried as they are, before it is solved for
 
 
@@ -127,7 +129,6 @@ PARAMETRIC: dict[str, Parametric] = {
         lambda xp, x, c: c * xp.tanh(x / c), (1.0, 10.0, 30.0)
     ),
 }
-PRECISIONS = {24: "float32", 11: "TF32's or float16's bits", 8: "bfloat16"}
 
 
 class Activation(NamedTuple):
@@ -139,7 +140,7 @@ class Activation(NamedTuple):
     @property
     def text(self) -> str:
         """In words."""
-        return self.name if self.number is None else self.name.format(number(self.number))
+        return self.name if self.number is None else self.name.format(value_text(self.number))
 
     def __call__(self, xp: Any, x: Array) -> Array:
         """What it makes of x."""
@@ -160,7 +161,7 @@ IDENTITY, RELU = Activation("no activation"), Activation("relu")
 
 def activations(
     xp: Any, x: Array, declared: Activation = RELU, apply: Callable[[Function], Any] | None = None
-) -> Iterator[Form | Number]:
+) -> Iterator[Form]:
     """Every other activation of x.
 
     Args:
@@ -171,99 +172,93 @@ def activations(
     """
     apply = apply or (lambda f: f(xp, x))
     for actual in usual_activations():
-        if actual != declared:
-            yield Form(
-                f"{actual.text} in place of {declared.text}",
-                lambda f=actual: apply(f),
-                family=SAME_VALUES.get(actual.name, "" if actual.number is None else actual.name),
-                code="activation",
-                declared=declared.text,
-                actual=actual.text,
-            )
+        if actual == declared:
+            continue
+        family = "relu" if actual.name in RELUS else "" if actual.number is None else actual.name
+        facts = {"declared": declared.text, "actual": actual.text, "family": family}
+        yield Form("activation", lambda f=actual: apply(f), **facts)
     for name, parametric in PARAMETRIC.items():
         same = declared.name == name and declared.number is not None
-        yield Number(
-            f"{name} in place of {number(declared.number or 0) if same else declared.text}",
+        yield Form(
+            "activation",
             lambda v, n=name: apply(Activation(n, v)),
             parametric.starts,
             parametric.scale,
-            family=name,
-            code="activation",
             declared=declared.number if same else declared.text,
+            details={"form": name},
+            family=name,
         )
-
-
-def explain_forward(
-    x: np.ndarray,
-    seen: np.ndarray,
-    declared: Activation = IDENTITY,
-    dtype: str = "float64",
-    of: str = "activations",
-) -> Explanation:
-    """Which function of `x` gives `seen`, both of one shape or one the other's permutation.
-
-    Args:
-        x: the last tensor that agrees, such as a layer's output before its activation.
-        seen: what the side makes of it.
-        declared: what is computed of it as declared.
-        dtype: of the arithmetic, which sets what rounding may do.
-        of: what this is, in words.
-    """
-    x, seen = np.asarray(x, np.float64), np.asarray(seen)
-
-    def run(f: Function) -> Tensors:
-        return {"x": f(np, x)}
-
-    def base(z: np.ndarray) -> np.ndarray:
-        return declared(np, z)
-
-    linear = declared.name in ("no activation", "relu")
-    ways: list[Form | Number] = [
-        *activations(np, x, declared, run),
-        *rounded(declared, run),
-        *(Form(text, lambda f=f: {"x": f(x)}) for text, f in _around(base, seen)),
-        Number("scaled by {}", lambda v: {"x": v * base(x)}, (0.1, 0.5, 2.0, 10.0), code="scale"),
-        Number("{} added", lambda v: {"x": base(x) + v}, (0.1, 1.0), "linear", code="shift"),
-        Number(
-            "its input scaled by {}",
-            lambda v: {"x": base(v * x)},
-            (0.5, 2.0),
-            family="scaled by {}" if linear else "",
-            code="scale",
-        ),
-    ]
-    with np.errstate(all="ignore"):
-        return explain_variants(of, {"x": seen}, run(declared), ways, dtype)
 
 
 def rounded(declared: Activation, apply: Callable[[Function], Any]) -> Iterator[Form]:
     """The declared activation in lower precision."""
-    for bits, name in PRECISIONS.items():
+    for bits, name in FORMATS.items():
         yield Form(
-            f"{declared.text} through {name}",
+            "rounded activation",
             lambda b=bits: apply(lambda xp, x: round_to_bits(declared(xp, x), b)),
-            code="precision",
+            declared=declared.text,
             actual=name,
         )
 
 
-def _around(
-    base: Callable[[np.ndarray], np.ndarray], observed: np.ndarray
-) -> Iterator[tuple[str, Callable[[np.ndarray], np.ndarray]]]:
-    """What is done to an activation besides."""
-    yield "the other sign", lambda x: -base(x)
-    yield "activation twice", lambda x: base(base(x))
-    yield "a residual added", lambda x: x + base(x)
-    yield "normalized over the last axis", lambda x: normalized(np, base(x), (-1,))
-    yield "divided by its length over the last axis", lambda x: _unit(base(x))
-    yield "centered over the last axis", lambda x: base(x) - base(x).mean(-1, keepdims=True)
-    yield "transposed", lambda x: base(x).T if base(x).T.shape == observed.shape else base(x)
-    yield "reversed along the last axis", lambda x: base(x)[..., ::-1]
-    yield (
-        "reshaped in another order",
-        lambda x: base(x).T.reshape(observed.shape) if base(x).size == observed.size else base(x),
-    )
-    yield "dropout left on", lambda x: _dropped(base(x), observed)
+# What is done to an activation y of x besides.
+AROUND: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+    "the other sign": lambda x, y: -y,
+    "a residual added": lambda x, y: x + y,
+    "normalized over the last axis": lambda x, y: normalized(np, y, (-1,)),
+    "divided by its length over the last axis": lambda x, y: (
+        y / np.sqrt((y * y).sum(axis=-1, keepdims=True))
+    ),
+    "centered over the last axis": lambda x, y: y - y.mean(-1, keepdims=True),
+    "transposed": lambda x, y: y.T,
+    "reversed along the last axis": lambda x, y: y[..., ::-1],
+}
+
+
+def explain_forward(
+    x: np.ndarray,
+    observed: np.ndarray,
+    declared: Activation = IDENTITY,
+    dtype: str = "float64",
+    subject: str = "activations",
+) -> Explanation:
+    """Which function of `x` gives `observed`, both of one shape or one the other's permutation.
+
+    Args:
+        x: the last tensor that agrees, such as a layer's output before its activation.
+        observed: what the side makes of it.
+        declared: what is computed of it as declared.
+        dtype: of the arithmetic, which sets what rounding may do.
+        subject: what this is, in words.
+    """
+    x, observed = np.asarray(x, np.float64), np.asarray(observed)
+
+    def run(f: Function) -> Tensors:
+        return {"x": f(np, x)}
+
+    with np.errstate(all="ignore"):
+        y = declared(np, x)
+        family = "scaled by {}" if declared.name in ("no activation", "relu") else ""
+        forms = [
+            *activations(np, x, declared, run),
+            *rounded(declared, run),
+            *(Form(code, lambda f=f: {"x": f(x, y)}) for code, f in AROUND.items()),
+            Form("activation twice", lambda: {"x": declared(np, y)}),
+            Form("dropout left on", lambda: {"x": _dropped(y, observed)}),
+            Form("scaled by {}", lambda v: {"x": v * y}, (0.1, 0.5, 2.0, 10.0), family=family),
+            Form("{} added", lambda v: {"x": y + v}, (0.1, 1.0), "linear"),
+            Form(
+                "its input scaled by {}",
+                lambda v: {"x": declared(np, v * x)},
+                (0.5, 2.0),
+                family=family,
+            ),
+        ]
+        if y.size == observed.size:
+            forms.append(
+                Form("reshaped in another order", lambda: {"x": y.T.reshape(observed.shape)})
+            )
+        return explain_variants(subject, {"x": observed}, {"x": y}, forms, dtype)
 
 
 def _dropped(y: np.ndarray, observed: np.ndarray) -> np.ndarray:
@@ -273,7 +268,3 @@ def _dropped(y: np.ndarray, observed: np.ndarray) -> np.ndarray:
         return y
     scale = float(np.median(observed[use] / y[use]))
     return np.where(lost, 0, scale * y) if scale > 1 + 1e-6 else y
-
-
-def _unit(x: np.ndarray) -> np.ndarray:
-    return x / np.sqrt((x * x).sum(axis=-1, keepdims=True))

@@ -1,16 +1,18 @@
 """Name what was done to the pixels, and which examples were trained on."""
 
+import itertools
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
-from mnist_fn.shared.parity.causes.explanation import (
-    Candidate,
-    Explanation,
-    judge,
-    number,
+from mnist_fn.shared.parity.causes.explanation import Candidate, Explanation, as_declared, judge
+from mnist_fn.shared.parity.causes.precision import (
+    FORMATS,
+    cut_to_bits,
+    mantissa_bits,
+    round_to_bits,
 )
-from mnist_fn.shared.parity.causes.numbers import cut_to_bits, mantissa_bits, round_to_bits
 from mnist_fn.shared.parity.causes.search import Form, explain_variants
 
 # mean and standard deviation as they are passed on
@@ -18,48 +20,44 @@ USUAL = {(0.1307, 0.3081): "MNIST's", (0.5, 0.5): "to ±1", (0.2860, 0.3530): "F
 
 
 def explain_pixels(
-    expected: np.ndarray, seen: np.ndarray, dtype: str = "float64", of: str = "pixels"
+    expected: np.ndarray, observed: np.ndarray, dtype: str = "float64", subject: str = "pixels"
 ) -> Explanation:
     """Which change to scaled pixels gives those that were seen.
 
     Args:
         expected: [n, rows, columns] or [n, pixels], in [0, 1].
-        seen: in the same shape.
+        observed: in the same shape.
         dtype: of the arithmetic, which sets what rounding may do.
-        of: what this is, in words.
+        subject: what this is, in words.
     """
-    x = np.asarray(expected, np.float64)
-    s = np.asarray(seen, np.float64)
-    forms = list(_pictures(x)) + list(_affine(x, s)) + list(_coarse(x, s))
-    return explain_variants(of, {"x": s}, {"x": x}, forms, dtype, {"x": _ulps(x, dtype)})
+    x, s = np.asarray(expected, np.float64), np.asarray(observed, np.float64)
+    forms = [
+        Form(code, lambda pixels=pixels: {"x": pixels})
+        for code, pixels in (*_pictures(x), *_rounded(x, s))
+    ]
+    ulps = np.full(x.shape, 4 * float(np.finfo(dtype).eps))
+    return explain_variants(
+        subject, {"x": s}, {"x": x}, [*forms, *_affine(x, s)], dtype, {"x": ulps}
+    )
 
 
-def _ulps(x: np.ndarray, dtype: str) -> np.ndarray:
-    return np.full(x.shape, 4 * float(np.finfo(dtype).eps))
-
-
-def _form(text: str, pixels: np.ndarray, family: str = "") -> Form:
-    return Form(text, lambda: {"x": pixels}, code=family or "pixels", family=family)
-
-
-def _pictures(x: np.ndarray) -> Iterator[Form]:
+def _pictures(x: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """Other pictures or another scale, in words and as they are."""
     if x.ndim == 3:
         flat = x.reshape(len(x), -1)
         if x.shape[1] == x.shape[2]:
-            yield _form("pictures transposed", x.swapaxes(1, 2))
-        yield _form("pictures upside down", x[:, ::-1])
-        yield _form("pictures left to right", x[:, :, ::-1])
-        yield _form("pixels in the reverse order", flat[:, ::-1].reshape(x.shape))
-    yield _form(
-        "each picture scaled to its own largest pixel",
-        x / np.maximum(x.reshape(len(x), -1).max(axis=1), 1e-300).reshape(-1, *[1] * (x.ndim - 1)),
-    )
-    yield _form("pixels squared", x * x)
-    yield _form("pixels cut to black and white at one half", (x > 0.5).astype(float))
+            yield "pictures transposed", x.swapaxes(1, 2)
+        yield "pictures upside down", x[:, ::-1]
+        yield "pictures left to right", x[:, :, ::-1]
+        yield "pixels in the reverse order", flat[:, ::-1].reshape(x.shape)
+    largest = np.maximum(x.max(axis=tuple(range(1, x.ndim)), keepdims=True), 1e-300)
+    yield "each picture scaled to its own largest pixel", x / largest
+    yield "pixels squared", x * x
+    yield "pixels cut to black and white at one half", (x > 0.5).astype(float)
     for shift in (1, -1):
-        yield _form(f"examples moved by {shift:+d}", np.roll(x, shift, axis=0))
-        yield _form(f"pixels moved by {shift:+d} along a row", np.roll(x, shift, axis=-1))
-    yield _form("examples in the reverse order", x[::-1])
+        yield f"examples moved by {shift:+d}", np.roll(x, shift, axis=0)
+        yield f"pixels moved by {shift:+d} along a row", np.roll(x, shift, axis=-1)
+    yield "examples in the reverse order", x[::-1]
 
 
 def _affine(x: np.ndarray, s: np.ndarray) -> Iterator[Form]:
@@ -68,17 +66,13 @@ def _affine(x: np.ndarray, s: np.ndarray) -> Iterator[Form]:
         return
     matrix = np.stack([x.ravel(), np.ones(x.size)], axis=1)
     a, b = (float(v) for v in np.linalg.lstsq(matrix, s.ravel(), rcond=None)[0])
-    size = max(1.0, abs(a), abs(b))
-    chosen = next(
-        (
-            (p, q)
-            for p in _near(a)
-            for q in _near(b)
-            if np.abs(p * x + q - s).max() <= 16 * np.finfo(float).eps * size
-        ),
-        (a, b),
-    )
-    yield _form(_scaling(*chosen), chosen[0] * x + chosen[1])
+    bound = 16 * np.finfo(float).eps * max(1.0, abs(a), abs(b))
+    for p, q in itertools.product(_near(a), _near(b)):
+        if np.abs(p * x + q - s).max() <= bound:
+            a, b = p, q
+            break
+    code, facts = _scaling(a, b)
+    yield Form(code, lambda: {"x": a * x + b}, **facts)
 
 
 def _near(value: float) -> Iterator[float]:
@@ -89,81 +83,80 @@ def _near(value: float) -> Iterator[float]:
     yield value
 
 
-def _scaling(a: float, b: float) -> str:
-    if b == 0 and abs(a - 255) < 1e-9:
-        return "not divided by 255"
-    if b == 0 and abs(a - 255 / 256) < 1e-12:
-        return "divided by 256, not by 255"
-    if b == 0 and abs(a * 255 - 1) < 1e-9:
-        return "divided by 255 twice"
-    if (a, b) == (-1, 1):
-        return "black for white"
+def _scaling(a: float, b: float) -> tuple[str, dict[str, Any]]:
+    """What a·x + b is called: a code and its values."""
+    known = {
+        "not divided by 255": (255, 0),
+        "divided by 256, not by 255": (255 / 256, 0),
+        "divided by 255 twice": (1 / 255, 0),
+        "black for white": (-1, 1),
+    }
+    for code, factors in known.items():
+        if np.allclose((a, b), factors, rtol=1e-11, atol=0):
+            return code, {}
     if a == 0:
-        return f"all pixels are {number(b)}"
-    if b:
-        mean, deviation = -b / a, 1 / a
-        for (m, d), name in USUAL.items():
-            if abs(mean - m) < 1e-6 and abs(deviation - d) < 1e-6:
-                return f"normalized by mean {m:g} and deviation {d:g} ({name})"
-        return f"normalized by mean {number(mean)} and deviation {number(deviation)}"
-    return f"pixels scaled by {number(a)}"
+        return "all pixels are {}", {"actual": b}
+    if not b:
+        return "pixels scaled by {}", {"actual": a}
+    mean, deviation, suffix = -b / a, 1 / a, ""
+    for usual, name in USUAL.items():
+        if np.allclose((mean, deviation), usual, rtol=0, atol=1e-6):
+            (mean, deviation), suffix = usual, f" ({name})"
+    code = "normalized by mean {mean} and deviation {deviation}" + suffix
+    return code, {"details": {"mean": mean, "deviation": deviation}}
 
 
-def _coarse(x: np.ndarray, s: np.ndarray) -> Iterator[Form]:
+def _rounded(x: np.ndarray, s: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
     bits = mantissa_bits(s) if np.isfinite(s).all() else 53
-    names = {24: "float32", 11: "TF32 or float16", 8: "bfloat16"}
-    for k, name in names.items():
-        if bits <= k:
-            yield _form(f"rounded to {name}", round_to_bits(x, k), "rounded")
-            yield _form(f"cut to {name}", cut_to_bits(x, k), "rounded")
-            # float32's k/255 is not k/255 rounded to float32 where the division is done in it
-            if k == 24:
-                single = (np.round(x * 255).astype(np.float32) / np.float32(255)).astype(float)
-                yield _form(f"rounded to {name}", single, "rounded")
+    for most, name in FORMATS.items():
+        if bits <= most:
+            yield f"rounded to {name}", round_to_bits(x, most)
+            yield f"cut to {name}", cut_to_bits(x, most)
+    if bits <= 24:  # k/255 is not rounded once where the division is done in float32
+        single = np.round(x * 255).astype(np.float32) / np.float32(255)
+        yield "rounded to float32", single.astype(float)
 
 
 def explain_order(
-    values: np.ndarray, order: np.ndarray, seen: np.ndarray, of: str = "examples by order"
+    values: np.ndarray, order: np.ndarray, observed: np.ndarray, subject: str = "examples by order"
 ) -> Explanation:
     """Which other order, or which other labels, show what was seen of the examples asked for.
 
     Args:
         values: what each example of the dataset should show, [n], such as its label.
         order: the indices that were asked for, [m].
-        seen: what was seen, [m] or shorter.
-        of: what this is, in words.
+        observed: what was seen, [m] or shorter.
+        subject: what this is, in words.
     """
-    values, order, seen = np.asarray(values), np.asarray(order), np.asarray(seen)
-    n, m, expected = len(values), len(order), np.asarray(values)[order]
+    values, order, observed = np.asarray(values), np.asarray(order), np.asarray(observed)
+    expected = values[order]
+    n, m = len(values), len(order)
+    predictions = {
+        "the dataset in the reverse order": values[n - 1 - order],
+        "the order reversed": expected[::-1],
+        "the order sorted": values[np.sort(order)],
+        "the first example asked for, again and again": np.full(m, expected[0]),
+        "the last example asked for, again and again": np.full(m, expected[-1]),
+        "the dataset's own order, whatever is asked for": values[np.arange(m) % n],
+        "the dataset's first example, again and again": np.full(m, values[0]),
+        "nothing": np.zeros_like(expected),
+        "the first ones alone; the rest is dropped": expected[: len(observed)],
+    }
+    for shift in (-1, 1):
+        predictions[f"the order moved by {shift:+d}"] = np.roll(expected, shift)
+    for shift in (-3, -2, -1, 1, 2, 3):
+        code = f"labels and pictures {abs(shift)} apart in the dataset, by {shift:+d}"
+        predictions[code] = values[(order - shift) % n]
 
-    def candidate(text: str, predicted: np.ndarray, family: str = "") -> Candidate:
-        wrong = float(np.sum(predicted != seen)) if predicted.shape == seen.shape else np.inf
-        # an example is right or wrong: a single one that is wrong is beyond any rounding
-        return Candidate(text, wrong, wrong * 1e6, code=family, family=family)
-
-    tried = [
-        candidate(
-            f"labels and pictures {abs(shift)} apart in the dataset, by {shift:+d}",
-            values[(order - shift) % n],
+    def mismatches(predicted: np.ndarray) -> tuple[float, float]:
+        """How many, and in units: a single example that is wrong is beyond any rounding."""
+        wrong = (
+            float(np.sum(predicted != observed)) if predicted.shape == observed.shape else np.inf
         )
-        for shift in range(-3, 4)
-        if shift
-    ]
-    tried += [
-        candidate(f"the order moved by {shift:+d}", np.roll(expected, shift)) for shift in (-1, 1)
-    ]
-    tried += [
-        candidate("the dataset in the reverse order", values[n - 1 - order]),
-        candidate("the order reversed", expected[::-1]),
-        candidate("the order sorted", values[np.sort(order)]),
-        candidate("the first example asked for, again and again", np.full(m, expected[0])),
-        candidate("the last example asked for, again and again", np.full(m, expected[-1])),
-        candidate("the dataset's own order, whatever is asked for", values[np.arange(m) % n]),
-        candidate("the dataset's first example, again and again", np.full(m, values[0])),
-        candidate("nothing", np.zeros_like(expected)),
-        candidate("the first ones alone; the rest is dropped", expected[: len(seen)]),
-    ]
-    parted = np.flatnonzero(expected[: len(seen)] != seen[:m])
+        return wrong, wrong * 1e6
+
+    tried = [Candidate(code, *mismatches(predicted)) for code, predicted in predictions.items()]
+    parted = np.flatnonzero(expected[: len(observed)] != observed[:m])
     first = f", the first is number {int(parted[0]) + 1}" if len(parted) else ""
     pattern = f"{len(parted)} of {m} differ{first}"
-    return judge(of, candidate("as declared", expected), tried, pattern)
+    return judge(subject, as_declared(*mismatches(expected)), tried, pattern)

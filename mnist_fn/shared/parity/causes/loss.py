@@ -11,8 +11,9 @@ import numpy as np
 
 from mnist_fn.shared.parity.bounds import USUAL_TERMS, sum_bound
 from mnist_fn.shared.parity.causes.activation import log_softmax, softmax, softplus
-from mnist_fn.shared.parity.causes.explanation import AS_DECLARED, Explanation, judge, number
-from mnist_fn.shared.parity.causes.search import Form, Number, Search
+from mnist_fn.shared.parity.causes.distance import Tensors
+from mnist_fn.shared.parity.causes.explanation import AS_DECLARED, Explanation, judge
+from mnist_fn.shared.parity.causes.search import Form, Search
 
 Array = Any  # of the namespace `xp`
 Batch = tuple[np.ndarray, np.ndarray]  # logits [n, classes], labels [n]
@@ -49,13 +50,8 @@ def elementwise(
     yield from reductions(xp, lambda: base(xp, x, y), reduction)
     for name, loss in ELEMENTWISE.items():
         if name != declared:
-            yield Form(
-                f"{name} in place of {declared}",
-                lambda f=loss: reduced(xp, f(xp, x, y), reduction),
-                code="loss",
-                declared=declared,
-                actual=name,
-            )
+            value = lambda f=loss: reduced(xp, f(xp, x, y), reduction)  # noqa: E731
+            yield Form("loss", value, declared=declared, actual=name)
 
 
 def reduced(xp: Any, values: Array, reduction: str) -> Array:
@@ -77,14 +73,9 @@ def reductions(xp: Any, values: Callable[[], Array], declared: str) -> Iterator[
     }
     for name, reduce in choices.items():
         if name != declared:
-            yield Form(
-                f"{name} for {declared} over the batch" if name in ("mean", "sum") else name,
-                lambda f=reduce: f(values()),
-                family="reduction",
-                code="reduction",
-                declared=declared,
-                actual=name,
-            )
+            facts = {"declared": declared, "actual": name} if name in ("mean", "sum") else {}
+            code = "reduction" if facts else name
+            yield Form(code, lambda f=reduce: f(values()), **facts, family="reduction")
 
 
 # --- of classes ----------------------------------------------------------------------------------
@@ -203,111 +194,49 @@ class ClassLoss:
         return replace(self, **changes)
 
 
-def class_losses(loss: ClassLoss) -> Iterator[Form | Number]:
+def class_losses(loss: ClassLoss) -> Iterator[Form]:
     """Every other loss: one thing changed, every other argument as declared."""
-    xp = loss.xp
+    xp, z, y = loss.xp, loss.logits, loss.labels
     yield from reductions(xp, loss.each, loss.reduction)
-    classes = loss.logits.shape[1]
-    yield Form(
-        "mean over examples and classes",
-        lambda: loss.value() / classes,
-        code="reduction",
-        family="factor",
-    )
-    yield Form(
-        "in bits, log to base 2", lambda: loss.value() / np.log(2), code="factor", family="factor"
-    )
+    classes = z.shape[1]
+    value = lambda: loss.value() / classes  # noqa: E731
+    yield Form("mean over examples and classes", value, family="factor")
+    yield Form("in bits, log to base 2", lambda: loss.value() / np.log(2), family="factor")
     for name in LOSSES:
         if name != loss.name:
-            yield Form(
-                f"{name} in place of {loss.name}",
-                loss.but(name=name).value,
-                code="loss",
-                declared=loss.name,
-                actual=name,
-            )
-    yield Form(
-        "softmax taken twice",
-        lambda: loss.but(logits=softmax(xp, loss.logits, 1)).value(),
-        code="softmax",
-    )
-    yield from _other_labels(loss)
+            yield Form("loss", loss.but(name=name).value, declared=loss.name, actual=name)
+    yield Form("softmax taken twice", lambda: loss.but(logits=softmax(xp, z, 1)).value())
+    for shift in (1, -1):
+        moved = loss.but(labels=xp.roll(y, shift))
+        yield Form(f"labels moved by {shift:+d} within the batch", moved.value)
+        yield Form(f"labels {shift:+d}", loss.but(labels=(y + shift) % classes).value)
     yield from _other_numbers(loss)
     if loss.name == "cross-entropy":
         yield from _arguments(loss)
         yield from _logarithms(loss)
 
 
-def _other_labels(loss: ClassLoss) -> Iterator[Form]:
-    xp, y = loss.xp, loss.labels
-    for shift in (1, -1):
-        yield Form(
-            f"labels moved by {shift:+d} within the batch",
-            loss.but(labels=xp.roll(y, shift)).value,
-            code="labels",
-        )
-        yield Form(
-            f"labels {shift:+d}",
-            loss.but(labels=(y + shift) % loss.logits.shape[1]).value,
-            code="labels",
-        )
-
-
-def _arguments(loss: ClassLoss) -> Iterator[Form | Number]:
+def _arguments(loss: ClassLoss) -> Iterator[Form]:
     """Label smoothing; weights of classes and ignored labels, where they are declared."""
-    text = "label smoothing {} in place of " + number(loss.smoothing)
+    xp, y, ignored = loss.xp, loss.labels, loss.ignored
+    smooth = lambda share: loss.but(smoothing=share).value()  # noqa: E731
+    facts = {"declared": loss.smoothing, "family": "label smoothing"}
     for smoothing in (0.0, 0.01, 0.05, 0.1, 0.2):
         if smoothing != loss.smoothing:
-            yield Form(
-                text.format(number(smoothing)),
-                loss.but(smoothing=smoothing).value,
-                code="smoothing",
-                declared=loss.smoothing,
-                actual=smoothing,
-                family="smoothing",
-            )
+            yield Form("label smoothing", lambda s=smoothing: smooth(s), actual=smoothing, **facts)
     starts = (0.01, 0.1, 0.5)
-    yield Number(
-        text,
-        lambda a: loss.but(smoothing=a).value(),
-        starts,
-        "linear",
-        code="smoothing",
-        declared=loss.smoothing,
-        family="smoothing",
-    )
-    yield Number(
-        "label smoothing {}, over the other classes alone",
-        lambda a: _shared(loss, a),
-        starts,
-        "linear",
-        code="smoothing",
-        family="smoothing",
-    )
-    xp, y = loss.xp, loss.labels
+    yield Form("label smoothing", smooth, starts, "linear", **facts)
+    code = "label smoothing {}, over the other classes alone"
+    yield Form(code, lambda a: _shared(loss, a), starts, "linear", family="label smoothing")
     if loss.weights is not None:
-        yield Form("no weights of classes", loss.but(weights=None).value, code="weights")
-        yield Form(
-            "weights of classes averaged by count, not by their sum",
-            lambda: loss.but(weights=None).reduce(loss.each()),
-            code="weights",
-            actual="count",
-        )
-    if loss.ignored is not None:
-        yield Form(
-            f"the mean counts the ignored targets ({loss.ignored}) as well",
-            lambda: xp.mean(loss.each()),
-            code="ignored",
-            actual="counted",
-        )
-        yield Form(
-            f"targets {loss.ignored} are not ignored, but taken as class 0",
-            lambda: loss.but(
-                labels=xp.where(y == loss.ignored, xp.zeros_like(y), y), ignored=None
-            ).value(),
-            code="ignored",
-            actual="class 0",
-        )
+        plain = loss.but(weights=None)
+        yield Form("no weights of classes", plain.value)
+        by_count = lambda: plain.reduce(loss.each())  # noqa: E731
+        yield Form("weights of classes averaged by count, not by their sum", by_count)
+    if ignored is not None:
+        first = loss.but(labels=xp.where(y == ignored, xp.zeros_like(y), y), ignored=None)
+        yield Form("ignored targets counted", lambda: xp.mean(loss.each()), declared=ignored)
+        yield Form("ignored targets as class 0", first.value, declared=ignored)
 
 
 def _shared(loss: ClassLoss, smoothing: float) -> Array:
@@ -318,110 +247,63 @@ def _shared(loss: ClassLoss, smoothing: float) -> Array:
     return loss.reduce(values)
 
 
-def _logarithms(loss: ClassLoss) -> Iterator[Form | Number]:
+def _logarithms(loss: ClassLoss) -> Iterator[Form]:
     """What stands in place of the stable logarithm of the probabilities."""
-    xp = loss.xp
-
-    def probabilities() -> Array:
-        return softmax(xp, loss.logits, 1)
-
-    def unstable() -> Array:
-        raw = xp.exp(loss.logits)
-        return raw / xp.sum(raw, axis=1, keepdims=True)
-
-    yield Form(
-        "log(p) in place of the stable form",
-        lambda: loss.value(xp.log(probabilities())),
-        code="floor",
-    )
-    yield Form(
-        "softmax without the shift by its maximum",
-        lambda: loss.value(xp.log(unstable())),
-        code="floor",
-    )
-    yield Form(
-        "log-softmax over the batch, not over the classes",
-        lambda: loss.value(log_softmax(xp, loss.logits, 0)),
-        code="axis",
-    )
-    yield from floored(
-        "log(p + {}) in place of the stable form",
-        lambda f: loss.value(xp.log(probabilities() + f)),
-    )
-    yield from floored(
-        "log(max(p, {})) in place of the stable form",
-        lambda f: loss.value(xp.log(xp.clip(probabilities(), f, None))),
-    )
-
-
-def floored(text: str, value: Callable[[float], Array]) -> Iterator[Form | Number]:
-    """A loss with a floor under its logarithm: the usual ones, then whatever it is."""
-    for floor in FLOORS:
-        filled = text.format(number(floor))
-        yield Form(filled, lambda f=floor: value(f), code="floor", actual=floor)
-    yield Number(text, value, FLOOR_STARTS, code="floor")
-
-
-def _other_numbers(loss: ClassLoss) -> Iterator[Number]:
-    """Numbers of any loss of classes, to be solved for."""
     xp, z = loss.xp, loss.logits
 
-    def of_logits(change: Callable[[float], Array]) -> Callable[[float], Array]:
-        return lambda c: loss.but(logits=change(c)).value()
+    def of_logs(probabilities: Array) -> Array:
+        return loss.value(xp.log(probabilities))
 
-    def of_values(change: Callable[[Array, float], Array]) -> Callable[[float], Array]:
-        return lambda c: loss.reduce(change(loss.each(), c))
+    def unstable() -> Array:
+        raw = xp.exp(z)
+        return of_logs(raw / xp.sum(raw, axis=1, keepdims=True))
+
+    yield Form("log(p) in place of the stable form", lambda: of_logs(softmax(xp, z, 1)))
+    yield Form("softmax without the shift by its maximum", unstable)
+    over_batch = lambda: loss.value(log_softmax(xp, z, 0))  # noqa: E731
+    yield Form("log-softmax over the batch, not over the classes", over_batch)
+    added = lambda f: of_logs(softmax(xp, z, 1) + f)  # noqa: E731
+    yield from floored("log(p + {}) in place of the stable form", added)
+    raised = lambda f: of_logs(xp.clip(softmax(xp, z, 1), f, None))  # noqa: E731
+    yield from floored("log(max(p, {})) in place of the stable form", raised)
+
+
+def floored(code: str, value: Callable[[float], Array]) -> Iterator[Form]:
+    """A loss with a floor under its logarithm: the usual ones, then whatever it is."""
+    for floor in FLOORS:
+        yield Form(code, lambda f=floor: value(f), actual=floor)
+    yield Form(code, value, FLOOR_STARTS)
+
+
+def _other_numbers(loss: ClassLoss) -> Iterator[Form]:
+    """Numbers of any loss of classes, to be solved for."""
+    xp, z = loss.xp, loss.logits
 
     def entropy() -> Array:
         return -xp.sum(softmax(xp, z, 1) * log_softmax(xp, z, 1), axis=1)
 
-    yield Number(
-        "logits divided by {}",
-        of_logits(lambda t: z / t),
-        (0.1, 0.5, 2.0, 10.0),
-        code="temperature",
-        declared=1.0,
-    )
-    yield Number(
-        "logits clipped to ±{}",
-        of_logits(lambda c: xp.clip(z, -c, c)),
-        (0.5, 1.0, 5.0, 10.0, 20.0, 50.0),
-        code="clip",
-    )
-    yield Number(
-        "focal loss, γ = {}",
-        of_values(lambda v, g: (1 - xp.exp(-v)) ** g * v),
-        (0.5, 1.0, 2.0, 5.0),
-        code="focal",
-    )
-    yield Number(
-        "each example's loss clipped at {}",
-        of_values(lambda v, c: xp.clip(v, None, c)),
-        (1.0, 5.0, 20.0),
-        code="clip",
-    )
-    yield Number(
-        "{} · logsumexp² added (a z-loss)",
-        of_values(lambda v, c: v + c * _sum_exp(xp, z) ** 2),
-        (1e-4, 1e-2),
-        "linear",
-        code="z-loss",
-    )
-    yield Number(
-        "{} · entropy taken off",
-        of_values(lambda v, c: v - c * entropy()),
-        (0.01, 0.1),
-        "linear",
-        code="entropy",
-    )
-    yield Number(
-        "× {}",
-        lambda c: c * loss.value(),
-        (0.1, 0.5, 2.0, 10.0),
-        code="factor",
-        declared=1.0,
-        family="factor",
-    )
+    of_logits: dict[str, tuple[Callable[[float], Array], tuple[float, ...]]] = {
+        "logits divided by {}": (lambda t: z / t, (0.1, 0.5, 2.0, 10.0)),
+        "logits clipped to ±{}": (lambda c: xp.clip(z, -c, c), (0.5, 1.0, 5.0, 10.0, 20.0, 50.0)),
+    }
+    for code, (change, starts) in of_logits.items():
+        yield Form(code, lambda c, f=change: loss.but(logits=f(c)).value(), starts)
+    of_values: dict[str, tuple[Callable[[Array, float], Array], tuple[float, ...], str]] = {
+        "focal loss, γ = {}": (
+            lambda v, g: (1 - xp.exp(-v)) ** g * v, (0.5, 1.0, 2.0, 5.0), "log"
+        ),
+        "each example's loss clipped at {}": (
+            lambda v, c: xp.clip(v, None, c), (1.0, 5.0, 20.0), "log"
+        ),
+        "{} · logsumexp² added (a z-loss)": (
+            lambda v, c: v + c * _sum_exp(xp, z) ** 2, (1e-4, 1e-2), "linear"
+        ),
+        "{} · entropy taken off": (lambda v, c: v - c * entropy(), (0.01, 0.1), "linear"),
+    }  # fmt: skip
+    for code, (change, starts, scale) in of_values.items():
+        yield Form(code, lambda c, f=change: loss.reduce(f(loss.each(), c)), starts, scale)
+    factor = (0.1, 0.5, 2.0, 10.0)
+    yield Form("× {}", lambda c: c * loss.value(), factor, declared=1.0, family="factor")
 
 
 # --- losses of several batches -------------------------------------------------------------------
@@ -429,10 +311,10 @@ def _other_numbers(loss: ClassLoss) -> Iterator[Number]:
 
 def explain_loss(
     batches: Sequence[Batch],
-    seen: Sequence[float],
+    observed: Sequence[float],
     declared: str = "cross-entropy",
     dtype: str = "float64",
-    of: str = "loss",
+    subject: str = "loss",
 ) -> Explanation:
     """Which loss of these logits was seen, where a mean over the batch was declared.
 
@@ -441,60 +323,57 @@ def explain_loss(
 
     Args:
         batches: logits and labels of each batch.
-        seen: the loss of each.
+        observed: the loss of each.
         declared: one of LOSSES.
         dtype: of the arithmetic, which sets what rounding may do.
-        of: what this is, in words.
+        subject: what this is, in words.
     """
     losses = [
         ClassLoss(np, np.asarray(z, np.float64), np.asarray(y).astype(int), declared)
         for z, y in batches
     ]
-    observed = np.asarray(seen, np.float64)
+    observed = np.asarray(observed, np.float64)
     with np.errstate(all="ignore"):
         values = np.array([loss.value() for loss in losses])
         # logits may be large where a loss is small: that is where its rounding comes from
         size = np.array([np.abs(loss.logits).max(initial=1) for loss in losses])
         unit = sum_bound(USUAL_TERMS, dtype) * np.maximum(np.abs(observed), 0.01 * size)
-        # what is NaN on both sides is equal, what is NaN in one isn't
-        search = Search(
-            {"loss": np.nan_to_num(observed)}, {"loss": values}, dtype, {"loss": unit}, 0
-        )
-        true = search.candidate(AS_DECLARED, _known(values, observed))
-        ways = _together(losses, observed)
-        return judge(
-            of, true, () if true.fits else search.tried(ways), _ratios(values, observed, unit)
-        )
+        known = {"loss": np.nan_to_num(observed)}
+        search = _Losses(known, {"loss": unit}, np.isnan(observed))
+        true = search.candidate(AS_DECLARED, values)
+        tried = () if true.fits else search.tried(_together(losses))
+        return judge(subject, true, tried, _ratios(values, observed, unit))
 
 
-def _known(values: Sequence[float] | np.ndarray, observed: np.ndarray) -> dict[str, np.ndarray]:
-    """Losses to be compared, 0 where both are NaN."""
-    array = np.array(values, np.float64)
-    either = np.where(np.isnan(observed), np.inf, array)
-    return {"loss": np.where(np.isnan(observed) & np.isnan(array), 0.0, either)}
+@dataclass
+class _Losses(Search):
+    """Losses of several batches: what is NaN on both sides is equal, what is NaN in one isn't."""
+
+    are_nan: np.ndarray  # of those that were seen
+
+    def tensors(self, computed: Sequence[float]) -> Tensors:
+        """Losses to be compared, 0 where both are NaN."""
+        array = np.array(computed, np.float64)
+        either = np.where(self.are_nan, np.inf, array)
+        return {"loss": np.where(self.are_nan & np.isnan(array), 0.0, either)}
 
 
-def _together(losses: Sequence[ClassLoss], observed: np.ndarray) -> Iterator[Form | Number]:
+def _together(losses: Sequence[ClassLoss]) -> Iterator[Form]:
     """The same change in every batch's loss."""
     largest = max(len(loss.labels) for loss in losses)
+    by_largest = lambda: [loss.each().sum() / largest for loss in losses]  # noqa: E731
     yield Form(
-        f"a short batch's sum divided by the full batch size ({largest})",
-        lambda: _known([loss.each().sum() / largest for loss in losses], observed),
-        code="reduction",
+        "a short batch's sum divided by the full batch size ({declared})",
+        by_largest,
+        declared=largest,
     )
     for narrow in (np.float32, np.float16):
         rounded = [loss.but(logits=loss.logits.astype(narrow).astype(float)) for loss in losses]
-        yield Form(
-            f"logits pass through {narrow.__name__}",
-            lambda changed=rounded: _known([loss.value() for loss in changed], observed),
-            code="precision",
-            actual=narrow.__name__,
-        )
-    for ways in zip(*map(class_losses, losses), strict=True):
-        yield replace(
-            ways[0],
-            compute=lambda *value, ways=ways: _known([w.compute(*value) for w in ways], observed),
-        )
+        passed = lambda changed=rounded: [loss.value() for loss in changed]  # noqa: E731
+        yield Form(f"logits pass through {narrow.__name__}", passed)
+    for forms in zip(*map(class_losses, losses), strict=True):
+        every = lambda *value, forms=forms: [form.compute(*value) for form in forms]  # noqa: E731
+        yield replace(forms[0], compute=every)
 
 
 def _ratios(declared: np.ndarray, observed: np.ndarray, unit: np.ndarray) -> str:

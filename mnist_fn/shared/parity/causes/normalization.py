@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from mnist_fn.shared.parity.causes.explanation import number
-from mnist_fn.shared.parity.causes.search import Form, Number
+from mnist_fn.shared.parity.causes.search import Form
+from mnist_fn.shared.parity.words import number
 
 Array = Any  # of the namespace `xp`: numpy or torch
 
@@ -43,28 +43,27 @@ def normalized(
 
 
 def epsilons(
-    norm: Callable[[float], Any], declared: float, hint: str = ""
-) -> Iterator[Form | Number]:
+    norm: Callable[[float], Any], declared: float, of_torch: bool = False
+) -> Iterator[Form]:
     """Another ε.
 
     Args:
         norm: the normalization with an ε.
         declared: the one that it has.
-        hint: what to write where the port has Flax's default.
+        of_torch: whether to say what to write where the port has Flax's default.
     """
-    text = f"ε = {{}} in place of {number(declared)}"
     for eps in EPSILONS:
         if eps != declared:
-            why = hint if eps == FLAX_EPSILON else ""
+            hint = {"write": f"epsilon={number(declared)}"}
             yield Form(
-                text.format(number(eps)) + why,
+                "epsilon",
                 lambda e=eps: norm(e),
-                family="epsilon",
-                code="epsilon",
                 declared=declared,
                 actual=eps,
+                details=hint if of_torch and eps == FLAX_EPSILON else {},
+                family="epsilon",
             )
-    yield Number(text, norm, STARTS, family="epsilon", code="epsilon", declared=declared)
+    yield Form("epsilon", norm, STARTS, declared=declared, family="epsilon")
 
 
 def forms(
@@ -85,9 +84,7 @@ def forms(
     def changed(**settings: bool) -> Callable[[], Array]:
         return lambda: affine(normalized(xp, x, axes, eps, **{"centered": centered, **settings}))
 
-    yield Form("the unbiased variance", changed(unbiased=True), code="variance", actual="unbiased")
-    yield Form("ε outside of the root", changed(outside=True), code="epsilon", actual="outside")
-    text = (
-        "the mean is not taken off (RMSNorm)" if centered else "the mean is taken off (LayerNorm)"
-    )
-    yield Form(text, changed(centered=not centered), code="mean", actual=not centered)
+    yield Form("the unbiased variance", changed(unbiased=True))
+    yield Form("ε outside of the root", changed(outside=True))
+    off = "not taken off (RMSNorm)" if centered else "taken off (LayerNorm)"
+    yield Form(f"the mean is {off}", changed(centered=not centered))

@@ -3,7 +3,8 @@
 Every field but the hyperparameters stands for a way in which ports differ; `update.py` tries them.
 Sources: SGD and momentum as in torch.optim.SGD (Sutskever et al., 2013); RMSprop (Hinton, lecture
 6e); Adagrad (Duchi et al., 2011); Adam and Adamax (Kingma and Ba, 2015); AdamW (Loshchilov and
-Hutter, 2019); AMSGrad (Reddi et al., 2018); NAdam (Dozat, 2016); Lion (Chen et al., 2023).
+Hutter, 2019); AMSGrad (Reddi et al., 2018); NAdam (Dozat, 2016); RAdam (Liu et al., 2020); Lion
+(Chen et al., 2023); Rprop (Riedmiller and Braun, 1993).
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,12 +12,11 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from mnist_fn.shared.parity.causes.explanation import Tensors
-from mnist_fn.shared.parity.causes.numbers import round_to_bits
+from mnist_fn.shared.parity.causes.distance import Tensors
+from mnist_fn.shared.parity.causes.precision import round_to_bits
 
-KINDS = (
-    "sgd", "momentum", "nesterov", "adam", "adamw", "rmsprop", "adagrad", "adamax", "lion", "sign",
-)  # fmt: skip
+RPROP_SHARES, RPROP_SIZES = (0.5, 1.2), (1e-6, 50.0)  # of a step's size, and its bounds
+RECTIFIED_FROM = 5.0  # RAdam's length of the average, from which it divides by √v
 
 
 @dataclass(frozen=True)
@@ -66,12 +66,14 @@ class Rule:
     no_root: bool = False  # divided by v, not by √v
     nesterov: bool = False
     nadam: float = 0.0  # Dozat's momentum decay; torch: 4e-3
+    rectified: bool = False  # RAdam's
     amsgrad: str = ""  # "corrected" or "raw": which v the maximum is taken of
     square_of_mean: bool = False  # v from m², not from g²
     centered_square: bool = False  # v from (g - m)²: AdaBelief
     dampened: bool = False  # momentum takes (1 - momentum)·g, at the first step as well
     dampening: float = 0.0  # torch's: from the second step on momentum takes (1 - dampening)·g
     accumulator: float = 0.0  # what Adagrad's sum of squares begins at
+    held_back: bool = False  # Rprop's step is taken one step late
     reset: bool = False  # moments and count are new at each step
     forgets: bool = False  # the moments of before the first step are lost
     frozen_count: bool = False  # the step counter stands still
@@ -147,12 +149,10 @@ def simulate(
             updates = (step + i) // rule.every
             count = (step if rule.frozen_count else 0 if rule.reset else updates) + 1
             rate = rule.schedule[i] if rule.schedule else 1.0
-            trajectory.append(
-                {
-                    name: _step(rule, name, g[name], weights[name], memory[name], count, rate)
-                    for name in weights
-                }
-            )
+            step_weights: Tensors = {}
+            for name, weight in weights.items():
+                step_weights[name] = _step(rule, name, g[name], weight, memory[name], count, rate)
+            trajectory.append(step_weights)
     return trajectory
 
 
@@ -182,10 +182,9 @@ def _prepared(rule: Rule, grads: Tensors, weights: Tensors) -> Tensors:
         factor = min(1.0, rule.clip_norm / (norm + rule.clip_slack))
         g = {name: factor * grad for name, grad in g.items()}
     if rule.clip_each is not None:
-        g = {
-            name: grad * min(1.0, rule.clip_each / (np.sqrt((grad * grad).sum()) + rule.clip_slack))
-            for name, grad in g.items()
-        }
+        for name, grad in g.items():
+            norm = np.sqrt((grad * grad).sum())
+            g[name] = grad * min(1.0, rule.clip_each / (norm + rule.clip_slack))
     if rule.clip_value is not None:
         g = {name: np.clip(grad, -rule.clip_value, rule.clip_value) for name, grad in g.items()}
     return g if rule.decay_first else _decayed(rule, g, weights)
@@ -253,6 +252,10 @@ def _adam(rule: Rule, g: np.ndarray, memory: dict[str, np.ndarray], t: int) -> n
     v_hat = v / second
     if rule.amsgrad == "corrected":
         v_hat = memory["largest"] = np.maximum(memory.get("largest", v_hat), v_hat)
+    rectification = _rectification(rule, t) if rule.rectified else 1.0
+    if not rectification:
+        return m
+    m = m * rectification
     if rule.eps_before:
         return m * np.sqrt(second) / (np.sqrt(v) + rule.eps)
     if rule.no_root:
@@ -261,6 +264,17 @@ def _adam(rule: Rule, g: np.ndarray, memory: dict[str, np.ndarray], t: int) -> n
         root = np.sqrt(v_hat + rule.eps)
         return _divided(m, root + rule.eps if rule.eps_twice else root)
     return _divided(m, np.sqrt(v_hat) + rule.eps)
+
+
+def _rectification(rule: Rule, t: int) -> float:
+    """RAdam's factor; 0 while its average is too short to divide by."""
+    beta2 = np.float64(rule.beta2)  # whose division by 0 is no error
+    longest = 2 / (1 - beta2) - 1
+    length = longest - 2 * t * beta2**t / (1 - beta2**t)
+    if not length > RECTIFIED_FROM:
+        return 0.0
+    share = (length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length)
+    return share**0.5
 
 
 def _divided(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -303,6 +317,20 @@ def _lion(rule: Rule, g: np.ndarray, memory: dict[str, np.ndarray], t: int) -> n
     return np.sign(rule.beta1 * m + (1 - rule.beta1) * g)
 
 
+def _rprop(rule: Rule, g: np.ndarray, memory: dict[str, np.ndarray], t: int) -> np.ndarray:
+    turned = g * memory.get("g", np.zeros_like(g))
+    low, high = RPROP_SHARES
+    change = np.where(turned > 0, high, np.where(turned < 0, low, 1.0))
+    least, most = (size / rule.learning_rate for size in RPROP_SIZES)
+    size = memory["size"] = np.clip(memory.get("size", np.ones_like(g)) * change, least, most)
+    memory["g"] = np.where(turned < 0, 0, g)
+    step = size * np.sign(memory["g"])
+    if rule.held_back:
+        step, memory["step"] = memory.get("step", np.zeros_like(g)), step
+        return np.where(turned < 0, 0, step)
+    return step
+
+
 DIRECTIONS = {
     "sgd": _momentum,
     "momentum": _momentum,
@@ -313,5 +341,7 @@ DIRECTIONS = {
     "adagrad": _adagrad,
     "adamax": _adamax,
     "lion": _lion,
+    "rprop": _rprop,
     "sign": lambda rule, g, memory, t: np.sign(g),
 }
+KINDS = tuple(DIRECTIONS)

@@ -1,23 +1,22 @@
 """Name the rule behind an optimizer's steps, from its own gradients and its weights."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
 
 import numpy as np
 
 from mnist_fn.shared.parity.bounds import NEARLY, UPDATE_DRAWS, UPDATE_ROUNDING
 from mnist_fn.shared.parity.causes import variants
+from mnist_fn.shared.parity.causes.distance import Tensors, best_factor, distance, within
 from mnist_fn.shared.parity.causes.explanation import (
+    AS_DECLARED,
     Candidate,
+    Cause,
     Explanation,
-    Tensors,
-    distance,
     judge,
-    number,
 )
-from mnist_fn.shared.parity.causes.numbers import simplest, solve
-from mnist_fn.shared.parity.causes.pattern import describe, since, within
 from mnist_fn.shared.parity.causes.rules import Rule, simulate
+from mnist_fn.shared.parity.causes.search import Form, Search, simplest, solve, wide
+from mnist_fn.shared.parity.words import difference_text, ranks_of, since
 
 
 def explain_update(
@@ -28,7 +27,7 @@ def explain_update(
     moments: Mapping[str, Tensors] | None = None,
     step: int = 0,
     dtype: str = "float64",
-    of: str = "",
+    subject: str = "",
 ) -> Explanation:
     """Which change to `rule` leads from the side's own gradients to its own weights.
 
@@ -43,21 +42,30 @@ def explain_update(
         moments: {"mu": ..., "nu": ...} before the first step; None: zeros.
         step: steps taken before the first.
         dtype: of the side's arithmetic, which sets what rounding may do.
-        of: what this is, in words; "weights after n steps" if empty.
+        subject: what this is, in words; "weights after n steps" if empty.
     """
-    tried = Steps(rule, grads, before, after, moments, step, dtype)
-    named = of or f"weights after {len(grads)} step{'s' if len(grads) > 1 else ''}"
-    declared = tried.candidate("as declared", "declared", rule)
+    search = _Steps(rule, grads, before, after, moments, step, dtype)
+    subject = subject or f"weights after {len(grads)} step{'s' if len(grads) > 1 else ''}"
+    declared = search.candidate(AS_DECLARED, rule)
     if declared.fits:
-        return judge(named, declared, ())
-    candidates = list(_tried(tried))
+        return judge(subject, declared, ())
+    candidates = list(search.changes())
     if not any(candidate.fits for candidate in candidates):
-        candidates += _pairs(tried, candidates)
-    return judge(named, declared, candidates, tried.pattern)
+        candidates += search.pairs()
+    return judge(subject, declared, candidates, search.pattern)
 
 
-class Steps:
-    """What was seen, and how near a rule comes to it."""
+def _key(name: str, step: int) -> str:
+    return f"{name} after step {step + 1}"
+
+
+def _joined(trees: Sequence[Tensors]) -> Tensors:
+    """The tensors of all steps by one name each."""
+    return {_key(name, i): tensor for i, tree in enumerate(trees) for name, tensor in tree.items()}
+
+
+class _Steps(Search):
+    """The weights after some steps, and how near a rule comes to them."""
 
     def __init__(
         self,
@@ -69,273 +77,235 @@ class Steps:
         step: int,
         dtype: str,
     ) -> None:
-        def wide(tree: Tensors) -> Tensors:
-            return {name: np.asarray(tree[name], np.float64) for name in before}
+        self.rule, self.step, self.eps = rule, step, float(np.finfo(dtype).eps)
+        self.before = wide(before, before)
+        self.grads = [wide(tree, before) for tree in grads]
+        self.after = [wide(tree, before) for tree in after]
+        self.moments = {kind: wide(tree, before) for kind, tree in (moments or {}).items()} or None
+        self.start = _joined([self.before, *self.after[:-1]])  # the weights before each step
+        self.ranks = ranks_of(self.before)
+        observed = _joined(self.after)
+        self.negligible = self._negligible()
+        super().__init__(observed, {})
+        self.declared = self.tensors(rule)
+        self.unit = self.rounding(rule, self.declared)
 
-        self.rule, self.eps = rule, float(np.finfo(dtype).eps)
-        self.grads, self.after = [wide(tree) for tree in grads], [wide(tree) for tree in after]
-        self.before = wide(before)
-        self.moments = {kind: wide(tree) for kind, tree in (moments or {}).items()} or None
-        self.step = step
-        self.weights = [self.before, *self.after[:-1]]
-
-    def run(self, rule: Rule) -> list[Tensors]:
+    def tensors(self, computed: Rule) -> Tensors:
         """The weights that a rule makes of these gradients."""
-        return simulate(rule, self.grads, self.before, self.after, self.moments, self.step)
+        return self._simulated(computed, self.grads)
 
-    def candidate(self, text: str, family: str, rule: Rule, solved: int = 0) -> Candidate:
-        """How far a rule stays from what was seen."""
-        predicted = self.run(rule)
-        residual, units = distance(predicted, self.after, self.rounding)
+    def _simulated(self, rule: Rule, grads: Sequence[Tensors]) -> Tensors:
+        steps = simulate(rule, grads, self.before, self.after, self.moments, self.step)
+        return _joined(steps)
+
+    def distance(self, predicted: Tensors, computed: Rule) -> tuple[float, float]:
+        """What comes near is held to what rounding does of its own steps as well."""
+        residual, units = super().distance(predicted, computed)
         if 1 < units <= NEARLY:
-            roundings = self._rounding_of(rule, predicted)
-            larger = [
-                {n: np.maximum(unit[n], allowed[n]) for n in unit}
-                for unit, allowed in zip(self.rounding, roundings, strict=True)
-            ]
-            residual, units = distance(predicted, self.after, larger)
-        return Candidate(text, residual, units, solved, code=family, family=family)
+            own = self.rounding(computed, predicted)
+            larger = {name: np.maximum(unit, own[name]) for name, unit in self.unit.items()}
+            return distance(predicted, self.observed, larger)
+        return residual, units
 
-    def residual(self, rule: Rule, names: Sequence[str] | None = None) -> np.ndarray:
-        """Predicted minus seen in units of rounding, as one vector; of some tensors alone."""
-        parts = []
-        for predicted, observed, unit in zip(
-            self.run(rule), self.after, self.rounding, strict=True
-        ):
-            for name in names or observed:
-                finite = np.isfinite(unit[name])
-                parts.append(
-                    ((predicted[name] - observed[name])[finite] / unit[name][finite]).ravel()
-                )
-        return np.concatenate(parts)
+    def _negligible(self) -> dict[str, np.ndarray]:
+        """Where a gradient is nothing but rounding, at any step."""
+        negligible = {}
+        for name in self.before:
+            parts = []
+            for tree in self.grads:
+                size = np.abs(tree[name])
+                parts.append((size != 0) & (size < 1e4 * self.eps * size.max()))
+            negligible[name] = np.any(parts, axis=0)
+        return negligible
 
-    def fits(self, rule: Rule) -> bool:
-        """Whether what is left is rounding."""
-        return self.candidate("", "", rule).fits
-
-    @cached_property
-    def declared(self) -> list[Tensors]:
-        """What the declared rule makes."""
-        return self.run(self.rule)
-
-    @cached_property
-    def rounding(self) -> list[Tensors]:
-        """What rounding may do to each weight: an ulp of it, and what the declared rule makes of
-        gradients moved by theirs; infinite where a gradient is nothing but rounding.
+    def rounding(self, rule: Rule, predicted: Tensors) -> Tensors:
+        """What rounding may do to each weight: an ulp of it, and what a rule makes of gradients
+        moved by theirs; infinite where a gradient is nothing but rounding.
         """
-        return self._rounding_of(self.rule, self.declared)
-
-    def _rounding_of(self, rule: Rule, true: list[Tensors]) -> list[Tensors]:
-        base = [
-            {n: 2 * self.eps * np.abs(w).max() + 1e-300 * np.ones_like(w) for n, w in s.items()}
-            for s in self.after
-        ]
+        rounding: Tensors = {}
+        for name, tensor in self.observed.items():
+            rounding[name] = np.full(tensor.shape, 2 * self.eps * np.abs(tensor).max() + 1e-300)
         rng = np.random.default_rng(0)
-        largest = [{n: np.abs(g).max() for n, g in tree.items()} for tree in self.grads]
         for _ in range(UPDATE_DRAWS):
             moved: list[Tensors] = []
-            for tree, sizes in zip(self.grads, largest, strict=True):
+            for tree in self.grads:
                 nudged: Tensors = {}
                 for name, grad in tree.items():
                     signs = rng.choice((-1, 1), grad.shape)
-                    nudge = self.eps * (np.abs(grad) + sizes[name]) * signs
+                    nudge = self.eps * (np.abs(grad) + np.abs(grad).max()) * signs
                     nudged[name] = grad + nudge * (grad != 0)
                 moved.append(nudged)
-            predicted = simulate(rule, moved, self.before, self.after, self.moments, self.step)
-            for unit, a, b in zip(base, predicted, true, strict=True):
-                for name in unit:
-                    unit[name] = np.maximum(unit[name], np.abs(a[name] - b[name]))
-        negligible = {
-            name: np.any(
-                [
-                    (g[name] != 0) & (np.abs(g[name]) < 1e4 * self.eps * top[name])
-                    for g, top in zip(self.grads, largest, strict=True)
-                ],
-                axis=0,
-            )
-            for name in self.before
-        }
-        return [
-            {
-                name: np.where(negligible[name], np.inf, UPDATE_ROUNDING * value)
-                for name, value in unit.items()
-            }
-            for unit in base
-        ]
+            for name, tensor in self._simulated(rule, moved).items():
+                rounding[name] = np.maximum(rounding[name], np.abs(tensor - predicted[name]))
+        for name, negligible in self.negligible.items():
+            for i in range(len(self.grads)):
+                allowed = UPDATE_ROUNDING * rounding[_key(name, i)]
+                rounding[_key(name, i)] = np.where(negligible, np.inf, allowed)
+        return rounding
 
     @property
     def pattern(self) -> str:
         """What is seen of the difference from the declared rule."""
-        differs = [
-            not all(within(predicted[n], observed[n], unit[n]) for n in observed)
-            for predicted, observed, unit in zip(
-                self.declared, self.after, self.rounding, strict=True
+        differs = []
+        for i in range(len(self.after)):
+            keys = [_key(name, i) for name in self.before]
+            differs.append(
+                not all(within(self.declared[k], self.observed[k], self.unit[k]) for k in keys)
             )
-        ]
         i = differs.index(True) if True in differs else 0
-        moves = [
-            {n: tree[i][n] - self.weights[i][n] for n in self.before}
-            for tree in (self.declared, self.after)
-        ]
-        text = describe(moves[0], moves[1], self.rounding[i])
+        moves: list[Tensors] = []
+        for tensors in (self.declared, self.observed):
+            keys = {name: _key(name, i) for name in self.before}
+            moves.append({name: tensors[k] - self.start[k] for name, k in keys.items()})
+        unit = {name: self.unit[_key(name, i)] for name in self.before}
+        text = difference_text(*moves, unit)
         return f"{since(differs)} the step {text}" if any(differs) else text
 
+    def changes(self) -> Iterator[Candidate]:
+        """A single change to the rule."""
+        for cause, rule in variants.forms(self.rule, self.step):
+            yield self.candidate(cause, rule)
+        yield self.rates(self.rule)
+        if len(self.after) > 1:
+            yield from self.schedules()
+        for kind in ("coupled", "pulled"):
+            yield self.decays(kind)
+        for form in variants.numbers(self.rule, self.grads, self.after):
+            yield self.solved(form)
 
-def _tried(steps: Steps) -> Iterator[Candidate]:
-    for text, family, rule in variants.structures(steps.rule, steps.step):
-        yield steps.candidate(text, family, rule)
-    yield from rates(steps, steps.rule)
-    yield from schedules(steps)
-    for kind in ("coupled", "pulled"):
-        yield from decays(steps, kind)
-    for free in variants.numbers(steps.rule, steps.grads, steps.after):
-        yield solved(steps, free)
-
-
-def solved(steps: Steps, free: variants.Free) -> Candidate:
-    """The best value of one number, written as simply as it fits."""
-    value = solve(lambda x: steps.residual(free.rule(x)), free.starts, free.scale)
-    if steps.fits(free.rule(value)):
-        value = simplest(value, free.declared, lambda x: steps.fits(free.rule(x)))
-    return steps.candidate(free.said(value), free.family, free.rule(value), 1)
-
-
-def rates(steps: Steps, rule: Rule) -> Iterator[Candidate]:
-    """A factor of a rule's learning rate for each tensor, by least squares."""
-    predicted = steps.run(rule)
-    factors = {name: _factor(steps, predicted, name) for name in steps.before}
-    fits = {name: _fits_tensor(steps, rule, name, factor) for name, factor in factors.items()}
-    simplified = {
-        name: simplest(factor, 1.0, lambda x, name=name: _fits_tensor(steps, rule, name, x))
-        if fits[name]
-        else factor
-        for name, factor in factors.items()
-    }
-    lr = rule.learning_rate
-    as_f32 = float(np.float32(lr))
-    if all(fits.values()) and steps.fits(rule.but(learning_rate=as_f32)):
-        text = f"learning rate rounded to float32 ({as_f32!r})"
-        yield steps.candidate(text, "rate", rule.but(learning_rate=as_f32), 1)
-        return
-    changed = {name: factor for name, factor in simplified.items() if factor != 1}
-    yield steps.candidate(
-        variants.rate_text(changed, steps.before, lr),
-        "rate",
-        rule.but(rates=simplified),
-        len(set(changed.values())),
-    )
-
-
-def _factor(steps: Steps, predictions: list[Tensors], name: str) -> float:
-    numerator = denominator = 0.0
-    for predicted, old, observed, unit in zip(
-        predictions, steps.weights, steps.after, steps.rounding, strict=True
-    ):
-        finite = np.isfinite(unit[name])
-        a = (predicted[name] - old[name])[finite] / unit[name][finite]
-        b = (observed[name] - old[name])[finite] / unit[name][finite]
-        numerator, denominator = numerator + float(a @ b), denominator + float(a @ a)
-    return numerator / denominator if denominator else 1.0
-
-
-def _fits_tensor(steps: Steps, rule: Rule, name: str, factor: float) -> bool:
-    return bool(np.abs(steps.residual(rule.but(rates={name: factor}), [name])).max(initial=0) <= 1)
-
-
-def schedules(steps: Steps) -> Iterator[Candidate]:
-    """A factor of the learning rate for each step, and what its course is called."""
-    factors = []
-    declared = steps.rule.schedule
-    plain = steps.run(steps.rule.but(schedule=())) if declared else steps.declared
-    for i, tree in enumerate(plain):
-        numerator = denominator = 0.0
-        for name, predicted in tree.items():
-            finite = np.isfinite(steps.rounding[i][name])
-            unit = steps.rounding[i][name][finite]
-            a = (predicted - steps.weights[i][name])[finite] / unit
-            b = (steps.after[i][name] - steps.weights[i][name])[finite] / unit
-            numerator, denominator = numerator + float(a @ b), denominator + float(a @ a)
-        factors.append(numerator / denominator if denominator else 1.0)
-    if len(factors) > 1 and not np.allclose(factors, factors[0], rtol=1e-9):
-        rule = steps.rule.but(schedule=tuple(factors))
-        text = variants.schedule_text(factors, steps.step)
-        if declared:
-            contrast = variants.factors_text(factors), variants.factors_text(declared)
-            text = f"learning rate {contrast[0]} for the reference's {contrast[1]}"
-        yield steps.candidate(text, "schedule", rule, len(factors))
-
-
-def decays(steps: Steps, kind: str) -> Iterator[Candidate]:
-    """A coupled or a decoupled decay of each tensor, whatever was declared for it."""
-    amounts = {name: _decay_of(steps, kind, name) for name in steps.before}
-    text = variants.decay_text(amounts, kind, steps.rule, steps.before)
-    solved_for = len({value for value in amounts.values() if value})
-    yield steps.candidate(text, "decay", steps.rule.but(**{kind: amounts}), solved_for)
-
-
-def _decay_of(steps: Steps, kind: str, name: str) -> float:
-    """What is to be added to a tensor's declared decay."""
-    rule = steps.rule
-    same = (kind == "pulled") == rule.is_decoupled and rule.decays(name)
-    declared = rule.weight_decay if same else 0.0
-
-    def residual(x: float) -> np.ndarray:
-        return steps.residual(rule.but(**{kind: {name: x}}), [name])
-
-    def fits(total: float) -> bool:
-        return bool(np.abs(residual(total - declared)).max(initial=0) <= 1)
-
-    start = rule.weight_decay or 1e-3
-    value = solve(residual, (0.0, start, -start, 0.1), "linear")
-    if fits(value + declared):
-        value = simplest(value + declared, rule.weight_decay, fits) - declared
-    return value
-
-
-def _pairs(steps: Steps, singles: Sequence[Candidate]) -> Iterator[Candidate]:
-    """Two changes at once: a variant of the rule, or another number, and another learning rate."""
-    changes: list[tuple[str, str, Rule]] = list(variants.structures(steps.rule, steps.step))
-    for text, family, rule in changes:
-        for rate in rates(steps, rule):
+    def pairs(self) -> Iterator[Candidate]:
+        """Two changes at once: another form of the rule, or another number, and another rate."""
+        for cause, rule in variants.forms(self.rule, self.step):
+            rate = self.rates(rule)
             if rate.fits:
-                yield Candidate(
-                    f"{text}, and {rate.text}",
-                    rate.residual,
-                    rate.units,
-                    rate.solved + 1,
-                    code=f"{family}, rate",
-                    family=f"{family}, rate",
-                )
-    for free in variants.numbers(steps.rule, steps.grads, steps.after):
-        yield from _with_rate(steps, free)
+                both = _both(cause, rate)
+                yield Candidate(both.code, rate.residual, rate.units, rate.solved + 1, **both.facts)
+        for form in variants.numbers(self.rule, self.grads, self.after):
+            yield from self.with_rate(form)
 
+    def factor(self, predicted: Tensors, keys: Sequence[str]) -> float:
+        """By which a rule's moves of some tensors are nearest to those that were seen."""
+        parts = [
+            np.concatenate([(tensors[key] - self.start[key]).ravel() for key in keys])
+            for tensors in (predicted, self.observed)
+        ]
+        unit = np.concatenate([self.unit[key].ravel() for key in keys])
+        factor = best_factor(*parts, unit)
+        return 1.0 if factor is None else factor
 
-def _with_rate(steps: Steps, free: variants.Free) -> Iterator[Candidate]:
-    def best(x: float) -> Rule:
-        rule = free.rule(x)
-        predictions = steps.run(rule)
-        numerator = denominator = 0.0
-        for predicted, old, observed, unit in zip(
-            predictions, steps.weights, steps.after, steps.rounding, strict=True
-        ):
-            for name in predicted:
-                finite = np.isfinite(unit[name])
-                a = (predicted[name] - old[name])[finite] / unit[name][finite]
-                b = (observed[name] - old[name])[finite] / unit[name][finite]
-                numerator, denominator = numerator + float(a @ b), denominator + float(a @ a)
-        return rule.but(
-            learning_rate=rule.learning_rate * (numerator / denominator if denominator else 1.0)
+    def keys(self, name: str) -> list[str]:
+        """A tensor's names in all steps."""
+        return [_key(name, i) for i in range(len(self.after))]
+
+    def fits(self, rule: Rule, name: str = "") -> bool:
+        """Whether what a rule leaves is rounding; of one tensor alone."""
+        if not name:
+            return self.candidate(AS_DECLARED, rule).fits
+        return bool(np.abs(self.residual(rule, self.keys(name))).max(initial=0) <= 1)
+
+    def rates(self, rule: Rule) -> Candidate:
+        """A factor of a rule's learning rate for each tensor, by least squares."""
+        predicted = self.tensors(rule)
+        values, all_fit = {}, True
+        for name in self.before:
+            value = self.factor(predicted, self.keys(name))
+            fits = lambda x, name=name: self.fits(rule.but(rates={name: x}), name)  # noqa: E731
+            if fits(value):
+                value = simplest(value, 1.0, fits)
+            else:
+                all_fit = False
+            values[name] = value
+        single = float(np.float32(rule.learning_rate))
+        if all_fit and self.fits(rule.but(learning_rate=single)):
+            details = {"digits": repr(single)}
+            cause = Cause("learning rate in float32", actual=single, details=details, family="rate")
+            return self.candidate(cause, rule.but(learning_rate=single), 1)
+        changed = {name: value for name, value in values.items() if value != 1}
+        cause = Cause(
+            "learning rates",
+            declared=rule.learning_rate,
+            actual=changed,
+            details={"ranks": self.ranks},
+            family="rate",
         )
+        return self.candidate(cause, rule.but(rates=values), len(set(changed.values())))
 
-    value = solve(lambda x: steps.residual(best(x)), free.starts, free.scale)
-    if steps.fits(best(value)):
-        value = simplest(value, free.declared, lambda x: steps.fits(best(x)))
+    def schedules(self) -> Iterator[Candidate]:
+        """A factor of the learning rate for each step."""
+        declared = self.rule.schedule
+        plain = self.tensors(self.rule.but(schedule=())) if declared else self.declared
+        course = []
+        for i in range(len(self.after)):
+            course.append(self.factor(plain, [_key(name, i) for name in self.before]))
+        if np.allclose(course, course[0], rtol=1e-9):
+            return
+        details = {"start": self.step}
+        schedule = tuple(course)
+        cause = Cause(
+            "schedule", declared=declared, actual=schedule, details=details, family="schedule"
+        )
+        yield self.candidate(cause, self.rule.but(schedule=schedule), len(course))
+
+    def decays(self, kind: str) -> Candidate:
+        """A coupled or a decoupled decay of each tensor, whatever was declared for it."""
+        rule = self.rule
+        same = (kind == "pulled") == rule.is_decoupled
+        declared, total, amounts = {}, {}, {}
+        for name in self.before:
+            declared[name] = rule.weight_decay if rule.decays(name) else 0.0
+            amounts[name] = self.decay_of(kind, name, declared[name] if same else 0.0)
+            total[name] = amounts[name] + (declared[name] if same else 0.0)
+        cause = Cause(
+            "decays",
+            declared=declared,
+            actual=total,
+            details={"ranks": self.ranks, "decoupled": kind == "pulled", "added": not same},
+            family="decay",
+        )
+        solved = len({value for value in amounts.values() if value})
+        return self.candidate(cause, rule.but(**{kind: amounts}), solved)
+
+    def decay_of(self, kind: str, name: str, declared: float) -> float:
+        """What is to be added to a tensor's declared decay."""
+        rule, keys = self.rule, self.keys(name)
+
+        def residual(x: float) -> np.ndarray:
+            return self.residual(rule.but(**{kind: {name: x}}), keys)
+
+        def fits(total: float) -> bool:
+            return bool(np.abs(residual(total - declared)).max(initial=0) <= 1)
+
+        start = rule.weight_decay or 1e-3
+        value = solve(residual, (0.0, start, -start, 0.1), "linear")
+        if fits(value + declared):
+            value = simplest(value + declared, rule.weight_decay, fits) - declared
+        return value
+
+    def with_rate(self, form: Form) -> Iterator[Candidate]:
+        """A number and the learning rate, both solved for."""
+
+        def best(x: float) -> Rule:
+            rule = form.compute(x)
+            factor = self.factor(self.tensors(rule), list(self.observed))
+            return rule.but(learning_rate=rule.learning_rate * factor)
+
+        value = solve(lambda x: self.residual(best(x)), form.starts, form.scale)
+        if not self.fits(best(value)):
+            return
+        declared = form.declared if isinstance(form.declared, float) else 0.0
+        value = simplest(value, declared, lambda x: self.fits(best(x)))
         rule = best(value)
         rate = simplest(
             rule.learning_rate,
-            steps.rule.learning_rate,
-            lambda x: steps.fits(rule.but(learning_rate=x)),
+            self.rule.learning_rate,
+            lambda x: self.fits(rule.but(learning_rate=x)),
         )
-        rule = rule.but(learning_rate=rate)
-        text = f"{free.said(value)}, and learning rate {number(rate)}"
-        yield steps.candidate(text, f"{free.family}, rate", rule, 2)
+        number = Cause(form.code, **{**form.facts, "actual": value})
+        both = _both(number, Cause("learning rate {}", actual=rate))
+        yield self.candidate(both, rule.but(learning_rate=rate), 2)
+
+
+def _both(first: Cause, second: Cause) -> Cause:
+    """Two changes as one."""
+    family = f"{first.kind}, rate"
+    return Cause("both", details={"parts": (first, second)}, family=family)

@@ -12,7 +12,8 @@ from mnist_fn.shared.parity.backends.rungs import examples, first_batch
 from mnist_fn.shared.parity.backends.stages.implementation import Implementation
 from mnist_fn.shared.parity.backends.stages.steps import full_batches, trained
 from mnist_fn.shared.parity.bounds import EPOCH_ROUNDING, EPOCH_START_EPS
-from mnist_fn.shared.parity.causes.explanation import Explanation, Tensors
+from mnist_fn.shared.parity.causes.distance import Tensors
+from mnist_fn.shared.parity.causes.explanation import Explanation
 from mnist_fn.shared.parity.causes.loss import cross_entropy
 from mnist_fn.shared.parity.causes.search import Form, explain_variants
 from mnist_fn.shared.streams import batch_order

@@ -10,7 +10,8 @@ from mnist_fn.shared.parity.backends.relu_boundary import near
 from mnist_fn.shared.parity.backends.rungs import at_boundary, examples, first_batch
 from mnist_fn.shared.parity.backends.stages.implementation import Implementation
 from mnist_fn.shared.parity.backends.states import StressState
-from mnist_fn.shared.parity.causes.explanation import Explanation, Tensors
+from mnist_fn.shared.parity.causes.distance import Tensors
+from mnist_fn.shared.parity.causes.explanation import Explanation
 from mnist_fn.shared.parity.causes.gradients import explain_gradients
 from mnist_fn.shared.state import ParamTree, StateTree, named_tensors
 

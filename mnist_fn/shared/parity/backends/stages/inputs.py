@@ -12,10 +12,11 @@ from mnist_fn.shared.parity.backends import numpy_program
 from mnist_fn.shared.parity.backends.rungs import zero_state
 from mnist_fn.shared.parity.backends.stages.implementation import PICTURES, Implementation
 from mnist_fn.shared.parity.backends.states import scaled_by_layer
-from mnist_fn.shared.parity.causes.explanation import Candidate, Explanation, Tensors, judge
+from mnist_fn.shared.parity.causes.distance import Tensors
+from mnist_fn.shared.parity.causes.explanation import Candidate, Explanation, as_declared, judge
 from mnist_fn.shared.parity.causes.inputs import explain_order, explain_pixels
-from mnist_fn.shared.parity.causes.numbers import round_to_bits
-from mnist_fn.shared.parity.causes.search import Form, Number, explain_variants
+from mnist_fn.shared.parity.causes.precision import round_to_bits
+from mnist_fn.shared.parity.causes.search import Form, explain_variants
 from mnist_fn.shared.streams import batch_order
 
 QUERIES = 48  # examples asked for one by one
@@ -28,8 +29,7 @@ def loaded(side: Implementation) -> Explanation:
     expected = numpy_program.flat(start.params)
     exact = {n: np.full(t.shape, 1e-300) for n, t in expected.items()}
     if any(n not in observed or observed[n].shape != t.shape for n, t in expected.items()):
-        wrong = Candidate("as declared", np.inf, np.inf, family="declared")
-        return judge("weights as loaded", wrong, (), f"found {', '.join(observed)[:200]}")
+        return judge("weights as loaded", as_declared(), (), f"found {', '.join(observed)[:200]}")
 
     def changed(change: Callable[[np.ndarray], np.ndarray], flat: bool) -> Callable[[], Tensors]:
         return lambda: {n: change(t) if (t.ndim < 2) == flat else t for n, t in expected.items()}
@@ -44,7 +44,7 @@ def loaded(side: Implementation) -> Explanation:
         Form("kernels are 0", changed(np.zeros_like, False)),
     ]  # fmt: skip
     numbers = [
-        Number(
+        Form(
             "kernels scaled by {}",
             lambda c: changed(lambda t: c * t, False)(),
             (0.5, 3**0.5),
@@ -77,13 +77,11 @@ def evaluated(side: Implementation) -> Explanation:
     images = pair.dataset.test.images[:PICTURES]
     states = [scaled_by_layer(pair.start, lambda _, f=f: f) for f in (1, 2)]
     first, second = (backend.logits(backend.load(s), images).astype(np.float64) for s in states)
-    wrong = Candidate("as declared", np.inf, np.inf, family="declared")
-    right = Candidate("as declared", 0.0, 0.0, family="declared")
     subject = "logits of a second state"
     if not np.array_equal(first, second) or not np.any(first):
-        return judge(subject, right, ())
+        return judge(subject, as_declared(0.0, 0.0), ())
     text = "the weights of the first call are evaluated, whatever state is given"
-    return judge(subject, wrong, [Candidate(text, 0.0, 0.0)])
+    return judge(subject, as_declared(), [Candidate(text, 0.0, 0.0)])
 
 
 def pixels(side: Implementation) -> Explanation:

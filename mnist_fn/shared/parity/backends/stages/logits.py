@@ -20,10 +20,11 @@ from mnist_fn.shared.parity.causes.activation import (
     relu,
     rounded,
 )
-from mnist_fn.shared.parity.causes.explanation import Explanation, Tensors
+from mnist_fn.shared.parity.causes.distance import Tensors
+from mnist_fn.shared.parity.causes.explanation import Explanation
 from mnist_fn.shared.parity.causes.normalization import normalized
-from mnist_fn.shared.parity.causes.numbers import cut_to_bits, round_to_bits
-from mnist_fn.shared.parity.causes.search import Form, Number, explain_variants
+from mnist_fn.shared.parity.causes.precision import cut_to_bits, round_to_bits
+from mnist_fn.shared.parity.causes.search import Form, explain_variants
 
 IMAGES = 60  # of the test set
 LARGER = (1, 3, 10, 100)  # weights from which logits are taken, in turn
@@ -79,22 +80,21 @@ class _Logits:
             return []
         return [None, *range(self.depth - 1)] if self.depth > 2 else [None]
 
-    def where(self, layer: int | None) -> str:
-        return "" if layer is None else f" after layer{layer + 1} alone"
-
     def swapped(self, f: Function, only: int | None) -> Tensors:
         return self.logits(lambda i, h: f(np, h) if only in (None, i) else numpy_program.relu(i, h))
 
-    def ways(self) -> Iterator[Form | Number]:
+    def ways(self) -> Iterator[Form]:
         for only in self.places:
             for way in (
                 *activations(np, self.x, RELU, lambda f, o=only: self.swapped(f, o)),
                 *rounded(RELU, lambda f, o=only: self.swapped(f, o)),
             ):
-                text = way.text + self.where(only)
-                # families of one layer are their own
-                family = way.family and way.family + self.where(only)
-                yield replace(way, text=text, family=family)
+                if only is None:
+                    yield way
+                    continue
+                layer = f"layer{only + 1}"  # whose families are its own
+                family = way.family and f"{way.family} after {layer}"
+                yield replace(way, details={**way.details, "after": layer}, family=family)
         for text, layer in _layers(self.depth):
             yield Form(text, lambda f=layer: self.logits(layer=f))
         for name in ("softmax", "log-softmax", "relu", "sigmoid", "tanh"):
@@ -104,20 +104,20 @@ class _Logits:
         for text, f in _ON_LOGITS:
             yield Form(text, lambda f=f: self.of_logits(f))
         for text, f, starts, scale in _NUMBERS_ON_LOGITS:
-            yield Number(text, lambda c, f=f: self.of_logits(lambda z: f(z, c)), starts, scale)
+            yield Form(text, lambda c, f=f: self.of_logits(lambda z: f(z, c)), starts, scale)
         if self.depth > 1:
-            yield Number(
+            yield Form(
                 "hidden units scaled by {}",
                 lambda c: self.swapped(lambda xp, h: c * relu(xp, h), None),
                 (0.5, 0.9, 1.1, 2.0),
             )
-            yield Number(
+            yield Form(
                 "biases scaled by {}",
                 lambda c: self.logits(layer=lambda _, v, k, b: v @ k + c * b),
                 (0.0, 0.5, 2.0),
                 "linear",
             )
-        yield Number(
+        yield Form(
             "weights held to a max-norm of {} a column",
             lambda c: self.logits(
                 layer=lambda _, v, k, b: v @ (k * np.minimum(1, c / _norms(k))) + b

@@ -9,9 +9,10 @@ from mnist_fn.shared.parity.backends.checks import Pair
 from mnist_fn.shared.parity.backends.rungs import examples, first_batch
 from mnist_fn.shared.parity.backends.stages.implementation import Implementation
 from mnist_fn.shared.parity.backends.states import scaled_by_layer
-from mnist_fn.shared.parity.causes.explanation import Explanation, Tensors
+from mnist_fn.shared.parity.causes.distance import Tensors
+from mnist_fn.shared.parity.causes.explanation import Explanation
 from mnist_fn.shared.parity.causes.loss import explain_loss
-from mnist_fn.shared.parity.causes.search import Form, Number, explain_variants
+from mnist_fn.shared.parity.causes.search import Form, explain_variants
 from mnist_fn.shared.state import StateTree
 
 
@@ -35,7 +36,7 @@ def losses(side: Implementation) -> Explanation:
         x, y = examples(side.pair, batch)
         batches.append((numpy_program.logits(numpy_program.flat(state.params), x), y))
         observed.append(side.backend.losses(side.backend.load(state), batch)[0])
-    return explain_loss(batches, observed, dtype=side.dtype, of="cross-entropy")
+    return explain_loss(batches, observed, dtype=side.dtype, subject="cross-entropy")
 
 
 def penalty(side: Implementation) -> Explanation:
@@ -58,13 +59,11 @@ def penalty(side: Implementation) -> Explanation:
         Form("penalty times the batch size", lambda: {"penalty": l2 * squares * sizes}),
     ]
     if l2:
-        number = Number(
+        number = Form(
             "penalty × {}", lambda c: {"penalty": c * l2 * squares}, (0.0, 0.5, 2.0), "linear"
         )
     else:
-        number = Number(
-            "a penalty of {} Σ W²", lambda c: {"penalty": c * squares}, (1e-4,), "linear"
-        )
+        number = Form("a penalty of {} Σ W²", lambda c: {"penalty": c * squares}, (1e-4,), "linear")
     # it is the difference of two losses, of which the cross-entropy may be the larger
     size = np.maximum(1, np.maximum(np.abs(observed), [abs(ce) for ce, _ in objectives]))
     floor = {"penalty": pair.tolerance * size}

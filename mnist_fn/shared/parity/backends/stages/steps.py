@@ -11,7 +11,8 @@ from mnist_fn.shared.parity.backends.rungs import middle
 from mnist_fn.shared.parity.backends.stages.gradients import reference_gradients
 from mnist_fn.shared.parity.backends.stages.implementation import Implementation
 from mnist_fn.shared.parity.backends.states import StressState
-from mnist_fn.shared.parity.causes.explanation import Explanation, Tensors
+from mnist_fn.shared.parity.causes.distance import Tensors
+from mnist_fn.shared.parity.causes.explanation import Explanation
 from mnist_fn.shared.parity.causes.update import explain_update
 from mnist_fn.shared.state import StateTree
 from mnist_fn.shared.streams import batch_order

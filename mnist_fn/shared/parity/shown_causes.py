@@ -1,16 +1,16 @@
-"""Causes where the reference's program can't be done otherwise line by line, as a traced one.
-
-They are looked for by the tables of the project's own ladder, on the tensors that both show.
+"""Causes that are read from the tensors that both programs show, without running one again: modules
+in another order or a lower precision, and, where the reference can't be done otherwise line by line
+as a traced one can't, what the plain tables of `causes` find between its modules and in them.
 """
 
 import contextlib
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from mnist_fn.shared.parity.bounds import sum_bound
+from mnist_fn.shared.parity.bounds import NARROW_ULPS, sum_bound
 from mnist_fn.shared.parity.causes import normalization
 from mnist_fn.shared.parity.causes.activation import (
     IDENTITY,
@@ -18,13 +18,16 @@ from mnist_fn.shared.parity.causes.activation import (
     explain_forward,
     usual_activations,
 )
-from mnist_fn.shared.parity.causes.explanation import Explanation
+from mnist_fn.shared.parity.causes.explanation import Candidate, Explanation, as_declared, judge
 from mnist_fn.shared.parity.causes.loss import LOSSES, explain_loss
-from mnist_fn.shared.parity.causes.search import Form, Number, explain_variants
+from mnist_fn.shared.parity.causes.precision import FORMATS, mantissa_bits
+from mnist_fn.shared.parity.causes.search import Form, explain_variants
 from mnist_fn.shared.parity.causes.sums import sums
-from mnist_fn.shared.parity.ladder_state import LadderState
+from mnist_fn.shared.parity.ladder_state import LadderState, nth
+from mnist_fn.shared.parity.layouts import aligned
 from mnist_fn.shared.parity.modules import Fault
 from mnist_fn.shared.parity.param_map import module_of, parts
+from mnist_fn.shared.parity.program import Call, Trace
 
 FACTORS = (1, 3, 30, 300)  # of the weights, from which losses are taken
 NORMS = {"LayerNorm": True, "RMSNorm": False}  # of Flax: whether the mean is taken off
@@ -87,30 +90,23 @@ def explain_module(state: LadderState, fault: Fault) -> Explanation | None:
         declared = x @ kernel + (0.0 if bias is None else bias)
         ways = list(activations(np, declared, IDENTITY))
         if bias is not None:
-            ways.append(Form("no bias", lambda: x @ kernel, code="bias"))
+            ways.append(Form("no bias", lambda: x @ kernel))
         if kernel.shape[0] == kernel.shape[1]:
             transposed = lambda: x @ kernel.T + (0.0 if bias is None else bias)  # noqa: E731
-            ways.append(Form("the weight is not transposed", transposed, code="kernel"))
+            ways.append(Form("the weight is not transposed", transposed))
     else:
         return None
     return _explained(state, fault, ours, ways) if _near(declared, ours, state, fault) else None
 
 
 def _explained(
-    state: LadderState, fault: Fault, ours: np.ndarray, ways: Iterable[Form | Number]
+    state: LadderState, fault: Fault, ours: np.ndarray, ways: Iterable[Form]
 ) -> Explanation:
     """Which of some ways gives what the port has."""
-    at = fault.call.module if fault.call else ""
-    prefix = f"{at}: " if at else ""
-    arrays = (
-        replace(
-            way,
-            text=prefix + way.text,
-            at=at,
-            compute=lambda *value, way=way: {"": way.compute(*value)},
-        )
-        for way in ways
-    )
+    at, arrays = fault.call.module if fault.call else None, []
+    for way in ways:
+        compute = lambda *value, way=way: {"": way.compute(*value)}  # noqa: E731
+        arrays.append(replace(way, at=at, compute=compute))
     observed = {"": np.asarray(fault.port_value)}
     return explain_variants(fault.where, observed, {"": ours}, arrays, state.dtype)
 
@@ -167,3 +163,86 @@ def _scaled(state: LadderState, factor: float) -> LadderState:
     return LadderState(
         f"weights × {factor}", state.pairing, state.weights.scaled(factor), state.batch
     )
+
+
+def explain_precision(state: LadderState, fault: Fault) -> Explanation | None:
+    """Whether the port computes a place in fewer bits than the reference; None where it doesn't."""
+    declared = fault.read(state.left)
+    actual = np.asarray(fault.port_value, np.float64)
+    if declared is None or declared.shape != actual.shape or not np.isfinite(actual).all():
+        return None
+    # fewer than half of a format's bits are what 0, 1 and other plain numbers have anyway
+    used, usual = mantissa_bits(actual), mantissa_bits(declared)
+    bits = next((b for b in sorted(FORMATS) if b // 2 < used <= b < usual), None)
+    if bits is None:
+        return None
+    gap = float(np.abs(actual - declared).max(initial=0))
+    unit = NARROW_ULPS * 2.0 ** (1 - bits) * float(np.abs(declared).max(initial=0))
+    cause = Candidate(
+        "precision",
+        gap,
+        gap / unit,
+        at=fault.call.module if fault.call else None,
+        declared=state.dtype,
+        actual=FORMATS[bits],
+        details={"bits": bits},
+    )
+    # all that float64 could show is rounding there: whatever else differs is beyond that
+    return judge(fault.where, as_declared(), [cause]) if cause.fits else None
+
+
+def explain_order(state: LadderState, fault: Fault) -> Explanation | None:
+    """Whether the port calls modules in another order, as post-norm for pre-norm."""
+    if state.pairing.param_map.guessed:
+        return None  # two modules that were taken for each other
+    partners = state.pairing.param_map.modules()
+    names = {partner: name for name, partner in partners.items()}
+    left = _first_calls(state.left, list(partners))
+    right = {names[p]: call for p, call in _first_calls(state.right, list(names)).items()}
+    ours = [name for name in left if name in right]
+    theirs = [name for name in right if name in left]
+    if ours == theirs:
+        return None
+    first, in_port = next((a, b) for a, b in zip(ours, theirs, strict=True) if a != b)
+    gap = _gap(state, left[first], right[in_port])
+    for name in sorted((first, in_port), key=lambda name: not _is_norm(left[name])):
+        moved = _gap(state, left[name], right[name])
+        cause = Candidate(
+            "order of modules",
+            gap,
+            gap / max(_unit(state, fault, left[first]), 1e-300),
+            at=name,
+            declared=ours,
+            actual=theirs,
+            details={"norm": _is_norm(left[name])},
+        )
+        if moved > gap and cause.fits:
+            return judge(fault.where, as_declared(moved), [cause])
+    return None
+
+
+def _is_norm(call: Call) -> bool:
+    return "norm" in call.kind.lower()
+
+
+def _unit(state: LadderState, fault: Fault, call: Call) -> float:
+    """What rounding may do to what goes into a module."""
+    array = call.inputs[0].astype(np.float64)
+    check = state.check("", array, array, lambda _: None, fault.terms)
+    return check.tolerance
+
+
+def _first_calls(trace: Trace, modules: Sequence[str]) -> dict[str, Call]:
+    """The first call of each module, in the order in which they are called."""
+    calls = [found[0] for module in modules if (found := nth(trace.calls, module))]
+    calls = [call for call in calls if call.inputs]
+    return {call.module: call for call in sorted(calls, key=lambda c: trace.calls.index(c))}
+
+
+def _gap(state: LadderState, ours: Call, theirs: Call) -> float:
+    """How far apart what goes into two modules is."""
+    left = ours.inputs[0].astype(np.float64)
+    right = aligned(theirs.inputs[0].astype(np.float64), left, state.pairing.across)
+    if left.shape != right.shape:
+        return np.inf
+    return float(np.abs(left - right).max(initial=0))

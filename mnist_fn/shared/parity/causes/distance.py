@@ -1,0 +1,53 @@
+"""How far tensors are from one another, in units of what rounding may do to each entry.
+
+Where rounding is infinite an entry says nothing and is left out.
+"""
+
+import numpy as np
+
+Tensors = dict[str, np.ndarray]  # by name, in the order of the network
+
+
+def distance(predicted: Tensors, observed: Tensors, rounding: Tensors) -> tuple[float, float]:
+    """(largest absolute difference, largest in units of `rounding`) over all tensors."""
+    absolute = units = 0.0
+    for name, tensor in observed.items():
+        if predicted[name].shape != tensor.shape:
+            return np.inf, np.inf
+        gap = np.abs(predicted[name] - tensor)
+        known = np.isfinite(rounding[name])
+        gap = np.where(np.isnan(gap), np.inf, gap)[known]
+        if gap.size:
+            absolute = max(absolute, float(gap.max()))
+            units = max(units, float((gap / rounding[name][known]).max()))
+    return absolute, units
+
+
+def within(expected: np.ndarray, observed: np.ndarray, rounding: np.ndarray) -> bool:
+    """Whether two tensors are equal but for rounding."""
+    if expected.shape != observed.shape:
+        return False
+    gap = np.abs(expected - observed)
+    return bool(np.all((gap <= rounding) | ~np.isfinite(rounding)))
+
+
+def best_factor(expected: np.ndarray, observed: np.ndarray, rounding: np.ndarray) -> float | None:
+    """The factor by which `expected` is nearest to `observed`, each entry weighted by its rounding;
+    None where there is none.
+    """
+    known = np.isfinite(rounding) & (rounding > 0)
+    a, b = expected[known] / rounding[known], observed[known] / rounding[known]
+    squared = float(a @ a)
+    factor = float(a @ b) / squared if squared and np.isfinite(squared) else np.inf
+    return factor if np.isfinite(factor) else None
+
+
+def constant_factor(
+    expected: np.ndarray, observed: np.ndarray, rounding: np.ndarray
+) -> float | None:
+    """The one factor between two tensors, None if there is none."""
+    factor = best_factor(expected, observed, rounding)
+    if factor is None:
+        return None
+    unit = rounding * max(1.0, abs(factor))
+    return factor if within(factor * expected, observed, unit) else None
