@@ -235,12 +235,12 @@ def load_test(source: Source, name: str, spec: DataSpec) -> Dataset:
         InputError: none there, or several; labels, or a polarity, that the run does not know.
     """
     if isinstance(source, Dataset):
-        given = source.data_spec
-        if (given.labels, given.transposed) != (spec.labels, spec.transposed):
+        own_spec = source.data_spec
+        if (own_spec.labels, own_spec.transposed) != (spec.labels, spec.transposed):
             raise InputError(
                 f"{source.name}: its classes or pictures are not those of the run; {_SAME_FORM}"
             )
-        check_polarity(source.name, given.polarity, spec.polarity, "the run", _SAME_FORM)
+        check_polarity(source.name, own_spec.polarity, spec.polarity, "the run", _SAME_FORM)
         return replace(source, train=source.test.first(1), validation=None, data_spec=spec)
     files = _choose_test(source, name)
     raw = _read_files(files)

@@ -64,7 +64,7 @@ def document(
         detected, total = judging.swaps(published, of_backend)
         sensitivity[name] = {"detected": detected, "total": total}
         verdicts = joint.judge_jointly(published, of_backend)
-        joint_verdicts[name] = {of: asdict(verdict) for of, verdict in verdicts.items()}
+        joint_verdicts[name] = {subject: asdict(verdict) for subject, verdict in verdicts.items()}
         if honest is not None:
             compared = protocol.compare(of_backend, honest.configs)
             comparisons[name] = [_comparison(comparison) for comparison in compared]
