@@ -24,14 +24,14 @@ from pages import EVIDENCE
 from mnist_fn.shared.bench.contenders import Contender
 from mnist_fn.shared.bench.quiet import Others, check_before, refuse_if_busy
 from mnist_fn.shared.bench.report import ratio, spread
-from mnist_fn.shared.bench.timing import Turns, epoch, in_a_process, take_turns
+from mnist_fn.shared.bench.timing import Turn, Turns, epoch, in_a_process, take_turns
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset, load_for
 from mnist_fn.shared.runs.environment import machine, versions
 from mnist_fn.shared.storage import write_sealed
 
 SCHEMA = 1
-SECTIONS = ("processes", "parts", "widths", "models")
+SECTIONS = ("parts", "changes", "models", "widths", "processes")
 WIDTHS = (128, 256, 512, 1024, 2048)
 MODELS = {"cpu": (1, 4), "gpu": (1, 4, 16, 64, 256)}
 # Each is a program of its own, and programs fuse differently: their differences are near, not exact
@@ -40,6 +40,17 @@ PARTS = {
     "jax/no Adam or gather": "and always the same batch",
     "jax/no Adam, gather or penalty": "and without λ Σ W²",
 }
+# What was tried: each changes what a process of its own trains with, and trains as ever.
+CHANGES = {
+    "one division": "PyTorch's arrangement of Adam: one division and one root for each weight",
+    "one pass of the loss": "loss and its gradient written as one function of the logits",
+    "unrolled": "two steps in each turn of the scan",
+    "narrow vectors": "XLA's own width of vectors, which is half of the processor's",
+    "Eigen": "all products by Eigen, none by YNNPACK",
+    "huge pages": "memory in pages of 2 MB (`GLIBC_TUNABLES=glibc.malloc.hugetlb=1`)",
+    "after the notebook": "in a process that has trained the notebook's way before",
+}
+HUGE_PAGES = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 # A process counts the memory of the one it was forked from: so from a small one, not from here.
 LAUNCHER = """
 import json, resource, subprocess, sys, time
@@ -55,9 +66,14 @@ print(json.dumps({"seconds": seconds, "peak_bytes": peak}))
 def make(
     name: str, config: Config, dataset: Dataset, device: str
 ) -> tuple[Callable[[], object], str]:
-    """`jax/sweep of N`: an epoch of N models as `mnist-fn sweep` trains them; else one of PARTS."""
+    """`jax/sweep of N`: an epoch of N models as `mnist-fn sweep` trains them; else one of PARTS or
+    of CHANGES.
+    """
     if name in PARTS:
         return _part(name, config, dataset, device)
+    if name in CHANGES:
+        _change(name, config, dataset, device)
+        return epoch("jax/train", config, dataset, device)
     return _models(int(name.rpartition(" ")[2]), config, dataset, device)
 
 
@@ -94,6 +110,63 @@ def _part(
         batches = jnp.asarray(order.reshape(steps, -1))
         run = compiled(lambda d, p, b: jax.lax.scan(partial(step, d), p, b), data, params, batches)
     return run, describe(jax_device)
+
+
+def _change(name: str, config: Config, dataset: Dataset, device: str) -> None:
+    """Change what this process trains with."""
+    import jax
+    import optax
+
+    from mnist_fn import compiling
+    from torch_ref.bench import make as make_torch
+
+    if name == "one division":
+        optax.scale_by_adam = partial(_adam_of_one_division, optax.scale_by_adam().init)
+    elif name == "one pass of the loss":
+        optax.softmax_cross_entropy_with_integer_labels = _cross_entropy
+    elif name == "unrolled":
+        jax.lax.scan = partial(jax.lax.scan, unroll=2)
+    elif name == "narrow vectors":
+        compiling.WIDE_VECTORS.clear()
+    elif name == "Eigen":
+        compiling.WIDE_VECTORS["xla_cpu_experimental_ynn_fusion_type"] = ""
+    elif name == "after the notebook":
+        run, _ = make_torch("torch/notebook", config, dataset, device)
+        run()
+
+
+def _adam_of_one_division(init: Any, b1: float, b2: float, eps: float) -> Any:
+    import jax
+    import jax.numpy as jnp
+    import optax
+
+    def update(grads: Any, state: Any, _: Any = None) -> tuple[Any, Any]:
+        count = state.count + 1
+        mu = jax.tree.map(lambda m, g: b1 * m + (1 - b1) * g, state.mu, grads)
+        nu = jax.tree.map(lambda v, g: b2 * v + (1 - b2) * g**2, state.nu, grads)
+        first, second = 1 / (1 - b1**count), 1 / jnp.sqrt(1 - b2**count)
+        updates = jax.tree.map(lambda m, v: first * m / (jnp.sqrt(v) * second + eps), mu, nu)
+        return updates, optax.ScaleByAdamState(count, mu, nu)
+
+    return optax.GradientTransformation(init, update)
+
+
+def _cross_entropy(logits: Any, labels: Any) -> Any:
+    import jax
+    import jax.numpy as jnp
+
+    is_label = labels[:, None] == jnp.arange(logits.shape[1])
+
+    def forward(logits: Any) -> tuple[Any, tuple[Any, Any]]:
+        highest = logits.max(axis=1, keepdims=True)
+        powers = jnp.exp(logits - highest)
+        total = powers.sum(axis=1, keepdims=True)
+        of_label = jnp.where(is_label, logits, 0).sum(axis=1)
+        return (jnp.log(total) + highest)[:, 0] - of_label, (powers, total)
+
+    loss = jax.custom_vjp(lambda logits: forward(logits)[0])
+    loss.defvjp(forward, lambda kept, slope: ((kept[0] / kept[1] - is_label) * slope[:, None],))
+    return loss(logits)
 
 
 def _models(
@@ -159,7 +232,15 @@ def measure(section: str, config: Config, device: str, rounds: int) -> Any:
     """What a section of the document says."""
 
     def turns(config: Config, *contenders: Contender) -> Turns:
-        return take_turns(contenders, rounds, lambda one: in_a_process(one, config, None, device))
+        def turn(contender: Contender) -> Turn:
+            if contender.name == "huge pages":
+                os.environ.update(HUGE_PAGES)
+            try:
+                return in_a_process(contender, config, None, device)
+            finally:
+                os.environ.pop("GLIBC_TUNABLES", None)
+
+        return take_turns(contenders, rounds, turn)
 
     train = Contender("jax/train", "an epoch of jax, training")
     products = Contender("jax/products", "its matrix products alone", "mnist_fn.bench")
@@ -168,6 +249,16 @@ def measure(section: str, config: Config, device: str, rounds: int) -> Any:
     if section == "parts":
         parts = [Contender(name, what, "evidence_speed") for name, what in PARTS.items()]
         return turns(config, train, *parts, products).wall
+    if section == "changes":
+        changes = [Contender(name, what, "evidence_speed") for name, what in CHANGES.items()]
+        measured = turns(config, train, *changes)
+        rows = []
+        for change in changes:
+            if change.name in measured.wall:
+                pair = (change.name, train.name)
+                times = {"wall": ratio(measured.wall, *pair), "cpu": ratio(measured.cpu, *pair)}
+                rows.append({"name": change.name, "what": change.what, **times})
+        return rows
     if section == "models":
         names = [f"jax/sweep of {count}" for count in MODELS[device]]
         groups = [Contender(name, "an epoch of them", "evidence_speed") for name in names]

@@ -37,12 +37,12 @@ def others(document: dict[str, Any]) -> str:
 
 
 def _speeds(document: dict[str, Any]) -> str:
-    """How far one contender's own turns lie apart: a machine may have two speeds."""
-    wall, cpu = document["epochs"]["jax/train"], document["cpu"]["jax/train"]
-    return (
-        f" An epoch of jax took {wall['min']:.3f} to {wall['max']:.3f} s in its {wall['n']} turns, "
-        f"{cpu['min']:.3f} to {cpu['max']:.3f} in CPU seconds."
-    )
+    """How far each contender's own turns lie apart: a machine may have two speeds."""
+    spans = []
+    for name in ("jax/train", "jax/products", "torch/train", "torch/products", "torch/loop"):
+        cpu = document["cpu"][name]
+        spans.append(f"{name} {cpu['max'] / cpu['min']:.2f}")
+    return f" Slowest turn over fastest, in CPU seconds: {', '.join(spans)}."
 
 
 def same_rounds(document: dict[str, Any]) -> str:
@@ -81,6 +81,19 @@ def part_lines(rounds: dict[str, list[float]]) -> list[str]:
         triples = zip(rounds[with_part], rounds[without], rounds["jax/products"], strict=True)
         share = report.spread([(a - b) / floor for a, b, floor in triples])["median"]
         lines.append(f"| {name} | {share:+.1%} |")
+    return lines
+
+
+def change_lines(changes: list[dict[str, Any]]) -> list[str]:
+    """What was tried, beside the epoch as it is."""
+    lines = ["| change | | of the epoch's time | in CPU seconds |", "|---|---|---:|---:|"]
+    for row in changes:
+        wall = row["wall"]
+        low, high = wall["quartiles"]
+        lines.append(
+            f"| {row['name']} | {row['what']} | {wall['median']:.2f} ({low:.2f} to {high:.2f}) | "
+            f"{row['cpu']['median']:.2f} |"
+        )
     return lines
 
 
@@ -151,6 +164,8 @@ def sections() -> dict[str, str]:
         sections = beside(path, document)
         if "parts" in sections:
             parts.append("\n".join(part_lines(sections["parts"])))
+        if "changes" in sections:
+            parts.append("\n".join(change_lines(sections["changes"])))
         if "processes" in sections:
             parts.append("\n".join(process_lines(sections["processes"])))
         if "widths" in sections and "models" in sections:

@@ -11,12 +11,14 @@ import evidence_workers
 import jax
 import make_performance
 import numpy as np
+import optax
 import psutil
 import pytest
 import torch
 
+import mnist_fn.backend
 from figures import bench as figure
-from mnist_fn import bench
+from mnist_fn import bench, compiling
 from mnist_fn.shared.bench import quiet, report, timing
 from mnist_fn.shared.bench.contenders import COMPARED, Contender, choose
 from mnist_fn.shared.bench.report import fastest, ratio, spread
@@ -24,6 +26,7 @@ from mnist_fn.shared.bench.timing import Turn, Turns, in_a_process, take_turns
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.storage import read_sealed
+from mnist_fn.shared.streams import initial_state
 from torch_ref import bench as torch_bench
 
 DIGITS = Config(dataset="digits", hidden=(8,), batch_size=50)
@@ -208,6 +211,29 @@ def test_every_contender_runs(small, contender):
     leaves = jax.tree.leaves(run())
     assert device == "cpu"
     assert all(np.isfinite(np.asarray(leaf)).all() for leaf in leaves)
+
+
+@pytest.mark.parametrize("name", evidence_speed.CHANGES)
+def test_a_change_that_was_tried_trains_the_study(small, monkeypatch, name):
+    """A change that trained something else would be no faster or slower way to do the same."""
+    config = DIGITS.replace(l2=1e-3, learning_rate=1e-2, hidden=(8,))
+    for module, attribute in (
+        (optax, "scale_by_adam"),
+        (optax, "softmax_cross_entropy_with_integer_labels"),
+        (jax.lax, "scan"),
+    ):
+        monkeypatch.setattr(module, attribute, getattr(module, attribute))  # as it is, afterwards
+    monkeypatch.setattr(compiling, "WIDE_VECTORS", dict(compiling.WIDE_VECTORS))
+    losses = []
+    for change in (False, True):
+        if change:
+            evidence_speed._change(name, config, small, "cpu")
+        backend = mnist_fn.backend.make(config, small, "cpu")
+        state = backend.load(initial_state(config, small.pixels, small.classes))
+        for _ in range(3):
+            state, metrics = backend.train_epoch(state, np.arange(len(small.train), dtype=np.int32))
+        losses.append(metrics.loss)
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
 
 
 def test_the_backends_contender_trains_on(small):
