@@ -2,10 +2,7 @@
 
 import itertools
 import math
-import struct
-import tempfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,7 +11,6 @@ from torch import nn
 
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset, Split, scale_pixels
-from mnist_fn.shared.data.files import FILES
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.streams import batch_order
 from torch_ref.backend import find_device
@@ -173,9 +169,10 @@ def notebook(config: Config, dataset: Dataset, device: torch.device) -> Run:
     from torch.utils.data import DataLoader
     from torchvision import datasets, transforms
 
-    with tempfile.TemporaryDirectory() as folder:  # the dataset is read whole as it is made
-        write_idx_files(dataset, Path(folder) / "MNIST" / "raw")
-        train = datasets.MNIST(folder, train=True, transform=transforms.ToTensor())
+    train = datasets.MNIST.__new__(datasets.MNIST)  # without its files: the dataset is here
+    train.data = torch.tensor(dataset.train.images)
+    train.targets = torch.tensor(dataset.train.labels)
+    train.transform, train.target_transform = transforms.ToTensor(), None
     loader = DataLoader(train, batch_size=config.batch_size, shuffle=True)
     model = _model(config, dataset, device)
     optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate)
@@ -209,12 +206,3 @@ def _on_device(
 ) -> tuple[torch.Tensor, torch.Tensor]:
     images = torch.from_numpy(scale_pixels(split.images, config.dtype))
     return images.to(device), torch.from_numpy(split.labels.astype(np.int64)).to(device)
-
-
-def write_idx_files(dataset: Dataset, folder: Path) -> None:
-    """A dataset as the four decompressed IDX files, as torchvision reads them."""
-    folder.mkdir(parents=True, exist_ok=True)
-    arrays = [a for split in (dataset.train, dataset.test) for a in (split.images, split.labels)]
-    for file, array in zip(FILES, arrays, strict=True):
-        header = bytes([0, 0, 8, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape)
-        (folder / file).write_bytes(header + np.ascontiguousarray(array).tobytes())

@@ -20,7 +20,8 @@ PAGE = DOCS / "performance.md"
 
 def evidence() -> list[Path]:
     """The documents, in order of their names; that of workers is docs/cluster.md's."""
-    return sorted(set(EVIDENCE.glob("bench-*.json")) - {make_cluster.WORKERS})
+    paths = set(EVIDENCE.glob("bench-*.json")) - {make_cluster.WORKERS}
+    return sorted(paths, key=lambda path: path.stem)
 
 
 def chart_of(path: Path) -> Path:
@@ -152,7 +153,7 @@ def sections() -> dict[str, str]:
         if not document.get("isolated"):
             shared = " This is older than the method above: all contenders shared one process."
         parts += [
-            f"## {path.stem.removeprefix('bench-').upper()}: {document['machine']}",
+            f"## {path.stem.split('-')[1].upper()}: {document['machine']}",
             f"`{document['command']}`: hidden {config['hidden']}, batch {config['batch_size']}, "
             f"{config['precision']}, {document['examples']:,} examples, on {document['device']}."
             f"{shared} {others(document)} Versions: {versions}.",

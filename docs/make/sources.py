@@ -17,9 +17,9 @@ from mnist_fn.shared.faults import FAULTS, VersionFault
 # Files that were computed before the source was recorded, or by other source than the present.
 # Renew one, then take it out of here; a new file is of the present source or has to be added.
 OLDER = {
-    *("accuracy-plan", "accuracy-verdict", "bench-cpu", "bench-workers", "bounds-lowest"),
-    *("bounds-newest", "parity-full", "parity-horizon", "parity-sharpness"),
-    *("parity-statistics", "pictures", "reasons", "reliability-hostile"),
+    *("accuracy-plan", "accuracy-verdict", "bench-cpu", "bench-cpu-amd", "bench-workers"),
+    *("bounds-lowest", "bounds-newest", "parity-full", "parity-horizon", "parity-sharpness"),
+    *("parity-statistics", "pictures", "planted", "reasons", "reliability-hostile"),
     *("reliability-kills-jax", "reliability-kills-torch", "reliability-memory-jax"),
     *("reliability-memory-torch", "reliability-parallel-jax", "reliability-parallel-torch"),
     *("reliability-peak-jax", "reliability-peak-torch", "reliability-reproducible-jax"),

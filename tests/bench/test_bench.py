@@ -21,7 +21,7 @@ from figures import bench as figure
 from mnist_fn import bench, compiling
 from mnist_fn.shared.bench import quiet, report, timing
 from mnist_fn.shared.bench.contenders import COMPARED, Contender, choose
-from mnist_fn.shared.bench.report import fastest, ratio, spread
+from mnist_fn.shared.bench.report import ratio, spread
 from mnist_fn.shared.bench.timing import Turn, Turns, in_a_process, take_turns
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.errors import InputError
@@ -116,14 +116,6 @@ def test_what_is_chosen_is_a_part_of_a_name():
     assert len(set(everyone)) == len(everyone) == 11
 
 
-def test_contenders_are_ranked_in_the_rounds_that_all_have():
-    """`b` is faster in the rounds it has; the machine was quiet only afterwards."""
-    times = {"a": [4.0, 4.4, 1.0, 1.0, 1.0], "b": [3.0, 3.3]}
-    assert fastest(times, ("a", "b")) == "b"
-    assert fastest(times, ("a", "none")) == "a"
-    assert fastest(times, ("none",)) is None
-
-
 def test_a_ratio_is_taken_round_by_round():
     assert ratio({"a": [4.0, 9.0], "b": [1.0, 2.0], "c": [1.0, 1.0]}, "a", "b", "c")["n"] == 2
     assert ratio({"a": [4.0, 9.0], "b": [1.0, 2.0], "c": [1.0, 1.0]}, "a", "b", "c")["max"] == 3
@@ -139,8 +131,8 @@ TIMES = {
     "jax/products": [0.9, 0.9],
     "jax/traffic": [0.2, 0.2],
     "torch/products": [0.8, 0.8],
-    "torch/loop": [1.5, 1.5],
-    "torch/loop, compiled": [1.2, 1.2],
+    "torch/loop": [1.5, 1.2],
+    "torch/loop, compiled": [1.2, 1.5],
     "torch/notebook": [9.0],
 }
 
@@ -151,9 +143,9 @@ def documented(times):
     return report.document(Turns(times, cpu, {}, "cpu"), what={}, machine="m", examples=5)
 
 
-def test_goals_are_judged_by_the_fastest_floor_and_loop():
+def test_goals_are_judged_by_the_fastest_floor_and_each_rounds_fastest_loop():
     document = documented(TIMES)
-    assert (document["floor"], document["best_loop"]) == ("torch/products", "torch/loop, compiled")
+    assert document["floor"] == "torch/products"
     judged = {goal["name"]: (goal["ratio"]["median"], goal["met"]) for goal in document["goals"]}
     assert judged == {
         "JAX epoch over the products": (pytest.approx(1.25), False),
@@ -213,10 +205,25 @@ def test_every_contender_runs(small, contender):
     assert all(np.isfinite(np.asarray(leaf)).all() for leaf in leaves)
 
 
-@pytest.mark.parametrize("name", evidence_speed.CHANGES)
-def test_a_change_that_was_tried_trains_the_study(small, monkeypatch, name):
+CHANGED_PROGRAMS = ("one division", "one pass of the loss", "unrolled", "Eigen")
+
+
+def loss_after_an_epoch(dataset):
+    config = DIGITS.replace(l2=1e-3, learning_rate=1e-2)
+    backend = mnist_fn.backend.make(config, dataset, "cpu")
+    state = backend.load(initial_state(config, dataset.pixels, dataset.classes))
+    order = np.arange(len(dataset.train), dtype=np.int32)
+    return backend.train_epoch(state, order)[1].loss
+
+
+@pytest.fixture(scope="module")
+def unchanged_loss(small):
+    return loss_after_an_epoch(small)
+
+
+@pytest.mark.parametrize("name", CHANGED_PROGRAMS)
+def test_a_change_that_was_tried_trains_the_study(small, unchanged_loss, monkeypatch, name):
     """A change that trained something else would be no faster or slower way to do the same."""
-    config = DIGITS.replace(l2=1e-3, learning_rate=1e-2, hidden=(8,))
     for module, attribute in (
         (optax, "scale_by_adam"),
         (optax, "softmax_cross_entropy_with_integer_labels"),
@@ -224,16 +231,8 @@ def test_a_change_that_was_tried_trains_the_study(small, monkeypatch, name):
     ):
         monkeypatch.setattr(module, attribute, getattr(module, attribute))  # as it is, afterwards
     monkeypatch.setattr(compiling, "WIDE_VECTORS", dict(compiling.WIDE_VECTORS))
-    losses = []
-    for change in (False, True):
-        if change:
-            evidence_speed._change(name, config, small, "cpu")
-        backend = mnist_fn.backend.make(config, small, "cpu")
-        state = backend.load(initial_state(config, small.pixels, small.classes))
-        for _ in range(3):
-            state, metrics = backend.train_epoch(state, np.arange(len(small.train), dtype=np.int32))
-        losses.append(metrics.loss)
-    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+    evidence_speed._change(name, DIGITS, small, "cpu")
+    assert loss_after_an_epoch(small) == pytest.approx(unchanged_loss, rel=1e-4)
 
 
 def test_the_backends_contender_trains_on(small):

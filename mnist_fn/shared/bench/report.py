@@ -46,14 +46,6 @@ def ratio(times: Times, numerator: str, *denominators: str) -> dict[str, Any]:
     return spread([seconds / sum(parts) for seconds, *parts in rounds])
 
 
-def fastest(times: Times, names: Sequence[str]) -> str | None:
-    """The one of these that takes the least, in the rounds that all of them have."""
-    present = [name for name in names if times.get(name)]
-    rounds = min((len(times[name]) for name in present), default=0)
-    paired = {name: times[name][:rounds] for name in present}
-    return min(present, key=lambda name: ratio(paired, name, present[0])["median"], default=None)
-
-
 def document(turns: Turns, **about: Any) -> dict[str, Any]:
     """What was measured and what follows from it.
 
@@ -69,7 +61,6 @@ def document(turns: Turns, **about: Any) -> dict[str, Any]:
         "left_out": turns.left_out,
         "device": turns.device,
         "floor": floor(times),
-        "best_loop": fastest(times, LOOPS),
         "epochs": {name: spread(values) for name, values in times.items()},
         "rounds": times,
         "cpu": {name: spread(values) for name, values in turns.cpu.items()},
@@ -110,13 +101,14 @@ def goals(times: Times, cpu: Times) -> list[dict[str, Any]]:
 
 
 def _with_floor(times: Times, wall: Times) -> dict[str, Sequence[float]]:
-    """The times, those of the best loop, and the floor: the products' fastest turn, each round."""
+    """Add the floor, which is the products' fastest turn, and the fastest loop of each round."""
     known = dict(times)
-    products, loop = floor(wall), fastest(wall, LOOPS)
+    products = floor(wall)
     if products is not None:
         known["floor"] = [min(times[products])] * max(map(len, times.values()))
-    if loop is not None:
-        known["best loop"] = times[loop]
+    loops = [times[name] for name in LOOPS if times.get(name)]
+    if loops:
+        known["best loop"] = [min(turns) for turns in zip(*loops, strict=False)]
     return known
 
 
