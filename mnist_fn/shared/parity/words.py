@@ -1,14 +1,20 @@
 """English and JSON of causes, explanations, checks, rungs and verdicts, made of their values."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from mnist_fn.shared.parity.causes.distance import Tensors, constant_factor, within
 
 # of `causes.explanation` and `result`, which import this module
-Cause = Candidate = Explanation = Difference = Check = Rung = Verdict = Any
+Cause: TypeAlias = Any
+Candidate: TypeAlias = Any
+Explanation: TypeAlias = Any
+Difference: TypeAlias = Any
+Check: TypeAlias = Any
+Rung: TypeAlias = Any
+Verdict: TypeAlias = Any
 
 SCHEMA = 1  # of a verdict in JSON
 Ranks = Mapping[str, int]  # a tensor's number of axes, by its name, in the order of the network

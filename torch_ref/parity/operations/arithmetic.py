@@ -73,7 +73,7 @@ def _factor(
     if not isinstance(c, int | float) or not isinstance(x, Tensor) or not c:
         return
     c = float(c)
-    facts = {"declared": c, "details": verbs}
+    facts: dict[str, Any] = {"declared": c, "details": verbs}
     if c != 1:
         yield Form("no factor", lambda: x, **facts)
         yield Form("factor", lambda: apply(c * c), actual=c * c, **facts)
@@ -99,25 +99,24 @@ def _softmax(a: Arguments) -> Ways:
 
 def _clamped(a: Arguments) -> Ways:
     x = a["input"]
-    low = a.get("min", a.get("min_val", -1.0 if "max_val" in a else None))
-    high = a.get("max", a.get("max_val"))
+    low: Any = a.get("min", a.get("min_val", -1.0 if "max_val" in a else None))
+    high: Any = a.get("max", a.get("max_val"))
     left, right = "" if low is None else f"{low:g} ≤ ", "" if high is None else f" ≤ {high:g}"
     details = {"between": f"{left}x{right}"}
     passed = lambda: x + (x.clamp(low, high) - x).detach()  # noqa: E731
     yield Form("clamp passed", passed, details=details)
     yield Form("no clamp", lambda: x, details=details)
-    numeric = [isinstance(bound, int | float) for bound in (low, high)]
-    if numeric[0]:
+    if isinstance(low, int | float):
         strict = lambda: torch.where(x > low, x, torch.full_like(x, low))  # noqa: E731
         yield Form("clamp at its bound", strict, declared=float(low))
-    if all(numeric) and low == -high:
+    if isinstance(high, int | float) and low == -high:
         both = lambda c: x.clamp(-c, c)  # noqa: E731
         yield Form("clamp of both", both, (high / 2, high * 2.0), declared=float(high))
         return
     sides = {"above": (high, lambda c: x.clamp(low, c)), "below": (low, lambda c: x.clamp(c, high))}
     for side, (bound, clamp) in sides.items():
         if isinstance(bound, int | float):
-            facts = {"declared": float(bound), "details": {"side": side}}
+            facts: dict[str, Any] = {"declared": float(bound), "details": {"side": side}}
             yield Form("clamp", clamp, (bound / 2, bound * 2.0 or 0.1), "linear", **facts)
 
 

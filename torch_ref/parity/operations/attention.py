@@ -65,7 +65,7 @@ def _attention(a: Arguments) -> Iterator[Form]:
 
 def _fillings(filled: Callable[[float], Tensor], declared: float) -> Iterator[Form]:
     """Another number where something is masked."""
-    facts = {"declared": declared, "family": "mask"}
+    facts: dict[str, Any] = {"declared": declared, "family": "mask"}
     for value in (-1.0, 0.0):
         if value != declared:
             yield Form("masked value", lambda v=value: filled(v), actual=value, **facts)

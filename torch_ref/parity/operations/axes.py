@@ -59,7 +59,7 @@ def _heads(x: Tensor, target: tuple[int, ...]) -> Iterator[Form]:
         sizes = list(x.shape[-2:])
         swapped = lambda: x.mT.reshape(target)  # noqa: E731
         together = ((HEADS, "joined"),)
-        facts = {"declared": sizes, "actual": sizes[::-1]}
+        facts: dict[str, Any] = {"declared": sizes, "actual": sizes[::-1]}
         yield Form("heads joined", swapped, **facts, together=together)
         if x.ndim == 4:
             code = "heads joined where they stand, not moved behind the positions first"
@@ -105,7 +105,11 @@ def _mean(a: Arguments) -> Iterator[Form]:
     axes = (dim,) if isinstance(dim, int) else tuple(dim)
     for axis in range(x.ndim) if len(axes) == 1 else ():
         if axis != axes[0] % x.ndim and x.mean(axis).shape == x.mean(dim).shape:
-            facts = {"declared": axes[0], "actual": axis, "details": {"function": "mean"}}
+            facts: dict[str, Any] = {
+                "declared": axes[0],
+                "actual": axis,
+                "details": {"function": "mean"},
+            }
             yield Form("axis", lambda d=axis: x.mean(d), **facts)
     for name, reduce in (("maximum", x.amax), ("sum", x.sum)):
         reduced = lambda f=reduce: f(axes, keepdim=keep)  # noqa: E731

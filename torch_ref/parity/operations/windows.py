@@ -58,10 +58,10 @@ def _conv(a: Arguments) -> Ways:
     declared = "SAME" if padding == "same" else "no" if none else _pair(padding)
     same_sides = same(x.shape[2:], kernel, each(a.get("stride", 1), n))
     first = same_sides[0] if len(set(same_sides)) == 1 else None
-    details = {"before": same_sides[0][0], "behind": same_sides[0][1]}
-    details["flax"] = _flax(padding, none, n)
+    before, behind = same_sides[0]
+    details = {"before": before, "behind": behind, "flax": _flax(padding, none, n)}
     # several may mean the same at a size: SAME is what is written
-    facts = {"declared": declared, "family": "padding"}
+    facts: dict[str, Any] = {"declared": declared, "family": "padding"}
     yield Form("padding SAME", lambda: padded(same_sides), **facts, details=details)
     for sides in itertools.product(range(max(kernel)), repeat=2):
         if sides != first:
@@ -158,7 +158,7 @@ def _windows(pool: Callable[..., Tensor], a: Arguments, padded: Callable[[Sides]
         return lambda: pool(**{**a, **settings})
 
     sides = same(a["input"].shape[2:], sizes, strides)
-    facts = {"declared": padding, "family": "padding"}
+    facts: dict[str, Any] = {"declared": padding, "family": "padding"}
     if sides != [(p, p) for p in each(padding, 2)]:
         yield Form("padding", lambda: padded(sides), actual="SAME", **facts)
     if padding:

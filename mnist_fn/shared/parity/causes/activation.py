@@ -175,7 +175,7 @@ def activations(
         if actual == declared:
             continue
         family = "relu" if actual.name in RELUS else "" if actual.number is None else actual.name
-        facts = {"declared": declared.text, "actual": actual.text, "family": family}
+        facts: dict[str, Any] = {"declared": declared.text, "actual": actual.text, "family": family}
         yield Form("activation", lambda f=actual: apply(f), **facts)
     for name, parametric in PARAMETRIC.items():
         same = declared.name == name and declared.number is not None

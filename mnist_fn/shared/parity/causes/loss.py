@@ -73,7 +73,9 @@ def reductions(xp: Any, values: Callable[[], Array], declared: str) -> Iterator[
     }
     for name, reduce in choices.items():
         if name != declared:
-            facts = {"declared": declared, "actual": name} if name in ("mean", "sum") else {}
+            facts: dict[str, Any] = (
+                {"declared": declared, "actual": name} if name in ("mean", "sum") else {}
+            )
             code = "reduction" if facts else name
             yield Form(code, lambda f=reduce: f(values()), **facts, family="reduction")
 
@@ -220,7 +222,7 @@ def _arguments(loss: ClassLoss) -> Iterator[Form]:
     """Label smoothing; weights of classes and ignored labels, where they are declared."""
     xp, y, ignored = loss.xp, loss.labels, loss.ignored
     smooth = lambda share: loss.but(smoothing=share).value()  # noqa: E731
-    facts = {"declared": loss.smoothing, "family": "label smoothing"}
+    facts: dict[str, Any] = {"declared": loss.smoothing, "family": "label smoothing"}
     for smoothing in (0.0, 0.01, 0.05, 0.1, 0.2):
         if smoothing != loss.smoothing:
             yield Form("label smoothing", lambda s=smoothing: smooth(s), actual=smoothing, **facts)
@@ -332,17 +334,17 @@ def explain_loss(
         ClassLoss(np, np.asarray(z, np.float64), np.asarray(y).astype(int), declared)
         for z, y in batches
     ]
-    observed = np.asarray(observed, np.float64)
+    shown = np.asarray(observed, np.float64)
     with np.errstate(all="ignore"):
         values = np.array([loss.value() for loss in losses])
         # logits may be large where a loss is small: that is where its rounding comes from
         size = np.array([np.abs(loss.logits).max(initial=1) for loss in losses])
-        unit = sum_bound(USUAL_TERMS, dtype) * np.maximum(np.abs(observed), 0.01 * size)
-        known = {"loss": np.nan_to_num(observed)}
-        search = _Losses(known, {"loss": unit}, np.isnan(observed))
+        unit = sum_bound(USUAL_TERMS, dtype) * np.maximum(np.abs(shown), 0.01 * size)
+        known = {"loss": np.nan_to_num(shown)}
+        search = _Losses(known, {"loss": unit}, np.isnan(shown))
         true = search.candidate(AS_DECLARED, values)
         tried = () if true.fits else search.tried(_together(losses))
-        return judge(subject, true, tried, _ratios(values, observed, unit))
+        return judge(subject, true, tried, _ratios(values, shown, unit))
 
 
 @dataclass
@@ -351,7 +353,7 @@ class _Losses(Search):
 
     are_nan: np.ndarray  # of those that were seen
 
-    def tensors(self, computed: Sequence[float]) -> Tensors:
+    def tensors(self, computed: Any) -> Tensors:
         """Losses to be compared, 0 where both are NaN."""
         array = np.array(computed, np.float64)
         either = np.where(self.are_nan, np.inf, array)

@@ -133,7 +133,7 @@ class Search:
         family = form.family or f"{form.code} at {form.at}"
 
         def candidate(value: float) -> Candidate:
-            facts = {**form.facts, "actual": value, "family": family}
+            facts: dict[str, Any] = {**form.facts, "actual": value, "family": family}
             return self.candidate(Cause(form.code, **facts), form.compute(value), 1)
 
         value = solve(lambda x: self.residual(form.compute(x)), form.starts, form.scale)

@@ -64,6 +64,10 @@ def _joined(trees: Sequence[Tensors]) -> Tensors:
     return {_key(name, i): tensor for i, tree in enumerate(trees) for name, tensor in tree.items()}
 
 
+def _concatenated(tensors: Tensors, keys: Sequence[str]) -> np.ndarray:
+    return np.concatenate([tensors[key].ravel() for key in keys])
+
+
 class _Steps(Search):
     """The weights after some steps, and how near a rule comes to them."""
 
@@ -153,12 +157,13 @@ class _Steps(Search):
                 not all(within(self.declared[k], self.observed[k], self.unit[k]) for k in keys)
             )
         i = differs.index(True) if True in differs else 0
-        moves: list[Tensors] = []
-        for tensors in (self.declared, self.observed):
-            keys = {name: _key(name, i) for name in self.before}
-            moves.append({name: tensors[k] - self.start[k] for name, k in keys.items()})
-        unit = {name: self.unit[_key(name, i)] for name in self.before}
-        text = difference_text(*moves, unit)
+        declared, observed, unit = dict[str, np.ndarray](), dict[str, np.ndarray](), {}
+        for name in self.before:
+            key = _key(name, i)
+            declared[name] = self.declared[key] - self.start[key]
+            observed[name] = self.observed[key] - self.start[key]
+            unit[name] = self.unit[key]
+        text = difference_text(declared, observed, unit)
         return f"{since(differs)} the step {text}" if any(differs) else text
 
     def changes(self) -> Iterator[Candidate]:
@@ -185,12 +190,9 @@ class _Steps(Search):
 
     def factor(self, predicted: Tensors, keys: Sequence[str]) -> float:
         """By which a rule's moves of some tensors are nearest to those that were seen."""
-        parts = [
-            np.concatenate([(tensors[key] - self.start[key]).ravel() for key in keys])
-            for tensors in (predicted, self.observed)
-        ]
-        unit = np.concatenate([self.unit[key].ravel() for key in keys])
-        factor = best_factor(*parts, unit)
+        start, unit = _concatenated(self.start, keys), _concatenated(self.unit, keys)
+        moved, observed = _concatenated(predicted, keys), _concatenated(self.observed, keys)
+        factor = best_factor(moved - start, observed - start, unit)
         return 1.0 if factor is None else factor
 
     def keys(self, name: str) -> list[str]:

@@ -140,7 +140,7 @@ def _accumulations(rule: Rule) -> Iterator[Changed]:
         for how in ("averaged", "summed"):
             if every == rule.every:
                 continue
-            facts = {"actual": every, "details": {"how": how}}
+            facts: dict[str, Any] = {"actual": every, "details": {"how": how}}
             changed = rule.but(every=every, every_sum=how == "summed")
             yield Cause("accumulation", **facts, family=f"accumulation {how}"), changed
             family = f"accumulation {how} in float32"
@@ -157,7 +157,12 @@ def _schedules(rule: Rule) -> Iterator[Changed]:
     moved = {"ahead of": declared[1:], "behind": (declared[0], *declared)}
     for order, schedule in moved.items():
         details = {"factors": factors(schedule)}
-        facts = {"actual": order, "declared": declared, "details": details, "family": "schedule"}
+        facts: dict[str, Any] = {
+            "actual": order,
+            "declared": declared,
+            "details": details,
+            "family": "schedule",
+        }
         yield Cause("schedule moved", **facts), rule.but(schedule=schedule)
 
 
@@ -178,7 +183,7 @@ def _kinds(rule: Rule) -> Iterator[Changed]:
         if kind == rule.kind or (rule.adaptive and kind in ("adam", "adamw")):
             continue
         family = "momentum" if rule.kind == "momentum" and kind == "sgd" else kind
-        facts = {"declared": rule.kind, "actual": kind, "family": family}
+        facts: dict[str, Any] = {"declared": rule.kind, "actual": kind, "family": family}
         yield Cause("rule", **facts), rule.but(kind=kind)
         if rule.weight_decay:
             without = rule.but(kind=kind, weight_decay=0.0)
