@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -15,7 +16,7 @@ from cli.training import followed
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset, load
 from mnist_fn.shared.errors import InputError
-from mnist_fn.shared.parity import handed, levels
+from mnist_fn.shared.parity import handed, horizon, levels
 from mnist_fn.shared.parity.backends import report
 from mnist_fn.shared.parity.backends.check import devices_of, document_of
 from mnist_fn.shared.parity.bounds import ACCURACY_MARGIN
@@ -150,27 +151,20 @@ def _show_name(to: Console, name: dict[str, str]) -> None:
 
 
 def _show_rung(to: Console, rung: Rung, verbose: bool = False) -> None:
-    """A row of the table of rungs; below it the bound's reason if wanted, or if it fails."""
+    """A row for a rung; below it the bound's reason if wanted, or if it fails."""
     worst = rung.worst
     d = worst.difference
-    table = Table.grid(padding=(0, 1))
-    for width in (4, max(map(len, BACKEND_RUNGS)), len("1.0e-16 absolute"), len("bound 1.0e-16")):
-        table.add_column(width=width)
-    table.add_column()
-    mark = Text("ok", style="green") if rung.passed else Text("FAIL", style="bold red")
-    judged, bound = _figure(getattr(d, worst.measure)), _figure(worst.tolerance)
-    table.add_row(mark, rung.name, f"{judged} {worst.measure}", f"bound {bound}", Text(worst.what))
-    to.print(table)
-    if rung.passed and not verbose:
-        return
-    table = Table.grid(padding=(0, 1))
-    table.add_column(width=4)
-    table.add_column()
+    mark = ("ok  ", "green") if rung.passed else ("FAIL", "bold red")
+    judged = f"{_figure(getattr(d, worst.measure))} {worst.measure}"
+    bound = f"bound {_figure(worst.tolerance)}"
+    name = f"{rung.name:{max(map(len, BACKEND_RUNGS))}}"
+    to.print(Text.assemble(mark, f" {name} {judged:16} {bound:13} {worst.what}"))
+    indented = (0, 0, 0, 5)
     if not rung.passed:
         every = f"{d.absolute:.1e} absolute, {d.relative:.1e} relative, {d.ulps:.3g} ulps"
-        table.add_row("", Text(every))
-    table.add_row("", Text(worst.reason, style="dim"))
-    to.print(table)
+        to.print(Padding(Text(every), indented))
+    if verbose or not rung.passed:
+        to.print(Padding(Text(worst.reason, style="dim"), indented))
 
 
 def _figure(value: float) -> str:
@@ -180,33 +174,31 @@ def _figure(value: float) -> str:
 
 
 def _horizons(plan: Plan, dataset: Dataset) -> list[dict[str, Any]]:
-    def on_epoch(name: dict[str, str], epoch: int, count: int) -> None:
-        if epoch == 1:
-            _show_name(console, name)
-        if epoch % 10 == 0 or epoch == count:
-            console.print(f"epoch {epoch}/{count}", style="dim")
+    results = []
+    for name, config in plan.horizons():
 
-    return levels.horizons(plan, dataset, on_epoch)
+        def on_epoch(epoch: int, name: dict[str, str] = name, count: int = config.epochs) -> None:
+            if epoch == 1:
+                _show_name(console, name)
+            if epoch % 10 == 0 or epoch == count:
+                console.print(f"epoch {epoch}/{count}", style="dim")
+
+        measured = horizon.measure(plan.pair(config, dataset), config.epochs, on_epoch)
+        results.append({**name, **measured})
+    return results
 
 
 def _handed(plan: Plan, data_dir: Path | None, workers: Workers) -> list[dict[str, Any]]:
-    """The same by workers, in the plan's order."""
-    experiments = list(plan.horizons())
-    configs = tuple(config for _, config in experiments)
+    """The same by workers."""
+    configs = tuple(config for _, config in plan.horizons())
     request = SweepRequest(configs, device=plan.devices[0], data_dir=data_dir, workers=workers)
     then = "the same command begins these again"
-    results: list[dict[str, Any]] = []
     with (
         followed() as callbacks,
         start_workers(request, len(configs), callbacks, then) as (counting, pool),
     ):
         assert pool is not None  # noqa: S101 - there are workers
-        for name, measured in handed.horizons(plan, pool, counting):
-            results.append({**name, **measured})
-    order = [name for name, _ in experiments]
-    return sorted(
-        results, key=lambda result: order.index({name: result[name] for name in order[0]})
-    )
+        return handed.horizons(plan, pool, counting)
 
 
 def _show_horizons(results: list[dict[str, Any]], to: Console) -> None:

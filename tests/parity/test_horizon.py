@@ -123,7 +123,7 @@ def test_a_renumbered_twin_is_the_same_experiment(digits):
     """In float64 it stays within rounding of the original, weights in their own places."""
     make, start = backends.find("torch"), pair(digits).start
     plain = Lane("", (own := make(TINY, digits, "cpu")), own.load(start))
-    twin = renumbered_twin("", make, TINY, digits, "cpu", start, draw=0)
+    twin = renumbered_twin("", pair(digits), side=0)
     assert divergence(plain.params(), twin.params()) == 0
     order = batch_order(0, 1, len(digits.train))
     for lane in (plain, twin):

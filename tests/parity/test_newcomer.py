@@ -66,7 +66,7 @@ def test_a_mistake_is_said_in_a_sentence(digits, skeleton, change, rung, words):
     (*_, last), explain = climb(BackendClimb(asked, steps=12))
     assert (last.passed, last.name) == (False, rung)
     found = explain()
-    said = "; ".join(f"{one.side}: {one.explanation.text}" for one in found.found)
+    said = "; ".join(f"{one.side}: {one.explanation.text}" for one in found.deviations)
     assert words in (said or found.sentence), found.sentence
 
 

@@ -111,6 +111,16 @@ def test_a_porting_bug_is_found_at_its_rung_and_named(digits, monkeypatch, bug):
         assert not found.cause, found.sentence
 
 
+def test_a_declared_schedule_is_no_cause(digits, monkeypatch):
+    """The first steps of a warm-up are a hundredth of the rate on both sides, as declared."""
+    bug = next(bug for bug in BUGS if bug.name == "β₂ = 0.99")
+    pair = broken_pair(replace(bug, optimizer="adam+cosine"), digits, monkeypatch)
+    _, explain = climb(BackendClimb(pair, steps=48))
+    found = explain()
+    assert [deviation.side for deviation in found.deviations] == ["torch"]
+    assert found.cause == bug.named, found.sentence
+
+
 def in_float32(pair):
     return replace(pair, config=pair.config.replace(precision="float32"))
 

@@ -17,8 +17,6 @@ from mnist_fn.shared import backend as backends
 from mnist_fn.shared.data.datasets import scale_pixels
 from mnist_fn.shared.parity.backends import rungs, states
 from mnist_fn.shared.parity.backends.checks import Pair
-from mnist_fn.shared.parity.backends.rungs import examples, first_batch
-from mnist_fn.shared.parity.backends.stages.gradients import boundary_states, reference_gradients
 from mnist_fn.training import Data, Hyper, State, make_loss, make_train_step
 from torch_ref.train import train_epoch as torch_epoch
 
@@ -42,10 +40,9 @@ EVERYWHERE_ALIKE = ("reduce_max", "argmax", "sign", "abs")
 
 def of_stress_states(data):
     pair = Pair(backends.find("torch"), backends.find("torch"), CONFIG, data)
-    start, batch = pair.start, first_batch(pair)
-    grads = reference_gradients(pair, start, batch)
-    return pair, [states.StressState("start", start, batch), *boundary_states(pair),
-                  *states.stress_states(pair, start, grads)]  # fmt: skip
+    grads = pair.declared.gradients(pair.start, pair.first_batch)
+    return pair, [rungs.ordinary(pair), rungs.at_boundary(pair),
+                  *states.stress_states(pair, grads)]  # fmt: skip
 
 
 def walk(jaxpr, consts, arguments, taken, path=""):
@@ -92,12 +89,12 @@ def sides_of_jax(data, made, arguments):
 
 
 def gradient_at(pair, stress):
-    x, y = examples(pair, stress.batch)
-    return stress.state.params, jnp.asarray(x), jnp.asarray(y, jnp.int32), jnp.asarray(1e-3)
+    x, y = pair.declared.examples(stress.batch)
+    return stress.tree.params, jnp.asarray(x), jnp.asarray(y, jnp.int32), jnp.asarray(1e-3)
 
 
 def step_at(pair, stress):
-    state = stress.state
+    state = stress.tree
     train = pair.dataset.train
     pixels = jnp.asarray(scale_pixels(train.images, "float64"))
     data = Data(pixels, jnp.asarray(train.labels, jnp.int32))
@@ -180,7 +177,7 @@ def test_every_branch_of_torch_is_taken_on_both_sides(digits):
     backend = backends.find("torch")(CONFIG, digits, "cpu")
     inside = type(backend).gradients.__wrapped__  # in this thread, where the mode is
     for stress in found:
-        state = backend.load(stress.state)
+        state = backend.load(stress.tree)
         with torch.enable_grad(), sides:
             inside(backend, state, stress.batch)
     assert {key for key in sides.taken if key[0] == "relu"} == {("relu", 16), ("relu", 8)}
@@ -194,7 +191,7 @@ def test_the_optimizer_of_torch_is_one_program_without_a_branch_of_ours(digits):
     backend = backends.find("torch")(CONFIG, digits, "cpu")
     sides, calls = Sides(), Calls()
     for stress in found:
-        model, optimizer, _ = backend.load(stress.state)
+        model, optimizer, _ = backend.load(stress.tree)
         batches, rates = [backend._indices(stress.batch)], [CONFIG.learning_rate]
         with torch.enable_grad(), sides, calls:
             torch_epoch(model, optimizer, backend._images, backend._labels, batches, rates)
@@ -220,7 +217,7 @@ def test_gradients_are_beyond_epsilon_on_both_sides_and_beyond_usual_norms(digit
     pair, found = of_stress_states(digits)
     norms, smallest = [], []
     for stress in found:
-        grads = reference_gradients(pair, stress.state, stress.batch)
+        grads = pair.declared.gradients(stress.tree, stress.batch)
         every = np.concatenate([t.ravel() for layer in grads.values() for t in layer.values()])
         norms.append(float(np.sqrt((every**2).sum())))
         tensors = [np.abs(t).max() for layer in grads.values() for t in layer.values()]
@@ -229,19 +226,19 @@ def test_gradients_are_beyond_epsilon_on_both_sides_and_beyond_usual_norms(digit
     assert min(norms) < 0.1
     assert max(norms) > 100  # whatever norm gradients are usually clipped to
     columns = [np.linalg.norm(layer["kernel"], axis=0).max() for stress in found
-               for layer in stress.state.params.values()]  # fmt: skip
+               for layer in stress.tree.params.values()]  # fmt: skip
     assert max(columns) > 100
-    assert {stress.state.step for stress in found} == {0, 10_000, 1_000_000}
+    assert {stress.tree.step for stress in found} == {0, 10_000, 1_000_000}
 
 
 def test_a_first_step_whose_sign_rounding_decides_is_held_to_both(digits):
     """Gradients of opposite signs beyond ε, as MNIST's saturated logits give in float32."""
     pair = Pair(backends.find("torch"), backends.find("torch"), CONFIG, digits)
     left, right = moved(pair, 3e-8), moved(pair, -2e-8)
-    checks = rungs._first_step(pair, pair.start, left, right, "step")
+    checks = rungs.first_weights(pair, pair.start, left, right, "step:")
     assert all(check.passed for check in checks)
     other = moved(pair, -2e-8, rate=1.01)
-    checks = rungs._first_step(pair, pair.start, left, other, "step")
+    checks = rungs.first_weights(pair, pair.start, left, other, "step:")
     assert not all(check.passed for check in checks)
 
 

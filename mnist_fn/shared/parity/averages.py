@@ -8,7 +8,6 @@ v ← k·v + (1 − k)·s². No argument of either changes what it does with n.
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Protocol
 
 import numpy as np
 
@@ -26,12 +25,8 @@ BIASED = (
 )
 
 
-class Runs(Protocol):
-    """Other runs of the training."""
-
-    def buffer_spreads(self, name: str) -> tuple[Callable[[], float], Callable[[], float]]:
-        """How far a buffer is from itself in float32, and any buffer of a control run, so far."""
-        ...
+# how far a buffer is from itself in float32, and from itself in control runs, so far
+Spreads = Callable[[str], tuple[Callable[[], float], Callable[[], float]]]
 
 
 @dataclass
@@ -39,7 +34,6 @@ class Averages:
     """Follows the buffers of a training, step by step."""
 
     state: LadderState
-    before: tuple[Tensors, Tensors] = field(init=False)  # the reference's and the port's
     checks: dict[str, Check] = field(default_factory=dict)  # the worst of each buffer
     notes: list[str] = field(default_factory=list)
     first: tuple[Tensors, Tensors] | None = None  # after the first step
@@ -47,15 +41,10 @@ class Averages:
     def __post_init__(self) -> None:
         start = self.state.weights.buffers
         self._scaled = {name: tensor.copy() for name, tensor in start.items()}
-        self.before = start, dict(start)
+        self._previous = start  # the port's
 
     def step(
-        self,
-        number: int,
-        ours: Tensors,
-        theirs: Tensors,
-        examples: int,
-        runs: "Runs",
+        self, number: int, ours: Tensors, theirs: Tensors, examples: int, spreads: Spreads
     ) -> None:
         """The buffers after a step on so many examples, and what other runs make of them."""
         if self.first is None:
@@ -67,11 +56,11 @@ class Averages:
             if not check.passed:
                 largest = max(float(abs(t[name]).max(initial=0)) for t in (ours, theirs))
                 size = largest if self.state.dtype == "float64" else np.inf
-                check = held_to_runs(check, size, *runs.buffer_spreads(name))
+                check = held_to_runs(check, size, *spreads(name))
             old = self.checks.get(name)
             if old is None or (old.passed and check.share >= old.share):
                 self.checks[name] = check
-        self.before = ours, theirs
+        self._previous = theirs
 
     def _check(self, name: str, a: np.ndarray, b: np.ndarray, step: int, examples: int) -> Check:
         what = f"{name} after step {step}"
@@ -82,8 +71,8 @@ class Averages:
         factor = self._factor(name, examples)
         if factor is None:
             return plain
-        decay = 1 - (self.new_share(name) or 0.0)
-        new = b - decay * self.before[1][name]
+        decay = 1 - (self._new_share(name) or 0.0)
+        new = b - decay * self._previous[name]
         self._scaled[name] = decay * self._scaled[name] + factor * new
         if plain.passed:
             return plain
@@ -96,17 +85,19 @@ class Averages:
             self.notes.append(note)
         return check
 
-    def call(self, name: str) -> Call | None:
-        """The call of the module that keeps a buffer: the reference's, else the port's."""
-        state = self.state
-        module = _keeper(name)
+    def _calls(self, name: str) -> tuple[Call | None, Call | None]:
+        """The first call of the module that keeps a buffer: the reference's, and the port's."""
+        state, module = self.state, _keeper(name)
         partner = state.pairing.param_map.modules().get(module, "")
-        calls = nth(state.left.calls, module) or nth(state.right.calls, partner)
-        return calls[0] if calls else None
+        ours, theirs = nth(state.left.calls, module), nth(state.right.calls, partner)
+        return ours[0] if ours else None, theirs[0] if theirs else None
 
-    def new_share(self, name: str) -> float | None:
-        """The share of what is new at a step, as that module has it."""
-        call = self.call(name)
+    def _new_share(self, name: str) -> float | None:
+        """The share of what is new at a step, as that module has it: the reference's, else the
+        port's.
+        """
+        ours, theirs = self._calls(name)
+        call = ours or theirs
         momentum = None if call is None else call.settings.get("momentum")
         if call is None or not isinstance(momentum, float | int):
             return None
@@ -116,22 +107,64 @@ class Averages:
         """By which the reference's new variance is the port's, if two conventions keep them. A
         plain function may have either.
         """
-        call = self.call(name)
-        if parts(name)[1] != "var" or call is None or self.new_share(name) is None:
+        ours, theirs = self._calls(name)
+        call = ours or theirs
+        if parts(name)[1] != "var" or call is None or self._new_share(name) is None:
+            return None
+        unbiased_here = _is_torch(call) if ours else not _is_torch(call)
+        if ours and theirs and _is_torch(theirs) == unbiased_here:
             return None
         state = self.state
-        module = _keeper(name)
-        ours = nth(state.left.calls, module)
-        partner = state.pairing.param_map.modules().get(module, "")
-        theirs = nth(state.right.calls, partner)
-        unbiased_here = _is_torch(ours[0]) if ours else not _is_torch(theirs[0])
-        if ours and theirs and _is_torch(theirs[0]) == unbiased_here:
-            return None
-        size = state.left.buffers[name].size
-        n = call.inputs[0].size / size * examples / state.batch.examples
+        n = call.inputs[0].size / state.left.buffers[name].size * examples / state.batch.examples
         if n <= 1:
             return None
         return n / (n - 1) if unbiased_here else (n - 1) / n
+
+    def explain(self) -> Explanation | None:
+        """Why the first buffer that parts does: another momentum, or not kept at all."""
+        failed = [name for name, check in self.checks.items() if not check.passed]
+        share = self._new_share(failed[0]) if failed else None
+        if share is None or self.first is None:
+            return None
+        module, (ours, theirs) = _keeper(failed[0]), self.first
+        names = [name for name in ours if _keeper(name) == module and name in theirs]
+        port_share = self._solved(names, share, ours, theirs)
+        facts = {"at": module, "declared": share, "actual": port_share}
+        declared, solved = (
+            self._remainder(names, share, candidate_share, ours, theirs)
+            for candidate_share in (share, port_share)
+        )
+        return judge(
+            "running averages after a step",
+            as_declared(*declared),
+            [Candidate("running averages", *solved, solved=1, **facts)],
+            f"{', '.join(failed)} differ",
+        )
+
+    def _solved(self, names: list[str], share: float, ours: Tensors, theirs: Tensors) -> float:
+        """The port's share of what is new, from its means: they move by it."""
+        start = self.state.weights.buffers
+        means = [name for name in names if parts(name)[1] == "mean"] or names
+        moved = np.concatenate([(ours[name] - start[name]).ravel() for name in means])
+        observed = np.concatenate([(theirs[name] - start[name]).ravel() for name in means])
+        total = float(moved @ moved)
+        return float(f"{share * float(moved @ observed) / total:.6g}") if total else share
+
+    def _remainder(
+        self, names: list[str], share: float, port_share: float, ours: Tensors, theirs: Tensors
+    ) -> tuple[float, float]:
+        """What is left of the port's buffers by `port_share`: (residual, in bounds)."""
+        residual = units = 0.0
+        state = self.state
+        for name in names:
+            start = state.weights.buffers[name]
+            factor = self._factor(name, state.batch.examples) or 1.0
+            new = (ours[name] - (1 - share) * start) / share / factor
+            predicted = (1 - port_share) * start + port_share * new
+            gap = float(abs(predicted - theirs[name]).max())
+            bound = sum_bound(state.lengths.all, state.dtype) * float(abs(new).max())
+            residual, units = max(residual, gap), max(units, gap / bound if bound else gap)
+        return residual, units
 
 
 def _is_torch(call: Call) -> bool:
@@ -142,58 +175,3 @@ def _is_torch(call: Call) -> bool:
 def _keeper(name: str) -> str:
     """The module of a buffer: norm.running_mean, batch_stats/norm/mean."""
     return re.split(r"[./](?=[^./]*$)", name)[0].removeprefix("batch_stats/")
-
-
-def explain_averages(averages: Averages) -> Explanation | None:
-    """Why the first buffer that parts does: another momentum, or not kept at all."""
-    failed = [name for name, check in averages.checks.items() if not check.passed]
-    if not failed or averages.first is None:
-        return None
-    module = _keeper(failed[0])
-    ours, theirs = averages.first
-    start = averages.state.weights.buffers
-    names = [name for name in ours if _keeper(name) == module and name in theirs]
-    share = averages.new_share(failed[0])
-    if share is None:
-        return None
-    port_share = _solve(names, start, ours, theirs, share, averages)
-    declared = as_declared(*_left(names, start, ours, theirs, share, share, averages))
-    left = _left(names, start, ours, theirs, share, port_share, averages)
-    facts = {"at": module, "declared": share, "actual": port_share}
-    candidate = Candidate("running averages", *left, solved=1, **facts)
-    return judge(
-        "running averages after a step", declared, [candidate], f"{', '.join(failed)} differ"
-    )
-
-
-def _solve(
-    names: list[str], start: Any, ours: Any, theirs: Any, share: float, averages: Averages
-) -> float:
-    """The port's share of what is new, from its means: they move by it."""
-    means = [name for name in names if parts(name)[1] == "mean"] or names
-    moved = np.concatenate([(ours[n] - start[n]).ravel() for n in means])
-    observed = np.concatenate([(theirs[n] - start[n]).ravel() for n in means])
-    total = float(moved @ moved)
-    return float(f"{share * float(moved @ observed) / total:.6g}") if total else share
-
-
-def _left(
-    names: list[str],
-    start: Any,
-    ours: Any,
-    theirs: Any,
-    share: float,
-    port_share: float,
-    averages: Averages,
-) -> tuple[float, float]:
-    """What is left of the port's buffers by `port_share`: (residual, in bounds)."""
-    residual = units = 0.0
-    for name in names:
-        factor = averages._factor(name, averages.state.batch.examples) or 1.0
-        new = (ours[name] - (1 - share) * start[name]) / share / factor
-        predicted = (1 - port_share) * start[name] + port_share * new
-        gap = float(abs(predicted - theirs[name]).max())
-        state = averages.state
-        bound = sum_bound(state.lengths.all, state.dtype) * float(abs(new).max())
-        residual, units = max(residual, gap), max(units, gap / bound if bound else gap)
-    return residual, units

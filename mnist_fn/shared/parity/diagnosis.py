@@ -41,11 +41,10 @@ def explain_fault(state: LadderState, fault: Fault) -> Explanation:
     if narrow is not None:
         return replace(narrow, rounding=_rounded(state, fault))
     reference = state.pairing.reference
-    variants = [
-        variant
-        for variant in reference.variants(state.left, fault.first, fault.last)
-        if not any(a < variant.tick < b for a, b in fault.inside)
-    ]
+    variants = []
+    for variant in reference.variants(state.left, fault.first, fault.last):
+        if not any(a < variant.tick < b for a, b in fault.inside):
+            variants.append(variant)
     pattern = _pattern(fault.read(state.left), fault.port_value)
     if fault.call is not None:
         pattern = f"{fault.call.kind} differs though its inputs agree: {pattern}"
@@ -69,15 +68,14 @@ def _rounded(state: LadderState, fault: Fault) -> str:
     pairing = state.pairing
     buffers = pairing.param_map.buffers  # these come from the state, whoever computed them before
     port_weights = pairing.param_map.to_port(state.weights, pairing.like)
-    places = [
-        f"{program.name}: {text}"
-        for program, weights, batch, given in (
-            (pairing.reference, state.weights, state.batch, {p.name for p in buffers}),
-            (pairing.port, port_weights, pairing.move(state.batch), {p.other for p in buffers}),
-        )
-        for name, text in program.in_float32(weights, batch).items()
-        if name not in given
-    ]
+    places = []
+    for program, weights, batch, computed_before in (
+        (pairing.reference, state.weights, state.batch, {p.name for p in buffers}),
+        (pairing.port, port_weights, pairing.move(state.batch), {p.other for p in buffers}),
+    ):
+        for name, text in program.in_float32(weights, batch).items():
+            if name not in computed_before:
+                places.append(f"{program.name}: {text}")
     change = max(
         (largest_gap(fault.read(run), fault.read(state.original)) for run in state.in_float32),
         default=0.0,
@@ -192,13 +190,14 @@ def explain_steps(
 def _explain_standing_still(start: Weights, ours: Step, theirs: Step) -> Explanation | None:
     """Parameters that the port moves in a step and the reference doesn't."""
     begun = {**start.params, **start.buffers}  # a buffer may be a parameter of the port
-    names = [name for name in begun if name in theirs.params]
-    moved = [
-        {name for name in names if not np.array_equal(params.get(name, begun[name]), begun[name])}
-        for params in (ours.params, theirs.params)
-    ]
-    still = [name for name in names if name in moved[1] - moved[0]]
-    if not still or not moved[0]:  # a step that moves nothing is a schedule's
+    still, moves = [], False
+    for name, value in begun.items():
+        if name in theirs.params:
+            moved = not np.array_equal(ours.params.get(name, value), value)
+            moves = moves or moved
+            if not moved and not np.array_equal(theirs.params[name], value):
+                still.append(name)
+    if not still or not moves:  # a step that moves nothing is a schedule's
         return None
     cause = Candidate("frozen", np.nan, 0.0, declared=still)
     return Explanation("weights after a step", False, (cause,), None, "")
@@ -216,11 +215,10 @@ def _settings(ours: Call, theirs: Call | None) -> str:
     """What two modules of one framework are set to otherwise; names of two don't mean the same."""
     if theirs is None or ours.kind != theirs.kind:
         return ""
-    differing = [
-        f"{name}={theirs.settings[name]}, not {value}"
-        for name, value in ours.settings.items()
-        if name in theirs.settings and theirs.settings[name] != value
-    ]
+    differing = []
+    for name, value in ours.settings.items():
+        if name in theirs.settings and theirs.settings[name] != value:
+            differing.append(f"{name}={theirs.settings[name]}, not {value}")
     return f"; the port's has {' and '.join(differing)}" if differing else ""
 
 

@@ -1,6 +1,5 @@
 """Horizons measured by workers, one experiment each."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -19,10 +18,8 @@ def measure_task(dataset: Dataset, task: tuple[Plan, Config]) -> dict[str, Any]:
     return horizon.measure(plan.pair(config, dataset), config.epochs)
 
 
-def horizons(
-    plan: Plan, pool: WorkerPool, callbacks: Callbacks
-) -> Iterator[tuple[dict[str, str], dict[str, Any]]]:
-    """Each experiment's name and its horizon, in the order of their ends.
+def horizons(plan: Plan, pool: WorkerPool, callbacks: Callbacks) -> list[dict[str, Any]]:
+    """Each experiment's name and its horizon, in the plan's order.
 
     Raises:
         InputError: a worker was lost again and again; and as `WorkerPool.run`.
@@ -30,10 +27,12 @@ def horizons(
     plan = replace(plan, devices=(pool.device, pool.device))
     experiments = list(plan.horizons())
     tasks = ((plan, config) for _, config in experiments)
+    measured: dict[int, dict[str, Any]] = {}  # in the order of their ends
     for index, result in pool.run(measure_task, tasks, callbacks):
         name, _ = experiments[index]
         if isinstance(result, TaskLost):
             words = ", ".join(name.values())
             raise InputError(f"the horizon of {words}: its workers were lost ({result.reason})")
         callbacks.on_event(TaskEnded())
-        yield name, result
+        measured[index] = {**name, **result}
+    return [measured[index] for index in sorted(measured)]

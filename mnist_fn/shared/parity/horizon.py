@@ -14,10 +14,9 @@ from typing import Any
 import numpy as np
 
 from mnist_fn.shared.parity.backends.checks import Pair
-from mnist_fn.shared.parity.backends.climb import epochs
 from mnist_fn.shared.parity.bounds import HORIZON_FACTOR, HORIZON_THRESHOLDS
 from mnist_fn.shared.parity.compare import divergence
-from mnist_fn.shared.parity.twins import Lane, renumbered_twin, step_error, ulp_twin
+from mnist_fn.shared.parity.twins import Lane, one_by_one, renumbered_twin, step_error, ulp_twin
 from mnist_fn.shared.parity.words import plain
 
 ULP_DRAWS = 3
@@ -75,8 +74,8 @@ def measure(
         Plain values: `steps` (at which was recorded), `tracks` (see Track) and `claims`.
     """
     recorder = _Recorder(pair, _tracks(pair))
-    an_epoch = -(-len(pair.dataset.train) // pair.config.batch_size)
-    for epoch, (done, order) in enumerate(epochs(pair, length * an_epoch), start=1):
+    an_epoch = math.ceil(len(pair.dataset.train) / pair.config.batch_size)
+    for epoch, (done, order) in enumerate(pair.epochs(length * an_epoch), start=1):
         recorder.epoch(order, done, 1 if epoch == 1 else STEPS_BETWEEN)
         on_epoch(epoch)
     tracks, steps = recorder.tracks, recorder.steps
@@ -111,10 +110,10 @@ def claims(tracks: list[Track], steps: list[int]) -> list[dict[str, Any]]:
 
 def _claim(kind: str, steps: list[int], frameworks: Track, twins: list[Track]) -> dict[str, Any]:
     compared = (frameworks, *twins)
-    weights = [
-        _sooner(*(t.first_above(steps, limit) for t in compared)) for limit in HORIZON_THRESHOLDS
-    ]
-    predictions = _sooner(*(t.first_prediction for t in compared))
+    weights = []
+    for limit in HORIZON_THRESHOLDS:
+        weights.append(_sooner(*(track.first_above(steps, limit) for track in compared)))
+    predictions = _sooner(*(track.first_prediction for track in compared))
     return {
         "twins": kind,
         "draws": len(twins),
@@ -161,14 +160,12 @@ def _tracks(pair: Pair) -> list[Track]:
         twin = ulp_twin("ulp twin", left.backend, start, draw, pair.config.seed)
         tracks.append(Track(f"{left.name}, one ulp ({draw})", "ulp twin", twin, left))
     error = step_error(pair.config.dtype)
-    sides = zip(pair.makers, (left, right), strict=True)
-    for draw, ((make, device), lane) in enumerate(sides):
-        for kind, larger in ((NULL[1], 0.0), (NAMED, error)) if error else ((NULL[1], 0.0),):
-            twin = renumbered_twin(
-                kind, make, pair.config, pair.dataset, device, start, draw, larger
-            )
-            name = f"{lane.name}, renumbered" + (", β₂ rounded" if larger else "")
-            tracks.append(Track(name, kind, twin, lane))
+    for side, lane in enumerate((left, right)):
+        name = f"{lane.name}, renumbered"
+        tracks.append(Track(name, NULL[1], renumbered_twin(NULL[1], pair, side), lane))
+        if error:
+            twin = renumbered_twin(NAMED, pair, side, error)
+            tracks.append(Track(f"{name}, β₂ rounded", NAMED, twin, lane))
     return tracks
 
 
@@ -176,47 +173,49 @@ class _Recorder:
     """Trains all lanes side by side and writes down how far each track has come."""
 
     def __init__(self, pair: Pair, tracks: list[Track]) -> None:
-        self._pair, self.tracks = pair, tracks
-        self._lanes = list({id(lane): lane for t in tracks for lane in (t.beside, t.lane)}.values())
+        self._dataset, self._size, self.tracks = pair.dataset, pair.config.batch_size, tracks
+        self._lanes = list(dict.fromkeys(lane for t in tracks for lane in (t.beside, t.lane)))
         self.steps: list[int] = []
 
     def epoch(self, order: np.ndarray, done: int, between: int) -> None:
         """One epoch after `done` steps; the weights are recorded every `between` steps."""
-        size = self._pair.config.batch_size
-        for index in range(0, len(order), between * size):
-            self._advance(order[index : index + between * size], done + index // size)
-        predictions = {id(lane): lane.predictions(self._pair.dataset) for lane in self._lanes}
+        for index in range(0, len(order), between * self._size):
+            part = order[index : index + between * self._size]
+            self._advance(part, done + index // self._size)
+        predictions = {lane: lane.predictions(self._dataset) for lane in self._lanes}
         for track in self.tracks:
-            differ = predictions[id(track.lane)] != predictions[id(track.beside)]
+            differ = predictions[track.lane] != predictions[track.beside]
             track.predictions.append(int(differ.sum()))
 
     def _advance(self, part: np.ndarray, done: int) -> None:
         """Train on some batches at once; one by one, from where they began, if a threshold is
         passed in them. It goes on from there, so that what is recorded is what was trained.
         """
-        size = self._pair.config.batch_size
-        several = len(part) > size
+        several = len(part) > self._size
         states = [lane.dump() for lane in self._lanes] if several else []
         for lane in self._lanes:
             lane.advance(part, done)
-        divergences = self._apart()
-        if several and self._passes(divergences):
-            for lane, state in zip(self._lanes, states, strict=True):
-                lane.state = lane.backend.load(state)
-            for step, index in enumerate(range(0, len(part), size), start=done):
-                self._advance(part[index : index + size], step)
+        divergences = self._divergences()
+        if not several or not self._passes(divergences):
+            self._record(done + math.ceil(len(part) / self._size), divergences)
             return
-        self.steps.append(done - (-len(part) // size))
+        for step in one_by_one(self._lanes, states, part, self._size, done):
+            self._record(step, self._divergences())
+
+    def _record(self, step: int, divergences: list[float]) -> None:
+        self.steps.append(step)
         for track, value in zip(self.tracks, divergences, strict=True):
             track.divergence.append(value)
 
-    def _apart(self) -> list[float]:
-        params = {id(lane): lane.params() for lane in self._lanes}
-        return [divergence(params[id(t.lane)], params[id(t.beside)]) for t in self.tracks]
+    def _divergences(self) -> list[float]:
+        """How far apart the two lanes of each track are now."""
+        params = {lane: lane.params() for lane in self._lanes}
+        return [divergence(params[track.lane], params[track.beside]) for track in self.tracks]
 
     def _passes(self, divergences: list[float]) -> bool:
-        return any(
-            track.first_above(self.steps, limit) is None and not value <= limit
-            for track, value in zip(self.tracks, divergences, strict=True)
-            for limit in HORIZON_THRESHOLDS
-        )
+        """Whether a track passes a threshold for the first time."""
+        for track, value in zip(self.tracks, divergences, strict=True):
+            for limit in HORIZON_THRESHOLDS:
+                if track.first_above(self.steps, limit) is None and not value <= limit:
+                    return True
+        return False

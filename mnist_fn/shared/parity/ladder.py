@@ -45,6 +45,7 @@ class RungEntry:
     of_programs: Callable[[PortClimb], Compared] | None = None  # None: they have no such rung
     of_backends: Callable[[BackendClimb], list[Check]] | None = None
     needs: tuple[str, ...] = ()  # of programs; a backend that keeps its contract lacks nothing
+    long: bool = False  # of a whole training
 
 
 # Each rung relies on those before it, so the first that fails says where to look. What one pass or
@@ -62,13 +63,18 @@ RUNGS = (
     RungEntry("report", None, rungs.report),
     RungEntry("stress states", PortClimb.stress_states, states.stressed),
     RungEntry(
-        "trajectory", PortClimb.trajectory, BackendClimb.trajectory, (*STEP, "several steps")
+        "trajectory",
+        PortClimb.trajectory,
+        BackendClimb.trajectory,
+        (*STEP, "several steps"),
+        long=True,
     ),
     RungEntry("buffers", PortClimb.buffers, needs=("running averages", *STEP)),
-    RungEntry("evaluation", PortClimb.evaluation, BackendClimb.evaluation),
+    RungEntry("evaluation", PortClimb.evaluation, BackendClimb.evaluation, long=True),
     RungEntry("randomness", PortClimb.randomness, needs=("dropout",)),
 )
-BACKEND_RUNGS = tuple(entry.name for entry in RUNGS if entry.of_backends)
+OF_BACKENDS = tuple(entry for entry in RUNGS if entry.of_backends)
+BACKEND_RUNGS = tuple(entry.name for entry in OF_BACKENDS)
 
 
 def climb(
@@ -93,10 +99,7 @@ def climb(
     for entry in RUNGS:
         if names is not None and entry.name not in names:
             continue
-        if isinstance(climbing, BackendClimb):
-            result = _climb_backends(climbing, entry)
-        else:
-            result = _climb_programs(climbing, entry)
+        result = _climb_rung(climbing, entry)
         if result is None:
             continue
         rung, find_cause = result
@@ -107,17 +110,16 @@ def climb(
     return climbed, no_cause
 
 
-def _climb_backends(climbing: BackendClimb, entry: RungEntry) -> tuple[Rung, Explain] | None:
-    compare = entry.of_backends
-    if compare is None:
-        return None
-    rung, _ = run_rung(entry.name, lambda: (compare(climbing), no_cause), climbing.pair.names)
-    return rung, partial(explain, climbing.pair, rung)
-
-
-def _climb_programs(
-    climbing: PortClimb, entry: RungEntry
+def _climb_rung(
+    climbing: PortClimb | BackendClimb, entry: RungEntry
 ) -> tuple[Rung | Unchecked, Explain] | None:
+    """A rung and what looks for its cause; None if these two have no such rung."""
+    if isinstance(climbing, BackendClimb):
+        compare, pair = entry.of_backends, climbing.pair
+        if compare is None:
+            return None
+        rung, _ = run_rung(entry.name, lambda: (compare(climbing), no_cause), pair.names)
+        return rung, partial(explain, pair, rung)
     if entry.of_programs is None:
         return None
     for need in entry.needs:

@@ -9,7 +9,7 @@ from mnist_fn.shared import backend as backends
 from mnist_fn.shared.config import MODELS, PRECISIONS, Config
 from mnist_fn.shared.data.datasets import Dataset
 from mnist_fn.shared.errors import InputError
-from mnist_fn.shared.parity import horizon, ladder
+from mnist_fn.shared.parity import ladder
 from mnist_fn.shared.parity.backends.checks import Pair
 from mnist_fn.shared.parity.backends.climb import BackendClimb
 from mnist_fn.shared.parity.backends.diagnosis import NOTHING, Diagnosis, explain
@@ -64,12 +64,12 @@ class Plan:
     dataset: str
     epochs: int | None = None  # of a horizon; None is HORIZON_EPOCHS
 
-    def experiments(self, **more: Any) -> Iterator[tuple[dict[str, str], Config]]:
+    def experiments(self, **fields: Any) -> Iterator[tuple[dict[str, str], Config]]:
         """Each experiment's name and its Config."""
         axes = (self.models, self.optimizers, self.precisions)
         for model, optimizer, precision in product(*axes):
             name = {"model": model, "optimizer": optimizer, "precision": precision}
-            changes = {**OPTIMIZERS[optimizer], **more}
+            changes = {**OPTIMIZERS[optimizer], **fields}
             yield (
                 name,
                 Config(dataset=self.dataset, hidden=MODELS[model], precision=precision, **changes),
@@ -86,14 +86,14 @@ class Plan:
         return Pair(left, right, config, dataset, self.devices)
 
 
-def make_plan(level: str, names: Sequence[str], devices: Sequence[str], **given: Any) -> Plan:
+def make_plan(level: str, names: Sequence[str], devices: Sequence[str], **choices: Any) -> Plan:
     """A plan from what was asked for; None leaves the level's own.
 
     Args:
         level: one of LEVELS.
         names: two backends.
         devices: one for both, or two.
-        given: models, optimizers, precisions, dataset; epochs of a horizon.
+        choices: models, optimizers, precisions, dataset; epochs of a horizon.
 
     Raises:
         InputError: an unknown name, or not two backends.
@@ -114,10 +114,10 @@ def make_plan(level: str, names: Sequence[str], devices: Sequence[str], **given:
         )
     paired = level == "statistics"  # there two precisions are the two sides', as two devices are
     precisions = PRECISIONS if paired else ("float64", "float32")
-    choices = {"models": MODELS, "optimizers": OPTIMIZERS, "precisions": precisions}
+    axes = {"models": MODELS, "optimizers": OPTIMIZERS, "precisions": precisions}
     chosen: dict[str, Any] = {}
-    for axis, known in choices.items():
-        chosen[axis] = tuple(given.get(axis) or getattr(LEVELS[level], axis))
+    for axis, known in axes.items():
+        chosen[axis] = tuple(choices.get(axis) or getattr(LEVELS[level], axis))
         option = axis.removesuffix("s")
         for value in chosen[axis]:
             if value not in known:
@@ -133,12 +133,12 @@ def make_plan(level: str, names: Sequence[str], devices: Sequence[str], **given:
             f"--backends {','.join(names)}: both sides would be the same runs; statistics compare "
             "two backends, two --precision or two --device"
         )
-    epochs = given.get("epochs")
+    epochs = choices.get("epochs")
     if epochs is not None and level != "horizon":
         raise InputError("--epochs: for --level horizon; the other levels have their own length")
     if epochs is not None and not 1 <= epochs <= 1000:
         raise InputError(f"--epochs {epochs}: must be between 1 and 1000")
-    dataset = given.get("dataset") or "mnist"
+    dataset = choices.get("dataset") or "mnist"
     return Plan(
         level, (names[0], names[1]), (left, right), dataset=dataset, epochs=epochs, **chosen
     )
@@ -171,27 +171,13 @@ def climb_all(
 
 
 def _next_rung(pair: Pair, failed: Rung) -> dict[str, Any] | None:
-    """The rung above the one that failed, climbed for what it shows; None where it is a training,
-    or nothing can be compared.
+    """The rung above the one that failed, climbed for what it shows; None where it is of a
+    training, or nothing can be compared.
     """
-    names = ladder.BACKEND_RUNGS
-    above = {*names[names.index(failed.name) + 1 :][:1]} - {"trajectory", "evaluation"}
-    if failed.traceback or failed.worst.kind == "contract" or not above:
+    if failed.traceback or failed.worst.kind == "contract":
         return None
-    (rung,), _ = ladder.climb(BackendClimb(pair), above)
+    higher = ladder.OF_BACKENDS[ladder.BACKEND_RUNGS.index(failed.name) + 1 :]
+    if not higher or higher[0].long:
+        return None
+    (rung,), _ = ladder.climb(BackendClimb(pair), (higher[0].name,))
     return rung.to_dict()
-
-
-def horizons(
-    plan: Plan, dataset: Dataset, on_epoch: Callable[[dict[str, str], int, int], None]
-) -> list[dict[str, Any]]:
-    """The horizon of each experiment; `on_epoch` is told its name, the epoch, and of how many."""
-    documents = []
-    for name, config in plan.horizons():
-        measured = horizon.measure(
-            plan.pair(config, dataset),
-            config.epochs,
-            lambda epoch, name=name, epochs=config.epochs: on_epoch(name, epoch, epochs),
-        )
-        documents.append({**name, **measured})
-    return documents

@@ -10,7 +10,6 @@ import numpy as np
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.parity import diagnosis, states
 from mnist_fn.shared.parity import pairing as pairings
-from mnist_fn.shared.parity.averages import explain_averages
 from mnist_fn.shared.parity.causes.explanation import Candidate, Explanation
 from mnist_fn.shared.parity.ladder_state import LadderState, Pairing
 from mnist_fn.shared.parity.modules import outputs, walk
@@ -218,7 +217,7 @@ class PortClimb:
         """Running averages along the training."""
         averages = self.training.averages
         self.notes += averages.notes
-        return list(averages.checks.values()), lambda: explain_averages(averages)
+        return list(averages.checks.values()), averages.explain
 
     def evaluation(self) -> Compared:
         """What the models give in evaluation mode, after the training."""

@@ -1,7 +1,6 @@
 """Does a backend compute right here, now? A second's worth of the ladder, against NumPy."""
 
 from collections.abc import Iterator
-from functools import cache
 
 import numpy as np
 
@@ -15,7 +14,6 @@ from mnist_fn.shared.parity.backends.numpy_program import flat, nested
 from mnist_fn.shared.parity.compare import compare_trees
 from mnist_fn.shared.parity.ladder import climb
 from mnist_fn.shared.parity.result import Check, Rung, no_cause, run_rung
-from mnist_fn.shared.state import ParamTree, StateTree
 from mnist_fn.shared.streams import initial_state, raw
 
 EXAMPLES = 200  # one batch of the study
@@ -47,32 +45,20 @@ def _in_turn(make: MakeBackend) -> list[Check]:
     """Gradients for two weights, called in turn: a stale product would be the other's. Ends at
     the first that is wrong.
     """
-    dataset, config = noise(), Config(batch_size=EXAMPLES)
-    pair = Pair(numpy_program.make, make, config, dataset)
-    batch = np.arange(EXAMPLES, dtype=np.int32)
-    backend = make(config, dataset, "cpu")
+    pair = Pair(numpy_program.make, make, Config(batch_size=EXAMPLES), noise())
+    backend, batch = make(pair.config, pair.dataset, "cpu"), np.arange(EXAMPLES, dtype=np.int32)
+    starts_and_gradients = []
+    for seed in (0, 1):
+        start = initial_state(pair.config.replace(seed=seed), pair.dataset.pixels, CLASSES)
+        grads = flat(pair.declared.gradients(start, batch))
+        starts_and_gradients.append((start, nested(grads, pair.config.dtype)))
     checks: list[Check] = []
     for call in range(CALLS):
-        start, true = _starts_and_gradients()[call % 2]
+        start, true = starts_and_gradients[call % 2]
+        what = f", call {call + 1} of {CALLS}"
         grads = backend.gradients(backend.load(start), batch)
-        checks = [
-            sums(pair, f"gradient of {d.where}, call {call + 1} of {CALLS}", d)
-            for d in compare_trees(true, grads)
-        ]
+        differences = compare_trees(true, grads)
+        checks = [sums(pair, f"gradient of {d.where}{what}", d) for d in differences]
         if not all(check.passed for check in checks):
             break
     return checks
-
-
-@cache
-def _starts_and_gradients() -> tuple[tuple[StateTree, ParamTree], ...]:
-    """Two states and NumPy's gradients of them, which are the same for every backend."""
-    dataset, config = noise(), Config(batch_size=EXAMPLES)
-    judge = numpy_program.make(config.replace(precision="float64"), dataset, "cpu")
-    starts = [
-        initial_state(config.replace(seed=seed), dataset.pixels, CLASSES) for seed in range(2)
-    ]
-    batch = np.arange(EXAMPLES, dtype=np.int32)
-    return tuple(
-        (start, nested(flat(judge.gradients(start, batch)), "float32")) for start in starts
-    )

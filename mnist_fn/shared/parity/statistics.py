@@ -94,41 +94,43 @@ def compare_runs(
     and of McNemar's test is that between neighbouring seeds of one side.
     """
     sides = dict(zip(_names(left[0], right[0]), (left, right), strict=True))
-    accuracies = {
-        name: np.array([100 * run.evaluation.accuracy for run in runs])
-        for name, runs in sides.items()
-    }
-    first, second = accuracies.values()
-    pairs = [
-        disagreement(a.evaluation.predictions, b.evaluation.predictions, labels)
-        for a, b in zip(left, right, strict=True)
-    ]
+    accuracy, significant, churn, values = {}, {}, {}, []
+    for name, runs in sides.items():
+        values.append(np.array([100 * run.evaluation.accuracy for run in runs]))
+        accuracy[name] = {
+            "mean": mean(values[-1]),
+            "sd": standard_deviation(values[-1]),
+            "values": [round(float(value), 2) for value in values[-1]],
+        }
+        neighbours = _disagreements(itertools.pairwise(runs), labels)
+        significant[name] = sum(pair.p < ALPHA for pair in neighbours)
+        churn[name] = float(np.mean([pair.churn for pair in neighbours]))
+    pairs = _disagreements(zip(left, right, strict=True), labels)
+    first, second = values
     return {
         "unit": "percentage points",
         "alpha": ALPHA,
         "seeds": [run.config.seed for run in left],
-        "accuracy": {
-            name: {
-                "mean": mean(values),
-                "sd": standard_deviation(values),
-                "values": [round(float(value), 2) for value in values],
-            }
-            for name, values in accuracies.items()
-        },
+        "accuracy": accuracy,
         "tost": asdict(tost(first - second, margin)),
         "mcnemar": {
             "significant": sum(pair.p < ALPHA for pair in pairs),
             "expected_by_chance": ALPHA * len(pairs),
-            "between_seeds": {
-                name: _significant_between_seeds(runs, labels) for name, runs in sides.items()
-            },
+            "between_seeds": significant,
             "pairs": [asdict(pair) for pair in pairs],
         },
         "churn": {
             "between_sides": float(np.mean([pair.churn for pair in pairs])),
-            "between_seeds": {name: _churn_between_seeds(runs) for name, runs in sides.items()},
+            "between_seeds": churn,
         },
     }
+
+
+def _disagreements(pairs: Iterable[tuple[Run, Run]], labels: np.ndarray) -> list[Disagreement]:
+    return [
+        disagreement(left.evaluation.predictions, right.evaluation.predictions, labels)
+        for left, right in pairs
+    ]
 
 
 def _names(left: Run, right: Run) -> tuple[str, str]:
@@ -141,14 +143,3 @@ def _names(left: Run, right: Run) -> tuple[str, str]:
         if a != b:
             return a, b
     return "left", "right"
-
-
-def _significant_between_seeds(runs: Sequence[Run], labels: np.ndarray) -> int:
-    """Of the n - 1 neighbouring seeds, how many McNemar's test tells apart."""
-    predictions = [run.evaluation.predictions for run in runs]
-    return sum(disagreement(a, b, labels).p < ALPHA for a, b in itertools.pairwise(predictions))
-
-
-def _churn_between_seeds(runs: Sequence[Run]) -> float:
-    predictions = [run.evaluation.predictions for run in runs]
-    return float(np.mean([(a != b).mean() for a, b in itertools.pairwise(predictions)]))

@@ -62,10 +62,12 @@ class Training:
             return None
         batch = self.batches[self.done % len(self.batches)]
         self.done += 1
-        theirs = self.state.pairing.port.recorded  # a recording knows its own alone
-        kept = replace(pair[1] if theirs else pair[0], gradients={})
-        self.before, self.last = self.last, kept
-        self.averages.step(self.done, pair[0].buffers, pair[1].buffers, batch.examples, self)
+        ours, theirs = pair
+        recorded = self.state.pairing.port.recorded  # a recording knows its own alone
+        self.before, self.last = self.last, replace(theirs if recorded else ours, gradients={})
+        self.averages.step(
+            self.done, ours.buffers, theirs.buffers, batch.examples, self.buffer_spreads
+        )
         return pair
 
     def first(self) -> list[Check]:

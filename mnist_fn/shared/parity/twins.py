@@ -13,15 +13,15 @@ named; what it leads to is told by the twin that has it beside the one that has 
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from mnist_fn.shared.backend import Backend, EpochMetrics, MakeBackend
-from mnist_fn.shared.config import Config
+from mnist_fn.shared.backend import Backend, EpochMetrics
 from mnist_fn.shared.data.datasets import Dataset, Split
+from mnist_fn.shared.parity.backends.checks import Pair
 from mnist_fn.shared.state import ParamTree, StateTree
 from mnist_fn.shared.streams import permutation, raw
 
@@ -36,7 +36,7 @@ def step_error(dtype: str) -> float:
     return abs(math.sqrt((1 - rounded) / (1 - 0.999)) - 1)
 
 
-@dataclass
+@dataclass(eq=False)
 class Lane:
     """A training that goes step by step beside others."""
 
@@ -68,6 +68,26 @@ class Lane:
         return self.backend.logits(self.state, images).argmax(axis=1)
 
 
+def one_by_one(
+    lanes: Sequence[Lane], states: Sequence[StateTree], order: np.ndarray, size: int, first: int
+) -> Iterator[int]:
+    """Train lanes again, a step at a time, from the states that they had; gives the steps done.
+
+    Args:
+        lanes: side by side.
+        states: what `dump` gave of each.
+        order: the examples that they are trained on.
+        size: of a batch.
+        first: steps done before.
+    """
+    for lane, state in zip(lanes, states, strict=True):
+        lane.state = lane.backend.load(state)
+    for step, index in enumerate(range(0, len(order), size), start=first):
+        for lane in lanes:
+            lane.advance(order[index : index + size], step)
+        yield step + 1
+
+
 def ulp_twin(name: str, backend: Backend, start: StateTree, draw: int, seed: int) -> Lane:
     """The same backend from a start with one weight of the first layer one ulp larger.
 
@@ -85,55 +105,52 @@ def ulp_twin(name: str, backend: Backend, start: StateTree, draw: int, seed: int
     return Lane(name, backend, backend.load(replace(start, params=params)))
 
 
-def renumbered_twin(
-    name: str,
-    make: MakeBackend,
-    config: Config,
-    dataset: Dataset,
-    device: str,
-    start: StateTree,
-    draw: int,
-    larger: float = 0.0,  # its steps, by this share
-) -> Lane:
-    """A backend of the same kind on the renumbered experiment; see the module."""
-    sizes = [dataset.pixels, *config.hidden]
+def renumbered_twin(name: str, pair: Pair, side: int, larger: float = 0.0) -> Lane:
+    """A backend of the same kind on the renumbered experiment; see the module.
+
+    Args:
+        name: of the lane.
+        pair: the experiment.
+        side: 0 for a twin of its left backend, 1 of its right; each has its own numbers.
+        larger: by which share its steps are.
+    """
+    config, dataset = pair.config, pair.dataset
     # epoch numbers of the stream: far from those of the ulp twins
-    orders = [
-        permutation(config.seed, "twin", 2**32 * (draw + 1) + layer, size)
-        for layer, size in enumerate(sizes)
-    ]
+    orders = []
+    for layer, size in enumerate([dataset.pixels, *config.hidden]):
+        epoch = 2**32 * (side + 1) + layer
+        orders.append(permutation(config.seed, "twin", epoch, size))
     orders.append(np.arange(dataset.classes, dtype=np.int32))  # logits keep their places
 
     def renumber(params: ParamTree, orders: list[np.ndarray]) -> ParamTree:
-        return {
-            layer: {
-                "kernel": tensors["kernel"][orders[i]][:, orders[i + 1]],
-                "bias": tensors["bias"][orders[i + 1]],
-            }
-            for i, (layer, tensors) in enumerate(params.items())
-        }
+        renumbered = {}
+        for i, (layer, tensors) in enumerate(params.items()):
+            kernel = tensors["kernel"][orders[i]][:, orders[i + 1]]
+            renumbered[layer] = {"kernel": kernel, "bias": tensors["bias"][orders[i + 1]]}
+        return renumbered
 
     def pixels(split: Split) -> Split:
         flat = split.images.reshape(len(split), -1)[:, orders[0]]
         return replace(split, images=flat.reshape(split.images.shape))
 
     def shuffle(order: np.ndarray, step: int) -> np.ndarray:
-        size = config.batch_size
-        batches = [order[i : i + size] for i in range(0, len(order), size)]
-        epoch = 2**48 * (draw + 1) + step
-        return np.concatenate(
-            [b[permutation(config.seed, "twin", epoch + i, len(b))] for i, b in enumerate(batches)]
-        )
+        batches = []
+        for index in range(0, len(order), config.batch_size):
+            batch = order[index : index + config.batch_size]
+            epoch = 2**48 * (side + 1) + step + len(batches)
+            batches.append(batch[permutation(config.seed, "twin", epoch, len(batch))])
+        return np.concatenate(batches)
 
     moved = replace(dataset, train=pixels(dataset.train), test=pixels(dataset.test))
     rate = config.learning_rate * (1 + larger)
+    make, device = pair.makers[side]
     backend = make(config.replace(learning_rate=rate), moved, device)
     back = [np.argsort(order).astype(np.int32) for order in orders]
-    trees = {kind: renumber(tree, orders) for kind, tree in start.trees().items()}
+    trees = {kind: renumber(tree, orders) for kind, tree in pair.start.trees().items()}
     return Lane(
         name,
         backend,
-        backend.load(StateTree(trees.pop("params"), trees, start.step)),
+        backend.load(StateTree(trees.pop("params"), trees, pair.start.step)),
         shuffle,
         lambda params: renumber(params, back),
         moved.test.images,

@@ -95,11 +95,11 @@ def document_of(
     dataset: Dataset,
     devices: list[str],
     kind: str,
-    found: list[dict[str, Any]],
+    results: list[dict[str, Any]],
     passed: bool,
-    **more: Any,
+    **facts: Any,
 ) -> dict[str, Any]:
-    """All that was measured, as it is kept; `more` stands in place of this machine and its
+    """All that was measured, as it is kept; `facts` stand in place of this machine and its
     versions, and beside them.
     """
     return {
@@ -112,8 +112,8 @@ def document_of(
         "dataset_sha256": dataset.sha256,
         "machine": machine(),
         "versions": versions(),
-        **more,
-        kind: found,
+        **facts,
+        kind: results,
     }
 
 

@@ -1,5 +1,7 @@
 """Two backends on one experiment, and how their figures are compared and judged."""
 
+import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -8,12 +10,17 @@ import numpy as np
 from mnist_fn.shared.backend import Backend, MakeBackend
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset
-from mnist_fn.shared.parity.backends.relu_boundary import Boundary
+from mnist_fn.shared.parity.backends.numpy_program import NumpyBackend, flat
+from mnist_fn.shared.parity.backends.relu_boundary import Boundary, near
 from mnist_fn.shared.parity.bounds import sum_bound, sums_reason
 from mnist_fn.shared.parity.compare import compare, compare_trees
 from mnist_fn.shared.parity.result import Check, Difference
-from mnist_fn.shared.state import ParamTree, StateTree
-from mnist_fn.shared.streams import initial_state
+from mnist_fn.shared.state import ParamTree, StateTree, zeros_like
+from mnist_fn.shared.streams import batch_order, initial_state
+
+FEW_EXAMPLES = 1000
+# units of a hidden layer and batches of a dataset, where steps are to be explained
+NARROW, BATCHES = 16, 8
 
 
 @dataclass(frozen=True)
@@ -26,10 +33,9 @@ class Pair:
     dataset: Dataset
     devices: tuple[str, str] = ("cpu", "cpu")
 
-    def make(self, config: Config | None = None, dataset: Dataset | None = None) -> list[Backend]:
-        """Both backends, for another config or dataset if one is given."""
-        config, dataset = config or self.config, dataset or self.dataset
-        return [make(config, dataset, device) for make, device in self.makers]
+    def make(self) -> list[Backend]:
+        """Both backends."""
+        return [make(self.config, self.dataset, device) for make, device in self.makers]
 
     @property
     def makers(self) -> list[tuple[MakeBackend, str]]:
@@ -45,9 +51,53 @@ class Pair:
         )
 
     @cached_property
+    def declared(self) -> NumpyBackend:
+        """The experiment in NumPy."""
+        return NumpyBackend(self.config, self.dataset)
+
+    @cached_property
+    def linear(self) -> "Pair":
+        """The two as a linear model on few examples, through which pixels can be read."""
+        train, test = (
+            split.first(FEW_EXAMPLES) for split in (self.dataset.train, self.dataset.test)
+        )
+        size = min(self.config.batch_size, len(train))
+        config = self.config.replace(hidden=(), batch_size=size)
+        return replace(self, config=config, dataset=replace(self.dataset, train=train, test=test))
+
+    @cached_property
+    def narrow(self) -> "Pair | None":
+        """The two with few units and few examples; None if there are few units anyway."""
+        hidden = tuple(min(width, NARROW) for width in self.config.hidden)
+        if hidden == self.config.hidden:
+            return None
+        train = self.dataset.train.first(BATCHES * self.config.batch_size)
+        config = self.config.replace(hidden=hidden)
+        return replace(self, config=config, dataset=replace(self.dataset, train=train))
+
+    @cached_property
     def start(self) -> StateTree:
         """The state that both begin with."""
         return initial_state(self.config, self.dataset.pixels, self.dataset.classes)
+
+    @property
+    def zeros(self) -> StateTree:
+        """The start with all weights 0, which may be written to."""
+        return replace(self.start, params=zeros_like(self.start.params))
+
+    def epochs(self, steps: int) -> Iterator[tuple[int, np.ndarray]]:
+        """(steps done before, batch order) of each epoch; the last may be cut short."""
+        n, size = len(self.dataset.train), self.config.batch_size
+        done, epoch = 0, 1
+        while done < steps:
+            order = batch_order(self.config.seed, epoch, n)[: (steps - done) * size]
+            yield done, order
+            done, epoch = done + math.ceil(len(order) / size), epoch + 1
+
+    @cached_property
+    def first_batch(self) -> np.ndarray:
+        """The first epoch's first batch, int32 [n]."""
+        return next(self.epochs(1))[1]
 
     @property
     def tolerance(self) -> float:
@@ -63,6 +113,11 @@ class Pair:
         """
         return max(self.dataset.pixels, *self.config.hidden, self.config.batch_size)
 
+    def boundary(self, state: StateTree, batch: np.ndarray) -> Boundary:
+        """The units that rounding may switch on a batch."""
+        eps = float(np.finfo(self.config.dtype).eps)
+        return near(flat(state.params), *self.declared.examples(batch), eps)
+
 
 def bitwise(what: str, differences: list[Difference]) -> list[Check]:
     """Checks that must be met to the bit."""
@@ -72,6 +127,12 @@ def bitwise(what: str, differences: list[Difference]) -> list[Check]:
 def sums(pair: Pair, what: str, difference: Difference) -> Check:
     """A check on sums of many products: a share of the tensor's largest entry."""
     return Check(what, difference, pair.tolerance, "relative", sums_reason(pair.longest_sum))
+
+
+def number(pair: Pair, what: str, left: float, right: float) -> Check:
+    """The same of two numbers."""
+    values = (np.asarray(value, pair.config.dtype) for value in (left, right))
+    return sums(pair, what, compare(what, *values))
 
 
 def trees(
@@ -98,36 +159,28 @@ def trees(
     """
     results = []
     for d in compare_trees(left, right, prefix):
-        name = d.tensor.removeprefix(prefix)
         check = sums(pair, f"{what} {d.where}", d)
         if times != 1:
-            check = replace(
-                check,
-                tolerance=check.tolerance * times,
-                reason=f"{check.reason}, times {times:.3g}: {reason}",
-            )
+            longer = f"{check.reason}, times {times:.3g}: {reason}"
+            check = replace(check, tolerance=check.tolerance * times, reason=longer)
         if not check.passed and boundary and np.isfinite(d.absolute):
+            name = d.tensor.removeprefix(prefix)
             layer, _, kind = name.partition("/")
             a, b = left[layer][kind], right[layer][kind]
-            check = _switched(check, prefix + name, what, a, b, boundary, boundary.allowed[name])
+            largest = max(float(np.abs(a).max()), float(np.abs(b).max()))
+            bound = check.tolerance * largest + boundary.allowed[name]
+            longer = f"{check.reason}, and what {boundary.named} can do"
+            check = entrywise(what, d.tensor, a, b, bound, longer)
         results.append(check)
     return results
 
 
-def _switched(
-    check: Check,
-    name: str,
-    what: str,
-    left: np.ndarray,
-    right: np.ndarray,
-    boundary: Boundary,
-    allowed: np.ndarray,
+def entrywise(
+    what: str, name: str, left: np.ndarray, right: np.ndarray, bound: np.ndarray, reason: str
 ) -> Check:
-    """A check in which units at ReLU's boundary may do what they can, entry by entry."""
-    largest = max(float(np.abs(left).max()), float(np.abs(right).max()))
-    bound = check.tolerance * largest + allowed
+    """The check of the entry that comes nearest to a bound of its own, or is farthest beyond."""
     gap = np.abs(left.astype(np.float64) - right)
-    worst = np.unravel_index(int((gap / bound).argmax()), gap.shape)
+    shares = np.nan_to_num(gap / np.maximum(bound, 1e-300), nan=np.inf)
+    worst = np.unravel_index(int(shares.argmax()), gap.shape)
     d = replace(compare(name, left[worst], right[worst]), index=tuple(map(int, worst)))
-    reason = f"{check.reason}, and what {boundary.named} can do"
     return Check(f"{what} {d.where}", d, float(bound[worst]), "absolute", reason)

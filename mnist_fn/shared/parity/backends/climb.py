@@ -1,9 +1,8 @@
 """Two backends on the ladder: their training, and what is predicted after it."""
 
 import math
-from collections.abc import Iterator
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import cached_property
 
 import numpy as np
 
@@ -21,9 +20,8 @@ from mnist_fn.shared.parity.bounds import (
 from mnist_fn.shared.parity.causes.distance import constant_factor
 from mnist_fn.shared.parity.compare import compare, compare_trees, divergence
 from mnist_fn.shared.parity.result import Check, Difference
-from mnist_fn.shared.parity.twins import Lane, renumbered_twin, step_error
+from mnist_fn.shared.parity.twins import Lane, one_by_one, renumbered_twin, step_error
 from mnist_fn.shared.state import StateTree, named_tensors
-from mnist_fn.shared.streams import batch_order
 
 
 class BackendClimb:
@@ -40,7 +38,7 @@ class BackendClimb:
     def __init__(self, pair: Pair, steps: int = 300) -> None:
         self.pair, self._steps = pair, steps
         self._envelope = pair.config.precision != "float64"
-        self._lanes: list[Lane] = []  # left, right, then their control runs
+        self._lanes: list[Lane] = []  # the left one's, the right one's, then their control runs'
 
     @cached_property
     def backends(self) -> list[Backend]:
@@ -68,89 +66,88 @@ class BackendClimb:
 
     def evaluation(self) -> list[Check]:
         """Classes predicted for the whole test set, after `trajectory`."""
-        left, right, *controls = (lane.predictions(self.pair.dataset) for lane in self._lanes)
+        ours, theirs, *controls = (lane.predictions(self.pair.dataset) for lane in self._lanes)
         bound, reason = 0, "weights this near to each other decide alike"
         if self._envelope:
-            changed = max((left != controls[0]).sum(), (right != controls[1]).sum())
-            bound = PREDICTIONS_FACTOR * int(changed) + PREDICTIONS_SLACK
-            reason = f"{PREDICTIONS_FACTOR} × the control runs' own {changed} + {PREDICTIONS_SLACK}"
-        difference = differing_predictions(left, right)
+            changed = max((ours != controls[0]).sum(), (theirs != controls[1]).sum())
+            bound, reason = _beside_controls(int(changed))
+        difference = differing_predictions(ours, theirs)
         return [Check("predictions that differ", difference, bound, "absolute", reason)]
 
     def _calls(self) -> list[tuple[int, np.ndarray]]:
         """The epochs; what is less than two in two parts, so that what a backend does from the
         second call of its train_epoch on shows as well.
         """
-        calls, size = list(epochs(self.pair, self._steps)), self.pair.config.batch_size
-        half = math.ceil(len(calls[0][1]) / size) // 2
+        calls, size = list(self.pair.epochs(self._steps)), self.pair.config.batch_size
+        first, order = calls[0]
+        half = math.ceil(len(order) / size) // 2
         if len(calls) > 1 or not half:
             return calls
-        (first, order) = calls[0]
         return [(first, order[: half * size]), (first + half, order[half * size :])]
 
     def _start(self) -> list[Lane]:
         pair, start = self.pair, self.pair.start
         lanes = [Lane(backend.name, backend, backend.load(start)) for backend in self.backends]
         if self._envelope:
-            twin = partial(renumbered_twin, larger=step_error(pair.config.dtype))
-            lanes += [
-                twin("control run", make, pair.config, pair.dataset, device, start, draw)
-                for draw, (make, device) in enumerate(pair.makers)
-            ]
+            larger = step_error(pair.config.dtype)
+            lanes += [renumbered_twin("control run", pair, side, larger) for side in (0, 1)]
         return lanes
 
     def _compare(self, step: int) -> list[Check]:
-        left, right, *controls = (lane.params() for lane in self._lanes)
+        ours, theirs, *controls = (lane.params() for lane in self._lanes)
         bound, reason = FLOAT64_BOUND, FLOAT64_REASON
         if self._envelope:
-            control_gap = max(
-                divergence(left, controls[0]), divergence(right, controls[1]), self._one_relu
-            )
-            bound = CONTROL_FACTOR * control_gap
-            reason = f"{CONTROL_FACTOR} × the {control_gap:.1e} of control runs or of one ReLU"
+            # One ReLU that rounding turns on or off moves a weight by up to a step, the learning
+            # rate. Such an event is rare at first, and that no control run has met one is luck.
+            relu = self.pair.config.learning_rate if self.pair.config.hidden else 0.0
+            gap = max(divergence(ours, controls[0]), divergence(theirs, controls[1]), relu)
+            bound = CONTROL_FACTOR * gap
+            reason = f"{CONTROL_FACTOR} × the {gap:.1e} of control runs or of one ReLU"
         return [
             Check(f"step {step}: {d.where}", d, bound, "absolute", reason, step=step)
-            for d in compare_trees(left, right)
+            for d in compare_trees(ours, theirs)
         ]
 
     def _reports(self, step: int, reports: list[EpochMetrics]) -> list[Check]:
         """What the two say of the epoch that they have trained: its mean loss, and how many
         predictions were right of how many.
         """
-        left, right, *controls = reports
-        precision = "float32" if self._envelope else "float64"
-        correct_bound, reason = 0, "predictions are counted, not measured"
+        ours, theirs, *controls = reports
+        bound, reason = 0, "predictions are counted, not measured"
         if self._envelope:
-            control_gap = max(
-                abs(left.correct - controls[0].correct), abs(right.correct - controls[1].correct)
-            )
-            correct_bound = PREDICTIONS_FACTOR * control_gap + PREDICTIONS_SLACK
-            reason = (
-                f"{PREDICTIONS_FACTOR} × the control runs' own {control_gap} + {PREDICTIONS_SLACK}"
-            )
-        loss_bound = REPORT_BOUND[precision] * max(1.0, abs(left.loss))
+            gaps = (ours.correct - controls[0].correct, theirs.correct - controls[1].correct)
+            bound, reason = _beside_controls(max(map(abs, gaps)))
+        precision = "float32" if self._envelope else "float64"
+        loss_bound = REPORT_BOUND[precision] * max(1.0, abs(ours.loss))
         figures = [
-            ("mean loss", left.loss, right.loss, loss_bound, REPORT_REASON[precision]),
-            ("correct predictions", left.correct, right.correct, correct_bound, reason),
-            ("number of examples", left.count, right.count, 0, "every example counts once"),
+            ("mean loss", ours.loss, theirs.loss, loss_bound, REPORT_REASON[precision]),
+            ("correct predictions", ours.correct, theirs.correct, bound, reason),
+            ("number of examples", ours.count, theirs.count, 0, "every example counts once"),
         ]
         checks = []
-        for name, ours, theirs, bound, why in figures:
-            d = compare(f"report's {name}", np.array(float(ours)), np.array(float(theirs)))
-            checks.append(Check(f"step {step}: {d.tensor}", d, bound, "absolute", why, step=step))
+        for name, a, b, limit, why in figures:
+            d = compare(f"report's {name}", np.array(float(a)), np.array(float(b)))
+            checks.append(Check(f"step {step}: {d.tensor}", d, limit, "absolute", why, step=step))
         return checks
 
+    def _locate(self, states: list[StateTree], first: int, order: np.ndarray) -> list[Check]:
+        """Train the epoch again, step by step, to the one that goes out of bounds."""
+        for step in one_by_one(self._lanes, states, order, self.pair.config.batch_size, first):
+            checks = self._compare(step)
+            if not all(check.passed for check in checks):
+                return checks + self._moments(step)
+        return []  # not when one step at a time; the epoch's own checks stand
+
     def _moments(self, step: int) -> list[Check]:
-        """Both moments at the step that parts, with the factor between them where there is one:
-        of clipped gradients m is smaller throughout, and v by its square.
+        """The optimizer's slots at the step that parts, with the factor between them where there is
+        one: of clipped gradients m is smaller throughout, and v by its square.
         """
-        left, right = (lane.dump() for lane in self._lanes[:2])
+        ours, theirs = (lane.dump() for lane in self._lanes[:2])
         checks = []
-        for kind in left.slots:
-            trees = left.trees()[kind], right.trees()[kind]
-            for d, (_, a), (_, b) in zip(
-                compare_trees(*trees, f"{kind}/"), *map(named_tensors, trees), strict=True
-            ):
+        for kind, slot in ours.slots.items():
+            tensors = dict(named_tensors(theirs.slots[kind]))
+            for name, a in named_tensors(slot):
+                b, d = tensors[name], compare(f"{kind}/{name}", a, tensors[name])
                 unit = np.full(a.shape, self.pair.tolerance * float(np.abs(a).max() or 1))
                 factor = constant_factor(a.astype(np.float64), b.astype(np.float64), unit)
                 share = f", {factor:.6g} times throughout" if factor and factor != 1 else ""
@@ -158,42 +155,18 @@ class BackendClimb:
                 checks.append(replace(check, step=step))
         return checks
 
-    @property
-    def _one_relu(self) -> float:
-        """What one ReLU that rounding turns on or off does to a weight: up to a step, the learning
-        rate. Such an event is rare at first, and that no control run has met one yet is luck.
-        """
-        return self.pair.config.learning_rate if self.pair.config.hidden else 0.0
 
-    def _locate(self, states: list[StateTree], first: int, order: np.ndarray) -> list[Check]:
-        """Train the epoch again, step by step, to the one that goes out of bounds."""
-        for lane, state in zip(self._lanes, states, strict=True):
-            lane.state = lane.backend.load(state)
-        size = self.pair.config.batch_size
-        for step, index in enumerate(range(0, len(order), size), start=first):
-            for lane in self._lanes:
-                lane.advance(order[index : index + size], step)
-            checks = self._compare(step + 1)
-            if not all(check.passed for check in checks):
-                return checks + self._moments(step + 1)
-        return []  # not when one step at a time; the epoch's own checks stand
+def _beside_controls(changed: int) -> tuple[int, str]:
+    """The bound on predictions that differ, beside how many do between control runs."""
+    bound = PREDICTIONS_FACTOR * changed + PREDICTIONS_SLACK
+    return bound, f"{PREDICTIONS_FACTOR} × the control runs' own {changed} + {PREDICTIONS_SLACK}"
 
 
-def epochs(pair: Pair, steps: int) -> Iterator[tuple[int, np.ndarray]]:
-    """(steps done before, batch order) of each epoch; the last may be cut short."""
-    n, size = len(pair.dataset.train), pair.config.batch_size
-    done, epoch = 0, 1
-    while done < steps:
-        order = batch_order(pair.config.seed, epoch, n)[: (steps - done) * size]
-        yield done, order
-        done, epoch = done + math.ceil(len(order) / size), epoch + 1
-
-
-def differing_predictions(left: np.ndarray, right: np.ndarray) -> Difference:
+def differing_predictions(ours: np.ndarray, theirs: np.ndarray) -> Difference:
     """How many predictions differ (absolute) and their share (relative); the first one's values."""
-    indices = np.nonzero(left != right)[0]
+    indices = np.nonzero(ours != theirs)[0]
     first = int(indices[0]) if len(indices) else 0
-    a, b = float(left[first]), float(right[first])
+    a, b = float(ours[first]), float(theirs[first])
     return Difference(
-        "prediction", (first,), a, b, float(len(indices)), len(indices) / len(left), 0.0
+        "prediction", (first,), a, b, float(len(indices)), len(indices) / len(ours), 0.0
     )

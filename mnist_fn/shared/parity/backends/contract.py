@@ -11,41 +11,37 @@ REASON = "what a backend must have: docs/parity.md, 'Your own backend on the lad
 
 
 def breaches(backends: Sequence[Backend], start: StateTree) -> list[Check]:
-    """A failed check for each method that is missing, and for layers of other names or shapes."""
-    messages = []
+    """A failed check for each backend that lacks a method, or has layers of other names or
+    shapes.
+    """
+    checks = []
     for backend in backends:
-        name = getattr(backend, "name", type(backend).__name__)
         missing = [method for method in METHODS if not callable(getattr(backend, method, None))]
-        if missing:
-            messages.append(f"{name}: no method {', '.join(missing)}")
-        elif text := _names(backend, start):
-            messages.append(f"{name}: {text}")
-    return [_failed(text) for text in messages]
+        text = f"no method {', '.join(missing)}" if missing else _misnamed(backend, start)
+        if text:
+            what = f"{getattr(backend, 'name', type(backend).__name__)}: {text}"
+            difference = Difference.infinite(what)
+            checks.append(Check(what, difference, 0.0, "absolute", REASON, kind="contract"))
+    return checks
 
 
-def _names(backend: Backend, start: StateTree) -> str:
+def _misnamed(backend: Backend, start: StateTree) -> str:
     """What `dump` calls the layers otherwise; an error in it is left to the rung."""
     try:
-        dumped = backend.dump(backend.load(start))
+        dumped = backend.dump(backend.load(start)).trees()
         for kind, expected in start.trees().items():
-            layers = dumped.trees()[kind]
-            lacking = [layer for layer in expected if layer not in layers]
+            lacking = [layer for layer in expected if layer not in dumped[kind]]
             if lacking:
-                listed = ", ".join(layers) or "none"
+                listed = ", ".join(dumped[kind]) or "none"
                 return f"no {', '.join(lacking)} in {kind}; found {listed[:120]}"
-            shapes = {name: tensor.shape for name, tensor in named_tensors(layers)}
+            shapes = {name: list(tensor.shape) for name, tensor in named_tensors(dumped[kind])}
             for name, tensor in named_tensors(expected):
+                shape = list(tensor.shape)
                 if name not in shapes:
                     return f"no {name} in {kind}; found {', '.join(shapes)[:120]}"
-                if shapes[name] != tensor.shape:
-                    return (
-                        f"{kind}/{name} has the shape {list(shapes[name])}, not "
-                        f"{list(tensor.shape)} (kernels are [in, out])"
-                    )
+                if shapes[name] != shape:
+                    kernels = "(kernels are [in, out])"
+                    return f"{kind}/{name} has the shape {shapes[name]}, not {shape} {kernels}"
     except Exception:  # said by the rung, with its traceback
         return ""
     return ""
-
-
-def _failed(text: str) -> Check:
-    return Check(text, Difference.infinite(text), 0.0, "absolute", REASON, kind="contract")

@@ -12,22 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from mnist_fn.shared.parity.backends import states
+from mnist_fn.shared.parity.backends import one_pass, several_steps
 from mnist_fn.shared.parity.backends.checks import Pair
-from mnist_fn.shared.parity.backends.stages import epochs, gradients, inputs, logits, losses, steps
-from mnist_fn.shared.parity.backends.stages.implementation import Implementation
+from mnist_fn.shared.parity.backends.one_pass import Side
+from mnist_fn.shared.parity.backends.rungs import BackendState, at_boundary, ordinary
+from mnist_fn.shared.parity.backends.states import stress_states
 from mnist_fn.shared.parity.bounds import ROUNDED_AWAY
 from mnist_fn.shared.parity.causes.explanation import Explanation
 from mnist_fn.shared.parity.result import Rung, raised
-from mnist_fn.shared.state import ParamTree
-
-# what is read through a product may be wrong for the product's sake, which the logits show
-PASSED_ON = ("pixels", "labels and order")
-# what fails there shows before any step is taken
-ONE_PASS = ("inputs", "outputs", "loss", "gradients", "ReLU at 0")
-# Units of a hidden layer and batches of a dataset, for a diagnosis of the steps; all of them where
-# few show nothing.
-NARROW, BATCHES = 16, 8
 
 
 @dataclass(frozen=True)
@@ -35,13 +27,13 @@ class Deviation:
     """What a side does that was not declared."""
 
     side: str
-    at: str  # the state it was seen from
+    state: str  # that it was seen from
     explanation: Explanation
 
     @property
     def sentence(self) -> str:
         """In one plain sentence."""
-        place = f" from {self.at}" if self.at else ""
+        place = f" from {self.state}" if self.state else ""
         return f"{self.side}{place}: {self.explanation.sentence}"
 
 
@@ -49,7 +41,7 @@ class Deviation:
 class Diagnosis:
     """Why a ladder failed, as far as it can be said."""
 
-    found: tuple[Deviation, ...]  # a side each, or one
+    deviations: tuple[Deviation, ...]  # of a side each, or of one
     held: tuple[str, ...]  # what is as declared on both
     error: str = ""
     sought_in: str = ""  # a precision, if it is not the run's own
@@ -59,27 +51,28 @@ class Diagnosis:
         """The cause in one plain sentence, or that there is none."""
         if self.error:
             return self.error
-        if not self.found:
+        if not self.deviations:
             held = ", ".join(self.held)
             return f"no cause found: as declared on both sides are {held}"
-        return "; ".join(finding.sentence for finding in self.found)
+        return "; ".join(deviation.sentence for deviation in self.deviations)
+
+    @property
+    def _claims(self) -> list[Explanation]:
+        """The explanations that name a cause."""
+        explanations = [deviation.explanation for deviation in self.deviations]
+        return [explanation for explanation in explanations if explanation.found]
 
     @property
     def cause(self) -> str:
         """The cause alone: what a side does in place of what was declared; empty if unknown."""
-        return "; ".join(
-            finding.explanation.text for finding in self.found if finding.explanation.found
-        )
+        return "; ".join(explanation.text for explanation in self._claims)
 
     def shows_in(self, precision: str) -> bool:
         """Whether a cause is named whose effect is more than rounding in a lower precision: what
         that rounds away is no fault of a run in it.
         """
         share = float(np.finfo("float64").eps / np.finfo(precision).eps)
-        return any(
-            finding.explanation.found and finding.explanation.units * share > ROUNDED_AWAY
-            for finding in self.found
-        )
+        return any(explanation.units * share > ROUNDED_AWAY for explanation in self._claims)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -87,8 +80,8 @@ class Diagnosis:
             "sentence": self.sentence,
             "cause": self.cause,
             "found": [
-                {"side": finding.side, "from": finding.at, **finding.explanation.to_dict()}
-                for finding in self.found
+                {"side": deviation.side, "from": deviation.state, **deviation.explanation.to_dict()}
+                for deviation in self.deviations
             ],
             "held": list(self.held),
             "sought_in": self.sought_in,
@@ -96,9 +89,16 @@ class Diagnosis:
 
 
 NOTHING = Diagnosis((), ())  # of a ladder that holds
-Stage = tuple[
-    str, str, Callable[[Implementation], Explanation]
-]  # name, the state it starts from, what to do
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A part of the experiment, and how a side's is explained."""
+
+    name: str
+    explain: Callable[[Side], Explanation]
+    state: str = ""  # that it starts from; "" for the ordinary start
+    passes_on: bool = False  # what it can't name may be named by the next
 
 
 def explain(pair: Pair, failed: Rung, in_float64: Diagnosis | None = None) -> Diagnosis:
@@ -128,83 +128,75 @@ def _diagnose(pair: Pair, failed: Rung) -> Diagnosis:
     held: list[str] = []
     unnamed: list[Deviation] = []  # of a stage that the next one may name
     try:
-        sides = [Implementation(pair, i, backend) for i, backend in enumerate(pair.make())]
-        for name, place, stage in _stages(pair, failed):
-            parting = []
+        sides = [Side(pair, 0), Side(pair, 1)]
+        for stage in _stages(pair, failed):
+            deviations = []
             for side in sides:
-                explanation = stage(side)
+                explanation = stage.explain(side)
                 if not explanation.holds:
-                    parting.append(Deviation(side.name, place, explanation))
-            if any(finding.explanation.found for finding in parting):
-                return Diagnosis(tuple(parting), tuple(held))
-            if parting and (unnamed or name not in PASSED_ON):
-                return Diagnosis(tuple(unnamed or parting), tuple(held))
-            if parting:
-                unnamed = parting
-                continue
-            held.append(f"{name} from {place}" if place else name)
+                    deviations.append(Deviation(side.backend.name, stage.state, explanation))
+            if any(deviation.explanation.found for deviation in deviations):
+                return Diagnosis(tuple(deviations), tuple(held))
+            unnamed = unnamed or deviations
+            if unnamed and not stage.passes_on:
+                return Diagnosis(tuple(unnamed), tuple(held))
+            if not deviations:
+                held.append(f"{stage.name} from {stage.state}" if stage.state else stage.name)
     except Exception as error:  # a backend may fail in ways that the rungs did not meet
         text = f"no diagnosis: {raised(error)}"
         return Diagnosis((), tuple(held), text)
-    return Diagnosis(tuple(unnamed), tuple(dict.fromkeys(held)))
+    return Diagnosis((), tuple(dict.fromkeys(held)))
 
 
 def _stages(pair: Pair, failed: Rung) -> Iterator[Stage]:
     """What to look at, in the order in which it is computed, and cheap before dear: what takes
     steps is seen of a narrow network first, whose search takes a second.
     """
-    narrow = _narrower(pair)
-    pairs = [pair] if narrow is None else [narrow, pair]
-    yield "weights as loaded", "", inputs.loaded
-    yield "the state that is evaluated", "", inputs.evaluated
-    yield "pixels", "", inputs.pixels
-    yield "labels and order", "", inputs.order
-    yield "logits", "", logits.logits
-    yield "loss", "", losses.losses
-    yield "penalty", "", losses.penalty
-    for stress in (
-        states.StressState("", pair.start, states.first_batch(pair)),
-        *gradients.boundary_states(pair),
-    ):
-        yield "gradients", stress.name, partial(gradients.gradients, stress=stress)
-    if failed.name == "stress states":  # up to there all held
-        yield from _stressed(pair, pairs, lambda name: name == failed.worst.state)
-    if failed.name == "trajectory" and (step := failed.worst.step):
+    pairs = [pair] if pair.narrow is None else [pair.narrow, pair]
+    yield Stage("weights as loaded", one_pass.loaded)
+    yield Stage("the state that is evaluated", one_pass.evaluated)
+    # pixels are read through a product, so this comes before them
+    yield Stage("logits", one_pass.logits, passes_on=True)
+    yield Stage("pixels", one_pass.pixels, passes_on=True)
+    yield Stage("labels and order", one_pass.order)
+    yield Stage("loss", one_pass.losses)
+    yield Stage("penalty", one_pass.penalty)
+    yield _gradients(ordinary(pair))
+    if pair.config.hidden:
+        yield _gradients(at_boundary(pair))
+    worst = failed.worst
+    if worst.state:  # up to there all held
+        yield from _stressed(pairs, worst.state)
+    if worst.step:
         for sized in pairs:
-            yield "steps", f"step {step}", partial(steps.late, pair=sized, step=step)
+            explain = partial(several_steps.late, pair=sized, step=worst.step)
+            yield Stage("steps", explain, f"step {worst.step}")
     for sized in pairs:
-        yield "steps", "", partial(steps.steps, pair=sized)
-        yield "steps", "a state as after 1,000 steps", partial(steps.resumed, pair=sized)
-        yield "epoch", "", partial(epochs.epoch, pair=sized)
-        yield "report", "", partial(epochs.report, pair=sized)
-    yield "logits after a training", "", epochs.predictions
-    if failed.name not in ONE_PASS:
-        yield from _stressed(pair, pairs[:1], lambda _: True)
+        late = "a state as after 1,000 steps"
+        yield Stage("steps", partial(several_steps.steps, pair=sized))
+        yield Stage("steps", partial(several_steps.resumed, pair=sized), late)
+        yield Stage("epoch", partial(several_steps.epoch, pair=sized))
+        yield Stage("report", partial(several_steps.report, pair=sized))
+    yield Stage("logits after a training", several_steps.predictions)
+    yield from _stressed(pairs)
 
 
-def _stressed(pair: Pair, pairs: list[Pair], wanted: Callable[[str], bool]) -> Iterator[Stage]:
-    """The gradients in some stress states, and steps from them in each of some networks."""
-    stresses, *sized_stresses = [
-        {
-            stress.name: stress
-            for stress in states.stress_states(sized, sized.start, _start_gradients(sized))
-        }
-        for sized in (pair, *pairs)
-    ]
-    for name in filter(wanted, stresses):
-        yield "gradients", name, partial(gradients.gradients, stress=stresses[name])
-        for sized, states_here in zip(pairs, sized_stresses, strict=True):
-            yield "steps", name, partial(steps.stressed, pair=sized, stress=states_here[name])
+def _gradients(state: BackendState) -> Stage:
+    return Stage("gradients", partial(one_pass.gradients_of, state=state), state.name)
 
 
-def _start_gradients(pair: Pair) -> ParamTree:
-    return gradients.reference_gradients(pair, pair.start, states.first_batch(pair))
-
-
-def _narrower(pair: Pair) -> Pair | None:
-    """The experiment with few units and few examples; None if it has few units."""
-    hidden = tuple(min(width, NARROW) for width in pair.config.hidden)
-    if hidden == pair.config.hidden:
-        return None
-    small = replace(pair.dataset, train=pair.dataset.train.first(BATCHES * pair.config.batch_size))
-    return replace(pair, config=pair.config.replace(hidden=hidden), dataset=small)
+def _stressed(pairs: list[Pair], wanted: str = "") -> Iterator[Stage]:
+    """The gradients in a stress state, and steps from there in each of some networks; or those of
+    all stress states, with the steps of the first network alone.
+    """
+    networks = []
+    for sized in pairs:
+        grads = sized.declared.gradients(sized.start, sized.first_batch)
+        networks.append(stress_states(sized, grads))
+    for sizes in zip(*networks, strict=True):
+        *_, state = sizes
+        if wanted in ("", state.name):
+            yield _gradients(state)
+            for sized, sized_state in zip(pairs, sizes if wanted else sizes[:1], strict=False):
+                explain = partial(several_steps.stressed, pair=sized, state=sized_state)
+                yield Stage("steps", explain, state.name)

@@ -1,12 +1,12 @@
 """The declared experiment in plain NumPy, float64, formula by formula.
 
 It shares no code with either framework, so when two backends disagree it says who is right: a
-diagnosis holds each to it, and each line of it can be computed in another way, to see whether that
-is what the backend does. `NumpyBackend` is the shortest backend there is, which anybody's third one
-can be written after.
+diagnosis holds each to it, and to it with one of its `Lines` changed (`numpy_variants`).
+`NumpyBackend` is the shortest backend there is, which anybody's third one can be written after.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from math import ceil
 
 import numpy as np
@@ -19,11 +19,16 @@ from mnist_fn.shared.optimizers import ALPHA, OPTIMIZERS, learning_rates, update
 from mnist_fn.shared.parity.causes.activation import softmax
 from mnist_fn.shared.parity.causes.distance import Tensors
 from mnist_fn.shared.parity.causes.loss import cross_entropy
-from mnist_fn.shared.parity.causes.rules import Rule, simulate
+from mnist_fn.shared.parity.causes.rules import Rule
 from mnist_fn.shared.state import ParamTree, StateTree, named_tensors
 
 Activation = Callable[[int, np.ndarray], np.ndarray]  # of a hidden layer's number, from 0
 Layer = Callable[[int, np.ndarray, np.ndarray, np.ndarray], np.ndarray]  # number, x, kernel, bias
+
+
+def dense(_: int, x: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
+    """The declared layer."""
+    return x @ kernel + bias
 
 
 def relu(_: int, h: np.ndarray) -> np.ndarray:
@@ -31,9 +36,34 @@ def relu(_: int, h: np.ndarray) -> np.ndarray:
     return np.maximum(h, 0)
 
 
-def dense(_: int, x: np.ndarray, kernel: np.ndarray, bias: np.ndarray) -> np.ndarray:
-    """The declared layer."""
-    return x @ kernel + bias
+def relu_slope(_: int, h: np.ndarray) -> np.ndarray:
+    """Its derivative, 0 at 0."""
+    return (h > 0).astype(float)
+
+
+def sum_of_squares(params: Tensors, names: Sequence[str] | None = None) -> float:
+    """Σ W² over the named tensors, or over the kernels."""
+    chosen = [name for name in params if params[name].ndim > 1] if names is None else names
+    return float(sum((params[name] ** 2).sum() for name in chosen))
+
+
+def penalty(params: Tensors, examples: int, l2: float) -> float:
+    """The declared penalty, λ Σ W² over the kernels, whatever the size of the batch."""
+    return l2 * sum_of_squares(params)
+
+
+@dataclass(frozen=True)
+class Lines:
+    """The lines of a pass that another program may have otherwise."""
+
+    layer: Layer = dense
+    activation: Activation = relu
+    logits: Callable[[np.ndarray], np.ndarray] = np.asarray  # what is done to them
+    slope: Activation = relu_slope
+    penalty: Callable[[Tensors, int, float], float] = penalty
+
+
+DECLARED = Lines()
 
 
 def flat(tree: ParamTree) -> Tensors:
@@ -50,65 +80,64 @@ def nested(tensors: Tensors, dtype: str = "float64") -> ParamTree:
     return tree
 
 
-def layers(params: Tensors) -> list[tuple[np.ndarray, np.ndarray]]:
-    """(kernel, bias) of each layer."""
+def layers(params: Tensors) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """(kernel, bias) of each layer, by its name."""
     names = dict.fromkeys(name.partition("/")[0] for name in params)
-    return [(params[f"{name}/kernel"], params[f"{name}/bias"]) for name in names]
+    return {name: (params[f"{name}/kernel"], params[f"{name}/bias"]) for name in names}
 
 
-def hidden_inputs(params: Tensors, x: np.ndarray) -> list[np.ndarray]:
-    """What each hidden layer gives before its ReLU."""
-    inputs = []
-    for kernel, bias in layers(params)[:-1]:
-        h = x @ kernel + bias
-        inputs.append(h)
-        x = np.maximum(h, 0)
-    return inputs
+def forward(
+    params: Tensors, x: np.ndarray, lines: Lines = DECLARED, first: np.ndarray | None = None
+) -> list[np.ndarray]:
+    """What each layer gives before its activation, at last the logits [n, classes].
 
-
-def logits(
-    params: Tensors,
-    x: np.ndarray,
-    activation: Activation = relu,
-    layer: Layer = dense,
-) -> np.ndarray:
-    """Logits [n, classes] of scaled pixels [n, pixels]."""
-    stack = layers(params)
+    Args:
+        params: weights, float64.
+        x: scaled pixels, [n, pixels].
+        lines: of the pass.
+        first: what the declared first layer gives, if it is known: its product is the dear one.
+    """
+    stack, values = layers(params).values(), []
     for i, (kernel, bias) in enumerate(stack):
-        x = layer(i, x, kernel, bias)
+        known = first is not None and i == 0 and lines.layer is dense
+        values.append(first if known else lines.layer(i, x, kernel, bias))
         if i + 1 < len(stack):
-            x = activation(i, x)
-    return x
+            x = lines.activation(i, values[-1])
+    values[-1] = lines.logits(values[-1])
+    return values
+
+
+def logits(params: Tensors, x: np.ndarray) -> np.ndarray:
+    """Logits [n, classes] as declared."""
+    return forward(params, x)[-1]
 
 
 def gradients(
-    params: Tensors,
-    x: np.ndarray,
-    y: np.ndarray,
-    l2: float,
-    passes: Callable[[int, np.ndarray], np.ndarray] = lambda _, h: (h > 0).astype(float),
+    params: Tensors, x: np.ndarray, y: np.ndarray, l2: float, lines: Lines = DECLARED
 ) -> Tensors:
-    """Gradient of mean cross-entropy + λ Σ W²; `passes` is the ReLU's derivative by layer."""
-    stack, values, inputs = layers(params), [x], []
-    for i, (kernel, bias) in enumerate(stack):
-        h = values[-1] @ kernel + bias
-        inputs.append(h)
-        values.append(np.maximum(h, 0) if i + 1 < len(stack) else h)
+    """Gradient of mean cross-entropy + λ Σ W²; of `lines` the slope is used."""
+    stack, values = list(layers(params).items()), forward(params, x)
     delta = softmax(np, values[-1])
     delta[np.arange(len(y)), y] -= 1
     delta /= len(y)
     grads = {}
-    names = list(dict.fromkeys(name.partition("/")[0] for name in params))
-    for i in reversed(range(len(stack))):
-        grads[f"{names[i]}/kernel"] = values[i].T @ delta + 2 * l2 * stack[i][0]
-        grads[f"{names[i]}/bias"] = delta.sum(axis=0)
+    for i, (name, (kernel, _)) in reversed(list(enumerate(stack))):
+        inputs = np.maximum(values[i - 1], 0) if i else x
+        grads[f"{name}/kernel"] = inputs.T @ delta + 2 * l2 * kernel
+        grads[f"{name}/bias"] = delta.sum(axis=0)
         if i:
-            delta = (delta @ stack[i][0].T) * passes(i - 1, inputs[i - 1])
+            delta = (delta @ kernel.T) * lines.slope(i - 1, values[i - 1])
     return {name: grads[name] for name in params}
 
 
-def rule_of(config: Config, params: Tensors) -> Rule:
-    """The declared optimizer. The study's penalty is a coupled decay of 2λ."""
+def rule_of(config: Config, params: Tensors, rates: Sequence[float] = ()) -> Rule:
+    """The declared optimizer. The study's penalty is a coupled decay of 2λ.
+
+    Args:
+        config: the experiment.
+        params: the kernels of which decay.
+        rates: the learning rates of some steps; none: it is the configured one at each.
+    """
     kernels = tuple(name for name in params if name.endswith("kernel"))
     decay = 2 * config.l2 if OPTIMIZERS[config.optimizer].coupled else config.weight_decay
     kind, momentum = config.optimizer, 0.9
@@ -116,27 +145,9 @@ def rule_of(config: Config, params: Tensors) -> Rule:
         kind, momentum = "nesterov" if config.nesterov else "momentum", config.momentum
     elif kind == "rmsprop":
         momentum = ALPHA
-    return Rule(kind, config.learning_rate, momentum, weight_decay=decay, decayed=kernels)
-
-
-def train(
-    config: Config,
-    params: Tensors,
-    batches: Sequence[tuple[np.ndarray, np.ndarray]],
-    scales: Sequence[float] | None = None,
-) -> Tensors:
-    """Weights after a step on each batch (pixels, labels), from moments of 0.
-
-    `scales` multiplies the gradient of each batch, decay included.
-    """
-    rule = rule_of(config, params)
-    grads, trajectory = [], []
-    for i, (x, y) in enumerate(batches):
-        weights = trajectory[-1] if trajectory else params
-        grad = gradients(weights, x, y, 0.0)
-        grads.append({n: (scales[i] if scales else 1.0) * g for n, g in grad.items()})
-        trajectory.append(simulate(rule, grads, params, [*trajectory, weights])[-1])
-    return trajectory[-1] if trajectory else params
+    rate = config.learning_rate
+    schedule = tuple(step_rate / rate for step_rate in rates)
+    return Rule(kind, rate, momentum, weight_decay=decay, decayed=kernels, schedule=schedule)
 
 
 def make(config: Config, dataset: Dataset, device: str) -> "NumpyBackend":
@@ -149,15 +160,25 @@ def make(config: Config, dataset: Dataset, device: str) -> "NumpyBackend":
 
 
 class NumpyBackend:
-    """The experiment as a backend; see `mnist_fn.shared.backend.Backend` for the methods."""
+    """The experiment as a backend; see `mnist_fn.shared.backend.Backend` for the methods.
+
+    It computes in float64; only pixels are scaled in the run's precision.
+    """
 
     name, device = "numpy", "cpu"
 
     def __init__(self, config: Config, dataset: Dataset) -> None:
-        self.config = config
-        self.images = scale_pixels(dataset.train.images, "float64")
-        self.labels = dataset.train.labels.astype(np.int64)
-        self._steps_an_epoch = ceil(len(dataset.train) / config.batch_size)
+        self.config, self._train = config, dataset.train
+        self.steps_an_epoch = ceil(len(dataset.train) / config.batch_size)
+
+    def examples(self, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Scaled pixels [n, pixels], float64, and labels [n] of some training examples."""
+        chosen = self._train.take(indices)
+        return self.pixels(chosen.images), chosen.labels.astype(np.int64)
+
+    def pixels(self, images: np.ndarray) -> np.ndarray:
+        """Scaled pixels [n, pixels] of uint8 images, float64."""
+        return scale_pixels(images, self.config.dtype).astype(np.float64)
 
     def load(self, state: StateTree) -> StateTree:
         """The state itself: no method below changes one in place."""
@@ -169,45 +190,48 @@ class NumpyBackend:
 
     def logits(self, state: StateTree, images: np.ndarray) -> np.ndarray:
         """Logits [n, classes] of uint8 images."""
-        return logits(flat(state.params), scale_pixels(images, "float64"))
+        return logits(flat(state.params), self.pixels(images))
 
     def losses(self, state: StateTree, indices: np.ndarray) -> tuple[float, float]:
         """(cross-entropy, objective) of one batch."""
-        params = flat(state.params)
-        z = logits(params, self.images[indices])
-        mean = float(cross_entropy(np, z, self.labels[indices]).mean())
-        squares = sum(float((kernel**2).sum()) for kernel, _ in layers(params))
-        return mean, mean + self.config.l2 * squares
+        params, (x, y) = flat(state.params), self.examples(indices)
+        mean = float(cross_entropy(np, logits(params, x), y).mean())
+        return mean, mean + penalty(params, len(y), self.config.l2)
 
     def gradients(self, state: StateTree, indices: np.ndarray) -> ParamTree:
         """Backpropagation of one batch, the penalty's 2λW included."""
-        x, y = self.images[indices], self.labels[indices]
-        return nested(gradients(flat(state.params), x, y, self.config.l2))
+        return nested(gradients(flat(state.params), *self.examples(indices), self.config.l2))
 
     def train_epoch(self, state: StateTree, order: np.ndarray) -> tuple[StateTree, EpochMetrics]:
         """One epoch, step by step."""
         loss, correct = 0.0, 0
         for index in range(0, len(order), self.config.batch_size):
             batch = order[index : index + self.config.batch_size]
-            z = logits(flat(state.params), self.images[batch])
-            correct += int((z.argmax(axis=1) == self.labels[batch]).sum())
-            loss += float(cross_entropy(np, z, self.labels[batch]).sum())
+            x, y = self.examples(batch)
+            z = logits(flat(state.params), x)
+            correct += int((z.argmax(axis=1) == y).sum())
+            loss += float(cross_entropy(np, z, y).sum())
             state = self.step(state, self.gradients(state, batch))
         return state, EpochMetrics(loss, correct, len(order))
 
     def step(self, state: StateTree, grads: ParamTree) -> StateTree:
         """One step of the optimizer; decoupled decay is on kernels only."""
-        (rate,) = learning_rates(self.config, state.step, 1, self._steps_an_epoch)
-        new = StateTree({}, {name: {} for name in state.slots}, state.step + 1)
-        for layer, tensors in state.params.items():
-            for tree in new.trees().values():
-                tree[layer] = {}
-            for kind, weight in tensors.items():
-                slots = {name: tree[layer][kind] for name, tree in state.slots.items()}
-                g, decays = grads[layer][kind], kind == "kernel"
-                new.params[layer][kind], new_slots = updated(
-                    self.config, weight, g, slots, new.step, rate, decays
-                )
-                for name, slot in new_slots.items():
-                    new.slots[name][layer][kind] = slot
-        return new
+        (rate,) = learning_rates(self.config, state.step, 1, self.steps_an_epoch)
+        params: Tensors = {}
+        slots: dict[str, Tensors] = {name: {} for name in state.slots}
+        gradient, memory = flat(grads), {name: flat(tree) for name, tree in state.slots.items()}
+        for name, weight in flat(state.params).items():
+            remembered = {slot: tensors[name] for slot, tensors in memory.items()}
+            params[name], renewed = updated(
+                self.config,
+                weight,
+                gradient[name],
+                remembered,
+                state.step + 1,
+                rate,
+                name.endswith("kernel"),
+            )
+            for slot, tensor in renewed.items():
+                slots[slot][name] = tensor
+        trees = {slot: nested(tensors) for slot, tensors in slots.items()}
+        return StateTree(nested(params), trees, state.step + 1)

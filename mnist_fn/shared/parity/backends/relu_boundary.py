@@ -2,12 +2,12 @@
 to 0 that it decides whether their ReLU is on, and slopes p − 1 where p is nearly 1.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from mnist_fn.shared.parity.backends import numpy_program
+from mnist_fn.shared.parity.backends.numpy_program import Lines, relu_slope
 from mnist_fn.shared.parity.bounds import NEAR_BOUNDARY_EPS, ULPS_OF_ONE
 from mnist_fn.shared.parity.causes.distance import Tensors
 
@@ -27,6 +27,10 @@ class Boundary:
         suffix = f" and {len(self.units) - 2} more" if len(self.units) > 2 else ""
         return "; ".join(self.units[:2]) + f"{suffix}, within rounding of 0,"
 
+    def scaled(self, factor: float) -> "Boundary":
+        """What they can do to something that moves so many times as far as the gradient."""
+        return replace(self, allowed={name: factor * a for name, a in self.allowed.items()})
+
 
 def near(params: Tensors, x: np.ndarray, y: np.ndarray, eps: float) -> Boundary:
     """The units of a batch whose input is within rounding of 0, though not 0.
@@ -39,7 +43,7 @@ def near(params: Tensors, x: np.ndarray, y: np.ndarray, eps: float) -> Boundary:
         y: its labels, [n].
         eps: of the arithmetic.
     """
-    inputs = numpy_program.hidden_inputs(params, x)
+    inputs = numpy_program.forward(params, x)[:-1]
     largest = max(1.0, *(float(np.abs(v).max(initial=0)) for v in (x, *inputs, *params.values())))
     allowed = {n: np.full(t.shape, ULPS_OF_ONE * eps * largest) for n, t in params.items()}
     named = []
@@ -48,20 +52,22 @@ def near(params: Tensors, x: np.ndarray, y: np.ndarray, eps: float) -> Boundary:
         for example, unit in np.argwhere(close):
             named.append(f"layer{layer + 1} unit {unit} on example {example} of the batch")
             single = x[example : example + 1], y[example : example + 1]
-            sides = [
-                numpy_program.gradients(params, *single, 0.0, _switched(layer, int(unit), on))
-                for on in (0.0, 1.0)
-            ]
+            off, on = (
+                numpy_program.gradients(params, *single, 0.0, _switched(layer, int(unit), slope))
+                for slope in (0.0, 1.0)
+            )
             for name, tensor in allowed.items():
-                tensor += np.abs(sides[0][name] - sides[1][name]) / len(y)
+                tensor += np.abs(off[name] - on[name]) / len(y)
     return Boundary(tuple(named), allowed)
 
 
-def _switched(layer: int, unit: int, on: float) -> Callable[[int, np.ndarray], np.ndarray]:
-    def passes(i: int, h: np.ndarray) -> np.ndarray:
-        slope = (h > 0).astype(float)
-        if i == layer:
-            slope[:, unit] = on
-        return slope
+def _switched(layer: int, unit: int, slope: float) -> Lines:
+    """A pass in which one unit has this slope."""
 
-    return passes
+    def slopes(i: int, h: np.ndarray) -> np.ndarray:
+        values = relu_slope(i, h)
+        if i == layer:
+            values[:, unit] = slope
+        return values
+
+    return Lines(slope=slopes)

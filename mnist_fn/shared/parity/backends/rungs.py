@@ -1,25 +1,41 @@
-"""What two backends are compared by below the trajectory, at the ordinary start."""
+"""What two backends are compared by below the trajectory."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from mnist_fn.shared.backend import Backend
-from mnist_fn.shared.config import Config
-from mnist_fn.shared.data.datasets import Dataset, scale_pixels
+from mnist_fn.shared.data.datasets import scale_pixels
 from mnist_fn.shared.optimizers import EPS, OPTIMIZERS
-from mnist_fn.shared.parity.backends.checks import Pair, bitwise, sums, trees
+from mnist_fn.shared.parity.backends.checks import Pair, bitwise, entrywise, number, sums, trees
 from mnist_fn.shared.parity.backends.climb import BackendClimb
 from mnist_fn.shared.parity.backends.contract import breaches
-from mnist_fn.shared.parity.backends.numpy_program import flat
-from mnist_fn.shared.parity.backends.relu_boundary import Boundary, near
 from mnist_fn.shared.parity.compare import compare, compare_trees
 from mnist_fn.shared.parity.result import Check
-from mnist_fn.shared.state import ParamTree, StateTree, named_tensors, zeros_like
-from mnist_fn.shared.streams import batch_order, initial_state
+from mnist_fn.shared.state import ParamTree, StateTree, named_tensors
 
-FEW_EXAMPLES = 1000
-AT_BOUNDARY = "at a ReLU's boundary"
+WHY = "an error of a logit is one of its probability, relative: the bound grows with the logits"
+LATE = 1000  # steps, where a training is resumed
+QUERIES = 48  # examples asked for one by one
+
+
+@dataclass(frozen=True)
+class BackendState:
+    """A state, and the batch that is seen from there."""
+
+    name: str  # "" for the ordinary start
+    tree: StateTree
+    batch: np.ndarray  # int32 [batch_size], indices of training examples
+    times: float = 1.0  # by how much the logits there multiply the bounds
+
+    def label(self, what: str) -> str:
+        """What is compared, with the state's name before it."""
+        return f"{self.name}: {what}" if self.name else what
+
+
+def ordinary(pair: Pair) -> BackendState:
+    """The start, and its first batch."""
+    return BackendState("", pair.start, pair.first_batch)
 
 
 def inputs(climb: BackendClimb) -> list[Check]:
@@ -35,91 +51,76 @@ def inputs(climb: BackendClimb) -> list[Check]:
         for kind, tree in start.trees().items():
             differences = compare_trees(tree, dumped.trees()[kind], f"{kind}/")
             checks += bitwise(f"{backend.name} initial", differences)
-    small = replace(
-        pair.dataset,
-        train=pair.dataset.train.first(FEW_EXAMPLES),
-        test=pair.dataset.test.first(FEW_EXAMPLES),
-    )
-    linear = pair.config.replace(
-        hidden=(), batch_size=min(pair.config.batch_size, len(small.train))
-    )
-    for backend in pair.make(linear, small):
-        checks += _pixels(backend, linear, small) + _labels_in_order(backend, linear, small)
+    for backend in pair.linear.make():
+        checks += _pixels(backend, pair.linear) + _labels_in_order(backend, pair.linear)
     return checks
 
 
-def _pixels(backend: Backend, config: Config, dataset: Dataset) -> list[Check]:
+def _pixels(backend: Backend, pair: Pair) -> list[Check]:
     """A linear model whose kernel has a single 1 for each logit hands the pixels back."""
-    state = zero_state(config, dataset)
+    state, dataset = pair.zeros, pair.dataset
     middle = (dataset.pixels // 2 + np.arange(dataset.classes)) % dataset.pixels
     state.params["layer1"]["kernel"][middle, np.arange(dataset.classes)] = 1
     read = backend.logits(backend.load(state), dataset.test.images)
-    true = scale_pixels(dataset.test.images, config.dtype)[:, middle]
+    true = scale_pixels(dataset.test.images, pair.config.dtype)[:, middle]
     return bitwise(f"{backend.name}, through one product,", [compare("pixels", true, read)])
 
 
-def _labels_in_order(backend: Backend, config: Config, dataset: Dataset) -> list[Check]:
-    """A model that always says 0 is right just on the zeros: which examples were trained on?"""
-    zero = zero_state(config, dataset)
-    zero.params["layer1"]["bias"][0] = 1
-    # as many zeros as others, in turn, so that a shift by one is seen
-    labels = dataset.train.labels
-    zeros, nonzeros = np.nonzero(labels == 0)[0][:12], np.nonzero(labels != 0)[0][:12]
-    n = min(len(zeros), len(nonzeros))
-    counts = [
-        backend.train_epoch(backend.load(zero), np.array([i], np.int32))[1].correct
-        for pair in zip(zeros[:n], nonzeros[:n], strict=True)
-        for i in pair
-    ]
-    true = np.tile([1.0, 0.0], n)
-    return bitwise(backend.name, [compare("examples by order", true, np.array(counts, float))])
+def _labels_in_order(backend: Backend, pair: Pair) -> list[Check]:
+    """Which examples are trained on, asked one by one."""
+    state, members = one_class(pair)
+    queries = queries_of(pair, members)
+    answers = np.array([correct(backend, state, query) for query in queries])
+    differences = [compare("examples by order", members[queries], answers)]
+    return bitwise(backend.name, differences)
 
 
-def zero_state(config: Config, dataset: Dataset) -> StateTree:
-    """All weights 0."""
-    start = initial_state(config, dataset.pixels, dataset.classes)
-    return StateTree(zeros_like(start.params), start.slots, 0)
+def one_class(pair: Pair) -> tuple[StateTree, np.ndarray]:
+    """A model that always says one class, which is right just on its examples; and whether each
+    training example is one of them, 0.0 or 1.0.
+    """
+    labels = pair.dataset.train.labels
+    unlike = labels[labels != labels[0]]
+    label = unlike[0] if len(unlike) else labels[0]
+    state = pair.zeros
+    state.params["layer1"]["bias"][label] = 1
+    return state, (labels == label).astype(float)
+
+
+def queries_of(pair: Pair, members: np.ndarray) -> np.ndarray:
+    """Examples to ask for: a member of the class, then in turn any example and a member."""
+    indices = np.flatnonzero(members)[:QUERIES]
+    _, order = next(pair.epochs(QUERIES))
+    turns = np.stack([order[:QUERIES], np.resize(indices[1:], len(order[:QUERIES]))], axis=1)
+    return np.r_[indices[:1], turns.ravel()][:QUERIES]
+
+
+def correct(backend: Backend, state: StateTree, indices: np.ndarray) -> float:
+    """How many of some examples are right, as an epoch of them reports it."""
+    order = np.atleast_1d(indices).astype(np.int32)
+    return float(backend.train_epoch(backend.load(state), order)[1].correct)
 
 
 def outputs(climb: BackendClimb) -> list[Check]:
     """Logits of the whole test set."""
-    return logits(climb, climb.pair.start, climb.pair.dataset.test.images, "logits of the test set")
+    images = climb.pair.dataset.test.images
+    return logits(climb, ordinary(climb.pair), images, "logits of the test set")
 
 
-def logits(climb: BackendClimb, state: StateTree, images: np.ndarray, what: str) -> list[Check]:
-    """Logits of some images from a state."""
-    left, right = (backend.logits(backend.load(state), images) for backend in climb.backends)
-    return [sums(climb.pair, what, compare("logits", left, right))]
+def logits(climb: BackendClimb, state: BackendState, images: np.ndarray, what: str) -> list[Check]:
+    """Logits of some images."""
+    ours, theirs = (backend.logits(backend.load(state.tree), images) for backend in climb.backends)
+    return [sums(climb.pair, state.label(what), compare("logits", ours, theirs))]
 
 
 def loss(climb: BackendClimb) -> list[Check]:
     """Cross-entropy and objective, of a full and a short batch."""
-    start, batch, checks = climb.pair.start, first_batch(climb.pair), []
+    pair, checks = climb.pair, []
+    batch = pair.first_batch
     for indices, suffix in ((batch, ""), (batch[: short_of(len(batch))], " of a short batch")):
-        pairs = [backend.losses(backend.load(start), indices) for backend in climb.backends]
-        for name, left, right in zip(("cross-entropy", "objective"), *pairs, strict=True):
-            checks.append(_number(climb.pair, name + suffix, left, right))
-    return checks
-
-
-def report(climb: BackendClimb) -> list[Check]:
-    """What each backend reports of an epoch of one short batch, and of one that ends in a short
-    batch; how many predictions are right, to the number.
-    """
-    pair, start = climb.pair, climb.pair.start
-    size = pair.config.batch_size
-    order = batch_order(pair.config.seed, 1, len(pair.dataset.train))
-    epochs = {
-        "an epoch of one short batch": order[: short_of(size)],
-        "an epoch that ends in a short batch": order[: size + short_of(size)],
-    }
-    checks = []
-    for epoch, indices in epochs.items():
-        reports = (backend.train_epoch(backend.load(start), indices) for backend in climb.backends)
-        left, right = (metrics for _, metrics in reports)
-        checks.append(_number(pair, f"loss of {epoch}", left.loss, right.loss))
-        counts = (np.array(float(metrics.correct)) for metrics in (left, right))
-        checks += bitwise(f"{epoch}:", [compare("correct predictions", *counts)])
+        ours, theirs = (b.losses(b.load(pair.start), indices) for b in climb.backends)
+        for name, a, b in zip(("cross-entropy", "objective"), ours, theirs, strict=True):
+            checks.append(number(pair, name + suffix, a, b))
     return checks
 
 
@@ -128,134 +129,97 @@ def short_of(size: int) -> int:
     return size * 3 // 8 + 1
 
 
-def _number(pair: Pair, name: str, left: float, right: float) -> Check:
-    values = (np.asarray(value, pair.config.dtype) for value in (left, right))
-    return sums(pair, name, compare(name, *values))
-
-
 def gradients(climb: BackendClimb) -> list[Check]:
     """Of each named tensor."""
-    return gradients_at(climb, climb.pair.start, first_batch(climb.pair), "gradient of")
+    return gradients_at(climb, ordinary(climb.pair), "gradient of")
 
 
 def relu_at_zero(climb: BackendClimb) -> list[Check]:
     """The gradients where a unit's input is exactly 0: the derivative there is a convention."""
-    what = f"gradient {AT_BOUNDARY} of"
-    return gradients_at(climb, at_boundary(climb.pair.start), first_batch(climb.pair), what)
+    return gradients_at(climb, at_boundary(climb.pair), "gradient of")
 
 
-def gradients_at(
-    climb: BackendClimb,
-    state: StateTree,
-    batch: np.ndarray,
-    what: str,
-    times: float = 1.0,
-    reason: str = "",
-) -> list[Check]:
-    """The gradients of a batch from a state; `times` and `reason` as `trees` takes them."""
-    left, right = (backend.gradients(backend.load(state), batch) for backend in climb.backends)
-    boundary = boundary_of(climb.pair, state, batch)
-    return trees(climb.pair, what, left, right, "", boundary, times, reason)
-
-
-def first_batch(pair: Pair) -> np.ndarray:
-    """The first epoch's first batch, int32 [n]."""
-    return batch_order(pair.config.seed, 1, len(pair.dataset.train))[: pair.config.batch_size]
-
-
-def boundary_of(pair: Pair, state: StateTree, batch: np.ndarray) -> Boundary:
-    """The units that rounding may switch on this batch."""
-    x, y = examples(pair, batch)
-    return near(flat(state.params), x, y, float(np.finfo(pair.config.dtype).eps))
-
-
-def examples(pair: Pair, batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Pixels [n, pixels], scaled in the run's precision but in float64, and labels [n]."""
-    subset = pair.dataset.train.take(batch)
-    x = scale_pixels(subset.images, pair.config.dtype).astype(np.float64)
-    return x, subset.labels.astype(np.int64)
-
-
-def at_boundary(start: StateTree) -> StateTree:
+def at_boundary(pair: Pair) -> BackendState:
     """The first unit of each hidden layer gets no input: its ReLU stands at exactly 0."""
-    state = copied(start)
-    for layer in list(state.params)[:-1]:
-        state.params[layer]["kernel"][:, 0] = 0
-        state.params[layer]["bias"][0] = 0
-    return state
+    tree = copied(pair.start)
+    for layer in list(tree.params)[:-1]:
+        tree.params[layer]["kernel"][:, 0] = 0
+        tree.params[layer]["bias"][0] = 0
+    return BackendState("a ReLU's boundary", tree, pair.first_batch)
+
+
+def gradients_at(climb: BackendClimb, state: BackendState, what: str) -> list[Check]:
+    """The gradients of a state's batch."""
+    ours, theirs = (b.gradients(b.load(state.tree), state.batch) for b in climb.backends)
+    boundary = climb.pair.boundary(state.tree, state.batch)
+    return trees(climb.pair, state.label(what), ours, theirs, "", boundary, state.times, WHY)
 
 
 def copied(start: StateTree) -> StateTree:
     """The same with parameters that may be written to."""
-    params = {
-        layer: {kind: tensor.copy() for kind, tensor in tensors.items()}
-        for layer, tensors in start.params.items()
-    }
+    params = {}
+    for layer, tensors in start.params.items():
+        params[layer] = {kind: tensor.copy() for kind, tensor in tensors.items()}
     return replace(start, params=params)
 
 
 def step(climb: BackendClimb) -> list[Check]:
     """One optimizer step from the start."""
-    return one_step(climb, climb.pair.start, first_batch(climb.pair), "first step")
+    return one_step(climb, ordinary(climb.pair), "first step")
 
 
 def resuming(climb: BackendClimb) -> list[Check]:
     """One optimizer step from the middle of a training."""
-    start, reference = climb.pair.start, climb.backends[0]
-    size, count = climb.pair.config.batch_size, len(climb.pair.dataset.train)
-    second = batch_order(climb.pair.config.seed, 1, count)[size : 2 * size]
-    half_way = middle(reference.gradients(reference.load(start), second), start)
-    return one_step(climb, half_way, first_batch(climb.pair), "step 1001")
+    pair, reference = climb.pair, climb.backends[0]
+    size = pair.config.batch_size
+    _, order = next(pair.epochs(2))
+    grads = reference.gradients(reference.load(pair.start), order[-size:])
+    halfway = BackendState("", middle(grads, pair.start), pair.first_batch)
+    return one_step(climb, halfway, f"step {LATE + 1}")
 
 
-def one_step(
-    climb: BackendClimb,
-    state: StateTree,
-    batch: np.ndarray,
-    what: str,
-    times: float = 1.0,
-    reason: str = "",
-) -> list[Check]:
-    """The count, the optimizer's slots and the weights after one step from a state."""
-    pair = climb.pair
-    left, right = (
-        backend.dump(backend.train_epoch(backend.load(state), batch)[0])
-        for backend in climb.backends
+def middle(grads: ParamTree, start: StateTree) -> StateTree:
+    """Moments as after many steps, and a step count that the bias correction feels."""
+    slots: dict[str, ParamTree] = {"mu": {}, "nu": {}}
+    for layer, tensors in start.params.items():
+        slots["mu"][layer], slots["nu"][layer] = {}, {}
+        for kind, tensor in tensors.items():
+            g = grads[layer][kind].astype(tensor.dtype)
+            slots["mu"][layer][kind] = 0.1 * g
+            slots["nu"][layer][kind] = g * g + g.dtype.type(1e-6)
+    return StateTree(start.params, {name: slots[name] for name in start.slots}, LATE)
+
+
+def one_step(climb: BackendClimb, state: BackendState, what: str) -> list[Check]:
+    """The count, the optimizer's slots and the weights after one step."""
+    pair, what = climb.pair, state.label(what)
+    ours, theirs = (
+        b.dump(b.train_epoch(b.load(state.tree), state.batch)[0]) for b in climb.backends
     )
-    steps = compare("steps taken", np.asarray(float(left.step)), np.asarray(float(right.step)))
-    checks = bitwise(what, [steps])
-    boundary = boundary_of(pair, state, batch)
-    optimizer = OPTIMIZERS[pair.config.optimizer]
-    for kind, slot in left.slots.items():
+    steps = (np.asarray(float(side.step)) for side in (ours, theirs))
+    checks = bitwise(what, [compare("steps taken", *steps)])
+    optimizer, what = OPTIMIZERS[pair.config.optimizer], f"{what}:"
+    boundary = pair.boundary(state.tree, state.batch)
+    for kind, slot in ours.slots.items():
         slope = optimizer.slots[kind]
         if kind == "nu":
-            slope *= 2 * _largest_gradient(pair, left)
-        moved = replace(boundary, allowed={n: slope * a for n, a in boundary.allowed.items()})
-        checks += trees(pair, f"{what}:", slot, right.slots[kind], f"{kind}/", moved, times, reason)
-    if state.step == 0 and optimizer.adaptive:
-        return checks + _first_step(pair, state, left, right, what)
-    slope = pair.config.learning_rate * (1 + pair.config.momentum)
+            slope *= 2 * max(float(np.abs(g).max()) for g in _gradients(pair, state.tree, ours))
+        moved = boundary.scaled(slope)
+        checks += trees(pair, what, slot, theirs.slots[kind], f"{kind}/", moved, state.times, WHY)
+    if state.tree.step == 0 and optimizer.adaptive:
+        return checks + first_weights(pair, state.tree, ours, theirs, what)
+    slope = 2 * pair.config.learning_rate * (1 + pair.config.momentum)
     if optimizer.adaptive:  # m/√v moves by as much as m does, over the smallest √v
-        least = min(float(np.sqrt(nu.min())) for _, nu in named_tensors(left.slots["nu"]))
+        least = min(float(np.sqrt(nu.min())) for _, nu in named_tensors(ours.slots["nu"]))
         slope *= optimizer.slots.get("mu", 1.0) / max(least, EPS)
-    moved = replace(boundary, allowed={n: 2 * slope * a for n, a in boundary.allowed.items()})
+    moved = boundary.scaled(slope)
     return checks + trees(
-        pair, f"{what}:", left.params, right.params, "params/", moved, times, reason
+        pair, what, ours.params, theirs.params, "params/", moved, state.times, WHY
     )
 
 
-def _largest_gradient(pair: Pair, state: StateTree) -> float:
-    """The size of the largest gradient, read from what a step has left in a slot."""
-    shares = OPTIMIZERS[pair.config.optimizer].slots
-    if "mu" in state.slots:
-        largest = max(float(np.abs(mu).max()) for _, mu in named_tensors(state.slots["mu"]))
-        return largest / shares["mu"]
-    largest = max(float(nu.max()) for _, nu in named_tensors(state.slots["nu"]))
-    return float(np.sqrt(largest / shares["nu"]))
-
-
-def _first_gradients(pair: Pair, start: StateTree, state: StateTree) -> list[np.ndarray]:
-    """Each tensor's gradient as the first step has left it in a slot, float64."""
+def _gradients(pair: Pair, start: StateTree, state: StateTree) -> list[np.ndarray]:
+    """Each tensor's gradient as a first step has left it in a slot, float64."""
     shares = OPTIMIZERS[pair.config.optimizer].slots
     if "mu" in state.slots:
         return [mu.astype(np.float64) / shares["mu"] for _, mu in named_tensors(state.slots["mu"])]
@@ -266,14 +230,8 @@ def _first_gradients(pair: Pair, start: StateTree, state: StateTree) -> list[np.
     ]
 
 
-def _direction(pair: Pair, g: np.ndarray) -> np.ndarray:
-    """What the optimizer's first step makes of a gradient."""
-    optimizer = OPTIMIZERS[pair.config.optimizer]
-    return optimizer.direction(g, dict.fromkeys(optimizer.slots, 0.0 * g), 1, pair.config)[0]
-
-
-def _first_step(
-    pair: Pair, start: StateTree, left: StateTree, right: StateTree, what: str
+def first_weights(
+    pair: Pair, start: StateTree, ours: StateTree, theirs: StateTree, what: str
 ) -> list[Check]:
     """Weights after an adaptive optimizer's first step, each held to what its own gradients'
     difference makes.
@@ -282,30 +240,40 @@ def _first_step(
     2·lr apart.
     """
     checks = []
-    gradients = (_first_gradients(pair, start, side) for side in (left, right))
-    tensors = (named_tensors(side.params) for side in (left, right))
-    for (name, a), (_, b), g, h in zip(*tensors, *gradients, strict=True):
-        moved = pair.config.learning_rate * abs(_direction(pair, g) - _direction(pair, h))
+    reason = (
+        f"what {pair.config.optimizer}'s first step makes of the gradients' own difference there, "
+        f"and {pair.tolerance:.1e}"
+    )
+    sides = (ours, theirs)
+    weights = zip(*(named_tensors(side.params) for side in sides), strict=True)
+    gradients = zip(*(_gradients(pair, start, side) for side in sides), strict=True)
+    for ((name, a), (_, b)), both_gradients in zip(weights, gradients, strict=True):
+        first, second = (_direction(pair, gradient) for gradient in both_gradients)
+        moved = pair.config.learning_rate * abs(first - second)
         bound = moved + pair.tolerance * float(np.abs(a).max())
-        gap = np.abs(a.astype(np.float64) - b)
-        worst = np.unravel_index(int(np.nanargmax(gap / bound)), a.shape)
-        d = replace(compare(f"params/{name}", a[worst], b[worst]), index=tuple(map(int, worst)))
-        checks.append(
-            Check(
-                f"{what}: {d.where}",
-                d,
-                float(bound[worst]),
-                "absolute",
-                f"what {pair.config.optimizer}'s first step makes of the gradients' "
-                f"own difference there, and {pair.tolerance:.1e}",
-            )
-        )
+        checks.append(entrywise(what, f"params/{name}", a, b, bound, reason))
     return checks
 
 
-def middle(grads: ParamTree, start: StateTree) -> StateTree:
-    """Moments as after many steps, and a step count that the bias correction feels."""
-    mu = {k: {n: 0.1 * g for n, g in tensors.items()} for k, tensors in grads.items()}
-    nu = {k: {n: g * g + np.asarray(1e-6, g.dtype) for n, g in t.items()} for k, t in grads.items()}
-    slots = {"mu": mu, "nu": nu}
-    return StateTree(start.params, {name: slots[name] for name in start.slots}, step=1000)
+def _direction(pair: Pair, g: np.ndarray) -> np.ndarray:
+    """What the optimizer's first step makes of a gradient."""
+    optimizer = OPTIMIZERS[pair.config.optimizer]
+    return optimizer.direction(g, dict.fromkeys(optimizer.slots, 0.0 * g), 1, pair.config)[0]
+
+
+def report(climb: BackendClimb) -> list[Check]:
+    """What each backend reports of an epoch of one short batch, and of one that ends in a short
+    batch; how many predictions are right, to the number.
+    """
+    pair, checks = climb.pair, []
+    short = short_of(pair.config.batch_size)
+    _, order = next(pair.epochs(2))
+    for epoch, indices in (
+        ("an epoch of one short batch", order[:short]),
+        ("an epoch that ends in a short batch", order[: pair.config.batch_size + short]),
+    ):
+        ours, theirs = (b.train_epoch(b.load(pair.start), indices)[1] for b in climb.backends)
+        checks.append(number(pair, f"loss of {epoch}", ours.loss, theirs.loss))
+        counts = (np.array(float(metrics.correct)) for metrics in (ours, theirs))
+        checks += bitwise(f"{epoch}:", [compare("correct predictions", *counts)])
+    return checks
