@@ -1,5 +1,6 @@
 """What a person sees: what was asked for on stdout; progress and notices on stderr."""
 
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from cli.output import print_json
 from mnist_fn.shared.errors import InputError, Message, in_shell, printable
 from mnist_fn.shared.wording import as_share
 
@@ -37,16 +39,44 @@ class _Printable:
         return Measurement.get(to, options, self._drawn)
 
 
-class _Said(Console):
-    """Shows a message in the command line's terms, and text as it is: it may look like markup."""
+class _Screen(Console):
+    """Shows a message in the command line's terms, and text as it is: it may look like markup.
+
+    A sentence is broken between words on a terminal, and is one line in a log.
+    """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(highlight=False, markup=False, **options)
 
     def print(self, *objects: Any, **options: Any) -> None:
-        """See Console."""
-        escaped = (_escaped(item) for item in objects)
-        super().print(*escaped, **options)
+        """See Console. With `soft_wrap` a line is as long as it is."""
+        shown = [_escaped(item) for item in objects]
+        if "soft_wrap" not in options and all(isinstance(item, str | Text) for item in shown):
+            options["soft_wrap"] = True
+            if self.is_terminal:
+                shown = [wrapped(i, self.width) if isinstance(i, str) else i for i in shown]
+        super().print(*shown, **options)
+
+
+def wrapped(text: str, width: int) -> str:
+    """A text with its lines broken between words, but not before a % nor within a long path.
+
+    A line with a command stays whole: it is to be copied.
+    """
+    lines: list[str] = []
+    for line in text.split("\n"):
+        if len(line) <= width or "mnist-fn " in line:
+            lines.append(line)
+            continue
+        indent = line[: len(line) - len(line.lstrip())]
+        lines += textwrap.wrap(
+            line.replace(" %", NO_BREAK + "%"),
+            width,
+            subsequent_indent=indent,
+            break_long_words=False,
+            break_on_hyphens=False,
+        )
+    return "\n".join(lines).replace(NO_BREAK, " ")
 
 
 def _escaped(drawn: Any) -> Any:
@@ -65,12 +95,12 @@ def _escaped(drawn: Any) -> Any:
     return Text("", style=drawn.style, end=drawn.end).join(parts)
 
 
-class _Answer(_Said):
+class _Answer(_Screen):
     def on_broken_pipe(self) -> None:
         raise BrokenPipeError  # `main` knows what becomes of it; rich would exit with 1
 
 
-console = _Said(stderr=True)
+console = _Screen(stderr=True)
 
 
 def answer(json: bool = False) -> Console:
@@ -78,38 +108,51 @@ def answer(json: bool = False) -> Console:
     return console if json else _Answer()
 
 
+def show(text: str, document: Any, json: bool) -> None:
+    """Show what a command did in words, and as a document if --json asks for it."""
+    answer(json).print(text)
+    if json:
+        print_json(document)
+
+
+def new_table(*names: str, flush_left: Sequence[str] = ()) -> Table:
+    """A table without lines; columns are flush right but for those in `flush_left`."""
+    table = Table(box=None, pad_edge=False)
+    for name in names:
+        table.add_column(name, justify="left" if name in flush_left else "right")
+    return table
+
+
+NO_BREAK = "\u00a0"  # a space that no line ends at
 NARROWEST = 14  # columns that a folded name still has
 WIDE = 20  # classes: a matrix of more is wider than a screen
 
 
 def show_run(run: "Run", to: Console) -> None:
     """The end of a training: final and best figures, the worst mistakes, where it is."""
-    table = Table.grid(padding=(0, 2))
-    table.add_row("", Text("loss", justify="right"), Text("accuracy", justify="right"))
-    for name in ("train", "test"):
-        table.add_row(
-            f"final {name}",
-            f"{run.final[f'{name}_loss']:.5f}",
-            f"{run.final[f'{name}_accuracy']:.2%}",
-        )
     loss, accuracy = run.best["test_loss"], run.best["test_accuracy"]
+    table = Table.grid(padding=(0, 2))
+    for justify in ("left", "right", "right"):
+        table.add_column(justify=justify)
+    table.add_row("", "loss", "accuracy")
+    for name in ("train", "test"):
+        values = run.final[f"{name}_loss"], run.final[f"{name}_accuracy"]
+        table.add_row(f"final {name}", f"{values[0]:.5f}", f"{values[1]:.2%}")
     table.add_row("best test", f"{loss['value']:.5f}", f"{accuracy['value']:.2%}")
     table.add_row("at epoch", f"{loss['epoch']}", f"{accuracy['epoch']}")
-    for column in table.columns[1:]:
-        column.justify = "right"
     print_table(table, to)
     show_confusions(run.evaluation, to, run.data_spec.names)
     if run.path is not None:
-        to.print(Text(f"run: {run.path}"), soft_wrap=True)
+        to.print(Text(f"run: {run.path}"))  # whole on any terminal, to be copied
 
 
 def show_confusions(evaluation: "Evaluation", to: Console, names: Sequence[str] = ()) -> None:
     """The most frequent mistakes on one line, as many as a terminal has room for."""
-    title = "worst confusions: "
+    title = "most confused, true → read: "
     worst = [confusion.named(names) for confusion in evaluation.worst_confusions()]
-    while to.is_terminal and len(worst) > 1 and len(title + "   ".join(worst)) > to.width:
+    while to.is_terminal and len(worst) > 1 and len(title + ", ".join(worst)) > to.width:
         worst.pop()
-    to.print(title + ("   ".join(worst) or "none"), soft_wrap=True, markup=False)
+    to.print(Text(title + (", ".join(worst) or "none")))
 
 
 def show_matrix(evaluation: "Evaluation", names: Sequence[str], to: Console) -> None:
@@ -119,28 +162,22 @@ def show_matrix(evaluation: "Evaluation", names: Sequence[str], to: Console) -> 
     matrix, per_class = evaluation.confusion_matrix, evaluation.per_class_accuracy
     many = len(matrix) > WIDE
     table = Table(box=None, padding=(0, 1), pad_edge=False)
-    table.add_column("true", justify="right")
-    for name in ("examples", "right") if many else names:
-        table.add_column(Text(name if many else f"→{name}"), justify="right")
+    for name in ("true", "examples", "right") if many else ("true", *(f"→{n}" for n in names)):
+        table.add_column(Text(name), justify="right")
     table.add_column("accuracy", justify="right")
     if many:
         table.add_column("read as")
     for label, row in enumerate(matrix):
-        share = as_share(per_class[label])
+        name, share = Text(names[label]), as_share(per_class[label])
         if many:
-            table.add_row(
-                Text(names[label]),
-                str(row.sum()),
-                str(row[label]),
-                share,
-                Text(_mistakes(row, label, names)),
-            )
+            mistakes = Text(_mistakes(row, label, names))
+            table.add_row(name, str(row.sum()), str(row[label]), share, mistakes)
             continue
-        cells = [
-            Text(str(count), style="bold" if column == label else "red" if count else "dim")
-            for column, count in enumerate(row)
-        ]
-        table.add_row(Text(names[label]), *cells, share)
+        cells: list[Text] = []
+        for column, count in enumerate(row):
+            style = "bold" if column == label else "red" if count else "dim"
+            cells.append(Text(str(count), style=style))
+        table.add_row(name, *cells, share)
     print_table(table, to)
 
 
@@ -158,9 +195,9 @@ def print_table(table: Table, to: Console, leave_out: Sequence[str] = ()) -> Non
     needed = _natural_width(table, to)
     for header in leave_out:
         if to.is_terminal and needed > to.width:
-            left = [column for column in table.columns if column.header != header]
+            columns = [column for column in table.columns if column.header != header]
             # a column pads by its place: with the old one the last would be cut
-            table.columns = [replace(column, _index=i) for i, column in enumerate(left)]
+            table.columns = [replace(column, _index=i) for i, column in enumerate(columns)]
             needed = _natural_width(table, to)
     for column in table.columns:
         if to.is_terminal and column.overflow == "fold" and needed > to.width:

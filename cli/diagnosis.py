@@ -6,7 +6,6 @@ import platform
 import shutil
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from mnist_fn.shared import backend as backends
@@ -56,26 +55,21 @@ def diagnose(full: bool, say: Callable[[str], None]) -> dict[str, Any]:
 def _checked(name: str, say: Callable[[str], None]) -> list[dict[str, Any]]:
     """A backend against NumPy, then its framework's known faults."""
     say(f"self-check of {name}")
-    checks = []
+    results: dict[str, tuple[bool, str]] = {}  # of each check, whether it passed, and a text
     try:
         for rung in check_backend(backends.find(name)):
-            worst = rung.worst
-            text = f"{worst.what}: {worst.difference.relative:.1e} relative"
-            checks.append(
-                {"backend": name, "check": rung.name, "passed": rung.passed, "found": text}
-            )
+            text = f"{rung.worst.what}: {rung.worst.difference.relative:.1e} relative"
+            results[rung.name] = (rung.passed, text)
+        if name == "jax":
+            results |= importlib.import_module(FRAMEWORKS["jax"]).checks()
     except MissingExtraError:  # nothing is wrong with what is not here; the devices say so
         return []
     except InputError as error:
-        return [{"backend": name, "check": "made", "passed": False, "found": in_shell(error)}]
-    tried = _jax_faults() if name == "jax" else {}
-    for check, (passed, text) in tried.items():
-        checks.append({"backend": name, "check": check, "passed": passed, "found": text})
-    return checks
-
-
-def _jax_faults() -> dict[str, tuple[bool, str]]:
-    return importlib.import_module(FRAMEWORKS["jax"]).checks()
+        results["made"] = (False, in_shell(error))
+    return [
+        {"backend": name, "check": check, "passed": passed, "found": text}
+        for check, (passed, text) in results.items()
+    ]
 
 
 def _devices(module: str) -> list[str]:
@@ -96,12 +90,12 @@ def _threads() -> dict[str, Any]:
 def _caches() -> dict[str, Any]:
     """Bytes in each folder of the cache."""
     folder = cache_dir()
-    sizes = {part.name: _size(part) for part in sorted(folder.glob("*")) if part.is_dir()}
+    sizes: dict[str, int] = {}
+    for part in sorted(folder.glob("*")):
+        if part.is_dir():
+            files = [path for path in part.rglob("*") if path.is_file()]
+            sizes[part.name] = sum(path.stat().st_size for path in files)
     return {"folder": str(folder), "switch": os.environ.get("MNIST_FN_CACHE"), "bytes": sizes}
-
-
-def _size(folder: Path) -> int:
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def _data() -> dict[str, str | None]:

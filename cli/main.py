@@ -9,28 +9,14 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from functools import partial
+from importlib import import_module
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from cli.commands import (
-    bench,
-    data,
-    doctor,
-    evaluate,
-    exporting,
-    figures,
-    importing,
-    parity,
-    port,
-    predict,
-    report,
-    runs,
-    study,
-    sweep,
-    train,
-)
+from cli.commands import data
+from cli.options import option
 from cli.output import fail
 from cli.suggesting import usage
 from mnist_fn.shared import faults
@@ -38,7 +24,7 @@ from mnist_fn.shared.errors import InputError
 
 
 @contextlib.contextmanager
-def _heard() -> Iterator[None]:
+def _abort_on_ctrl_c() -> Iterator[None]:
     """Ctrl-C within it, before typer hears of it, which would end with 130 and say nothing."""
     try:
         yield
@@ -46,29 +32,28 @@ def _heard() -> Iterator[None]:
         raise typer.Abort from None
 
 
-def _without_flag_types(parameters: list[Any]) -> list[Any]:
-    """The parameters, whose flags show no type in the help: they take no value."""
-    for parameter in parameters:
-        if getattr(parameter, "is_flag", False):
-            parameter.metavar = ""
-    return parameters
+class _PlainFlags:
+    """A command whose flags show no type in the help: they take no value."""
 
-
-class _Command(TyperCommand):
     def get_params(self, ctx: Any) -> Any:
-        return _without_flag_types(super().get_params(ctx))
+        parameters = super().get_params(ctx)  # pyright: ignore[reportAttributeAccessIssue]
+        for parameter in parameters:
+            if getattr(parameter, "is_flag", False):
+                parameter.metavar = ""
+        return parameters
 
 
-class _Commands(TyperGroup):
-    def get_params(self, ctx: Any) -> Any:
-        return _without_flag_types(super().get_params(ctx))
+class _Command(_PlainFlags, TyperCommand):
+    pass
 
+
+class _Commands(_PlainFlags, TyperGroup):
     def make_context(self, *arguments: Any, **extra: Any) -> Any:
-        with _heard():
+        with _abort_on_ctrl_c():
             return super().make_context(*arguments, **extra)
 
     def invoke(self, ctx: Any) -> Any:
-        with _heard():
+        with _abort_on_ctrl_c():
             return super().invoke(ctx)
 
 
@@ -92,29 +77,25 @@ def _show_version(requested: bool) -> None:
 def _before(
     _: Annotated[
         bool,
-        typer.Option("--version", help="Show it and exit.", callback=_show_version, is_eager=True),
+        option("Show it and exit.", "--version", callback=_show_version, is_eager=True),
     ] = False,
 ) -> None:
     pass
 
 
-PANELS = {
-    "Train": {"train": train, "sweep": sweep, "study": study},
-    "Judge": {
-        "parity": parity,
-        "port": port,
-        "evaluate": evaluate,
-        "bench": bench,
-        "doctor": doctor,
-    },
-    "Look": {"predict": predict, "report": report, "figures": figures, "runs": runs},
-    "Files": {"import": importing, "export": exporting},
+PANELS = {  # each command in a module of its name in cli.commands
+    "Train": ("train", "sweep", "study"),
+    "Judge": ("parity", "port", "evaluate", "bench", "doctor"),
+    "Look": ("predict", "report", "figures", "runs"),
+    "Files": ("import", "export"),
 }
+KEYWORDS = {"import": "importing", "export": "exporting"}  # no names of modules
 for panel, commands in PANELS.items():
-    for name, module in commands.items():
+    for name in commands:
+        run = import_module(f"cli.commands.{KEYWORDS.get(name, name)}").command
         # typer keeps the line breaks of all paragraphs but the first
-        text = re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.cleandoc(module.command.__doc__ or ""))
-        app.command(name, cls=_Command, rich_help_panel=panel, help=text)(module.command)
+        text = re.sub(r"(?<!\n)\n(?!\n)", " ", inspect.cleandoc(run.__doc__ or ""))
+        app.command(name, cls=_Command, rich_help_panel=panel, help=text)(run)
 for command in data.app.registered_commands:
     command.cls = _Command
 app.add_typer(data.app, name="data", cls=_Commands, rich_help_panel="Files")

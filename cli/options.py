@@ -5,83 +5,85 @@ import inspect
 import shlex
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from mnist_fn.shared.config import (
-    DATASETS,
-    MODELS,
-    PRECISIONS,
-    Config,
-    both_shapes,
-    hidden_of,
-)
+from mnist_fn.shared.config import DATASETS, MODELS, PRECISIONS, Config, both_shapes, hidden_of
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.optimizers import OPTIMIZERS, SCHEDULES
 
-_STUDY = "The experiment"
-_WHERE = "Where"
+
+def option(text: str, *names: str, **settings: Any) -> Any:
+    """An option with its help. A flag's name is given: else it would have a `--no-` form too."""
+    return typer.Option(*names, help=text, **settings)
 
 
-def _option(text: str, *names: str, panel: str = _STUDY, **settings: Any) -> Any:
-    return typer.Option(*names, help=text, rich_help_panel=panel, show_default=False, **settings)
+_experiment = partial(option, rich_help_panel="The experiment")
+_where = partial(option, rich_help_panel="Where")
+_output = partial(option, rich_help_panel="Output")
 
-
+RunPath = Annotated[Path, typer.Argument(help="The run's folder.")]
+RunPaths = Annotated[
+    list[Path] | None,
+    typer.Argument(help="Runs, or folders of runs such as a study's. Default: runs."),
+]
+Backend = Annotated[str | None, option("jax, torch, or any installed one. Default: jax.")]
 Model = Annotated[
     str | None,
-    _option(f"{', '.join(f'{k} {v}' for k, v in MODELS.items())}. Default: shallow."),
+    _experiment(f"{', '.join(f'{k} {v}' for k, v in MODELS.items())}. Default: shallow."),
 ]
-Hidden = Annotated[str | None, _option("Widths of the hidden layers outright, such as 256,128.")]
+Hidden = Annotated[
+    str | None, _experiment("Widths of the hidden layers outright, such as 256,128.")
+]
 DatasetName = Annotated[
     str | None,
-    _option(
+    _experiment(
         f"{', '.join(DATASETS)}, auto, or a set in --data-dir such as emnist-letters. "
         "Default: mnist."
     ),
 ]
-L2 = Annotated[float | None, _option("λ of the penalty λ Σ W² on weights. Default: 0.")]
-LearningRate = Annotated[float | None, _option("Default: 5e-4.")]
-BatchSize = Annotated[int | None, _option("Default: 200.")]
-Seed = Annotated[int | None, _option("Of initial weights, batches and split. Default: 0.")]
-Precision = Annotated[str | None, _option(f"{', '.join(PRECISIONS)}. Default: float32.")]
+L2 = Annotated[float | None, _experiment("λ of the penalty λ Σ W² on weights. Default: 0.")]
+LearningRate = Annotated[float | None, _experiment("Default: 5e-4.")]
+BatchSize = Annotated[int | None, _experiment("Default: 200.")]
+Seed = Annotated[int | None, _experiment("Of initial weights, batches and split. Default: 0.")]
+Precision = Annotated[str | None, _experiment(f"{', '.join(PRECISIONS)}. Default: float32.")]
 
 # What `train` and `sweep` take of a Config beside its shape, seed, λ and learning rate.
 EXPERIMENT: dict[str, Any] = {
-    "optimizer": Annotated[str | None, _option(f"{', '.join(OPTIMIZERS)}. Default: adam.")],
-    "weight_decay": Annotated[float | None, _option("Decoupled decay of the weights, for adamw.")],
-    "momentum": Annotated[float | None, _option("Of sgd, such as 0.9. Default: 0.")],
-    "nesterov": Annotated[
-        bool | None, typer.Option("--nesterov", help="Nesterov's momentum.", rich_help_panel=_STUDY)
+    "optimizer": Annotated[str | None, _experiment(f"{', '.join(OPTIMIZERS)}. Default: adam.")],
+    "weight_decay": Annotated[
+        float | None, _experiment("Decoupled decay of the weights, for adamw.")
     ],
+    "momentum": Annotated[float | None, _experiment("Of sgd, such as 0.9. Default: 0.")],
+    "nesterov": Annotated[bool | None, _experiment("Nesterov's momentum.", "--nesterov")],
     "schedule": Annotated[
-        str | None,
-        _option(f"Of the learning rate: {', '.join(SCHEDULES)}. Default: constant."),
+        str | None, _experiment(f"Of the learning rate: {', '.join(SCHEDULES)}. Default: constant.")
     ],
     "warmup": Annotated[
-        int | None, _option("Steps in which the learning rate rises, for the last.")
+        int | None, _experiment("Steps in which the learning rate rises, for the last.")
     ],
     "batch_size": BatchSize,
-    "epochs": Annotated[int | None, _option("Default: 100.")],
+    "epochs": Annotated[int | None, _experiment("Default: 100.")],
     "precision": Precision,
     "dataset": DatasetName,
     "upright": Annotated[
         bool | None,
-        typer.Option(
+        _experiment(
+            "Turn transposed pictures on reading, or not. Default: EMNIST's are turned.",
             "--upright/--as-stored",
-            help="Turn transposed pictures on reading, or not. Default: EMNIST's are turned.",
-            rich_help_panel=_STUDY,
-            show_default=False,
         ),
     ],
     "ink": Annotated[
         str | None,
-        _option("light on dark or dark on light pictures. Default: their borders tell."),
+        _experiment("light on dark or dark on light pictures. Default: their borders tell."),
     ],
     # a float, so that a share is refused as one and not as a word
     "validation": Annotated[
-        float | None, _option("Examples held out of train, a count. Default: 0.", metavar="<int>")
+        float | None,
+        _experiment("Examples held out of train, a count. Default: 0.", metavar="<int>"),
     ],
 }
 
@@ -91,41 +93,31 @@ def _read_devices(text: str) -> str:
     return ",".join("gpu" if name.strip() == "cuda" else name for name in text.split(","))
 
 
-def device_option(text: str) -> Any:
-    """An option for one device or several, with its help."""
-    return typer.Option(help=text, rich_help_panel=_WHERE, callback=_read_devices)
-
-
-Device = Annotated[str, device_option("auto, cpu or gpu.")]
+Device = Annotated[str, _where("auto, cpu or gpu.", callback=_read_devices)]
+Devices = Annotated[
+    str,
+    _where("auto, cpu or gpu; two for the two backends, such as gpu,cpu.", callback=_read_devices),
+]
 DataDir = Annotated[
     Path | None,
-    _option(
+    _where(
         "Folder with the four IDX files. Default: where MNIST_FN_DATA says, then the cache, "
-        "then a download.",
-        panel=_WHERE,
+        "then a download."
     ),
 ]
 Workers = Annotated[
-    int | None,
-    _option("Processes that train, on this machine (needs the extra `ray`).", panel=_WHERE),
+    int | None, _where("Processes that train, on this machine (needs the extra `ray`).")
 ]
-Threads = Annotated[int | None, _option("Of each worker. Default: 1.", panel=_WHERE)]
+Threads = Annotated[int | None, _where("Of each worker. Default: 1.")]
 Cluster = Annotated[
-    str | None,
-    _option("Workers of a Ray cluster: auto, or the HOST:PORT of its head.", panel=_WHERE),
+    str | None, _where("Workers of a Ray cluster: auto, or the HOST:PORT of its head.")
 ]
+Force = Annotated[bool, option("Train finished runs again.", "--force")]
 Overwrite = Annotated[
     bool,
-    typer.Option(
-        "--overwrite",
-        help="Replace a file in the output's place that mnist-fn did not write.",
-        rich_help_panel="Output",
-    ),
+    _output("Replace a file in the output's place that mnist-fn did not write.", "--overwrite"),
 ]
-Json = Annotated[
-    bool,
-    typer.Option("--json", help="One JSON document on stdout.", rich_help_panel="Output"),
-]
+Json = Annotated[bool, _output("One JSON document on stdout.", "--json")]
 
 
 def with_experiment(command: Callable[..., None]) -> Callable[..., None]:
@@ -134,26 +126,20 @@ def with_experiment(command: Callable[..., None]) -> Callable[..., None]:
     """
 
     @functools.wraps(command)
-    def called(**given: Any) -> None:
-        experiment = {name: given.pop(name) for name in EXPERIMENT}
-        command(experiment=experiment, **given)
+    def called(**values: Any) -> None:
+        experiment = {name: values.pop(name) for name in EXPERIMENT}
+        command(experiment=experiment, **values)
 
-    own = inspect.signature(command).parameters
-    kinds: dict[str, Any] = {}
-    for name, parameter in own.items():
-        kinds |= EXPERIMENT if name == "experiment" else {name: parameter.annotation}
-    called.__signature__ = inspect.Signature(  # pyright: ignore[reportAttributeAccessIssue]
-        [
-            inspect.Parameter(
-                name,
-                inspect.Parameter.KEYWORD_ONLY,
-                default=own[name].default if name in own else None,
-                annotation=kind,
-            )
-            for name, kind in kinds.items()
-        ]
-    )
-    called.__annotations__ = kinds
+    parameters: list[inspect.Parameter] = []
+    for parameter in inspect.signature(command).parameters.values():
+        parameter = parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        if parameter.name != "experiment":
+            parameters.append(parameter)
+            continue
+        for name, kind in EXPERIMENT.items():
+            parameters.append(parameter.replace(name=name, annotation=kind, default=None))
+    called.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportAttributeAccessIssue]
+    called.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
     return called
 
 
@@ -170,14 +156,14 @@ def hidden_from(model: str | None, hidden: str | None) -> tuple[int, ...] | None
     """
     if model is not None and hidden is not None:
         raise both_shapes()
-    if hidden is not None:
-        try:
-            return tuple(int(width) for width in hidden.split(",") if width.strip())
-        except ValueError as error:
-            raise InputError(
-                f"--hidden {hidden[:40]!r}: expected widths such as 512 or 256,128"
-            ) from error
-    return None if model is None else hidden_of(model)
+    if hidden is None:
+        return None if model is None else hidden_of(model)
+    try:
+        return tuple(map(int, words(hidden)))
+    except ValueError as error:
+        raise InputError(
+            f"--hidden {hidden[:40]!r}: expected widths such as 512 or 256,128"
+        ) from error
 
 
 def make_config(**values: Any) -> Config:
@@ -205,7 +191,7 @@ def resolved(dataset: str | None, data_dir: Path | None) -> str | None:
     from cli.console import console
     from mnist_fn.shared.data.datasets import resolve_auto
 
-    return resolve_auto(data_dir, lambda line: console.print(line, style="bold", soft_wrap=True))
+    return resolve_auto(data_dir, lambda line: console.print(line, style="bold"))
 
 
 def words(text: str | None) -> list[str]:
@@ -213,7 +199,7 @@ def words(text: str | None) -> list[str]:
     return [part.strip() for part in (text or "").split(",") if part.strip()]
 
 
-def numbers(option: str, text: str | None) -> list[float]:
+def numbers(name: str, text: str | None) -> list[float]:
     """Numbers between commas, none if None.
 
     Raises:
@@ -223,5 +209,5 @@ def numbers(option: str, text: str | None) -> list[float]:
         return [float(part) for part in words(text)]
     except ValueError as error:
         raise InputError(
-            f"{option} {(text or '')[:40]!r}: expected numbers such as 0,3e-5"
+            f"{name} {(text or '')[:40]!r}: expected numbers such as 0,3e-5"
         ) from error

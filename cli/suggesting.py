@@ -1,5 +1,6 @@
 """Did you mean: the choices, options and runs near a word that was mistyped."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -8,37 +9,59 @@ from mnist_fn.shared.wording import counted, nearest
 
 RUN_FILE = "run.json"
 MOST_NAMED = 6  # runs in a message
+FIRST_RUN = "`mnist-fn train` makes a first run"
+KINDS = {  # what is no such value, as typer's reader calls it: what it must be
+    "float_parsing": "a number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+}
 
 
 def usage(error: Any) -> str:
-    """Click's message for an unknown command or option, in our style."""
-    text = error.format_message().rstrip(".")
-    option = getattr(error, "option_name", None)
-    if option is not None:
-        near = _nearest_option(option, error.ctx)
-        text = f"{error.message}; did you mean {near}?" if near else error.message.rstrip(".")
-    elif near := getattr(error, "possibilities", None):
-        text = f"{error.message}; did you mean {' or '.join(sorted(near))}?"
+    """Click's message for an unknown command or option or a bad value, in our style."""
+    text = str(error.message or error.format_message()).rstrip(".")
+    name = getattr(error, "option_name", None)
+    near = getattr(error, "possibilities", None) or ()
+    if name and "No such" in text:
+        near = _nearest_options(name, error.ctx)
+    elif name:  # a flag with a value, or an option without
+        text = f"{name}: {'a value is missing' if 'requires' in text else 'takes no value'}"
+    elif isinstance(error.__cause__, ValueError) and getattr(error, "param", None):
+        return _bad_value(error.param.opts[-1], error.__cause__)
     text = text[:1].lower() + text[1:].replace(". Did you mean", "; did you mean")
+    if near:
+        return f"{text}; did you mean {' or '.join(sorted(near))}?"
     return text if text.endswith("?") else f"{text}; try --help"
 
 
-def _nearest_option(word: str, context: Any) -> str | None:
+def _bad_value(option: str, cause: Any) -> str:
+    """What an option's value must be, in place of the words of what reads it."""
+    for problem in cause.errors():
+        bound = problem.get("ctx", {}).get("ge")
+        wanted = f"at least {bound:g}" if bound is not None else KINDS.get(problem["type"])
+        if wanted:
+            return f"{option} {str(problem['input'])[:40]!r}: must be {wanted}"
+    return f"{option}: {cause}"
+
+
+def _nearest_options(word: str, context: Any) -> list[str]:
     """The command's option that is spelled alike, or whose words have these initials: `--lr`."""
-    names = {
-        name.lstrip("-").replace("-", "_"): name
-        for parameter in context.command.params
-        for name in (*parameter.opts, *parameter.secondary_opts)
-        if name.startswith("--")
-    }
+    names: dict[str, str] = {}
+    for parameter in context.command.params:
+        for name in (*parameter.opts, *parameter.secondary_opts):
+            if name.startswith("--"):
+                names[name.lstrip("-").replace("-", "_")] = name
     near = nearest(word.lstrip("-").replace("-", "_"), names)
-    return None if near is None else names[near]
+    return [] if near is None else [names[near]]
 
 
-def check_is_folder(path: Path) -> None:
-    """InputError for a path that is no folder."""
-    if not path.is_dir():
-        raise InputError(f"{path}: no such folder")
+def folders_of_runs(folders: Sequence[Path] | None, default: str = "runs") -> list[Path]:
+    """The folders given, or else the default one; InputError for one that is not there."""
+    paths = list(folders or [Path(default)])
+    for path in paths:
+        if not path.is_dir():
+            raise InputError(f"{path}: no such folder", hint="" if folders else FIRST_RUN)
+    return paths
 
 
 def check_is_run(path: Path) -> None:

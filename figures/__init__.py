@@ -3,9 +3,10 @@
     from mnist_fn import figures
     figures.l2.plot(runs, ax=axes)
 
-Each module of PLOTS has a `plot(records, ax=None)` that draws on the caller's matplotlib axes, or
-on a figure of its own, and returns what it drew on. Several panels take the place of the axes.
-Within `figures.style.themed("light")`, or "dark", they look as in this project.
+Each module of PLOTS has a `plot(records, ax=None)` that returns what it drew on. A single panel is
+drawn on the caller's matplotlib axes. Several take the place of these axes, or fill the figure or
+subfigure that is given. Without `ax` each makes a figure of its own. Within
+`figures.style.themed("light")`, or "dark", they look as in this project.
 """
 
 from importlib import import_module

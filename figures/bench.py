@@ -11,7 +11,7 @@ def plot(document: Mapping[str, Any], ax: Any = None) -> Any:
 
     Args:
         document: what `mnist-fn bench --out` wrote.
-        ax: matplotlib axes; None makes new ones.
+        ax: where to draw: see `figures`.
 
     Returns:
         The axes: dots are medians, whiskers quartiles. Bars would have no end to begin at, since a

@@ -18,7 +18,7 @@ from mnist_fn.shared.parity.levels import SCHEMA
 from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.runs.store import Records, RunStore, order, serves
 from mnist_fn.shared.storage import MARK, made_folder, read_sealed, write_atomically
-from mnist_fn.shared.study.experiments import Experiment
+from mnist_fn.shared.study import experiments
 from mnist_fn.shared.wording import counted
 
 FORMATS = ("png", "svg", "pdf")
@@ -74,28 +74,50 @@ ENTRIES = {**OF_STUDY, HORIZON.name: HORIZON, CURVES.name: CURVES}
 MAX_EXPERIMENTS = 12  # in one figure: more curves can't be told apart
 
 
-def study_command(quick: bool, dataset: str) -> str:
-    """The command whose runs the study's figures are drawn from."""
-    trial = " --quick" if quick else ""
-    return f"mnist-fn study{trial}" + ("" if dataset == "mnist" else f" --dataset {dataset}")
-
-
 class Shelf:
     """The finished runs of one backend in some folders; each is loaded once, when it is needed."""
 
-    def __init__(self, folders: Sequence[Path], backend: str) -> None:
+    def __init__(
+        self,
+        folders: Sequence[Path],
+        backend: str | None = None,
+        dataset: str = "mnist",
+        quick: bool = False,
+    ) -> None:
+        """Read what runs there are.
+
+        Args:
+            folders: with runs.
+            backend: whose runs. None: jax's for the study's figures, all for those of any runs.
+            dataset: of the study's runs.
+            quick: whether the study's figures are of a quick study.
+        """
+        lengths = experiments.QUICK if quick else experiments.FULL
+        self.experiments = experiments.experiments(Config(dataset=dataset), lengths)
+        self._study = "mnist-fn study" + (" --quick" if quick else "")
+        if dataset != "mnist":
+            self._study += f" --dataset {dataset}"
         self._where = ", ".join(map(str, folders))
-        self._backend, self._folders = backend, folders
+        self._only, self._backend, self._folders = backend, backend or "jax", folders
         self._store = RunStore(*folders, must_exist=True)
-        self._paths = self._store.finished(backend)
+        self._paths = self._store.finished(self._backend)
         self._slim: dict[Config, Run] = {}
 
-    def records(self, entry: Entry, experiment: Experiment, command: str) -> list[Run]:
-        """What a figure needs, of every seed that there is; without weights it doesn't need.
+    def records(self, entry: Entry) -> list[Any]:
+        """What a figure is drawn from: runs, without weights if it needs none, or documents.
 
         Raises:
-            InputError: a config has no finished run; the message names the command that trains it.
+            InputError: it isn't there; the message names the command that makes it.
         """
+        if entry.level:
+            return self._documents(entry)
+        if entry.experiment:
+            return self._of_experiment(entry)
+        return self._all_runs(entry)
+
+    def _of_experiment(self, entry: Entry) -> list[Run]:
+        """The runs of every seed that there is."""
+        experiment = self.experiments[entry.experiment]
         run_of: dict[Config, Config] = {}  # of what is drawn, the run that has it
         for config in experiment.configs:
             serving = [run for run in self._paths if serves(run, config, experiment.at_end)]
@@ -103,7 +125,7 @@ class Shelf:
                 backend = "" if self._backend == "jax" else f" --backend {self._backend}"
                 raise InputError(
                     f"{entry.name}: no finished {self._backend} run of {_named(config)} in "
-                    f"{self._where}; make it with: {command} --only {experiment.name}{backend}"
+                    f"{self._where}; make it with: {self._study} --only {experiment.name}{backend}"
                 )
             for run in sorted(serving, key=lambda config: -config.epochs):  # the shortest stays
                 run_of[run.replace(epochs=config.epochs)] = run
@@ -112,31 +134,30 @@ class Shelf:
             for config in sorted(run_of, key=order)
         ]
 
-    def any_runs(self, entry: Entry) -> list[Run]:
-        """All finished runs, without their weights.
-
-        Raises:
-            InputError: there are none, or of too many experiments for one figure.
-        """
-        experiments = {config.replace(seed=0) for config in self._paths}
-        if not experiments:
+    def _all_runs(self, entry: Entry) -> list[Run]:
+        """All finished runs, unless they are of too many experiments for one figure."""
+        paths: dict[tuple[str, Config], Path] = {}
+        for path, header in self._store:
+            if header.finished and self._only in (None, header.backend):
+                paths[header.backend, header.config] = path
+        if not paths:
+            whose = f"{self._only} run" if self._only else "run"
             raise InputError(
-                f"{entry.name}: no finished {self._backend} run in {self._where}; make one with: "
+                f"{entry.name}: no finished {whose} in {self._where}; make one with: "
                 f"{entry.command}"
             )
-        if len(experiments) > MAX_EXPERIMENTS:
+        count = len({(backend, config.replace(seed=0)) for backend, config in paths})
+        if count > MAX_EXPERIMENTS:
             raise InputError(
-                f"{entry.name}: runs of {len(experiments)} experiments in {self._where}, and "
-                f"{MAX_EXPERIMENTS} can be told apart; name the runs to draw"
+                f"{entry.name}: runs of {count} experiments in {self._where}, and "
+                f"{MAX_EXPERIMENTS} can be told apart; name the runs to draw: "
+                f"mnist-fn figures {entry.name} RUN RUN"
             )
-        return [self._load(config, False) for config in sorted(self._paths, key=order)]
+        ordered = sorted(paths, key=lambda key: (key[0], order(key[1])))
+        return [self._store.load(paths[key]).without_weights() for key in ordered]
 
-    def document(self, entry: Entry) -> list[dict[str, Any]]:
-        """What `mnist-fn parity` kept in one of the folders.
-
-        Raises:
-            InputError: it is in none of them, or damaged.
-        """
+    def _documents(self, entry: Entry) -> list[dict[str, Any]]:
+        """What `mnist-fn parity` kept in one of the folders."""
         name = f"parity-{entry.level}.json"
         for folder in self._folders:
             if (folder / name).exists():

@@ -24,10 +24,7 @@ def plot(records: Run | Sequence[Run], ax: Any = None) -> Any:
 
     Args:
         records: a run, or several of one config, their evaluations included.
-        ax: matplotlib axes; None makes new ones.
-
-    Returns:
-        The axes.
+        ax: where to draw: see `figures`.
     """
     records = as_runs(records)
     names = records[0].data_spec.names

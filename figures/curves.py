@@ -1,9 +1,9 @@
 """Learning curves of any runs: loss and accuracy by epoch, several runs compared."""
 
-from collections.abc import Sequence
-from dataclasses import fields
+from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 from matplotlib.lines import Line2D
 
 from figures import style
@@ -11,9 +11,15 @@ from figures.series import as_runs, stack
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.runs.run import Run
+from mnist_fn.shared.runs.store import varying_fields
 from mnist_fn.shared.wording import counted, l2_name, shape_name
 
-LINES: dict[str, Any] = {"test": "-", "train": "--", "validation": ":"}
+MEASURES: dict[str, Any] = {"loss": np.argmin, "accuracy": np.argmax}  # and which is best
+LINES = {  # of each split, and what it is measured on
+    "test": ("-", "test, after each epoch"),
+    "train": ("--", "train, mean over the epoch while it learns"),
+    "validation": (":", "validation, after each epoch"),
+}
 Experiment = tuple[str, Config]  # backend and config, its seed set to 0
 
 
@@ -21,56 +27,68 @@ def plot(records: Run | Sequence[Run], ax: Any = None) -> style.Panels:
     """Draw loss and accuracy: test solid, train dashed, validation dotted if it was held out.
 
     Runs that differ only in their seed are one curve, the mean over seeds, with a band of ± one sd
-    around the test curve. Curves are named by what the runs differ in.
+    around the test curve and a dot at its best epoch. Curves are named by what the runs differ in.
 
     Args:
         records: a run, or several of any models, λ, datasets and lengths.
-        ax: axes, whose place the panels take; a figure or subfigure; None makes a figure.
-
-    Returns:
-        The figure or subfigure drawn on.
+        ax: where to draw: see `figures`.
 
     Raises:
         InputError: no run was given.
     """
-    experiments = _by_experiment(as_runs(records))
+    runs = as_runs(records)
+    experiments = _by_experiment(runs)
     names = _names(list(experiments))
     colours = style.series_colours(len(experiments))
-    figure = style.panels(ax, 3.8)
-    panels = figure.subplots(1, 2)
-    splits: set[str] = set()
-    for panel, measure, scale in zip(panels, ("loss", "accuracy"), (1, 100), strict=True):
-        ends = []
-        for runs, name, colour in zip(experiments.values(), names, colours, strict=True):
-            for split, line in LINES.items():
-                column = f"{split}_{measure}"
-                if column not in runs[0].rows[0]:
-                    continue
-                splits.add(split)
-                values = scale * stack(runs, column)
-                if split == "test":
-                    mean = style.band(panel, values, colour, marker=_marker(values.shape[1]))
-                    ends.append((float(mean[-1]), name, colour))
-                else:
-                    epochs = range(1, values.shape[1] + 1)
-                    panel.plot(epochs, values.mean(axis=0), line, color=colour, linewidth=1.0)
-        style.over_epochs(panel)
-        if measure == "loss":
-            panel.set(yscale="log", ylabel="loss [nats]")
-            style.loss_ticks(panel)
-        else:
-            panel.set(ylabel="accuracy [%]")
+    figure = style.panels(ax, 4.0)
+    for panel, measure in zip(figure.subplots(1, 2), MEASURES, strict=True):
+        ends: list[tuple[float, str, str]] = []
+        for of_one, name, colour in zip(experiments.values(), names, colours, strict=True):
+            mean = draw(panel, of_one, measure, colour)
+            ends.append((float(mean[-1]), name, colour))
         if len(experiments) > 1:
             style.end_labels(panel, ends)
-    drawn = [split for split in LINES if split in splits]
-    handles = [Line2D([], [], color=style.ink(), linestyle=LINES[split]) for split in drawn]
-    panels[1].legend(
-        handles, drawn, loc="lower right", frameon=True, framealpha=1.0, edgecolor="none"
-    )
-    seeds = style.over_seeds([len(runs) for runs in experiments.values()])
+    held_out = any(run.config.validation for run in runs)
+    add_legend(figure, LINES if held_out else ("test", "train"))
+    seeds = style.over_seeds([len(of_one) for of_one in experiments.values()])
     what = names[0] if len(names) == 1 else f"{len(names)} experiments"
     figure.suptitle(f"Learning curves: {what}, {seeds}", fontsize=11)
     return figure
+
+
+def draw(panel: Any, runs: Sequence[Run], measure: str, colour: str) -> np.ndarray:
+    """One experiment's curves of a measure of MEASURES; returns the mean of test [epochs]."""
+    scale, unit = (100, "%") if measure == "accuracy" else (1, "nats")
+    mean = np.empty(0)
+    for split, (line, _) in LINES.items():
+        if f"{split}_{measure}" not in runs[0].rows[0]:
+            continue
+        values = scale * stack(runs, f"{split}_{measure}")
+        marker = "o" if values.shape[1] == 1 else ""  # of a single epoch there is no line
+        if split == "test":
+            mean = style.band(panel, values, colour, MEASURES[measure], label=split)
+        else:
+            style.band(
+                panel, values.mean(axis=0, keepdims=True), colour,
+                linestyle=line, linewidth=1.0, marker=marker, markersize=4.5, label=split,
+            )  # fmt: skip
+    style.over_epochs(panel)
+    panel.set(ylabel=f"{measure} [{unit}]")
+    if measure == "loss":
+        panel.set(yscale="log")
+        style.loss_ticks(panel)
+    return mean
+
+
+def add_legend(figure: Any, splits: Iterable[str]) -> None:
+    """Say below the panels what the lines are, and the dots."""
+    handles: list[Line2D] = []
+    for split in splits:
+        line, label = LINES[split]
+        handles.append(Line2D([], [], color=style.ink(), linestyle=line, label=label))
+    look = {"marker": "o", "linestyle": "", "markersize": 4.5}
+    handles.append(Line2D([], [], color=style.ink(), label="best test epoch", **look))
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
 
 
 def _by_experiment(runs: Sequence[Run]) -> dict[Experiment, list[Run]]:
@@ -86,19 +104,12 @@ def _by_experiment(runs: Sequence[Run]) -> dict[Experiment, list[Run]]:
 def _names(experiments: Sequence[Experiment]) -> list[str]:
     """What tells each from the others; of a single one its model and its λ."""
     configs = [config for _, config in experiments]
-    differing = [
-        field.name
-        for field in fields(Config)
-        if len({getattr(config, field.name) for config in configs}) > 1
-    ]
-    if len(experiments) == 1:
-        differing = ["hidden", "l2"]
-    names = []
+    several_backends = len({backend for backend, _ in experiments}) > 1
+    differing = varying_fields(configs) if len(experiments) > 1 else ["hidden", "l2"]
+    names: list[str] = []
     for backend, config in experiments:
         parts = [_in_words(config, name) for name in differing]
-        if len({backend for backend, _ in experiments}) > 1:
-            parts.append(backend)
-        names.append(", ".join(parts))
+        names.append(", ".join([*parts, backend] if several_backends else parts))
     return names
 
 
@@ -113,8 +124,3 @@ def _in_words(config: Config, name: str) -> str:
     if name in ("dataset", "optimizer", "precision"):
         return str(value)
     return f"{name.replace('_', ' ')} {value:g}" if isinstance(value, float) else f"{name} {value}"
-
-
-def _marker(epochs: int) -> str:
-    """A curve of a single epoch is a dot, which a line would not show."""
-    return "o" if epochs == 1 else ""

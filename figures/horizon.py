@@ -24,10 +24,7 @@ def plot(records: Sequence[dict[str, Any]], ax: Any = None) -> style.Panels:
 
     Args:
         records: what `shared.parity.horizon.measure` gives, as the parity document holds it.
-        ax: axes, whose place the panels take; a figure or subfigure; None makes a figure.
-
-    Returns:
-        The figure or subfigure drawn on.
+        ax: where to draw: see `figures`.
     """
     figure = style.panels(ax, 3.9)
     colours = style.series_colours(len(KINDS))

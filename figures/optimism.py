@@ -23,10 +23,7 @@ def plot(records: Sequence[Run], ax: Any = None) -> style.Panels:
 
     Args:
         records: runs with a validation split.
-        ax: axes, whose place the panels take; a figure or subfigure; None makes a figure.
-
-    Returns:
-        The figure or subfigure drawn on.
+        ax: where to draw: see `figures`.
     """
     figure = style.panels(ax, 4.5)
     held = Records(run for run in records if run.config.validation)

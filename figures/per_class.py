@@ -21,10 +21,7 @@ def plot(records: Sequence[Run], ax: Any = None) -> style.Panels:
 
     Args:
         records: runs of the shallow model with the study's best λ.
-        ax: axes, whose place the panels take; a figure or subfigure; None makes a figure.
-
-    Returns:
-        The figure or subfigure drawn on.
+        ax: where to draw: see `figures`.
     """
     runs = select(records, SHALLOW, CHOSEN_L2)
     names = runs[0].data_spec.names
@@ -38,21 +35,18 @@ def plot(records: Sequence[Run], ax: Any = None) -> style.Panels:
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     for panel in panels.flat[len(names) :]:
         panel.set_axis_off()
-    (colour,) = style.series_colours(1)
     for label, panel in enumerate(panels.flat[: len(names)]):
         name = names[label]
-        if many:
-            _spread(panel, values)
-        else:
-            _background(panel, values)
         panel.axhline(100 * LEARNED, color=style.ink(), linewidth=0.8, linestyle=":")
-        mean = style.band(panel, values[label], colour)
+        mean = draw(panel, values, label, many)
         learned = np.flatnonzero(mean >= 100 * LEARNED)
         if np.isnan(mean).all():
             panel.set_title(f"{name}   –", fontsize=9)
         elif len(learned):
             first = int(learned[0])
-            panel.plot(first + 1, mean[first], "o", color=colour, markersize=4.5)
+            panel.plot(
+                first + 1, mean[first], "o", color=panel.lines[-1].get_color(), markersize=4.5
+            )
             reached = (
                 f"epoch {first + 1}" if many else f"{100 * LEARNED:.0f} % in epoch {first + 1}"
             )
@@ -60,9 +54,7 @@ def plot(records: Sequence[Run], ax: Any = None) -> style.Panels:
         else:
             reached = "never" if many else f"never {100 * LEARNED:.0f} %"
             panel.set_title(f"{name}   {reached}", fontsize=9)
-        style.over_epochs(panel, label="")
         panel.set(ylim=(lowest - 4, 100.1))
-        panel.grid(visible=False)
     figure.supxlabel("epoch", fontsize=10)
     figure.supylabel(f"test accuracy [%], dotted: {100 * LEARNED:.0f} %", fontsize=10)
     shown = f"{l2_name(CHOSEN_L2)}, {style.over_seeds([len(runs)])}"
@@ -71,17 +63,24 @@ def plot(records: Sequence[Run], ax: Any = None) -> style.Panels:
     return fonts.add_fallbacks(figure)
 
 
-def _background(panel: Any, values: Sequence[np.ndarray]) -> None:
-    """Faint curves of all classes: of a hundred of them every second epoch is enough."""
-    for shares in values:
-        mean = shares.mean(axis=0)[::2]
-        panel.plot(range(1, shares.shape[1] + 1, 2), mean, color=style.faint(), lw=0.6)
+def draw(panel: Any, values: Sequence[np.ndarray], label: int, many: bool) -> np.ndarray:
+    """One class's curve before the others; returns its mean over seeds [epochs].
 
-
-def _spread(panel: Any, values: Sequence[np.ndarray]) -> None:
-    """The other classes as a band from the lowest to the highest: a curve each would be black."""
-    means = np.array([shares.mean(axis=0) for shares in values])
-    means = means[~np.isnan(means).any(axis=1)]
-    if len(means):
-        epochs = range(1, means.shape[1] + 1)
-        panel.fill_between(epochs, means.min(axis=0), means.max(axis=0), color=style.faint())
+    Args:
+        panel: matplotlib axes.
+        values: of each class its accuracy, float64 [seeds, epochs].
+        label: of the class.
+        many: whether the others are a band from the lowest to the highest, else faint curves.
+    """
+    means = [shares.mean(axis=0) for shares in values]
+    epochs = np.arange(1, len(means[0]) + 1)
+    known = [mean for mean in means if not np.isnan(mean).any()]
+    if many and known:
+        lowest, highest = np.min(known, axis=0), np.max(known, axis=0)
+        panel.fill_between(epochs, lowest, highest, color=style.faint())
+    elif not many:
+        for mean in known:  # of a hundred epochs every second is enough
+            panel.plot(epochs[::2], mean[::2], color=style.faint(), lw=0.6)
+    style.over_epochs(panel, label="")
+    panel.grid(visible=False)
+    return style.band(panel, values[label], *style.series_colours(1))

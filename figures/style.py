@@ -5,8 +5,8 @@ at least 12 apart (CIEDE2000) for the colour-blind too, and lighter on dark.
 """
 
 import contextlib
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
 import numpy as np
@@ -148,13 +148,23 @@ def panels(ax: Any, height: float) -> "Panels":
     return figure.add_subfigure(place)
 
 
-def band(ax: Any, values: np.ndarray, colour: str, **line: Any) -> np.ndarray:
+class Curve(NamedTuple):
+    """A curve over epochs of one or several seeds."""
+
+    name: str
+    values: np.ndarray  # [seeds, epochs]
+    colour: str
+    has_dot: bool = True  # at its lowest point
+
+
+def band(ax: Any, values: np.ndarray, colour: str, best: Any = None, **line: Any) -> np.ndarray:
     """A curve over epochs, mean over seeds with a band of ± one sd; returns the mean.
 
     Args:
         ax: matplotlib axes.
         values: [seeds, epochs]; one seed has no band.
         colour: of both.
+        best: np.argmin or np.argmax, for a dot there.
         line: options of the curve.
     """
     epochs, mean = np.arange(1, values.shape[1] + 1), values.mean(axis=0)
@@ -162,7 +172,26 @@ def band(ax: Any, values: np.ndarray, colour: str, **line: Any) -> np.ndarray:
         sd = values.std(axis=0, ddof=1)
         ax.fill_between(epochs, mean - sd, mean + sd, color=colour, alpha=0.22, linewidth=0)
     ax.plot(epochs, mean, color=colour, **line)
+    if best is not None:
+        epoch = int(best(mean))
+        ax.plot(epoch + 1, mean[epoch], "o", color=colour, markersize=4.5)
     return mean
+
+
+def loss_panels(drawn: Mapping[Any, Sequence[Curve]], gap: float = 0.055) -> None:
+    """Draw each panel's curves of a loss, named at their ends; a dot marks each one's minimum."""
+    ends: dict[Any, list[tuple[float, str, str]]] = {}
+    for panel, curves in drawn.items():
+        ends[panel] = []
+        for curve in curves:
+            best = np.argmin if curve.has_dot else None
+            mean = band(panel, curve.values, curve.colour, best)
+            ends[panel].append((float(mean[-1]), curve.name, curve.colour))
+        panel.set(yscale="log")
+        over_epochs(panel)
+        loss_ticks(panel)
+    for panel, labels in ends.items():  # limits that panels share are final now
+        end_labels(panel, labels, gap)
 
 
 def end_labels(ax: Any, labels: Sequence[tuple[float, str, str]], gap: float = 0.055) -> None:
@@ -192,13 +221,25 @@ def end_labels(ax: Any, labels: Sequence[tuple[float, str, str]], gap: float = 0
 def over_epochs(ax: Any, label: str = "epoch") -> None:
     """A horizontal axis of whole epochs, without margins."""
     ax.set(xlabel=label, xmargin=0)
-    ax.xaxis.set_major_locator(MaxNLocator(nbins="auto", integer=True, steps=[1, 2, 5, 10]))
+    # one tick is enough: of a single epoch two would not be whole
+    whole = MaxNLocator(nbins="auto", integer=True, steps=[1, 2, 5, 10], min_n_ticks=1)
+    ax.xaxis.set_major_locator(whole)
+
+
+class _PlainTicks(LogLocator):
+    """1, 2 and 5 of each decade; even steps where these are fewer than three."""
+
+    def tick_values(self, vmin: float, vmax: float) -> Any:
+        ticks = np.asarray(super().tick_values(vmin, vmax))
+        if np.count_nonzero((ticks >= vmin) & (ticks <= vmax)) >= 3:
+            return ticks
+        return MaxNLocator(5).tick_values(vmin, vmax)
 
 
 def loss_ticks(ax: Any, axis: str = "y") -> None:
-    """Plain numbers at 1, 2 and 5 of each decade of a logarithmic axis."""
+    """Plain numbers on a logarithmic axis."""
     which = ax.yaxis if axis == "y" else ax.xaxis
-    which.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0)))
+    which.set_major_locator(_PlainTicks(subs=(1.0, 2.0, 5.0)))
     which.set_major_formatter(FormatStrFormatter("%g"))
     which.set_minor_locator(NullLocator())
 

@@ -19,11 +19,8 @@ def plot(records: Iterable[Run], ax: Any = None, measure: str = "test_accuracy")
 
     Args:
         records: of any models, learning rates, λ and seeds.
-        ax: matplotlib axes; None makes new ones.
+        ax: where to draw: see `figures`.
         measure: a column of the metrics, after the last epoch.
-
-    Returns:
-        The axes.
     """
     return draw(conditions(map(result_of, records)), ax, measure)
 

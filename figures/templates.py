@@ -21,10 +21,7 @@ def plot(records: Sequence[Run], ax: Any = None) -> style.Panels:
 
     Args:
         records: linear runs with their weights.
-        ax: axes, whose place the panels take; a figure or subfigure; None makes a figure.
-
-    Returns:
-        The figure or subfigure drawn on.
+        ax: where to draw: see `figures`.
     """
     runs = [select(records, LINEAR, l2)[0] for l2 in TEMPLATE_L2]
     side = isqrt(runs[0].weights["layer1"]["kernel"].shape[0])

@@ -7,6 +7,7 @@ from figures import style
 from figures.series import select, stack
 from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.study.experiments import LINEAR, WIDTHS
+from mnist_fn.shared.wording import shape_name
 
 
 def plot(records: Sequence[Run], ax: Any = None) -> style.Panels:
@@ -14,39 +15,23 @@ def plot(records: Sequence[Run], ax: Any = None) -> style.Panels:
 
     Args:
         records: linear, shallow and deep runs, λ = 0.
-        ax: axes, whose place the panels take; a figure or subfigure; None makes a figure.
-
-    Returns:
-        The figure or subfigure drawn on.
+        ax: where to draw: see `figures`.
     """
     figure = style.panels(ax, 3.6)
     panels = figure.subplots(1, 2, sharey=True)
-    linear, counts = stack(select(records, LINEAR), "test_loss"), []
-    labels = []
-    for panel, title, shapes in zip(
-        panels,
-        ("one hidden layer", "two hidden layers"),
-        ([(w,) for w in WIDTHS], [(w, w // 2) for w in WIDTHS]),
-        strict=True,
-    ):
-        named = [("linear", linear, style.ink())]
-        for shape, colour in zip(shapes, style.series_colours(len(shapes)), strict=True):
+    linear = stack(select(records, LINEAR), "test_loss")
+    drawn: dict[Any, list[style.Curve]] = {}
+    counts: list[int] = []
+    for panel, title in zip(panels, ("one hidden layer", "two hidden layers"), strict=True):
+        drawn[panel] = [style.Curve("linear", linear, style.ink(), has_dot=False)]
+        for width, colour in zip(WIDTHS, style.series_colours(len(WIDTHS)), strict=True):
+            shape = (width,) if panel is panels[0] else (width, width // 2)
             values = stack(select(records, shape), "test_loss")
-            named.append((", ".join(map(str, shape)), values, colour))
-        ends = []
-        for name, values, colour in named:
-            mean = style.band(panel, values, colour)
-            lowest = int(mean.argmin())
-            if name != "linear":
-                panel.plot(lowest + 1, mean[lowest], "o", color=colour, markersize=4.5)
-            ends.append((float(mean[-1]), name, colour))
+            drawn[panel].append(style.Curve(shape_name(shape), values, colour))
             counts.append(len(values))
-        panel.set(title=title, yscale="log")
-        style.over_epochs(panel)
-        style.loss_ticks(panel)
-        labels.append(ends)
-    for panel, ends in zip(panels, labels, strict=True):  # the shared limits are final now
-        style.end_labels(panel, ends)
+        panel.set(title=title)
+    style.loss_panels(drawn)
     panels[0].set_ylabel("test loss [nats]")
+    counts.append(len(linear))
     figure.suptitle(f"Width and depth without L2, {style.over_seeds(counts)}", fontsize=11)
     return figure

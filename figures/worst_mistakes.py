@@ -25,11 +25,8 @@ def plot(
 
     Args:
         records: a run with its weights; of several the one with the smallest seed.
-        ax: axes, whose place the panels take; a figure or subfigure; None makes a figure.
+        ax: where to draw: see `figures`.
         data_dir: as for `load_for`: the images are not part of a record.
-
-    Returns:
-        The figure or subfigure drawn on.
     """
     figure = style.panels(ax, 3.9)
     run = min(as_runs(records), key=lambda run: run.config.seed)

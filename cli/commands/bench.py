@@ -3,9 +3,8 @@
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from cli import options
+from cli.options import option
 
 
 def command(
@@ -16,13 +15,11 @@ def command(
     dataset: options.DatasetName = None,
     data_dir: options.DataDir = None,
     device: options.Device = "auto",
-    rounds: Annotated[int, typer.Option(help="Turns of each contender.")] = 5,
-    only: Annotated[
-        str, typer.Option(help="Contenders whose names contain one of these, with commas.")
-    ] = "",
+    rounds: Annotated[int, option("Turns of each contender.")] = 5,
+    only: Annotated[str, option("Contenders whose names contain one of these, with commas.")] = "",
     out: Annotated[
         Path | None,
-        typer.Option(help="Write the JSON document here too, such as docs/evidence/bench-cpu.json"),
+        option("Write the JSON document here too, such as docs/evidence/bench-cpu.json"),
     ] = None,
     overwrite: options.Overwrite = False,
     json: options.Json = False,
@@ -35,34 +32,36 @@ def command(
     """
     from cli.console import answer, console
     from cli.output import print_json
-    from mnist_fn.shared.backend import check_device
-    from mnist_fn.shared.bench.contenders import choose
-    from mnist_fn.shared.bench.quiet import Others, check_before, refuse_if_busy
-    from mnist_fn.shared.bench.report import document, goal_lines, table, undercut
-    from mnist_fn.shared.bench.timing import in_a_process, take_turns
-    from mnist_fn.shared.data.datasets import load_for
     from mnist_fn.shared.errors import InputError
-    from mnist_fn.shared.runs.environment import machine, versions
-    from mnist_fn.shared.storage import check_output, write_sealed
 
-    if not 1 <= rounds <= 1000:
-        raise InputError(f"--rounds {rounds}: must be between 1 and 1000")
-    check_device(device)
-    contenders = choose(options.words(only))
-    if out is not None:
-        if not out.parent.is_dir():
-            raise InputError(f"--out {out}: {out.parent} is no folder; make it first")
-        check_output(out, overwrite=overwrite)
-    config = options.make_config(
-        hidden=options.hidden_from(model, hidden),
-        l2=3e-5,
-        batch_size=batch_size,
-        precision=precision,
-        dataset=options.resolved(dataset, data_dir),
-    )
-    examples = len(load_for(config, data_dir).train)
-    if out is not None:
-        check_before(out)
+    with console.status("starting"):
+        from mnist_fn.shared.backend import check_device
+        from mnist_fn.shared.bench.contenders import choose
+        from mnist_fn.shared.bench.quiet import Others, check_before, refuse_if_busy
+        from mnist_fn.shared.bench.report import document, goal_lines, table, undercut
+        from mnist_fn.shared.bench.timing import in_a_process, take_turns
+        from mnist_fn.shared.data.datasets import load_for
+        from mnist_fn.shared.runs.environment import machine, versions
+        from mnist_fn.shared.storage import check_output, write_sealed
+
+        if not 1 <= rounds <= 1000:
+            raise InputError(f"--rounds {rounds}: must be between 1 and 1000")
+        check_device(device)
+        contenders = choose(options.words(only))
+        if out is not None:
+            if not out.parent.is_dir():
+                raise InputError(f"--out {out}: {out.parent} is no folder; make it first")
+            check_output(out, overwrite=overwrite)
+        config = options.make_config(
+            hidden=options.hidden_from(model, hidden),
+            l2=3e-5,
+            batch_size=batch_size,
+            precision=precision,
+            dataset=options.resolved(dataset, data_dir),
+        )
+        examples = len(load_for(config, data_dir).train)
+        if out is not None:
+            check_before(out)
     other_load = Others()
     turns = take_turns(
         contenders,
@@ -83,11 +82,11 @@ def command(
     )
     screen = answer(json)
     for line in (*table(measured), "", *goal_lines(measured["goals"])):
-        screen.print(line, soft_wrap=True, markup=False)
+        screen.print(line, soft_wrap=True)
     for name in undercut(measured):
-        screen.print(f"{name} took less than the floor in a round; measure again", soft_wrap=True)
+        screen.print(f"{name} took less than the floor in a round; measure again")
     for name, reason in turns.left_out.items():
-        screen.print(f"left out: {name} ({reason})", soft_wrap=True)
+        screen.print(f"left out: {name} ({reason})")
     if json:
         print_json(measured)
     if out is not None:  # last: what was measured is shown in any case

@@ -1,18 +1,19 @@
 """`mnist-fn data`: fetch, verify, path, cache."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from cli import options
+from cli.options import option
 from mnist_fn.shared.wording import counted
 
 app = typer.Typer(help="The datasets' files: fetch, verify, path, cache.", no_args_is_help=True)
 Name = Annotated[
     str,
-    typer.Option(
-        "--dataset",
-        help="mnist, fashion-mnist, kmnist, or a set in --data-dir such as emnist-letters.",
+    option(
+        "mnist, fashion-mnist, kmnist, or a set in --data-dir such as emnist-letters.", "--dataset"
     ),
 ]
 
@@ -47,12 +48,11 @@ def path(dataset: Name = "mnist", data_dir: options.DataDir = None) -> None:
 
 @app.command()
 def cache(
-    clear: Annotated[bool, typer.Option("--clear", help="Remove it.")] = False,
+    clear: Annotated[bool, option("Remove it.", "--clear")] = False,
     json: options.Json = False,
 ) -> None:
     """Show how much is kept decompressed in the user's cache, to be read faster; or remove it."""
-    from cli.console import answer
-    from cli.output import print_json
+    from cli.console import show
     from mnist_fn.shared.data.cache import FOLDER, MAX_BYTES, cache_dir, entries
     from mnist_fn.shared.data.cache import clear as clear_cache
 
@@ -61,24 +61,24 @@ def cache(
     size = clear_cache() if clear else sum(size for _, size, _ in cached)
     files = counted(len(cached), "file")
     state = "removed" if clear else f"at most {MAX_BYTES:,} are kept, the oldest go first"
-    answer(json).print(f"{folder}: {files}, {size:,} bytes; {state}", soft_wrap=True)
-    if json:
-        print_json({"folder": str(folder), "files": len(cached), "bytes": size, "removed": clear})
+    document = {"folder": str(folder), "files": len(cached), "bytes": size, "removed": clear}
+    show(f"{folder}: {files}, {size:,} bytes; {state}", document, json)
 
 
-def _load(dataset: str, data_dir, download: bool) -> None:
+def _load(dataset: str, data_dir: Path | None, download: bool) -> None:
     from cli.console import answer, console
-    from mnist_fn.shared.config import Config
-    from mnist_fn.shared.data.datasets import load
-    from mnist_fn.shared.data.files import TORCHVISION
-    from mnist_fn.shared.runs.progress import print_notes
 
-    loaded = load(Config(dataset=dataset).dataset, data_dir, download)
+    with console.status("starting"):
+        from mnist_fn.shared.config import Config
+        from mnist_fn.shared.data.datasets import load
+        from mnist_fn.shared.data.files import TORCHVISION
+        from mnist_fn.shared.runs.progress import print_notes
+
+        loaded = load(Config(dataset=dataset).dataset, data_dir, download)
     known = "as it should be" if dataset in TORCHVISION else "read whole"
     answer().print(
         f"{loaded.name}: {len(loaded.train):,} train and {len(loaded.test):,} test images of "
         f"{'x'.join(map(str, loaded.train.images.shape[1:]))}, "
-        f"{loaded.classes} classes, content {known} (SHA-256 {loaded.sha256[:16]})",
-        soft_wrap=True,
+        f"{loaded.classes} classes, content {known} (SHA-256 {loaded.sha256[:16]})"
     )
     print_notes(loaded, console)

@@ -6,12 +6,12 @@ from typing import Annotated, Any
 import typer
 
 from cli import options
+from cli.options import option
 
 
 def command(
     full: Annotated[
-        bool,
-        typer.Option("--full", help="Compare each backend with NumPy too, which takes longer."),
+        bool, option("Compare each backend with NumPy too, which takes longer.", "--full")
     ] = False,
     json: options.Json = False,
 ) -> None:
@@ -21,10 +21,12 @@ def command(
     computes with plain NumPy. Its output belongs in a report of a bug.
     """
     from cli.console import console
-    from cli.diagnosis import diagnose
     from cli.output import print_json
 
-    report = diagnose(full, lambda line: console.print(line, style="dim"))
+    with console.status("starting"):
+        from cli.diagnosis import diagnose
+
+        report = diagnose(full, lambda line: console.print(line, style="dim"))
     if json:
         print_json(report)
     else:

@@ -1,20 +1,17 @@
 """`mnist-fn evaluate`."""
 
 from math import isnan
-from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from cli import options
+from cli.options import option
 from cli.suggesting import check_is_run
 
 
 def command(
-    run: Annotated[Path, typer.Argument(help="The run's folder.")],
+    run: options.RunPath,
     backend: Annotated[
-        str | None,
-        typer.Option(help="Compute on this backend. Default: the run's own.", show_default=False),
+        str | None, option("Compute on this backend. Default: the run's own.")
     ] = None,
     data_dir: options.DataDir = None,
     device: options.Device = "auto",
@@ -27,37 +24,37 @@ def command(
     check_is_run(run)  # before the imports that take longer
     from cli.console import answer, console, show_confusions, show_matrix
     from cli.output import print_json
-    from mnist_fn.shared.runs.folder import RunFolder
-    from mnist_fn.shared.runs.trainer import evaluate_run
 
     other_sets: list[str] = []
-    name, result = evaluate_run(
-        run, backend=backend, device=device, data_dir=data_dir, on_other=other_sets.append
-    )
+    with console.status("starting"):
+        from mnist_fn.shared.runs.folder import RunFolder
+        from mnist_fn.shared.runs.trainer import evaluate_run
+
+        name, result = evaluate_run(
+            run, backend=backend, device=device, data_dir=data_dir, on_other=other_sets.append
+        )
     header = RunFolder(run).read_header()
     for sha256 in other_sets:
         console.print(
             f"{data_dir}: another test set than the run's (SHA-256 {sha256[:16]}, the run's data "
-            f"{header.dataset_sha256[:16]})",
-            soft_wrap=True,
-            markup=False,
+            f"{header.dataset_sha256[:16]})"
         )
     if json:
-        print_json(
-            {
-                "run": str(run),
-                "backend": name,
-                "dataset_sha256": (other_sets or [header.dataset_sha256])[0],
-                "class_names": list(header.data_spec.names),
-                "loss": result.loss,
-                "accuracy": result.accuracy,
-                "per_class_accuracy": [
-                    None if isnan(share) else float(share) for share in result.per_class_accuracy
-                ],
-                "confusion_matrix": result.confusion_matrix.tolist(),
-                "worst_confusions": [vars(c) for c in result.worst_confusions(10)],
-            }
-        )
+        shares: list[float | None] = []
+        for share in result.per_class_accuracy:
+            shares.append(None if isnan(share) else float(share))
+        document = {
+            "run": str(run),
+            "backend": name,
+            "dataset_sha256": (other_sets or [header.dataset_sha256])[0],
+            "class_names": list(header.data_spec.names),
+            "loss": result.loss,
+            "accuracy": result.accuracy,
+            "per_class_accuracy": shares,
+            "confusion_matrix": result.confusion_matrix.tolist(),
+            "worst_confusions": [vars(confusion) for confusion in result.worst_confusions(10)],
+        }
+        print_json(document)
         return
     to = answer()
     to.print(

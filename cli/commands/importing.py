@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli import options
+from cli.options import option
 from mnist_fn.shared.errors import InputError
 
 if TYPE_CHECKING:
@@ -17,22 +18,21 @@ def command(
         Path, typer.Argument(help="A file of torch.save (.pt, .pth, .ckpt, .bin) or safetensors.")
     ],
     out: Annotated[
-        Path | None, typer.Option(help="The run's folder. Default: runs/<the file's name>.")
+        Path | None, option("The run's folder. Default: runs/<the file's name>.")
     ] = None,
     pixels: Annotated[
         str | None,
-        typer.Option(
-            help="How pixels were scaled where it was trained: 0-1, mean-std (0.1307 and 0.3081) "
-            "or MEAN,STD. Nothing is assumed.",
-            show_default=False,
+        option(
+            "How pixels were scaled where it was trained: 0-1, mean-std (0.1307 and 0.3081) "
+            "or MEAN,STD. Nothing is assumed."
         ),
     ] = None,
     activation: Annotated[
-        str, typer.Option(help="Between its layers. A run has ReLU and nothing else.")
+        str, option("Between its layers. A run has ReLU and nothing else.")
     ] = "relu",
     dataset: options.DatasetName = None,
     data_dir: options.DataDir = None,
-    backend: Annotated[str, typer.Option(help="Evaluate on this backend.")] = "jax",
+    backend: Annotated[str, option("Evaluate on this backend.")] = "jax",
     device: options.Device = "auto",
     json: options.Json = False,
 ) -> None:
@@ -44,25 +44,26 @@ def command(
     start = _read_start(file)  # before imports that take longer than to see that it is not there
     from cli.console import answer, console, show_run
     from cli.output import print_json
-    from mnist_fn.shared.exchange.importing import check_activation, doubt, import_run
-    from mnist_fn.shared.exchange.scaling import read_scaling
 
-    check_activation(activation)
-    scaling = read_scaling(pixels)
-    folder = out or Path("runs") / file.stem
-    place = {"data_dir": data_dir, "backend": backend, "device": device}
-    name = options.resolved(dataset, data_dir) or "mnist"
-    source = _source(file, start)
-    run = import_run(source, folder, scaling, dataset=name, **place)
+    with console.status("starting"):
+        from mnist_fn.shared.exchange.importing import check_activation, doubt, import_run
+        from mnist_fn.shared.exchange.scaling import read_scaling
+
+        check_activation(activation)
+        scaling = read_scaling(pixels)
+        folder = out or Path("runs") / file.stem
+        place = {"data_dir": data_dir, "backend": backend, "device": device}
+        name = options.resolved(dataset, data_dir) or "mnist"
+        source = _source(file, start)
+        run = import_run(source, folder, scaling, dataset=name, **place)
     if source.widened:
         kinds = " and ".join(sorted(source.widened))
-        console.print(f"its {kinds} weights are float32 now, exactly", soft_wrap=True)
-    console.print("read as ReLU between layers", soft_wrap=True)
+        console.print(f"its {kinds} weights are float32 now, exactly")
+    console.print("read as ReLU between layers")
     if (doubts := doubt(run)) is not None:
-        console.print(doubts, style="bold", soft_wrap=True)
+        console.print(doubts, style="bold")
     console.print(
-        "its one epoch is the import; train --resume goes on from it with Adam's moments at 0",
-        soft_wrap=True,
+        "its one epoch is the import; train --resume goes on from it with Adam's moments at 0"
     )
     show_run(run, answer(json))
     if json:
@@ -81,12 +82,7 @@ def _read_start(file: Path) -> bytes:
 
 
 def _source(file: Path, start: bytes) -> "Source":
-    """Read a file of weights; its content tells what it is, not its name.
-
-    Args:
-        file: of weights.
-        start: its first 9 bytes.
-    """
+    """Read a file of weights; its content, of which `start` is the beginning, tells what it is."""
     if start.startswith(b"\x89HDF"):
         raise InputError(
             f"{file}: an HDF5 file, as Keras writes it; save its weights as safetensors: "

@@ -7,72 +7,63 @@ from typing import Annotated
 import typer
 
 from cli import options
+from cli.options import option
 
 
 def command(
     level: Annotated[
-        str, typer.Option(help="quick, full, horizon or statistics; each says its own length.")
+        str, option("quick, full, horizon or statistics; each says its own length.")
     ] = "quick",
-    backends: Annotated[
-        str, typer.Option(help="The two to compare, any that are installed.")
-    ] = "jax,torch",
+    backends: Annotated[str, option("The two to compare, any that are installed.")] = "jax,torch",
     model: Annotated[
-        str | None,
-        typer.Option(help="linear, shallow, deep. Default: all; shallow for the horizon."),
+        str | None, option("linear, shallow, deep. Default: all; shallow for the horizon.")
     ] = None,
     optimizer: Annotated[
         str | None,
-        typer.Option(
-            help="adam, adam+l2, adamw, sgd, sgd+nesterov, rmsprop, adam+cosine. Default: full has "
+        option(
+            "adam, adam+l2, adamw, sgd, sgd+nesterov, rmsprop, adam+cosine. Default: full has "
             "the first three; statistics adam; the others adam+l2 (λ = 3e-5)."
         ),
     ] = None,
     precision: Annotated[
         str | None,
-        typer.Option(
-            help="float64, float32. Default: both. For statistics any, two for the two sides; "
+        option(
+            "float64, float32. Default: both. For statistics any, two for the two sides; "
             "default: float32."
         ),
     ] = None,
-    seeds: Annotated[int, typer.Option(help="Of the statistics.")] = 10,
+    seeds: Annotated[int, option("Of the statistics.")] = 10,
     margin: Annotated[
         float,
-        typer.Option(
-            help="Of the statistics: the largest mean difference that doesn't matter, in "
+        option(
+            "Of the statistics: the largest mean difference that doesn't matter, in "
             "percentage points of test accuracy."
         ),
     ] = 0.10,
-    seed: Annotated[int, typer.Option(help="The first of the statistics.")] = 0,
+    seed: Annotated[int, option("The first of the statistics.")] = 0,
     reuse: Annotated[
         bool,
-        typer.Option(
-            "--reuse",
-            help="Of the statistics: use runs that other versions or other code computed.",
+        option(
+            "Of the statistics: use runs that other versions or other code computed.", "--reuse"
         ),
     ] = False,
     epochs: Annotated[
-        int | None,
-        typer.Option(help="Of the horizon. Default: 100 in float64, 10 in float32."),
+        int | None, option("Of the horizon. Default: 100 in float64, 10 in float32.")
     ] = None,
     dataset: options.DatasetName = None,
     data_dir: options.DataDir = None,
-    device: Annotated[
-        str,
-        options.device_option("auto, cpu or gpu; two for the two backends, such as gpu,cpu."),
-    ] = "auto",
+    device: options.Devices = "auto",
     workers: options.Workers = None,
     threads: options.Threads = None,
     cluster: options.Cluster = None,
     out: Annotated[
         Path | None,
-        typer.Option(
-            help="Folder for parity-LEVEL.json and the statistics' runs (these have "
-            "runs/ by default).",
-            show_default=False,
+        option(
+            "Folder for parity-LEVEL.json and the statistics' runs (these have runs/ by default)."
         ),
     ] = None,
     verbose: Annotated[
-        bool, typer.Option("--verbose", help="Say of each rung why its bound is what it is.")
+        bool, option("Say of each rung why its bound is what it is.", "--verbose")
     ] = False,
     overwrite: options.Overwrite = False,
     json: options.Json = False,
@@ -89,26 +80,28 @@ def command(
 
     Models, optimizers and precisions may be several, with commas.
     """  # fmt: skip
-    from cli import proving
-    from cli.console import answer
+    from cli.console import answer, console
     from cli.output import print_json
-    from mnist_fn.shared.parity.levels import make_plan
-    from mnist_fn.shared.storage import check_output, made_folder
-    from mnist_fn.shared.sweeps.request import Workers
 
-    plan = make_plan(
-        level,
-        options.words(backends),
-        options.words(device),
-        models=options.words(model),
-        optimizers=options.words(optimizer),
-        precisions=options.words(precision),
-        dataset=options.resolved(dataset, data_dir),
-        epochs=epochs,
-    )
-    if out is not None:
-        check_output(proving.output(out, plan.level), overwrite=overwrite)
-    pool = proving.workers_for(plan, Workers.of(workers, threads, cluster))
+    with console.status("starting"):
+        from cli import proving
+        from mnist_fn.shared.parity.levels import make_plan
+        from mnist_fn.shared.storage import check_output, made_folder
+        from mnist_fn.shared.sweeps.request import Workers
+
+        plan = make_plan(
+            level,
+            options.words(backends),
+            options.words(device),
+            models=options.words(model),
+            optimizers=options.words(optimizer),
+            precisions=options.words(precision),
+            dataset=options.resolved(dataset, data_dir),
+            epochs=epochs,
+        )
+        if out is not None:
+            check_output(proving.output(out, plan.level), overwrite=overwrite)
+        pool = proving.workers_for(plan, Workers.of(workers, threads, cluster))
     # its place is made before anything is measured for it
     with made_folder(out) if out is not None else nullcontext():
         document = proving.prove(

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from cli import options
+from cli.options import option
 from mnist_fn.shared.errors import EXTRAS, InputError, missing
 
 LARGE = 1_000_000  # parameters, from which on it is said what they cost
@@ -18,29 +19,21 @@ def command(
     file: Annotated[
         Path,
         typer.Argument(
-            help="Python that defines reference, port and batches; steps and param_map if wanted.",
-            show_default=False,
+            help="Python that defines reference, port and batches; steps and param_map if wanted."
         ),
     ],
     precision: Annotated[
-        str,
-        typer.Option(
-            help="float64, in which an error stands out, or float32 compared with control runs."
-        ),
+        str, option("float64, in which an error stands out, or float32 compared with control runs.")
     ] = "float64",
-    steps: Annotated[
-        int | None,
-        typer.Option(help="Length of the trajectory. Default: 20.", show_default=False),
-    ] = None,
+    steps: Annotated[int | None, option("Length of the trajectory. Default: 20.")] = None,
     budget: Annotated[
-        float, typer.Option(help="Seconds of CPU that the search for a cause may take.", min=0)
+        float, option("Seconds of CPU that the search for a cause may take.", min=0)
     ] = 60.0,
     record: Annotated[
         Path | None,
-        typer.Option(
-            help="Keep the reference in this file, for a machine that has not its framework; "
-            "there Recording(FILE) is a program. No port is needed.",
-            show_default=False,
+        option(
+            "Keep the reference in this file, for a machine that has not its framework; "
+            "there Recording(FILE) is a program. No port is needed."
         ),
     ] = None,
     overwrite: options.Overwrite = False,
@@ -53,34 +46,30 @@ def command(
     """
     if not file.is_file():  # before the imports that take longer
         raise InputError(f"{file}: no such file")
-    from cli.console import answer, console
+    from cli.console import answer, console, show
     from cli.output import print_json
-    from mnist_fn.shared.parity import ladder, recording
-    from mnist_fn.shared.parity.result import Rung, Unchecked
-    from mnist_fn.shared.storage import check_output
 
-    if record is not None:
-        check_output(record, overwrite=overwrite)
-    names = ("reference", "batches") if record else ("reference", "port", "batches")
-    module = _defined(file, names)
+    with console.status("starting"):
+        from mnist_fn.shared.parity import ladder, recording
+        from mnist_fn.shared.parity.result import Rung, Unchecked
+        from mnist_fn.shared.storage import check_output
+
+        if record is not None:
+            check_output(record, overwrite=overwrite)
+    needed = ("reference", "batches") if record else ("reference", "port", "batches")
+    module = _defined(file, needed)
     length = steps if steps is not None else module.get("steps", ladder.STEPS)
     if record is not None:
-
-        def on_size(size: int) -> None:
-            console.print(f"{record}: {size / 1e6:.1f} MB to be written", soft_wrap=True)
-
         size = recording.record(
             module["reference"],
             module["batches"],
             record,
             steps=length,
             precision=precision,
-            on_size=on_size,
+            on_size=lambda size: console.print(f"{record}: {size / 1e6:.1f} MB to be written"),
         )
-        if json:
-            print_json({"recording": str(record), "bytes": size})
-        else:
-            answer().print(f"recorded: {record}, {size / 1e6:.1f} MB", markup=False, soft_wrap=True)
+        document = {"recording": str(record), "bytes": size}
+        show(f"recorded: {record}, {size / 1e6:.1f} MB", document, json)
         return
 
     def on_rung(rung: Rung | Unchecked) -> None:
@@ -88,13 +77,12 @@ def command(
         state = "differs; looking for the cause" if failed else "done"
         status.update(f"{rung.name}: {state}")
         if not console.is_terminal:
-            console.print(f"{rung.name}: {state}", soft_wrap=True)
+            console.print(f"{rung.name}: {state}")
 
     def on_parameters(count: int) -> None:
         if count >= LARGE:
             gigabytes = (count * ladder.BYTES_PER_PARAMETER + ladder.BYTES_WITHOUT) / 1e9
-            text = f"{count / 1e6:.1f} M parameters: up to {gigabytes:.1f} GB of memory"
-            console.print(text, soft_wrap=True)
+            console.print(f"{count / 1e6:.1f} M parameters: up to {gigabytes:.1f} GB of memory")
 
     with console.status("the ladder") as status:  # seen in a terminal, and gone with the verdict
         try:
@@ -122,7 +110,7 @@ def command(
     if json:
         print_json({**verdict.to_dict(), "command": options.command_line()})
     else:
-        answer().print(verdict.text, markup=False, soft_wrap=True)
+        answer().print(verdict.text)
     raise typer.Exit(0 if verdict.passed else 1)
 
 
@@ -138,10 +126,10 @@ def _defined(file: Path, needed: tuple[str, ...]) -> dict[str, Any]:
     except InputError:
         raise
     except (Exception, SystemExit) as error:
-        line_numbers = [
-            f.lineno for f in traceback.extract_tb(error.__traceback__) if f.filename == str(file)
-        ]
-        line = f"line {line_numbers[-1]}: " if line_numbers else ""
+        line = ""
+        for frame in traceback.extract_tb(error.__traceback__):
+            if frame.filename == str(file):
+                line = f"line {frame.lineno}: "
         first = (str(error).splitlines() or [""])[0]
         if isinstance(error, ModuleNotFoundError) and error.name in EXTRAS:
             raise missing(f"{file}: {line}it", error.name, error) from error

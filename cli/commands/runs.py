@@ -7,64 +7,57 @@ from typing import Annotated, Any
 import typer
 
 from cli import options
-from cli.suggesting import check_is_folder
+from cli.suggesting import FIRST_RUN, folders_of_runs
 
 AT = "at\nepoch"  # each best has its own
 BEST = ("best test\nloss", AT, "best test\naccuracy", AT)
 
 
 def command(
-    folder: Annotated[Path, typer.Argument(help="A folder of runs, or a run.")] = Path("runs"),
+    folder: Annotated[
+        Path | None, typer.Argument(help="A folder of runs, or a run. Default: runs.")
+    ] = None,
     json: options.Json = False,
 ) -> None:
     """List the runs of a folder: what tells them apart, how far each is, the best of each."""
-    check_is_folder(folder)  # before the imports that take longer
-    from rich.table import Table
+    (path,) = folders_of_runs([folder] if folder else None)  # before imports that take longer
     from rich.text import Text
 
-    from cli.console import answer, print_table
+    from cli.console import answer, new_table, print_table
     from cli.output import print_json
     from mnist_fn.shared.errors import InputError
     from mnist_fn.shared.runs.store import RunStore, varying_fields
 
-    store = RunStore(folder, must_exist=True)
+    store = RunStore(path, must_exist=True)
     runs = store.summaries()
     if json:
-        print_json({"folder": str(folder), "runs": runs})
+        print_json({"folder": str(path), "runs": runs})
         return
     if not runs:
-        raise InputError(f"{folder}: no runs in it; `mnist-fn train` makes one")
+        raise InputError(f"{path}: no runs in it; {FIRST_RUN}")
     configs = [header.config for _, header in store]
     varying = [name for name in varying_fields(configs) if name != "epochs"]
+    fields = [name.replace("_", " ") for name in varying]
     backends = ["backend"] if len({run["backend"] for run in runs}) > 1 else []
-    table = Table(box=None, pad_edge=False)
-    for name in ("run", *backends, *varying, "epochs", *BEST, "changed"):
-        aligned_left = name in ("run", "backend", "changed")
-        table.add_column(
-            name.replace("_", " "), justify="left" if aligned_left else "right", no_wrap=True
-        )
+    names = ("run", *backends, *fields, "epochs", *BEST, "changed")
+    table = new_table(*names, flush_left=("run", "backend", "changed"))
+    for column in table.columns:
+        column.no_wrap = True
     for run, config in zip(runs, configs, strict=True):
-        loss, accuracy = run["best"].values() if run["best"] else (None, None)
+        best: list[str] = []
+        for measure, form in (("test_loss", ".5f"), ("test_accuracy", ".2%")):
+            value = run["best"][measure] if run["best"] else None
+            best += [f"{value['value']:{form}}", f"{value['epoch']}"] if value else ["", ""]
         table.add_row(
             Text(Path(run["run"]).name),
             *(run[name] for name in backends),
             *(_format(getattr(config, name)) for name in varying),
             _progress(run["epochs"], config.epochs, run["status"]),
-            f"{loss['value']:.5f}" if loss else "",
-            f"{loss['epoch']}" if loss else "",
-            f"{accuracy['value']:.2%}" if accuracy else "",
-            f"{accuracy['epoch']}" if accuracy else "",
+            *best,
             _when(datetime.fromisoformat(run["changed"])),
         )
     # a name is to be copied, and a run's own says most of what it differs in
-    narrow = (
-        "changed",
-        AT,
-        *(name.replace("_", " ") for name in reversed(varying)),
-        "backend",
-        BEST[0],
-    )
-    print_table(table, answer(), leave_out=narrow)
+    print_table(table, answer(), leave_out=("changed", AT, *reversed(fields), "backend", BEST[0]))
 
 
 def _progress(done: int, epochs: int, status: str) -> str:

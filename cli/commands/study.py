@@ -1,11 +1,12 @@
 """`mnist-fn study`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from cli import options
+from cli.options import option
 from mnist_fn.shared.errors import InputError
 
 if TYPE_CHECKING:
@@ -20,23 +21,19 @@ SHARPNESS = ("99 %", "sds away", "would pass", "judged by", "of all seeds, 95 %"
 WIDE = 120
 
 
-def _option(text: str, **settings: Any) -> Any:
-    return typer.Option(help=text, show_default=False, **settings)
-
-
 def command(
-    backend: Annotated[str, typer.Option(help="jax, torch, any installed one, or both.")] = "jax",
-    seeds: Annotated[int | None, _option("Runs of each config. Default: 5.")] = None,
-    seed: Annotated[int, typer.Option(help="The first seed.")] = 0,
+    backend: Annotated[str, option("jax, torch, any installed one, or both.")] = "jax",
+    seeds: Annotated[int | None, option("Runs of each config. Default: 5.")] = None,
+    seed: Annotated[int, option("The first seed.")] = 0,
     only: Annotated[
         str | None,
-        _option(
+        option(
             "Experiments with commas: width-depth, templates, selection, chosen, l2, per-class, "
             "honest. Default: all."
         ),
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="One seed, few epochs: a trial, not the study.")
+        bool, option("One seed, few epochs: a trial, not the study.", "--quick")
     ] = False,
     dataset: options.DatasetName = None,
     data_dir: options.DataDir = None,
@@ -45,12 +42,9 @@ def command(
     threads: options.Threads = None,
     cluster: options.Cluster = None,
     out: Annotated[
-        Path | None,
-        _option("Folder of the runs. Default: runs, or runs-quick for a quick one."),
+        Path | None, option("Folder of the runs. Default: runs, or runs-quick for a quick one.")
     ] = None,
-    strict: Annotated[
-        bool, typer.Option("--strict", help="Exit 1 if a published number is outside.")
-    ] = False,
+    strict: Annotated[bool, option("Exit 1 if a published number is outside.", "--strict")] = False,
     overwrite: options.Overwrite = False,
     json: options.Json = False,
 ) -> None:
@@ -104,25 +98,25 @@ def command(
 
 def _show_short(study: "Study", to: "Console") -> None:
     """A quick study on one screen, which decides nothing: of each experiment the first number."""
-    from mnist_fn.shared.study import tables as study_tables
+    from mnist_fn.shared.study import tables
 
     document = study.document
     backends = list(document["backends"])
     rows: dict[str, list[str]] = {}
     for number in document["numbers"]:
-        ours = [study_tables.ours_of(number, number["ours"][name]) for name in backends]
-        row = [number["experiment"], number["what"], study_tables.published(number), *ours]
+        row = [number["experiment"], number["what"], tables.published(number)]
+        for name in backends:
+            row.append(tables.ours_of(number, number["ours"][name]))
         rows.setdefault(number["experiment"], row)
     _print((["experiment", "what", "published", *backends], list(rows.values())), to)
-    _print(study_tables.honest_table(document), to)
-    to.print(f"{len(document['numbers'])} numbers in all, which the report has.", soft_wrap=True)
+    _print(tables.honest_table(document), to)
+    to.print(f"{len(document['numbers'])} numbers in all, which the report has.")
     _end(study, to)
 
 
 def _show(study: "Study", to: "Console") -> None:
     from mnist_fn.shared.config import Config
-    from mnist_fn.shared.study import experiments
-    from mnist_fn.shared.study import tables as study_tables
+    from mnist_fn.shared.study import experiments, tables
 
     document = study.document
     less = ("experiment", *(SHARPNESS if to.is_terminal and to.width < WIDE else ()))
@@ -130,44 +124,41 @@ def _show(study: "Study", to: "Console") -> None:
     for name, summary in document["backends"].items():
         part = {**document, "backends": {name: summary}}
         for experiment in experiments.experiments(Config()):
-            makers = (study_tables.number_table, study_tables.claim_table)
-            tables = [study_tables.without(make(part, experiment), *less) for make in makers]
-            if any(rows for _, rows in tables):
+            numbers = tables.without(tables.number_table(part, experiment), *less)
+            claims = tables.without(tables.claim_table(part, experiment), *less)
+            if numbers[1] or claims[1]:
                 to.print(f"{experiment}, {name}", style="bold")
-            for table in tables:
-                _print(table, to)
-    for table in (study_tables.honest_table(document), study_tables.choice_table(document)):
-        _print(table, to)
+            _print(numbers, to)
+            _print(claims, to)
+    _print(tables.honest_table(document), to)
+    _print(tables.choice_table(document), to)
     if any(document["joint"].values()):
         to.print("all numbers of an experiment together", style="bold")
-        _print(study_tables.joint_table(document), to)
+        _print(tables.joint_table(document), to)
     to.print(document["rule"].replace("*", ""), style="dim")  # its emphasis is Markdown
     _end(study, to)
 
 
 def _end(study: "Study", to: "Console") -> None:
     for line in study.sentences:
-        warns = line == study.document["warning"]
-        to.print(line, style="bold red" if warns else "", soft_wrap=True)
-    to.print(f"report: {study.out / 'study.md'}, {study.out / 'study.json'}", soft_wrap=True)
+        to.print(line, style="bold red" if line == study.document["warning"] else "")
+    to.print(f"report: {study.out / 'study.md'}, {study.out / 'study.json'}")
 
 
 def _print(table: "Columns", to: "Console") -> None:
     """Words are folded to fit a narrow terminal, numbers stay whole."""
-    from rich.table import Table
     from rich.text import Text
 
-    from cli.console import print_table
+    from cli.console import new_table, print_table
 
-    head, rows = table
+    names, rows = table
     if not rows:
         return
-    shown = Table(box=None, pad_edge=False)
-    for name in head:
-        shown.add_column(name, overflow="fold" if name in WORDS else "ellipsis")
+    shown = new_table(*names, flush_left=names)
+    for column in shown.columns:
+        column.overflow = "fold" if column.header in WORDS else "ellipsis"
     for row in rows:
-        outside = any("outside" in cell for cell in row)
-        cells = [Text(cell.replace("*", ""), style="red" if outside else "") for cell in row]
-        shown.add_row(*cells)
+        style = "red" if any("outside" in cell for cell in row) else ""
+        shown.add_row(*(Text(cell.replace("*", ""), style=style) for cell in row))
     print_table(shown, to)
     to.print()

@@ -28,6 +28,11 @@ from mnist_fn.shared.parity.levels import SCHEMA
 from mnist_fn.shared.storage import digest_of, read_sealed
 from mnist_fn.shared.wording import control_name
 
+CONTROLS = {  # what the runs are that the frameworks are compared with
+    "ulp twin": "copies of the JAX run with one weight changed in its last digit",
+    "renumbered twin": "copies of the JAX run that add in another order",
+    "β₂-rounded twin": "copies of the JAX run that add in another order and round β₂",
+}
 # in evidence of before these were rungs of their own
 FORMER = {"ReLU at 0": "gradients", "resuming": "step", "report": "loss and step"}
 PAGE, FIGURE = DOCS / "parity.md", PICTURES / "parity-horizon.svg"
@@ -256,7 +261,7 @@ def exceptions() -> str:
     for one in evidence("horizon")["horizon"]:
         found += [
             f"in {one['precision']}, JAX and PyTorch diverge more than {one['factor']:g} times as "
-            f"early as the earliest of {claim['draws']} {control_name(claim['twins'])}s"
+            f"early as the earliest of {claim['draws']} control runs ({CONTROLS[claim['twins']]})"
             for claim in one["claims"]
             if not claim["holds"]
         ]

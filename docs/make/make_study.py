@@ -325,8 +325,9 @@ def headline(found: dict[str, Any]) -> str:
             f"On {backend} ({min(seeds)} to {max(seeds)} seeds), {counts.get('inside', 0)} of "
             f"{sum(counts.values())} published numbers lie inside our {judging.LEVEL:.0%} "
             f"prediction interval and {counts.get('outside', 0)} outside ({expected:.2f} expected "
-            f"by chance).\nFor {undecided} the interval is too wide to decide. All together: "
-            f"p = {whole:.2g}. {_holding(found, backend)}."
+            f"by chance).\nFor {undecided} the interval is too wide to decide. Taken together: "
+            f"{whole:.0%} of stand-ins drawn\nfrom our own runs are as far from the rest of them "
+            f"or farther (p = {whole:.2g}).\n{_holding(found, backend)}."
         )
     return "\n".join(sentences)
 

@@ -3,7 +3,7 @@
 import json
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -128,9 +128,11 @@ def merge(entries: Mapping[str, Entry], additions: Mapping[str, Entry]) -> dict[
 
 
 def place(entry: Entry) -> str:
-    """Where a run was made and by what."""
+    """Where a run was made and by what; the machine's name has its vector level mostly."""
     origin = entry["where"]
     computed = Hardware.from_dict(origin.get("computed", UNKNOWN_HARDWARE.to_dict()))
+    if computed.vectors in origin["machine"]:
+        computed = replace(computed, vectors="")
     return f"{origin['machine']}, {computed}"
 
 

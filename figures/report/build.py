@@ -6,9 +6,9 @@ from collections import Counter
 from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from figures.report import documents, drawings, study
 from figures.report.contents import Contents
@@ -35,10 +35,10 @@ SHARED_SECTIONS = (
     ("speed", "Speed"),
     ("missing", "Not on this page"),
 )
-DOCUMENT_COMMANDS = {  # what makes the documents of each kind
-    "study": "mnist-fn study --out FOLDER",
-    "parity": "mnist-fn parity --level quick --out FOLDER",
-    "bench": "mnist-fn bench --out FOLDER/bench.json",
+DOCUMENT_COMMANDS = {  # what the documents of each kind are for, and what makes them
+    "study": ("the study", "mnist-fn study --out FOLDER"),
+    "parity": ("parity of the backends", "mnist-fn parity --level quick --out FOLDER"),
+    "bench": ("speed", "mnist-fn bench --out FOLDER/bench.json"),
 }
 
 
@@ -54,14 +54,26 @@ def build(contents: Contents, command: str, data_dir: Path | None = None) -> str
     Raises:
         InputError: bad documents; no dataset in `data_dir`, or another than the run's.
     """
-    tables = {kind: documents.tables(kind, of_kind) for kind, of_kind in contents.documents.items()}
+    tables: dict[str, list[documents.DocumentTable]] = {}
+    missing: list[Missing] = []
+    for kind, of_kind in contents.documents.items():
+        tables[kind] = documents.tables(kind, of_kind)
+        if not of_kind:
+            part, made_by = DOCUMENT_COMMANDS[kind]
+            missing.append(Missing(part, f"there is no {kind}.json in the folders given", made_by))
     horizons = drawings.horizons(contents.documents["parity"])
     views = _views(contents, data_dir)
-    study_shown = _study(contents)
-    missing = [*study_shown["missing"], *_missing_documents(contents)]
+    studies = contents.documents["study"].values()
+    warnings = [str(document["warning"]) for document in studies if document.get("warning")]
+    drawn: dict[str, Markup] = {}
+    if studies:
+        backends = [name for document in studies for name in document["backends"]]
+        is_quick = QUICK_RUN in warnings
+        drawn, reasons = study.figures(contents.folders, contents.in_full[0], backends, is_quick)
+        missing += [Missing("a figure of the study", reason) for reason in reasons]
     shared = {
         "runs": True,
-        "study": contents.documents["study"],
+        "study": studies,
         "parity": contents.documents["parity"],
         "speed": contents.documents["bench"],
         "missing": missing or contents.skipped or any(view.missing for view in views),
@@ -83,7 +95,7 @@ def build(contents: Contents, command: str, data_dir: Path | None = None) -> str
         run_sections={view.number: _sections_of(view) for view in views},
         shared_sections=[(name, title) for name, title in SHARED_SECTIONS if shared[name]],
         tables=tables,
-        study=study_shown,
+        study={"figures": drawn, "warnings": warnings},
         horizons=horizons,
         missing=missing,
         command=command,
@@ -109,16 +121,12 @@ def _views(contents: Contents, data_dir: Path | None) -> list[RunView]:
 
 def _sections_of(view: RunView) -> list[tuple[str, str]]:
     """The names and titles of the sections that a run has something for."""
-    shown = {
-        "draw": view.networks,
-        "mistakes": view.digits,
-        "templates": view.templates,
-    }
-    return [
-        (name, title.replace("digit", view.thing))
-        for name, title in RUN_SECTIONS
-        if shown.get(name, True) is not None
-    ]
+    parts = {"draw": view.networks, "mistakes": view.digits, "templates": view.templates}
+    sections: list[tuple[str, str]] = []
+    for name, title in RUN_SECTIONS:
+        if parts.get(name, True) is not None:
+            sections.append((name, title.replace("digit", view.data_spec.thing)))
+    return sections
 
 
 def _choice(runs: Sequence[Run], views: Sequence[RunView]) -> str:
@@ -145,29 +153,6 @@ def _choice(runs: Sequence[Run], views: Sequence[RunView]) -> str:
             "in full."
         )
     return " ".join(sentences)
-
-
-def _study(contents: Contents) -> dict[str, Any]:
-    """Its figures, its warnings, and which figures are missing; nothing without its document."""
-    of_study = contents.documents["study"].values()
-    if not of_study:
-        return {"figures": {}, "missing": [], "warnings": []}
-    warnings = [str(document["warning"]) for document in of_study if document.get("warning")]
-    backends = [name for document in of_study for name in document["backends"]]
-    drawn, reasons = study.figures(
-        contents.folders, contents.in_full[0], backends, QUICK_RUN in warnings
-    )
-    missing = [Missing("a figure of the study", reason) for reason in reasons]
-    return {"figures": drawn, "missing": missing, "warnings": warnings}
-
-
-def _missing_documents(contents: Contents) -> list[Missing]:
-    names = {"study": "the study", "parity": "parity of the backends", "bench": "speed"}
-    return [
-        Missing(names[kind], f"there is no {kind}.json in the folders given", command)
-        for kind, command in DOCUMENT_COMMANDS.items()
-        if not contents.documents[kind]
-    ]
 
 
 def _text(name: str) -> str:

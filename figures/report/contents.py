@@ -1,15 +1,15 @@
 """What a page is made of: the finished runs in some folders, and the documents beside them."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mnist_fn.shared.config import Config
 from mnist_fn.shared.errors import InputError, in_shell
 from mnist_fn.shared.pictures.preparation import SIDE
 from mnist_fn.shared.runs.folder import RunFolder
+from mnist_fn.shared.runs.header import Header
 from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.runs.store import RunStore
 from mnist_fn.shared.storage import read_sealed
@@ -17,8 +17,6 @@ from mnist_fn.shared.study.report import current
 
 DOCUMENTS = ("study", "parity", "bench")  # KIND.json or KIND-*.json, by `mnist-fn KIND`
 MAX_IN_FULL = 5  # runs: each adds its network and its test digits, about 2 MB
-
-Recipe = tuple[str, Config]  # backend and config, its seed set to 0
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,9 @@ def read_contents(paths: Sequence[Path]) -> Contents:
     runs: dict[Path, Run] = {}
     skipped: list[str] = []
     for path in paths:
-        store = _store(path)
+        if not path.is_dir():
+            raise InputError(f"{path}: no such folder; give a run's, or one with runs in it")
+        store = RunStore(path)
         for folder in store.paths:
             try:
                 run = store.load(folder)
@@ -62,9 +62,11 @@ def read_contents(paths: Sequence[Path]) -> Contents:
         )
     all_runs = list(runs.values())
     in_full = [_with_weights(run) for run in _choose(all_runs)]
-    return Contents(
-        list(paths), all_runs, in_full, _linear_runs(all_runs), skipped, _documents(paths)
+    best_linear = _best(
+        [run for run in all_runs if run.config.hidden == ()], lambda run: run.config.dataset
     )
+    linear = {name: _with_weights(run) for name, run in best_linear.items()}
+    return Contents(list(paths), all_runs, in_full, linear, skipped, _documents(paths))
 
 
 def _choose(runs: Sequence[Run]) -> list[Run]:
@@ -75,46 +77,35 @@ def _choose(runs: Sequence[Run]) -> list[Run]:
     place for its best run.
     """
     count = Counter(run.config.dataset for run in runs)
-    datasets = sorted(count, key=lambda name: _dataset_rank(name, runs, count), reverse=True)
-    candidates = list(runs) if len(runs) <= MAX_IN_FULL else _best_seeds(runs)
+    like_mnist = {run.config.dataset for run in runs if _header(run).input_dim == SIDE**2}
+    datasets = sorted(count, key=lambda name: (name in like_mnist, count[name]), reverse=True)
+    candidates = list(runs)
+    if len(runs) > MAX_IN_FULL:
+        recipes = _best(runs, lambda run: (run.backend, run.config.replace(seed=0)))
+        candidates = list(recipes.values())
     candidates.sort(key=lambda run: (datasets.index(run.config.dataset), -_accuracy(run)))
     firsts = [next(run for run in candidates if run.config.dataset == name) for name in datasets]
     chosen = list({run.path: run for run in [*firsts, *candidates]})[:MAX_IN_FULL]
     return [run for run in candidates if run.path in chosen]
 
 
-def _best_seeds(runs: Sequence[Run]) -> list[Run]:
-    """Of each recipe the run of the highest test accuracy."""
-    best: dict[Recipe, Run] = {}
+def _best(runs: Sequence[Run], kind_of: Callable[[Run], Any]) -> dict[Any, Run]:
+    """Of each kind the run of the highest test accuracy, the first of equal ones."""
+    best: dict[Any, Run] = {}
     for run in runs:
-        recipe = (run.backend, run.config.replace(seed=0))
-        if recipe not in best or _accuracy(best[recipe]) < _accuracy(run):
-            best[recipe] = run
-    return list(best.values())
-
-
-def _dataset_rank(name: str, runs: Sequence[Run], count: Counter[str]) -> tuple[bool, int]:
-    like_mnist = any(run.config.dataset == name and _is_like_mnist(run) for run in runs)
-    return like_mnist, count[name]
-
-
-def _is_like_mnist(run: Run) -> bool:
-    assert run.path is not None  # noqa: S101 - it was read from there
-    return RunFolder(run.path).read_header().input_dim == SIDE**2
+        kind = kind_of(run)
+        if kind not in best or _accuracy(best[kind]) < _accuracy(run):
+            best[kind] = run
+    return best
 
 
 def _accuracy(run: Run) -> float:
     return run.final["test_accuracy"]
 
 
-def _linear_runs(runs: Sequence[Run]) -> dict[str, Run]:
-    """The most accurate linear run of each dataset, with its weights."""
-    best: dict[str, Run] = {}
-    for run in runs:
-        name = run.config.dataset
-        if run.config.hidden == () and (name not in best or _accuracy(best[name]) < _accuracy(run)):
-            best[name] = run
-    return {name: _with_weights(run) for name, run in best.items()}
+def _header(run: Run) -> Header:
+    assert run.path is not None  # noqa: S101 - it was read from there
+    return RunFolder(run.path).read_header()
 
 
 def _with_weights(run: Run) -> Run:
@@ -122,24 +113,16 @@ def _with_weights(run: Run) -> Run:
     return RunFolder(run.path).load_finished()
 
 
-def _store(path: Path) -> RunStore:
-    if not path.is_dir():
-        raise InputError(f"{path}: no such folder; give a run's, or one with runs in it")
-    return RunStore(path)
-
-
 def _documents(paths: Sequence[Path]) -> dict[str, dict[Path, dict[str, Any]]]:
     documents: dict[str, dict[Path, dict[str, Any]]] = {}
     for kind in DOCUMENTS:
-        files = [file for path in paths for file in sorted(path.glob(f"{kind}*.json"))]
-        documents[kind] = {file: _read(file) for file in dict.fromkeys(files)}
-    # as versions before wrote it, too
-    documents["study"] = {file: current(study) for file, study in documents["study"].items()}
+        documents[kind] = {}
+        for file in [file for path in paths for file in sorted(path.glob(f"{kind}*.json"))]:
+            try:
+                document = read_sealed(file, schema=None)
+            except InputError as error:
+                hint = "make it again, or take it out of the folder"
+                raise InputError(error.what, hint=hint) from error
+            # as versions before wrote it, too
+            documents[kind][file] = current(document) if kind == "study" else document
     return documents
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        return read_sealed(file, schema=None)
-    except InputError as error:
-        raise InputError(error.what, hint="make it again, or take it out of the folder") from error

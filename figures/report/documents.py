@@ -115,19 +115,18 @@ def emphasized(text: str) -> Markup:
 
 
 def _study(document: Document) -> list[DocumentTable]:
-    with_runs = [
-        number
-        for number in document["numbers"]
-        if any(ours["n"] for ours in number["ours"].values())
-    ]
+    with_runs: list[Document] = []
+    for number in document["numbers"]:
+        if any(ours["n"] for ours in number["ours"].values()):
+            with_runs.append(number)
     left_out = len(document["numbers"]) - len(with_runs)
-    head, rows = without(number_table({**document, "numbers": with_runs}), "experiment")
     without_runs = f"{left_out} published numbers have no runs yet." if left_out else ""
-    notes = (without_runs, document["rule"])
+    numbers = without(number_table({**document, "numbers": with_runs}), "experiment")
     claims = without(claim_table(document), "experiment")
+    notes = (without_runs, document["rule"])
     backends = list(document["backends"])
     return [
-        _table("Published numbers compared with ours", head, rows, *notes, backends=backends),
+        _table("Published numbers compared with ours", *numbers, *notes, backends=backends),
         _table("Published claims", *claims, backends=backends),
         _table("An honest choice", *honest_table(document), document["protocol"]),
     ]
@@ -135,7 +134,7 @@ def _study(document: Document) -> list[DocumentTable]:
 
 def _parity(document: Document) -> list[DocumentTable]:
     source = f"{' against '.join(document['backends'])}, {document['machine']}"
-    of_document = []
+    of_document: list[DocumentTable] = []
     for ladder in document.get("ladders", ()):
         rows = [_rung(rung) for rung in ladder["rungs"]]
         head = ["rung", "verdict", "largest difference", "bound", "in"]
@@ -152,19 +151,24 @@ def _parity(document: Document) -> list[DocumentTable]:
 
 
 def _horizon(horizon: dict[str, Any], source: str) -> DocumentTable:
-    rows = []
+    head = ["pair"]
+    for limit in horizon["thresholds"]:
+        head.append(f"a weight is {limit:g} apart")
+    rows: list[list[str]] = []
     for track in horizon["tracks"]:
         steps = [_never("step", step) for step in track["first_step_above"]]
         epoch = _never("epoch", track["first_epoch_with_another_prediction"])
         rows.append([track["name"], *steps, epoch])
-    claims = "; ".join(
-        f"the frameworks diverge no earlier than the {control_name(claim['twins'])}s, within a "
-        f"factor {horizon['factor']:g}: {'holds' if claim['holds'] else 'does not hold'}"
-        for claim in horizon["claims"]
-    )
-    limits = [f"a weight is {limit:g} apart" for limit in horizon["thresholds"]]
-    head = ["pair", *limits, "a prediction differs"]
-    return _table(f"Horizon: {_experiment(horizon)}", head, rows, f"{claims}. {source}")
+    claims: list[str] = []
+    for claim in horizon["claims"]:
+        holds = "holds" if claim["holds"] else "does not hold"
+        claims.append(
+            f"the frameworks diverge no earlier than the {control_name(claim['twins'])}s, within a "
+            f"factor {horizon['factor']:g}: {holds}"
+        )
+    head.append("a prediction differs")
+    note = f"{'; '.join(claims)}. {source}"
+    return _table(f"Horizon: {_experiment(horizon)}", head, rows, note)
 
 
 def _experiment(document: dict[str, Any]) -> str:
@@ -201,24 +205,20 @@ def _statistics(result: dict[str, Any]) -> list[str]:
 
 def _bench(document: Document) -> list[DocumentTable]:
     source = f"{document['device']}; {document['machine']}; {document['command']}"
-    epochs = sorted(document["epochs"].items(), key=lambda item: item[1]["median"])
-    rows = [
-        [name, f"{epoch['median']:.3f} s", document["what"].get(name, "")] for name, epoch in epochs
-    ]
-    goals = [
-        _goal(goal)
-        for goal in bench_goals(document["rounds"], document.get("cpu_rounds", document["rounds"]))
-    ]
+    epochs: list[list[str]] = []
+    for name, epoch in sorted(document["epochs"].items(), key=lambda item: item[1]["median"]):
+        epochs.append([name, f"{epoch['median']:.3f} s", document["what"].get(name, "")])
+    rounds = document["rounds"]
+    goals = [_goal(goal) for goal in bench_goals(rounds, document.get("cpu_rounds", rounds))]
     return [
-        _table("Seconds an epoch", ["contender", "median", "what"], rows, source),
+        _table("Seconds an epoch", ["contender", "median", "what"], epochs, source),
         _table("Goals", ["measure", "verdict", "median", "goal"], goals, GOALS_NOTE),
     ]
 
 
 def _goal(goal: dict[str, Any]) -> list[str]:
     median = goal["ratio"]["median"]
-    verdicts = {True: "met", False: "not met", None: ""}
-    verdict = verdicts[goal["met"]]
+    verdict = {True: "met", False: "not met", None: ""}[goal["met"]]
     if goal["met"] is False:
         short = abs(median - goal["goal"]) / goal["goal"]
         verdict += f": {short:.0%} {'over' if goal['sense'] == 'at most' else 'short'}"

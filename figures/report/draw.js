@@ -151,7 +151,8 @@ function averaged(ink, columns, side) {
 function reading(view, shares) {
   const best = shares.indexOf(Math.max(...shares));
   const doubt = shares[best] < shown.unsure ? `, ${shown.doubt}` : '';
-  return `It reads ${view.names[best]} (${percent(shares[best])})${doubt}.`;
+  const share = percent(shares[best]).replace(' ', '\u00a0');  // no line ends before the %
+  return `It reads ${view.names[best]} (${share})${doubt}.`;
 }
 
 /** The canvas is black where nothing is drawn, so its red is the ink. */

@@ -8,10 +8,8 @@ from markupsafe import Markup
 
 from figures import build
 from figures.report.drawings import themed
-from mnist_fn.shared.config import Config
 from mnist_fn.shared.errors import InputError, in_shell
 from mnist_fn.shared.runs.run import Run
-from mnist_fn.shared.study import experiments
 from mnist_fn.shared.study.report import QUICK_RUN
 
 ELSEWHERE = ("worst-mistakes",)  # the page has its own, of the run that it shows in full
@@ -28,19 +26,16 @@ def figures(
         backends: that the study was made on.
         quick: they are a quick study's.
     """
-    lengths = experiments.QUICK if quick else experiments.FULL
-    known = experiments.experiments(Config(dataset=main.config.dataset), lengths)
     backend = main.backend if main.backend in backends or not backends else backends[0]
-    shelf = build.Shelf(paths, backend)
-    command = build.study_command(quick, main.config.dataset)
+    shelf = build.Shelf(paths, backend, main.config.dataset, quick)
     note = QUICK_RUN.partition(":")[0] if quick else None
-    drawn, missing = {}, []
+    drawn: dict[str, Markup] = {}
+    missing: list[str] = []
     for name, entry in build.OF_STUDY.items():
         if name in ELSEWHERE:
             continue
         try:
-            records = shelf.records(entry, known[entry.experiment], command)
-            draw = partial(build.draw, entry, records, note=note)
+            draw = partial(build.draw, entry, shelf.records(entry), note=note)
             drawn[entry.what] = themed(draw, entry.what)
         except InputError as error:
             missing.append(in_shell(error))

@@ -12,6 +12,7 @@ from markupsafe import Markup
 from figures.report import drawings, network, templates
 from figures.report.digits import Digits
 from mnist_fn.shared.data.datasets import load_for, scale_pixels
+from mnist_fn.shared.data.spec import DataSpec
 from mnist_fn.shared.errors import InputError, NotFoundError, in_shell
 from mnist_fn.shared.evaluation import forward
 from mnist_fn.shared.runs.folder import RunFolder
@@ -65,29 +66,19 @@ class RunView:
         return dataset_title(self.run)
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """The classes' names."""
-        return self.run.data_spec.names
-
-    @property
-    def thing(self) -> str:
-        """What a picture shows: see `DataSpec.thing`."""
-        return self.run.data_spec.thing
-
-    @property
-    def kind(self) -> str:
-        """What a class is called."""
-        return self.run.data_spec.kind
+    def data_spec(self) -> DataSpec:
+        """Of its pictures: what they show, what their classes are called."""
+        return self.run.data_spec
 
     @property
     def kinds(self) -> str:
         """What classes are called."""
-        return "classes" if self.kind == "class" else f"{self.kind}s"
+        return "classes" if self.data_spec.kind == "class" else f"{self.data_spec.kind}s"
 
     @property
     def many(self) -> bool:
         """Whether there are more classes than a table has room for."""
-        return len(self.names) > MANY
+        return len(self.data_spec.names) > MANY
 
     @property
     def layers(self) -> str:
@@ -112,12 +103,12 @@ class RunView:
 
     def for_script(self) -> dict[str, Any]:
         """What the page's script needs of it."""
-        data_spec = self.run.data_spec
+        data_spec = self.data_spec
         shown: dict[str, Any] = {
             "networks": self.networks or [],
             "side": isqrt(layer_sizes(self.run.weights)[0]),
-            "names": self.names,
-            "thing": self.thing,
+            "names": data_spec.names,
+            "thing": data_spec.thing,
             "title": self.title,
             "form": {
                 "transposed": data_spec.transposed,
@@ -126,7 +117,7 @@ class RunView:
             },
         }
         if self.digits is not None:
-            shown["digits"] = self.digits.in_cells(len(self.names))
+            shown["digits"] = self.digits.in_cells(len(data_spec.names))
         return shown
 
 
@@ -151,95 +142,81 @@ def view_of(
     """
     assert run.path is not None  # noqa: S101 - it was read from there
     header = RunFolder(run.path).read_header()
-    linear = run if run.config.hidden == () else linear_runs.get(run.config.dataset)
+    name = run.config.dataset
+    linear = run if run.config.hidden == () else linear_runs.get(name)
     missing: list[Missing] = []
-    networks = _networks(run, linear, missing)
-    digits = _test_digits(run, header, data_dir, missing)
+    networks, problem = _networks(run, linear)
+    if problem:
+        missing.append(problem)
+    digits, problem = _test_digits(run, header, data_dir)
+    if problem:
+        missing.append(problem)
     if linear is None:
-        missing.append(
-            Missing("templates", "only a linear model has them", _train_linear(run.config.dataset))
-        )
+        command = "mnist-fn train --model linear"
+        command += "" if name == "mnist" else f" --dataset {name}"
+        missing.append(Missing("templates", "only a linear model has them", command))
+    # what tells it from the others in a list: `512 on MNIST, λ = 3e-05, 100 epochs, seed 0`
+    title = [
+        f"{run.config.model} on {dataset_title(run)}",
+        f"imported from {header.imported['file']}" if header.imported else f"λ = {run.config.l2:g}",
+        counted(len(run.rows), "epoch"),
+        f"seed {run.config.seed}",
+        run.backend,
+        f"{100 * run.final['test_accuracy']:.2f} % right",
+    ]
     return RunView(
         number=number,
         run=run,
         header=header,
-        title=_title(run, header),
+        title=", ".join(title),
         networks=networks,
         digits=digits,
         curves=drawings.curves(run),
-        by_class=drawings.by_class(run),
+        by_class=drawings.by_class(run, len(run.data_spec.names) > MANY),
         templates=None if linear is None else templates.pictures(linear),
         missing=missing,
     )
 
 
-def _title(run: Run, header: Header) -> str:
-    """What tells a run from the others in a list: `512 on MNIST, λ = 3e-05, 100 epochs, seed 0`."""
-    config = run.config
-    parts = [
-        f"{config.model} on {dataset_title(run)}",
-        f"imported from {header.imported['file']}" if header.imported else f"λ = {config.l2:g}",
-        counted(len(run.rows), "epoch"),
-        f"seed {config.seed}",
-        run.backend,
-        f"{100 * run.final['test_accuracy']:.2f} % right",
-    ]
-    return ", ".join(parts)
-
-
-def _train_linear(dataset: str) -> str:
-    return "mnist-fn train --model linear" + ("" if dataset == "mnist" else f" --dataset {dataset}")
-
-
 def _test_digits(
-    run: Run, header: Header, data_dir: Path | None, missing: list[Missing]
-) -> Digits | None:
+    run: Run, header: Header, data_dir: Path | None
+) -> tuple[Digits | None, Missing | None]:
+    """The test set's digits as the run reads them, or why they can't be shown."""
     part = f"the {run.data_spec.thing}s behind the numbers, and the mistakes"
     command = f"mnist-fn report {run.path} --data-dir FOLDER"
     try:
         dataset = load_for(run.config, data_dir, download=False, data_spec=run.data_spec)
         header.check_dataset(dataset)
     except NotFoundError:
-        missing.append(Missing(part, f"the pictures of {run.config.dataset} are not here", command))
-        return None
+        reason = f"the pictures of {run.config.dataset} are not here"
+        return None, Missing(part, reason, command)
     except InputError as error:
         if data_dir is not None:
             raise
-        missing.append(Missing(part, in_shell(error), command))
-        return None
+        return None, Missing(part, in_shell(error), command)
     logits = forward(run.weights, scale_pixels(dataset.test.images, "float64"))
-    return Digits.of(dataset.test, run.evaluation, logits, run.data_spec)
+    return Digits.of(dataset.test, run.evaluation, logits, run.data_spec), None
 
 
-def _networks(run: Run, linear: Run | None, missing: list[Missing]) -> list[dict[str, Any]] | None:
-    """The run's network, and the linear one if that is another; None if it can't be drawn on."""
+def _networks(run: Run, linear: Run | None) -> tuple[list[dict[str, Any]] | None, Missing | None]:
+    """The run's network, and the linear one if that is another; or why it can't be drawn on."""
     part = f"a {run.data_spec.thing} to draw"
     pixels = layer_sizes(run.weights)[0]
     side = isqrt(pixels)
     if run.data_spec.polarity == "unknown":
-        missing.append(
-            Missing(
-                part,
-                "whether this run's pictures are light on dark is not known",
-                "mnist-fn train --ink light",
-            )
-        )
-        return None
+        reason = "whether this run's pictures are light on dark is not known"
+        return None, Missing(part, reason, "mnist-fn train --ink light")
     if side**2 != pixels or side > MAX_SIDE:
-        missing.append(
-            Missing(
-                part,
-                f"the run is on pictures of {pixels:,} pixels, and only square ones of at most "
-                f"{MAX_SIDE} × {MAX_SIDE} can be drawn",
-            )
+        reason = (
+            f"the run is on pictures of {pixels:,} pixels, and only square ones of at most "
+            f"{MAX_SIDE} × {MAX_SIDE} can be drawn"
         )
-        return None
+        return None, Missing(part, reason)
     runs = [run]
     if linear is not None and linear.path != run.path and linear.data_spec == run.data_spec:
         runs.append(linear)
     try:
         packed = [network.packed(run_shown) for run_shown in runs]
     except InputError as error:
-        missing.append(Missing(part, in_shell(error)))
-        return None
-    return [layers for layers in packed if layers["sizes"][0] == pixels]
+        return None, Missing(part, in_shell(error))
+    return [layers for layers in packed if layers["sizes"][0] == pixels], None

@@ -33,7 +33,7 @@ def test_the_result_is_on_stdout_and_the_rest_on_stderr(command):
     done = command(*TRAIN)
     assert done.returncode == 0
     assert "\x1b" not in done.stdout + done.stderr
-    for said in ("final test", "at epoch", "worst confusions", "run: runs/digits-8"):
+    for said in ("final test", "at epoch", "most confused, true → read", "run: runs/digits-8"):
         assert said in done.stdout
         assert said not in done.stderr
     assert "3 epochs on" in done.stderr
@@ -78,7 +78,11 @@ NO_NETWORK = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0
     [
         (["train", "--l2", "-1"], "--l2 -1: must be between 0 and"),
         (["train", "--l2", "nan"], "--l2 nan"),
-        (["train", "--l2", "much"], "invalid value for '--l2'"),
+        (["train", "--l2", "much"], "--l2 'much': must be a number"),
+        (["train", "--epochs", "2.5"], "--epochs '2.5': must be a whole number"),
+        (["train", "--l2"], "--l2: a value is missing"),
+        (["train", "--json=x"], "--json: takes no value"),
+        (["port", "x.py", "--budget", "-1"], "--budget '-1': must be at least 0"),
         (["train", "--no-such-option"], "no such option"),
         (["trian"], "no such command"),
         (["train", "--model", "huge"], "must be one of linear, shallow, deep"),

@@ -5,6 +5,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.text import Text
 
+import figures
 import mnist_fn
 from figures import PLOTS, confusion, style, worst_mistakes
 from mnist_fn import Config, train
@@ -74,8 +75,8 @@ def test_axes_outside_of_a_grid_have_no_room_for_panels():
 def test_each_figure_documents_its_axes():
     for name in PLOTS:
         said = getattr(mnist_fn.figures, name).plot.__doc__
-        assert "        ax: " in said, name
-        assert "    Returns:" in said, name
+        assert "        ax: where to draw: see `figures`." in said, name
+    assert "`plot(records, ax=None)` that returns what it drew on" in figures.__doc__
 
 
 @pytest.mark.parametrize("plot", [confusion.plot, worst_mistakes.plot])

@@ -77,9 +77,9 @@ def test_characters_that_no_font_has_are_told_once(no_fonts, tmp_path, capfd):
     drawn = dict.fromkeys([build.OF_STUDY["confusion"]], runs)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        _draw(drawn, [], tmp_path, "png", "light", None, None)
-    written, told = capfd.readouterr()
-    assert written.split() == [str(tmp_path / "confusion.png")]
+        written = _draw(drawn, tmp_path, "png", "light", None, None)
+    told = capfd.readouterr().err
+    assert written == [tmp_path / "confusion.png"]
     assert told == (
         f"no installed font has {''.join(sorted(HANGUL))}: drawn as boxes; install one, such as "
         "Noto Sans CJK\n"

@@ -255,10 +255,10 @@ def save_all(folder: Path):
 def test_a_missing_record_is_said(tmp_path):
     with pytest.raises(InputError, match="no record of 512, λ = 3×10⁻⁴"), style.themed():
         build.draw(build.OF_STUDY["l2"], [r for r in records("l2") if r.config.l2 != 3e-4])
-    shelf = build.Shelf([tmp_path], "torch")
-    wanted = experiments(Config())["chosen"]
-    with pytest.raises(InputError, match=r"mnist-fn study --only chosen --backend torch"):
-        shelf.records(build.OF_STUDY["confusion"], wanted, "mnist-fn study")
+    shelf = build.Shelf([tmp_path], "torch", "digits", quick=True)
+    command = "mnist-fn study --quick --dataset digits --only chosen --backend torch"
+    with pytest.raises(InputError, match=command):
+        shelf.records(build.OF_STUDY["confusion"])
 
 
 @pytest.mark.parametrize("beside", [[], [12]])
@@ -272,7 +272,8 @@ def test_a_longer_run_is_drawn_as_the_beginning_that_was_asked_for(monkeypatch, 
     store = SimpleNamespace(finished=lambda _: there, load=lambda run: run)
     monkeypatch.setattr(build, "RunStore", lambda *folders, must_exist: store)
     shelf = build.Shelf([Path()], next(iter(there.values())).backend)
-    own = shelf.records(build.OF_STUDY["l2"], known, "mnist-fn study")
+    shelf.experiments["l2"] = known
+    own = shelf.records(build.OF_STUDY["l2"])
     assert {one.config for one in own} == set(known.configs)
     assert {len(one.rows) for one in own} == {12}
     with style.themed():

@@ -36,7 +36,7 @@ def page_of(*folders, data_dir=None) -> str:
 
 def digits_of(run, data_dir):
     header = RunFolder(run.path).read_header()
-    digits = view._test_digits(run, header, data_dir, [])
+    digits, _ = view._test_digits(run, header, data_dir)
     assert digits is not None
     return digits
 

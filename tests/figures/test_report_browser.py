@@ -353,7 +353,7 @@ def test_it_is_unsure_where_predict_is(visit, highest):
     said = page.evaluate("(shares) => reading(shown.views[0], shares)", shares.tolist())
     assert said.endswith(f", {UNSURE}.") == one.low_confidence
     assert one.low_confidence == (f", {UNSURE}" in _line(one).plain)
-    assert said.startswith(f"It reads 3 ({100 * highest:.1f} %)")
+    assert said.startswith(f"It reads 3 ({100 * highest:.1f}\u00a0%)")
 
 
 def test_a_drawing_is_called_unsure(visit):
