@@ -55,10 +55,22 @@ def test_a_grid_is_every_combination_with_the_same_seeds():
     assert [config.seed for config in later] == [5, 6, 7]
 
 
+@pytest.mark.parametrize("seeds", [[4, 0, 9], (4, 0, 9), np.array([4, 0, 9])])
+def test_the_seeds_of_a_grid_can_be_named(seeds):
+    assert [config.seed for config in grid(BASE, seeds=seeds)] == [4, 0, 9]
+    assert [config.seed for config in grid(BASE, seeds=np.int64(2))] == [0, 1]
+    assert [config.seed for config in grid(BASE, seeds=2.0)] == [0, 1]
+
+
 @pytest.mark.parametrize(
     ("axes", "said"),
     [
         ({"seeds": 0}, "`seeds=0`"),
+        ({"seeds": 1.5}, "`seeds=1.5`"),
+        ({"seeds": "two"}, "`seed='t'`"),
+        ({"seeds": []}, "`seeds=\\[\\]`: must be between 1 and"),
+        ({"seeds": [1, 1]}, "`seeds`: a value is given twice"),
+        ({"seeds": [-1]}, "`seed=-1`"),
         ({"seeds": 1, "l2": (0.0, 0.0)}, "`l2`: a value is given twice"),
         ({"seeds": 1, "l2": (-1.0,)}, "`l2=-1`"),
         ({"seeds": 1, "learning_rate": (0.0,)}, "`learning_rate=0`"),

@@ -88,32 +88,36 @@ class SweepRequest:
 def grid(
     base: Config,
     *,
-    seeds: int,
+    seeds: int | Iterable[int],
     l2: Sequence[float] = (),
     learning_rate: Sequence[float] = (),
     hidden: Sequence[tuple[int, ...]] = (),
 ) -> list[Config]:
     """Every combination, seeds fastest; what is not given stays as in `base`.
 
-    The seeds are `base.seed` and those after it, the same for every combination, so that
-    combinations can be compared seed by seed.
+    The seeds are those named, or so many from `base.seed` on. They are the same for every
+    combination, so that combinations can be compared seed by seed.
 
     Raises:
         InputError: fewer than one seed, a value given twice, or out of its range.
     """
-    if not 1 <= seeds <= MAX_SEEDS:
+    numbers: Sequence[int] = ()
+    if isinstance(seeds, Iterable):
+        numbers = list(seeds)
+    elif seeds in range(1, MAX_SEEDS + 1):  # 5.0 too
+        numbers = range(base.seed, base.seed + int(seeds))
+    if not 1 <= len(numbers) <= MAX_SEEDS:
         raise InputError("seeds", seeds, between(1, MAX_SEEDS))
     axes: dict[str, Sequence[Any]] = {}
-    for name, values in (("hidden", hidden), ("learning_rate", learning_rate), ("l2", l2)):
+    options = {"hidden": hidden, "learning_rate": learning_rate, "l2": l2, "seeds": numbers}
+    for name, values in options.items():
         if len(set(values)) < len(values):
             raise InputError((Argument(name), ": a value is given twice"))
         if values:
-            axes[name] = values
-    configs = []
+            axes[name.replace("seeds", "seed")] = values
+    configs: list[Config] = []
     for values in itertools.product(*axes.values()):
-        combination = dict(zip(axes, values, strict=True))
-        for seed in range(base.seed, base.seed + seeds):
-            configs.append(base.replace(**combination, seed=seed))
+        configs.append(base.replace(**dict(zip(axes, values, strict=True))))
     return configs
 
 

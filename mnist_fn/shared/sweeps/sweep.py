@@ -171,7 +171,7 @@ class Sweep(Sequence[Run]):
 def sweep(
     config: Config | None = None,
     *,
-    seeds: int = 1,
+    seeds: int | Sequence[int] = 1,
     l2: Numbers = (),
     learning_rate: Numbers = (),
     model: str | Sequence[str] = (),
@@ -197,7 +197,7 @@ def sweep(
 
     Args:
         config: what all have in common, its seed the first; None is `Config()`.
-        seeds: runs of each combination.
+        seeds: how many runs of each combination, or the seeds of these: [0, 1, 7].
         l2: λ, one or several.
         learning_rate: one or several.
         model: names of shapes, "linear", "shallow" or "deep"; one or several.
