@@ -20,6 +20,7 @@ LINES = {  # of each split, and what it is measured on
     "train": ("--", "train, mean over the epoch while it learns"),
     "validation": (":", "validation, after each epoch"),
 }
+SHORT = 14  # characters of a name
 Experiment = tuple[str, Config]  # backend and config, its seed set to 0
 
 
@@ -46,7 +47,8 @@ def plot(records: Run | Sequence[Run], ax: Any = None) -> style.Panels:
         for of_one, name, colour in zip(experiments.values(), names, colours, strict=True):
             mean = draw(panel, of_one, measure, colour)
             ends.append((float(mean[-1]), name, colour))
-        if len(experiments) > 1:
+        # long names take half of a panel: then those of the last are enough
+        if len(experiments) > 1 and (measure == "accuracy" or max(map(len, names)) <= SHORT):
             style.end_labels(panel, ends)
     held_out = any(run.config.validation for run in runs)
     add_legend(figure, LINES if held_out else ("test", "train"))

@@ -79,8 +79,9 @@ def draw(panel: Any, values: Sequence[np.ndarray], label: int, many: bool) -> np
         lowest, highest = np.min(known, axis=0), np.max(known, axis=0)
         panel.fill_between(epochs, lowest, highest, color=style.faint())
     elif not many:
-        for mean in known:  # of a hundred epochs every second is enough
-            panel.plot(epochs[::2], mean[::2], color=style.faint(), lw=0.6)
+        step = 2 if len(epochs) > 20 else 1  # of a hundred epochs every second is enough
+        for mean in known:
+            panel.plot(epochs[::step], mean[::step], color=style.faint(), lw=0.6)
     style.over_epochs(panel, label="")
     panel.grid(visible=False)
     return style.band(panel, values[label], *style.series_colours(1))

@@ -174,7 +174,7 @@ def band(ax: Any, values: np.ndarray, colour: str, best: Any = None, **line: Any
     ax.plot(epochs, mean, color=colour, **line)
     if best is not None:
         epoch = int(best(mean))
-        ax.plot(epoch + 1, mean[epoch], "o", color=colour, markersize=4.5)
+        ax.plot(epoch + 1, mean[epoch], "o", color=colour, markersize=4.5, clip_on=False)
     return mean
 
 
@@ -215,7 +215,7 @@ def end_labels(ax: Any, labels: Sequence[tuple[float, str, str]], gap: float = 0
         places[1:] += overlap / 2
     for place, index in zip(places, order, strict=True):
         _, name, colour = labels[index]
-        ax.text(1.015, place, name, color=colour, transform=ax.transAxes, va="center", fontsize=9)
+        ax.text(1.03, place, name, color=colour, transform=ax.transAxes, va="center", fontsize=9)
 
 
 def over_epochs(ax: Any, label: str = "epoch") -> None:
@@ -233,7 +233,7 @@ class _PlainTicks(LogLocator):
         ticks = np.asarray(super().tick_values(vmin, vmax))
         if np.count_nonzero((ticks >= vmin) & (ticks <= vmax)) >= 3:
             return ticks
-        return MaxNLocator(5).tick_values(vmin, vmax)
+        return MaxNLocator(8, steps=[1, 2, 5, 10]).tick_values(vmin, vmax)
 
 
 def loss_ticks(ax: Any, axis: str = "y") -> None:

@@ -46,6 +46,13 @@ def found(tmp_path_factory):
     return sweep(BASE, l2=[0, 1e-3], seeds=2, out=out, device="cpu")
 
 
+def test_the_help_of_callbacks_has_no_address(capsys):
+    help(Callbacks)
+    said = capsys.readouterr().out
+    assert "on_epoch" in said
+    assert " at 0x" not in said
+
+
 def test_a_sweep_is_a_sequence_of_its_runs(found):
     assert [(run.config.l2, run.config.seed) for run in found] == [
         (0, 0),

@@ -63,12 +63,17 @@ class Notice:
 Event = RunsScheduled | WorkersStarted | RunStarted | RunEnded | TaskEnded | Notice
 
 
-def _ignore(_: object) -> None:
-    pass
+class _Nothing:
+    """The callback that neither follows nor stops a run."""
+
+    def __call__(self, *_: object) -> bool:
+        return False
+
+    def __repr__(self) -> str:
+        return "nothing"
 
 
-def _never() -> bool:
-    return False
+_nothing = _Nothing()
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,6 @@ class Callbacks:
             the run is saved, and the exception reaches the caller.
     """
 
-    on_epoch: Callable[["Row"], None] = _ignore
-    on_event: Callable[[Event], None] = _ignore
-    should_stop: Callable[[], bool] = _never
+    on_epoch: Callable[["Row"], object] = _nothing
+    on_event: Callable[[Event], object] = _nothing
+    should_stop: Callable[[], bool] = _nothing
