@@ -15,7 +15,7 @@ from mnist_fn.shared.runs.store import varying_fields
 from mnist_fn.shared.wording import counted, l2_name, shape_name
 
 MEASURES: dict[str, Any] = {"loss": np.argmin, "accuracy": np.argmax}  # and which is best
-LINES = {  # of each split, and what it is measured on
+LINES: dict[str, tuple[Any, str]] = {  # of each split, and when it is measured
     "test": ("-", "test, after each epoch"),
     "train": ("--", "train, mean over the epoch while it learns"),
     "validation": (":", "validation, after each epoch"),
