@@ -51,10 +51,12 @@ class _Screen(Console):
     def print(self, *objects: Any, **options: Any) -> None:
         """See Console. With `soft_wrap` a line is as long as it is."""
         shown = [_escaped(item) for item in objects]
-        if "soft_wrap" not in options and all(isinstance(item, str | Text) for item in shown):
-            options["soft_wrap"] = True
-            if self.is_terminal:
-                shown = [wrapped(i, self.width) if isinstance(i, str) else i for i in shown]
+        if "soft_wrap" not in options:
+            if not self.is_terminal:
+                options["soft_wrap"] = all(isinstance(item, str | Text) for item in shown)
+            elif all(isinstance(item, str) for item in shown):
+                options["soft_wrap"] = True
+                shown = [wrapped(text, self.width) for text in shown]
         super().print(*shown, **options)
 
 
@@ -143,7 +145,7 @@ def show_run(run: "Run", to: Console) -> None:
     print_table(table, to)
     show_confusions(run.evaluation, to, run.data_spec.names)
     if run.path is not None:
-        to.print(Text(f"run: {run.path}"))  # whole on any terminal, to be copied
+        to.print(Text(f"run: {run.path}"), soft_wrap=True)  # to be copied
 
 
 def show_confusions(evaluation: "Evaluation", to: Console, names: Sequence[str] = ()) -> None:
@@ -152,7 +154,7 @@ def show_confusions(evaluation: "Evaluation", to: Console, names: Sequence[str] 
     worst = [confusion.named(names) for confusion in evaluation.worst_confusions()]
     while to.is_terminal and len(worst) > 1 and len(title + ", ".join(worst)) > to.width:
         worst.pop()
-    to.print(Text(title + (", ".join(worst) or "none")))
+    to.print(title + (", ".join(worst) or "none"), soft_wrap=True)
 
 
 def show_matrix(evaluation: "Evaluation", names: Sequence[str], to: Console) -> None:

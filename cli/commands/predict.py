@@ -206,8 +206,8 @@ def _print(readings: "list[DigitReading]", console: Any) -> None:
         if reading.count > 1 and reading.index == 1:
             labels = [digit.label for digit in readings if digit.image == reading.image]
             text = Text(f"{one_line(reading.image)}: ")
-            console.print(text.append(" ".join(labels), style="bold"))
-        console.print(_line(reading))
+            console.print(text.append(" ".join(labels), style="bold"), soft_wrap=True)
+        console.print(_line(reading), soft_wrap=True)
         if len(readings) > IN_FULL:
             continue
         table = Table.grid(padding=(0, 1))

@@ -118,7 +118,7 @@ def _cut_digits(
     notes = clutter.notes()
     if is_cut_off:
         notes.append("it reaches the picture's edge and may be cut off")
-    doubtful = largest_left_out > AS_LARGE * float(np.median(sizes))
+    doubtful = bool(largest_left_out > AS_LARGE * np.median(sizes))  # a plain one, for JSON
     return PreparedDigits(np.stack(pictures), doubtful, notes)
 
 
