@@ -40,6 +40,10 @@ def softmax(c):
     return lambda x: (x / c).softmax(-1)
 
 
+def scaled(epsilon):
+    return lambda x: x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + epsilon)
+
+
 # what is declared, what the port has, and the cause
 CASES = {
     "LayerNorm": (nn.LayerNorm(8), nn.LayerNorm(8, eps=3.7e-4), "ε = 3.7e-4 in place of 1e-5"),
@@ -51,6 +55,10 @@ CASES = {
     "a cap": (torch.relu, lambda x: x.clamp(0, 0.45), "relu capped at 0.45 in place of relu"),
     "attention": (attend(None), attend(1 / 5.3), "scores divided by 5.3 in place of √d"),
     "a division": (softmax(8.0), softmax(3.1), "divided by 3.1 in place of 8"),
+    "ε by hand": (scaled(1e-6), scaled(3.7e-4), "3.7e-4 added in place of 1e-6"),
+    "softplus": (lambda x: fn.softplus(12 * x),
+                 lambda x: torch.logaddexp(12 * x, torch.zeros_like(x)),
+                 "softplus without its threshold of 20, above which torch gives x"),
     "a factor": (lambda x: x * 0.125, lambda x: x * 0.7, "multiplied by 0.7 in place of 0.125"),
 }  # fmt: skip
 

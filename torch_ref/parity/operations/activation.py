@@ -37,7 +37,10 @@ def activation(name: str) -> Callable[[Arguments], Iterator[Form]]:
 
     def variants(a: Arguments) -> Iterator[Form]:
         declared = NAMES[name](a) if name in NAMES else Activation(name)
-        return activations(torch, a["input"], declared)
+        yield from activations(torch, a["input"], declared)
+        if name == "softplus":
+            threshold = a.get("threshold", 20)
+            yield Form("no threshold", lambda: declared(torch, a["input"]), declared=threshold)
 
     return variants
 

@@ -25,13 +25,19 @@ def output_times(function: Callable[..., Tensor], a: Arguments) -> Form:
 
 
 def _added(a: Arguments) -> Ways:
-    if isinstance(a["input"], Tensor) and isinstance(a["other"], Tensor):
-        yield from sums(a["input"], a["other"])
+    x, other = a["input"], a["other"]
+    if isinstance(x, Tensor) and isinstance(other, Tensor):
+        yield from sums(x, other)
+    elif isinstance(x, Tensor) and isinstance(other, float) and other > 0:
+        yield Form("constant", lambda c: x + c, (other / 10, other * 10), declared=other)
 
 
 def _subtracted_from(a: Arguments) -> Ways:
-    """Variants of 1 − x, such as a mask that hides."""
-    yield Form("subtracted mask", lambda: a["input"], declared=a["other"], family=SENSE)
+    """Variants of 1 − x: a mask that hides, or the other share of a gate."""
+    x = a["input"]
+    masks = isinstance(x, Tensor) and not ((x != 0) & (x != 1)).any()
+    code = "subtracted mask" if masks else "subtracted"
+    yield Form(code, lambda: x, declared=a["other"], family=SENSE)
 
 
 def _divided(a: Arguments) -> Ways:
