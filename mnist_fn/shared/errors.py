@@ -63,9 +63,7 @@ class Message:
     """A text whose arguments are named by whoever shows it; `str` has Python's names."""
 
     def __init__(self, *parts: "Text") -> None:
-        self.parts: tuple[str | Argument | Resume, ...] = tuple(
-            piece for part in parts for piece in _pieces(part)
-        )
+        self.parts = _pieces(parts)
 
     def __str__(self) -> str:
         return one_line("".join(p if isinstance(p, str) else p.in_python() for p in self.parts))
@@ -80,7 +78,7 @@ Text: TypeAlias = "str | Argument | Resume | Message | InputError | tuple[Text, 
 
 def _pieces(text: Any) -> tuple[str | Argument | Resume, ...]:
     if isinstance(text, tuple):
-        return tuple(piece for part in text for piece in _pieces(part))
+        return sum(map(_pieces, text), ())
     if isinstance(text, InputError):
         return text.message.parts
     return text.parts if isinstance(text, Message) else (text,)

@@ -34,10 +34,10 @@ def named_tensors(tree: ParamTree) -> Iterator[tuple[str, np.ndarray]]:
 
 def zeros_like(params: ParamTree) -> ParamTree:
     """Zeros in the shapes and dtypes of `params`."""
-    return {
-        layer: {kind: np.zeros_like(tensor) for kind, tensor in tensors.items()}
-        for layer, tensors in params.items()
-    }
+    zeros: ParamTree = {}
+    for layer, tensors in params.items():
+        zeros[layer] = {kind: np.zeros_like(tensor) for kind, tensor in tensors.items()}
+    return zeros
 
 
 def layer_sizes(params: ParamTree) -> tuple[int, ...]:
@@ -53,8 +53,8 @@ def count_parameters(params: ParamTree) -> int:
 
 def all_finite(state: StateTree) -> bool:
     """No NaN and no infinity in weights or slots."""
-    return all(
-        bool(np.isfinite(tensor).all())
-        for tree in state.trees().values()
-        for _, tensor in named_tensors(tree)
-    )
+    for tree in state.trees().values():
+        for _, tensor in named_tensors(tree):
+            if not np.isfinite(tensor).all():
+                return False
+    return True

@@ -75,13 +75,12 @@ def blank_state(config: Config, pixels: int, classes: int) -> StateTree:
         InputError: more than MAX_PARAMETERS.
     """
     zero = np.zeros((), config.dtype)
-    params: ParamTree = {
-        f"layer{index}": {
+    params: ParamTree = {}
+    for index, (fan_in, fan_out) in enumerate(_layers(config, pixels, classes), start=1):
+        params[f"layer{index}"] = {
             "kernel": np.broadcast_to(zero, (fan_in, fan_out)),
             "bias": np.broadcast_to(zero, fan_out),
         }
-        for index, (fan_in, fan_out) in enumerate(_layers(config, pixels, classes), start=1)
-    }
     return StateTree(params, dict.fromkeys(slots_of(config), params), step=0)
 
 

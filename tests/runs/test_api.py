@@ -189,6 +189,15 @@ def test_a_quick_study(tmp_path):
         mnist_fn.study(only="l3")
 
 
+def test_a_study_is_followed_and_stopped_by_callbacks(tmp_path, capfd):
+    stop = Callbacks(should_stop=lambda: True)
+    with pytest.raises(Interrupted, match=r"^stopped with 0 of "):
+        mnist_fn.study(
+            quick=True, dataset="digits", only="chosen", device="cpu", out=tmp_path, callbacks=stop
+        )
+    assert capfd.readouterr() == ("", "")
+
+
 def test_one_line_in_a_log_and_none_if_not_wanted(capfd):
     run = train(BASE, device="cpu")
     (line,) = capfd.readouterr().err.splitlines()

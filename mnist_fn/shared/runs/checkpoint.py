@@ -46,9 +46,7 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
     Raises:
         InputError: it can't be written.
     """
-    tensors = {
-        name: np.ascontiguousarray(tensor) for name, tensor in _named(checkpoint.state).items()
-    }
+    tensors = _named(checkpoint.state)
     header = {
         "schema": SCHEMA,
         "epoch": checkpoint.epoch,
@@ -58,6 +56,7 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "backend": checkpoint.backend,
     }
     header["digest"] = _digest(header, tensors)
+    tensors = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
     write_atomically(path, save(tensors, metadata={_KEY: json.dumps(header, sort_keys=True)}))
 
 
@@ -85,8 +84,8 @@ def read_checkpoint(path: Path, like: StateTree) -> Checkpoint:
     digest = header.pop("digest")
     if digest != _digest(header, tensors):
         raise damaged(path, "its content does not match its digest")
-    slots = {name: _nest(tensors, name) for name in like.slots}
-    state = StateTree(_nest(tensors, "params"), slots, step=header["step"])
+    slots = {name: _nested(tensors, name, like.params) for name in like.slots}
+    state = StateTree(_nested(tensors, "params", like.params), slots, step=header["step"])
     if not all_finite(state):
         raise damaged(path, "a weight or a moment is not finite")
     return Checkpoint(
@@ -114,23 +113,18 @@ def _header(path: Path, data: bytes) -> dict[str, Any]:
 
 
 def _named(state: StateTree) -> dict[str, np.ndarray]:
-    return {
-        f"{kind}/{name}": tensor
-        for kind, tree in state.trees().items()
-        for name, tensor in named_tensors(tree)
-    }
+    tensors: dict[str, np.ndarray] = {}
+    for kind, tree in state.trees().items():
+        for name, tensor in named_tensors(tree):
+            tensors[f"{kind}/{name}"] = tensor
+    return tensors
 
 
-def _nest(tensors: dict[str, np.ndarray], kind: str) -> ParamTree:
+def _nested(tensors: dict[str, np.ndarray], kind: str, like: ParamTree) -> ParamTree:
     tree: ParamTree = {}
-    for name in sorted(n for n in tensors if n.startswith(kind + "/")):
-        _, layer, tensor = name.split("/")
-        tree.setdefault(layer, {})[tensor] = tensors[name]
-    # "layer10" sorts before "layer2"; kernels first, as everywhere
-    return {
-        layer: {"kernel": tree[layer]["kernel"], "bias": tree[layer]["bias"]}
-        for layer in sorted(tree, key=lambda name: int(name.removeprefix("layer")))
-    }
+    for layer, names in like.items():
+        tree[layer] = {name: tensors[f"{kind}/{layer}/{name}"] for name in names}
+    return tree
 
 
 def _digest(header: dict[str, Any], tensors: dict[str, np.ndarray]) -> str:

@@ -141,15 +141,15 @@ class TrainingJob:
     def _end_diverged(self, run: TrainingRun, epoch: int, reason: str) -> None:
         """Mark a run as diverged; its folder keeps the last state that was saved."""
         steps = math.ceil(len(self.dataset.train) / run.config.batch_size)
-        kept = ""
+        saved = ""
         if run.folder is not None and run.saved_epochs:
-            kept = f"; {run.folder.path} keeps the state after epoch {run.saved_epochs}"
+            saved = f"; {run.folder.path} keeps the state after epoch {run.saved_epochs}"
         run.error = Diverged(
             (
                 f"diverged in epoch {epoch} (steps {(epoch - 1) * steps + 1} to {epoch * steps}): "
                 f"{reason}, at learning rate {run.config.learning_rate:g}: try a smaller ",
                 Argument("learning_rate"),
-                kept,
+                saved,
             )
         )
         run.header = replace(run.header, status="diverged")

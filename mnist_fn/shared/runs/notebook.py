@@ -33,12 +33,14 @@ def text_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 def html_table(
     head: Sequence[str],
     rows: Sequence[Sequence[str]],
-    above: Sequence[str] = (),
-    below: Sequence[str] = (),
+    title: Sequence[str] = (),
+    notes: Sequence[str] = (),
 ) -> str:
-    """A table in HTML, the columns' names and their cells as text, between lines of text."""
+    """A table in HTML, the columns' names and their cells as text, between a title's lines and
+    notes.
+    """
     lines = [_row("th", head)] + [_row("td", row) for row in rows]
-    return f"<div>{_lines(above)}<table>{''.join(lines)}</table>{_lines(below)}</div>"
+    return f"<div>{_lines(title)}<table>{''.join(lines)}</table>{_lines(notes)}</div>"
 
 
 def _row(tag: str, cells: Sequence[str]) -> str:

@@ -58,32 +58,27 @@ class TrainingRun:
             InputError: the run began with other data, or can't be written.
         """
         existing = self.existing
+        seconds: dict[str, float] = dict.fromkeys(SECONDS, 0.0)
+        if existing is not None:
+            existing.check_dataset(dataset)
+            seconds |= existing.seconds
+        seconds["compile"] += compile_seconds
         hardware = this_hardware(getattr(group, "threads", None))
-        segment: dict[str, Any] = {
-            "backend": group.name,
-            "first_epoch": len(self.rows) + 1,
+        means: dict[str, Any] = {
             "device": group.device,
             "machine": machine(),
             "versions": versions(),
-            "hardware": hardware.to_dict(),
         }
-        seconds: dict[str, float] = dict.fromkeys(SECONDS, 0.0)
-        if existing is not None:
-            seconds |= existing.seconds
-        if existing is not None:
-            existing.check_dataset(dataset)
-        seconds["compile"] += compile_seconds
+        segment = {"backend": group.name, "first_epoch": len(self.rows) + 1, **means}
         self.header = Header(
             config=self.config,
             dataset_sha256=dataset.sha256,
             input_dim=dataset.pixels,
             num_classes=dataset.classes,
             backend=group.name,
-            device=group.device,
+            **means,
             status="unfinished",
-            versions=segment["versions"],
-            machine=segment["machine"],
-            segments=segments_with(existing, segment),
+            segments=segments_with(existing, {**segment, "hardware": hardware.to_dict()}),
             seconds=seconds,
             data_spec=existing.data_spec if existing else dataset.data_spec,
             hardware=hardware,

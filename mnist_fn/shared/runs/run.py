@@ -96,14 +96,14 @@ class Run:
         from mnist_fn.shared.runs.notebook import html_table
 
         config = self.config
-        above = [
+        title = [
             f"{config.model} on {config.dataset}, {self.backend}",
             f"λ = {config.l2:g}, seed {config.seed}, {config.precision}",
         ]
         if self.path is not None:
-            above.append(str(self.path))
+            title.append(str(self.path))
         if not self.finished:
-            above.append(f"not finished: {len(self.rows)} of {config.epochs} epochs")
+            title.append(f"not finished: {len(self.rows)} of {config.epochs} epochs")
         rows = []
         if self.rows:
             final, (loss, accuracy) = self.rows[-1], self.best.values()
@@ -113,7 +113,7 @@ class Run:
                 ("best", (loss["value"], accuracy["value"]), best),
             ):
                 rows.append([f"{name} test", f"{test[0]:.5f}", f"{test[1]:.2%}", epochs])
-        return html_table(["", "loss", "accuracy", ""], rows, above)
+        return html_table(["", "loss", "accuracy", ""], rows, title)
 
     def summary(self) -> dict[str, Any]:
         """The document of `mnist-fn train --json`."""

@@ -25,9 +25,9 @@ from mnist_fn.shared.wording import counted
 MAX_NAME = 240
 
 
-def is_beginning(config: Config, of: Config) -> bool:
+def is_beginning(config: Config, longer: Config) -> bool:
     """Whether a run is the first epochs of another, longer one."""
-    return config.epochs < of.epochs and config.beginning == of.beginning
+    return config.epochs < longer.epochs and config.beginning == longer.beginning
 
 
 def serves(available: Config, wanted: Config, at_end: bool) -> bool:
@@ -66,17 +66,13 @@ class RunStore:
         self._headers: dict[Path, Header] = {}
         self._errors: dict[Path, InputError] = {}
         for folder in folders:
-            if folder.is_dir():
-                for path in _run_paths(folder):
-                    self._read(path)
-            elif must_exist:
+            if must_exist and not folder.is_dir():
                 raise InputError(f"{folder}: no such folder")
-
-    def _read(self, path: Path) -> None:
-        try:
-            self._headers[path] = RunFolder(path).read_header()
-        except InputError as error:
-            self._errors[path] = error
+            for path in _run_paths(folder):
+                try:
+                    self._headers[path] = RunFolder(path).read_header()
+                except InputError as error:
+                    self._errors[path] = error
 
     def __iter__(self) -> Iterator[tuple[Path, Header]]:
         return iter(sorted(self._headers.items(), key=lambda item: order(item[1].config)))
@@ -103,19 +99,19 @@ class RunStore:
 
     def finished(self, backend: str) -> dict[Config, Path]:
         """The finished runs that a backend computed last, by Config."""
-        return {
-            header.config: path
-            for path, header in self
-            if header.finished and header.backend == backend
-        }
+        paths = {}
+        for path, header in self:
+            if header.finished and header.backend == backend:
+                paths[header.config] = path
+        return paths
 
     def finished_here(self, backend: str) -> dict[Config, Path]:
         """The finished runs that lie in the first folder under the names that they get there."""
-        return {
-            header.config: path
-            for path, header in self
-            if header.finished and path == self.folder_of(header.config, backend)
-        }
+        paths = {}
+        for path, header in self:
+            if header.finished and path == self.folder_of(header.config, backend):
+                paths[header.config] = path
+        return paths
 
     def folder_of(self, config: Config, backend: str) -> Path:
         """The folder of a run in the first folder: its slug. Where the run of that name was taken
@@ -261,11 +257,11 @@ def _summary(path: Path, header: Header) -> dict[str, Any]:
 def differences(first: Config, second: Config) -> list[tuple[str, Any, Any]]:
     """The fields in which two configs differ, each with both values."""
     old, new = first.to_dict(), second.to_dict()
-    return [
-        (name, old.get(name, "auto"), new.get(name, "auto"))
-        for name in {**old, **new}
-        if old.get(name) != new.get(name)
-    ]
+    changes = []
+    for name in {**old, **new}:
+        if old.get(name) != new.get(name):
+            changes.append((name, old.get(name, "auto"), new.get(name, "auto")))
+    return changes
 
 
 def varying_fields(configs: Sequence[Config]) -> list[str]:
@@ -306,9 +302,8 @@ class Records:
         """The rows of a run's epochs that have these columns, from it or the shortest longer run;
         None if there is neither.
         """
-        candidates = [
-            run.rows
-            for epochs, run in self._by_length.get(config.beginning, {}).items()
-            if epochs >= config.epochs and set(columns) <= set(run.rows[0])
-        ]
+        candidates = []
+        for epochs, run in self._by_length.get(config.beginning, {}).items():
+            if epochs >= config.epochs and set(columns) <= set(run.rows[0]):
+                candidates.append(run.rows)
         return min(candidates, key=len)[: config.epochs] if candidates else None

@@ -88,7 +88,7 @@ class Study:
                 ours = number["ours"][name]
                 row += [tables.ours_of(number, ours), ours["verdict"]]
             rows.append(row)
-        return html_table(head, rows, below=[*self.sentences, f"report: {self.out / 'study.md'}"])
+        return html_table(head, rows, notes=[*self.sentences, f"report: {self.out / 'study.md'}"])
 
 
 def study(
@@ -134,9 +134,9 @@ def study(
         InputError: bad data, device, folder, experiment or number of seeds.
         Interrupted: Ctrl-C; all is saved.
     """
-    given = locals()
-    experiment = [name for name in given if name not in _OF_THE_CALLER and given[name] is not None]
-    this_call = ", ".join(f"{name}={given[name]!r}" for name in experiment)
+    arguments = {name: value for name, value in locals().items() if value is not None}
+    of_the_study = [name for name in arguments if name not in _OF_THE_CALLER]
+    this_call = ", ".join(f"{name}={arguments[name]!r}" for name in of_the_study)
     if quick and seeds is not None:
         raise InputError(
             (

@@ -11,6 +11,7 @@ from mnist_fn.shared import statistics
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.errors import Argument, InputError
 from mnist_fn.shared.runs import metrics
+from mnist_fn.shared.runs.folder import RunFolder
 from mnist_fn.shared.runs.run import Run
 
 METRICS = ("test_accuracy", "test_loss", "validation_accuracy", "validation_loss")
@@ -22,14 +23,29 @@ class Result:
     """The figures of a finished run that are compared: thousands of these fit into memory."""
 
     config: Config
-    path: Path | None
     values: dict[str, float]  # metric -> value after the last epoch
+    path: Path | None  # of the run's folder
+    in_memory: Run | None = None  # the run itself, where it has no folder
+
+    def load(self) -> Run:
+        """The run; InputError if it has changed since."""
+        if self.path is None:
+            assert self.in_memory is not None  # noqa: S101 - without a folder it is
+            return self.in_memory
+        run = RunFolder(self.path).load()
+        if result_of(run) != self or not run.finished:
+            raise InputError(
+                f"{self.path}: changed since this sweep, resumed or trained again; make the sweep "
+                "again to compare what is there"
+            )
+        return run
 
 
 def result_of(run: Run) -> Result:
     """The figures of a run that are compared."""
     last = run.rows[-1]
-    return Result(run.config, run.path, {name: last[name] for name in METRICS if name in last})
+    values = {name: last[name] for name in METRICS if name in last}
+    return Result(run.config, values, run.path, run if run.path is None else None)
 
 
 @dataclass(frozen=True)

@@ -86,8 +86,9 @@ def train_runs(
     if first.workers is not None and first.out is None:
         raise InputError((Argument("out"), ": workers need a folder for the runs"))
     backends.check_device(first.device)
+    find = backends.find if first.workers is None else backends.check  # workers import it
     for request in requests:
-        backends.check(request.backend) if first.workers else backends.find(request.backend)
+        find(request.backend)
     if store is None and first.out is not None:
         store = RunStore(first.out)
     total = sum(len(request.configs) for request in requests)

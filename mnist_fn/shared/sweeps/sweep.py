@@ -10,7 +10,6 @@ from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Source, source_of
 from mnist_fn.shared.errors import Argument, InputError, Message
 from mnist_fn.shared.runs.callbacks import Callbacks
-from mnist_fn.shared.runs.folder import RunFolder
 from mnist_fn.shared.runs.notebook import html_table, pandas, text_table
 from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.runs.stopping import followed
@@ -43,7 +42,6 @@ class Sweep(Sequence[Run]):
     backend: str
     metric: str  # that the best is best in
     failures: list[InputError] = field(default_factory=list)  # of runs that came to no end
-    in_memory: list[Run] = field(default_factory=list)  # none of those on disk
 
     def __len__(self) -> int:
         return len(self.results)
@@ -53,11 +51,9 @@ class Sweep(Sequence[Run]):
     @overload
     def __getitem__(self, index: slice) -> list[Run]: ...
     def __getitem__(self, index: int | slice) -> Run | list[Run]:
-        if self.in_memory:
-            return self.in_memory[index]
         if isinstance(index, slice):
-            return [_read(result) for result in self.results[index]]
-        return _read(self.results[index])
+            return [result.load() for result in self.results[index]]
+        return self.results[index].load()
 
     @property
     def conditions(self) -> list[Condition]:
@@ -165,7 +161,7 @@ class Sweep(Sequence[Run]):
 
     def _repr_html_(self) -> str:
         """HTML for a notebook."""
-        return html_table(*self.table(), below=[*map(str, self.sentences)])
+        return html_table(*self.table(), notes=[*map(str, self.sentences)])
 
 
 def sweep(
@@ -253,34 +249,17 @@ def compare(
         Interrupted: `should_stop` asked for it; what was done is in the request's folder.
     """
     results: dict[Config, Result] = {}
-    in_memory: list[Run] = []
     failures: list[InputError] = []
     for _, config, run in train_runs([request], callbacks or Callbacks()):
         if isinstance(run, InputError):
             failures.append(run)
-            continue
-        results[config] = result_of(run)
-        if request.out is None:
-            in_memory.append(run)
+        else:
+            results[config] = result_of(run)
     if not results:
         count, first = len(request.configs), failures[0]
         raise InputError(f"none of {count} runs came to its end; the first: {first}")
     ordered = [results[config] for config in request.configs if config in results]
-    in_memory.sort(key=lambda run: request.configs.index(run.config))
-    return Sweep(ordered, request.backend, metric, failures, in_memory)
-
-
-def _read(result: Result) -> Run:
-    if result.path is None:
-        raise ValueError("a run in memory is not read")
-    run = RunFolder(result.path).load()
-    now = result_of(run)
-    if (now.config, now.values) != (result.config, result.values) or not run.finished:
-        raise InputError(
-            f"{result.path}: changed since this sweep, resumed or trained again; make the sweep "
-            "again to compare what is there"
-        )
-    return run
+    return Sweep(ordered, request.backend, metric, failures)
 
 
 def _mean_and_sd(condition: Condition, metric: str) -> str:

@@ -78,7 +78,12 @@ class WorkerPool:
 
     def room(self) -> int:
         """How many workers the nodes have room for."""
-        return sum(_room(node, self.device, self.workers.threads) for node in _alive(self.ray))
+        workers = 0
+        for node in _alive(self.ray):
+            cpus, gpus = (int(node["Resources"].get(name, 0)) for name in ("CPU", "GPU"))
+            room = cpus // self.workers.threads
+            workers += min(room, gpus) if self.device == "gpu" else room
+        return workers
 
     def runs_per_task(self, runs: int) -> int:
         """How many runs a worker is given at once: on a GPU its share, to be trained together."""
@@ -233,13 +238,6 @@ def worker_pool(workers: Workers, dataset: Dataset, device: str = "auto") -> Ite
 
 def _alive(ray: Any) -> list[dict[str, Any]]:
     return [node for node in ray.nodes() if node["Alive"]]
-
-
-def _room(node: dict[str, Any], device: str, threads: int) -> int:
-    """How many workers a node takes."""
-    resources = node["Resources"]
-    room = int(resources.get("CPU", 0) // threads)
-    return min(room, int(resources.get("GPU", 0))) if device == "gpu" else room
 
 
 @contextlib.contextmanager
