@@ -19,7 +19,7 @@ help:
 	@echo "make install   make the environment alone, in $(VENV)"
 
 $(VENV)/.installed: pyproject.toml constraints.txt
-	@echo "installing into $(VENV): about 6 GB, some minutes"
+	@echo "installing into $(VENV): 6 to 8 GB, some minutes"
 	$(PYTHON) -m venv $(VENV)
 	$(PIP) -e '.[all]'
 	@touch $@

@@ -18,12 +18,9 @@ import tempfile
 import time
 import tomllib
 from pathlib import Path
-from typing import Any
 from xml.etree import ElementTree  # of pytest's own report
 
-from pages import EVIDENCE, ROOT
-
-from mnist_fn.shared.runs.environment import machine
+from pages import EVIDENCE, ROOT, write_evidence
 
 ENDS = {"lowest": "lowest-direct", "newest": "highest"}
 PYTHON = "3.12"
@@ -115,17 +112,16 @@ def main() -> None:
         python = make_environment(Path(folder) / "env", end)
         there = versions(python)
         counts = run_suite(python, Path(folder) / "report.xml")
-    document: dict[str, Any] = {
-        "command": f"make test-{end}",
-        "bounds_sha256": digest(),
-        "python": PYTHON,
-        "versions": there,
-        "result": counts,
-        "minutes": round((time.time() - began) / 60, 1),
-        "machine": machine(),
-    }
     out = evidence(end)
-    out.write_text(json.dumps(document, indent=2) + "\n")
+    write_evidence(
+        out,
+        f"make test-{end}",
+        bounds_sha256=digest(),
+        python=PYTHON,
+        versions=there,
+        result=counts,
+        minutes=round((time.time() - began) / 60, 1),
+    )
     print(out.relative_to(ROOT), json.dumps(counts))
 
 

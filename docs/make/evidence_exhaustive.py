@@ -6,13 +6,10 @@ python docs/make/make_parity.py
 `tests/conftest.py` calls `write` at the end of a session with `--record`.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pages import EVIDENCE
-
-from mnist_fn.shared.runs.environment import machine, versions
+from pages import EVIDENCE, write_evidence
 
 FILE = EVIDENCE / "exhaustive.json"
 OUTCOMES = ("passed", "failed", "error")
@@ -31,10 +28,4 @@ def counts(stats: Mapping[str, Sequence[Any]]) -> dict[str, dict[str, int]]:
 
 def write(stats: Mapping[str, Sequence[Any]]) -> None:
     """Write the record of a session."""
-    document = {
-        "command": "python -m pytest -m exhaustive --record",
-        "tests": counts(stats),
-        "machine": machine(),
-        "versions": versions(),
-    }
-    FILE.write_text(json.dumps(document, indent=1) + "\n")
+    write_evidence(FILE, "python -m pytest -m exhaustive --record", tests=counts(stats))

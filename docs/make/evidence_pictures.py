@@ -10,18 +10,16 @@ rules nor the limit were chosen on.
 """
 
 import argparse
-import json
 import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from pages import EVIDENCE
+from pages import EVIDENCE, write_evidence
 
 from mnist_fn.shared.data import datasets
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.pictures.reading import CONFIDENT, read_picture
-from mnist_fn.shared.runs.environment import machine, versions
 from mnist_fn.shared.runs.trainer import load_run
 from tests.support import no_digits
 from tests.support.picture_kinds import EMPTY, Reading, read_photos
@@ -111,22 +109,19 @@ def main() -> None:
         others = no_digit_sureness(given.run, folder, 3 * given.n)
     limit = chosen(below_limits(confidences(choosing)))
     groups = {**confidences(readings), **others}
-    document = {
-        "command": f"python docs/make/evidence_pictures.py RUN --n {given.n}",
-        "run": "mnist-fn train --backend jax --l2 3e-5",
-        "test_accuracy": load_run(given.run).final["test_accuracy"],
-        "machine": machine(),
-        "versions": versions(),
-        "kinds": by_kind(readings),
-        "unsure": {
+    write_evidence(
+        EVIDENCE / "pictures.json",
+        f"python docs/make/evidence_pictures.py RUN --n {given.n}",
+        run="mnist-fn train --backend jax --l2 3e-5",
+        test_accuracy=load_run(given.run).final["test_accuracy"],
+        kinds=by_kind(readings),
+        unsure={
             "n": {name: len(values) for name, values in groups.items()},
             "below": below_limits(groups),
             "lost_at_most": LOST,
             "limit": limit,
         },
-    }
-    (EVIDENCE / "pictures.json").write_text(json.dumps(document, indent=1) + "\n")
-    print(json.dumps(document["kinds"], indent=1), json.dumps(document["unsure"], indent=1))
+    )
     if limit != CONFIDENT:
         print(f"reading.CONFIDENT is {CONFIDENT}: make it {limit}")
 

@@ -8,21 +8,19 @@ optax. Some minutes; make_porting.py makes the tables.
 """
 
 import ast
-import json
 import time
 import warnings
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-from pages import EVIDENCE, ROOT
+from pages import EVIDENCE, ROOT, write_evidence
 
 from mnist_fn.parity import check_port
-from mnist_fn.shared.runs.environment import machine, versions
+from mnist_fn.shared.runs.environment import versions
 from tests.zoo.public_pairs import PAIRS
 from tests.zoo.public_rules import LOSSES, OPTIMIZERS
 
-FILE = EVIDENCE / "ports-public.json"
 STEPS = 5
 RULE_STEPS = 12  # RAdam's first steps are plain momentum
 
@@ -63,16 +61,15 @@ def main() -> None:
         {**judged(str(pair), pair.programs(), STEPS), "lines": lines}
         for pair, lines in zip(PAIRS, lines_of_entries(), strict=True)
     ]
-    document = {
-        "command": "OMP_NUM_THREADS=1 PJRT_NPROC=1 python docs/make/evidence_public.py",
-        "machine": machine(),
-        "versions": {**versions(), "transformers": version("transformers")},
-        "steps": STEPS,
-        "models": models,
-        "optimizers": [judged(p.name, p.programs(), RULE_STEPS) for p in OPTIMIZERS],
-        "losses": [judged(p.name, p.programs(loss=True), RULE_STEPS) for p in LOSSES],
-    }
-    FILE.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+    write_evidence(
+        EVIDENCE / "ports-public.json",
+        "OMP_NUM_THREADS=1 PJRT_NPROC=1 python docs/make/evidence_public.py",
+        versions={**versions(), "transformers": version("transformers")},
+        steps=STEPS,
+        models=models,
+        optimizers=[judged(p.name, p.programs(), RULE_STEPS) for p in OPTIMIZERS],
+        losses=[judged(p.name, p.programs(loss=True), RULE_STEPS) for p in LOSSES],
+    )
 
 
 if __name__ == "__main__":

@@ -9,21 +9,18 @@ counted after each epoch around the last. About a minute for two seeds on one co
 """
 
 import argparse
-import json
 
 import numpy as np
 import torch
-from pages import EVIDENCE
+from pages import EVIDENCE, write_evidence
 from torch import nn
 
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset, load, scale_pixels
 from mnist_fn.shared.evaluation import confusion_matrix
-from mnist_fn.shared.runs.environment import machine, versions
 from mnist_fn.shared.study.experiments import experiments
 from mnist_fn.shared.study.published import CONFUSIONS
 
-OUT = EVIDENCE / "reasons.json"
 AROUND = 5  # epochs before and after the one at which the study stopped
 
 
@@ -60,20 +57,19 @@ def main(seeds: int) -> None:
     for seed in range(seeds):
         runs.append(counted(config, dataset, seed))
         print(f"seed {seed}", flush=True)
-    document = {
-        "command": f"python docs/make/evidence_reasons.py --seeds {seeds}",
-        "config": config.to_dict(),
-        "epochs": list(runs[0]),
-        "examples": np.bincount(dataset.test.labels).tolist(),
-        "counts": {  # of each confusion: a row a seed, a column an epoch
-            f"{true} → {read}": [[int(m[true, read]) for m in run.values()] for run in runs]
-            for true, read in CONFUSIONS
-        },
-        "versions": versions(),
-        "machine": machine(),
-        "threads": torch.get_num_threads(),
+    counts = {  # of each confusion: a row a seed, a column an epoch
+        f"{true} → {read}": [[int(matrix[true, read]) for matrix in run.values()] for run in runs]
+        for true, read in CONFUSIONS
     }
-    OUT.write_text(json.dumps(document, ensure_ascii=False) + "\n")
+    write_evidence(
+        EVIDENCE / "reasons.json",
+        f"python docs/make/evidence_reasons.py --seeds {seeds}",
+        config=config.to_dict(),
+        epochs=list(runs[0]),
+        examples=np.bincount(dataset.test.labels).tolist(),
+        counts=counts,
+        threads=torch.get_num_threads(),
+    )
 
 
 if __name__ == "__main__":

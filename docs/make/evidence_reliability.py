@@ -10,7 +10,6 @@ what was lost in it, and exits with 1 if that is not 0:
 """
 
 import argparse
-import json
 import math
 import os
 import resource
@@ -21,11 +20,10 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from pages import EVIDENCE
+from pages import EVIDENCE, write_evidence
 
 from mnist_fn import Callbacks, Config, train
 from mnist_fn.shared.runs import loop, trainer
-from mnist_fn.shared.runs.environment import machine, versions
 from mnist_fn.shared.runs.folder import RunFolder
 from tests.support.hostile import Hostile
 from tests.support.killing import (
@@ -188,21 +186,17 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         result = CHECKS[given.check](Path(folder), given.backend, given.n)
         threads = threads_of(Path(folder), given.backend)
-    document = {
-        "check": given.check,
-        "backend": given.backend,
-        "command": f"python docs/make/evidence_reliability.py {' '.join(sys.argv[1:])}",
-        "n": given.n,
-        "result": result,
-        "versions": versions(),
-        "machine": machine(),
-        "threads": threads,
-    }
     name = "-".join(filter(None, ["reliability", given.check, given.backend]))
-    out = EVIDENCE / f"{name}.json"
-    out.parent.mkdir(parents=True, exist_ok=True)
-    out.write_text(json.dumps(document, indent=2) + "\n")
-    print(out.name, json.dumps(result))
+    write_evidence(
+        EVIDENCE / f"{name}.json",
+        f"python docs/make/evidence_reliability.py {' '.join(sys.argv[1:])}",
+        check=given.check,
+        backend=given.backend,
+        n=given.n,
+        result=result,
+        threads=threads,
+    )
+    print(name, result)
     if lost := LOST[given.check](result):
         sys.exit(f"LOST: {lost}")
 

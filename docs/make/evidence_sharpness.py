@@ -17,7 +17,7 @@ from unittest.mock import patch
 
 import numpy as np
 import torch
-from pages import EVIDENCE
+from pages import EVIDENCE, write_evidence
 
 from mnist_fn.shared import backend as backends
 from mnist_fn.shared.config import Config
@@ -25,7 +25,6 @@ from mnist_fn.shared.data.datasets import Dataset, load, scale_pixels
 from mnist_fn.shared.parity.backends.checks import Pair
 from mnist_fn.shared.parity.backends.climb import BackendClimb
 from mnist_fn.shared.parity.ladder import climb
-from mnist_fn.shared.runs.environment import cores, machine, versions
 from mnist_fn.shared.state import StateTree
 from torch_ref.backend import TorchBackend
 
@@ -150,17 +149,13 @@ def main() -> None:
     for kind in KINDS:
         found[kind] = {precision: sharpest(kind, precision) for precision in lanes}
         print(kind, json.dumps(found[kind]), flush=True)
-    document = {
-        "command": "python docs/make/evidence_sharpness.py",
-        "experiments": {name: config.to_dict() for name, config in EXPERIMENTS.items()},
-        "steps": STEPS,
-        "found": found,
-        "versions": versions(),
-        "machine": machine(),
-        "cores": cores(),
-    }
-    out = EVIDENCE / "parity-sharpness.json"
-    out.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+    write_evidence(
+        EVIDENCE / "parity-sharpness.json",
+        "python docs/make/evidence_sharpness.py",
+        experiments={name: config.to_dict() for name, config in EXPERIMENTS.items()},
+        steps=STEPS,
+        found=found,
+    )
 
 
 if __name__ == "__main__":

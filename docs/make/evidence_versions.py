@@ -20,9 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from evidence_bounds import PYTHON, interpreter
-from pages import EVIDENCE, ROOT
-
-from mnist_fn.shared.runs.environment import machine
+from pages import EVIDENCE, ROOT, write_evidence
 
 XNNPACK = "--xla_cpu_experimental_xnn_graph_fusion_mode=XNN_GRAPH_FUSION_MODE_BYPASS_COST_MODEL"
 LADDERS = {  # name: XLA_FLAGS, and what is compared
@@ -97,15 +95,13 @@ def main() -> None:
         python = Path(folder) / "bin" / "python"
         for torch, jax in product(given.torch.split(","), given.jax.split(",")):
             make_environment(python, jax, torch)
-            document = {
-                "command": "python docs/make/evidence_versions.py --jax "
-                f"{jax} --torch {torch} --repeats {given.repeats} "
-                f"--self-checks {given.self_checks}",
-                "jax": jax, "torch": torch, "python": PYTHON, "n": given.repeats,
-                "machine": machine(), **measure(python, given.repeats, given.self_checks),
-            }  # fmt: skip
             out = EVIDENCE / f"versions-jax-{jax}-torch-{torch}.json"
-            out.write_text(json.dumps(document, indent=2) + "\n")
+            command = f"python docs/make/evidence_versions.py --jax {jax} --torch {torch}"
+            command += f" --repeats {given.repeats} --self-checks {given.self_checks}"
+            measured = measure(python, given.repeats, given.self_checks)
+            write_evidence(
+                out, command, jax=jax, torch=torch, python=PYTHON, n=given.repeats, **measured
+            )
             print(out.relative_to(ROOT), flush=True)
 
 

@@ -9,7 +9,6 @@ is then written by `make_results.py`.
 """
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ import evidence_planted
 import numpy as np
 import planted
 import study_evidence as evidence
-from pages import DOCS, EVIDENCE, PICTURES, renew
+from pages import DOCS, EVIDENCE, PICTURES, read_evidence, source, table, versions_of, write_page
 
 from figures import build, style
 from mnist_fn.shared.config import Config
@@ -30,19 +29,19 @@ from mnist_fn.shared.storage import digest_of
 from mnist_fn.shared.study import experiments, joint, judging, published
 from mnist_fn.shared.study import report as study_report
 from mnist_fn.shared.study import tables as study_tables
+from mnist_fn.shared.wording import counted
 
-PAGE, NUMBERS = DOCS / "study.md", DOCS / "study-numbers.md"  # the story, and what it rests on
+PAGE, NUMBERS = DOCS / "study.md", DOCS / "study-numbers.md"  # the story, and its numbers
 EXPERIMENTS = experiments.experiments(Config())
 DRAWN = ("jax", "torch")  # backends whose runs are drawn; those of the first are what is shown
-REASONS = EVIDENCE / "reasons.json"  # what evidence_reasons.py counted
 PIXELS = ("templates", "worst-mistakes")  # PNG, the other figures are SVG
 ROUNDING = 0.0005  # of a published share, which has three decimals
 IN_README = ("l2",)  # there in dark too
 ONE_BY_ONE = {  # words: the verdict that they stand for
-    f"inside our {judging.LEVEL:.0%} interval, which is narrow enough to say so": "inside",
+    f"inside our {judging.LEVEL:.0%} interval, which is narrow enough to decide": "inside",
     "outside of it": "outside",
-    "undecidable: one run scatters too much, at any number of seeds": "undecidable",
-    "not decided yet: more seeds would tell": "can't tell",
+    "undecidable at any number of seeds: one run scatters too much": "undecidable",
+    "not decided yet: more seeds could decide": "can't tell",
 }
 Evidence = dict[str, dict[str, evidence.Entry]]  # backend -> slug -> entry
 
@@ -133,18 +132,28 @@ def sections(entries: Evidence) -> dict[str, str]:
     made = {"rule": in_paragraphs(found["rule"]), "summary": summary(found, entries)}
     for name in EXPERIMENTS:
         tables = study_tables.number_table(found, name), study_tables.claim_table(found, name)
-        made[name] = markdown([study_tables.without(table, "experiment") for table in tables])
+        made[name] = markdown([study_tables.without(each, "experiment") for each in tables])
     honest = [study_tables.honest_table(found), study_tables.choice_table(found)]
     made["honest"] = f"{found['protocol']}\n\n{markdown(honest)}".strip()
     for name in build.OF_STUDY:
         made[f"figure-{name}"] = pictures(name, entries)
-    numbers, ours = published.numbers(EXPERIMENTS), evidence.records(entries[DRAWN[0]], DRAWN[0])
-    mistakes = planted.table(numbers, ours)
+    mistakes = planted_mistakes(entries)
     made["answer"] = answer(found, mistakes)
     made["joint"] = markdown([study_tables.joint_table(found)])
     made["joint-rule"] = found["joint_rule"]
     made["planted"] = planted_section(mistakes)
     return made | {"largest": largest(found, entries), "reasons": reasons(found)}
+
+
+def planted_mistakes(entries: Evidence) -> study_tables.Table:
+    """What the verdicts notice of planted mistakes, against the first backend's runs."""
+    ours = evidence.records(entries[DRAWN[0]], DRAWN[0])
+    return planted.table(published.numbers(EXPERIMENTS), ours)
+
+
+def noticed(mistakes: study_tables.Table) -> str:
+    """`6 of 10` planted mistakes."""
+    return f"{sum('yes' in row for row in mistakes[1])} of {len(mistakes[1])}"
 
 
 def in_paragraphs(rule: str) -> str:
@@ -160,48 +169,72 @@ def answer(found: dict[str, Any], mistakes: study_tables.Table) -> str:
     head, rows = [""], [["all published numbers together"]]
     rows += [[f"of {len(found['numbers'])} published numbers: {words}"] for words in ONE_BY_ONE]
     rows.append([f"of {len(found['claims'])} statements in words: hold for every seed"])
-    low: list[str] = []
     for backend, counts in study_report.tally(found).items():
         head.append(backend)
-        together = found["joint"][backend]
-        cells = [f"p = {together[joint.WHOLE_STUDY]['p']:.2g}"]
-        cells += [str(counts.get(verdict, 0)) for verdict in ONE_BY_ONE.values()]
+        cells = [f"p = {found['joint'][backend][joint.WHOLE_STUDY]['p']:.2g}"]
+        for verdict in ONE_BY_ONE.values():
+            cells.append(f"{counts.get(verdict, 0)}{_seeds_needed(found, backend, verdict)}")
         cells.append(str(len(found["claims"]) - len(_exceptions(found, backend))))
         for row, cell in zip(rows, cells, strict=True):
             row.append(cell)
-        low += [f"*{name}* on {backend} (p = {one['p']:.2g})" for name, one in together.items()
-                if one["p"] < planted.ALPHA]  # fmt: skip
-    lines = [study_tables.markdown((head, rows)), ""]
-    lines.append(
+    lines = [
+        table(head, rows),
+        "",
         f"A p below {planted.ALPHA:g} would say that the published numbers are not one more draw "
-        "from our runs. A large p says that no such difference was seen: of "
-        f"{len(mistakes[1])} mistakes that we planted, this verdict noticed "
-        f"{sum('yes' in row for row in mistakes[1])}. Each experiment is also judged by itself, on "
-        f"each backend; below {planted.ALPHA:g}: {', '.join(low) or 'none'}."
-    )
-    if outside_somewhere := [
-        f"*{number['what']}* on {' and '.join(where_outside)}"
-        for number in found["numbers"]
-        if (where_outside := [backend for backend, ours in number["ours"].items()
-                              if ours["verdict"] == "outside"])
-    ]:  # fmt: skip
+        "from our runs. A larger p says only that no such difference was seen: this verdict "
+        f"noticed {noticed(mistakes)} mistakes that we planted. {_low(found)}",
+    ]
+    outside_somewhere = []
+    for number in found["numbers"]:
+        backends = [name for name, ours in number["ours"].items() if ours["verdict"] == "outside"]
+        if backends:
+            outside_somewhere.append(f"*{number['what']}* on {' and '.join(backends)}")
+    if outside_somewhere:
         lines.append(f"Outside the interval: {', '.join(outside_somewhere)}.")
     return "\n".join(lines)
 
 
-def planted_section(table: study_tables.Table) -> str:
+def _seeds_needed(found: dict[str, Any], backend: str, verdict: str) -> str:
+    """How many seeds would decide the numbers of a verdict that more seeds can decide."""
+    needed = [
+        ours["seeds_needed"]
+        for ours in (number["ours"][backend] for number in found["numbers"])
+        if ours["verdict"] == verdict and ours["seeds_needed"]
+    ]
+    return f" (at {min(needed):,} to {max(needed):,} seeds)" if needed else ""
+
+
+def _low(found: dict[str, Any]) -> str:
+    """The single experiments of which p is low, and how many would be by chance."""
+    low: list[str] = []
+    able = 0  # experiments whose p could come out low
+    for backend, verdicts in found["joint"].items():
+        for name, verdict in verdicts.items():
+            if name != joint.WHOLE_STUDY:
+                able += verdict["least_p"] < planted.ALPHA
+                if verdict["p"] < planted.ALPHA:
+                    low.append(
+                        f"*{name}* on {backend} (p = {verdict['p']:.2g}; the least that its seeds "
+                        f"could give is {verdict['least_p']:.2g})"
+                    )
+    return (
+        f"Each experiment is also judged by itself, on each backend. Of the {able} verdicts that "
+        f"can be below {planted.ALPHA:g}, {planted.ALPHA * able:.1f} would be by chance; below it: "
+        f"{', '.join(low) or 'none'}."
+    )
+
+
+def planted_section(mistakes: study_tables.Table) -> str:
     """The power of the verdicts: what they notice of planted mistakes."""
-    document = json.loads(planted.FILE.read_text())
-    versions = document["versions"]
     missing = planted.missing([mistake.name for mistake in evidence_planted.MISTAKES])
     lines = [
-        markdown([table]),
+        table(*mistakes),
         "",
-        f"`{document['command']}`; jax {versions['jax']}, python {versions['python']}, "
-        f"{document['machine']}. *Noticed* means a joint p below {planted.ALPHA:g}, against our "
-        "JAX runs. The published study has five runs of each model of *selection*, one of *chosen* "
-        "and one of each λ. Fewer runs of a mistake were trained here, which makes it harder to "
-        "notice. The verdict above doesn't exclude a mistake that was not noticed here.",
+        f"{source(read_evidence('planted'), 'jax', 'python')}. *Noticed* means a joint p below "
+        f"{planted.ALPHA:g}, against our JAX runs. The published study has five runs of each model "
+        "of *selection*, one of *chosen* and one of each λ. Fewer runs of a mistake were trained "
+        "here, which makes it harder to notice. The verdict above doesn't exclude a mistake that "
+        "was not noticed here.",
     ]
     if missing:
         lines.append(f"Not trained yet, so not known: {', '.join(missing)}.")
@@ -231,32 +264,31 @@ def largest(found: dict[str, Any], entries: Evidence) -> str:
 
 
 def reasons(found: dict[str, Any]) -> str:
-    """Of each confusion that is outside for some backend, what `evidence_reasons.py` counted."""
-    counted = json.loads(REASONS.read_text())
+    """Of each confusion that is outside for some backend, what `evidence_reasons.py` measured."""
+    measured = read_evidence("reasons")
     named = {n.what: n for n in published.numbers({"chosen": EXPERIMENTS["chosen"]})}
     rows = [
-        [one["what"], *reached(named[one["what"]], counted)]
+        [one["what"], *reached(named[one["what"]], measured)]
         for one in found["numbers"]
-        if one["what"] in counted["counts"]
+        if one["what"] in measured["counts"]
         and any(ours["verdict"] == "outside" for ours in one["ours"].values())
     ]
-    first, last = counted["epochs"][0], counted["epochs"][-1]
-    at, seeds = counted["config"]["epochs"], len(next(iter(counted["counts"].values())))
+    first, last = measured["epochs"][0], measured["epochs"][-1]
+    at, seeds = measured["config"]["epochs"], len(next(iter(measured["counts"].values())))
     head = [
         *["what", "published", f"after epoch {at}, {seeds} seeds", "verdict"],
         f"seeds that have it after epoch {at}",
         f"after some epoch of {first} to {last}",
     ]
-    where = f"{counted['machine']}, threads {counted['threads']}"
-    made = f"torch {counted['versions']['torch']}, python {counted['versions']['python']}, {where}"
-    return f"{markdown([(head, rows)])}\n\n`{counted['command']}`; {made}.".strip()
+    made = f"{source(measured, 'torch', 'python')}; threads: {measured['threads']}."
+    return f"{table(head, rows)}\n\n{made}"
 
 
-def reached(number: published.PublishedNumber, counted: dict[str, Any]) -> list[str]:
+def reached(number: published.PublishedNumber, measured: dict[str, Any]) -> list[str]:
     """A published share, that of a plain loop, the verdict, and how many seeds had as much."""
     true = int(number.what.partition(" ")[0])
-    shares = np.array(counted["counts"][number.what]) / counted["examples"][true]
-    at_end = shares[:, counted["epochs"].index(number.config.epochs)]
+    shares = np.array(measured["counts"][number.what]) / measured["examples"][true]
+    at_end = shares[:, measured["epochs"].index(number.config.epochs)]
     verdict = judging.judge_values(number, tuple(map(float, at_end)))
     as_large = shares >= number.value - number.rounding
     ended = int((at_end >= number.value - number.rounding).sum())
@@ -293,7 +325,7 @@ def pictures(name: str, entries: Evidence) -> str:
 
 
 def markdown(tables: list[study_tables.Table]) -> str:
-    return "\n\n".join(study_tables.markdown(table) for table in tables if table[1])
+    return "\n\n".join(table(*each) for each in tables if each[1])
 
 
 def summary(found: dict[str, Any], entries: Evidence) -> str:
@@ -312,24 +344,30 @@ def summary(found: dict[str, Any], entries: Evidence) -> str:
     return "\n".join(lines)
 
 
-def headline(found: dict[str, Any]) -> str:
-    """How the study came out, in a sentence or two for each backend."""
-    sentences = []
+def headline(found: dict[str, Any], mistakes: study_tables.Table) -> str:
+    """How the study came out, in some sentences for each backend."""
+    lines = []
     for backend in found["backends"]:
         counts = study_report.tally(found)[backend]
         expected = (1 - judging.LEVEL) * sum(counts.get(v, 0) for v in judging.WITH_INTERVAL)
         seeds = [number["ours"][backend]["n"] for number in found["numbers"]]
         undecided = sum(counts.values()) - counts.get("inside", 0) - counts.get("outside", 0)
         whole = found["joint"][backend][joint.WHOLE_STUDY]["p"]
-        sentences.append(
-            f"On {backend} ({min(seeds)} to {max(seeds)} seeds), {counts.get('inside', 0)} of "
-            f"{sum(counts.values())} published numbers lie inside our {judging.LEVEL:.0%} "
-            f"prediction interval and {counts.get('outside', 0)} outside ({expected:.2f} expected "
-            f"by chance).\nFor {undecided} the interval is too wide to decide. Taken together: "
-            f"{whole:.0%} of stand-ins drawn\nfrom our own runs are as far from the rest of them "
-            f"or farther (p = {whole:.2g}).\n{_holding(found, backend)}."
-        )
-    return "\n".join(sentences)
+        lines += [
+            f"On {backend} ({min(seeds)} to {max(seeds)} seeds for each number), "
+            f"{counts.get('inside', 0)} of {sum(counts.values())} published numbers lie inside our "
+            f"{judging.LEVEL:.0%} prediction interval and {counts.get('outside', 0)} outside "
+            f"({expected:.2f} expected by chance).",
+            f"For {undecided} the interval is too wide to decide. Taken together: {whole:.0%} of "
+            "stand-ins drawn",
+            f"from our own runs are as far from the rest of them or farther (p = {whole:.2g}).",
+            f"{_holding(found, backend)}.",
+        ]
+    lines.append(
+        f"The test of all numbers together noticed {noticed(mistakes)} mistakes that we planted, so "
+        "a smaller one may be left."
+    )
+    return "\n".join(lines)
 
 
 def _holding(found: dict[str, Any], backend: str) -> str:
@@ -349,9 +387,11 @@ def _exceptions(found: dict[str, Any], backend: str) -> list[str]:
 
 def where(entry: evidence.Entry, backend: str) -> str:
     """The machine, threads, device and versions of a run."""
-    versions = entry["where"]["versions"]
-    used = ", ".join(f"{name} {versions[name]}" for name in (backend, "python"))
-    return f"{evidence.place(entry)}, on {entry['where']['device']}, {used}"
+    origin = entry["where"]
+    threads = origin["computed"]["threads"]
+    used = "threads unknown" if threads is None else counted(threads, "thread")
+    versions = versions_of(origin, backend, "python")
+    return f"{origin['machine']}, {used}, on {origin['device']}, {versions}"
 
 
 if __name__ == "__main__":
@@ -363,4 +403,4 @@ if __name__ == "__main__":
     draw_from_evidence(everything)
     made = sections(everything)
     for page in (PAGE, NUMBERS):
-        page.write_text(renew(page.read_text(), made))
+        write_page(page, made)

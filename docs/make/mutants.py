@@ -1,14 +1,17 @@
 """Mutation testing: break one line at a time and see whether the room's tests notice.
 
-    python docs/make/mutants.py [ROOM ...] [--sample 60] [--seed 0]
+    python docs/make/mutants.py [ROOM ...] [--sample 60] [--seed 0] [--noticed FILE]
 
 A mutant changes one operator, constant, comparison or condition of a module. Its tests run in a
 forked child that reads the mutated text; a mutant that no test notices survives and is printed.
-Writes docs/evidence/mutants.json: counts, and each survivor. One process, no file is changed.
+Writes docs/evidence/mutants.json: counts, and each survivor. One process, no module is changed.
+With --noticed the digests of noticed mutants are kept in a file and these are not tried again, so
+the command may be stopped and repeated. Delete it after a test was taken away.
 """
 
 import argparse
 import ast
+import hashlib
 import importlib.abc
 import importlib.util
 import json
@@ -19,7 +22,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from pages import EVIDENCE, ROOT
+from pages import EVIDENCE, ROOT, write_evidence
 
 FILE = EVIDENCE / "mutants.json"
 SECONDS = 120  # a mutant that loops forever is noticed by this
@@ -37,6 +40,15 @@ ROOMS = {
                "mnist_fn/shared/study/joint.py"],
               ["tests/study"]),
 }  # fmt: skip
+SLOW = (
+    "numpy",
+    "scipy.stats",
+    "pytest",
+    "typer.main",
+    "rich.console",
+    "PIL.ImageOps",
+    "safetensors",
+)
 COMPARISONS = {ast.Lt: ast.GtE, ast.GtE: ast.Lt, ast.Gt: ast.LtE, ast.LtE: ast.Gt,
                ast.Eq: ast.NotEq, ast.NotEq: ast.Eq, ast.Is: ast.IsNot, ast.IsNot: ast.Is,
                ast.In: ast.NotIn, ast.NotIn: ast.In}  # fmt: skip
@@ -134,11 +146,9 @@ def survives(file: Path, text: str, tests: list[str]) -> bool:
 
 def warm() -> None:
     """Import what is slow and never mutated, once for all children."""
-    import numpy
-    import pytest
-    import scipy.stats
-
-    del numpy, pytest, scipy
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    for name in SLOW:
+        importlib.import_module(name)
 
 
 def main() -> None:
@@ -147,10 +157,14 @@ def main() -> None:
     parser.add_argument("rooms", nargs="*", choices=[*ROOMS, []], help="default: all")
     parser.add_argument("--sample", type=int, help="of a room's mutants; default: all")
     parser.add_argument("--seed", type=int, default=0, help="of the sample")
+    parser.add_argument("--noticed", type=Path, help="file of mutants that are not tried again")
     given = parser.parse_args()
     os.chdir(ROOT)
     warm()
-    found = json.loads(FILE.read_text()) if FILE.exists() else {}
+    found = json.loads(FILE.read_text())["rooms"] if FILE.exists() else {}
+    noticed = set()
+    if given.noticed and given.noticed.exists():
+        noticed = set(given.noticed.read_text().split())
     for room in given.rooms or ROOMS:
         files, tests = ROOMS[room]
         every = [(Path(ROOT / file), *mutant) for file in files
@@ -162,17 +176,23 @@ def main() -> None:
             chosen = random.Random(given.seed).sample(every, given.sample)
         survivors = []
         for file, line, change, text in chosen:
+            where = f"{file.relative_to(ROOT)}:{line}"
+            digest = hashlib.sha256(f"{file.name}\n{text}".encode()).hexdigest()
+            if digest in noticed:
+                continue
             if survives(file, text, tests):
-                where = f"{file.relative_to(ROOT)}:{line}"
                 survivors.append({"where": where, "change": change})
                 print(f"{where}: {change}", flush=True)
+            elif given.noticed:
+                with given.noticed.open("a") as kept:
+                    print(digest, file=kept)
         command = f"python docs/make/mutants.py {room}"
         if given.sample:
             command += f" --sample {given.sample} --seed {given.seed}"
         found[room] = {"command": command, "mutants": len(every), "tried": len(chosen),
                        "survivors": survivors}  # fmt: skip
         print(f"{room}: {len(survivors)} of {len(chosen)} tried survive, of {len(every)}")
-        FILE.write_text(json.dumps(found, indent=1) + "\n")
+        write_evidence(FILE, "python docs/make/mutants.py", rooms=found)
 
 
 if __name__ == "__main__":

@@ -1,15 +1,19 @@
 """The README's figures are those of the study's evidence, and the evidence meets the goals."""
 
 import copy
+import re
 
+import make_parity
 import make_results
 import numpy as np
 from pages import renew
 
+from mnist_fn.shared.config import MODELS
 from mnist_fn.shared.faults import FAULTS
 from mnist_fn.shared.runs import metrics
 
 ENTRIES = make_results.entries()
+README = make_results.README.read_text()
 
 
 def readme_with(entries) -> str:
@@ -17,7 +21,7 @@ def readme_with(entries) -> str:
 
 
 def test_the_readme_is_what_the_evidence_makes():
-    assert readme_with(ENTRIES) == make_results.README.read_text()
+    assert readme_with(ENTRIES) == README
 
 
 def test_a_changed_figure_is_seen():
@@ -46,6 +50,26 @@ def test_the_table_says_the_studys_numbers():
     shown = f"| {np.mean(minima):.4f} ± {np.std(minima, ddof=1):.4f} | 0.04754 |"
     assert f"| 3e-05 | minimum test loss {shown}" in make_results.README.read_text()
     assert f"({len(minima)} of λ = 3×10⁻⁵, " in make_results.README.read_text()
+
+
+def test_the_readmes_ladder_is_that_of_the_evidence():
+    """Its outputs and its trajectory, in float64, are those of the shallow model with L2."""
+    ladder = next(
+        ladder
+        for ladder in make_parity.evidence("full")["ladders"]
+        if (ladder["model"], ladder["optimizer"], ladder["precision"])
+        == ("shallow", "adam+l2", "float64")
+    )
+    worst = {rung["rung"]: rung["worst"] for rung in ladder["rungs"]}
+    lines = re.findall(r"^ok   (\w+) +(\S+) (\w+) bound (\S+) (.*)$", README, re.MULTILINE)
+    assert [name for name, *_ in lines] == ["outputs", "trajectory"]
+    for name, difference, measure, bound, place in lines:
+        assert measure == worst[name]["measure"]
+        assert difference == f"{float(worst[name][measure]):.1e}"
+        assert bound == f"{float(worst[name]['tolerance']):.1e}"
+        assert place.partition(": ")[2] == worst[name]["what"].partition(": ")[2]
+    ladders = 2 * len(MODELS)  # of two precisions
+    assert f"jax and torch agree: {ladders} of {ladders} ladders hold" in README
 
 
 def test_the_goals_are_met():

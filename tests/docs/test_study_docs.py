@@ -1,13 +1,15 @@
 """The pages on the study and their figures are what the evidence makes of them."""
 
 import copy
-import json
+import itertools
 
 import make_results
 import make_study
+import numpy as np
+import planted
 import pytest
 import study_evidence as evidence
-from pages import SECTION, renew
+from pages import SECTION, read_evidence, renew
 
 from figures import build
 from mnist_fn.shared.config import Config
@@ -16,6 +18,7 @@ from mnist_fn.shared.runs.header import Header
 from mnist_fn.shared.runs.store import Records, serves
 from mnist_fn.shared.study import experiments, judging, published
 from mnist_fn.shared.study import report as study_report
+from mnist_fn.shared.study import tables as study_tables
 from tests.support.synthetic import study_runs
 
 EXPERIMENTS = experiments.experiments(Config())
@@ -24,32 +27,112 @@ EXPERIMENTS = experiments.experiments(Config())
 TEXTS = [page.read_text() for page in (make_study.PAGE, make_study.NUMBERS)]
 
 
-def renewed(entries) -> list[str]:
-    made = make_study.sections(entries)
-    return [renew(text, made) for text in TEXTS]
+@pytest.fixture(scope="module")
+def sections():
+    return make_study.sections(make_study.all_evidence())
 
 
-def test_the_pages_are_what_the_evidence_makes():
-    assert renewed(make_study.all_evidence()) == TEXTS
-
-
-def test_every_section_is_on_a_page():
+def test_the_pages_are_what_the_evidence_makes(sections):
+    assert [renew(text, sections) for text in TEXTS] == TEXTS
     shown = {name for text in TEXTS for _, name, _ in SECTION.findall(text)}
-    assert shown == set(make_study.sections(make_study.all_evidence()))
+    assert shown == set(sections)
 
 
-def test_a_changed_number_is_seen():
+def test_a_changed_number_is_seen(sections):
     changed = copy.deepcopy(make_study.all_evidence())
     matrices = (e for e in changed["jax"].values() if "confusion_matrix" in e)
     entry = next(
         e for e in matrices if e["config"].get("hidden") != []
     )  # the linear ones are not shown
     entry["confusion_matrix"][9][4] += 300
-    assert renewed(changed)[1] != TEXTS[1]
+    found = make_study.document(changed)
+    table = study_tables.without(study_tables.number_table(found, "chosen"), "experiment")
+    assert study_tables.markdown(table) not in sections["chosen"]
+
+
+@pytest.mark.parametrize("backend", make_study.DRAWN)
+def test_the_story_is_what_the_evidence_says(backend):
+    """What docs/study.md and study-numbers.md say in words of the mean over seeds."""
+    records = evidence.records(make_study.all_evidence()[backend], backend)
+
+    def curves(config, column="test_loss"):
+        rows = [records.rows(config.replace(seed=seed), [column]) for seed in records.seeds]
+        return np.array([[row[column] for row in run] for run in rows if run])
+
+    linear, *hidden = EXPERIMENTS["width-depth"].configs
+    lowest = {config.hidden: curves(config).min(axis=1).mean() for config in hidden}
+    at = {config.hidden: curves(config).mean(axis=0).argmin() for config in hidden}
+    rise = {config.hidden: (curves(config)[:, -1] / curves(config).min(axis=1)).mean()
+            for config in hidden}  # fmt: skip
+    widths = experiments.WIDTHS
+    for wide, narrow in itertools.pairwise(widths):
+        assert lowest[wide,] < lowest[narrow,]
+        assert lowest[wide, wide // 2] < lowest[narrow, narrow // 2]
+    for width in widths:
+        assert at[width, width // 2] < at[width,]
+        assert rise[width, width // 2] > rise[width,] > 1.25
+    flat = curves(linear)
+    assert flat.min() > 2 * max(lowest.values())
+    assert flat[:, 30:].max() < 1.05 * flat.min()
+    assert {round(value, 2) for value in flat[:, -50:].mean(axis=1)} == {0.26}  # as printed
+
+    ends = {config.l2: curves(config, "train_loss")[:, -1].mean()
+            for config in EXPERIMENTS["l2"].configs}  # fmt: skip
+    minima = {config.l2: curves(config).min(axis=1).mean() for config in EXPERIMENTS["l2"].configs}
+    assert ends[0.0] < 0.001
+    assert ends[3e-3] > 0.1
+    assert min(minima, key=minima.get) == experiments.CHOSEN_L2
+    best = curves(Config(l2=experiments.CHOSEN_L2))
+    assert (best[:, -1] / best.min(axis=1)).mean() < 1.1
+
+    (confusion,) = [number for number in published.numbers(EXPERIMENTS) if number.what == "5 → 6"]
+    ours = [confusion.of_seed(records, seed) for seed in records.seeds]
+    least = confusion.value - confusion.rounding
+    assert max(share for share in ours if share is not None) < least
+    measured = read_evidence("reasons")
+    plain = np.array(measured["counts"]["5 → 6"])[:, measured["epochs"].index(15)]
+    assert np.median(plain) / measured["examples"][5] < least / 2
+    assert (plain / measured["examples"][5] >= least).any()
+
+
+def test_where_a_statement_fails_it_is_mostly_by_one_pair():
+    found = make_study.document(make_study.all_evidence())
+    missing = []
+    for claim in found["claims"]:
+        if claim["holds_if"].startswith("at least"):
+            bound = float(claim["holds_if"].split()[-1])
+            for ours in claim["ours"].values():
+                missing += [bound - value for value in ours["values"] if value < bound]
+    assert missing.count(1) > len(missing) / 2
+
+
+def test_a_low_verdict_stands_with_what_chance_makes_of_so_many(monkeypatch):
+    verdict = {"p": 0.04, "least_p": 0.03}
+    found = {"joint": {"jax": {"l2": verdict, "chosen": {**verdict, "p": 0.5}, "the study": verdict,
+                               "width-depth": {"p": 1.0, "least_p": 1.0}}}}  # fmt: skip
+    said = make_study._low(found)
+    assert "Of the 2 verdicts that can be below 0.05, 0.1 would be by chance" in said
+    assert said.endswith("below it: *l2* on jax (p = 0.04; the least that its seeds could give is "
+                         "0.03).")  # fmt: skip
+    monkeypatch.setattr(planted, "ALPHA", 0.01)
+    assert make_study._low(found).endswith("below it: none.")
+
+
+def test_more_seeds_are_named_where_they_could_decide():
+    verdicts = (("can't tell", 32), ("can't tell", 6186), ("inside", None))
+    found = {
+        "numbers": [
+            {"ours": {"jax": {"verdict": verdict, "seeds_needed": seeds}}}
+            for verdict, seeds in verdicts
+        ]
+    }
+    said = make_study._seeds_needed(found, "jax", "can't tell")
+    assert said == " (at 32 to 6,186 seeds)"
+    assert make_study._seeds_needed(found, "jax", "inside") == ""
 
 
 def test_a_reason_is_told_by_what_was_counted():
-    counted = json.loads(make_study.REASONS.read_text())
+    counted = read_evidence("reasons")
     named = {n.what: n for n in published.numbers({"chosen": EXPERIMENTS["chosen"]})}
     assert set(counted["counts"]) <= set(named)
     what = "5 → 6"

@@ -164,3 +164,65 @@ def test_scales():
     assert joint.on_scale("share", 0.25) == pytest.approx(np.pi / 6)
     assert joint.on_scale("accuracy", 1.0) == pytest.approx(np.pi / 2)
     assert joint.on_scale("epoch", 17) == 17
+    assert joint.on_scale("share", 1.2) == pytest.approx(np.pi / 2)  # a rounded one may be beyond
+    assert joint.on_scale("share", -0.1) == 0
+
+
+@pytest.mark.parametrize(
+    ("unit", "printed", "rounding"),
+    [
+        ("epoch", "17", 0.5),
+        ("loss", "0.25", (np.log(0.255) - np.log(0.245)) / 2),
+        ("share", ".50", (np.arcsin(np.sqrt(0.505)) - np.arcsin(np.sqrt(0.495))) / 2),
+        ("loss", "0.00", (np.log(0.005) - np.log(1e-9)) / 2),
+    ],
+)
+def test_half_a_digit_on_the_scale(unit, printed, rounding):
+    (number, *_) = normal_numbers(np.zeros((1, 1)), [["1"]])
+    number = replace(number, unit=unit, printed=printed)
+    assert joint._rounding_on_scale(number) == pytest.approx(rounding)
+
+
+def test_the_rule_has_the_constants():
+    assert (joint.DRAWS, joint.SHRINKAGE, joint.MIN_SEEDS) == (999, 0.5, 4)
+    assert "999 times" in joint.RULE
+    assert "shrunk by 50%" in joint.RULE
+
+
+def test_a_distance_of_two_numbers_and_three_runs_by_hand():
+    """Independent numbers of variance 1: squared distances are averaged over numbers and runs."""
+    ours = np.array([[1.0, 2.0], [2.0, 1.0], [3.0, 2.0], [2.0, 3.0]])
+    variance, no_rounding = 2 / 3, np.zeros(2)
+    assert joint.shrunk_covariance(ours) == pytest.approx(np.diag([variance] * 2))
+    group = np.array([[5.0, 2.0], [5.1, 2.0], [4.9, 2.0]])
+    distance, scatter = joint.compare(group, ours, no_rounding)
+    assert distance == pytest.approx(9 / variance / 2 / (1 / 3 + 1 / 4))
+    assert scatter == pytest.approx(abs(np.log(0.02 / variance / 2 / 2)))
+    _, least = joint.compare(np.array([[5.0, 2.0]] * 3), ours, no_rounding)
+    assert least == pytest.approx(-np.log(1e-12))  # no scatter at all
+
+
+def test_what_a_verdict_says_of_its_groups(draws):
+    """Numbers, seeds and the least p: of one group as many stand-ins as drew the farthest seed."""
+    config = SHALLOW.replace(l2=1e-3)
+    ours = np.array([0.0, 1, 2, 3, 4, 5, 6, 7, 100])[:, None]
+    several = normal_numbers(ours, [["3"]])
+    runs = study_runs(seeds=range(9), only=["chosen"])
+    verdict = joint.judge_jointly(several, Records(runs))["selection"]
+    drawn = np.random.default_rng(0).integers(9, size=joint.DRAWS)
+    assert verdict.least_p == np.sum(drawn == 8) / joint.DRAWS
+    assert (verdict.groups, verdict.numbers, verdict.seeds) == (1, 1, (9, 9))
+
+    several += [replace(number, config=config, experiment="l2",
+                        measure=lambda _, config: ours[config.seed, 0] if config.seed < 7 else None)
+                for number in several]  # fmt: skip
+    verdicts = joint.judge_jointly(several, Records(runs))
+    assert verdicts["l2"].seeds == (7, 7)
+    whole = verdicts[joint.WHOLE_STUDY]
+    assert (whole.groups, whole.numbers, whole.seeds) == (2, 2, (7, 9))
+    assert whole.least_p == 1 / (joint.DRAWS + 1)
+
+
+def test_five_seeds_are_enough_for_one_run(draws):
+    ours = np.arange(5.0)[:, None]
+    assert joint.judge_jointly(normal_numbers(ours, [["1"]]), of_seeds(5))["selection"].p == 1.0

@@ -18,7 +18,7 @@ from mnist_fn.shared.runs.store import Records
 from mnist_fn.shared.study import judging
 from mnist_fn.shared.study.claims import claims
 from mnist_fn.shared.study.experiments import experiments
-from mnist_fn.shared.study.published import cell, numbers
+from mnist_fn.shared.study.published import cell, last, numbers
 from tests.support.synthetic import study_runs
 
 EXPERIMENTS = experiments(Config())
@@ -110,6 +110,7 @@ def test_what_matters_is_what_is_written():
     assert (judging.LOSS, judging.ERRORS, judging.RATE) == (0.1, 0.2, 0.5)
     assert (judging.EPOCHS, judging.FACTOR, judging.LEVEL) == (0.25, 2.0, 0.99)
     assert judging.FIVE == 5
+    assert judging.WITH_INTERVAL == ("inside", "outside", "undecidable", "can't tell")
     for words in ("10% of a loss", "20% of an accuracy", "50% of a rate", "25% of the run"):
         assert words in judging.RULE
 
@@ -126,12 +127,8 @@ def test_what_matters_is_what_is_written():
 )  # fmt: skip
 def test_an_interval_is_sharp_up_to_an_error_that_matters(unit, printed, half_width, sharp):
     number = replace(NUMBERS[0], unit=unit, printed=printed, config=Config(epochs=100))
-    verdict = judging.NumberVerdict(
-        (number.value, number.value),
-        (number.value - half_width, number.value + half_width),
-        "inside",
-    )
-    assert judging._is_sharp(number, verdict) == sharp
+    interval = (number.value - half_width, number.value + half_width)
+    assert judging._is_sharp(number, number.value, interval) == sharp
 
 
 @pytest.mark.parametrize(
@@ -140,8 +137,7 @@ def test_an_interval_is_sharp_up_to_an_error_that_matters(unit, printed, half_wi
 )
 def test_an_sd_is_sharp_within_a_factor_of_two(low, high, sharp):
     number = replace(NUMBERS[0], unit="loss", printed="0.0010", statistic="sd")
-    verdict = judging.NumberVerdict((0.06, 0.061), (low, high), "inside")
-    assert judging._is_sharp(number, verdict) == sharp
+    assert judging._is_sharp(number, 0.0605, (low, high)) == sharp
 
 
 def test_the_first_of_tied_epochs_is_the_best():
@@ -178,7 +174,7 @@ QUICK = [1.0, 1.0, *[0.5] * 8]
     ("start", "holding", "failing"),
     [
         ("linear does not overfit", ([FLAT], 1.0), ([RISING], 2.0)),
-        ("linear flattens", ([curve(3, 2, 2, 2)], 1.0), ([curve(3, 3, 2, 2)], 1.5)),
+        ("linear flattens", ([curve(4, 3, 1, 3)], 1.0), ([curve(3, 3, 2, 2)], 1.5)),
         ("one hidden layer: wider is better",
          ([curve(1), curve(2), curve(3), curve(4)], 3),
          ([curve(1), curve(3), curve(2), curve(4)], 2)),
@@ -194,8 +190,10 @@ QUICK = [1.0, 1.0, *[0.5] * 8]
         ("deep reaches its minimum in fewer epochs",
          ([RISING] * 4 + [DEEP] * 4, 4), ([DEEP] * 4 + [RISING] * 4, 0)),
         ("deep overfits harder", ([RISING] * 4 + [DEEP] * 4, 4), ([DEEP] * 4 + [RISING] * 4, 0)),
+        # the largest rise, which is neither the last one nor that to the highest loss
         ("deep spikes more",
-         ([curve(1, 2)] * 4 + [curve(1, 3)] * 4, 4), ([curve(1, 3)] * 4 + [curve(1, 2)] * 4, 0)),
+         ([curve(8, 9, 9.5)] * 4 + [curve(1, 3, 2)] * 4, 4),
+         ([curve(1, 3, 2)] * 4 + [curve(8, 9, 9.5)] * 4, 0)),
         ("shallow wins", ([curve(2, 1), curve(2, 1.5)], 0.5), ([curve(2, 1.5), curve(2, 1)], -0.5)),
         ("λ = 0 turns up", ([curve(1, 1.3)], 1.3), ([curve(1, 1.2)], 1.2)),
         ("no other λ does", ([curve(1, 1.2)] * 4, 1.2), ([*[curve(1, 1)] * 3, curve(1, 1.5)], 1.5)),
@@ -205,10 +203,15 @@ QUICK = [1.0, 1.0, *[0.5] * 8]
         ("λ = 3×10⁻³ and λ = 10⁻³ underfit",
          ([curve(1), curve(2), curve(3)], 2.0), ([curve(1), curve(2), curve(0.5)], 0.5)),
         ("0 and 1 are learned first",
-         ([classes(QUICK, [1.0] * 10)], 1), ([classes([0.5] * 10, [1.0] * 10)], 0)),
+         ([classes([1.0] + [0.5] * 9, QUICK, [1.0] * 3 + [0.5] * 7, [1.0] * 10)], 1),
+         ([classes([0.5] * 10, [1.0] * 10)], 0)),
         ("0 and 1 stay near .99",
          ([classes([0.1] * 10, [0.99] * 10)], 0.99),
          ([classes([1.0] * 10, [0.97] + [1.0] * 9)], 0.97)),
+        # a class that is never learned counts as learned one epoch after the last
+        ("5, 8, 9 are slowest",
+         ([classes([1.0 if x not in (5, 8, 9) else 0.5 for x in range(10)])], 2.0),
+         ([classes([1.0 if x in (5, 8, 9) else 0.5 for x in range(10)])], 0.5)),
         ("5, 8, 9 are slowest",
          ([classes([1.0 if x not in (5, 8, 9) else 0.5 for x in range(10)], [1.0] * 10)], 2.0),
          ([classes([1.0 if x in (5, 8, 9) else 0.5 for x in range(10)], [1.0] * 10)], 0.5)),
@@ -233,7 +236,7 @@ def test_a_statement_holds_where_it_should_and_not_where_it_should_not(start, ho
         ("without L2 the border", [{"border": 1.1}], 1.1, True),
         ("without L2 the border", [{"border": 0.9}], 0.9, False),
         ("λ = 10⁻⁴ is calmer", [{"size": 2.0}, {"size": 1.0}], 0.5, True),
-        ("λ = 10⁻⁴ is calmer", [{"size": 1.0}, {"size": 2.0}], 2.0, False),
+        ("λ = 10⁻⁴ is calmer", [{"size": 2.0}, {"size": 3.0}], 1.5, False),
         ("λ = 10⁻¹ is faint", [{"size": 1.0}, {"size": 0.6}], 0.6, False),
         ("λ = 10⁻¹ is faint", [{"size": 1.0}, {"size": 0.4}], 0.4, True),
         ("λ = 10⁻¹ is smooth", [{"roughness": 1.0}, {"roughness": 0.4}], 0.4, True),
@@ -261,3 +264,32 @@ def test_each_statement_reads_the_runs_that_it_names():
     assert [c.model for c in by_text("shallow wins").configs] == ["shallow", "deep"]
     assert [c.l2 for c in by_text("λ = 10⁻¹ is faint").configs] == [0.0, 1e-1]
     assert len(claims(EXPERIMENTS)) == 22
+    assert by_text("0 and 1 are learned first").number.startswith("first epoch at 98 %: ")
+
+
+def test_a_number_is_measured_by_its_unit():
+    """Of a run whose best loss, best accuracy and last epochs are known."""
+    losses = [3.0, 1.0, 2.0, 4.0]
+    rows = [
+        {"epoch": i, "test_loss": loss, "test_accuracy": 1 - loss / 10}
+        for i, loss in enumerate(losses, start=1)
+    ]
+    rows[2]["test_accuracy"] = 0.95
+    (run,) = study_runs(seeds=(0,), only=["chosen"])
+    config = Config(epochs=4)
+    records = Records([replace(run, config=config, rows=rows)])
+    of_l2 = [number for number in NUMBERS if number.experiment == "l2" and number.config.l2 == 0]
+    assert [number.measure(records, config) for number in of_l2] == [1.0, 2, 0.95, 3, 4.0]
+    assert last("test_loss", 3)(records, config) == pytest.approx(7 / 3)
+    selection = [number for number in NUMBERS if number.experiment == "selection"][:2]
+    assert [number.measure(records, config) for number in selection] == [1.0, 2]
+
+
+@pytest.mark.parametrize(
+    ("printed", "counted", "unit"),
+    [("0.0618", 0, "loss"), ("15", 1, "epoch"), (".990", 0, "share")],
+)
+def test_only_epochs_are_counted_from_another_number(printed, counted, unit):
+    number = replace(NUMBERS[0], printed=printed, unit=unit)
+    assert number.counted_from == counted
+    assert number.value == float(printed) + counted

@@ -129,6 +129,14 @@ def number_measured_as(values, printed, unit="loss", statistic="run"):
         ([1.0, 2.0, 3.0], "14.0", "outside"),
         ([0.0134, 0.0134], ".013", "can't tell"),  # no spread at all says nothing of it
         ([1.0], "1.0", "not decided"),
+        # two seeds are judged: 1 ± t(0.995, 1) √1.5 · 0.00001414 = 1 ± 0.0011
+        ([0.99999, 1.00001], "1.001", "inside"),
+        ([0.99999, 1.00001], "1.002", "outside"),
+        # from 0.947749 to 1.062351: a number stands for all that round to it
+        ([1.00005, 1.00505, 1.01005], "0.9477", "inside"),
+        ([1.00005, 1.00505, 1.01005], "0.9476", "outside"),
+        ([1.00005, 1.00505, 1.01005], "1.0624", "inside"),
+        ([1.00005, 1.00505, 1.01005], "1.0625", "outside"),
         ([None, None], "1.0", "no runs"),
         ([None, 1.000, 1.005, 1.010], "1.06", "inside"),
     ],
@@ -145,6 +153,11 @@ def test_beside_a_verdict_stands_how_sharp_it_is():
     assert found.largest_undetected_error == pytest.approx(undetected, abs=1e-4)
     outside = judging.judge(*number_measured_as([1.000, 1.005, 1.010], "1.07"))
     assert outside.largest_undetected_error is None
+    single = judging.judge(*number_measured_as([1.0], "1.0"))
+    assert (single.half_width, single.sd, single.n) == (None, None, 1)
+    skewed = replace(found, interval=(found.mean - 3, found.mean + 1))
+    assert skewed.half_width == pytest.approx(3)
+    assert judging.half_width(2.0, (1.0, 5.0)) == 3
 
 
 def test_what_can_never_be_told_says_so_and_what_can_says_how():
@@ -162,7 +175,11 @@ def test_what_can_never_be_told_says_so_and_what_can_says_how():
     assert half_width(found.seeds_needed) <= limit < half_width(found.seeds_needed - 1)
     # of five normal values the sd is less than half of the true one in more than 0.5 % of cases
     scatter = judging.judge(*number_measured_as([1.0, 1.1, 1.2] * 9, "0.1", statistic="sd"))
-    assert (scatter.verdict, scatter.limit) == ("undecidable", None)
+    assert (scatter.verdict, scatter.limit, scatter.z_score) == ("undecidable", None, None)
+    # an interval that is only just narrow enough at any number of seeds needs very many
+    many = judging.judge(*number_measured_as([2.4, 2.5, 2.6], "2.57600"))
+    assert (many.verdict, many.seeds_needed) == ("can't tell", judging.MAX_SEEDS)
+    assert judging.MAX_SEEDS == 10_000
 
 
 @pytest.mark.parametrize(("unit", "end"), [("share", 1.0), ("accuracy", 1.0), ("epoch", 100.0)])
@@ -176,10 +193,26 @@ def test_an_interval_ends_where_its_unit_ends(unit, end):
     assert (low, high) == (1, 36)  # 11.67 ± 23.9, cut and rounded outwards
 
 
+def test_a_shares_interval_is_of_its_arcsine():
+    angles = [0.50, 0.51, 0.53]
+    shares = [math.sin(angle) ** 2 for angle in angles]
+    found = judging.judge(*number_measured_as(shares, ".24", "share"))
+    ends = [math.sin(end) ** 2 for end in prediction_interval(angles, 0.99)]
+    assert found.interval == pytest.approx(ends)
+
+
 def test_another_rows_number_is_noticed_where_the_rows_differ(records):
     found = numbers(EXPERIMENTS)
     noticed, tried = judging.swaps(found, records)
     assert 0 < noticed < tried == 20 * 4 - 2  # two of the epochs are printed alike
+    swapped = [
+        replace(number, printed=other.printed)
+        for number in found
+        for other in found
+        if number.kind and number.kind == other.kind and number.printed != other.printed
+    ]
+    verdicts = [judging.judge(number, records).verdict for number in swapped]
+    assert noticed == verdicts.count("outside")
     assert judging.swaps([n for n in found if not n.kind], records) == (0, 0)
 
 
@@ -252,6 +285,9 @@ def test_validation_chooses_and_the_test_set_is_read_there():
     assert loss.optimism == pytest.approx(0.3)
     assert accuracy.honest.epoch == 2
     assert protocol.compare(held, [a, b.replace(hidden=(9,))]) == []  # a run is missing
+    run = held.runs[a]
+    rows = [{key: row[key] for key in ("epoch", "test_loss", "test_accuracy")} for row in run.rows]
+    assert protocol.compare(Records([replace(run, rows=rows)]), [a]) == []  # no validation
 
 
 def test_the_document_and_its_page_say_the_same(records):

@@ -26,6 +26,7 @@ from mnist_fn.shared.study.published import PublishedNumber, cell
 
 DRAWS = 999  # stand-ins: the least p-value is 0.001
 SHRINKAGE = 0.5  # of our seeds' correlations towards none: there are few seeds for 18 numbers
+ROUNDING = 1e-9  # of a statistic: those that are equal but for it count as equally far
 MIN_SEEDS = 4  # of ours beyond the group's own runs: fewer have no covariance to speak of
 WHOLE_STUDY = "the study"
 RULE = (
@@ -114,7 +115,8 @@ def judge_jointly(numbers: Sequence[PublishedNumber], records: Records) -> dict[
     for name, of_groups in evidence.items():
         total = np.sum(of_groups, axis=0)
         seeds_behind = [seeds for _, seeds in compared[name]]
-        as_far_as_any = int(np.sum(total[1:] >= total[1:].max() - 1e-9))
+        stand_ins = total[1:]
+        as_far_as_any = int(np.sum(stand_ins >= stand_ins.max() - ROUNDING))
         verdicts[name] = JointVerdict(
             groups=len(of_groups),
             numbers=sum(count for count, _ in compared[name]),
@@ -126,10 +128,7 @@ def judge_jointly(numbers: Sequence[PublishedNumber], records: Records) -> dict[
 
 
 def statistics_of(sample: Sample, rng: np.random.Generator) -> np.ndarray:
-    """Compare the published group, then each of DRAWS stand-ins: [1 + DRAWS, statistics].
-
-    The scatter is left out where the group has a single run.
-    """
+    """Compare the published group, then each of DRAWS stand-ins: [1 + DRAWS, 2]."""
     runs, seeds = len(sample.published), len(sample.ours)
     rows = [compare(sample.published, sample.ours, sample.rounding)]
     if runs == 1:  # there are only as many stand-ins as seeds
@@ -138,7 +137,7 @@ def statistics_of(sample: Sample, rng: np.random.Generator) -> np.ndarray:
             for seed, ours in enumerate(sample.as_stand_in)
         ]
         rows += [stand_in_rows[seed] for seed in rng.integers(seeds, size=DRAWS)]
-        return np.array(rows)[:, :1]
+        return np.array(rows)
     for _ in range(DRAWS):
         chosen = rng.choice(seeds, runs, replace=False)
         remaining = np.delete(sample.ours, chosen, axis=0)
@@ -188,8 +187,7 @@ def p_values(statistics: np.ndarray) -> np.ndarray:
     p = np.empty(statistics.shape)
     for column, values in enumerate(statistics.T):
         stand_ins = np.sort(values[1:])
-        slack = 1e-9 * (1 + np.abs(values))  # equal ones are as far, whatever the rounding
-        nearer = np.searchsorted(stand_ins, values - slack)
+        nearer = np.searchsorted(stand_ins, values - ROUNDING)
         p[:, column] = (draws - nearer) / draws
         p[0, column] = (draws - nearer[0] + 1) / (draws + 1)
     return p
@@ -218,7 +216,8 @@ def with_own_confusions(
 ) -> list[PublishedNumber]:
     """Put a run's own largest confusions in the place of the published ones, as many."""
     named = [number for number in numbers if number.confusion]
-    matrix = records.runs[named[0].config.replace(seed=seed)].confusion_matrix
+    (config,) = {number.config for number in named}
+    matrix = records.runs[config.replace(seed=seed)].confusion_matrix
     largest = iter(worst_confusions(matrix, len(named)))
     replaced = []
     for number in numbers:

@@ -74,9 +74,7 @@ class NumberVerdict:
     @property
     def half_width(self) -> float | None:
         """From our mean to the interval's farther end."""
-        if self.interval is None:
-            return None
-        return max(self.interval[1] - self.mean, self.mean - self.interval[0])
+        return None if self.interval is None else half_width(self.mean, self.interval)
 
 
 def judge(number: PublishedNumber, records: Records) -> NumberVerdict:
@@ -101,11 +99,11 @@ def judge_values(number: PublishedNumber, values: tuple[float, ...]) -> NumberVe
     )
     if not sd:
         return replace(verdict, verdict="can't tell")
-    if _is_sharp(number, verdict):
+    if _is_sharp(number, verdict.mean, (low, high)):
         return replace(verdict, verdict="inside")
-    widest = replace(verdict, interval=_interval_for(number, values, math.inf))
-    if not _is_sharp(number, widest):
-        limit = None if number.statistic == "sd" else widest.half_width
+    narrowest = _interval_for(number, values, math.inf)
+    if not _is_sharp(number, verdict.mean, narrowest):
+        limit = None if number.statistic == "sd" else half_width(verdict.mean, narrowest)
         return replace(verdict, verdict="undecidable", limit=limit)
     return replace(verdict, verdict="can't tell", seeds_needed=_seeds_needed(number, verdict))
 
@@ -114,8 +112,7 @@ def _seeds_needed(number: PublishedNumber, verdict: NumberVerdict) -> int:
     """Return the fewest seeds of our mean and sd whose interval is narrow enough."""
 
     def is_enough(n: int) -> bool:
-        interval = _interval_for(number, verdict.values, n)
-        return _is_sharp(number, replace(verdict, interval=interval))
+        return _is_sharp(number, verdict.mean, _interval_for(number, verdict.values, n))
 
     counts = range(verdict.n + 1, MAX_SEEDS)
     return counts.start + bisect_left(counts, True, key=is_enough)
@@ -141,11 +138,17 @@ def swaps(numbers: Sequence[PublishedNumber], records: Records) -> tuple[int, in
     return detected, total
 
 
-def _is_sharp(number: PublishedNumber, verdict: NumberVerdict) -> bool:
+def half_width(mean: float, interval: tuple[float, float]) -> float:
+    """Return the distance from our mean to the interval's farther end."""
+    low, high = interval
+    return max(high - mean, mean - low)
+
+
+def _is_sharp(number: PublishedNumber, mean: float, interval: tuple[float, float]) -> bool:
     """Whether a number that is off by what matters would be outside, were ours the true mean."""
-    value, half = number.value, verdict.half_width
+    value = number.value
     if number.statistic == "sd":
-        low, high = verdict.interval or (0.0, math.inf)
+        low, high = interval
         return high <= FACTOR * value and low >= value / FACTOR
     matters = {
         "loss": LOSS * value,
@@ -153,7 +156,7 @@ def _is_sharp(number: PublishedNumber, verdict: NumberVerdict) -> bool:
         "share": RATE * min(value, 1 - value),
         "epoch": EPOCHS * number.config.epochs,
     }
-    return half is not None and half + number.rounding <= matters[number.unit]
+    return half_width(mean, interval) + number.rounding <= matters[number.unit]
 
 
 def _interval_for(
