@@ -1,11 +1,13 @@
 """Write the tables and figures of docs/study.md and docs/study-numbers.md from the evidence.
 
-    python docs/make/make_study.py [--add FOLDER_OF_RUNS]
+    python docs/make/make_study.py [--add FOLDER_OF_RUNS [--replace]]
 
 With --add the finished runs of the study in the folder (`mnist-fn study`) are merged into the
 evidence first, and the figures that need weights are drawn from them. It may be called again and
-again while the study goes on: whatever seeds are there are used. The README's line of the study
-is then written by `make_results.py`.
+again while the study goes on: whatever seeds are there are used. With --replace a run that the
+evidence has already, of another machine or of other versions, is replaced, and the evidence says
+whether the new one has the same numbers. The README's line of the study is then written by
+`make_results.py`.
 """
 
 import argparse
@@ -55,7 +57,7 @@ def all_evidence() -> Evidence:
     return {path.stem.removeprefix("study-"): evidence.read(path) for path in found}
 
 
-def add(folder: Path) -> None:
+def add(folder: Path, replace: bool) -> None:
     """Merge a folder's finished runs of the study into the evidence, and draw from their weights.
 
     The figures that need weights are of the first seed.
@@ -68,7 +70,10 @@ def add(folder: Path) -> None:
             found.setdefault(header.backend, {})[slug(header.config, header.backend)] = entry
     for backend, more in found.items():
         file = evidence_file(backend)
-        entries = evidence.merge(evidence.read(file), more)
+        entries = evidence.read(file)
+        if replace:
+            entries = evidence.replaced_by(entries, more)
+        entries = evidence.merge(entries, more)
         evidence.write(file, entries)
         for name in PIXELS:
             paths = [folder / one for one in drawn_from(name, entries)]
@@ -116,7 +121,8 @@ def drawn_from(name: str, entries: dict[str, evidence.Entry]) -> dict[str, evide
 def stamp(name: str, entries: dict[str, evidence.Entry]) -> str:
     """What a figure was drawn from, in its metadata."""
     drawn = drawn_from(name, entries)
-    seen = {run: {k: v for k, v in e.items() if k != "where"} for run, e in drawn.items()}
+    about = ("where", "replaced")  # no number
+    seen = {run: {k: v for k, v in e.items() if k not in about} for run, e in drawn.items()}
     return f"{name} {digest_of(seen)}"
 
 
@@ -340,8 +346,22 @@ def summary(found: dict[str, Any], entries: Evidence) -> str:
             f"  - {len(entries[backend])} runs, by `mnist-fn study --backend {backend} --seeds n` "
             "with the n of each row, on:",
             *(f"    - {place}" for place in sorted(made)),
+            *made_again(entries[backend]),
         ]
     return "\n".join(lines)
+
+
+def made_again(entries: dict[str, evidence.Entry]) -> list[str]:
+    """How many runs replace one that was made elsewhere, and how many have its numbers."""
+    by_place: dict[str, list[bool]] = {}
+    for entry in entries.values():
+        if "replaced" in entry:
+            by_place.setdefault(entry["replaced"]["where"], []).append(entry["replaced"]["same"])
+    return [
+        f"  - {counted(len(same), 'run')} of these were made again, and {sum(same)} have the same "
+        f"numbers to the last digit as before, when they were made on {place}."
+        for place, same in sorted(by_place.items())
+    ]
 
 
 def headline(found: dict[str, Any], mistakes: study_tables.Table) -> str:
@@ -397,8 +417,9 @@ def where(entry: evidence.Entry, backend: str) -> str:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--add", type=Path, help="folder of runs to merge into the evidence")
+    parser.add_argument("--replace", action="store_true", help="runs that were made elsewhere")
     if (given := parser.parse_args()).add is not None:
-        add(given.add)
+        add(given.add, given.replace)
     everything = all_evidence()
     draw_from_evidence(everything)
     made = sections(everything)

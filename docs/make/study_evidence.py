@@ -22,6 +22,7 @@ from mnist_fn.shared.study.experiments import Experiment
 
 # Whole numbers are shorter: losses in 1e-7 nats, six digits of any that is judged, shares in 1e-6.
 _UNITS = {"loss": 10**7, "accuracy": 10**6}
+NUMBERS = ("epochs", "confusion_matrix", "templates", "weights")  # of an entry
 Entry = dict[str, Any]  # one run; a file maps `records.slug` to these
 _NOT_KEPT = Evaluation(math.nan, np.zeros(0, np.uint8), np.zeros((10, 10), np.int64))
 
@@ -125,6 +126,24 @@ def merge(entries: Mapping[str, Entry], additions: Mapping[str, Entry]) -> dict[
         else:
             entries_left[name] = merged[name]
     return entries_left
+
+
+def replaced_by(entries: Mapping[str, Entry], additions: dict[str, Entry]) -> dict[str, Entry]:
+    """Leave out the entries that additions replace, and note in these where the former were made.
+
+    `replaced` of an addition has that place, and whether the former has the same numbers.
+    """
+    kept = dict(entries)
+    for name, new in additions.items():
+        old = kept.get(name)
+        if old is not None and old["where"] != new["where"]:
+            del kept[name]
+            versions = old["where"]["versions"]
+            packages = [name for name in ("jaxlib", "torch") if name in versions]
+            where = ", ".join([place(old), *(f"{name} {versions[name]}" for name in packages)])
+            same = all(old.get(key) == new.get(key) for key in NUMBERS)
+            new["replaced"] = {"where": where, "same": same}
+    return kept
 
 
 def place(entry: Entry) -> str:

@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from mnist_fn.shared.config import MODELS
 from mnist_fn.shared.data import arrays, cache, formats, meaning, spec
 from mnist_fn.shared.exchange import importing
 from mnist_fn.shared.parity import bounds, horizon, ladder
@@ -29,7 +30,7 @@ SECURITY = (
     f"{MAX_PARAMETERS:,} numbers together",
 )
 QUANTITY = re.compile(r"\d[\d,]* (?:MB|MiB|GiB|times|million|numbers)")
-WORDS = {3: "three", 5: "five", 7: "seventh", 10: "ten"}
+WORDS = {3: "three", 5: "five", 7: "seventh", 10: "ten", 11: "eleven"}
 PAGES = {
     "SECURITY.md": SECURITY,
     "docs/cluster.md": (
@@ -52,6 +53,9 @@ PAGES = {
         ),
     ),
     "docs/parity.md": (
+        f"{WORDS[len(ladder.BACKEND_RUNGS)]} rungs, ",
+        f"the same accuracy? {30 * len(MODELS)} runs for each backend",
+        f"{WORDS[bounds.ACCURACY_MARGIN * 100]} of MNIST's 10,000 test images",
         f"{bounds.SUM_FACTOR}·√n eps of the largest entry",
         f"({bounds.NEAR_BOUNDARY_EPS} eps of its layer's largest)",
         f"{bounds.ULPS_OF_ONE} eps of 1 are allowed",

@@ -249,6 +249,22 @@ def test_the_pages_pictures_stay_small():
     assert sum(path.stat().st_size for path in make_study.PICTURES.iterdir()) < 2e6
 
 
+def test_a_run_made_again_replaces_the_former_and_says_whether_it_is_the_same():
+    runs = kept(study_runs(seeds=(0, 1), only=["chosen"]))
+    elsewhere = {**next(iter(runs.values()))["where"], "machine": "another"}
+    again = {name: {**entry, "where": elsewhere} for name, entry in runs.items()}
+    first, second = again
+    again[second]["weights"] = "others"
+    left = evidence.replaced_by(runs, again)
+    assert left == {}
+    merged = evidence.merge(left, again)
+    assert [merged[name]["replaced"]["same"] for name in (first, second)] == [True, False]
+    assert merged[first]["replaced"]["where"].startswith("a machine, ")
+    (said,) = make_study.made_again(merged)
+    assert "2 runs of these were made again, and 1 have the same" in said
+    assert evidence.replaced_by(again, copy.deepcopy(again)) == again  # of the same place: kept
+
+
 def test_two_runs_of_one_name_that_differ_are_never_mixed():
     (name, entry), *_ = make_study.all_evidence()["jax"].items()
     where = {**entry["where"], "computed": {"cores": 2, "threads": 2, "vectors": ""}}
