@@ -38,7 +38,8 @@ ROOMS = {
     "study": (["mnist_fn/shared/study/judging.py", "mnist_fn/shared/study/claims.py",
                "mnist_fn/shared/study/published.py", "mnist_fn/shared/study/protocol.py",
                "mnist_fn/shared/study/joint.py"],
-              ["tests/study"]),
+              ["tests/study/test_published.py", "tests/study/test_study.py",  # the quickest first
+               "tests/study/test_joint.py"]),
 }  # fmt: skip
 SLOW = (
     "numpy",
