@@ -353,15 +353,25 @@ def summary(found: dict[str, Any], entries: Evidence) -> str:
 
 def made_again(entries: dict[str, evidence.Entry]) -> list[str]:
     """How many runs replace one that was made elsewhere, and how many have its numbers."""
-    by_place: dict[str, list[bool]] = {}
+    by_place: dict[str, list[evidence.Entry]] = {}
     for entry in entries.values():
         if "replaced" in entry:
-            by_place.setdefault(entry["replaced"]["where"], []).append(entry["replaced"]["same"])
-    return [
-        f"  - {counted(len(same), 'run')} of these were made again, and {sum(same)} have the same "
-        f"numbers to the last digit as before, when they were made on {place}."
-        for place, same in sorted(by_place.items())
-    ]
+            by_place.setdefault(entry["replaced"]["where"], []).append(entry)
+    lines = []
+    for place, again in sorted(by_place.items()):
+        unchanged = matrices = same_matrices = 0
+        for entry in again:
+            numbers = [key for key in evidence.NUMBERS if key in entry]
+            same = entry["replaced"]["same"]
+            unchanged += same == numbers
+            matrices += "confusion_matrix" in numbers
+            same_matrices += "confusion_matrix" in same
+        lines.append(
+            f"  - {counted(len(again), 'run')} of these were made again; before, they were of "
+            f"{place}. All numbers came out the same in {unchanged}, the confusion matrix in "
+            f"{same_matrices} of {matrices}."
+        )
+    return lines
 
 
 def headline(found: dict[str, Any], mistakes: study_tables.Table) -> str:

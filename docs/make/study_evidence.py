@@ -131,7 +131,7 @@ def merge(entries: Mapping[str, Entry], additions: Mapping[str, Entry]) -> dict[
 def replaced_by(entries: Mapping[str, Entry], additions: dict[str, Entry]) -> dict[str, Entry]:
     """Leave out the entries that additions replace, and note in these where the former were made.
 
-    `replaced` of an addition has that place, and whether the former has the same numbers.
+    `replaced` of an addition has that place, and which numbers are the same as the former's.
     """
     kept = dict(entries)
     for name, new in additions.items():
@@ -141,7 +141,7 @@ def replaced_by(entries: Mapping[str, Entry], additions: dict[str, Entry]) -> di
             versions = old["where"]["versions"]
             packages = [name for name in ("jaxlib", "torch") if name in versions]
             where = ", ".join([place(old), *(f"{name} {versions[name]}" for name in packages)])
-            same = all(old.get(key) == new.get(key) for key in NUMBERS)
+            same = [key for key in NUMBERS if key in new and old.get(key) == new[key]]
             new["replaced"] = {"where": where, "same": same}
     return kept
 

@@ -114,7 +114,7 @@ def _seeds_needed(number: PublishedNumber, verdict: NumberVerdict) -> int:
     def is_enough(n: int) -> bool:
         return _is_sharp(number, verdict.mean, _interval_for(number, verdict.values, n))
 
-    counts = range(verdict.n + 1, MAX_SEEDS)
+    counts = range(verdict.n, MAX_SEEDS)
     return counts.start + bisect_left(counts, True, key=is_enough)
 
 
