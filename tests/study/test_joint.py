@@ -226,3 +226,17 @@ def test_what_a_verdict_says_of_its_groups(draws):
 def test_five_seeds_are_enough_for_one_run(draws):
     ours = np.arange(5.0)[:, None]
     assert joint.judge_jointly(normal_numbers(ours, [["1"]]), of_seeds(5))["selection"].p == 1.0
+
+
+def test_a_single_runs_stand_ins_have_numbers_of_their_own(draws):
+    """A seed as a stand-in is compared with the others in its own largest confusions."""
+    ours = np.arange(6.0)[:, None]
+    as_stand_in = [ours * (seed + 1) + seed**2 for seed in range(6)]
+    sample = joint.Sample(np.array([[3.0]]), np.array([0.5]), ours, as_stand_in)
+    statistics = joint.statistics_of(sample, np.random.default_rng(0))
+    expected = [joint.compare(sample.published, ours, sample.rounding)]
+    for seed in np.random.default_rng(0).integers(6, size=joint.DRAWS):
+        stand_in = as_stand_in[seed]
+        others = np.delete(stand_in, seed, axis=0)
+        expected.append(joint.compare(stand_in[[seed]], others, sample.rounding))
+    assert statistics == pytest.approx(np.array(expected))

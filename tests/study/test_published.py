@@ -264,7 +264,11 @@ def test_each_statement_reads_the_runs_that_it_names():
     assert [c.model for c in by_text("shallow wins").configs] == ["shallow", "deep"]
     assert [c.l2 for c in by_text("λ = 10⁻¹ is faint").configs] == [0.0, 1e-1]
     assert len(claims(EXPERIMENTS)) == 22
-    assert by_text("0 and 1 are learned first").number.startswith("first epoch at 98 %: ")
+    learned = by_text("0 and 1 are learned first")
+    assert learned.number.startswith("first epoch at 98 %: ")
+    assert learned.column == "test_accuracy_0"
+    ordered = [claim.number for claim in claims(EXPERIMENTS) if ": wider is" in claim.text]
+    assert ordered == ["neighbouring widths in that order, of 3"] * 4
 
 
 def test_a_number_is_measured_by_its_unit():
