@@ -54,79 +54,6 @@ def draws(monkeypatch):
     monkeypatch.setattr(joint, "DRAWS", 199)
 
 
-def test_a_study_drawn_from_ours_has_any_p_value(draws):
-    """Of 40 studies of five runs drawn from the same distribution, p is below 0.2 in about 8:
-    at most 16, three of the binomial's sds more. One moved by 3 sds is found in nine of ten."""
-    rng = np.random.default_rng(1)
-    records, p = of_seeds(16), []
-    shifted = []
-    for _ in range(40):
-        mix = np.array([[1.0, 0.8], [0.0, 0.6]])
-        ours = 1000 + 100 * rng.standard_normal((16, 2)) @ mix
-        theirs = 1000 + 100 * rng.standard_normal((5, 2)) @ mix
-        for away, found in ((0, p), (300, shifted)):
-            printed = [[f"{value - 1 + away:.0f}" for value in run] for run in theirs]
-            verdicts = joint.judge_jointly(normal_numbers(ours, printed, 5), records)
-            found.append(verdicts["selection"].p)
-    assert sum(one < 0.2 for one in p) <= 16
-    assert sum(one < 0.2 for one in p) >= 2
-    assert max(p) > 0.7
-    assert sum(one < 0.05 for one in shifted) >= 36
-
-
-def test_numbers_off_together_are_found_where_each_alone_is_not(draws):
-    """Two numbers that go together: one above and one below is rare though neither is."""
-    rng = np.random.default_rng(0)
-    together = rng.standard_normal(40)
-    ours = 1000 + 100 * np.stack([together, together + 0.05 * rng.standard_normal(40)], axis=1)
-    apart = joint.judge_jointly(normal_numbers(ours, [["1139", "859"]]), of_seeds(40))
-    same = joint.judge_jointly(normal_numbers(ours, [["1139", "1139"]]), of_seeds(40))
-    assert apart["selection"].p < 0.05 < same["selection"].p
-
-
-def test_runs_that_scatter_otherwise_are_found(draws):
-    rng = np.random.default_rng(0)
-    ours = 1000 + 100 * rng.standard_normal((30, 1))
-    center = round(float(ours.mean()))
-    for spread, found in ((1, True), (100, False), (700, True)):
-        printed = [[str(center - 1 + round(spread * z))] for z in (-1.2, -0.5, 0.1, 0.4, 1.2)]
-        verdict = joint.judge_jointly(normal_numbers(ours, printed, 5), of_seeds(30))["selection"]
-        assert (verdict.p < 0.05) == found, spread
-
-
-def test_few_seeds_limit_the_p_value_and_too_few_are_left_out(draws):
-    ours = np.random.default_rng(0).normal(1000, 100, (9, 1))
-    far = normal_numbers(ours, [["5000"]])
-    verdict = joint.judge_jointly(far, of_seeds(9))["selection"]
-    assert verdict.seeds == (9, 9)
-    assert verdict.least_p == pytest.approx(1 / 9, abs=0.06)
-    assert joint.judge_jointly(far, of_seeds(4)) == {}
-
-
-def test_groups_together_find_what_each_alone_leaves_open(draws):
-    rng = np.random.default_rng(0)
-    ours = rng.normal(1000, 100, (30, 1))
-    center = ours.mean()
-    several = []
-    for i in range(6):
-        config = SHALLOW.replace(l2=i * 1e-3)
-        printed = [[f"{center + 130:.0f}"]]
-        several += normal_numbers(ours, printed, 1, config, f"experiment {i}")
-    runs = [replace(run, config=run.config.replace(l2=i * 1e-3))
-            for i in range(6) for run in study_runs(seeds=range(30), only=["chosen"])]  # fmt: skip
-    verdicts = joint.judge_jointly(several, Records(runs))
-    assert all(verdicts[f"experiment {i}"].p > 0.05 for i in range(6))
-    assert verdicts[joint.WHOLE_STUDY].p < 0.05
-    assert verdicts[joint.WHOLE_STUDY].groups == 6
-
-
-def test_what_prints_alike_is_no_difference(draws):
-    """The linear model's plateau is printed as 0.26 of every seed."""
-    ours = 262.96 + 0.06 * np.random.default_rng(0).standard_normal((10, 1))
-    verdict = joint.judge_jointly(normal_numbers(ours, [["262"]]), of_seeds(10))["selection"]
-    assert verdict.p == 1.0
-
-
 def test_a_stand_ins_largest_confusions_are_its_own():
     records = of_seeds(3)
     chosen = [n for n in numbers(EXPERIMENTS) if n.experiment == "chosen"]
@@ -137,6 +64,11 @@ def test_a_stand_ins_largest_confusions_are_its_own():
         assert [n.of_seed(records, seed) for n in own if n.confusion] == shares
         others = [n for n in own if not n.confusion]
         assert others == [n for n in chosen if not n.confusion]
+    by_name = {group.experiment: group for group in joint.groups(numbers(EXPERIMENTS))}
+    sample = joint.sample_of(by_name["chosen"], records)
+    rows = joint._rows(joint.with_own_confusions(chosen, 1, records), range(3), records)
+    assert (sample.as_stand_in[1] == rows).all()
+    assert (sample.as_stand_in[1] != sample.ours).any()
 
 
 def test_a_p_value_is_a_rank():
@@ -240,3 +172,79 @@ def test_a_single_runs_stand_ins_have_numbers_of_their_own(draws):
         others = np.delete(stand_in, seed, axis=0)
         expected.append(joint.compare(stand_in[[seed]], others, sample.rounding))
     assert statistics == pytest.approx(np.array(expected))
+
+
+# --- draws by the hundred: after what is worked out by hand ---
+
+
+def test_a_study_drawn_from_ours_has_any_p_value(draws):
+    """Of 40 studies of five runs drawn from the same distribution, p is below 0.2 in about 8:
+    at most 16, three of the binomial's sds more. One moved by 3 sds is found in nine of ten."""
+    rng = np.random.default_rng(1)
+    records, p = of_seeds(16), []
+    shifted = []
+    for _ in range(40):
+        mix = np.array([[1.0, 0.8], [0.0, 0.6]])
+        ours = 1000 + 100 * rng.standard_normal((16, 2)) @ mix
+        theirs = 1000 + 100 * rng.standard_normal((5, 2)) @ mix
+        for away, found in ((0, p), (300, shifted)):
+            printed = [[f"{value - 1 + away:.0f}" for value in run] for run in theirs]
+            verdicts = joint.judge_jointly(normal_numbers(ours, printed, 5), records)
+            found.append(verdicts["selection"].p)
+    assert sum(one < 0.2 for one in p) <= 16
+    assert sum(one < 0.2 for one in p) >= 2
+    assert max(p) > 0.7
+    assert sum(one < 0.05 for one in shifted) >= 36
+
+
+def test_numbers_off_together_are_found_where_each_alone_is_not(draws):
+    """Two numbers that go together: one above and one below is rare though neither is."""
+    rng = np.random.default_rng(0)
+    together = rng.standard_normal(40)
+    ours = 1000 + 100 * np.stack([together, together + 0.05 * rng.standard_normal(40)], axis=1)
+    apart = joint.judge_jointly(normal_numbers(ours, [["1139", "859"]]), of_seeds(40))
+    same = joint.judge_jointly(normal_numbers(ours, [["1139", "1139"]]), of_seeds(40))
+    assert apart["selection"].p < 0.05 < same["selection"].p
+
+
+def test_runs_that_scatter_otherwise_are_found(draws):
+    rng = np.random.default_rng(0)
+    ours = 1000 + 100 * rng.standard_normal((30, 1))
+    center = round(float(ours.mean()))
+    for spread, found in ((1, True), (100, False), (700, True)):
+        printed = [[str(center - 1 + round(spread * z))] for z in (-1.2, -0.5, 0.1, 0.4, 1.2)]
+        verdict = joint.judge_jointly(normal_numbers(ours, printed, 5), of_seeds(30))["selection"]
+        assert (verdict.p < 0.05) == found, spread
+
+
+def test_few_seeds_limit_the_p_value_and_too_few_are_left_out(draws):
+    ours = np.random.default_rng(0).normal(1000, 100, (9, 1))
+    far = normal_numbers(ours, [["5000"]])
+    verdict = joint.judge_jointly(far, of_seeds(9))["selection"]
+    assert verdict.seeds == (9, 9)
+    assert verdict.least_p == pytest.approx(1 / 9, abs=0.06)
+    assert joint.judge_jointly(far, of_seeds(4)) == {}
+
+
+def test_groups_together_find_what_each_alone_leaves_open(draws):
+    rng = np.random.default_rng(0)
+    ours = rng.normal(1000, 100, (30, 1))
+    center = ours.mean()
+    several = []
+    for i in range(6):
+        config = SHALLOW.replace(l2=i * 1e-3)
+        printed = [[f"{center + 130:.0f}"]]
+        several += normal_numbers(ours, printed, 1, config, f"experiment {i}")
+    runs = [replace(run, config=run.config.replace(l2=i * 1e-3))
+            for i in range(6) for run in study_runs(seeds=range(30), only=["chosen"])]  # fmt: skip
+    verdicts = joint.judge_jointly(several, Records(runs))
+    assert all(verdicts[f"experiment {i}"].p > 0.05 for i in range(6))
+    assert verdicts[joint.WHOLE_STUDY].p < 0.05
+    assert verdicts[joint.WHOLE_STUDY].groups == 6
+
+
+def test_what_prints_alike_is_no_difference(draws):
+    """The linear model's plateau is printed as 0.26 of every seed."""
+    ours = 262.96 + 0.06 * np.random.default_rng(0).standard_normal((10, 1))
+    verdict = joint.judge_jointly(normal_numbers(ours, [["262"]]), of_seeds(10))["selection"]
+    assert verdict.p == 1.0
