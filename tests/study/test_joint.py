@@ -155,6 +155,15 @@ def test_what_a_verdict_says_of_its_groups(draws):
     assert whole.least_p == 1 / (joint.DRAWS + 1)
 
 
+def test_a_seed_that_lacks_a_number_is_left_out(draws):
+    ours = np.arange(18.0).reshape(9, 2)
+    first, second = normal_numbers(ours, [["3", "4"]])
+    second = replace(
+        second, measure=lambda _, config: ours[config.seed, 1] if config.seed < 8 else None
+    )
+    assert joint.judge_jointly([first, second], of_seeds(9))["selection"].seeds == (8, 8)
+
+
 def test_five_seeds_are_enough_for_one_run(draws):
     ours = np.arange(5.0)[:, None]
     assert joint.judge_jointly(normal_numbers(ours, [["1"]]), of_seeds(5))["selection"].p == 1.0
