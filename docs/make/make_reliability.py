@@ -1,4 +1,4 @@
-"""Write what docs/reliability.md has from docs/evidence/reliability-*.json.
+"""Write what docs/reliability.md has from docs/evidence/reliability-*.json and mutants.json.
 
 python docs/make/make_reliability.py
 """
@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from pages import DOCS, EVIDENCE, table, versions_of, write_page
+from pages import DOCS, EVIDENCE, read_evidence, table, versions_of, write_page
 
 from mnist_fn.shared.wording import counted
 from tests.support.losses import LOST, Result
@@ -80,7 +80,19 @@ def sections(evidence: list[dict[str, Any]] | None = None) -> dict[str, str]:
         promise, tried = CHECKS[check](result)
         rows.append([promise, document["backend"] or "both", tried, shown(LOST[check](result))])
     commands = "\n".join(f"- `{one['command']}` ({where(one)})" for one in evidence)
-    return {"measured": table(["promised", "on", "tried", "lost"], rows), "commands": commands}
+    measured = table(["promised", "on", "tried", "lost"], rows)
+    return {"measured": measured, "mutants": mutants(), "commands": commands}
+
+
+def mutants() -> str:
+    """How many mutants of each room its tests leave alive."""
+    document = read_evidence("mutants")
+    rows = []
+    for counts in document["rooms"].values():
+        survivors = f"{len(counts['survivors'])} ({len(counts['survivors']) / counts['tried']:.1%})"
+        rows.append([f"`{counts['command']}`", counts["mutants"], counts["tried"], survivors])
+    made = f"{document['machine']}; {versions_of(document, 'python', 'numpy')}"
+    return f"{table(['command', 'mutants', 'tried', 'survive'], rows)}\n\n{made}"
 
 
 def where(document: dict[str, Any]) -> str:
