@@ -394,8 +394,8 @@ def headline(found: dict[str, Any], mistakes: study_tables.Table) -> str:
             f"{_holding(found, backend)}.",
         ]
     lines.append(
-        f"The test of all numbers together noticed {noticed(mistakes)} mistakes that we planted, so "
-        "a smaller one may be left."
+        f"This test of all numbers together noticed {noticed(mistakes)} mistakes that we planted: "
+        "others may be left."
     )
     return "\n".join(lines)
 
