@@ -23,7 +23,8 @@ def speed(evidence: dict[str, Any]) -> str:
         cell = "{median:.2f} ({min:.2f} to {max:.2f}, n = {n})"
         rows.append([backend, *(cell.format(**ratio) for ratio in rates["ratios"].values())])
     command = "python docs/make/evidence_workers.py"
-    before = "" if evidence["command"].startswith(command) else " (then a part of `mnist-fn bench`)"
+    bench = " (when this was measured, a part of `mnist-fn bench`)"
+    before = "" if evidence["command"].startswith(command) else bench
     versions = versions_of(evidence, "python", "jax", "torch")
     made = f"`{command}`{before}; {evidence['machine']}; {versions}"
     return f"{table(heads, rows)}\n\n{made}"

@@ -83,10 +83,12 @@ def counts() -> str:
 
     named = sum(bool(bug.named) for bug in BUGS)
     return (
-        f"There are {len(BUGS)} bugs, of which {named} must get their name, the others a pattern, "
-        f"and {len(REWRITES)} rewrites\nthat change no more than the order of roundings and must "
-        "pass in both precisions\n(`tests/support/harmless_rewrites.py`). `make test` takes "
-        f"{len(QUICK)} bugs and {len(QUICK_REWRITES)} rewrites,\n`make test-exhaustive` all."
+        f"There are {len(BUGS)} bugs. The ladder must name {named} of them, and describe the "
+        "pattern of each other one.\n"
+        f"There are also {len(REWRITES)} rewrites that change only the order "
+        "of roundings; they must pass in both\nprecisions (`tests/support/harmless_rewrites.py`). "
+        f"`make test` takes {len(QUICK)} bugs and {len(QUICK_REWRITES)} rewrites,\n"
+        "`make test-exhaustive` takes all."
         f"\n\n{recorded(read_evidence('exhaustive'))}"
     )
 
@@ -108,7 +110,8 @@ def recorded(document: dict[str, Any]) -> str:
         for name, tests in document["tests"].items()
     ]
     return (
-        f"The last record of it, without what `make test` takes: {'; '.join(outcomes)}.\n"
+        "The last recorded run of `make test-exhaustive`, without what `make test` takes: "
+        f"{'; '.join(outcomes)}.\n"
         f"{source(document, 'jax', 'torch', 'python')}."
     )
 
@@ -142,9 +145,11 @@ def gate(level: str) -> str:
     head = ["model", "optimizer", "precision", "steps", *shown, "evaluation", "verdict"]
     made = [table(head, rows), where(document)]
     if missing := [name for name in BACKEND_RUNGS if name not in there]:
-        former = [f"{name} {f'is in {FORMER[name]}' if name in FORMER else 'was not climbed'}"
+        former = [f"{name} {f'was in {FORMER[name]}' if name in FORMER else 'was not checked'}"
                   for name in missing]  # fmt: skip
-        made.append(f"Made before these were rungs of their own: {', '.join(former)}.")
+        made.append(
+            f"When this was measured, these were not yet rungs of their own: {', '.join(former)}."
+        )
     return "\n\n".join(made)
 
 
@@ -288,7 +293,7 @@ def accuracy() -> str:
     return (
         f"Planned: {plan['question']} {plan['test']}, δ = {plan['margin']:.2f} points; "
         f"n = {plan['n']} pairs, for a power of {plan['power']:.3f} at the sd seen before "
-        f"({plan['sd']:.3f}); fresh seeds, {seeds[0]} to {seeds[-1]}; one look. "
+        f"({plan['sd']:.3f}); fresh seeds, {seeds[0]} to {seeds[-1]}; judged once. "
         f"`{plan['command']} FOLDER`.\n\n{statistics_of(sealed('accuracy-verdict'))}"
     )
 

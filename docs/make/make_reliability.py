@@ -31,7 +31,7 @@ def kills(r: Result) -> tuple[str, str]:
 
 def hostile(r: Result) -> tuple[str, str]:
     readers = ", ".join(r["by_reader"])
-    return ("A hostile data, config or run file is refused in one line, or means what it says; "
+    return ("A hostile data, config or run file is refused in one line, or is read correctly; "
             "memory is bounded",
             f"{r['inputs']:,} inputs to {len(r['by_reader'])} readers ({readers}); at most "
             f"{r['limit_mb']} MB to allocate")  # fmt: skip

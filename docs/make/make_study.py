@@ -265,7 +265,7 @@ def largest(found: dict[str, Any], entries: Evidence) -> str:
         f"The study names {named} confusions because they are the largest of its run. Such a "
         "choice makes it likelier that one is outside. To count how often, each of our runs took "
         f"the published run's place: its own {named} largest confusions were compared with the "
-        f"other seeds. Runs with one outside: {', '.join(told)}."
+        f"other seeds. Runs with at least one outside: {', '.join(told)}."
     )
 
 
@@ -283,8 +283,8 @@ def reasons(found: dict[str, Any]) -> str:
     at, seeds = measured["config"]["epochs"], len(next(iter(measured["counts"].values())))
     head = [
         *["what", "published", f"after epoch {at}, {seeds} seeds", "verdict"],
-        f"seeds that have it after epoch {at}",
-        f"after some epoch of {first} to {last}",
+        f"seeds that reach it after epoch {at}",
+        f"seeds that reach it after at least one epoch of {first} to {last}",
     ]
     made = f"{source(measured, 'torch', 'python')}; threads: {measured['threads']}."
     return f"{table(head, rows)}\n\n{made}"
@@ -367,9 +367,9 @@ def made_again(entries: dict[str, evidence.Entry]) -> list[str]:
             matrices += "confusion_matrix" in numbers
             same_matrices += "confusion_matrix" in same
         lines.append(
-            f"  - {counted(len(again), 'run')} of these were made again; before, they were of "
-            f"{place}. All numbers came out the same in {unchanged}, the confusion matrix in "
-            f"{same_matrices} of {matrices}."
+            f"  - {counted(len(again), 'run')} of these were made again. The first time, they "
+            f"were made on {place}. All numbers came out the same in {unchanged} of {len(again)}, "
+            f"the confusion matrix in {same_matrices} of {matrices}."
         )
     return lines
 
@@ -388,10 +388,10 @@ def headline(found: dict[str, Any], mistakes: study_tables.Table) -> str:
             f"{counts.get('inside', 0)} of {sum(counts.values())} published numbers lie inside our "
             f"{judging.LEVEL:.0%} prediction interval and {counts.get('outside', 0)} outside "
             f"({expected:.2f} expected by chance).",
-            f"For {undecided} the interval is too wide to decide. Taken together: {whole:.0%} of "
-            "stand-ins drawn",
-            f"from our own runs are as far from the rest of them or farther (p = {whole:.2g}).",
-            f"{_holding(found, backend)}.",
+            f"For {undecided} the interval is too wide to decide. {_holding(found, backend)}.",
+            f"All numbers together give p = {whole:.2g}: if we draw runs of our own in place of "
+            f"the published ones, {whole:.0%} of the draws lie as far from the rest of our runs "
+            "as the published ones, or farther.",
         ]
     lines.append(
         f"This test of all numbers together noticed {noticed(mistakes)} mistakes that we planted: "

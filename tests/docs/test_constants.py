@@ -82,7 +82,7 @@ PAGES = {
         f"probability is below {CONFIDENT}",
         f"reduced to {image_files.LARGEST_SIDE} pixels",
         f"Up to {grouping.MAX_DIGITS} digits are read",
-        f"Of more than {grouping.MANY}, most must",
+        f"If there are more than {grouping.MANY}, most must",
         f"more than {math.degrees(math.atan(lines.TILT)):.0f}° or bent",
         f"turned by up to {math.degrees(math.atan(grouping.MAX_SLOPE)):.0f}°",
     ),
