@@ -112,7 +112,7 @@ def answer(json: bool = False) -> Console:
 
 def show(text: str, document: Any, json: bool) -> None:
     """Show what a command did in words, and as a document if --json asks for it."""
-    answer(json).print(text)
+    answer(json).print(text, soft_wrap=True)  # paths are to be copied
     if json:
         print_json(document)
 

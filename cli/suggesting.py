@@ -13,6 +13,7 @@ FIRST_RUN = "`mnist-fn train` makes a first run"
 KINDS = {  # what is no such value, as typer's reader calls it: what it must be
     "float_parsing": "a number",
     "int_parsing": "a whole number",
+    "int_parsing_size": "a whole number of fewer digits",
     "int_from_float": "a whole number",
 }
 
@@ -41,7 +42,7 @@ def _bad_value(option: str, cause: Any) -> str:
         wanted = f"at least {bound:g}" if bound is not None else KINDS.get(problem["type"])
         if wanted:
             return f"{option} {str(problem['input'])[:40]!r}: must be {wanted}"
-    return f"{option}: {cause}"
+    return f"{option}: {str(cause).splitlines()[0][:120]}"
 
 
 def _nearest_options(word: str, context: Any) -> list[str]:
@@ -60,7 +61,8 @@ def folders_of_runs(folders: Sequence[Path] | None, default: str = "runs") -> li
     paths = list(folders or [Path(default)])
     for path in paths:
         if not path.is_dir():
-            raise InputError(f"{path}: no such folder", hint="" if folders else FIRST_RUN)
+            first = FIRST_RUN if default == "runs" else "`mnist-fn study --quick` makes it"
+            raise InputError(f"{path}: no such folder", hint="" if folders else first)
     return paths
 
 

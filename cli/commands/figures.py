@@ -14,6 +14,8 @@ from mnist_fn.shared.errors import InputError, Message
 if TYPE_CHECKING:
     from figures.build import Entry, Shelf
 
+OF_THEIR_COMMANDS = {"bench", "sweep"}  # drawn by these commands alone
+
 
 def command(
     runs: Annotated[
@@ -43,8 +45,9 @@ def command(
     """
     from figures import PLOTS
 
-    names = [str(path) for path in runs or () if _is_figure(path, PLOTS)]
-    folders = [path for path in runs or () if str(path) not in names]
+    named = [path for path in runs or () if _is_figure(path, PLOTS)]
+    names = [str(path).replace("_", "-") for path in named]
+    folders = [path for path in runs or () if path not in named]
     if folders:
         folders_of_runs(folders)  # before the imports that take longer
     from cli.console import answer, console
@@ -81,7 +84,7 @@ def command(
         status.update("drawing")
         paths = _draw(records, out, format, theme, note, data_dir)
     for path in paths:
-        answer().print(str(path))
+        answer().print(str(path), soft_wrap=True)
     if len(missing) == 1:
         console.print(Message("left out: ", *missing.values()))
     elif missing:
@@ -135,7 +138,8 @@ def _draw(
 
 def _is_figure(path: Path, plots: Iterable[str]) -> bool:
     """Whether an argument is a figure's name, not a folder's: `curves`."""
-    return str(path).replace("-", "_") in plots and not path.is_dir()
+    name = str(path).replace("-", "_")
+    return name in set(plots) - OF_THEIR_COMMANDS and not path.is_dir()
 
 
 def _list(entries: "list[Entry]") -> None:

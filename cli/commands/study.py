@@ -142,7 +142,7 @@ def _show(study: "Study", to: "Console") -> None:
 def _end(study: "Study", to: "Console") -> None:
     for line in study.sentences:
         to.print(line, style="bold red" if line == study.document["warning"] else "")
-    to.print(f"report: {study.out / 'study.md'}, {study.out / 'study.json'}")
+    to.print(f"report: {study.out / 'study.md'}, {study.out / 'study.json'}", soft_wrap=True)
 
 
 def _print(table: "Columns", to: "Console") -> None:

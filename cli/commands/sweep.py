@@ -97,6 +97,6 @@ def command(
         to.print(line)
     from figures import sweep as sweep_figure
 
-    to.print(f"figure: {sweep_figure.save(result.conditions, path)}")
+    to.print(f"figure: {sweep_figure.save(result.conditions, path)}", soft_wrap=True)
     if json:
         print_json({**result.to_dict(in_shell), "figure": str(path)})

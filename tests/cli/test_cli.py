@@ -80,6 +80,7 @@ NO_NETWORK = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0
         (["train", "--l2", "nan"], "--l2 nan"),
         (["train", "--l2", "much"], "--l2 'much': must be a number"),
         (["train", "--epochs", "2.5"], "--epochs '2.5': must be a whole number"),
+        (["train", "--epochs", "9" * 5000], "': must be a whole number of fewer digits"),
         (["train", "--l2"], "--l2: a value is missing"),
         (["train", "--json=x"], "--json: takes no value"),
         (["port", "x.py", "--budget", "-1"], "--budget '-1': must be at least 0"),

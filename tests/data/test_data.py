@@ -153,6 +153,15 @@ def test_datasets_known_by_their_gz_are_checked_by_it(tmp_path, name):
         datasets.load(name, write_dataset(tmp_path / "gz", zipped=True))
 
 
+def test_a_whole_set_is_not_told_to_be_zipped(tmp_path):
+    images, labels = np.zeros((2, 28, 28), np.uint8), np.array([0, 1])
+    arrays = {"x_train": images, "y_train": labels, "x_test": images, "y_test": labels}
+    np.savez(tmp_path / "kmnist.npz", **arrays)
+    with pytest.raises(InputError) as caught:
+        datasets.load("kmnist", tmp_path)
+    assert str(caught.value).endswith('only; use `dataset="idx"` to read it unchecked')
+
+
 def test_a_data_dir_without_the_files_is_not_passed_over(tmp_path, monkeypatch):
     monkeypatch.setenv("MNIST_FN_DATA", str(write_dataset(tmp_path / "there")))
     with pytest.raises(InputError, match="elsewhere; put train-images-idx3-ubyte"):

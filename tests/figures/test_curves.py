@@ -131,6 +131,18 @@ def test_what_is_left_out_of_a_folder_is_one_line(in_process, two_runs):
     assert line.startswith("left out, for want of their runs: widths, depths, templates, ")
 
 
+def test_names_of_figures_are_spelled_either_way_and_others_are_folders(in_process, two_runs):
+    said = in_process("figures", "worst-mistakes").stderr
+    assert "study --only chosen" in said
+    assert in_process("figures", "worst_mistakes").stderr == said
+    assert in_process("figures", "sweep").stderr == "mnist-fn: sweep: no such folder\n"
+
+
+def test_a_quick_studys_figures_name_what_makes_its_runs(in_process):
+    said = "mnist-fn: runs-quick: no such folder; `mnist-fn study --quick` makes it\n"
+    assert in_process("figures", "--quick").stderr == said
+
+
 def test_before_the_first_run_each_command_says_how_to_make_it(in_process):
     for command in ("runs", "report", "figures"):
         done = in_process(command)

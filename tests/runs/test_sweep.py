@@ -58,7 +58,9 @@ def test_a_grid_is_every_combination_with_the_same_seeds():
 @pytest.mark.parametrize("seeds", [[4, 0, 9], (4, 0, 9), np.array([4, 0, 9])])
 def test_the_seeds_of_a_grid_can_be_named(seeds):
     assert [config.seed for config in grid(BASE, seeds=seeds)] == [4, 0, 9]
+    assert [config.seed for config in grid(BASE, seeds=jax.numpy.array(seeds))] == [4, 0, 9]
     assert [config.seed for config in grid(BASE, seeds=np.int64(2))] == [0, 1]
+    assert [config.seed for config in grid(BASE, seeds=np.array(2))] == [0, 1]
     assert [config.seed for config in grid(BASE, seeds=2.0)] == [0, 1]
 
 

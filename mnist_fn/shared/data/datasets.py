@@ -358,9 +358,11 @@ def _check_published(name: str, raw: RawSet) -> None:
     for path, digest, expected in zip(raw.files.paths, raw.digests, published, strict=False):
         if name in SHA256_GZ:
             if path.suffix != ".gz":
+                four = len(set(raw.files.paths)) == len(raw.files.paths)
+                place = f"put {path.name}.gz there, or " if four else ""
                 raise InputError(
                     f"{path}: {name} publishes checksums of its .gz files only",
-                    hint=(f"put {path.name}.gz there, or use ", idx, " to read it unchecked"),
+                    hint=(f"{place}use ", idx, " to read it unchecked"),
                 )
             with path.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
