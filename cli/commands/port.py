@@ -100,7 +100,7 @@ def command(
         except (InputError, KeyboardInterrupt):
             raise
         except Exception as error:
-            if not (module["reference"].recorded or module["port"].recorded):
+            if not any(getattr(module[name], "recorded", False) for name in ("reference", "port")):
                 raise
             # a file's content can lead to anything: its digest is no signature
             reason = f"{type(error).__name__}: {error}"

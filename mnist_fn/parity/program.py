@@ -253,6 +253,8 @@ class JaxProgram(Program):
         params, buffers = weights.params, weights.buffers
         with self._scope(weights):
             memory = self._rule_of.init(self._params.nest(params))
+            # a step gives its memory away: what `init` returned may be the user's, or there twice
+            memory = jax.tree.map(_copied, memory)
             if _wide(weights):  # an int32 divided is a float32, in which optax has its schedules
                 memory = jax.tree.map(_wide_count, memory)
         for i, batch in enumerate(batches, start=1):
@@ -383,6 +385,11 @@ def _checked(rule: Mapping[str, Any], program: str) -> dict[str, Any]:
 def _wide(weights: Weights) -> bool:
     """Whether a program computes in float64."""
     return next(iter(weights.params.values())).dtype == np.float64
+
+
+def _copied(leaf: Any) -> Any:
+    """An array as a buffer of its own, anything else as it is."""
+    return jnp.array(leaf) if isinstance(leaf, jax.Array) else leaf
 
 
 def _wide_count(leaf: Any) -> Any:

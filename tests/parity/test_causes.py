@@ -53,6 +53,7 @@ def trained(rule, steps=6, scale=1.0):
     return grads, network(scale), after
 
 
+BATCHES = (8, 1), (8, 2), (5, 1), (6, 1000)  # examples, size of the logits
 ADAM = Rule(learning_rate=5e-4, weight_decay=6e-5, decayed=KERNELS)
 ADAMW = ADAM.but(kind="adamw", weight_decay=0.01)
 MOMENTUM = Rule(kind="momentum", learning_rate=0.1)
@@ -123,6 +124,29 @@ def test_the_rule_behind_some_steps_is_named(rule, change, words):
     assert len(found.causes) == 1, found.sentence
     assert found.causes[0].residual < 1e-15
     assert found.next_best.units >= CLAIM_MARGIN * found.causes[0].units
+
+
+def test_a_learning_rate_of_0_has_a_cause():
+    grads, before, after = trained(MOMENTUM)
+    explanation = explain_update(MOMENTUM.but(learning_rate=0.0), grads, before, after)
+    assert "differ" in explanation.sentence
+    assert not explanation.holds
+
+
+def test_no_gradient_at_all_is_named():
+    weights = network()
+    grads = gradient(weights, np.random.default_rng(1))
+    nothing = {name: np.zeros_like(tensor) for name, tensor in grads.items()}
+    assert explain_gradients(grads, nothing, weights, 40).text == "no gradient everywhere"
+
+
+@pytest.mark.parametrize("value", [np.inf, -np.inf, np.nan])
+def test_a_loss_that_is_not_finite_differs_from_one_that_is(value):
+    rng = np.random.default_rng(1)
+    batches = [(rng.normal(size=(n, 5)) * s, rng.integers(0, 5, n)) for n, s in BATCHES]
+    losses = [float(cross_entropy(np, *batch).mean()) for batch in batches]
+    assert explain_loss(batches, losses).holds
+    assert not explain_loss(batches, [*losses[:-1], value]).holds
 
 
 def test_two_names_for_one_rule_are_both_said():

@@ -68,6 +68,27 @@ def test_names_that_only_count_up_find_their_partners():
     }  # fmt: skip
 
 
+def test_an_optimizer_may_keep_one_array_of_the_users_twice():
+    count = jnp.zeros(())
+
+    def update(grads, state, params=None):
+        return jax.tree.map(lambda grad: -0.1 * grad, grads), state
+
+    optimizer = optax.GradientTransformation(lambda params: (count, count), update)
+    port = flax_side(optimizer=optimizer)
+    check_port(torch_side(), port, BATCHES, steps=2).assert_passed()
+    assert count == 0  # not deleted
+
+
+def test_a_group_that_rests_has_no_rule_that_could_be_read():
+    def optimizer(parameters):
+        first, *rest = parameters
+        return torch.optim.SGD([{"params": [first], "lr": 0.0}, {"params": rest}], 0.1)
+
+    side = torch_side(optimizer=optimizer)
+    assert side.rule is None
+
+
 def function_side(apply, params, **more):
     return JaxProgram(apply, params, loss=jax_cross_entropy, optimizer=optax.sgd(0.1), **more)
 

@@ -143,6 +143,13 @@ def fails(*_):
     raise KeyError("nothing\nof the kind")
 
 
+class Runs:
+    """A class of a user's own with a method of a program."""
+
+    def run(self):
+        """Nothing."""
+
+
 @pytest.mark.parametrize(
     ("make", "words"),
     [
@@ -151,6 +158,7 @@ def fails(*_):
             "reference is a Linear, not a program",
         ),
         (lambda: (torch_program(TorchMLP()), fnn.Dense(5)), "port is a Dense, not a program"),
+        (lambda: (torch_program(TorchMLP()), Runs()), "port is a Runs, not a program"),
         (
             lambda: (
                 torch_program(TorchMLP(), optimizer=torch.optim.SGD(TorchMLP().parameters(), 0.1)),

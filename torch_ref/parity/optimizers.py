@@ -30,6 +30,8 @@ def read_rule(
         return None
     names = {id(p): name for name, p in named.items()}
     rate, decays = float(first["lr"]), {float(group.get("weight_decay", 0)) for group in groups}
+    if not rate:
+        return None  # other groups' rates are no multiples of it
     rule |= {"learning_rate": rate, "weight_decay": max(decays)}
     if first.get("maximize"):
         rule["ascends"] = True

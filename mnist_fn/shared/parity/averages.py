@@ -124,7 +124,7 @@ class Averages:
         """Why the first buffer that parts does: another momentum, or not kept at all."""
         failed = [name for name, check in self.checks.items() if not check.passed]
         share = self._new_share(failed[0]) if failed else None
-        if share is None or self.first is None:
+        if not share or self.first is None:  # momentum 0 keeps what was
             return None
         module, (ours, theirs) = _keeper(failed[0]), self.first
         names = [name for name in ours if _keeper(name) == module and name in theirs]

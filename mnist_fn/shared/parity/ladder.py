@@ -164,7 +164,7 @@ def check_port(
     if not isinstance(steps, int) or steps < 1:
         raise InputError(f"steps {steps!r}: must be a whole number, 1 or more")
     for role, program in (("reference", reference), ("port", port)):
-        if not hasattr(program, "run"):
+        if not isinstance(program, Program):
             raise InputError(
                 f"{role} is a {type(program).__name__}, not a program; make it with TorchProgram, "
                 "FlaxProgram, JaxProgram or Recording"

@@ -173,7 +173,11 @@ class LadderState:
             return []
         for draw in range(CONTROL_RUNS):
             weights, control = self.weights.nudged(draw), NONE.as_control(draw)
-            runs.append(program.run(weights, self.batch, self.train, control))
+            try:
+                run = program.run(weights, self.batch, self.train, control)
+            except Exception:  # an operation that can't be rounded at random
+                run = program.run(weights, self.batch, self.train, NONE.as_control())
+            runs.append(run)
         return runs
 
     @cached_property
@@ -186,7 +190,7 @@ class LadderState:
             return []
         weights, batch = self.weights.cast("float32"), single_batch(self.batch)
         try:
-            plain = program.run(weights, batch, self.train)
+            plain = program.run(weights, batch, self.train, NONE)  # its lines are not kept
             return [plain, program.run(weights, batch, self.train, NONE.as_control())]
         except Exception:  # a program that holds float64 of its own
             return []

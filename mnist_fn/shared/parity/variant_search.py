@@ -11,7 +11,14 @@ from functools import cached_property
 import numpy as np
 
 from mnist_fn.shared.errors import InputError
-from mnist_fn.shared.parity.bounds import CONTROL_ROUNDING, CONTROL_RUNS, NEAR, SOLVED, TRIED
+from mnist_fn.shared.parity.bounds import (
+    CONTROL_ROUNDING,
+    CONTROL_RUNS,
+    CONTROL_SHARE,
+    NEAR,
+    SOLVED,
+    TRIED,
+)
 from mnist_fn.shared.parity.causes.distance import Tensors
 from mnist_fn.shared.parity.causes.explanation import AS_DECLARED, Candidate, Explanation, judge
 from mnist_fn.shared.parity.causes.search import Form, Search, rounding_of
@@ -122,6 +129,12 @@ class Place:
             if name not in values or values[name].shape != unit.shape:
                 return plain
             spread = np.max([np.abs(control[name] - values[name]) for control in known], axis=0)
-            floor[name] = unit + np.nan_to_num(CONTROL_ROUNDING * spread, nan=np.inf)
+            rounding = np.nan_to_num(CONTROL_ROUNDING * spread, nan=np.inf)
+            if self.state.dtype == "float64":
+                most = CONTROL_SHARE * np.abs(search.observed[name]).max(initial=0)
+                rounding = np.minimum(rounding, most)
+            floor[name] = unit + rounding
         beside = _Passes(search.observed, floor, self.port_values)
+        if beside.candidate(AS_DECLARED, self.read(self.state.left)).fits:
+            return plain  # this rounding could hide the difference itself: it tells nothing
         return beside.candidate(variant, values)

@@ -149,11 +149,12 @@ class _Gradients(Search):
             values = self.simplified(name, start, columns, values)
             multiples[name] = dict(zip(directions, values, strict=True))
             predicted[name] = start + _combined(values, columns).reshape(gradient.shape)
+        if not multiples:  # there is no gradient, of which any multiple would do
+            return self.candidate(Cause("multiples", family=family), None)
         written = {tuple(f"{x:.10g}" for x in values.values()) for values in multiples.values()}
-        if multiples:
-            counts = Counter(tuple(values.items()) for values in multiples.values())
-            commonest = dict(counts.most_common(1)[0][0])
-            multiples = {name: multiples.get(name, commonest) for name in self.observed}
+        counts = Counter(tuple(values.items()) for values in multiples.values())
+        commonest = dict(counts.most_common(1)[0][0])
+        multiples = {name: multiples.get(name, commonest) for name in self.observed}
         details = {**self.naming, "ranks": self.ranks}
         cause = Cause("multiples", actual=multiples, details=details, family=family)
         return self.candidate(cause, predicted, len(written) * len(directions))
@@ -180,10 +181,10 @@ class _Gradients(Search):
         """No gradient of some tensors, such as all below a layer."""
         names = list(self.observed)
         zeroed = [name for name in names if not self.observed[name].any()]
-        if not zeroed or len(zeroed) == len(names):
+        if not zeroed:
             return
         predicted = {n: np.zeros_like(t) if n in zeroed else t for n, t in self.expected.items()}
-        if zeroed == names[: len(zeroed)]:
+        if zeroed == names[: len(zeroed)] and len(zeroed) < len(names):
             above = {"layer": layer_of(names[len(zeroed)])}
             yield self.named("no gradient below", zeroed, predicted, "factor", details=above)
         else:
@@ -231,6 +232,8 @@ class _Gradients(Search):
             limit = observed_norm * (norm + slack) / norm
             yield by_norm(simplest(limit, 0.0, lambda x, s=slack: by_norm(x, s).fits), slack)
         limit = max(float(np.abs(g).max()) for g in self.observed.values())
+        if not limit:
+            return
         predicted = {n: np.clip(g, -limit, limit) for n, g in self.expected.items()}
         yield self.candidate(Cause("clipped to ±{}", actual=limit), predicted, 1)
 

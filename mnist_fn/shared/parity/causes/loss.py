@@ -338,10 +338,10 @@ def explain_loss(
     with np.errstate(all="ignore"):
         values = np.array([loss.value() for loss in losses])
         # logits may be large where a loss is small: that is where its rounding comes from
-        size = np.array([np.abs(loss.logits).max(initial=1) for loss in losses])
-        unit = sum_bound(USUAL_TERMS, dtype) * np.maximum(np.abs(shown), 0.01 * size)
-        known = {"loss": np.nan_to_num(shown)}
-        search = _Losses(known, {"loss": unit}, np.isnan(shown))
+        size = np.array([_largest(loss.logits) for loss in losses])
+        finite = np.where(np.isfinite(shown), shown, 0.0)
+        unit = sum_bound(USUAL_TERMS, dtype) * np.maximum(np.abs(finite), 0.01 * size)
+        search = _Losses({"loss": finite}, {"loss": unit}, shown)
         true = search.candidate(AS_DECLARED, values)
         tried = () if true.fits else search.tried(_together(losses))
         return judge(subject, true, tried, _ratios(values, shown, unit))
@@ -349,15 +349,22 @@ def explain_loss(
 
 @dataclass
 class _Losses(Search):
-    """Losses of several batches: what is NaN on both sides is equal, what is NaN in one isn't."""
+    """Losses of several batches: an infinity or NaN equals the same and nothing else."""
 
-    are_nan: np.ndarray  # of those that were seen
+    shown: np.ndarray  # the losses; `observed` has 0 for those that aren't finite
 
     def tensors(self, computed: Any) -> Tensors:
-        """Losses to be compared, 0 where both are NaN."""
+        """Losses to be compared: where the shown one isn't finite, 0 for the same, else ∞."""
         array = np.array(computed, np.float64)
-        either = np.where(self.are_nan, np.inf, array)
-        return {"loss": np.where(self.are_nan & np.isnan(array), 0.0, either)}
+        same = (array == self.shown) | (np.isnan(array) & np.isnan(self.shown))
+        infinite = np.where(same, 0.0, np.inf)
+        return {"loss": np.where(np.isfinite(self.shown), array, infinite)}
+
+
+def _largest(logits: np.ndarray) -> float:
+    """The largest finite logit, at least 1."""
+    finite = np.abs(logits[np.isfinite(logits)])
+    return float(finite.max(initial=1))
 
 
 def _together(losses: Sequence[ClassLoss]) -> Iterator[Form]:

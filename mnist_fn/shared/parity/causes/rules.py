@@ -321,7 +321,7 @@ def _rprop(rule: Rule, g: np.ndarray, memory: dict[str, np.ndarray], t: int) -> 
     turned = g * memory.get("g", np.zeros_like(g))
     low, high = RPROP_SHARES
     change = np.where(turned > 0, high, np.where(turned < 0, low, 1.0))
-    least, most = (size / rule.learning_rate for size in RPROP_SIZES)
+    least, most = (size / max(rule.learning_rate, 1e-300) for size in RPROP_SIZES)
     size = memory["size"] = np.clip(memory.get("size", np.ones_like(g)) * change, least, most)
     memory["g"] = np.where(turned < 0, 0, g)
     step = size * np.sign(memory["g"])
