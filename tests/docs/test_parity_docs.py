@@ -14,7 +14,6 @@ from pages import read_evidence
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.parity.horizon import NULL
 from mnist_fn.shared.parity.levels import HORIZON_EPOCHS
-from mnist_fn.shared.wording import control_name
 from tests.support.harmless_rewrites import QUICK_REWRITES, REWRITES
 from tests.support.porting_bugs import BUGS, QUICK
 
@@ -129,7 +128,7 @@ def test_a_summary_names_what_does_not_hold(monkeypatch):
     assert said in (ROOT / "README.md").read_text()
     for one in evidence("horizon")["horizon"]:
         refuted = [claim["twins"] for claim in one["claims"] if not claim["holds"]]
-        assert all(f"{control_name(kind)}s" in said for kind in refuted)
+        assert all(make_parity.CONTROLS[kind] in said for kind in refuted)
     open_ = [one["model"] for one in evidence("statistics")["statistics"]
              if one["tost"]["verdict"] != "equivalent"]  # fmt: skip
     # the second experiment was made to decide what the first left open

@@ -77,10 +77,10 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_a_picture_of_any_claim_is_refused_within_bounds(refused, run_of_digits, tmp_path, name):
+def test_a_picture_of_any_claim_is_refused_within_bounds(refused, runs_28, tmp_path, name):
     write, said = CASES[name]
     write(tmp_path / name)
-    line = refused("predict", run_of_digits, name)
+    line = refused("predict", runs_28["linear"], name)
     assert f"{name}: {said}" in line or f"{name}: a {said} image" in line
 
 

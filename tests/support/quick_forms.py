@@ -9,7 +9,7 @@ NOT_RUN = {
     r"^make (test-all|test-cluster|test-exhaustive|gpu-evidence|docs)\b": "minutes to hours",
     r"^python -m pytest -m exhaustive": "what make test-exhaustive runs",
     r"^(pip|ray|pre-commit|export) ": "changes the environment, or needs a second machine",
-    r"^python docs/make/evidence_": "hours: the command of an evidence",
+    r"^python docs/make/(evidence_|mutants)": "hours: the command of an evidence",
     r"^python docs/make/make_": "writes the pages; tests/docs holds each page to what it writes",
     r"^mnist-fn --(install|show)-completion": "changes the user's shell; tests/cli/test_doctor.py",
     r"^mnist-fn .*--device (gpu|cpu,gpu)": "needs a GPU",
