@@ -102,7 +102,8 @@ def grid(
         InputError: fewer than one seed, a value given twice, or out of its range.
     """
     numbers: Sequence[int] = ()
-    seeds = seeds.tolist() if hasattr(seeds, "tolist") else seeds  # an array's, of any library
+    to_list = getattr(seeds, "tolist", None)  # an array's, of any library
+    seeds = seeds if to_list is None else to_list()
     if isinstance(seeds, Iterable):
         numbers = list(seeds)
     elif seeds in range(1, MAX_SEEDS + 1):  # 5.0 too
