@@ -53,4 +53,4 @@ def test_few_mutants_of_a_room_survive(room):
 def test_the_page_says_how_many_rooms_are_not_counted():
     words = {4: "four"}[len(mutants.ROOMS) - len(COUNTED)]
     text = " ".join((DOCS / "reliability.md").read_text().split())
-    assert f"The script knows {words} more rooms, which are not counted yet." in text
+    assert f"{words} more rooms, which are not counted yet." in text
