@@ -2,7 +2,7 @@
 
 import mutants
 import pytest
-from pages import DOCS, read_evidence
+from pages import read_evidence
 
 TEXT = """
 LIMIT: int = 3
@@ -47,10 +47,8 @@ def test_few_mutants_of_a_room_survive(room):
     """At most one in twenty, of all that there are."""
     counts = COUNTED[room]
     assert len(counts["survivors"]) <= counts["tried"] / 20
-    assert counts["tried"] == counts["mutants"] > 100
+    assert counts["tried"] == counts["mutants"] > 20
 
 
-def test_the_page_says_how_many_rooms_are_not_counted():
-    words = {4: "four"}[len(mutants.ROOMS) - len(COUNTED)]
-    text = " ".join((DOCS / "reliability.md").read_text().split())
-    assert f"{words} more rooms, which are not counted yet." in text
+def test_every_room_is_counted():
+    assert set(COUNTED) == set(mutants.ROOMS)

@@ -7,6 +7,7 @@ import pytest
 from scipy import stats
 
 from figures import sweep as figure
+from mnist_fn import resume, train
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.runs.run import Run
@@ -42,6 +43,19 @@ def l2_of(others):
 NEAR = [0.97, 0.98, 0.96, 0.97]
 BEST = [0.98, 0.975, 0.97, 0.975]
 FAR = [0.90, 0.91, 0.89, 0.90]
+
+
+def test_a_result_gives_its_run_unless_it_has_changed(tmp_path):
+    (in_memory,) = runs([0.9])
+    assert comparison.result_of(in_memory).load() is in_memory
+    config = Config(dataset="digits", hidden=(4,), epochs=1)
+    run = train(config, out=tmp_path / "run", progress=False)
+    result = comparison.result_of(run)
+    assert result.in_memory is None
+    assert result.load().path == run.path
+    resume(run.path, epochs=2, progress=False)
+    with pytest.raises(InputError, match="run: changed since this sweep, resumed or trained"):
+        result.load()
 
 
 def three():

@@ -43,6 +43,12 @@ def test_worst_confusions_by_share_of_the_true_class():
     ]
 
 
+def test_only_mistakes_that_were_made_are_listed():
+    (only,) = ev.worst_confusions(np.array([[9, 1, 0], [0, 9, 0], [0, 0, 9]]), 5)
+    assert str(only) == "0 → 1: 1 (10.0%)"
+    assert ev.worst_confusions(np.eye(3, dtype=int), 5) == []
+
+
 def test_a_class_without_examples_is_nan_not_zero():
     shares = ev.row_normalized(np.array([[0, 0], [1, 3]]))
     assert np.isnan(shares[0]).all()
