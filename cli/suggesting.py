@@ -10,6 +10,7 @@ from mnist_fn.shared.wording import counted, nearest
 RUN_FILE = "run.json"
 MOST_NAMED = 6  # runs in a message
 FIRST_RUN = "`mnist-fn train` makes a first run"
+MAKES = {"runs": FIRST_RUN, "runs-quick": "`mnist-fn study --quick` makes it"}  # default folders
 KINDS = {  # what is no such value, as typer's reader calls it: what it must be
     "float_parsing": "a number",
     "int_parsing": "a whole number",
@@ -61,8 +62,7 @@ def folders_of_runs(folders: Sequence[Path] | None, default: str = "runs") -> li
     paths = list(folders or [Path(default)])
     for path in paths:
         if not path.is_dir():
-            first = FIRST_RUN if default == "runs" else "`mnist-fn study --quick` makes it"
-            raise InputError(f"{path}: no such folder", hint="" if folders else first)
+            raise InputError(f"{path}: no such folder", hint="" if folders else MAKES[default])
     return paths
 
 

@@ -8,8 +8,12 @@ import pytest
 from cli import proving
 from mnist_fn import Config
 from mnist_fn.shared import backend as backends
+from mnist_fn.shared.data.datasets import load
 from mnist_fn.shared.parity.backends.checks import Pair
 from mnist_fn.shared.parity.backends.climb import BackendClimb
+from mnist_fn.shared.parity.backends.numpy_program import NumpyBackend, flat, logits
+from mnist_fn.shared.parity.backends.one_pass import Side, pixels
+from mnist_fn.shared.parity.causes.precision import round_to_bits
 from mnist_fn.shared.parity.ladder import BACKEND_RUNGS, climb
 from mnist_fn.shared.parity.levels import OPTIMIZERS, make_plan
 
@@ -97,3 +101,25 @@ def test_a_pass_in_float32_says_what_it_did_not_see(digits, capsys):
     assert "float32 alone: gross errors would have been seen" in shown.out
     assert "ok   inputs        0 absolute       bound 0       jax initial" in shown.out
     assert shown.out.rstrip().endswith("jax and torch agree: 1 of 1 ladders hold")
+
+
+class CoarseProducts(NumpyBackend):
+    """Its products take numbers of eight bits, and are summed in float64."""
+
+    def logits(self, state, images):
+        params = {}
+        for name, tensor in flat(state.params).items():
+            params[name] = round_to_bits(tensor, 8) if tensor.ndim == 2 else tensor
+        return logits(params, round_to_bits(self.pixels(images), 8))
+
+
+def test_coarse_products_are_not_named_as_coarse_pixels():
+    """Pixels are read through a product, which has to be one."""
+    data = load("digits")
+    coarse = pair(lambda *made_for: CoarseProducts(*made_for[:2]), data)
+    explanation = pixels(Side(coarse, 1))
+    assert not explanation.holds
+    assert not explanation.found
+    assert "nor is the product" in explanation.pattern
+    declared = pair(lambda *made_for: NumpyBackend(*made_for[:2]), data)
+    assert pixels(Side(declared, 1)).holds

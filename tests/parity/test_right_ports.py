@@ -242,9 +242,10 @@ def test_the_output_that_differs_is_named_by_its_key(form, name):
 
 
 class TorchNormed(nn.Module):
-    def __init__(self):
+    def __init__(self, momentum=0.1):
         super().__init__()
-        self.inner, self.bn, self.head = nn.Linear(6, 6), nn.BatchNorm1d(6), nn.Linear(6, 5)
+        norm = nn.BatchNorm1d(6, momentum=momentum)
+        self.inner, self.bn, self.head = nn.Linear(6, 6), norm, nn.Linear(6, 5)
 
     def forward(self, x):
         return self.head(torch.relu(self.bn(self.inner(x))))
@@ -289,6 +290,15 @@ def test_the_kept_variance_of_a_plain_function_is_taken_out_and_noted():
     wrong = check_port(reference, normed_program(kept=0.99), batches(), steps=3)
     assert wrong.failed.name == "buffers"
     assert "keep 0.99 of what they were" in wrong.text
+
+
+def test_averages_that_stand_still_need_no_share_to_be_compared():
+    torch.manual_seed(0)
+    reference = torch_program(TorchNormed(momentum=0.0))
+    check_port(reference, normed_program(kept=1.0), batches(), steps=3).assert_passed()
+    wrong = check_port(reference, normed_program(kept=0.99), batches(), steps=3)
+    assert wrong.failed.name == "buffers"
+    assert wrong.cause is None
 
 
 # --- what goes into a module -------------------------------------------------------------------

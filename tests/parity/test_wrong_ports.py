@@ -1,5 +1,6 @@
 """Ports that once passed though they are wrong, and programs that can't be compared at all."""
 
+import copy
 import itertools
 import random
 import re
@@ -510,3 +511,33 @@ def test_a_port_that_fails_before_the_step_that_differs_has_its_verdict():
     assert "the reference's rule makes the port's weights of the port's own gradients" in (
         verdict.text
     )
+
+
+class Unrounded(TorchProgram):
+    """Has an operation that can't be rounded at random, as those of higher order."""
+
+    refused = 0
+
+    def run(self, weights, batch, train=True, variant=None):
+        if variant is not None and variant.draw is not None:
+            self.refused += 1
+            raise NotImplementedError("no rule for this operation in this mode")
+        return super().run(weights, batch, train, variant)
+
+
+def test_an_operation_that_can_not_be_rounded_at_random_fails_no_rung():
+    model = TorchMLP()
+    reference = Unrounded(model, loss=CE, optimizer=lambda p: torch.optim.SGD(p, 0.1))
+    port = torch_program(copy.deepcopy(model), loss=lambda y, t: 1.5 * CE(y, t))
+    verdict = check_port(reference, port, batches())
+    assert reference.refused
+    assert verdict.failed.name == "loss"
+    assert "NotImplementedError" not in verdict.text
+
+
+def test_the_declared_number_is_the_one_that_was_computed_with_in_float64():
+    """A norm without ε takes that of the dtype; a pass in float32 has another."""
+    reference = torch_program(nn.Sequential(nn.Linear(6, 8), nn.RMSNorm(8), nn.Linear(8, 5)))
+    port = torch_program(nn.Sequential(nn.Linear(6, 8), nn.RMSNorm(8, eps=1e-6), nn.Linear(8, 5)))
+    verdict = check_port(reference, port, batches())
+    assert "ε = 1e-6 in place of 2.220446e-16" in verdict.text
