@@ -1,6 +1,8 @@
 """The engine that names causes, on a small network in NumPy: each kind of change is named, with its
 number, and what is right, or was never thought of, gets no name."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
@@ -18,6 +20,9 @@ from mnist_fn.shared.parity.causes.inputs import explain_order, explain_pixels
 from mnist_fn.shared.parity.causes.loss import cross_entropy, explain_loss
 from mnist_fn.shared.parity.causes.rules import Rule, simulate
 from mnist_fn.shared.parity.causes.update import explain_update
+from mnist_fn.shared.parity.ladder_state import Budget
+from mnist_fn.shared.parity.program import Variant
+from mnist_fn.shared.parity.variant_search import Place
 from mnist_fn.shared.parity.words import difference_text
 
 KERNELS = ("inner/kernel", "head/kernel")
@@ -330,3 +335,22 @@ def test_a_tensor_that_stands_still_is_no_factor_of_nought():
     assert difference_text(expected, {"w": np.full(3, 2.0)}, unit).endswith(
         "2 times as large throughout"
     )
+
+
+def test_control_runs_that_could_hide_the_difference_let_nothing_be_claimed():
+    """The changed program's control runs part by as much as the programs do: its own rounding says
+    nothing of which of the two the port is.
+    """
+    declared, port = np.ones(4), np.full(4, 1 + 1e-9)
+
+    def with_variant(variant, draw):
+        return {"y": np.full(4, 1 + 1e-10 + (0 if draw is None else (draw + 1) * 1e-9))}
+
+    pairing = SimpleNamespace(budget=Budget())
+    state = SimpleNamespace(
+        dtype="float64", left={"y": declared}, pairing=pairing, with_variant=with_variant
+    )
+    place = Place(state, "y", lambda trace: trace, {"y": port}, terms=1)
+    explanation = place.explain([Variant("nearly it", 0, "")], "all entries differ")
+    assert not explanation.holds
+    assert not explanation.found
