@@ -82,13 +82,13 @@ def draw(panel: Any, runs: Sequence[Run], measure: str, colour: str) -> np.ndarr
     return mean
 
 
-def add_legend(figure: Any, splits: Iterable[str]) -> None:
-    """Say below the panels what the lines are, and the dots."""
+def add_legend(figure: Any, splits: Iterable[str], best_line: str = "") -> None:
+    """Say below the panels what the lines are, and the dots, which may stand on a line."""
     handles: list[Line2D] = []
     for split in splits:
         line, label = LINES[split]
         handles.append(Line2D([], [], color=style.ink(), linestyle=line, label=label))
-    look = {"marker": "o", "linestyle": "", "markersize": 4.5}
+    look = {"marker": "o", "linestyle": best_line, "markersize": 4.5}
     handles.append(Line2D([], [], color=style.ink(), label="best test epoch", **look))
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
 

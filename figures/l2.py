@@ -37,7 +37,7 @@ def plot(records: Sequence[Run], ax: Any = None) -> style.Panels:
         else:
             panel.set(ylim=(min(mean[-1] for mean in means) - 2, None))
         style.end_labels(panel, ends)
-    curves.add_legend(figure, ("test", "train"))
+    curves.add_legend(figure, ("test", "train"), best_line=":")
     seeds = style.over_seeds([len(of_l2) for of_l2 in runs.values()])
     figure.suptitle(f"L2 and overfitting: 512 hidden units, {seeds}", fontsize=11)
     return figure

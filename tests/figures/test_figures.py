@@ -103,6 +103,13 @@ def test_a_dark_figure_looks_as_it_did(name, tmp_path):
     assert compare_images(str(BASELINE / f"{name}-dark.png"), str(drawn), TOLERANCE) is None
 
 
+def test_the_dotted_lines_of_l2_are_in_its_legend():
+    with style.themed():
+        (legend,) = build.draw(build.OF_STUDY["l2"], records("l2")).legends
+    lines = {line.get_label(): line.get_linestyle() for line in legend.get_lines()}
+    assert lines["best test epoch"] == ":"
+
+
 @pytest.mark.parametrize("name", ["widths", "depths", "l2"])
 def test_the_comparison_sees_one_curve_moved_by_a_tenth(name, tmp_path):
     def moved(one):
