@@ -12,6 +12,7 @@ import numpy as np
 import optax
 from flax.errors import InvalidRngError
 
+from mnist_fn.parity.compiling import quick_jit
 from mnist_fn.parity.listening import Heard, divided, listen
 from mnist_fn.parity.trees import Names, name_of, split_variables
 from mnist_fn.parity.widening import narrow_modules, widened
@@ -109,10 +110,10 @@ class JaxProgram(Program):
         self._declared = None if rule is None else _checked(rule, name)
         self._loss, self._optimizer, self._penalty = loss, optimizer, penalty
         self._passes = {
-            train: jax.jit(lambda *a, train=train: self._pass(*a, train=train))
+            train: quick_jit(lambda *a, train=train: self._pass(*a, train=train))
             for train in (True, False)
         }
-        self._step = jax.jit(self._one_step, donate_argnums=1)
+        self._step = quick_jit(self._one_step, donate_argnums=1)
 
     _shows_dropout = False  # a function of arrays has no modules whose rate can be read
 
@@ -348,7 +349,7 @@ class FlaxProgram(JaxProgram):
         if self._variables is not None:
             return self._named(self._variables)
         with jax.enable_x64(True):
-            return self._named(jax.device_get(jax.jit(lambda: self._init(batch))()))
+            return self._named(jax.device_get(quick_jit(lambda: self._init(batch))()))
 
     def _named(self, variables: Any) -> Weights:
         params, buffers = split_variables(variables)

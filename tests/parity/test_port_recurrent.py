@@ -7,8 +7,6 @@ import pytest
 from mnist_fn.parity import FlaxProgram, check_port
 from tests.support.port_models import batches, jax_cross_entropy
 
-pytestmark = pytest.mark.usefixtures("quick_compiling")
-
 
 class Recurrent(nn.Module):
     kind: type = nn.OptimizedLSTMCell
