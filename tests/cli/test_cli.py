@@ -136,6 +136,7 @@ def test_auto_says_loudly_what_it_took(command):
     assert told.endswith("or run with --dataset digits, which needs no files")  # whole, in a log
 
 
+@pytest.mark.long
 def test_the_demo_without_mnist_is_trained_well_and_its_report_begins_with_a_drawing(
     command, tmp_path
 ):

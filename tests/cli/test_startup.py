@@ -287,6 +287,7 @@ def run_with(command, cache, out, **more):
     return json.loads(done.stdout), done.stderr
 
 
+@pytest.mark.long
 def test_compiled_programs_are_kept_and_give_the_same_bits(command, tmp_path):
     compiled = tmp_path / "cache" / "mnist-fn" / "compiled"
     _, said = run_with(command, tmp_path / "cache", "first")

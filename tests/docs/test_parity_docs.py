@@ -177,6 +177,7 @@ def seen(kind, size, precision):
     return evidence_sharpness.rung_that_sees(kind, size, precision)
 
 
+@pytest.mark.long
 def test_float32_finds_a_learning_rate_that_is_off_by_as_much_as_the_page_says():
     one = FOUND["learning rate"]["float32"]
     assert seen("learning rate", one["smallest"], "float32") == one["rung"]

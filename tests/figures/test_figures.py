@@ -237,6 +237,7 @@ def test_lines_and_text_stand_out(theme):
     assert min(map(contrast, theme["series"])) >= 3
 
 
+@pytest.mark.long
 def test_the_same_records_give_the_same_bytes(tmp_path):
     """Here, and in a process whose hashes are seeded otherwise."""
     here, there = tmp_path / "here", tmp_path / "there"

@@ -473,6 +473,8 @@ def of_many_classes(request, digits, tmp_path_factory):
     return request.param, page
 
 
+@pytest.mark.long
+@pytest.mark.parametrize("of_many_classes", [47], indirect=True)
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_with_many_classes(browser, of_many_classes, scheme):
     for width in (1280, 360):

@@ -11,6 +11,7 @@ from tests.support.porting_bugs import BUGS
 ONE = {"models": ["linear"], "precisions": ["float64"], "dataset": "digits", "devices": ["cpu"]}
 
 
+@pytest.mark.long
 def test_two_right_backends_agree():
     rungs = []
     verdict = check_backends(**ONE, on_rung=lambda rung: rungs.append(rung.name))

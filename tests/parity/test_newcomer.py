@@ -93,6 +93,7 @@ def test_the_command_says_the_cause_before_the_numbers(digits, skeleton, monkeyp
     assert ladder["diagnosis"]["next_rung"]["rung"] == "resuming"
 
 
+@pytest.mark.long
 def test_a_pass_in_float32_says_what_it_did_not_see(digits, capsys):
     plan = make_plan("quick", ["jax", "torch"], ["cpu"], models=["linear"],
                      precisions=["float32"], dataset="digits")  # fmt: skip

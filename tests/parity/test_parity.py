@@ -58,15 +58,23 @@ def holds(rungs):
     assert rungs[-1].passed, rungs[-1].to_dict()
 
 
-@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+# The others' ladders with NumPy, below, are quick: there is no program of theirs to compile.
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        pytest.param(name, marks=() if name in ("adam+l2", "sgd+nesterov") else pytest.mark.long)
+        for name in OPTIMIZERS
+    ],
+)
 def test_the_ladder_holds_in_float64_on_digits(digits, optimizer):
     holds(ladder(digits, hidden=(16, 8), **OPTIMIZERS[optimizer]))
 
 
+@pytest.mark.long
 @pytest.mark.mnist
 @pytest.mark.parametrize(
     ("hidden", "precision"),
-    [pytest.param((512,), "float64", marks=pytest.mark.long), ((64,), "float32")],
+    [((512,), "float64"), ((64,), "float32")],
 )
 def test_the_ladder_holds_on_mnist(mnist, hidden, precision):
     """300 steps; all models, and 3,000 steps, are `mnist-fn parity --level full`."""
@@ -125,7 +133,10 @@ def in_float32(pair):
     return replace(pair, config=pair.config.replace(precision="float32"))
 
 
-@pytest.mark.parametrize("name", ["ε = 1e-7", "the biases' learning rate × 1.5"])
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param("ε = 1e-7", marks=pytest.mark.long), "the biases' learning rate × 1.5"],
+)
 def test_the_cause_of_a_float32_failure_is_sought_in_float64(digits, monkeypatch, name):
     bug = next(bug for bug in BUGS if bug.name == name)
     pair = in_float32(broken_pair(bug, digits, monkeypatch))
@@ -225,6 +236,7 @@ def test_what_begins_with_the_second_call_is_found_in_less_than_two_epochs(digit
     assert [check.difference.where for check in checks if not check.passed]
 
 
+@pytest.mark.long
 def test_a_float32_trajectory_is_held_to_its_twins(digits):
     """The bound is the twins' own; at a learning rate 1 % off they part 100 times as far."""
     rungs = ladder(digits, hidden=(), precision="float32")
