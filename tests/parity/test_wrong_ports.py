@@ -342,6 +342,26 @@ RULES = {
         {"optimizer": lambda p: torch.optim.SGD(p, 0.1, momentum=0.9, dampening=0.5)},
         optax.sgd(0.1, momentum=0.9),
     ),
+    "β₂ = 0.9 in place of 0.999": (
+        {"optimizer": lambda p: torch.optim.Adamax(p, 1e-3)},
+        optax.adamax(1e-3, b2=0.9),
+    ),
+    "decay = 0.8 in place of 0.9": (
+        {"optimizer": lambda p: torch.optim.Adadelta(p, 0.1, rho=0.9)},
+        optax.adadelta(0.1, rho=0.8, eps=1e-6),
+    ),
+    "not centered": (
+        {"optimizer": lambda p: torch.optim.RMSprop(p, 1e-3, alpha=0.9, centered=True)},
+        optax.rmsprop(1e-3, decay=0.9, eps_in_sqrt=False),
+    ),
+    "no momentum": (
+        {"optimizer": lambda p: torch.optim.RMSprop(p, 1e-3, alpha=0.9, momentum=0.9)},
+        optax.rmsprop(1e-3, decay=0.9, eps_in_sqrt=False),
+    ),
+    "momentum = 0.5 in place of 0.9": (
+        {"optimizer": lambda p: torch.optim.RMSprop(p, 1e-3, alpha=0.9, momentum=0.9)},
+        optax.rmsprop(1e-3, decay=0.9, momentum=0.5, eps_in_sqrt=False),
+    ),
     "decay = 0.9 in place of 0.99": (
         {"optimizer": lambda p: torch.optim.RMSprop(p, 1e-3)},
         optax.rmsprop(1e-3, decay=0.9, eps_in_sqrt=False),

@@ -113,10 +113,13 @@ def _adamw(group: dict[str, Any]) -> dict[str, Any]:
     return {**_adam(group), "kind": "adamw"}
 
 
-def _rmsprop(group: dict[str, Any]) -> dict[str, Any] | None:
-    if group["momentum"] or group["centered"]:
-        return None
-    return {"kind": "rmsprop", "momentum": group["alpha"], "eps": group["eps"]}
+def _rmsprop(group: dict[str, Any]) -> dict[str, Any]:
+    rule = {"kind": "rmsprop", "momentum": group["alpha"], "eps": group["eps"]}
+    return {**rule, "central": group["centered"], "rms_momentum": float(group["momentum"])}
+
+
+def _adadelta(group: dict[str, Any]) -> dict[str, Any]:
+    return {"kind": "adadelta", "momentum": group["rho"], "eps": group["eps"]}
 
 
 def _adagrad(group: dict[str, Any]) -> dict[str, Any] | None:
@@ -124,6 +127,11 @@ def _adagrad(group: dict[str, Any]) -> dict[str, Any] | None:
         return None
     start = float(group["initial_accumulator_value"])
     return {"kind": "adagrad", "eps": group["eps"], "accumulator": start}
+
+
+def _adamax(group: dict[str, Any]) -> dict[str, Any]:
+    beta1, beta2 = map(float, group["betas"])
+    return {"kind": "adamax", "beta1": beta1, "beta2": beta2, "eps": group["eps"]}
 
 
 def _nadam(group: dict[str, Any]) -> dict[str, Any]:
@@ -143,9 +151,11 @@ READERS: dict[type, Callable[[dict[str, Any]], dict[str, Any] | None]] = {
     torch.optim.SGD: _sgd,
     torch.optim.Adam: _adam,
     torch.optim.AdamW: _adamw,
+    torch.optim.Adamax: _adamax,
     torch.optim.NAdam: _nadam,
     torch.optim.RAdam: _radam,
     torch.optim.RMSprop: _rmsprop,
+    torch.optim.Adadelta: _adadelta,
     torch.optim.Adagrad: _adagrad,
     torch.optim.Rprop: _rprop,
 }

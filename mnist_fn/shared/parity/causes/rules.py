@@ -2,9 +2,10 @@
 
 Every field but the hyperparameters stands for a way in which ports differ; `update.py` tries them.
 Sources: SGD and momentum as in torch.optim.SGD (Sutskever et al., 2013); RMSprop (Hinton, lecture
-6e); Adagrad (Duchi et al., 2011); Adam and Adamax (Kingma and Ba, 2015); AdamW (Loshchilov and
-Hutter, 2019); AMSGrad (Reddi et al., 2018); NAdam (Dozat, 2016); RAdam (Liu et al., 2020); Lion
-(Chen et al., 2023); Rprop (Riedmiller and Braun, 1993).
+6e), centered as in Graves (2013); Adadelta (Zeiler, 2012); Adagrad (Duchi et al., 2011); Adam and
+Adamax (Kingma and Ba, 2015); AdamW (Loshchilov and Hutter, 2019); AMSGrad (Reddi et al., 2018);
+NAdam (Dozat, 2016); RAdam (Liu et al., 2020); Lion (Chen et al., 2023); Rprop (Riedmiller and
+Braun, 1993).
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,7 +30,8 @@ class Rule:
 
     kind: str = "adam"  # one of KINDS
     learning_rate: float = 1e-3
-    momentum: float = 0.9  # of momentum, nesterov and rmsprop's average (torch: alpha)
+    # of momentum and nesterov; of rmsprop's average (torch: alpha) and adadelta's (torch: rho)
+    momentum: float = 0.9
     beta1: float = 0.9
     beta2: float = 0.999
     eps: float = 1e-8
@@ -73,6 +75,8 @@ class Rule:
     dampened: bool = False  # momentum takes (1 - momentum)·g, at the first step as well
     dampening: float = 0.0  # torch's: from the second step on momentum takes (1 - dampening)·g
     accumulator: float = 0.0  # what Adagrad's sum of squares begins at
+    central: bool = False  # RMSprop divides by the deviation, from which the mean is taken off
+    rms_momentum: float = 0.0  # of RMSprop's divided gradients
     held_back: bool = False  # Rprop's step is taken one step late
     reset: bool = False  # moments and count are new at each step
     forgets: bool = False  # the moments of before the first step are lost
@@ -296,7 +300,21 @@ def _momentum(rule: Rule, g: np.ndarray, memory: dict[str, np.ndarray], t: int) 
 def _rmsprop(rule: Rule, g: np.ndarray, memory: dict[str, np.ndarray], t: int) -> np.ndarray:
     old = memory.get("nu", np.zeros_like(g))
     v = memory["nu"] = rule.momentum * old + (1 - rule.momentum) * g * g
-    return _divided(g, np.sqrt(v + rule.eps) if rule.inside else np.sqrt(v) + rule.eps)
+    if rule.central:
+        mean = rule.momentum * memory.get("mu", np.zeros_like(g)) + (1 - rule.momentum) * g
+        memory["mu"], v = mean, v - mean * mean
+    step = _divided(g, np.sqrt(v + rule.eps) if rule.inside else np.sqrt(v) + rule.eps)
+    if rule.rms_momentum:
+        step = memory["step"] = rule.rms_momentum * memory.get("step", np.zeros_like(g)) + step
+    return step
+
+
+def _adadelta(rule: Rule, g: np.ndarray, memory: dict[str, np.ndarray], t: int) -> np.ndarray:
+    zeros, share = np.zeros_like(g), rule.momentum
+    v = memory["nu"] = share * memory.get("nu", zeros) + (1 - share) * g * g
+    step = np.sqrt(memory.get("mu", zeros) + rule.eps) / np.sqrt(v + rule.eps) * g
+    memory["mu"] = share * memory.get("mu", zeros) + (1 - share) * step * step
+    return step
 
 
 def _adagrad(rule: Rule, g: np.ndarray, memory: dict[str, np.ndarray], t: int) -> np.ndarray:
@@ -338,6 +356,7 @@ DIRECTIONS = {
     "adam": _adam,
     "adamw": _adam,
     "rmsprop": _rmsprop,
+    "adadelta": _adadelta,
     "adagrad": _adagrad,
     "adamax": _adamax,
     "lion": _lion,

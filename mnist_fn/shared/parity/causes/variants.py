@@ -69,6 +69,9 @@ RMSPROP: dict[str, Fields] = {
     f"optax.rmsprop's defaults: decay {OPTAX_DECAY} and ε inside the root": {
         "momentum": OPTAX_DECAY, "inside": True,
     },
+    "not centered": {"central": False},
+    "centered": {"central": True},
+    "no momentum": {"rms_momentum": 0.0},
 }  # fmt: skip
 ADAGRAD: dict[str, Fields] = {
     "ε inside the root": {"inside": True},
@@ -196,9 +199,11 @@ def numbers(rule: Rule, grads: Sequence[Tensors], after: Sequence[Tensors]) -> I
     if rule.adaptive or rule.kind in ("adamax", "lion"):
         shares["beta1"] = "beta1", (0.0, 0.5, 0.8, 0.95, 0.99)
         shares["beta2"] = "beta2", (0.5, 0.9, 0.99, 0.9985, 0.9999)
-    if rule.kind in ("momentum", "nesterov", "rmsprop"):
-        code = "decay" if rule.kind == "rmsprop" else "momentum"
+    if rule.kind in ("momentum", "nesterov", "rmsprop", "adadelta"):
+        code = "momentum" if rule.kind in ("momentum", "nesterov") else "decay"
         shares[code] = "momentum", (0.0, 0.5, 0.8, 0.95, 0.99)
+    if rule.rms_momentum:
+        shares["momentum"] = "rms_momentum", (0.5, 0.8, 0.95, 0.99)
     for code, (field, starts) in shares.items():
         changed = lambda x, name=field: rule.but(**{name: x})  # noqa: E731
         yield Form(code, changed, starts, "share", declared=getattr(rule, field), family=code)
