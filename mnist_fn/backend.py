@@ -23,15 +23,7 @@ from mnist_fn.shared.errors import Argument, InputError
 from mnist_fn.shared.optimizers import learning_rates, slots_of
 from mnist_fn.shared.runs.environment import cores
 from mnist_fn.shared.state import ParamTree, StateTree
-from mnist_fn.training import (
-    Data,
-    Hyper,
-    State,
-    apply,
-    make_direction,
-    make_loss,
-    make_train_epoch,
-)
+from mnist_fn.training import Data, Hyper, State, apply, make_direction, make_loss, make_train_epoch
 
 
 def make(config: Config, dataset: Dataset, device: str = "auto") -> "JaxBackend":
@@ -137,10 +129,10 @@ def to_numpy(tree: Any) -> ParamTree:
 
     JAX sorts the names of a tree as text: `layer10` before `layer2`.
     """
-    return {
-        layer: {kind: np.array(tree[layer][kind]) for kind in ("kernel", "bias")}
-        for layer in sorted(tree, key=lambda name: int(name.removeprefix("layer")))
-    }
+    arrays: ParamTree = {}
+    for layer in sorted(tree, key=lambda name: int(name.removeprefix("layer"))):
+        arrays[layer] = {kind: np.array(tree[layer][kind]) for kind in ("kernel", "bias")}
+    return arrays
 
 
 def scaled(images: np.ndarray, dtype: Any, placement: Any) -> jax.Array:
@@ -206,12 +198,10 @@ class JaxBackend:
         """Go on with the λ, learning rate and decay of another config of this shape."""
         self._learning_rate = config.learning_rate
         with self._scope():
-            self._hyper = Hyper(
-                *(
-                    self._put(np.asarray(getattr(config, name), self._dtype))
-                    for name in Hyper._fields
-                )
-            )
+            hyper = {}
+            for name in Hyper._fields:
+                hyper[name] = self._put(np.asarray(getattr(config, name), self._dtype))
+            self._hyper = Hyper(**hyper)
 
     def load(self, state: StateTree) -> State:
         """Copy a shared state to the device."""
@@ -291,10 +281,9 @@ def _shapes(config: Config, dataset: Dataset, dtype: Any) -> tuple[State, Data, 
     """Shapes and dtypes of what an epoch takes besides its order."""
     n, like = len(dataset.train), partial(jax.ShapeDtypeStruct, dtype=dtype)
     sizes = itertools.pairwise((dataset.pixels, *config.hidden, dataset.classes))
-    params = {
-        f"layer{index}": {"kernel": like((fan_in, fan_out)), "bias": like((fan_out,))}
-        for index, (fan_in, fan_out) in enumerate(sizes, start=1)
-    }
+    params = {}
+    for index, (fan_in, fan_out) in enumerate(sizes, start=1):
+        params[f"layer{index}"] = {"kernel": like((fan_in, fan_out)), "bias": like((fan_out,))}
     count = jax.ShapeDtypeStruct((), jnp.int32)
     slots = dict.fromkeys(slots_of(config), params)
     state = State(*cast(Any, (params, slots, count)))

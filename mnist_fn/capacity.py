@@ -62,7 +62,8 @@ def models_in(config: Config, dataset: Dataset, memory: int) -> int:
     Raises:
         InputError: not even one.
     """
-    data = _data_bytes(config, dataset)
+    examples = len(dataset.train) + len(dataset.test) + len(dataset.validation or ())
+    data = np.dtype(config.dtype).itemsize * examples * dataset.pixels
     count = (memory - data) // model_bytes(config, dataset)
     if count < 1:
         need = data + model_bytes(config, dataset)
@@ -85,11 +86,6 @@ def model_bytes(config: Config, dataset: Dataset) -> int:
     parameters = sum((i + 1) * o for i, o in itertools.pairwise(sizes))
     activations = 3 * config.batch_size * sum(sizes) + 2 * len(dataset.test) * sum(sizes[1:])
     return itemsize * (8 * parameters + activations) + 4 * len(dataset.train)
-
-
-def _data_bytes(config: Config, dataset: Dataset) -> int:
-    examples = len(dataset.train) + len(dataset.test) + len(dataset.validation or ())
-    return np.dtype(config.dtype).itemsize * examples * dataset.pixels
 
 
 def free_bytes(device: Any) -> int:

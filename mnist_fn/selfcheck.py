@@ -53,17 +53,17 @@ def wrong_rows() -> int:
     """Wrong rows of a vmapped small product followed by a sum; jaxlib 0.10.2 has one in either
     precision (jax-ml/jax issue 39103).
     """
-    return sum(_wrong_rows(dtype, n) for dtype, n in (("float32", 32_769), ("float64", 16_385)))
-
-
-def _wrong_rows(dtype: str, n: int) -> int:
-    rows = np.zeros((n, 3), dtype)
-    rows[:, 0] = np.arange(n)
-    with jax.enable_x64(True), jax.default_device(jax.devices("cpu")[0]):
-        eye = jnp.eye(3, dtype=dtype)
-        sums = jax.jit(jax.vmap(lambda row: ((eye @ row) ** 2).sum()))(rows)
-    true = rows[:, 0].astype(np.float64) ** 2
-    return int((np.abs(np.asarray(sums, np.float64) - true) > 1e-5 * np.maximum(true, 1)).sum())
+    wrong = 0
+    for dtype, n in (("float32", 32_769), ("float64", 16_385)):
+        rows = np.zeros((n, 3), dtype)
+        rows[:, 0] = np.arange(n)
+        with jax.enable_x64(True), jax.default_device(jax.devices("cpu")[0]):
+            eye = jnp.eye(3, dtype=dtype)
+            sums = jax.jit(jax.vmap(lambda row, eye=eye: ((eye @ row) ** 2).sum()))(rows)
+        true = rows[:, 0].astype(np.float64) ** 2
+        gap = np.abs(np.asarray(sums, np.float64) - true)
+        wrong += int((gap > 1e-5 * np.maximum(true, 1)).sum())
+    return wrong
 
 
 def checks() -> dict[str, tuple[bool, str]]:

@@ -80,7 +80,7 @@ class JaxGroup:
         self._start = initial_state(config, dataset.pixels, dataset.classes)  # for its shapes
         use_compilation_cache()
         with self._scope():
-            self._data = Data(*self._place(dataset.train))
+            self._data = Data(*place(dataset.train, self._dtype, self._whole))
             epoch = make_train_epoch(model, config.batch_size, make_direction(config))
             epoch = over(epoch, (True, True, False, True))
             self._epoch = jax.jit(epoch, donate_argnums=0)
@@ -94,7 +94,8 @@ class JaxGroup:
             like = jax.tree.map(
                 lambda array: self._like(array.shape, array.dtype), _stack([self._start])
             )
-            hyper = Hyper(*(cast(Any, self._like((1,), self._dtype)) for _ in Hyper._fields))
+            number: Any = self._like((1,), self._dtype)
+            hyper = Hyper(number, number, number)
             if self.config.schedule != "constant":
                 rates = self._like((1, ceil(n / self.config.batch_size)), self._dtype)
                 hyper = hyper._replace(learning_rate=cast(Any, rates))
@@ -111,14 +112,11 @@ class JaxGroup:
         padding = self.size - len(states)
         states = [*states, *[states[-1]] * padding]
         configs = [*configs, *[configs[-1]] * padding]
-        hyper = Hyper(
-            *(
-                cast(Any, np.array([getattr(config, name) for config in configs], self._dtype))
-                for name in Hyper._fields
-            )
-        )
+        hyper: dict[str, Any] = {}
+        for name in Hyper._fields:
+            hyper[name] = np.array([getattr(config, name) for config in configs], self._dtype)
         with self._scope():
-            placed = jax.device_put((hyper, _stack(states)), self._split)
+            placed = jax.device_put((Hyper(**hyper), _stack(states)), self._split)
         return Loaded(configs, len(states) - padding, *placed)
 
     def dump(self, state: Loaded) -> list[StateTree]:
@@ -142,25 +140,20 @@ class JaxGroup:
             hyper = self._hyper_of_epoch(state, stacked.shape[1])
             trained, sums = program(state.state, order, self._data, hyper)
             loss, correct = jax.device_get((sums.loss, sums.correct))
-        metrics = [
-            EpochMetrics(float(loss[i]), int(correct[i]), stacked.shape[1])
-            for i in range(state.models)
-        ]
+        metrics = []
+        for i in range(state.models):
+            metrics.append(EpochMetrics(float(loss[i]), int(correct[i]), stacked.shape[1]))
         return state._replace(state=trained), metrics
 
     def _hyper_of_epoch(self, state: Loaded, n: int) -> Hyper:
         """With the learning rate of each model's steps, if there is a schedule."""
         if self.config.schedule == "constant":
             return state.hyper
-        steps = ceil(n / self.config.batch_size)
-        rates = np.array(
-            [
-                learning_rates(config, int(count), steps, self._steps_an_epoch)
-                for config, count in zip(state.configs, np.asarray(state.state.step), strict=True)
-            ],
-            self._dtype,
-        )
-        return state.hyper._replace(learning_rate=jax.device_put(rates, self._split))
+        steps, rates = ceil(n / self.config.batch_size), []
+        for config, count in zip(state.configs, np.asarray(state.state.step), strict=True):
+            rates.append(learning_rates(config, int(count), steps, self._steps_an_epoch))
+        placed = jax.device_put(np.array(rates, self._dtype), self._split)
+        return state.hyper._replace(learning_rate=placed)
 
     def evaluate(self, state: Loaded, split: Split) -> list[Evaluation]:
         """Evaluate every model on a split, which stays on the devices."""
@@ -170,25 +163,18 @@ class JaxGroup:
                 logits = np.asarray(self._logits(state.state.params, images))
                 return [evaluate(logits[i], split.labels) for i in range(state.models)]
         with self._scope(), jax.enable_x64(True):
-            judged = jax.device_get(self._judge(state.state.params, images, labels))
-        losses, predictions = judged
+            losses, predictions = jax.device_get(self._judge(state.state.params, images, labels))
         classes = int(state.state.params[f"layer{len(self.config.hidden) + 1}"]["bias"].shape[-1])
-        return [
-            Evaluation(
-                float(losses[i]),
-                predictions[i],
-                confusion_matrix(split.labels, predictions[i], classes),
-            )
-            for i in range(state.models)
-        ]
+        evaluations = []
+        for i in range(state.models):
+            confusion = confusion_matrix(split.labels, predictions[i], classes)
+            evaluations.append(Evaluation(float(losses[i]), predictions[i], confusion))
+        return evaluations
 
     def _kept(self, split: Split) -> tuple[jax.Array, jax.Array]:
         if id(split) not in self._splits:  # the split is kept too, so its id stays its own
-            self._splits[id(split)] = (split, *self._place(split))
+            self._splits[id(split)] = (split, *place(split, self._dtype, self._whole))
         return self._splits[id(split)][1:]
-
-    def _place(self, split: Split) -> tuple[jax.Array, jax.Array]:
-        return place(split, self._dtype, self._whole)
 
 
 def _over_models(
@@ -198,10 +184,9 @@ def _over_models(
     axes = tuple(0 if axis else None for axis in mapped)
 
     def alone(*arguments: Any) -> Any:
-        single = (
-            jax.tree.map(itemgetter(0), argument) if axis else argument
-            for argument, axis in zip(arguments, mapped, strict=True)
-        )
+        single = []
+        for argument, axis in zip(arguments, mapped, strict=True):
+            single.append(jax.tree.map(itemgetter(0), argument) if axis else argument)
         return jax.tree.map(lambda result: result[None], function(*single))
 
     on_a_device = alone if per_device == 1 else jax.vmap(function, axes)

@@ -56,9 +56,10 @@ def penalty(params: Params) -> jax.Array:
 
 def kernels(params: Params) -> dict[str, dict[str, bool]]:
     """Which of the tensors decay: the kernels, not the biases."""
-    return {
-        layer: {name: name == "kernel" for name in tensors} for layer, tensors in params.items()
-    }
+    mask = {}
+    for layer, tensors in params.items():
+        mask[layer] = {name: name == "kernel" for name in tensors}
+    return mask
 
 
 def apply(model: nn.Module, params: Params, images: jax.Array) -> jax.Array:

@@ -93,11 +93,12 @@ class TorchBackend:
     @in_its_thread
     def dump(self, state: State) -> StateTree:
         """Copy a state to NumPy."""
-        slots_by_name = {n: state.optimizer.state[p] for n, p in state.model.named_parameters()}
-        slots = {
-            ours: from_state_dict({name: slots[theirs] for name, slots in slots_by_name.items()})
-            for ours, theirs in self._slots.items()
-        }
+        slots = {}
+        for ours, theirs in self._slots.items():
+            tensors = {}
+            for name, parameter in state.model.named_parameters():
+                tensors[name] = state.optimizer.state[parameter][theirs]
+            slots[ours] = from_state_dict(tensors)
         return StateTree(from_state_dict(state.model.state_dict()), slots, state.step)
 
     @in_its_thread

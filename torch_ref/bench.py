@@ -36,20 +36,14 @@ def make(name: str, config: Config, dataset: Dataset, device: str) -> tuple[Run,
     return run, "cpu" if on_cpu else torch.cuda.get_device_name(torch_device)
 
 
-def _synchronize(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-
-
 def products(config: Config, dataset: Dataset, device: torch.device) -> Run:
     """The matrix products of an epoch, into buffers that are there already."""
     n, dtype = config.batch_size, getattr(torch, config.dtype)
     sizes = (dataset.pixels, *config.hidden, dataset.classes)
     layers = [torch.rand((n, size), dtype=dtype, device=device) for size in sizes]
     kernels = [torch.rand(shape, dtype=dtype, device=device) for shape in itertools.pairwise(sizes)]
-    forward = [torch.empty_like(layer) for layer in layers[1:]]
-    backward = [torch.empty_like(layer) for layer in layers]
-    gradients = [torch.empty_like(kernel) for kernel in kernels]
+    forward, backward = list(map(torch.empty_like, layers[1:])), list(map(torch.empty_like, layers))
+    gradients = list(map(torch.empty_like, kernels))
 
     def run() -> None:
         for _ in range(len(dataset.train) // n):
@@ -59,7 +53,8 @@ def products(config: Config, dataset: Dataset, device: torch.device) -> Run:
                 torch.mm(layers[i].T, layers[i + 1], out=gradients[i])
                 if i:
                     torch.mm(layers[i + 1], kernels[i].T, out=backward[i])
-        _synchronize(device)
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
 
     return run
 
@@ -122,8 +117,10 @@ def functional_step(config: Config, dataset: Dataset, device: torch.device) -> S
     that all of it is fused into one pass over weights and moments.
     """
     model = _model(config, dataset, device)
-    params = {name: tensor.detach() for name, tensor in model.named_parameters()}
-    mu, nu = ({n: torch.zeros_like(p) for n, p in params.items()} for _ in range(2))
+    params, mu, nu = {}, {}, {}
+    for name, tensor in model.named_parameters():
+        params[name] = tensor.detach()
+        mu[name], nu[name] = torch.zeros_like(params[name]), torch.zeros_like(params[name])
     count = torch.zeros((), device=device)
 
     def loss_of(params: Any, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:

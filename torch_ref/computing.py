@@ -53,11 +53,10 @@ def _setting() -> Callable[[], None]:
     except RuntimeError:
         old = "highest"
     libraries = [torch.backends.cuda.matmul, getattr(torch.backends.mkldnn, "matmul", None)]
-    new = [
-        (library, library.fp32_precision)
-        for library in libraries
-        if hasattr(library, "fp32_precision")
-    ]
+    new = []
+    for library in libraries:
+        if hasattr(library, "fp32_precision"):
+            new.append((library, library.fp32_precision))
 
     def put_back() -> None:
         torch.set_float32_matmul_precision(old)

@@ -39,13 +39,11 @@ def from_state_dict(state: Mapping[str, torch.Tensor]) -> ParamTree:
         raise InputError(
             f"state_dict: expected layer1.weight, layer1.bias, ..., found {sorted(state)[:6]}"
         )
-    return {
-        f"layer{i}": {
-            "kernel": _numpy(state[f"layer{i}.weight"].T),
-            "bias": _numpy(state[f"layer{i}.bias"]),
-        }
-        for i in range(1, layers + 1)
-    }
+    params = {}
+    for i in range(1, layers + 1):
+        kernel, bias = _numpy(state[f"layer{i}.weight"].T), _numpy(state[f"layer{i}.bias"])
+        params[f"layer{i}"] = {"kernel": kernel, "bias": bias}
+    return params
 
 
 def save_state_dict(params: ParamTree, path: Path) -> None:

@@ -55,7 +55,10 @@ def listen() -> Iterator[list[Heard]]:
         if context.method_name != "__call__":
             return following(*args, **kwargs)
         if isinstance(module, nn.Dropout):
-            if not _is_off(module.deterministic, args, kwargs):
+            off = module.deterministic  # by its field or by its call
+            if off is None:
+                off = kwargs.get("deterministic", args[1] if len(args) > 1 else None)
+            if not off:
                 dropped(module, module.rate)
             return args[0] if args else kwargs["inputs"]
         if isinstance(module, nn.MultiHeadDotProductAttention):
@@ -69,12 +72,12 @@ def listen() -> Iterator[list[Heard]]:
         finally:
             within.pop()
         if module.path and trace == outermost[0] and not again:
-            settings = tuple(
-                (key, value)
-                for key in SETTINGS
-                if isinstance(value := getattr(module, key, None), int | float | str | bool)
-            )
-            what = What("/".join(module.path), type(module).__name__, settings)
+            settings = []
+            for key in SETTINGS:
+                value = getattr(module, key, None)
+                if isinstance(value, int | float | str | bool):
+                    settings.append((key, value))
+            what = What("/".join(module.path), type(module).__name__, tuple(settings))
             calls.append(Heard(what, _arrays((args, kwargs)), _arrays(outputs)))
         return outputs
 
@@ -84,15 +87,13 @@ def listen() -> Iterator[list[Heard]]:
 
 def divided(calls: list[Heard]) -> tuple[list[Heard], tuple[float, ...]]:
     """Calls of modules, and the rates of dropout above 0, sorted."""
-    rates = [dict(call.what.settings)["rate"] for call in calls if call.what.kind == DROPOUT]
-    return [call for call in calls if call.what.kind != DROPOUT], tuple(sorted(rates))
-
-
-def _is_off(declared: bool | None, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
-    """Whether a dropout is deterministic, by its field or by its call."""
-    if declared is not None:
-        return declared
-    return bool(kwargs.get("deterministic", args[1] if len(args) > 1 else None))
+    modules, rates = [], []
+    for call in calls:
+        if call.what.kind == DROPOUT:
+            rates.append(dict(call.what.settings)["rate"])
+        else:
+            modules.append(call)
+    return modules, tuple(sorted(rates))
 
 
 def _arrays(value: Any) -> tuple[Any, ...]:

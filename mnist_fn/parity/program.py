@@ -18,6 +18,7 @@ from mnist_fn.parity.trees import Names, name_of, split_variables
 from mnist_fn.parity.widening import narrow_modules, widened
 from mnist_fn.shared import faults
 from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.parity.causes.distance import map_tensors
 from mnist_fn.shared.parity.causes.rules import KINDS, Rule
 from mnist_fn.shared.parity.determinism import difference_of_runs, refuse_random
 from mnist_fn.shared.parity.program import (
@@ -109,9 +110,10 @@ class JaxProgram(Program):
             )
         self._declared = None if rule is None else _checked(rule, name)
         self._loss, self._optimizer, self._penalty = loss, optimizer, penalty
+        self._value_and_gradient = jax.value_and_grad(self._objective, has_aux=True)
         self._passes = {
-            train: quick_jit(lambda *a, train=train: self._pass(*a, train=train))
-            for train in (True, False)
+            True: quick_jit(lambda *a: self._pass(*a, train=True)),
+            False: quick_jit(lambda *a: self._pass(*a, train=False)),
         }
         self._step = quick_jit(self._one_step, donate_argnums=1)
 
@@ -149,11 +151,10 @@ class JaxProgram(Program):
         return value, (outputs, buffers, calls)
 
     def _pass(self, params: Any, buffers: Any, inputs: Any, targets: Any, train: bool) -> Any:
-        objective = jax.value_and_grad(self._objective, has_aux=True)
         if not train or self._loss is None:
             _, (outputs, buffers, calls) = self._objective(params, buffers, inputs, targets, train)
             return 0.0, outputs, buffers, calls, {}, ()
-        (value, (outputs, buffers, calls)), gradients = objective(
+        (value, (outputs, buffers, calls)), gradients = self._value_and_gradient(
             params, buffers, inputs, targets, train
         )
         of_outputs = jax.grad(self._loss)(outputs, targets)
@@ -164,9 +165,8 @@ class JaxProgram(Program):
     ) -> Trace:
         """See `Program`."""
         with self._scope(weights):
-            inputs = (batch.inputs, batch.named)
             value, outputs, buffers, calls, gradients, of_outputs = jax.device_get(
-                self._passes[train](weights.params, weights.buffers, inputs, batch.targets)
+                self._passes[train](*_arguments(weights, batch))
             )
         lossy = train and self._loss is not None
         calls, rates = divided(calls)
@@ -176,8 +176,8 @@ class JaxProgram(Program):
             [_call(heard) for heard in calls],
             float(value) if lossy else None,
             _arrays(of_outputs),
-            {name: np.array(g) for name, g in gradients.items()},
-            {name: np.array(b) for name, b in buffers.items()},
+            map_tensors(np.array, gradients),
+            map_tensors(np.array, buffers),
             names=tuple(name_of(path) if path else "" for path, _ in named),
             dropouts=rates if self._shows_dropout else None,
         )
@@ -200,23 +200,20 @@ class JaxProgram(Program):
         """The program as it is traced again, in text; a number that Python draws stands in it.
         `casts` leaves its casts to float32 as they are.
         """
-        inputs = (batch.inputs, batch.named)
         with self._scope(weights, casts):
             fresh = jax.jit(lambda *a: self._pass(*a, train=True))
-            lowered = fresh.lower(weights.params, weights.buffers, inputs, batch.targets)
-            return lowered.as_text()
+            return fresh.lower(*_arguments(weights, batch)).as_text()
 
     def in_float32(self, weights: Weights, batch: Batch) -> dict[str, str]:
         """Modules that compute in float32 though the weights are float64, in words."""
-        inputs = (batch.inputs, batch.named)
         with self._scope(weights):
-            traced = jax.make_jaxpr(lambda *a: self._pass(*a, train=True))(
-                weights.params, weights.buffers, inputs, batch.targets
-            )
-        modules = dict.fromkeys(narrow_modules(traced.jaxpr))
-        return {
-            m: f"{m or 'the program'} casts to float32; let it cast to its dtype" for m in modules
-        }
+            trace = jax.make_jaxpr(lambda *a: self._pass(*a, train=True))
+            traced = trace(*_arguments(weights, batch))
+        texts = {}
+        for module in narrow_modules(traced.jaxpr):
+            place = module or "the program"
+            texts[module] = f"{place} casts to float32; let it cast to its dtype"
+        return texts
 
     def _one_step(
         self,
@@ -227,8 +224,9 @@ class JaxProgram(Program):
         targets: Any,
         given: Tensors | None = None,
     ) -> tuple[Any, ...]:
-        objective = jax.value_and_grad(self._objective, has_aux=True)
-        (value, (_, buffers, _)), gradients = objective(params, buffers, inputs, targets, True)
+        (value, (_, buffers, _)), gradients = self._value_and_gradient(
+            params, buffers, inputs, targets, True
+        )
         tree = self._params.nest(params)
         slope = self._params.nest(gradients if given is None else {**gradients, **given})
         if self._penalty is not None:
@@ -330,10 +328,12 @@ class FlaxProgram(JaxProgram):
 
     def _init(self, batch: Batch) -> Any:
         rngs = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
-        mode = {key: not on for key, on in self._mode.items()}
         with listen():
-            kwargs: dict[str, Any] = {**batch.named, **mode}
-            return self._module.init(rngs, *batch.inputs, **kwargs)
+            return self._module.init(rngs, *batch.inputs, **self._arguments(batch, train=False))
+
+    def _arguments(self, batch: Batch, train: bool) -> dict[str, Any]:
+        """The keyword arguments of a call, those that say whether it trains among them."""
+        return {**batch.named, **{key: on == train for key, on in self._mode.items()}}
 
     def spec(self, batch: Batch) -> Weights:
         """Names and shapes, from `module.init` traced and not run."""
@@ -361,14 +361,11 @@ class FlaxProgram(JaxProgram):
     def _forward(
         self, params: Tensors, buffers: Tensors, batch: Batch, train: bool
     ) -> tuple[Any, Any, list[Heard]]:
-        variables = {"params": self._params.nest(params), **self._state.nest(buffers)}
-        mode: dict[str, Any] = {
-            **batch.named,
-            **{key: on if train else not on for key, on in self._mode.items()},
-        }
-        collections = [key for key in variables if key != "params"]
+        state = self._state.nest(buffers)
+        variables, collections = {"params": self._params.nest(params), **state}, list(state)
+        arguments = self._arguments(batch, train)
         with listen() as calls:
-            applied = self._module.apply(variables, *batch.inputs, mutable=collections, **mode)
+            applied = self._module.apply(variables, *batch.inputs, mutable=collections, **arguments)
         outputs, state = applied  # pyright: ignore[reportGeneralTypeIssues]
         return outputs, self._state.flatten({**variables, **state}, only=collections), calls
 
@@ -381,6 +378,11 @@ def _checked(rule: Mapping[str, Any], program: str) -> dict[str, Any]:
     if kind not in KINDS:
         raise InputError(f"{program}: rule: kind {kind!r}: must be one of {', '.join(KINDS)}")
     return dict(rule)
+
+
+def _arguments(weights: Weights, batch: Batch) -> tuple[Any, ...]:
+    """What a pass is called with."""
+    return weights.params, weights.buffers, (batch.inputs, batch.named), batch.targets
 
 
 def _wide(weights: Weights) -> bool:

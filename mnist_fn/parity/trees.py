@@ -51,26 +51,26 @@ class Names:
 
     def flatten(self, tree: Any, only: list[str] | None = None) -> Tensors:
         """The leaves of a tree of the same structure, by name."""
-        tree = unfreeze(tree) if only is not None else tree
         if only is not None:
-            tree = {key: tree[key] for key in only}
+            collections = unfreeze(tree)
+            tree = {key: collections[key] for key in only}
         leaves = jax.tree.leaves(tree)
         return {name: leaves[place] for name, place in self._places.items()}
 
 
 def split_variables(variables: Any) -> tuple[Any, dict[str, Any]]:
     """Flax's variables: the parameters, and all other collections."""
-    plain = unfreeze(variables)
-    return plain.get("params", {}), {key: v for key, v in plain.items() if key != "params"}
+    buffers = dict(unfreeze(variables))
+    return buffers.pop("params", {}), buffers
 
 
 def name_of(path: tuple[Any, ...]) -> str:
     """`layers/0/kernel`: keys, indices, attributes; a wrapper's own `value` says nothing."""
     wrapped = jax.tree_util.GetAttrKey("value"), jax.tree_util.GetAttrKey("raw_value")
-    path = tuple(key for key in path if key not in wrapped)
-    parts = [
-        str(getattr(key, "key", getattr(key, "idx", getattr(key, "name", key)))) for key in path
-    ]
+    parts = []
+    for key in path:
+        if key not in wrapped:
+            parts.append(str(getattr(key, "key", getattr(key, "idx", getattr(key, "name", key)))))
     return "/".join(parts) or "value"
 
 

@@ -39,13 +39,13 @@ def widened() -> Iterator[None]:
 def narrow_modules(jaxpr: Any) -> Iterator[str]:
     """Yield the scope of each operation that gives float32, of those within others too."""
     for equation in jaxpr.eqns:
-        values = []
+        inner = []
         for value in equation.params.values():
-            values.extend(value if isinstance(value, tuple | list) else [value])
-        inner = [getattr(value, "jaxpr", value) for value in values]
-        inner = [value for value in inner if hasattr(value, "eqns")]
-        for part in inner:
-            yield from narrow_modules(part)
+            for entry in value if isinstance(value, tuple | list) else [value]:
+                part = getattr(entry, "jaxpr", entry)
+                if hasattr(part, "eqns"):
+                    inner.append(part)
+                    yield from narrow_modules(part)
         if not inner and any(str(v.aval.dtype) == "float32" for v in equation.outvars):
             scope = str(equation.source_info.name_stack)
             yield re.sub(r"\w+\(([^()]*)\)", r"\1", scope)  # of its gradient: transpose(jvp(a))

@@ -110,7 +110,9 @@ class Guard(TorchFunctionMode):
         if self._dtype == torch.float64:
             func, args, kwargs = self._widened(func, name, args, kwargs)
         if name in FROM_NUMPY:
-            return self._like_the_rest(func(*args, **kwargs))
+            tensor = func(*args, **kwargs)
+            single = self._dtype == torch.float64 and tensor.dtype == torch.float32
+            return tensor.to(self._dtype) if single else tensor
         special = name.startswith("__") and name != "__rsub__"
         if special or name in ("backward", "detach", "requires_grad_"):
             return func(*args, **kwargs)
@@ -156,13 +158,10 @@ class Guard(TorchFunctionMode):
             self.casts.setdefault(self.module, "")
         if name == "float":
             return torch.Tensor.to, (args[0], self._dtype), {}
-        args = tuple(self._dtype if is_single(value) else value for value in args)
-        kwargs = {k: self._dtype if is_single(value) else value for k, value in kwargs.items()}
-        return func, args, kwargs
-
-    def _like_the_rest(self, tensor: torch.Tensor) -> torch.Tensor:
-        single = self._dtype == torch.float64 and tensor.dtype == torch.float32
-        return tensor.to(self._dtype) if single else tensor
+        for key, value in kwargs.items():
+            if is_single(value):
+                kwargs[key] = self._dtype
+        return func, tuple(self._dtype if is_single(value) else value for value in args), kwargs
 
 
 def is_single(value: Any) -> bool:

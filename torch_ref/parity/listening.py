@@ -62,11 +62,11 @@ class Listener:
                 if isinstance(tensor.grad_fn, torch.autograd.function.BackwardCFunction):
                     function = type(tensor.grad_fn).__name__.removesuffix("Backward")
                     self._guard.backwards[name] = function
-            settings = {
-                key: value
-                for key in SETTINGS
-                if isinstance(value := getattr(module, key, None), int | float | str | bool | tuple)
-            }
+            settings = {}
+            for key in SETTINGS:
+                value = getattr(module, key, None)
+                if isinstance(value, int | float | str | bool | tuple):
+                    settings[key] = value
             kind, ended = type(module).__name__, self._guard.tick()
             self.calls.append(Call(name, kind, inputs, arrays(tensors), settings, began, ended))
 
@@ -114,10 +114,9 @@ def replaced(value: Any, new: Callable[[torch.Tensor], torch.Tensor]) -> Any:
         for key, entry in value.items():
             copied[key] = replaced(entry, new)
         return copied
-    if isinstance(value, tuple) and hasattr(value, "_fields"):
-        return type(value)(*(replaced(entry, new) for entry in value))
     if isinstance(value, list | tuple):
-        return type(value)(replaced(entry, new) for entry in value)
+        entries = [replaced(entry, new) for entry in value]
+        return type(value)(*entries) if hasattr(value, "_fields") else type(value)(entries)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         copied = copy.copy(value)
         for key, entry in _entries(value):

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from mnist_fn.shared.parity.causes.distance import global_norm
 from mnist_fn.shared.parity.causes.rules import RPROP_SHARES, RPROP_SIZES
 
 SLACK = 1e-6  # that torch.nn.utils.clip_grad_norm_ adds to the norm that it divides by
@@ -25,34 +26,37 @@ def read_rule(
     if read is None or not groups:
         return None
     first = groups[0]
-    rule = read(first)
-    if rule is None or any(read(_but(group, first)) != rule for group in groups):
+    rule, rate = read(first), float(first["lr"])
+    if rule is None or not rate:  # other groups' rates are no multiples of 0
         return None
     names = {id(p): name for name, p in named.items()}
-    rate, decays = float(first["lr"]), {float(group.get("weight_decay", 0)) for group in groups}
-    if not rate:
-        return None  # other groups' rates are no multiples of it
+    decays, decayed, rates = set(), [], {}
+    alike = {"lr": first["lr"], "weight_decay": first.get("weight_decay", 0)}
+    for group in groups:
+        if read({**group, **alike}) != rule:
+            return None  # groups differ in more than rate and decay
+        decay = float(group.get("weight_decay", 0))
+        decays.add(decay)
+        for p in group["params"]:
+            rates[names[id(p)]] = float(group["lr"]) / rate
+            if decay:
+                decayed.append(names[id(p)])
     rule |= {"learning_rate": rate, "weight_decay": max(decays)}
     if first.get("maximize"):
         rule["ascends"] = True
     if len(decays - {0.0}) > 1:
         return None  # two decays
     if len(decays) > 1:
-        rule["decayed"] = tuple(
-            names[id(p)] for group in groups if group["weight_decay"] for p in group["params"]
-        )
-    trained = {id(p) for group in groups for p in group["params"]}
-    rates = {names[id(p)]: float(g["lr"]) / rate for g in groups for p in g["params"]}
-    rates |= {name: 0.0 for key, name in names.items() if key not in trained}
-    if any(share != 1 for share in rates.values()):
+        rule["decayed"] = tuple(decayed)
+    for name in named:
+        rates.setdefault(name, 0.0)  # no group has it
+    if set(rates.values()) - {1.0}:
         rule["rates"] = rates
     return rule
 
 
 def read_schedule(
-    optimizer: torch.optim.Optimizer,
-    scheduler: Callable[[torch.optim.Optimizer], Any],
-    steps: int,
+    optimizer: torch.optim.Optimizer, scheduler: Callable[[torch.optim.Optimizer], Any], steps: int
 ) -> tuple[float, ...]:
     """The factors of the learning rate at the first steps, by stepping both without gradients."""
     rate = float(optimizer.param_groups[0]["lr"])
@@ -67,12 +71,13 @@ def read_schedule(
 
 def clipped_to(before: dict[str, np.ndarray], after: dict[str, np.ndarray]) -> float | None:
     """The norm that gradients were clipped to, if that is what was done to them."""
-    norm = _norm(before)
-    share = _norm(after) / norm if norm else 1.0
-    if share >= 1 or any(
-        not np.allclose(after[name], share * g, rtol=1e-6, atol=0) for name, g in before.items()
-    ):
+    norm = float(global_norm(before))
+    share = float(global_norm(after)) / norm if norm else 1.0
+    if share >= 1:
         return None
+    for name, g in before.items():
+        if not np.allclose(after[name], share * g, rtol=1e-6, atol=0):
+            return None
     return float(f"{share * (norm + SLACK):.6g}")
 
 
@@ -83,15 +88,6 @@ def clip_plainly(parameters: list[torch.nn.Parameter], to: float | None) -> None
     if to is not None and norm > to:
         for g in grads:
             g.mul_(to / norm)
-
-
-def _norm(gradients: dict[str, np.ndarray]) -> float:
-    return float(np.sqrt(sum(float((g * g).sum()) for g in gradients.values())))
-
-
-def _but(group: dict[str, Any], first: dict[str, Any]) -> dict[str, Any]:
-    """Groups may differ in rate and decay."""
-    return {**group, "lr": first["lr"], "weight_decay": first.get("weight_decay", 0)}
 
 
 def _sgd(group: dict[str, Any]) -> dict[str, Any] | None:

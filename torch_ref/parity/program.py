@@ -75,12 +75,9 @@ class TorchProgram(Program):
             if isinstance(inner, nn.Module) and len(list(model.children())) == 1:
                 model = inner
         self._model = model
-        for argument, function in (
-            ("loss", loss),
-            ("optimizer", optimizer),
-            ("before_step", before_step),
-            ("scheduler", scheduler),
-        ):
+        functions = {"loss": loss, "optimizer": optimizer}
+        functions |= {"before_step": before_step, "scheduler": scheduler}
+        for argument, function in functions.items():
             if function is not None and not callable(function):
                 raise InputError(
                     f"{name}: {argument} is a {type(function).__name__}, not a function; see "
@@ -158,13 +155,14 @@ class TorchProgram(Program):
                 "closure, so its steps can't be compared; leave the optimizer out to compare what "
                 "is below them"
             )
-        model_params = {id(p) for p in model.parameters()}
-        if not all(id(p) in model_params for group in rule.param_groups for p in group["params"]):
-            raise InputError(
-                f"{self.name}: the optimizer is made of other parameters than it was given; take "
-                "them from the argument: optimizer=lambda parameters: torch.optim.SGD(parameters, "
-                "0.1), or lambda model: … for groups"
-            )
+        parameters = set(model.parameters())
+        for group in rule.param_groups:
+            if not parameters.issuperset(group["params"]):
+                raise InputError(
+                    f"{self.name}: the optimizer is made of other parameters than it was given; "
+                    "take them from the argument: optimizer=lambda parameters: "
+                    "torch.optim.SGD(parameters, 0.1), or lambda model: … for groups"
+                )
         return rule
 
     @contextmanager
@@ -183,12 +181,13 @@ class TorchProgram(Program):
     def start(self, batch: Batch) -> Weights:
         """The caller's weights as they are now, float64."""
         self._copies.clear()
-        params = {name: _float64(p) for name, p in self._model.named_parameters()}
-        buffers = {
-            name: _float64(b) for name, b in self._model.named_buffers() if b.is_floating_point()
-        }
-        named = self._model.named_parameters()
-        return Weights(params, buffers, frozenset(n for n, p in named if not p.requires_grad))
+        params, frozen = {}, set()
+        for name, parameter in self._model.named_parameters():
+            params[name] = _float64(parameter)
+            if not parameter.requires_grad:
+                frozen.add(name)
+        buffers = {name: _float64(b) for name, b in self._floating_buffers(self._model)}
+        return Weights(params, buffers, frozenset(frozen))
 
     def run(
         self, weights: Weights, batch: Batch, train: bool = True, variant: Variant | None = None
@@ -199,7 +198,7 @@ class TorchProgram(Program):
             self._copies = {dtype: self._copy(dtype)}  # no other is held beside it
         model = self._load(self._copies[dtype], weights).train(train)
         model.zero_grad(set_to_none=True)
-        guard = Guard(self.name, dtype, variant, self._substitute)
+        guard = Guard(self.name, dtype, variant, sites.substitute)
         draw = None if variant is None else variant.draw
         with nullcontext() if draw is None else RoundedAtRandom(draw):
             trace, outputs, value = self._pass(model, batch, guard, variant, train)
@@ -209,7 +208,7 @@ class TorchProgram(Program):
             trace = replace(
                 trace,
                 loss=float(value.detach()),
-                output_gradients=arrays(tuple(_gradient(t) for t in outputs)),
+                output_gradients=arrays(map(_gradient, outputs)),
                 gradients=self._gradients(model),
             )
             model.zero_grad(set_to_none=True)
@@ -230,13 +229,16 @@ class TorchProgram(Program):
             return {}
         tables = dict(self._model.named_buffers())
         for path, module in self._model.named_modules():
-            held = {f"{path}.{n}".lstrip("."): value for n, value in vars(module).items()}
-            tables |= {n: value for n, value in held.items() if isinstance(value, torch.Tensor)}
-        return {
-            name: f"{name} was computed in float32; give a function that makes the model"
-            for name, table in tables.items()
-            if table.dtype == torch.float32
-        }
+            for name, value in vars(module).items():
+                if isinstance(value, torch.Tensor):
+                    tables[f"{path}.{name}".lstrip(".")] = value
+        texts = {}
+        for name, table in tables.items():
+            if table.dtype == torch.float32:
+                texts[name] = (
+                    f"{name} was computed in float32; give a function that makes the model"
+                )
+        return texts
 
     def _pass(
         self, model: nn.Module, batch: Batch, guard: Guard, variant: Variant | None, train: bool
@@ -263,20 +265,23 @@ class TorchProgram(Program):
                 value = self._value(outputs, batch)
             lost = guard.tick()
         tensors = tuple(named.values())
-        rates = None if variant is not None else sorted([*guard.dropouts, *self._recurrent(train)])
+        recurrent = self._recurrent() if train else []
         trace = Trace(
             arrays(tensors),
             listener.calls,
             ticks=(modelled, lost),
             names=tuple(named),
-            dropouts=None if rates is None else tuple(rates),
+            dropouts=tuple(sorted(guard.dropouts + recurrent)) if variant is None else None,
         )
         return trace, tensors, value
 
-    def _recurrent(self, train: bool) -> list[float]:
+    def _recurrent(self) -> list[float]:
         """Dropout rates of recurrent modules, which apply them between their layers."""
-        modules = [m for m in self._model.modules() if isinstance(m, nn.RNNBase) and m.dropout]
-        return [float(m.dropout) for m in modules for _ in range(m.num_layers - 1) if train]
+        rates = []
+        for module in self._model.modules():
+            if isinstance(module, nn.RNNBase) and module.dropout:
+                rates += [float(module.dropout)] * (module.num_layers - 1)
+        return rates
 
     def check_deterministic(self, weights: Weights, batch: Batch) -> None:
         """Refuse a program of which two runs from the same state differ.
@@ -352,9 +357,6 @@ class TorchProgram(Program):
         """See `Program`: of the last pass of the program as it is."""
         return sites.variants(self._sites, trace.ticks[0], first, last)
 
-    def _substitute(self, variant: Variant) -> Callable[..., Any]:
-        return sites.substitute(variant)
-
     def _copy(self, dtype: torch.dtype) -> nn.Module:
         """A copy without dropout in another dtype."""
         try:
@@ -364,9 +366,7 @@ class TorchProgram(Program):
         for module in model.modules():
             if isinstance(module, nn.RNNBase):  # its dropout is within one call, out of reach
                 module.dropout = 0.0
-            if (
-                self._made_here
-            ):  # its tables were made in float64, and `to` moves no plain attribute
+            if self._made_here:  # its tables are float64, and `to` moves no plain attribute
                 for name, value in list(vars(module).items()):
                     if isinstance(value, torch.Tensor) and value.is_floating_point():
                         setattr(module, name, value.to(dtype))
@@ -374,18 +374,16 @@ class TorchProgram(Program):
 
     def _modules(self, model: nn.Module) -> dict[str, nn.Module]:
         """A copy's modules below the root, by the original's names."""
-        names = (name for name, _ in self._model.named_modules())
-        named = zip(names, model.modules(), strict=True)
-        return {name: module for name, module in named if name}
+        modules = dict(zip(dict(self._model.named_modules()), model.modules(), strict=True))
+        del modules[""]
+        return modules
 
     def _parameters(self, model: nn.Module) -> Iterator[tuple[str, nn.Parameter]]:
         """A copy's parameters by the original's names: some models rename those of a copy."""
-        names = (name for name, _ in self._model.named_parameters())
-        yield from zip(names, model.parameters(), strict=True)
+        yield from zip(dict(self._model.named_parameters()), model.parameters(), strict=True)
 
     def _floating_buffers(self, model: nn.Module) -> Iterator[tuple[str, torch.Tensor]]:
-        names = (name for name, _ in self._model.named_buffers())
-        for name, buffer in zip(names, model.buffers(), strict=True):
+        for name, buffer in zip(dict(self._model.named_buffers()), model.buffers(), strict=True):
             if buffer.is_floating_point():
                 yield name, buffer
 
@@ -410,11 +408,11 @@ class TorchProgram(Program):
                 p.grad.copy_(_tensor(gradients[name]))
 
     def _gradients(self, model: nn.Module) -> Tensors:
-        return {
-            name: (torch.zeros_like(p) if p.grad is None else p.grad).numpy().copy()
-            for name, p in self._parameters(model)
-            if p.requires_grad
-        }
+        gradients = {}
+        for name, parameter in self._parameters(model):
+            if parameter.requires_grad:
+                gradients[name] = _gradient(parameter).numpy().copy()
+        return gradients
 
 
 def _gradient(tensor: torch.Tensor) -> torch.Tensor:

@@ -18,10 +18,6 @@ from torch_ref.parity.operations import (
     windows,
 )
 
-TABLE: dict[str, Callable[[dict[str, Any]], Iterator[Form]]] = {
-    name: entry
-    for operation in (
-        activation, arithmetic, attention, axes, loss, normalization, windows,
-    )
-    for name, entry in operation.TABLE.items()
-}  # fmt: skip
+TABLE: dict[str, Callable[[dict[str, Any]], Iterator[Form]]] = {}
+for operation in (activation, arithmetic, attention, axes, loss, normalization, windows):
+    TABLE |= operation.TABLE

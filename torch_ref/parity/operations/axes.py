@@ -105,12 +105,8 @@ def _mean(a: Arguments) -> Iterator[Form]:
     axes = (dim,) if isinstance(dim, int) else tuple(dim)
     for axis in range(x.ndim) if len(axes) == 1 else ():
         if axis != axes[0] % x.ndim and x.mean(axis).shape == x.mean(dim).shape:
-            facts: dict[str, Any] = {
-                "declared": axes[0],
-                "actual": axis,
-                "details": {"function": "mean"},
-            }
-            yield Form("axis", lambda d=axis: x.mean(d), **facts)
+            facts: dict[str, Any] = {"declared": axes[0], "details": {"function": "mean"}}
+            yield Form("axis", lambda d=axis: x.mean(d), actual=axis, **facts)
     for name, reduce in (("maximum", x.amax), ("sum", x.sum)):
         reduced = lambda f=reduce: f(axes, keepdim=keep)  # noqa: E731
         yield Form("reduction of axes", reduced, declared="mean", actual=name)

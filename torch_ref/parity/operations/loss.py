@@ -97,10 +97,11 @@ def _triplet_margin(a: Arguments) -> Ways:
     x, margin, eps = a["anchor"], a.get("margin", 1.0), a.get("eps", 1e-6)
 
     def value(margin: float, added: float, under: float) -> Tensor:
-        near, far = (
-            ((x - y + added) ** 2).sum(-1).add(under).sqrt() for y in (a["positive"], a["negative"])
-        )
-        return reduced(torch, (near - far + margin).clamp_min(0), a.get("reduction", "mean"))
+        def distance(y: Tensor) -> Tensor:
+            return ((x - y + added) ** 2).sum(-1).add(under).sqrt()
+
+        gap = distance(a["positive"]) - distance(a["negative"])
+        return reduced(torch, (gap + margin).clamp_min(0), a.get("reduction", "mean"))
 
     if a.get("p", 2.0) == 2 and not a.get("swap"):
         yield Form("ε under the root, not added to the differences", lambda: value(margin, 0, eps))

@@ -39,7 +39,7 @@ def same(sizes: Any, kernel: Any, strides: Any) -> Sides:
 
 def for_pad(sides: Sides) -> list[int]:
     """As torch.nn.functional.pad takes them: the last axis first."""
-    return [width for side in reversed(sides) for width in side]
+    return list(itertools.chain.from_iterable(reversed(sides)))
 
 
 def _conv(a: Arguments) -> Ways:

@@ -45,10 +45,10 @@ class Pair:
     @property
     def names(self) -> tuple[str, ...]:
         """What the sides are called before they are made: their makers' modules."""
-        return tuple(
-            getattr(make, "__module__", type(make).__name__).partition(".")[0]
-            for make in (self.left, self.right)
-        )
+        names = []
+        for make in (self.left, self.right):
+            names.append(getattr(make, "__module__", type(make).__name__).partition(".")[0])
+        return tuple(names)
 
     @cached_property
     def declared(self) -> NumpyBackend:
@@ -58,9 +58,7 @@ class Pair:
     @cached_property
     def linear(self) -> "Pair":
         """The two as a linear model on few examples, through which pixels can be read."""
-        train, test = (
-            split.first(FEW_EXAMPLES) for split in (self.dataset.train, self.dataset.test)
-        )
+        train, test = self.dataset.train.first(FEW_EXAMPLES), self.dataset.test.first(FEW_EXAMPLES)
         size = min(self.config.batch_size, len(train))
         config = self.config.replace(hidden=(), batch_size=size)
         return replace(self, config=config, dataset=replace(self.dataset, train=train, test=test))
@@ -119,9 +117,22 @@ class Pair:
         return near(flat(state.params), *self.declared.examples(batch), eps)
 
 
-def bitwise(what: str, differences: list[Difference]) -> list[Check]:
-    """Checks that must be met to the bit."""
-    return [Check(f"{what} {d.where}", d, 0.0, "absolute", "equal to the bit") for d in differences]
+def absolute(
+    what: str,
+    differences: list[Difference],
+    bound: float = 0.0,
+    reason: str = "equal to the bit",
+    step: int | None = None,
+) -> list[Check]:
+    """Checks on absolute differences; without a bound they must be met to the bit."""
+    return [
+        Check(f"{what} {d.where}", d, bound, "absolute", reason, step=step) for d in differences
+    ]
+
+
+def compare_numbers(name: str, left: float, right: float, dtype: str = "float64") -> Difference:
+    """The difference of two numbers."""
+    return compare(name, np.asarray(left, dtype), np.asarray(right, dtype))
 
 
 def sums(pair: Pair, what: str, difference: Difference) -> Check:
@@ -131,8 +142,7 @@ def sums(pair: Pair, what: str, difference: Difference) -> Check:
 
 def number(pair: Pair, what: str, left: float, right: float) -> Check:
     """The same of two numbers."""
-    values = (np.asarray(value, pair.config.dtype) for value in (left, right))
-    return sums(pair, what, compare(what, *values))
+    return sums(pair, what, compare_numbers(what, left, right, pair.config.dtype))
 
 
 def trees(

@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from mnist_fn.shared.backend import Backend, EpochMetrics
-from mnist_fn.shared.parity.backends.checks import Pair, sums
+from mnist_fn.shared.parity.backends.checks import Pair, absolute, compare_numbers, sums
 from mnist_fn.shared.parity.bounds import (
     CONTROL_FACTOR,
     FLOAT64_BOUND,
@@ -103,10 +103,7 @@ class BackendClimb:
             gap = max(divergence(ours, controls[0]), divergence(theirs, controls[1]), relu)
             bound = CONTROL_FACTOR * gap
             reason = f"{CONTROL_FACTOR} × the {gap:.1e} of control runs or of one ReLU"
-        return [
-            Check(f"step {step}: {d.where}", d, bound, "absolute", reason, step=step)
-            for d in compare_trees(ours, theirs)
-        ]
+        return absolute(f"step {step}:", compare_trees(ours, theirs), bound, reason, step)
 
     def _reports(self, step: int, reports: list[EpochMetrics]) -> list[Check]:
         """What the two say of the epoch that they have trained: its mean loss, and how many
@@ -126,8 +123,8 @@ class BackendClimb:
         ]
         checks = []
         for name, a, b, limit, why in figures:
-            d = compare(f"report's {name}", np.array(float(a)), np.array(float(b)))
-            checks.append(Check(f"step {step}: {d.tensor}", d, limit, "absolute", why, step=step))
+            difference = compare_numbers(f"report's {name}", a, b)
+            checks += absolute(f"step {step}:", [difference], limit, why, step)
         return checks
 
     def _locate(self, states: list[StateTree], first: int, order: np.ndarray) -> list[Check]:

@@ -59,8 +59,9 @@ class Diagnosis:
     @property
     def _claims(self) -> list[Explanation]:
         """The explanations that name a cause."""
-        explanations = [deviation.explanation for deviation in self.deviations]
-        return [explanation for explanation in explanations if explanation.found]
+        return [
+            deviation.explanation for deviation in self.deviations if deviation.explanation.found
+        ]
 
     @property
     def cause(self) -> str:

@@ -43,8 +43,11 @@ def relu_slope(_: int, h: np.ndarray) -> np.ndarray:
 
 def sum_of_squares(params: Tensors, names: Sequence[str] | None = None) -> float:
     """Σ W² over the named tensors, or over the kernels."""
-    chosen = [name for name in params if params[name].ndim > 1] if names is None else names
-    return float(sum((params[name] ** 2).sum() for name in chosen))
+    total = 0.0
+    for name, tensor in params.items():
+        if tensor.ndim > 1 if names is None else name in names:
+            total += (tensor**2).sum()
+    return float(total)
 
 
 def penalty(params: Tensors, examples: int, l2: float) -> float:
@@ -217,21 +220,18 @@ class NumpyBackend:
     def step(self, state: StateTree, grads: ParamTree) -> StateTree:
         """One step of the optimizer; decoupled decay is on kernels only."""
         (rate,) = learning_rates(self.config, state.step, 1, self.steps_an_epoch)
-        params: Tensors = {}
-        slots: dict[str, Tensors] = {name: {} for name in state.slots}
-        gradient, memory = flat(grads), {name: flat(tree) for name, tree in state.slots.items()}
-        for name, weight in flat(state.params).items():
-            remembered = {slot: tensors[name] for slot, tensors in memory.items()}
-            params[name], renewed = updated(
-                self.config,
-                weight,
-                gradient[name],
-                remembered,
-                state.step + 1,
-                rate,
-                name.endswith("kernel"),
-            )
-            for slot, tensor in renewed.items():
-                slots[slot][name] = tensor
-        trees = {slot: nested(tensors) for slot, tensors in slots.items()}
-        return StateTree(nested(params), trees, state.step + 1)
+        params: ParamTree = {}
+        slots: dict[str, ParamTree] = {name: {} for name in state.slots}
+        step = state.step + 1
+        for layer, weights in state.params.items():
+            for tree in (params, *slots.values()):
+                tree[layer] = {}
+            for kind, weight in weights.items():
+                w, g, memory = weight.astype(float), grads[layer][kind].astype(float), {}
+                for name, slot in state.slots.items():
+                    memory[name] = slot[layer][kind].astype(float)
+                decays = kind == "kernel"
+                params[layer][kind], memory = updated(self.config, w, g, memory, step, rate, decays)
+                for name, tensor in memory.items():
+                    slots[name][layer][kind] = tensor
+        return StateTree(params, slots, step)

@@ -7,12 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mnist_fn.shared.parity.backends.numpy_program import (
-    Lines,
-    dense,
-    relu,
-    sum_of_squares,
-)
+from mnist_fn.shared.parity.backends.numpy_program import Lines, dense, relu, sum_of_squares
 from mnist_fn.shared.parity.causes.activation import (
     ACTIVATIONS,
     RELU,
@@ -67,7 +62,7 @@ def forward_variants(depth: int) -> Variants:
         yield Form("biases scaled by {}", lambda c: _bias_times(c, None), (0.0, 0.5, 2.0), "linear")
     yield Form(
         "weights held to a max-norm of {} a column",
-        lambda c: Lines(layer=lambda i, x, k, b: dense(i, x, k * np.minimum(1, c / _norms(k)), b)),
+        lambda c: Lines(layer=lambda i, x, k, b: dense(i, x, _held_to_norm(k, c), b)),
         (0.5, 1.0, 2.0, 3.0, 5.0),
     )
     yield from _on_logits()
@@ -114,8 +109,9 @@ def _normalized(i: int, x: np.ndarray, k: np.ndarray, b: np.ndarray, depth: int)
     return h if i + 1 == depth else normalized(np, h, (-1,))
 
 
-def _norms(kernel: np.ndarray) -> np.ndarray:
-    return np.maximum(np.sqrt((kernel * kernel).sum(axis=0)), 1e-300)
+def _held_to_norm(kernel: np.ndarray, limit: float) -> np.ndarray:
+    norms = np.sqrt((kernel * kernel).sum(axis=0))
+    return kernel * np.minimum(1, limit / np.maximum(norms, 1e-300))
 
 
 def _on_logits() -> Variants:
@@ -170,17 +166,17 @@ def penalty_variants(params: Tensors, l2: float) -> Variants:
     """Other penalties than λ Σ W² over the kernels of a network with such weights."""
     kernels = [name for name in params if params[name].ndim > 1]
     vectors = [name for name in params if name not in kernels]
+
+    def over_kernels(value: Callable[[np.ndarray], float]) -> Callable[[Tensors, int], float]:
+        return lambda p, _: sum(value(p[name]) for name in kernels)
+
     penalties: dict[str, Callable[[Tensors, int], float]] = {
         "penalty on the biases too": lambda p, _: sum_of_squares(p, [*p]),
         "penalty on the biases alone": lambda p, _: sum_of_squares(p, vectors),
-        "λ Σ |W| in place of λ Σ W²": lambda p, _: sum(np.abs(p[n]).sum() for n in kernels),
+        "λ Σ |W| in place of λ Σ W²": over_kernels(lambda w: np.abs(w).sum()),
         "the root of Σ W²": lambda p, _: np.sqrt(sum_of_squares(p)),
-        "each kernel's norm, not its square": lambda p, _: sum(
-            np.sqrt(sum_of_squares(p, [n])) for n in kernels
-        ),
-        "mean for sum of the squares": lambda p, _: sum(
-            sum_of_squares(p, [n]) / p[n].size for n in kernels
-        ),
+        "each kernel's norm, not its square": over_kernels(lambda w: np.sqrt((w**2).sum())),
+        "mean for sum of the squares": over_kernels(lambda w: (w**2).sum() / w.size),
         "penalty divided by the batch size": lambda p, size: sum_of_squares(p) / size,
         "penalty times the batch size": lambda p, size: sum_of_squares(p) * size,
     }
@@ -196,9 +192,5 @@ def penalty_variants(params: Tensors, l2: float) -> Variants:
         text, starts, unit = "penalty × {}", (0.0, 0.5, 2.0), l2
     else:
         text, starts, unit = "a penalty of {} Σ W²", (1e-4,), 1.0
-    yield Form(
-        text,
-        lambda c: Lines(penalty=lambda p, *_: c * unit * sum_of_squares(p)),
-        starts,
-        "linear",
-    )
+    times = lambda c: Lines(penalty=lambda p, *_: c * unit * sum_of_squares(p))  # noqa: E731
+    yield Form(text, times, starts, "linear")

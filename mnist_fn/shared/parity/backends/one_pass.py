@@ -10,13 +10,7 @@ import numpy as np
 from mnist_fn.shared.backend import Backend
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.parity.backends.checks import Pair
-from mnist_fn.shared.parity.backends.numpy_program import (
-    DECLARED,
-    Lines,
-    flat,
-    forward,
-    gradients,
-)
+from mnist_fn.shared.parity.backends.numpy_program import DECLARED, Lines, flat, forward, gradients
 from mnist_fn.shared.parity.backends.numpy_variants import (
     SLOPES,
     forward_variants,
@@ -32,7 +26,7 @@ from mnist_fn.shared.parity.backends.rungs import (
     short_of,
 )
 from mnist_fn.shared.parity.backends.states import scaled_by_layer
-from mnist_fn.shared.parity.causes.distance import Tensors
+from mnist_fn.shared.parity.causes.distance import Tensors, largest_entry, map_tensors
 from mnist_fn.shared.parity.causes.explanation import Candidate, Explanation, as_declared, judge
 from mnist_fn.shared.parity.causes.gradients import explain_gradients
 from mnist_fn.shared.parity.causes.inputs import explain_order, explain_pixels
@@ -83,11 +77,12 @@ def loaded(side: Side) -> Explanation:
     subject, start = "weights as loaded", side.pair.start
     observed = flat(side.backend.dump(side.backend.load(start)).params)
     expected = flat(start.params)
-    if any(n not in observed or observed[n].shape != t.shape for n, t in expected.items()):
-        return judge(subject, as_declared(), (), f"found {', '.join(observed)[:200]}")
+    for name, tensor in expected.items():
+        if name not in observed or observed[name].shape != tensor.shape:
+            return judge(subject, as_declared(), (), f"found {', '.join(observed)[:200]}")
 
     def changed(change: Callable[[np.ndarray], np.ndarray], ndim: int) -> Tensors:
-        return {n: change(t) if t.ndim == ndim else t for n, t in expected.items()}
+        return map_tensors(lambda t: change(t) if t.ndim == ndim else t, expected)
 
     def square(t: np.ndarray) -> np.ndarray:
         return t.T if t.shape[0] == t.shape[1] else t
@@ -98,17 +93,14 @@ def loaded(side: Side) -> Explanation:
         Form("kernels transposed twice", lambda: changed(square, 2)),
         Form(
             "weights rounded to float32",
-            lambda: {n: round_to_bits(t, 24) for n, t in expected.items()},
+            lambda: map_tensors(lambda t: round_to_bits(t, 24), expected),
         ),
         Form("kernels are 0", lambda: changed(np.zeros_like, 2)),
         Form(
-            "kernels scaled by {}",
-            lambda c: changed(lambda t: c * t, 2),
-            (0.5, 3**0.5),
-            "linear",
+            "kernels scaled by {}", lambda c: changed(lambda t: c * t, 2), (0.5, 3**0.5), "linear"
         ),
     ]
-    exact = {n: np.full(t.shape, 1e-300) for n, t in expected.items()}
+    exact = map_tensors(lambda t: np.full(t.shape, 1e-300), expected)
     explanation = explain_variants(subject, observed, expected, ways, side.dtype, exact)
     if explanation.holds or explanation.found:
         return explanation
@@ -192,8 +184,7 @@ def logits(side: Side) -> Explanation:
         values = forward(params[name], x)
         firsts[name] = values[0]
         # a product's rounding is a share of its own largest input, which may be beyond the logits'
-        size = max(float(np.abs(h).max()) for h in values)
-        floor[name] = np.full(observed[name].shape, pair.tolerance * size)
+        floor[name] = np.full(observed[name].shape, pair.tolerance * largest_entry(values))
 
     def measure(lines: Lines) -> Tensors:
         return {n: forward(p, x, lines, firsts[n])[-1] for n, p in params.items()}
@@ -227,17 +218,20 @@ def _loss_states(pair: Pair) -> list[tuple[StateTree, np.ndarray]]:
 def penalty(side: Side) -> Explanation:
     """What the objective adds to the cross-entropy."""
     pair, backend = side.pair, side.backend
-    states = _loss_states(pair)[:6]
-    figures = np.array([backend.losses(backend.load(state), batch) for state, batch in states])
-    trees = [(flat(state.params), len(batch)) for state, batch in states]
+    figures: list[tuple[float, float]] = []
+    batches: list[tuple[Tensors, int]] = []
+    for state, batch in _loss_states(pair)[:6]:
+        figures.append(backend.losses(backend.load(state), batch))
+        batches.append((flat(state.params), len(batch)))
+    cross_entropies, objectives = np.transpose(figures)
 
     def measure(lines: Lines) -> Tensors:
-        return {"": np.array([lines.penalty(*tree, pair.config.l2) for tree in trees])}
+        return {"": np.array([lines.penalty(*batch, pair.config.l2) for batch in batches])}
 
-    observed = figures[:, 1] - figures[:, 0]
+    observed = objectives - cross_entropies
     # it is the difference of two losses, of which the cross-entropy may be the larger
-    size = np.maximum(1, np.maximum(np.abs(observed), np.abs(figures[:, 0])))
-    variants = measured(penalty_variants(trees[0][0], pair.config.l2), measure)
+    size = np.maximum(1, np.maximum(np.abs(observed), np.abs(cross_entropies)))
+    variants = measured(penalty_variants(batches[0][0], pair.config.l2), measure)
     floor = {"": pair.tolerance * size}
     return explain_variants(
         "penalty", {"": observed}, measure(DECLARED), variants, side.dtype, floor
@@ -246,25 +240,17 @@ def penalty(side: Side) -> Explanation:
 
 def gradients_of(side: Side, state: BackendState) -> Explanation:
     """The gradient of a state's batch."""
-    pair, backend = side.pair, side.backend
+    pair, backend, l2 = side.pair, side.backend, side.pair.config.l2
     x, y = pair.declared.examples(state.batch)
     params = flat(state.tree.params)
     observed = dict(named_tensors(backend.gradients(backend.load(state.tree), state.batch)))
-    declared = gradients(params, x, y, pair.config.l2)
+    declared = gradients(params, x, y, l2)
     times = max(1.0, float(np.abs(forward(params, x)[-1]).max()))
-    floor = {}
+    floor, slopes = {}, {}
     for name, allowed in pair.boundary(state.tree, state.batch).allowed.items():
         floor[name] = allowed + pair.tolerance * times * np.abs(declared[name]).max()
-    slopes = {
-        text: gradients(params, x, y, pair.config.l2, lines) for text, lines in SLOPES.items()
-    }
+    for text, lines in SLOPES.items():
+        slopes[text] = gradients(params, x, y, l2, lines)
     return explain_gradients(
-        declared,
-        observed,
-        params,
-        len(y),
-        side.dtype,
-        floor=floor,
-        decay=2 * pair.config.l2,
-        also=slopes,
+        declared, observed, params, len(y), side.dtype, floor=floor, decay=2 * l2, also=slopes
     )

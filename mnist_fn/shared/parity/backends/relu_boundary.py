@@ -9,7 +9,7 @@ import numpy as np
 from mnist_fn.shared.parity.backends import numpy_program
 from mnist_fn.shared.parity.backends.numpy_program import Lines, relu_slope
 from mnist_fn.shared.parity.bounds import NEAR_BOUNDARY_EPS, ULPS_OF_ONE
-from mnist_fn.shared.parity.causes.distance import Tensors
+from mnist_fn.shared.parity.causes.distance import Tensors, largest_entry, map_tensors
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Boundary:
 
     def scaled(self, factor: float) -> "Boundary":
         """What they can do to something that moves so many times as far as the gradient."""
-        return replace(self, allowed={name: factor * a for name, a in self.allowed.items()})
+        return replace(self, allowed=map_tensors(lambda a: factor * a, self.allowed))
 
 
 def near(params: Tensors, x: np.ndarray, y: np.ndarray, eps: float) -> Boundary:
@@ -44,18 +44,16 @@ def near(params: Tensors, x: np.ndarray, y: np.ndarray, eps: float) -> Boundary:
         eps: of the arithmetic.
     """
     inputs = numpy_program.forward(params, x)[:-1]
-    largest = max(1.0, *(float(np.abs(v).max(initial=0)) for v in (x, *inputs, *params.values())))
-    allowed = {n: np.full(t.shape, ULPS_OF_ONE * eps * largest) for n, t in params.items()}
+    largest = max(1.0, largest_entry([x, *inputs, *params.values()]))
+    allowed = map_tensors(lambda t: np.full(t.shape, ULPS_OF_ONE * eps * largest), params)
     named = []
     for layer, h in enumerate(inputs):
         close = (h != 0) & (np.abs(h) <= NEAR_BOUNDARY_EPS * eps * np.abs(h).max(initial=0))
         for example, unit in np.argwhere(close):
             named.append(f"layer{layer + 1} unit {unit} on example {example} of the batch")
             single = x[example : example + 1], y[example : example + 1]
-            off, on = (
-                numpy_program.gradients(params, *single, 0.0, _switched(layer, int(unit), slope))
-                for slope in (0.0, 1.0)
-            )
+            off = numpy_program.gradients(params, *single, 0.0, _switched(layer, unit, 0.0))
+            on = numpy_program.gradients(params, *single, 0.0, _switched(layer, unit, 1.0))
             for name, tensor in allowed.items():
                 tensor += np.abs(off[name] - on[name]) / len(y)
     return Boundary(tuple(named), allowed)

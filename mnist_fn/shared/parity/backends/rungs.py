@@ -1,5 +1,6 @@
 """What two backends are compared by below the trajectory."""
 
+import copy
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -7,9 +8,19 @@ import numpy as np
 from mnist_fn.shared.backend import Backend
 from mnist_fn.shared.data.datasets import scale_pixels
 from mnist_fn.shared.optimizers import EPS, OPTIMIZERS
-from mnist_fn.shared.parity.backends.checks import Pair, bitwise, entrywise, number, sums, trees
+from mnist_fn.shared.parity.backends.checks import (
+    Pair,
+    absolute,
+    compare_numbers,
+    entrywise,
+    number,
+    sums,
+    trees,
+)
 from mnist_fn.shared.parity.backends.climb import BackendClimb
 from mnist_fn.shared.parity.backends.contract import breaches
+from mnist_fn.shared.parity.backends.numpy_program import flat
+from mnist_fn.shared.parity.causes.distance import largest_entry
 from mnist_fn.shared.parity.compare import compare, compare_trees
 from mnist_fn.shared.parity.result import Check
 from mnist_fn.shared.state import ParamTree, StateTree, named_tensors
@@ -50,7 +61,7 @@ def inputs(climb: BackendClimb) -> list[Check]:
         dumped = backend.dump(backend.load(start))
         for kind, tree in start.trees().items():
             differences = compare_trees(tree, dumped.trees()[kind], f"{kind}/")
-            checks += bitwise(f"{backend.name} initial", differences)
+            checks += absolute(f"{backend.name} initial", differences)
     for backend in pair.linear.make():
         checks += _pixels(backend, pair.linear) + _labels_in_order(backend, pair.linear)
     return checks
@@ -63,7 +74,7 @@ def _pixels(backend: Backend, pair: Pair) -> list[Check]:
     state.params["layer1"]["kernel"][middle, np.arange(dataset.classes)] = 1
     read = backend.logits(backend.load(state), dataset.test.images)
     true = scale_pixels(dataset.test.images, pair.config.dtype)[:, middle]
-    return bitwise(f"{backend.name}, through one product,", [compare("pixels", true, read)])
+    return absolute(f"{backend.name}, through one product,", [compare("pixels", true, read)])
 
 
 def _labels_in_order(backend: Backend, pair: Pair) -> list[Check]:
@@ -72,7 +83,7 @@ def _labels_in_order(backend: Backend, pair: Pair) -> list[Check]:
     queries = queries_of(pair, members)
     answers = np.array([correct(backend, state, query) for query in queries])
     differences = [compare("examples by order", members[queries], answers)]
-    return bitwise(backend.name, differences)
+    return absolute(backend.name, differences)
 
 
 def one_class(pair: Pair) -> tuple[StateTree, np.ndarray]:
@@ -131,12 +142,12 @@ def short_of(size: int) -> int:
 
 def gradients(climb: BackendClimb) -> list[Check]:
     """Of each named tensor."""
-    return gradients_at(climb, ordinary(climb.pair), "gradient of")
+    return gradients_at(climb, ordinary(climb.pair))
 
 
 def relu_at_zero(climb: BackendClimb) -> list[Check]:
     """The gradients where a unit's input is exactly 0: the derivative there is a convention."""
-    return gradients_at(climb, at_boundary(climb.pair), "gradient of")
+    return gradients_at(climb, at_boundary(climb.pair))
 
 
 def at_boundary(pair: Pair) -> BackendState:
@@ -148,19 +159,17 @@ def at_boundary(pair: Pair) -> BackendState:
     return BackendState("a ReLU's boundary", tree, pair.first_batch)
 
 
-def gradients_at(climb: BackendClimb, state: BackendState, what: str) -> list[Check]:
+def gradients_at(climb: BackendClimb, state: BackendState) -> list[Check]:
     """The gradients of a state's batch."""
     ours, theirs = (b.gradients(b.load(state.tree), state.batch) for b in climb.backends)
     boundary = climb.pair.boundary(state.tree, state.batch)
-    return trees(climb.pair, state.label(what), ours, theirs, "", boundary, state.times, WHY)
+    what = state.label("gradient of")
+    return trees(climb.pair, what, ours, theirs, "", boundary, state.times, WHY)
 
 
 def copied(start: StateTree) -> StateTree:
     """The same with parameters that may be written to."""
-    params = {}
-    for layer, tensors in start.params.items():
-        params[layer] = {kind: tensor.copy() for kind, tensor in tensors.items()}
-    return replace(start, params=params)
+    return replace(start, params=copy.deepcopy(start.params))
 
 
 def step(climb: BackendClimb) -> list[Check]:
@@ -180,14 +189,14 @@ def resuming(climb: BackendClimb) -> list[Check]:
 
 def middle(grads: ParamTree, start: StateTree) -> StateTree:
     """Moments as after many steps, and a step count that the bias correction feels."""
-    slots: dict[str, ParamTree] = {"mu": {}, "nu": {}}
+    slots = copy.deepcopy(start.slots)
     for layer, tensors in start.params.items():
-        slots["mu"][layer], slots["nu"][layer] = {}, {}
         for kind, tensor in tensors.items():
             g = grads[layer][kind].astype(tensor.dtype)
-            slots["mu"][layer][kind] = 0.1 * g
-            slots["nu"][layer][kind] = g * g + g.dtype.type(1e-6)
-    return StateTree(start.params, {name: slots[name] for name in start.slots}, LATE)
+            moments = {"mu": 0.1 * g, "nu": g * g + g.dtype.type(1e-6)}
+            for name, slot in slots.items():
+                slot[layer][kind] = moments[name]
+    return StateTree(start.params, slots, LATE)
 
 
 def one_step(climb: BackendClimb, state: BackendState, what: str) -> list[Check]:
@@ -196,22 +205,21 @@ def one_step(climb: BackendClimb, state: BackendState, what: str) -> list[Check]
     ours, theirs = (
         b.dump(b.train_epoch(b.load(state.tree), state.batch)[0]) for b in climb.backends
     )
-    steps = (np.asarray(float(side.step)) for side in (ours, theirs))
-    checks = bitwise(what, [compare("steps taken", *steps)])
+    checks = absolute(what, [compare_numbers("steps taken", ours.step, theirs.step)])
     optimizer, what = OPTIMIZERS[pair.config.optimizer], f"{what}:"
     boundary = pair.boundary(state.tree, state.batch)
     for kind, slot in ours.slots.items():
         slope = optimizer.slots[kind]
         if kind == "nu":
-            slope *= 2 * max(float(np.abs(g).max()) for g in _gradients(pair, state.tree, ours))
+            slope *= 2 * largest_entry(_gradients(pair, state.tree, ours))
         moved = boundary.scaled(slope)
         checks += trees(pair, what, slot, theirs.slots[kind], f"{kind}/", moved, state.times, WHY)
     if state.tree.step == 0 and optimizer.adaptive:
         return checks + first_weights(pair, state.tree, ours, theirs, what)
     slope = 2 * pair.config.learning_rate * (1 + pair.config.momentum)
     if optimizer.adaptive:  # m/√v moves by as much as m does, over the smallest √v
-        least = min(float(np.sqrt(nu.min())) for _, nu in named_tensors(ours.slots["nu"]))
-        slope *= optimizer.slots.get("mu", 1.0) / max(least, EPS)
+        least = min(nu.min() for _, nu in named_tensors(ours.slots["nu"]))
+        slope *= optimizer.slots.get("mu", 1.0) / max(float(np.sqrt(least)), EPS)
     moved = boundary.scaled(slope)
     return checks + trees(
         pair, what, ours.params, theirs.params, "params/", moved, state.times, WHY
@@ -223,11 +231,11 @@ def _gradients(pair: Pair, start: StateTree, state: StateTree) -> list[np.ndarra
     shares = OPTIMIZERS[pair.config.optimizer].slots
     if "mu" in state.slots:
         return [mu.astype(np.float64) / shares["mu"] for _, mu in named_tensors(state.slots["mu"])]
-    tensors = (named_tensors(tree) for tree in (start.params, state.params, state.slots["nu"]))
-    return [
-        np.sign(old - new) * np.sqrt(nu.astype(np.float64) / shares["nu"])
-        for (_, old), (_, new), (_, nu) in zip(*tensors, strict=True)
-    ]
+    before, after = flat(start.params), flat(state.params)
+    gradients = []
+    for name, nu in flat(state.slots["nu"]).items():
+        gradients.append(np.sign(before[name] - after[name]) * np.sqrt(nu / shares["nu"]))
+    return gradients
 
 
 def first_weights(
@@ -244,12 +252,15 @@ def first_weights(
         f"what {pair.config.optimizer}'s first step makes of the gradients' own difference there, "
         f"and {pair.tolerance:.1e}"
     )
-    sides = (ours, theirs)
-    weights = zip(*(named_tensors(side.params) for side in sides), strict=True)
-    gradients = zip(*(_gradients(pair, start, side) for side in sides), strict=True)
-    for ((name, a), (_, b)), both_gradients in zip(weights, gradients, strict=True):
-        first, second = (_direction(pair, gradient) for gradient in both_gradients)
-        moved = pair.config.learning_rate * abs(first - second)
+    tensors = zip(
+        named_tensors(ours.params),
+        named_tensors(theirs.params),
+        _gradients(pair, start, ours),
+        _gradients(pair, start, theirs),
+        strict=True,
+    )
+    for (name, a), (_, b), first, second in tensors:
+        moved = pair.config.learning_rate * abs(_direction(pair, first) - _direction(pair, second))
         bound = moved + pair.tolerance * float(np.abs(a).max())
         checks.append(entrywise(what, f"params/{name}", a, b, bound, reason))
     return checks
@@ -274,6 +285,6 @@ def report(climb: BackendClimb) -> list[Check]:
     ):
         ours, theirs = (b.train_epoch(b.load(pair.start), indices)[1] for b in climb.backends)
         checks.append(number(pair, f"loss of {epoch}", ours.loss, theirs.loss))
-        counts = (np.array(float(metrics.correct)) for metrics in (ours, theirs))
-        checks += bitwise(f"{epoch}:", [compare("correct predictions", *counts)])
+        difference = compare_numbers("correct predictions", ours.correct, theirs.correct)
+        checks += absolute(f"{epoch}:", [difference])
     return checks

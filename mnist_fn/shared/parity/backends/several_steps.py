@@ -2,6 +2,7 @@
 short last batch, what is reported of it, and what is evaluated after it.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -21,7 +22,7 @@ from mnist_fn.shared.parity.backends.numpy_program import (
 from mnist_fn.shared.parity.backends.one_pass import Side
 from mnist_fn.shared.parity.backends.rungs import BackendState, middle, short_of
 from mnist_fn.shared.parity.bounds import EPOCH_ROUNDING, EPOCH_START_EPS
-from mnist_fn.shared.parity.causes.distance import Tensors
+from mnist_fn.shared.parity.causes.distance import Tensors, map_tensors
 from mnist_fn.shared.parity.causes.explanation import Explanation
 from mnist_fn.shared.parity.causes.loss import cross_entropy
 from mnist_fn.shared.parity.causes.search import Form, explain_variants
@@ -68,7 +69,7 @@ def full_batches(pair: Pair, count: int) -> list[np.ndarray]:
     size, batches = pair.config.batch_size, []
     for _, order in pair.epochs(2 * count):  # each of them may end in a short one
         full = max(1, len(order) // size)
-        batches += [order[i * size : (i + 1) * size] for i in range(full)]
+        batches += np.split(order, range(size, size * full + 1, size))[:full]
     return batches[:count]
 
 
@@ -99,16 +100,8 @@ def _steps(
     if config.schedule != "constant":
         an_epoch = pair.declared.steps_an_epoch
         rates = list(learning_rates(config, start.step, len(batches) + 1, an_epoch))
-    return explain_update(
-        rule_of(config, first, rates),
-        grads,
-        first,
-        later,
-        {name: flat(slot) for name, slot in start.slots.items()},
-        start.step,
-        side.dtype,
-        subject,
-    )
+    rule, moments = rule_of(config, first, rates), {n: flat(t) for n, t in start.slots.items()}
+    return explain_update(rule, grads, first, later, moments, start.step, side.dtype, subject)
 
 
 # --- an epoch ------------------------------------------------------------------------------------
@@ -119,7 +112,7 @@ def _ragged(pair: Pair, full: int) -> list[np.ndarray]:
     size = pair.config.batch_size
     _, order = next(pair.epochs(full + 1))
     order = order[: full * size + short_of(size)]
-    return [order[index : index + size] for index in range(0, len(order), size)]
+    return np.split(order, range(size, len(order), size))
 
 
 def epoch(side: Side, pair: Pair) -> Explanation:
@@ -135,10 +128,10 @@ def epoch(side: Side, pair: Pair) -> Explanation:
         state, share = _after(pair, pair.start, full), len(short) / pair.config.batch_size
         x, y = pair.declared.examples(short)
         grads = gradients(flat(state.params), x, y, pair.config.l2 / share)
-        grads = {name: share * grad for name, grad in grads.items()}
+        grads = map_tensors(lambda grad: share * grad, grads)
         return flat(pair.declared.step(state, nested(grads)).params)
 
-    twice = [batch for batch in batches for _ in range(2)]
+    twice = list(itertools.chain.from_iterable(zip(batches, batches, strict=True)))
     forms = [
         Form("the short batch of an epoch's end is dropped", lambda: trained(*full)),
         Form("batches in the reverse order", lambda: trained(*batches[::-1])),
@@ -185,14 +178,14 @@ def report(side: Side, pair: Pair) -> Explanation:
     _, metrics = backend.train_epoch(backend.load(pair.start), np.concatenate(batches))
     weights = [flat(state.params) for state in _trained(backend, pair.start, batches)]
     # of each batch, with the weights before each step and after the last: [weights, batches]
-    losses, correct = (np.zeros((len(weights), len(batches))) for _ in range(2))
+    losses, correct = np.zeros((2, len(weights), len(batches)))
     for i, batch in enumerate(batches):
         x, y = pair.declared.examples(batch)
         for k, params in enumerate(weights):
             z = forward(params, x)[-1]
             losses[k, i] = cross_entropy(np, z, y).sum()
             correct[k, i] = (z.argmax(axis=1) == y).sum()
-    sizes = np.array([len(batch) for batch in batches])
+    sizes = np.array(list(map(len, batches)))
     squares = [sum_of_squares(params) for params in weights[:-1]]
     penalty = pair.config.l2 * float(np.average(squares, weights=sizes))
     forms = []
@@ -215,33 +208,28 @@ def _reports(
         sizes: of the batches, all full but the last.
         penalty: the mean over the examples.
     """
-    batch_losses, right, count = np.diagonal(losses), np.diagonal(correct), sizes.sum()
-    mean = batch_losses.sum() / count
+    by_batch, right, count = np.diagonal(losses), np.diagonal(correct), sizes.sum()
+    first, last, total, all_right = by_batch[0], by_batch[-1], by_batch.sum(), right.sum()
+    later = np.trace(losses[1:]) / count, np.trace(correct[1:])  # with the weights after each step
     return {
         "of the full batches only the first is summed": (
-            (batch_losses[0] + batch_losses[-1]) / count,
+            (first + last) / count,
             right[0] + right[-1],
         ),
-        "only the first batch is summed": (batch_losses[0] / count, right[0]),
-        "only the first 2 batches are summed": (batch_losses[:2].sum() / count, right[:2].sum()),
-        "mean of unequal batches' means": ((batch_losses / sizes).mean(), right.sum()),
-        "the penalty is in the reported loss": (mean + penalty, right.sum()),
-        "loss taken after each batch's update": (
-            np.trace(losses[1:]) / count,
-            np.trace(correct[1:]),
-        ),
+        "only the first batch is summed": (first / count, right[0]),
+        "only the first 2 batches are summed": (by_batch[:2].sum() / count, right[:2].sum()),
+        "mean of unequal batches' means": ((by_batch / sizes).mean(), all_right),
+        "the penalty is in the reported loss": (total / count + penalty, all_right),
+        "loss taken after each batch's update": later,
         "loss taken after the epoch": (losses[-1].sum() / count, correct[-1].sum()),
         "loss taken at the epoch's start": (losses[0].sum() / count, correct[0].sum()),
-        "the last batch's alone": (batch_losses[-1] / sizes[-1], right[-1]),
-        "the first batch's alone": (batch_losses[0] / sizes[0], right[0]),
-        "the short batch is not counted": (batch_losses[:-1].sum() / count, right[:-1].sum()),
-        "sum of the batches' means": ((batch_losses / sizes).sum(), right.sum()),
-        "the sum, not the mean": (batch_losses.sum(), right.sum()),
-        "divided by the full batches' size": (
-            batch_losses.sum() / (len(sizes) * sizes[0]),
-            right.sum(),
-        ),
-        "none is counted as correct": (mean, 0.0),
+        "the last batch's alone": (last / sizes[-1], right[-1]),
+        "the first batch's alone": (first / sizes[0], right[0]),
+        "the short batch is not counted": (by_batch[:-1].sum() / count, right[:-1].sum()),
+        "sum of the batches' means": ((by_batch / sizes).sum(), all_right),
+        "the sum, not the mean": (total, all_right),
+        "divided by the full batches' size": (total / (len(sizes) * sizes[0]), all_right),
+        "none is counted as correct": (total / count, 0.0),
     }
 
 
@@ -272,9 +260,9 @@ def predictions(side: Side) -> Explanation:
         "the weights of the start are evaluated": trees[0],
         "the weights of one step before are evaluated": trees[-2],
         "the weights after the first step are evaluated": trees[1],
-        "the mean of the weights so far is evaluated": {
-            name: np.mean([tree[name] for tree in trees[1:]], axis=0) for name in trees[0]
-        },
+        "the mean of the weights so far is evaluated": map_tensors(
+            lambda *tensors: np.mean(tensors, axis=0), *trees[1:]
+        ),
     }
     for decay in (0.9, 0.99, 0.999):
         average = trees[0]

@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 
 from mnist_fn.shared.parity.backends import numpy_program
-from mnist_fn.shared.parity.backends.checks import Pair
+from mnist_fn.shared.parity.backends.checks import Pair, compare_numbers
 from mnist_fn.shared.parity.backends.climb import BackendClimb
 from mnist_fn.shared.parity.backends.rungs import (
     BackendState,
@@ -20,7 +20,6 @@ from mnist_fn.shared.parity.backends.rungs import (
     middle,
     one_step,
 )
-from mnist_fn.shared.parity.compare import compare
 from mnist_fn.shared.parity.result import Check
 from mnist_fn.shared.state import ParamTree, StateTree
 
@@ -66,7 +65,7 @@ def stressed(climb: BackendClimb) -> list[Check]:
     stages: tuple[Callable[[BackendState], list[Check]], ...] = (
         lambda state: logits(climb, state, images, f"logits of {len(images)} test images"),
         lambda state: _losses(climb, state),
-        lambda state: gradients_at(climb, state, "gradient of"),
+        lambda state: gradients_at(climb, state),
         lambda state: one_step(climb, state, "step"),
     )
     checks: list[Check] = []
@@ -82,7 +81,7 @@ def _losses(climb: BackendClimb, state: BackendState) -> list[Check]:
     checks, pair = [], climb.pair
     ours, theirs = (b.losses(b.load(state.tree), state.batch) for b in climb.backends)
     for name, a, b in zip(("cross-entropy", "objective"), ours, theirs, strict=True):
-        d = compare(name, *(np.asarray(value, pair.config.dtype) for value in (a, b)))
+        d = compare_numbers(name, a, b, pair.config.dtype)
         bound = pair.tolerance * max(state.times, abs(a))
         reason = "a share of the largest logit: a small loss is a difference of such"
         checks.append(Check(state.label(name), d, bound, "absolute", reason))

@@ -3,9 +3,37 @@
 Where rounding is infinite an entry says nothing and is left out.
 """
 
+from collections.abc import Callable, Iterable
+
 import numpy as np
 
 Tensors = dict[str, np.ndarray]  # by name, in the order of the network
+
+
+def map_tensors(change: Callable[..., np.ndarray], tensors: Tensors, *others: Tensors) -> Tensors:
+    """Apply a function to each tensor and to those of its name in the others."""
+    changed = {}
+    for name, tensor in tensors.items():
+        changed[name] = change(tensor, *[other[name] for other in others])
+    return changed
+
+
+def global_norm(tensors: Tensors) -> float:
+    """The root of the sum of all squares."""
+    total = 0.0
+    for tensor in tensors.values():
+        total += float((tensor * tensor).sum())
+    return np.sqrt(total)
+
+
+def largest_entry(tensors: Iterable[np.ndarray]) -> float:
+    """The largest absolute value in all tensors; 0 if they have none."""
+    return max(float(np.abs(tensor).max(initial=0)) for tensor in tensors)
+
+
+def centered(tensor: np.ndarray) -> np.ndarray:
+    """A matrix less the mean of each column; a vector as it is."""
+    return tensor - tensor.mean(axis=0, keepdims=True) if tensor.ndim > 1 else tensor
 
 
 def distance(predicted: Tensors, observed: Tensors, rounding: Tensors) -> tuple[float, float]:

@@ -31,8 +31,7 @@ class Cause:
     @property
     def facts(self) -> dict[str, Any]:
         """All but the code, to make another kind of cause of."""
-        names = (part.name for part in fields(Cause) if part.name != "code")
-        return {name: getattr(self, name) for name in names}
+        return {part.name: getattr(self, part.name) for part in fields(Cause)[1:]}
 
     @property
     def kind(self) -> Hashable:
@@ -120,8 +119,10 @@ def judge(
             fitting.setdefault(candidate.kind, candidate)
         elif not np.isnan(candidate.units):
             misses.append(candidate)
-    misses = [candidate for candidate in misses if candidate.kind not in fitting]
-    next_best = min(misses, key=lambda candidate: candidate.units, default=None)
+    next_best = None
+    for candidate in misses:
+        if candidate.kind not in fitting and (not next_best or candidate.units < next_best.units):
+            next_best = candidate
     causes = tuple(fitting.values())
     if causes and next_best is not None:
         largest = max(NEAR_ZERO, *(cause.units for cause in causes))
@@ -130,11 +131,8 @@ def judge(
             return Explanation(
                 subject, False, (), nearest, pattern, declared.units, rival=next_best
             )
-    if not causes and next_best is not None and not _is_near(next_best, declared):
-        next_best = None  # to name what leaves much of the difference would mislead
+    if not causes and next_best is not None:
+        is_near = next_best.residual <= NEAR_SHARE * declared.residual
+        if next_best is declared or not is_near:
+            next_best = None  # to name what leaves much of the difference would mislead
     return Explanation(subject, False, causes, next_best, pattern, declared.units)
-
-
-def _is_near(candidate: Candidate, declared: Candidate) -> bool:
-    """Whether a change that doesn't fit leaves so little that it is worth a look."""
-    return candidate is not declared and bool(candidate.residual <= NEAR_SHARE * declared.residual)

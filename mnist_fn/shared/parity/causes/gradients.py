@@ -9,7 +9,14 @@ from typing import Any
 import numpy as np
 
 from mnist_fn.shared.parity.bounds import USUAL_TERMS, sum_bound
-from mnist_fn.shared.parity.causes.distance import Tensors, within
+from mnist_fn.shared.parity.causes.distance import (
+    Tensors,
+    centered,
+    global_norm,
+    largest_entry,
+    map_tensors,
+    within,
+)
 from mnist_fn.shared.parity.causes.explanation import (
     AS_DECLARED,
     Candidate,
@@ -51,13 +58,12 @@ def explain_gradients(
         decay: the multiple of the weights that the expected gradient has in it, to be named after.
         also: other gradients to try, by what they are in words.
     """
-    missing = [name for name in expected if name not in observed or observed[name] is None]
+    missing = [name for name in expected if observed.get(name) is None]
     if missing:
-        return judge(
-            subject, as_declared(), (), f"no gradient {place(missing, ranks_of(expected))}"
-        )
+        pattern = f"no gradient {place(missing, ranks_of(expected))}"
+        return judge(subject, as_declared(), (), pattern)
     names = list(expected)
-    expected, observed, weights = (wide(tree, names) for tree in (expected, observed, weights))
+    expected, observed, weights = wide(expected, names), wide(observed, names), wide(weights, names)
     unit = _rounding_of(expected, observed, dtype)
     for name, value in (floor or {}).items():
         unit[name] = np.maximum(unit[name], value)
@@ -116,45 +122,45 @@ class _Gradients(Search):
             if self.observed[a].shape == self.observed[b].shape:
                 cause = Cause("exchanged", declared=a, actual=b, family="exchanged")
                 yield self.candidate(cause, {**g, a: g[b], b: g[a]})
-        sign = {name: np.sign(tensor) for name, tensor in w.items()}
-        ones = {name: np.ones_like(tensor) for name, tensor in w.items()}
-        alone = [
+        single = [
             self.fitted("factor", {"factor": g}, {}),
             self.fitted("decay", {"weights": w}, g),
-            self.fitted("l1", {"sign": sign}, g),
-            self.fitted("constant", {"constant": ones}, g),
+            self.fitted("l1", {"sign": map_tensors(np.sign, w)}, g),
+            self.fitted("constant", {"constant": map_tensors(np.ones_like, w)}, g),
         ]
-        yield from alone
-        if not any(candidate.fits for candidate in alone):
-            # without its decay, so that either may be wrong alone
-            decay = {n: self.naming["decay"] if t.ndim > 1 else 0.0 for n, t in w.items()}
-            bare = {n: t - decay[n] * w[n] for n, t in g.items()}
-            base = {n: decay[n] * t for n, t in w.items()}
-            yield self.fitted("factor and decay", {"factor": bare}, base)
-            yield self.fitted("factor and decay", {"factor": bare, "weights": w}, base)
-        centered = {n: x - x.mean(0, keepdims=True) if x.ndim > 1 else x for n, x in g.items()}
-        yield self.candidate(Cause("centered: each column's mean taken off"), centered)
+        yield from single
+        if not any(candidate.fits for candidate in single):
+            # the gradient without its decay, so that either of the two may be wrong
+            decay = map_tensors(lambda t: (self.naming["decay"] if t.ndim > 1 else 0.0) * t, w)
+            bare = map_tensors(np.subtract, g, decay)
+            yield self.fitted("factor and decay", {"factor": bare}, decay)
+            yield self.fitted("factor and decay", {"factor": bare, "weights": w}, decay)
+        cause = Cause("centered: each column's mean taken off")
+        yield self.candidate(cause, map_tensors(centered, g))
 
     def fitted(self, family: str, directions: Mapping[str, Tensors], base: Tensors) -> Candidate:
         """The best multiples of some directions, tensor by tensor, added to `base`."""
         multiples: dict[str, dict[str, float]] = {}
+        counts: Counter[tuple[float, ...]] = Counter()
         predicted: Tensors = {}
         for name, gradient in self.observed.items():
             start = base.get(name, np.zeros_like(gradient))
             if np.all(np.abs(gradient) <= self.unit[name]):  # any multiple of nothing fits
-                predicted[name] = start
+                predicted[name], multiples[name] = start, {}
                 continue
             columns = [tree[name].ravel() for tree in directions.values()]
             values = _least_squares(columns, (gradient - start).ravel())
             values = self.simplified(name, start, columns, values)
+            counts[tuple(values)] += 1
             multiples[name] = dict(zip(directions, values, strict=True))
             predicted[name] = start + _combined(values, columns).reshape(gradient.shape)
-        if not multiples:  # there is no gradient, of which any multiple would do
+        if not counts:  # there is no gradient, of which any multiple would do
             return self.candidate(Cause("multiples", family=family), None)
-        written = {tuple(f"{x:.10g}" for x in values.values()) for values in multiples.values()}
-        counts = Counter(tuple(values.items()) for values in multiples.values())
-        commonest = dict(counts.most_common(1)[0][0])
-        multiples = {name: multiples.get(name, commonest) for name in self.observed}
+        commonest = dict(zip(directions, counts.most_common(1)[0][0], strict=True))
+        written = set()  # the multiples in 10 digits
+        for name in multiples:
+            multiples[name] = multiples[name] or commonest
+            written.add(tuple(map("{:.10g}".format, multiples[name].values())))
         details = {**self.naming, "ranks": self.ranks}
         cause = Cause("multiples", actual=multiples, details=details, family=family)
         return self.candidate(cause, predicted, len(written) * len(directions))
@@ -179,11 +185,13 @@ class _Gradients(Search):
 
     def zeros(self) -> Iterator[Candidate]:
         """No gradient of some tensors, such as all below a layer."""
-        names = list(self.observed)
-        zeroed = [name for name in names if not self.observed[name].any()]
+        names, zeroed, predicted = list(self.observed), [], dict(self.expected)
+        for name in names:
+            if not self.observed[name].any():
+                zeroed.append(name)
+                predicted[name] = np.zeros_like(predicted[name])
         if not zeroed:
             return
-        predicted = {n: np.zeros_like(t) if n in zeroed else t for n, t in self.expected.items()}
         if zeroed == names[: len(zeroed)] and len(zeroed) < len(names):
             above = {"layer": layer_of(names[len(zeroed)])}
             yield self.named("no gradient below", zeroed, predicted, "factor", details=above)
@@ -209,32 +217,31 @@ class _Gradients(Search):
     def rounded(self) -> Iterator[Candidate]:
         """Fewer bits, where some tensors have no more."""
         for bits, name in FORMATS.items():
-            coarse = [n for n, t in self.observed.items() if mantissa_bits(t) <= bits and t.any()]
-            if coarse:
-                predicted = dict(self.expected)
-                for tensor in coarse:
+            coarse, predicted = [], dict(self.expected)
+            for tensor, gradient in self.observed.items():
+                if mantissa_bits(gradient) <= bits and gradient.any():
+                    coarse.append(tensor)
                     predicted[tensor] = round_to_bits(self.expected[tensor], bits)
+            if coarse:
                 yield self.named("rounded", coarse, predicted, "rounded", actual=name)
 
     def clipped(self) -> Iterator[Candidate]:
         """Clipped by norm or by value."""
-        norm, observed_norm = (
-            float(np.sqrt(sum((g * g).sum() for g in tree.values())))
-            for tree in (self.expected, self.observed)
-        )
+        norm = float(global_norm(self.expected))
+        observed_norm = float(global_norm(self.observed))
 
         def by_norm(limit: float, slack: float) -> Candidate:
-            predicted = {n: g * (limit / (norm + slack)) for n, g in self.expected.items()}
+            predicted = map_tensors(lambda g: g * (limit / (norm + slack)), self.expected)
             cause = Cause("clipped to a global norm of {}", actual=limit, family="factor")
             return self.candidate(cause, predicted, 1)
 
         for slack in (0.0, 1e-6) if 0 < observed_norm < norm else ():
             limit = observed_norm * (norm + slack) / norm
             yield by_norm(simplest(limit, 0.0, lambda x, s=slack: by_norm(x, s).fits), slack)
-        limit = max(float(np.abs(g).max()) for g in self.observed.values())
+        limit = largest_entry(self.observed.values())
         if not limit:
             return
-        predicted = {n: np.clip(g, -limit, limit) for n, g in self.expected.items()}
+        predicted = map_tensors(lambda g: np.clip(g, -limit, limit), self.expected)
         yield self.candidate(Cause("clipped to ±{}", actual=limit), predicted, 1)
 
 
@@ -248,12 +255,14 @@ def _combined(values: Sequence[float], columns: list[np.ndarray]) -> np.ndarray:
 def _least_squares(columns: list[np.ndarray], wanted: np.ndarray) -> list[float]:
     if not np.all(np.isfinite(wanted)):
         return [float("nan")] * len(columns)
-    scales = [float(np.abs(c).max(initial=0)) or 1.0 for c in columns]
-    matrix = np.stack([c / s for c, s in zip(columns, scales, strict=True)], axis=1)
+    matrix = np.stack(columns, axis=1)
+    scales = np.abs(matrix).max(axis=0, initial=0)
+    scales[scales == 0] = 1
+    matrix = matrix / scales
     solution = np.linalg.lstsq(matrix, wanted, rcond=None)[0]
     remainder = wanted - matrix @ solution
     solution = solution + np.linalg.lstsq(matrix, remainder, rcond=None)[0]  # refined
-    return [float(v) / s for v, s in zip(solution, scales, strict=True)]
+    return (solution / scales).tolist()
 
 
 MOVES: dict[str, Callable[[np.ndarray, tuple[int, ...]], np.ndarray | None]] = {

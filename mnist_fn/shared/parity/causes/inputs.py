@@ -20,7 +20,7 @@ USUAL = {(0.1307, 0.3081): "MNIST's", (0.5, 0.5): "to ±1", (0.2860, 0.3530): "F
 
 
 def explain_pixels(
-    expected: np.ndarray, observed: np.ndarray, dtype: str = "float64", subject: str = "pixels"
+    expected: np.ndarray, observed: np.ndarray, dtype: str = "float64"
 ) -> Explanation:
     """Which change to scaled pixels gives those that were seen.
 
@@ -28,17 +28,14 @@ def explain_pixels(
         expected: [n, rows, columns] or [n, pixels], in [0, 1].
         observed: in the same shape.
         dtype: of the arithmetic, which sets what rounding may do.
-        subject: what this is, in words.
     """
     x, s = np.asarray(expected, np.float64), np.asarray(observed, np.float64)
-    forms = [
-        Form(code, lambda pixels=pixels: {"x": pixels})
-        for code, pixels in (*_pictures(x), *_rounded(x, s))
-    ]
-    ulps = np.full(x.shape, 4 * float(np.finfo(dtype).eps))
-    return explain_variants(
-        subject, {"x": s}, {"x": x}, [*forms, *_affine(x, s)], dtype, {"x": ulps}
-    )
+    forms = []
+    for code, pixels in (*_pictures(x), *_rounded(x, s)):
+        forms.append(Form(code, lambda pixels=pixels: {"x": pixels}))
+    forms += _affine(x, s)
+    floor = {"x": np.full(x.shape, 4 * float(np.finfo(dtype).eps))}
+    return explain_variants("pixels", {"x": s}, {"x": x}, forms, dtype, floor)
 
 
 def _pictures(x: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
@@ -65,7 +62,7 @@ def _affine(x: np.ndarray, s: np.ndarray) -> Iterator[Form]:
     if x.shape != s.shape or not np.isfinite(s).all() or x.std() == 0:
         return
     matrix = np.stack([x.ravel(), np.ones(x.size)], axis=1)
-    a, b = (float(v) for v in np.linalg.lstsq(matrix, s.ravel(), rcond=None)[0])
+    a, b = np.linalg.lstsq(matrix, s.ravel(), rcond=None)[0].tolist()
     bound = 16 * np.finfo(float).eps * max(1.0, abs(a), abs(b))
     for p, q in itertools.product(_near(a), _near(b)):
         if np.abs(p * x + q - s).max() <= bound:
@@ -117,16 +114,13 @@ def _rounded(x: np.ndarray, s: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
         yield "rounded to float32", single.astype(float)
 
 
-def explain_order(
-    values: np.ndarray, order: np.ndarray, observed: np.ndarray, subject: str = "examples by order"
-) -> Explanation:
+def explain_order(values: np.ndarray, order: np.ndarray, observed: np.ndarray) -> Explanation:
     """Which other order, or which other labels, show what was seen of the examples asked for.
 
     Args:
         values: what each example of the dataset should show, [n], such as its label.
         order: the indices that were asked for, [m].
         observed: what was seen, [m] or shorter.
-        subject: what this is, in words.
     """
     values, order, observed = np.asarray(values), np.asarray(order), np.asarray(observed)
     expected = values[order]
@@ -150,13 +144,12 @@ def explain_order(
 
     def mismatches(predicted: np.ndarray) -> tuple[float, float]:
         """How many, and in units: a single example that is wrong is beyond any rounding."""
-        wrong = (
-            float(np.sum(predicted != observed)) if predicted.shape == observed.shape else np.inf
-        )
+        alike = predicted.shape == observed.shape
+        wrong = float(np.sum(predicted != observed)) if alike else np.inf
         return wrong, wrong * 1e6
 
     tried = [Candidate(code, *mismatches(predicted)) for code, predicted in predictions.items()]
     parted = np.flatnonzero(expected[: len(observed)] != observed[:m])
     first = f", the first is number {int(parted[0]) + 1}" if len(parted) else ""
     pattern = f"{len(parted)} of {m} differ{first}"
-    return judge(subject, as_declared(*mismatches(expected)), tried, pattern)
+    return judge("examples by order", as_declared(*mismatches(expected)), tried, pattern)

@@ -73,11 +73,10 @@ def reductions(xp: Any, values: Callable[[], Array], declared: str) -> Iterator[
     }
     for name, reduce in choices.items():
         if name != declared:
-            facts: dict[str, Any] = (
-                {"declared": declared, "actual": name} if name in ("mean", "sum") else {}
-            )
-            code = "reduction" if facts else name
-            yield Form(code, lambda f=reduce: f(values()), **facts, family="reduction")
+            code, facts = name, dict[str, Any](family="reduction")
+            if name in ("mean", "sum"):
+                code, facts = "reduction", {"declared": declared, "actual": name, **facts}
+            yield Form(code, lambda f=reduce: f(values()), **facts)
 
 
 # --- of classes ----------------------------------------------------------------------------------
@@ -159,14 +158,16 @@ class ClassLoss:
         """Each example's loss; of other logarithms of the probabilities, if they are given."""
         if self.name != "cross-entropy":
             return LOSSES[self.name](self.xp, self.logits, self.labels)
-        xp, counts = self.xp, self._counts
+        xp = self.xp
         logs = log_softmax(xp, self.logits, 1) if logs is None else logs
         weights = self._class_weights
         hard = -_picked(xp, weights * logs, self.labels)
         if self.smoothing:
             spread = -xp.sum(weights * logs, axis=1) / logs.shape[1]
             hard = (1 - self.smoothing) * hard + self.smoothing * spread
-        return hard if counts is None else xp.where(counts, hard, xp.zeros_like(hard))
+        if self.ignored is None:
+            return hard
+        return xp.where(self.labels != self.ignored, hard, xp.zeros_like(hard))
 
     @property
     def _class_weights(self) -> Array:
@@ -174,10 +175,6 @@ class ClassLoss:
         z = self.logits[:1]
         ones = self.xp.ones_like(z.reshape(z.shape[1], -1)[:, 0])
         return (ones if self.weights is None else self.weights).reshape(*shape)
-
-    @property
-    def _counts(self) -> Array | None:
-        return None if self.ignored is None else self.labels != self.ignored
 
     def value(self, logs: Array = None) -> Array:
         """The loss as it is declared."""
@@ -330,21 +327,22 @@ def explain_loss(
         dtype: of the arithmetic, which sets what rounding may do.
         subject: what this is, in words.
     """
-    losses = [
-        ClassLoss(np, np.asarray(z, np.float64), np.asarray(y).astype(int), declared)
-        for z, y in batches
-    ]
+    losses, values, sizes = [], [], []
     shown = np.asarray(observed, np.float64)
     with np.errstate(all="ignore"):
-        values = np.array([loss.value() for loss in losses])
-        # logits may be large where a loss is small: that is where its rounding comes from
-        size = np.array([_largest(loss.logits) for loss in losses])
+        for z, y in batches:
+            logits = np.asarray(z, np.float64)
+            loss = ClassLoss(np, logits, np.asarray(y).astype(int), declared)
+            losses.append(loss)
+            values.append(loss.value())
+            # logits may be large where a loss is small: that is where its rounding comes from
+            sizes.append(np.abs(logits[np.isfinite(logits)]).max(initial=1))
         finite = np.where(np.isfinite(shown), shown, 0.0)
-        unit = sum_bound(USUAL_TERMS, dtype) * np.maximum(np.abs(finite), 0.01 * size)
+        unit = sum_bound(USUAL_TERMS, dtype) * np.maximum(np.abs(finite), 0.01 * np.array(sizes))
         search = _Losses({"loss": finite}, {"loss": unit}, shown)
         true = search.candidate(AS_DECLARED, values)
         tried = () if true.fits else search.tried(_together(losses))
-        return judge(subject, true, tried, _ratios(values, shown, unit))
+        return judge(subject, true, tried, _ratios(np.array(values), shown, unit))
 
 
 @dataclass
@@ -361,12 +359,6 @@ class _Losses(Search):
         return {"loss": np.where(np.isfinite(self.shown), array, infinite)}
 
 
-def _largest(logits: np.ndarray) -> float:
-    """The largest finite logit, at least 1."""
-    finite = np.abs(logits[np.isfinite(logits)])
-    return float(finite.max(initial=1))
-
-
 def _together(losses: Sequence[ClassLoss]) -> Iterator[Form]:
     """The same change in every batch's loss."""
     largest = max(len(loss.labels) for loss in losses)
@@ -377,9 +369,10 @@ def _together(losses: Sequence[ClassLoss]) -> Iterator[Form]:
         declared=largest,
     )
     for narrow in (np.float32, np.float16):
-        rounded = [loss.but(logits=loss.logits.astype(narrow).astype(float)) for loss in losses]
-        passed = lambda changed=rounded: [loss.value() for loss in changed]  # noqa: E731
-        yield Form(f"logits pass through {narrow.__name__}", passed)
+        values = []
+        for loss in losses:
+            values.append(loss.but(logits=loss.logits.astype(narrow).astype(float)).value())
+        yield Form(f"logits pass through {narrow.__name__}", lambda values=values: values)
     for forms in zip(*map(class_losses, losses), strict=True):
         every = lambda *value, forms=forms: [form.compute(*value) for form in forms]  # noqa: E731
         yield replace(forms[0], compute=every)

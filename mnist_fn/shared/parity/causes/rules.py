@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from mnist_fn.shared.parity.causes.distance import Tensors
+from mnist_fn.shared.parity.causes.distance import Tensors, centered, global_norm, map_tensors
 from mnist_fn.shared.parity.causes.precision import round_to_bits
 
 RPROP_SHARES, RPROP_SIZES = (0.5, 1.2), (1e-6, 50.0)  # of a step's size, and its bounds
@@ -128,20 +128,18 @@ def simulate(
         moments: {"mu": ..., "nu": ...} before the first step; zeros if None.
         step: steps taken before.
     """
-    initial = {} if rule.forgets else moments or {}
-    memory = {
-        name: {kind: tree[name].astype(np.float64) for kind, tree in initial.items()}
-        for name in before
-    }
-    total = {name: np.zeros_like(g) for name, g in grads[0].items()}
+    memory: dict[str, Tensors] = {name: {} for name in before}
+    for kind, tree in ({} if rule.forgets else moments or {}).items():
+        for name in before:
+            memory[name][kind] = tree[name].astype(np.float64)
+    total = map_tensors(np.zeros_like, grads[0])
     trajectory = []
     with np.errstate(all="ignore"):
         for i, gradient in enumerate(grads):
             weights = before if i == 0 else after[i - 1]
             g = grads[max(0, i - 1)] if rule.late else gradient
             if rule.accumulate:
-                total = {name: total[name] + g[name] for name in g}
-                g = total
+                g = total = map_tensors(np.add, g, total)
             if rule.every > 1:
                 if (step + i + 1) % rule.every:
                     trajectory.append(weights)
@@ -162,35 +160,35 @@ def simulate(
 
 def _gathered(rule: Rule, grads: Sequence[Tensors]) -> Tensors:
     """The gradients of some steps as one."""
-    gathered = {name: np.zeros_like(grad) for name, grad in grads[0].items()}
-    for n, tree in enumerate(grads):
-        kept = {name: round_to_bits(grad, rule.every_bits) for name, grad in gathered.items()}
-        if rule.every_sum:
-            gathered = {name: kept[name] + tree[name] for name in tree}
-        else:
-            gathered = {name: kept[name] + (tree[name] - kept[name]) / (n + 1) for name in tree}
+    gathered = {}
+    for name, first in grads[0].items():
+        result = np.zeros_like(first)
+        for n, tree in enumerate(grads, start=1):
+            result = round_to_bits(result, rule.every_bits)
+            result = result + (tree[name] if rule.every_sum else (tree[name] - result) / n)
+        gathered[name] = result
     return gathered
 
 
 def _prepared(rule: Rule, grads: Tensors, weights: Tensors) -> Tensors:
     """Gradients as the rule takes them: scaled, clipped, with the coupled decay."""
-    g = {name: rule.scale * grad for name, grad in grads.items()}
+    g = map_tensors(lambda grad: rule.scale * grad, grads)
     if rule.centered:
-        g = {n: x - x.mean(axis=0, keepdims=True) if x.ndim > 1 else x for n, x in g.items()}
+        g = map_tensors(centered, g)
     if rule.decay_first:
         g = _decayed(rule, g, weights)
     if rule.gradient_bits < 53:
-        g = {name: round_to_bits(grad, rule.gradient_bits) for name, grad in g.items()}
+        g = map_tensors(lambda grad: round_to_bits(grad, rule.gradient_bits), g)
     if rule.clip_norm is not None:
-        norm = np.sqrt(sum(float((grad * grad).sum()) for grad in g.values()))
-        factor = min(1.0, rule.clip_norm / (norm + rule.clip_slack))
-        g = {name: factor * grad for name, grad in g.items()}
+        factor = min(1.0, rule.clip_norm / (global_norm(g) + rule.clip_slack))
+        g = map_tensors(lambda grad: factor * grad, g)
     if rule.clip_each is not None:
         for name, grad in g.items():
             norm = np.sqrt((grad * grad).sum())
             g[name] = grad * min(1.0, rule.clip_each / (norm + rule.clip_slack))
     if rule.clip_value is not None:
-        g = {name: np.clip(grad, -rule.clip_value, rule.clip_value) for name, grad in g.items()}
+        for name, grad in g.items():
+            g[name] = np.clip(grad, -rule.clip_value, rule.clip_value)
     return g if rule.decay_first else _decayed(rule, g, weights)
 
 
@@ -243,8 +241,7 @@ def _adam(rule: Rule, g: np.ndarray, memory: dict[str, np.ndarray], t: int) -> n
     second = 1 - b2**t if rule.correct[1] else 1.0
     if rule.nadam:
         now, then = (b1 * (1 - 0.5 * 0.96 ** (k * rule.nadam)) for k in (t, t + 1))
-        product = memory.get("product", np.ones(())) * now
-        memory["product"] = product
+        product = memory["product"] = memory.get("product", np.ones(())) * now
         m = then * m / (1 - product * then) + (1 - now) * g / (1 - product)
     elif rule.nesterov:
         ahead = 1 - b1 ** (t + 1) if rule.correct[0] else 1.0
@@ -339,7 +336,7 @@ def _rprop(rule: Rule, g: np.ndarray, memory: dict[str, np.ndarray], t: int) -> 
     turned = g * memory.get("g", np.zeros_like(g))
     low, high = RPROP_SHARES
     change = np.where(turned > 0, high, np.where(turned < 0, low, 1.0))
-    least, most = (size / max(rule.learning_rate, 1e-300) for size in RPROP_SIZES)
+    least, most = np.array(RPROP_SIZES) / max(rule.learning_rate, 1e-300)
     size = memory["size"] = np.clip(memory.get("size", np.ones_like(g)) * change, least, most)
     memory["g"] = np.where(turned < 0, 0, g)
     step = size * np.sign(memory["g"])

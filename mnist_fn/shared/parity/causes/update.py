@@ -6,7 +6,13 @@ import numpy as np
 
 from mnist_fn.shared.parity.bounds import NEARLY, UPDATE_DRAWS, UPDATE_ROUNDING
 from mnist_fn.shared.parity.causes import variants
-from mnist_fn.shared.parity.causes.distance import Tensors, best_factor, distance, within
+from mnist_fn.shared.parity.causes.distance import (
+    Tensors,
+    best_factor,
+    distance,
+    map_tensors,
+    within,
+)
 from mnist_fn.shared.parity.causes.explanation import (
     AS_DECLARED,
     Candidate,
@@ -61,7 +67,11 @@ def _key(name: str, step: int) -> str:
 
 def _joined(trees: Sequence[Tensors]) -> Tensors:
     """The tensors of all steps by one name each."""
-    return {_key(name, i): tensor for i, tree in enumerate(trees) for name, tensor in tree.items()}
+    joined = {}
+    for i, tree in enumerate(trees):
+        for name, tensor in tree.items():
+            joined[_key(name, i)] = tensor
+    return joined
 
 
 def _concatenated(tensors: Tensors, keys: Sequence[str]) -> np.ndarray:
@@ -106,9 +116,8 @@ class _Steps(Search):
         """What comes near is held to what rounding does of its own steps as well."""
         residual, units = super().distance(predicted, computed)
         if 1 < units <= NEARLY:
-            own = self.rounding(computed, predicted)
-            larger = {name: np.maximum(unit, own[name]) for name, unit in self.unit.items()}
-            return distance(predicted, self.observed, larger)
+            unit = map_tensors(np.maximum, self.unit, self.rounding(computed, predicted))
+            return distance(predicted, self.observed, unit)
         return residual, units
 
     def _negligible(self) -> dict[str, np.ndarray]:
@@ -152,10 +161,12 @@ class _Steps(Search):
         """What is seen of the difference from the declared rule."""
         differs = []
         for i in range(len(self.after)):
-            keys = [_key(name, i) for name in self.before]
-            differs.append(
-                not all(within(self.declared[k], self.observed[k], self.unit[k]) for k in keys)
-            )
+            step_differs = False
+            for name in self.before:
+                key = _key(name, i)
+                equal = within(self.declared[key], self.observed[key], self.unit[key])
+                step_differs = step_differs or not equal
+            differs.append(step_differs)
         i = differs.index(True) if True in differs else 0
         declared, observed, unit = dict[str, np.ndarray](), dict[str, np.ndarray](), {}
         for name in self.before:
@@ -208,7 +219,7 @@ class _Steps(Search):
     def rates(self, rule: Rule) -> Candidate:
         """A factor of a rule's learning rate for each tensor, by least squares."""
         predicted = self.tensors(rule)
-        values, all_fit = {}, True
+        values, changed, all_fit = {}, {}, True
         for name in self.before:
             value = self.factor(predicted, self.keys(name))
             fits = lambda x, name=name: self.fits(rule.but(rates={name: x}), name)  # noqa: E731
@@ -217,12 +228,13 @@ class _Steps(Search):
             else:
                 all_fit = False
             values[name] = value
+            if value != 1:
+                changed[name] = value
         single = float(np.float32(rule.learning_rate))
         if all_fit and self.fits(rule.but(learning_rate=single)):
             details = {"digits": repr(single)}
             cause = Cause("learning rate in float32", actual=single, details=details, family="rate")
             return self.candidate(cause, rule.but(learning_rate=single), 1)
-        changed = {name: value for name, value in values.items() if value != 1}
         cause = Cause(
             "learning rates",
             declared=rule.learning_rate,
@@ -264,7 +276,7 @@ class _Steps(Search):
             details={"ranks": self.ranks, "decoupled": kind == "pulled", "added": not same},
             family="decay",
         )
-        solved = len({value for value in amounts.values() if value})
+        solved = len(set(amounts.values()) - {0.0})
         return self.candidate(cause, rule.but(**{kind: amounts}), solved)
 
     def decay_of(self, kind: str, name: str, declared: float) -> float:

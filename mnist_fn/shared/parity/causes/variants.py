@@ -1,11 +1,12 @@
 """The ways in which an optimizer's rule is got wrong: other forms, and numbers to be solved for."""
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from mnist_fn.shared.parity.causes.distance import Tensors
+from mnist_fn.shared.parity.causes.distance import Tensors, global_norm, largest_entry
 from mnist_fn.shared.parity.causes.explanation import Cause
 from mnist_fn.shared.parity.causes.precision import FORMATS
 from mnist_fn.shared.parity.causes.rules import KINDS, Rule
@@ -159,14 +160,9 @@ def _schedules(rule: Rule) -> Iterator[Changed]:
     yield cause, rule.but(schedule=())
     moved = {"ahead of": declared[1:], "behind": (declared[0], *declared)}
     for order, schedule in moved.items():
-        details = {"factors": factors(schedule)}
-        facts: dict[str, Any] = {
-            "actual": order,
-            "declared": declared,
-            "details": details,
-            "family": "schedule",
-        }
-        yield Cause("schedule moved", **facts), rule.but(schedule=schedule)
+        facts: dict[str, Any] = {"declared": declared, "details": {"factors": factors(schedule)}}
+        cause = Cause("schedule moved", actual=order, family="schedule", **facts)
+        yield cause, rule.but(schedule=schedule)
 
 
 def _rounded(rule: Rule) -> Iterator[Changed]:
@@ -220,9 +216,12 @@ def numbers(rule: Rule, grads: Sequence[Tensors], after: Sequence[Tensors]) -> I
 
 
 def _clips(rule: Rule, grads: Sequence[Tensors]) -> Iterator[Form]:
-    norms = [np.sqrt(sum(float((g * g).sum()) for g in tree.values())) for tree in grads]
-    tensors = [g for tree in grads for g in tree.values()]
-    tensor_norms = [float(np.sqrt((g * g).sum())) for g in tensors]
+    norms, tensor_norms, largest = [], [], []
+    for tree in grads:
+        norms.append(global_norm(tree))
+        for g in tree.values():
+            tensor_norms.append(float(np.sqrt((g * g).sum())))
+            largest.append(float(np.abs(g).max()))
 
     def clip(code: str, field: str, sizes: Sequence[float], clipped: Rule, family: str) -> Form:
         return Form(code, lambda x: clipped.but(**{field: x}), _below(sizes), family=family)
@@ -236,25 +235,25 @@ def _clips(rule: Rule, grads: Sequence[Tensors]) -> Iterator[Form]:
         if rule.weight_decay and not rule.is_decoupled:
             code = f"{code}, the penalty's with them"
             yield clip(code, "clip_norm", norms, clipped.but(decay_first=True), "clip all")
-    largest = [float(np.abs(g).max()) for g in tensors]
     yield clip("gradients clipped to ±{}", "clip_value", largest, rule, "clip value")
 
 
 def _bounds(weights: Sequence[Tensors], rule: Rule) -> Iterator[Form]:
-    kernels = [w for tree in weights for w in tree.values() if w.ndim >= 2]
+    tensors = list(itertools.chain.from_iterable(tree.values() for tree in weights))
+    kernels = [w for w in tensors if w.ndim >= 2]
     for axis, kind in ((0, "column"), (1, "row"), (None, "kernel")) if kernels else ():
         norms = [float(np.sqrt((w * w).sum(axis=axis)).max()) for w in kernels]
         starts = tuple(dict.fromkeys((max(norms), *norms[:8])))
         bounded: Callable[..., Rule] = rule.but(norm_axis=axis).but
         yield Form(f"max-norm {{}} of each {kind}", lambda x, f=bounded: f(max_norm=x), starts)
-    largest = max(float(np.abs(w).max()) for tree in weights for w in tree.values())
+    largest = largest_entry(tensors)
     bounded = lambda x: rule.but(max_value=x)  # noqa: E731
     yield Form("weights clipped to ±{}", bounded, (largest, largest / 2))
 
 
 def _below(sizes: Sequence[float]) -> tuple[float, ...]:
     low, high = min(sizes) or 1e-12, max(sizes) or 1.0
-    starts = [float(x) for x in np.geomspace(low * 0.1, high * 0.98, 7)]
+    starts = np.geomspace(low * 0.1, high * 0.98, 7).tolist()
     # under Adam, which takes no heed of a factor, the valley around the right one is narrow
     for power in range(-6, 5):
         for mantissa in (1, 2, 2.5, 5):
