@@ -117,9 +117,7 @@ def make_model(config: Config, classes: int, device: Any) -> MLP:
 
 @contextlib.contextmanager
 def scope(config: Config, device: Any) -> Iterator[None]:
-    """float64 only in a float64 run and only inside its calls: the caller's process,
-    a notebook say, keeps its own setting.
-    """
+    """Use float64 in a float64 run's calls alone; the caller's process keeps its own setting."""
     with jax.enable_x64(config.precision == "float64"), jax.default_device(device):
         yield
 

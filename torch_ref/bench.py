@@ -113,9 +113,7 @@ def eager_step(
 
 
 def functional_step(config: Config, dataset: Dataset, device: torch.device) -> Step:
-    """A step that `torch.compile` takes as a whole: gradients by torch.func, Adam written out, so
-    that all of it is fused into one pass over weights and moments.
-    """
+    """Make a step for `torch.compile`: gradients by torch.func, Adam written out, to be fused."""
     model = _model(config, dataset, device)
     params, mu, nu = {}, {}, {}
     for name, tensor in model.named_parameters():

@@ -22,10 +22,7 @@ from torch_ref.weights import to_state_dict
 MAX_BYTES = 2**30
 MAX_ENTRIES = 10_000  # of a checkpoint, all that is nested in it counted
 DEEPEST = 4  # a state dict lies no deeper in a checkpoint
-BROKEN = (  # what an archive raises
-    *(zipfile.BadZipFile, ValueError, OSError),
-    *(NotImplementedError, EOFError, RuntimeError),
-)
+BROKEN = (zipfile.BadZipFile, ValueError, OSError, EOFError, RuntimeError)  # an archive raises them
 OPTIMIZER = ("optim", "sched", "scaler")  # what a part of a checkpoint is called that is no model
 
 

@@ -197,9 +197,7 @@ class JaxProgram(Program):
             self.note("casts to float32; it is compared in float64 throughout")
 
     def _traced(self, weights: Weights, batch: Batch, casts: bool = False) -> str:
-        """The program as it is traced again, in text; a number that Python draws stands in it.
-        `casts` leaves its casts to float32 as they are.
-        """
+        """Trace the program again, as text with each number that Python draws; or with `casts`."""
         with self._scope(weights, casts):
             fresh = jax.jit(lambda *a: self._pass(*a, train=True))
             return fresh.lower(*_arguments(weights, batch)).as_text()

@@ -4,6 +4,7 @@ import contextlib
 import copy
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -36,8 +37,9 @@ class Listener:
     def __enter__(self) -> Self:
         self._hooks = contextlib.ExitStack()
         for name, module in self._modules.items():
-            pre_hook = module.register_forward_pre_hook(self._before(name), with_kwargs=True)
-            post_hook = module.register_forward_hook(self._after(name), with_kwargs=True)
+            before, after = partial(self._before, name), partial(self._after, name)
+            pre_hook = module.register_forward_pre_hook(before, with_kwargs=True)
+            post_hook = module.register_forward_hook(after, with_kwargs=True)
             self._hooks.callback(pre_hook.remove)
             self._hooks.callback(post_hook.remove)
         return self
@@ -45,32 +47,26 @@ class Listener:
     def __exit__(self, *_: object) -> None:
         self._hooks.close()
 
-    def _before(self, name: str) -> Any:
-        def hook(module: nn.Module, args: Any, kwargs: Any) -> None:
-            inputs = arrays(tensors_in((args, kwargs)))
-            self._guard.within.append(name)
-            self._open.append((self._guard.tick(), inputs))
+    def _before(self, name: str, module: nn.Module, args: Any, kwargs: Any) -> None:
+        inputs = arrays(tensors_in((args, kwargs)))
+        self._guard.within.append(name)
+        self._open.append((self._guard.tick(), inputs))
 
-        return hook
-
-    def _after(self, name: str) -> Any:
-        def hook(module: nn.Module, args: Any, kwargs: Any, result: Any) -> None:
-            began, inputs = self._open.pop()
-            self._guard.within.pop()
-            tensors = tuple(tensors_in(result))
-            for tensor in tensors:
-                if isinstance(tensor.grad_fn, torch.autograd.function.BackwardCFunction):
-                    function = type(tensor.grad_fn).__name__.removesuffix("Backward")
-                    self._guard.backwards[name] = function
-            settings = {}
-            for key in SETTINGS:
-                value = getattr(module, key, None)
-                if isinstance(value, int | float | str | bool | tuple):
-                    settings[key] = value
-            kind, ended = type(module).__name__, self._guard.tick()
-            self.calls.append(Call(name, kind, inputs, arrays(tensors), settings, began, ended))
-
-        return hook
+    def _after(self, name: str, module: nn.Module, args: Any, kwargs: Any, result: Any) -> None:
+        began, inputs = self._open.pop()
+        self._guard.within.pop()
+        tensors = tuple(tensors_in(result))
+        for tensor in tensors:
+            if isinstance(tensor.grad_fn, torch.autograd.function.BackwardCFunction):
+                function = type(tensor.grad_fn).__name__.removesuffix("Backward")
+                self._guard.backwards[name] = function
+        settings = {}
+        for key in SETTINGS:
+            value = getattr(module, key, None)
+            if isinstance(value, int | float | str | bool | tuple):
+                settings[key] = value
+        kind, ended = type(module).__name__, self._guard.tick()
+        self.calls.append(Call(name, kind, inputs, arrays(tensors), settings, began, ended))
 
 
 def arrays(tensors: Iterable[torch.Tensor]) -> tuple[np.ndarray, ...]:

@@ -255,7 +255,7 @@ class TorchProgram(Program):
             Listener(self._modules(model), guard) as listener,
             guard,
         ):
-            outputs = model(*map(_tensor, batch.inputs), **_named(batch))
+            outputs = model(*map(_tensor, batch.inputs), **nested(batch.named, _tensor))
             value = None
             if train and self._loss is not None:
                 outputs = replaced(outputs, lambda t: t.view_as(t))
@@ -334,7 +334,8 @@ class TorchProgram(Program):
             order = nullcontext() if nudge is None else OnePass()
             plain = Guard(self.name, dtype, keep_sites=False)
             with torch.random.fork_rng(devices=[]), order, torch.enable_grad(), plain:
-                value = self._value(model(*map(_tensor, batch.inputs), **_named(batch)), batch)
+                outputs = model(*map(_tensor, batch.inputs), **nested(batch.named, _tensor))
+                value = self._value(outputs, batch)
             value.backward()
             grads = self._gradients(model)
             if gradients is not None:
@@ -429,7 +430,3 @@ def _dtype(weights: Weights) -> torch.dtype:
 
 def _tensor(array: np.ndarray) -> torch.Tensor:
     return torch.from_numpy(np.array(array))
-
-
-def _named(batch: Batch) -> dict[str, torch.Tensor]:
-    return {name: _tensor(array) for name, array in batch.named.items()}

@@ -99,9 +99,7 @@ def document_of(
     passed: bool,
     **facts: Any,
 ) -> dict[str, Any]:
-    """All that was measured, as it is kept; `facts` stand in place of this machine and its
-    versions, and beside them.
-    """
+    """Collect all that was measured; `facts` replace this machine and its versions, or add."""
     return {
         "schema": levels.SCHEMA,
         "level": plan.level,

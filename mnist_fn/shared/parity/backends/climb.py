@@ -106,9 +106,7 @@ class BackendClimb:
         return absolute(f"step {step}:", compare_trees(ours, theirs), bound, reason, step)
 
     def _reports(self, step: int, reports: list[EpochMetrics]) -> list[Check]:
-        """What the two say of the epoch that they have trained: its mean loss, and how many
-        predictions were right of how many.
-        """
+        """Compare what the two report of an epoch: mean loss, correct predictions, examples."""
         ours, theirs, *controls = reports
         bound, reason = 0, "predictions are counted, not measured"
         if self._envelope:

@@ -11,9 +11,7 @@ REASON = "what a backend must have: docs/parity.md, 'Your own backend on the lad
 
 
 def breaches(backends: Sequence[Backend], start: StateTree) -> list[Check]:
-    """A failed check for each backend that lacks a method, or has layers of other names or
-    shapes.
-    """
+    """Fail each backend that lacks a method, or has layers of other names or shapes."""
     checks = []
     for backend in backends:
         missing = [method for method in METHODS if not callable(getattr(backend, method, None))]

@@ -69,9 +69,7 @@ class Diagnosis:
         return "; ".join(explanation.text for explanation in self._claims)
 
     def shows_in(self, precision: str) -> bool:
-        """Whether a cause is named whose effect is more than rounding in a lower precision: what
-        that rounds away is no fault of a run in it.
-        """
+        """Whether a cause is named whose effect is more than rounding in a lower precision."""
         share = float(np.finfo("float64").eps / np.finfo(precision).eps)
         return any(explanation.units * share > ROUNDED_AWAY for explanation in self._claims)
 

@@ -50,9 +50,7 @@ def ordinary(pair: Pair) -> BackendState:
 
 
 def inputs(climb: BackendClimb) -> list[Check]:
-    """Weights, pixels, labels and batch order as each backend has them, against the shared ones;
-    before that, whether each keeps its contract.
-    """
+    """Check each backend's contract, then its weights, pixels, labels and order of batches."""
     pair, start = climb.pair, climb.pair.start
     checks = breaches(climb.backends, start)
     if checks:
@@ -87,9 +85,7 @@ def _labels_in_order(backend: Backend, pair: Pair) -> list[Check]:
 
 
 def one_class(pair: Pair) -> tuple[StateTree, np.ndarray]:
-    """A model that always says one class, which is right just on its examples; and whether each
-    training example is one of them, 0.0 or 1.0.
-    """
+    """Make a model that always says one class; and tell, 0.0 or 1.0, which examples are of it."""
     labels = pair.dataset.train.labels
     unlike = labels[labels != labels[0]]
     label = unlike[0] if len(unlike) else labels[0]
@@ -273,9 +269,7 @@ def _direction(pair: Pair, g: np.ndarray) -> np.ndarray:
 
 
 def report(climb: BackendClimb) -> list[Check]:
-    """What each backend reports of an epoch of one short batch, and of one that ends in a short
-    batch; how many predictions are right, to the number.
-    """
+    """Compare the reports of an epoch of one short batch, and of one that ends in a short batch."""
     pair, checks = climb.pair, []
     short = short_of(pair.config.batch_size)
     _, order = next(pair.epochs(2))

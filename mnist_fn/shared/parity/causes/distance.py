@@ -60,9 +60,7 @@ def within(expected: np.ndarray, observed: np.ndarray, rounding: np.ndarray) -> 
 
 
 def best_factor(expected: np.ndarray, observed: np.ndarray, rounding: np.ndarray) -> float | None:
-    """The factor by which `expected` is nearest to `observed`, each entry weighted by its rounding;
-    None where there is none.
-    """
+    """Fit `expected` to `observed` by a factor, weighted by rounding; None where there is none."""
     known = np.isfinite(rounding) & (rounding > 0)
     a, b = expected[known] / rounding[known], observed[known] / rounding[known]
     squared = float(a @ a)

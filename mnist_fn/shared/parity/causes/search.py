@@ -76,9 +76,7 @@ def rounding_of(
     floor: Tensors | None = None,
     terms: int = USUAL_TERMS,
 ) -> Tensors:
-    """What rounding may do to each entry: a share of its tensor's largest, by `bounds.sum_bound`,
-    or the floor.
-    """
+    """Bound what rounding may do to each entry: a share of its tensor's largest, or the floor."""
     rounding: Tensors = {}
     for name, tensor in observed.items():
         finite = np.abs(tensor[np.isfinite(tensor)])

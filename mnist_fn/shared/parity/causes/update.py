@@ -104,13 +104,10 @@ class _Steps(Search):
         self.declared = self.tensors(rule)
         self.unit = self.rounding(rule, self.declared)
 
-    def tensors(self, computed: Rule) -> Tensors:
-        """The weights that a rule makes of these gradients."""
-        return self._simulated(computed, self.grads)
-
-    def _simulated(self, rule: Rule, grads: Sequence[Tensors]) -> Tensors:
-        steps = simulate(rule, grads, self.before, self.after, self.moments, self.step)
-        return _joined(steps)
+    def tensors(self, computed: Rule, grads: Sequence[Tensors] | None = None) -> Tensors:
+        """The weights that a rule makes of these gradients, or of others."""
+        grads = self.grads if grads is None else grads
+        return _joined(simulate(computed, grads, self.before, self.after, self.moments, self.step))
 
     def distance(self, predicted: Tensors, computed: Rule) -> tuple[float, float]:
         """What comes near is held to what rounding does of its own steps as well."""
@@ -148,7 +145,7 @@ class _Steps(Search):
                     nudge = self.eps * (np.abs(grad) + np.abs(grad).max()) * signs
                     nudged[name] = grad + nudge * (grad != 0)
                 moved.append(nudged)
-            for name, tensor in self._simulated(rule, moved).items():
+            for name, tensor in self.tensors(rule, moved).items():
                 rounding[name] = np.maximum(rounding[name], np.abs(tensor - predicted[name]))
         for name, negligible in self.negligible.items():
             for i in range(len(self.grads)):
