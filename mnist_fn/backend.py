@@ -49,22 +49,14 @@ def find_devices(name: str) -> list[Any]:
         if name == "cpu" and platforms and (cpus := _cpu_alone()):
             return cpus
         reason = str(error).splitlines()[0][:160] if str(error) else "no reason given"
-        unset = (
-            f"unset JAX_PLATFORMS={platforms}, which lets JAX look for no other"
-            if platforms
-            else ""
-        )
-        hint: Any = unset
+        hint: Any = ""
+        if platforms:
+            hint = f"unset JAX_PLATFORMS={platforms}, which lets JAX look for no other"
         if name != "cpu":
-            hint = (
-                unset,
-                ", or " if unset else "",
-                "for an NVIDIA GPU install mnist-fn[cuda], or use ",
-                Argument("device", "cpu"),
-            )
-        raise InputError(
-            (Argument("device", name), f": JAX finds none ({reason})"), hint=hint
-        ) from error
+            install = "for an NVIDIA GPU install mnist-fn[cuda], or use "
+            hint = (hint, ", or " if hint else "", install, Argument("device", "cpu"))
+        what = (Argument("device", name), f": JAX finds none ({reason})")
+        raise InputError(what, hint=hint) from error
 
 
 def _cpu_alone() -> list[Any]:
@@ -102,13 +94,9 @@ def make_model(config: Config, classes: int, device: Any) -> MLP:
     """
     if config.precision == "tf32":
         if device.platform != "gpu":
-            raise InputError(
-                (
-                    Argument("precision", "tf32"),
-                    f": {describe(device)} has none, NVIDIA GPUs since Ampere have",
-                ),
-                hint=("use float32, or ", Argument("device", "gpu"), " where there is one"),
-            )
+            text = f": {describe(device)} has none, NVIDIA GPUs since Ampere have"
+            hint = ("use float32, or ", Argument("device", "gpu"), " where there is one")
+            raise InputError((Argument("precision", "tf32"), text), hint=hint)
         algorithm = jax.lax.DotAlgorithmPreset.TF32_TF32_F32
         return MLP(config.hidden, classes, jnp.dtype("float32"), precision=algorithm)
     compute = jnp.dtype("bfloat16") if config.precision == "bf16" else None

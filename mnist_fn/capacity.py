@@ -67,12 +67,8 @@ def models_in(config: Config, dataset: Dataset, memory: int) -> int:
     count = (memory - data) // model_bytes(config, dataset)
     if count < 1:
         need = data + model_bytes(config, dataset)
-        raise InputError(
-            (
-                Argument("max_memory"),
-                f": {memory:,} bytes to a device, the data and one model take {need:,}; allow more",
-            )
-        )
+        text = f": {memory:,} bytes to a device, the data and one model take {need:,}; allow more"
+        raise InputError((Argument("max_memory"), text))
     return count
 
 

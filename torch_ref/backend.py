@@ -38,13 +38,8 @@ def find_device(name: str) -> torch.device:
     """
     has_gpu = torch.cuda.is_available()
     if name == "gpu" and not has_gpu:
-        raise InputError(
-            (
-                Argument("device", "gpu"),
-                ": PyTorch finds no CUDA GPU here; use ",
-                Argument("device", "cpu"),
-            )
-        )
+        text = ": PyTorch finds no CUDA GPU here; use "
+        raise InputError((Argument("device", "gpu"), text, Argument("device", "cpu")))
     return torch.device("cuda" if has_gpu and name != "cpu" else "cpu")
 
 

@@ -25,11 +25,9 @@ def make_optimizer(model: MLP, config: Config) -> torch.optim.Optimizer:
     gradient first, in every optimizer but AdamW, whose `weight_decay` is decoupled.
     """
     coupled = OPTIMIZERS[config.optimizer].coupled
+    decay = 2 * config.l2 if coupled else config.weight_decay
     groups = [
-        {
-            "params": model.weights(),
-            "weight_decay": 2 * config.l2 if coupled else config.weight_decay,
-        },
+        {"params": model.weights(), "weight_decay": decay},
         {"params": model.biases(), "weight_decay": 0.0},
     ]
     rate = config.learning_rate

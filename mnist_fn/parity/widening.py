@@ -71,8 +71,10 @@ def _creator(create: Callable[..., Any]) -> Callable[..., Any]:
 
 def _wide(value: Any) -> Any:
     """float64 for float32's dtype, however it is said; anything else as it is."""
-    said = value is np.float32 or (isinstance(value, str | np.dtype) and value in ("float32", "f4"))
-    return np.float64 if said else value
+    single = value is np.float32 or (
+        isinstance(value, str | np.dtype) and value in ("float32", "f4")
+    )
+    return np.float64 if single else value
 
 
 def _table(value: Any) -> Any:

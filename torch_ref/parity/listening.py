@@ -37,11 +37,11 @@ class Listener:
     def __enter__(self) -> Self:
         self._hooks = contextlib.ExitStack()
         for name, module in self._modules.items():
-            before, after = partial(self._before, name), partial(self._after, name)
-            pre_hook = module.register_forward_pre_hook(before, with_kwargs=True)
-            post_hook = module.register_forward_hook(after, with_kwargs=True)
-            self._hooks.callback(pre_hook.remove)
-            self._hooks.callback(post_hook.remove)
+            hook, later_hook = partial(self._before, name), partial(self._after, name)
+            handle = module.register_forward_pre_hook(hook, with_kwargs=True)
+            self._hooks.callback(handle.remove)
+            handle = module.register_forward_hook(later_hook, with_kwargs=True)
+            self._hooks.callback(handle.remove)
         return self
 
     def __exit__(self, *_: object) -> None:

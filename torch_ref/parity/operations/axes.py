@@ -40,6 +40,8 @@ def _heads(x: Tensor, target: tuple[int, ...]) -> Iterator[Form]:
     if split > 0 and lead == list(x.shape[:-1]):
         parts = list(target[x.ndim - 1 :])
         usual, *orders = itertools.permutations(range(split + 1))
+        facts: dict[str, Any] = {"declared": parts, "details": {"features": x.shape[-1]}}
+        facts["together"] = (EVERYWHERE, (HEADS, "split")) if split == 1 else (EVERYWHERE,)
         for order in orders:
             back = [len(lead) + order.index(i) for i in usual]
             permuted = [parts[i] for i in order]
@@ -47,20 +49,12 @@ def _heads(x: Tensor, target: tuple[int, ...]) -> Iterator[Form]:
             def in_order(p: list[int] = permuted, b: list[int] = back) -> Tensor:
                 return x.reshape(lead + p).permute(*range(len(lead)), *b)
 
-            yield Form(
-                "heads split",
-                in_order,
-                declared=parts,
-                actual=permuted,
-                details={"features": x.shape[-1]},
-                together=(EVERYWHERE, (HEADS, "split")) if split == 1 else (EVERYWHERE,),
-            )
+            yield Form("heads split", in_order, actual=permuted, **facts)
     if joined == 1 and target[:-1] == x.shape[:-2]:
         sizes = list(x.shape[-2:])
         swapped = lambda: x.mT.reshape(target)  # noqa: E731
         together = ((HEADS, "joined"),)
-        facts: dict[str, Any] = {"declared": sizes, "actual": sizes[::-1]}
-        yield Form("heads joined", swapped, **facts, together=together)
+        yield Form("heads joined", swapped, declared=sizes, actual=sizes[::-1], together=together)
         if x.ndim == 4:
             code = "heads joined where they stand, not moved behind the positions first"
             yield Form(code, lambda: x.transpose(1, 2).reshape(target))

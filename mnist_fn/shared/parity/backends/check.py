@@ -74,15 +74,8 @@ def check_backends(
     """
     if level not in LADDERS:
         raise InputError("level", level, tuple(LADDERS))
-    plan = levels.make_plan(
-        level,
-        (left, right),
-        devices,
-        models=models,
-        optimizers=optimizers,
-        precisions=precisions,
-        dataset=dataset,
-    )
+    choices = {"models": models, "optimizers": optimizers, "precisions": precisions}
+    plan = levels.make_plan(level, (left, right), devices, dataset=dataset, **choices)
     data = load(dataset, None if data_dir is None else Path(data_dir))
     names = devices_of(plan, data)
     ladders = levels.climb_all(plan, data, on_ladder, on_rung)

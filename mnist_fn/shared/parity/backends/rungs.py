@@ -227,10 +227,10 @@ def _gradients(pair: Pair, start: StateTree, state: StateTree) -> list[np.ndarra
     shares = OPTIMIZERS[pair.config.optimizer].slots
     if "mu" in state.slots:
         return [mu.astype(np.float64) / shares["mu"] for _, mu in named_tensors(state.slots["mu"])]
-    before, after = flat(start.params), flat(state.params)
+    first, second = flat(start.params), flat(state.params)
     gradients = []
     for name, nu in flat(state.slots["nu"]).items():
-        gradients.append(np.sign(before[name] - after[name]) * np.sqrt(nu / shares["nu"]))
+        gradients.append(np.sign(first[name] - second[name]) * np.sqrt(nu / shares["nu"]))
     return gradients
 
 

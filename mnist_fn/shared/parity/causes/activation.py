@@ -179,26 +179,17 @@ def activations(
         yield Form("activation", lambda f=actual: apply(f), **facts)
     for name, parametric in PARAMETRIC.items():
         same = declared.name == name and declared.number is not None
-        yield Form(
-            "activation",
-            lambda v, n=name: apply(Activation(n, v)),
-            parametric.starts,
-            parametric.scale,
-            declared=declared.number if same else declared.text,
-            details={"form": name},
-            family=name,
-        )
+        number = lambda v, n=name: apply(Activation(n, v))  # noqa: E731
+        facts = {"declared": declared.number if same else declared.text, "family": name}
+        facts["details"] = {"form": name}
+        yield Form("activation", number, parametric.starts, parametric.scale, **facts)
 
 
 def rounded(declared: Activation, apply: Callable[[Function], Any]) -> Iterator[Form]:
     """The declared activation in lower precision."""
     for bits, name in FORMATS.items():
-        yield Form(
-            "rounded activation",
-            lambda b=bits: apply(lambda xp, x: round_to_bits(declared(xp, x), b)),
-            declared=declared.text,
-            actual=name,
-        )
+        coarse = lambda b=bits: apply(lambda xp, x: round_to_bits(declared(xp, x), b))  # noqa: E731
+        yield Form("rounded activation", coarse, declared=declared.text, actual=name)
 
 
 # What is done to an activation y of x besides.
@@ -239,6 +230,7 @@ def explain_forward(
     with np.errstate(all="ignore"):
         y = declared(np, x)
         family = "scaled by {}" if declared.name in ("no activation", "relu") else ""
+        rescaled = lambda v: {"x": declared(np, v * x)}  # noqa: E731
         forms = [
             *activations(np, x, declared, run),
             *rounded(declared, run),
@@ -247,17 +239,11 @@ def explain_forward(
             Form("dropout left on", lambda: {"x": _dropped(y, observed)}),
             Form("scaled by {}", lambda v: {"x": v * y}, (0.1, 0.5, 2.0, 10.0), family=family),
             Form("{} added", lambda v: {"x": y + v}, (0.1, 1.0), "linear"),
-            Form(
-                "its input scaled by {}",
-                lambda v: {"x": declared(np, v * x)},
-                (0.5, 2.0),
-                family=family,
-            ),
+            Form("its input scaled by {}", rescaled, (0.5, 2.0), family=family),
         ]
         if y.size == observed.size:
-            forms.append(
-                Form("reshaped in another order", lambda: {"x": y.T.reshape(observed.shape)})
-            )
+            reshaped = lambda: {"x": y.T.reshape(observed.shape)}  # noqa: E731
+            forms.append(Form("reshaped in another order", reshaped))
         return explain_variants(subject, {"x": observed}, {"x": y}, forms, dtype)
 
 

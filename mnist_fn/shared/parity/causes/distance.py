@@ -10,11 +10,11 @@ import numpy as np
 Tensors = dict[str, np.ndarray]  # by name, in the order of the network
 
 
-def map_tensors(change: Callable[..., np.ndarray], tensors: Tensors, *others: Tensors) -> Tensors:
-    """Apply a function to each tensor and to those of its name in the others."""
+def map_tensors(change: Callable[..., np.ndarray], tensors: Tensors, *trees: Tensors) -> Tensors:
+    """Apply a function to each tensor and to those of its name in other trees."""
     changed = {}
     for name, tensor in tensors.items():
-        changed[name] = change(tensor, *[other[name] for other in others])
+        changed[name] = change(tensor, *[tree[name] for tree in trees])
     return changed
 
 

@@ -52,18 +52,13 @@ def epsilons(
         declared: the one that it has.
         of_torch: whether to say what to write where the port has Flax's default.
     """
+    facts: dict[str, Any] = {"declared": declared, "family": "epsilon"}
     for eps in EPSILONS:
         if eps != declared:
-            hint = {"write": f"epsilon={number(declared)}"}
-            yield Form(
-                "epsilon",
-                lambda e=eps: norm(e),
-                declared=declared,
-                actual=eps,
-                details=hint if of_torch and eps == FLAX_EPSILON else {},
-                family="epsilon",
-            )
-    yield Form("epsilon", norm, STARTS, declared=declared, family="epsilon")
+            is_default = of_torch and eps == FLAX_EPSILON
+            hint = {"write": f"epsilon={number(declared)}"} if is_default else {}
+            yield Form("epsilon", lambda e=eps: norm(e), actual=eps, details=hint, **facts)
+    yield Form("epsilon", norm, STARTS, **facts)
 
 
 def forms(

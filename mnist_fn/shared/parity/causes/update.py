@@ -232,12 +232,9 @@ class _Steps(Search):
             details = {"digits": repr(single)}
             cause = Cause("learning rate in float32", actual=single, details=details, family="rate")
             return self.candidate(cause, rule.but(learning_rate=single), 1)
+        details, rate = {"ranks": self.ranks}, rule.learning_rate
         cause = Cause(
-            "learning rates",
-            declared=rule.learning_rate,
-            actual=changed,
-            details={"ranks": self.ranks},
-            family="rate",
+            "learning rates", declared=rate, actual=changed, details=details, family="rate"
         )
         return self.candidate(cause, rule.but(rates=values), len(set(changed.values())))
 
@@ -266,13 +263,8 @@ class _Steps(Search):
             declared[name] = rule.weight_decay if rule.decays(name) else 0.0
             amounts[name] = self.decay_of(kind, name, declared[name] if same else 0.0)
             total[name] = amounts[name] + (declared[name] if same else 0.0)
-        cause = Cause(
-            "decays",
-            declared=declared,
-            actual=total,
-            details={"ranks": self.ranks, "decoupled": kind == "pulled", "added": not same},
-            family="decay",
-        )
+        details = {"ranks": self.ranks, "decoupled": kind == "pulled", "added": not same}
+        cause = Cause("decays", declared=declared, actual=total, details=details, family="decay")
         solved = len(set(amounts.values()) - {0.0})
         return self.candidate(cause, rule.but(**{kind: amounts}), solved)
 
