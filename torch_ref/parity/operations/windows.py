@@ -32,7 +32,7 @@ def same(sizes: Any, kernel: Any, strides: Any) -> Sides:
     """What SAME, XLA's and TensorFlow's, adds before and after each axis."""
     sides = []
     for size, k, stride in zip(sizes, kernel, strides, strict=True):
-        total = max((-(-size // stride) - 1) * stride + k - size, 0)
+        total = max((math.ceil(size / stride) - 1) * stride + k - size, 0)
         sides.append((total // 2, total - total // 2))
     return sides
 
