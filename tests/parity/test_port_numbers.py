@@ -40,6 +40,13 @@ def softmax(c):
     return lambda x: (x / c).softmax(-1)
 
 
+PLACES = torch.linspace(-1, 1, 12 * 8).reshape(12, 8)
+
+
+def placed(ids):
+    return lambda x: x + fn.embedding(ids, PLACES.to(x.dtype))
+
+
 def scaled(epsilon):
     return lambda x: x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + epsilon)
 
@@ -59,6 +66,10 @@ CASES = {
     "softplus": (lambda x: fn.softplus(12 * x),
                  lambda x: torch.logaddexp(12 * x, torch.zeros_like(x)),
                  "softplus without its threshold of 20, above which torch gives x"),
+    "a mean": (lambda x: x.reshape(3, 4, 8).mean(1), lambda x: x.reshape(3, 4, 8)[:, 0],
+               "first entry in place of mean"),
+    "places": (placed(torch.arange(12)), placed(torch.arange(12).flip(0)),
+               "ids in the reverse order"),
     "a factor": (lambda x: x * 0.125, lambda x: x * 0.7, "multiplied by 0.7 in place of 0.125"),
 }  # fmt: skip
 

@@ -130,6 +130,7 @@ def _embedding(a: Arguments) -> Ways:
     ids, weight = a["input"], a["weight"]
     root = weight.shape[1] ** 0.5
     yield Form("times √d", lambda: root * fn.embedding(ids, weight))
+    yield Form("ids in the reverse order", lambda: fn.embedding(ids.flip(-1), weight))
     yield Form("ids begin at 1", lambda: fn.embedding((ids - 1).clamp_min(0), weight))
     without = lambda: fn.embedding(ids, weight) * (ids != 0)[..., None]  # noqa: E731
     yield Form("the row of id 0 is 0", without)

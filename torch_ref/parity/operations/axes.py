@@ -104,6 +104,10 @@ def _mean(a: Arguments) -> Iterator[Form]:
     for name, reduce in (("maximum", x.amax), ("sum", x.sum)):
         reduced = lambda f=reduce: f(axes, keepdim=keep)  # noqa: E731
         yield Form("reduction of axes", reduced, declared="mean", actual=name)
+    for name, index in (("first entry", 0), ("last entry", -1)) if len(axes) == 1 else ():
+        entry = x.select(axes[0], index)
+        picked = lambda entry=entry: entry.unsqueeze(axes[0]) if keep else entry  # noqa: E731
+        yield Form("reduction of axes", picked, declared="mean", actual=name)
 
 
 TABLE = {
