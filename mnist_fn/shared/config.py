@@ -4,7 +4,7 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, fields, replace
-from functools import wraps
+from functools import cached_property, wraps
 from typing import Annotated, Any, TypeVar, get_type_hints
 
 from mnist_fn.shared.errors import Argument, InputError
@@ -136,7 +136,7 @@ class Config:
         """
         return "float64" if self.precision == "float64" else "float32"
 
-    @property
+    @cached_property
     def beginning(self) -> "Config":
         """What all runs have in common of which one may be the beginning of another, a Config.
 

@@ -14,7 +14,7 @@ from mnist_fn.shared.runs.metrics import Row
 from mnist_fn.shared.runs.store import Records
 from mnist_fn.shared.statistics import proportion_interval
 from mnist_fn.shared.study.experiments import BY_CLASS, CHOSEN_L2, Experiment
-from mnist_fn.shared.study.published import values_of
+from mnist_fn.shared.study.published import values_of, with_seed
 from mnist_fn.shared.wording import l2_name
 
 TURNS_UP = 1.25  # final over minimum test loss: above it a run has overfitted
@@ -51,10 +51,10 @@ class Claim:
         runs: list[list[Row]] = []
         for config in self.configs:
             if self.column == "templates":
-                summary = records.templates.get(config.replace(seed=seed))
+                summary = records.templates.get(with_seed(config, seed))
                 rows = None if summary is None else [summary]
             else:
-                rows = records.rows(config.replace(seed=seed), [self.column])
+                rows = records.rows(with_seed(config, seed), [self.column])
             if rows is None:
                 return None
             runs.append(rows)

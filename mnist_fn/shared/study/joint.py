@@ -22,7 +22,7 @@ import numpy as np
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.evaluation import worst_confusions
 from mnist_fn.shared.runs.store import Records
-from mnist_fn.shared.study.published import PublishedNumber, cell
+from mnist_fn.shared.study.published import PublishedNumber, cell, with_seed
 
 DRAWS = 999  # stand-ins: the least p-value is 0.001
 SHRINKAGE = 0.5  # of our seeds' correlations towards none: there are few seeds for 18 numbers
@@ -217,7 +217,7 @@ def with_own_confusions(
     """Put a run's own largest confusions in the place of the published ones, as many."""
     named = [number for number in numbers if number.confusion]
     (config,) = {number.config for number in named}
-    matrix = records.runs[config.replace(seed=seed)].confusion_matrix
+    matrix = records.runs[with_seed(config, seed)].confusion_matrix
     largest = iter(worst_confusions(matrix, len(named)))
     replaced = []
     for number in numbers:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from statistics import fmean
 
 from mnist_fn.shared.config import Config
@@ -79,7 +79,13 @@ class PublishedNumber:
 
     def of_seed(self, records: Records, seed: int) -> float | None:
         """Return ours, measured on one seed's run; None if it is missing."""
-        return self.measure(records, self.config.replace(seed=seed))
+        return self.measure(records, with_seed(self.config, seed))
+
+
+@cache
+def with_seed(config: Config, seed: int) -> Config:
+    """Return the config of another seed. A joint verdict asks for each many thousand times."""
+    return config.replace(seed=seed)
 
 
 def values_of(
