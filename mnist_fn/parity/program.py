@@ -12,7 +12,7 @@ import numpy as np
 import optax
 from flax.errors import InvalidRngError
 
-from mnist_fn.parity.compiling import quick_jit
+from mnist_fn.compiling import quick_jit
 from mnist_fn.parity.listening import Heard, divided, listen
 from mnist_fn.parity.trees import Names, name_of, split_variables
 from mnist_fn.parity.widening import narrow_modules, widened
