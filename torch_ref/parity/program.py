@@ -232,12 +232,10 @@ class TorchProgram(Program):
             for name, value in vars(module).items():
                 if isinstance(value, torch.Tensor):
                     tables[f"{path}.{name}".lstrip(".")] = value
-        texts = {}
+        texts, hint = {}, "give a function that makes the model"
         for name, table in tables.items():
             if table.dtype == torch.float32:
-                texts[name] = (
-                    f"{name} was computed in float32; give a function that makes the model"
-                )
+                texts[name] = f"{name} was computed in float32; {hint}"
         return texts
 
     def _pass(
@@ -247,14 +245,9 @@ class TorchProgram(Program):
         of their own, so that the gradient of one doesn't go through another.
         """
         order = OnePass() if variant is not None and variant.control else nullcontext()
-        fork = torch.random.fork_rng(devices=[])  # a draw that variants nothing moves the generator
-        with (
-            fork,
-            order,
-            torch.enable_grad(),
-            Listener(self._modules(model), guard) as listener,
-            guard,
-        ):
+        fork = torch.random.fork_rng(devices=[])  # a draw that changes nothing moves the generator
+        listener = Listener(self._modules(model), guard)
+        with fork, order, torch.enable_grad(), listener, guard:
             outputs = model(*map(_tensor, batch.inputs), **nested(batch.named, _tensor))
             value = None
             if train and self._loss is not None:

@@ -47,5 +47,4 @@ def activation(name: str) -> Callable[[Arguments], Iterator[Form]]:
 
 TABLE = {name: activation(name) for name in (*PLAIN, *NAMES)}
 # what a dense layer may have behind it
-AFTER = [Activation(name) for name in
-         ("relu", "exact gelu", "gelu by tanh", "silu", "tanh", "sigmoid")]  # fmt: skip
+AFTER = list(map(Activation, ("relu", "exact gelu", "gelu by tanh", "silu", "tanh", "sigmoid")))

@@ -160,8 +160,7 @@ def trees(
     Args:
         pair: whose precision sets the bound.
         what: stands before each tensor's name.
-        left: one side's.
-        right: the other's.
+        left, right: the sides' trees.
         prefix: of the names.
         boundary: units that rounding may switch, with what they do to a gradient.
         times: multiplies the bound on sums.

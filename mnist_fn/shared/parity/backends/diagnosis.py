@@ -75,13 +75,14 @@ class Diagnosis:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
+        deviations = []
+        for deviation in self.deviations:
+            explanation = deviation.explanation.to_dict()
+            deviations.append({"side": deviation.side, "from": deviation.state, **explanation})
         return {
             "sentence": self.sentence,
             "cause": self.cause,
-            "found": [
-                {"side": deviation.side, "from": deviation.state, **deviation.explanation.to_dict()}
-                for deviation in self.deviations
-            ],
+            "found": deviations,
             "held": list(self.held),
             "sought_in": self.sought_in,
         }

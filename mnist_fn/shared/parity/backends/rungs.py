@@ -198,9 +198,11 @@ def middle(grads: ParamTree, start: StateTree) -> StateTree:
 def one_step(climb: BackendClimb, state: BackendState, what: str) -> list[Check]:
     """The count, the optimizer's slots and the weights after one step."""
     pair, what = climb.pair, state.label(what)
-    ours, theirs = (
-        b.dump(b.train_epoch(b.load(state.tree), state.batch)[0]) for b in climb.backends
-    )
+    states = []
+    for backend in climb.backends:
+        trained, _ = backend.train_epoch(backend.load(state.tree), state.batch)
+        states.append(backend.dump(trained))
+    ours, theirs = states
     checks = absolute(what, [compare_numbers("steps taken", ours.step, theirs.step)])
     optimizer, what = OPTIMIZERS[pair.config.optimizer], f"{what}:"
     boundary = pair.boundary(state.tree, state.batch)
