@@ -207,7 +207,10 @@ def _seeds_needed(found: dict[str, Any], backend: str, verdict: str) -> str:
         for ours in (number["ours"][backend] for number in found["numbers"])
         if ours["verdict"] == verdict and ours["seeds_needed"]
     ]
-    return f" (at {min(needed):,} to {max(needed):,} seeds)" if needed else ""
+    if not needed:
+        return ""
+    least, most = min(needed), max(needed)
+    return f" (at {least:,} seeds)" if least == most else f" (at {least:,} to {most:,} seeds)"
 
 
 def _low(found: dict[str, Any]) -> str:
