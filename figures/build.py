@@ -16,7 +16,7 @@ from mnist_fn.shared.config import Config
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.parity.levels import SCHEMA
 from mnist_fn.shared.runs.run import Run
-from mnist_fn.shared.runs.store import Records, RunStore, order, serves
+from mnist_fn.shared.runs.store import RunStore, order, serves
 from mnist_fn.shared.storage import MARK, made_folder, read_sealed, write_atomically
 from mnist_fn.shared.study import experiments
 from mnist_fn.shared.wording import counted
@@ -129,27 +129,30 @@ class Shelf:
                 )
             for run in sorted(serving, key=lambda config: -config.epochs):  # the shortest stays
                 run_of[run.replace(epochs=config.epochs)] = run
-        return [
-            _beginning(self._load(run_of[config], entry.weights), config)
-            for config in sorted(run_of, key=order)
-        ]
+        runs: list[Run] = []
+        for config in sorted(run_of, key=order):
+            run = self._load(run_of[config], entry.weights)
+            # a longer run stands for the shorter one that it began with, as far as its curves go
+            runs.append(replace(run, config=config, rows=run.rows[: config.epochs]))
+        return runs
 
     def _all_runs(self, entry: Entry) -> list[Run]:
         """All finished runs, unless they are of too many experiments for one figure."""
         paths: dict[tuple[str, Config], Path] = {}
+        experiments_drawn: set[tuple[str, Config]] = set()
         for path, header in self._store:
             if header.finished and self._only in (None, header.backend):
                 paths[header.backend, header.config] = path
+                experiments_drawn.add((header.backend, header.config.replace(seed=0)))
         if not paths:
             whose = f"{self._only} run" if self._only else "run"
             raise InputError(
                 f"{entry.name}: no finished {whose} in {self._where}; make one with: "
                 f"{entry.command}"
             )
-        count = len({(backend, config.replace(seed=0)) for backend, config in paths})
-        if count > MAX_EXPERIMENTS:
+        if len(experiments_drawn) > MAX_EXPERIMENTS:
             raise InputError(
-                f"{entry.name}: runs of {count} experiments in {self._where}, and "
+                f"{entry.name}: runs of {len(experiments_drawn)} experiments in {self._where}, and "
                 f"{MAX_EXPERIMENTS} can be told apart; name the runs to draw: "
                 f"mnist-fn figures {entry.name} RUN RUN"
             )
@@ -168,15 +171,8 @@ class Shelf:
         if weights:
             return self._store.load(self._paths[config])
         if config not in self._slim:
-            self._slim |= Records([self._store.load(self._paths[config])]).runs
+            self._slim[config] = self._store.load(self._paths[config]).without_weights()
         return self._slim[config]
-
-
-def _beginning(run: Run, config: Config) -> Run:
-    """A longer run as the shorter one that it began with, as far as its curves go."""
-    if run.config == config:
-        return run
-    return replace(run, config=config, rows=run.rows[: config.epochs])
 
 
 def _named(config: Config) -> str:

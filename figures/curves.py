@@ -52,7 +52,7 @@ def plot(records: Run | Sequence[Run], ax: Any = None) -> style.Panels:
             style.end_labels(panel, ends)
     held_out = any(run.config.validation for run in runs)
     add_legend(figure, LINES if held_out else ("test", "train"))
-    seeds = style.over_seeds([len(of_one) for of_one in experiments.values()])
+    seeds = style.over_seeds(list(map(len, experiments.values())))
     what = names[0] if len(names) == 1 else f"{len(names)} experiments"
     figure.suptitle(f"Learning curves: {what}, {seeds}", fontsize=11)
     return figure
@@ -105,8 +105,8 @@ def _by_experiment(runs: Sequence[Run]) -> dict[Experiment, list[Run]]:
 
 def _names(experiments: Sequence[Experiment]) -> list[str]:
     """What tells each from the others; of a single one its model and its λ."""
-    configs = [config for _, config in experiments]
-    several_backends = len({backend for backend, _ in experiments}) > 1
+    backends, configs = zip(*experiments, strict=True)
+    several_backends = len(set(backends)) > 1
     differing = varying_fields(configs) if len(experiments) > 1 else ["hidden", "l2"]
     names: list[str] = []
     for backend, config in experiments:

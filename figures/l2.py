@@ -23,21 +23,18 @@ def plot(records: Sequence[Run], ax: Any = None) -> style.Panels:
     runs = {l2: select(records, SHALLOW, l2) for l2 in L2}
     panels = figure.subplots(1, 2)
     for panel, measure in zip(panels, curves.MEASURES, strict=True):
-        means: list[np.ndarray] = []
+        lowest = np.inf
         ends: list[tuple[float, str, str]] = []
         for (l2, of_l2), colour in zip(runs.items(), style.series_colours(len(runs)), strict=True):
             mean = curves.draw(panel, of_l2, measure, colour)
             best_epoch = int(curves.MEASURES[measure](mean)) + 1
             panel.axvline(best_epoch, color=colour, linestyle=":", linewidth=1.0)
-            means.append(mean)
+            lowest = min(lowest, mean.min() if measure == "loss" else mean[-1])
             ends.append((float(mean[-1]), l2_name(l2), colour))
-        if measure == "loss":
-            # unpenalized training goes on to nothing: a fifth of the best test loss is enough
-            panel.set(ylim=(0.2 * min(mean.min() for mean in means), None))
-        else:
-            panel.set(ylim=(min(mean[-1] for mean in means) - 2, None))
+        # unpenalized training goes on to nothing: a fifth of the best test loss is enough
+        panel.set(ylim=(0.2 * lowest if measure == "loss" else lowest - 2, None))
         style.end_labels(panel, ends)
     curves.add_legend(figure, ("test", "train"), best_line=":")
-    seeds = style.over_seeds([len(of_l2) for of_l2 in runs.values()])
+    seeds = style.over_seeds(list(map(len, runs.values())))
     figure.suptitle(f"L2 and overfitting: 512 hidden units, {seeds}", fontsize=11)
     return figure

@@ -30,29 +30,36 @@ def plot(records: Sequence[Run], ax: Any = None) -> style.Panels:
     grid = sorted({config.replace(seed=0) for config in held.runs}, key=order)
     if not compare(held, grid):
         raise InputError("optimism: no seed has a run with a validation split of every model")
-    lines = [("choice among all", grid), *((_name(config), [config]) for config in grid)]
+    names, grids = ["choice among all"], [grid]
+    for config in grid:
+        names.append(_name(config))
+        grids.append([config])
     panels, counts = figure.subplots(1, 2, sharey=True), []
     for panel, measure, colour in zip(panels, MEASURES, style.series_colours(2), strict=True):
         unit, scale, form = UNITS[measure]
-        for place, (_, configs) in enumerate(lines):
-            choices = [choice for choice in compare(held, configs) if choice.measure == measure]
-            gains = scale * np.array([choice.optimism for choice in choices])
+        for place, configs in enumerate(grids):
+            gains: list[float] = []
+            honest: list[float] = []
+            for choice in compare(held, configs):
+                if choice.measure == measure:
+                    gains.append(scale * choice.optimism)
+                    honest.append(choice.honest.test)
             panel.plot(gains, np.full(len(gains), place), "o", color=colour, ms=3, alpha=0.5)
-            sd = gains.std(ddof=1) if len(gains) > 1 else None
-            panel.errorbar(gains.mean(), place, xerr=sd, fmt="o", color=colour, ms=6, capsize=3,
+            sd = np.std(gains, ddof=1) if len(gains) > 1 else None
+            panel.errorbar(np.mean(gains), place, xerr=sd, fmt="o", color=colour, ms=6, capsize=3,
                            elinewidth=1)  # fmt: skip
-            honest = form.format(scale * np.mean([choice.honest.test for choice in choices]))
-            panel.text(1.02, place, honest, transform=panel.get_yaxis_transform(), va="center",
+            text = form.format(scale * np.mean(honest))
+            panel.text(1.02, place, text, transform=panel.get_yaxis_transform(), va="center",
                        fontsize=9)  # fmt: skip
-            counts.append(len(choices))
+            counts.append(len(gains))
         panel.set(xlabel=f"{measure} optimism [{unit}]")
         panel.axhline(0.5, color=style.ink(), linewidth=0.8)
         panel.axvline(0, color=style.ink(), linewidth=0.8)
         panel.text(1.02, -0.8, "honest", transform=panel.get_yaxis_transform(), fontsize=9)
-    panels[0].set_yticks(range(len(lines)), [name for name, _ in lines])
-    panels[0].set_ylim(len(lines) - 0.4, -0.6)
-    shown = style.over_seeds(counts)
-    figure.suptitle(f"What choosing on the test set seems to gain, {shown}", fontsize=11)
+    panels[0].set_yticks(range(len(names)), names)
+    panels[0].set_ylim(len(names) - 0.4, -0.6)
+    seeds = style.over_seeds(counts)
+    figure.suptitle(f"What choosing on the test set seems to gain, {seeds}", fontsize=11)
     return figure
 
 

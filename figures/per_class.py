@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from figures import fonts, style
-from figures.series import select, stack
+from figures.series import accuracies, select
 from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.study.claims import LEARNED
 from mnist_fn.shared.study.experiments import CHOSEN_L2, SHALLOW
@@ -29,8 +29,8 @@ def plot(records: Sequence[Run], ax: Any = None) -> style.Panels:
     columns = 8 if many else 5
     rows = ceil(len(names) / columns)
     figure = style.panels(ax, 1.2 * rows + 0.6 if many else 2.0 * rows)
-    values = [100 * stack(runs, f"test_accuracy_{label}") for label in range(len(names))]
-    ends = [float(shares[:, -1].min()) for shares in values]  # the first epochs are cut off
+    values = accuracies(runs)
+    ends = values[:, :, -1]  # the first epochs are cut off
     lowest = float(np.nanmin(ends)) if not np.isnan(ends).all() else 0.0
     panels = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     for panel in panels.flat[len(names) :]:
@@ -63,21 +63,20 @@ def plot(records: Sequence[Run], ax: Any = None) -> style.Panels:
     return fonts.add_fallbacks(figure)
 
 
-def draw(panel: Any, values: Sequence[np.ndarray], label: int, many: bool) -> np.ndarray:
+def draw(panel: Any, values: np.ndarray, label: int, many: bool) -> np.ndarray:
     """One class's curve before the others; returns its mean over seeds [epochs].
 
     Args:
         panel: matplotlib axes.
-        values: of each class its accuracy, float64 [seeds, epochs].
+        values: accuracies, float64 [classes, seeds, epochs].
         label: of the class.
         many: whether the others are a band from the lowest to the highest, else faint curves.
     """
-    means = [shares.mean(axis=0) for shares in values]
-    epochs = np.arange(1, len(means[0]) + 1)
-    known = [mean for mean in means if not np.isnan(mean).any()]
-    if many and known:
-        lowest, highest = np.min(known, axis=0), np.max(known, axis=0)
-        panel.fill_between(epochs, lowest, highest, color=style.faint())
+    means = values.mean(axis=1)
+    epochs = np.arange(1, means.shape[1] + 1)
+    known = means[~np.isnan(means).any(axis=1)]
+    if many and known.size:
+        panel.fill_between(epochs, known.min(axis=0), known.max(axis=0), color=style.faint())
     elif not many:
         step = 2 if len(epochs) > 20 else 1  # of a hundred epochs every second is enough
         for mean in known:

@@ -32,10 +32,19 @@ def select(records: Sequence[Run], hidden: tuple[int, ...], l2: float = 0.0) -> 
             f"no record of {shape_name(hidden)}, {l2_name(l2)} to draw: this is a figure of the "
             "study, and needs its runs; figures.curves.plot(runs) draws any"
         )
-    return [longest[seed] for seed in sorted(longest)]
+    return [run for _, run in sorted(longest.items())]
 
 
 def stack(runs: Sequence[Run], column: str) -> np.ndarray:
     """A column over epochs, float64 [seeds, epochs], as long as the shortest run."""
-    epochs = min(len(run.rows) for run in runs)
-    return np.array([[row[column] for row in run.rows[:epochs]] for run in runs])
+    curves: list[list[float]] = []
+    for run in runs:
+        curves.append([row[column] for row in run.rows])
+    epochs = min(map(len, curves))
+    return np.array([curve[:epochs] for curve in curves])
+
+
+def accuracies(runs: Sequence[Run]) -> np.ndarray:
+    """The test accuracy of each class in percent, float64 [classes, seeds, epochs]."""
+    labels = range(len(runs[0].data_spec.names))
+    return 100 * np.array([stack(runs, f"test_accuracy_{label}") for label in labels])

@@ -106,7 +106,7 @@ def alert() -> str:
 
 def _theme() -> str:
     """The theme in force; of a caller's own style the light one."""
-    return next((name for name, theme in THEMES.items() if theme["ground"] == ground()), "light")
+    return "dark" if ground() == THEMES["dark"]["ground"] else "light"
 
 
 def from_ground() -> Colormap:
@@ -256,7 +256,7 @@ def series_colours(n: int) -> list[str]:
     if n <= len(colours):
         return colours[:n]
     shades = mpl.colormaps["cividis"](np.linspace(0.0, 0.9, n))
-    return [to_hex(shade) for shade in shades]
+    return list(map(to_hex, shades))
 
 
 def over_seeds(n: Sequence[int]) -> str:

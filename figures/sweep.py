@@ -29,25 +29,26 @@ def draw(groups: Sequence[Condition], ax: Any = None, measure: str = "test_accur
     """As `plot`, of what `comparison.conditions` made of the runs."""
     if ax is None:
         ax = style.new_axes(3.4, width=5)
-    # a λ of 0 has its place left of the others on a logarithmic axis
-    positive = sorted({condition.config.l2 for condition in groups if condition.config.l2 > 0})
-    threshold = positive[0] if positive else 1.0
+    scale = 100 if measure.endswith("accuracy") else 1
     for label, series in _series(groups).items():
-        series = sorted(series, key=lambda condition: condition.config.l2)
-        x = np.array([condition.config.l2 for condition in series])
-        mean = np.array([condition.mean(measure) for condition in series])
-        sd = np.nan_to_num([condition.sd(measure) for condition in series])
-        scale = 100 if measure.endswith("accuracy") else 1
+        points: list[tuple[float, float, float]] = []
+        for condition in sorted(series, key=lambda condition: condition.config.l2):
+            points.append((condition.config.l2, condition.mean(measure), condition.sd(measure)))
+        x, mean, sd = np.nan_to_num(np.array(points)).T  # a single seed has no sd
         ax.errorbar(x, scale * mean, scale * sd, marker="o", markersize=4, capsize=3, label=label)
+    l2_values = np.unique([condition.config.l2 for condition in groups])
+    positive = l2_values[l2_values > 0]
+    # a λ of 0 has its place left of the others on a logarithmic axis
+    threshold = positive[0] if positive.size else 1.0
     ax.set_xscale("symlog", linthresh=threshold, linscale=0.5)
-    ax.set_xticks([0.0, *positive] if any(c.config.l2 == 0 for c in groups) else positive)
+    ax.set_xticks(l2_values)
     ax.xaxis.set_major_formatter(FuncFormatter(lambda l2, _: scientific(l2)))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.set_xlabel("λ")
     unit = " [%]" if measure.endswith("accuracy") else ""
     ax.set_ylabel(measure.replace("_", " ") + unit)
-    seeds = {len(condition.seeds) for condition in groups}
-    ax.set_title(f"mean ± sd over {'/'.join(map(str, sorted(seeds)))} seeds", fontsize="medium")
+    seeds = np.unique([len(condition.seeds) for condition in groups])
+    ax.set_title(f"mean ± sd over {'/'.join(map(str, seeds))} seeds", fontsize="medium")
     ax.legend(frameon=False)
     return ax
 

@@ -2,6 +2,8 @@
 
 import re
 
+import numpy as np
+
 _PATH = re.compile(r' d="([^"]*)"')
 _COMMAND = re.compile(r"([A-Za-z])([^A-Za-z]*)")
 _ZERO = re.compile(r"(?<!\d)0\.")  # SVG needs none before a point
@@ -24,14 +26,13 @@ def compact(svg: str) -> str:
 
 def _path(data: str) -> str:
     """The same path. Steps are between rounded points, so that no error adds up."""
-    written, last_point = [], [0, 0]
+    written, last_point = [], np.zeros(2)
     for command, numbers in _COMMAND.findall(data):
-        hundredths = [round(100 * float(number)) for number in numbers.split()]
-        steps = hundredths
+        hundredths = np.rint(100 * np.array(numbers.split(), dtype=float))
+        letter, steps = command, hundredths
         if command == "L":
-            steps = [new - old for new, old in zip(hundredths, last_point, strict=True)]
-        if hundredths:
+            letter, steps = "l", hundredths - last_point
+        if hundredths.size:
             last_point = hundredths[-2:]
-        letter = command.lower() if command == "L" else command
         written.append(letter + " ".join(f"{step / 100:.8g}" for step in steps))
     return _ZERO.sub(".", "".join(written)).replace(" -", "-")
