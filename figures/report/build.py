@@ -64,21 +64,29 @@ def build(contents: Contents, command: str, data_dir: Path | None = None) -> str
     horizons = drawings.horizons(contents.documents["parity"])
     views = _views(contents, data_dir)
     studies = contents.documents["study"].values()
-    warnings = [str(document["warning"]) for document in studies if document.get("warning")]
+    warnings: list[str] = []
+    backends: list[str] = []
+    for document in studies:
+        backends += document["backends"]
+        if document.get("warning"):
+            warnings.append(str(document["warning"]))
     drawn: dict[str, Markup] = {}
     if studies:
-        backends = [name for document in studies for name in document["backends"]]
         is_quick = QUICK_RUN in warnings
         drawn, reasons = study.figures(contents.folders, contents.in_full[0], backends, is_quick)
         missing += [Missing("a figure of the study", reason) for reason in reasons]
-    shared = {
+    parts = {
         "runs": True,
         "study": studies,
         "parity": contents.documents["parity"],
         "speed": contents.documents["bench"],
         "missing": missing or contents.skipped or any(view.missing for view in views),
     }
-    script = "\n".join(_text(name) for name in SCRIPTS)
+    shared_sections: list[tuple[str, str]] = []
+    for name, title in SHARED_SECTIONS:
+        if parts[name]:
+            shared_sections.append((name, title))
+    script = "\n".join(map(_text, SCRIPTS))
     environment = Environment(
         loader=PackageLoader("figures.report", ""),
         autoescape=True,
@@ -93,7 +101,7 @@ def build(contents: Contents, command: str, data_dir: Path | None = None) -> str
         views=views,
         choice=_choice(contents.runs, views),
         run_sections={view.number: _sections_of(view) for view in views},
-        shared_sections=[(name, title) for name, title in SHARED_SECTIONS if shared[name]],
+        shared_sections=shared_sections,
         tables=tables,
         study={"figures": drawn, "warnings": warnings},
         horizons=horizons,
@@ -113,10 +121,11 @@ def build(contents: Contents, command: str, data_dir: Path | None = None) -> str
 def _views(contents: Contents, data_dir: Path | None) -> list[RunView]:
     """The runs in full; `data_dir` holds the data of the first, and of others on the same set."""
     first = contents.in_full[0].config.dataset
-    return [
-        view_of(run, number, contents.linear, data_dir if run.config.dataset == first else None)
-        for number, run in enumerate(contents.in_full)
-    ]
+    views: list[RunView] = []
+    for number, run in enumerate(contents.in_full):
+        folder = data_dir if run.config.dataset == first else None
+        views.append(view_of(run, number, contents.linear, folder))
+    return views
 
 
 def _sections_of(view: RunView) -> list[tuple[str, str]]:
@@ -132,15 +141,14 @@ def _sections_of(view: RunView) -> list[tuple[str, str]]:
 def _choice(runs: Sequence[Run], views: Sequence[RunView]) -> str:
     """How the run that the page opens with was chosen, and which runs can't be chosen."""
     first = views[0]
-    alike = sum(run.config.dataset == first.run.config.dataset for run in runs)
+    count = Counter(map(dataset_title, runs))
+    alike = count.pop(first.dataset)
     sentences = []
     if alike > 1:
         sentences.append(
             f"The page opens with the run of the highest test accuracy of {alike} on "
             f"{first.dataset}; that is a choice made on the test set."
         )
-    count = Counter(dataset_title(run) for run in runs)
-    del count[first.dataset]
     if count:
         sentences.append(
             f"{counted(count.total(), 'run')} on {', '.join(sorted(count))}: an accuracy means "

@@ -1,5 +1,6 @@
 """What a page is made of: the finished runs in some folders, and the documents beside them."""
 
+import itertools
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -62,10 +63,10 @@ def read_contents(paths: Sequence[Path]) -> Contents:
         )
     all_runs = list(runs.values())
     in_full = [_with_weights(run) for run in _choose(all_runs)]
-    best_linear = _best(
-        [run for run in all_runs if run.config.hidden == ()], lambda run: run.config.dataset
-    )
-    linear = {name: _with_weights(run) for name, run in best_linear.items()}
+    linear_runs = [run for run in all_runs if run.config.hidden == ()]
+    linear = _best(linear_runs, lambda run: run.config.dataset)
+    for name, run in linear.items():
+        linear[name] = _with_weights(run)
     return Contents(list(paths), all_runs, in_full, linear, skipped, _documents(paths))
 
 
@@ -84,8 +85,11 @@ def _choose(runs: Sequence[Run]) -> list[Run]:
         recipes = _best(runs, lambda run: (run.backend, run.config.replace(seed=0)))
         candidates = list(recipes.values())
     candidates.sort(key=lambda run: (datasets.index(run.config.dataset), -_accuracy(run)))
-    firsts = [next(run for run in candidates if run.config.dataset == name) for name in datasets]
-    chosen = list({run.path: run for run in [*firsts, *candidates]})[:MAX_IN_FULL]
+    firsts: dict[str, Run] = {}
+    for run in candidates:
+        firsts.setdefault(run.config.dataset, run)
+    paths = [run.path for run in (*firsts.values(), *candidates)]
+    chosen = list(dict.fromkeys(paths))[:MAX_IN_FULL]
     return [run for run in candidates if run.path in chosen]
 
 
@@ -114,10 +118,9 @@ def _with_weights(run: Run) -> Run:
 
 
 def _documents(paths: Sequence[Path]) -> dict[str, dict[Path, dict[str, Any]]]:
-    documents: dict[str, dict[Path, dict[str, Any]]] = {}
-    for kind in DOCUMENTS:
-        documents[kind] = {}
-        for file in [file for path in paths for file in sorted(path.glob(f"{kind}*.json"))]:
+    documents: dict[str, dict[Path, dict[str, Any]]] = {kind: {} for kind in DOCUMENTS}
+    for kind, path in itertools.product(DOCUMENTS, paths):
+        for file in sorted(path.glob(f"{kind}*.json")):
             try:
                 document = read_sealed(file, schema=None)
             except InputError as error:

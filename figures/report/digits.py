@@ -50,16 +50,18 @@ class Digits:
         """The mistakes that the network was surest of, each with its picture."""
         wrong = np.flatnonzero(self.split.labels != self.predictions)
         order = np.argsort(-self.probabilities[wrong], kind="stable")[:WORST]
-        return [
-            {
-                "index": int(i),
-                "true": int(self.split.labels[i]),
-                "predicted": int(self.predictions[i]),
-                "probability": float(self.probabilities[i]),
-                "picture": data_uri(to_png(self.data_spec.as_mnist(self.split.images[i]))),
-            }
-            for i in wrong[order]
-        ]
+        mistakes: list[dict[str, Any]] = []
+        for i in wrong[order]:
+            mistakes.append(
+                {
+                    "index": int(i),
+                    "true": int(self.split.labels[i]),
+                    "predicted": int(self.predictions[i]),
+                    "probability": float(self.probabilities[i]),
+                    "picture": data_uri(to_png(self.data_spec.as_mnist(self.split.images[i]))),
+                }
+            )
+        return mistakes
 
     def in_cells(self, classes: int) -> dict[str, Any]:
         """All cells' digits for `confusion.js`: one picture of them all, row by row, and for each
@@ -70,18 +72,16 @@ class Digits:
         shown: list[int] = []
         for true in range(classes):
             for predicted in range(classes):
-                indices = self.of_cell(true, predicted)
-                cells[f"{true},{predicted}"] = [
-                    [len(shown) + place, int(i), round(float(self.probabilities[i]), 3)]
-                    for place, i in enumerate(indices)
-                ]
-                shown += indices.tolist()
+                for i in self.of_cell(true, predicted).tolist():
+                    digit = [len(shown), i, round(float(self.probabilities[i]), 3)]
+                    cells.setdefault(f"{true},{predicted}", []).append(digit)
+                    shown.append(i)
         examples = np.unique(np.linspace(0, len(self.split) - 1, EXAMPLES).astype(int))
         places = range(len(shown), len(shown) + len(examples))
         shown += examples.tolist()
         images = self.data_spec.as_mnist(self.split.images[shown])
         return {
-            "cells": {name: items for name, items in cells.items() if items},
+            "cells": cells,
             "examples": list(zip(places, self.split.labels[examples].tolist(), strict=True)),
             "side": images.shape[1],
             "columns": COLUMNS,

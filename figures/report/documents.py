@@ -7,6 +7,7 @@ import contextlib
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -46,9 +47,11 @@ class DocumentTable:
 
     def __post_init__(self) -> None:
         texts = [self.title, *self.head, *self.notes]
-        texts += [cell.text for row in self.rows for cell in row]
-        if not all(isinstance(text, str) for text in texts):
-            raise TypeError("a number or a list where a text is expected")
+        for row in self.rows:
+            texts += [cell.text for cell in row]
+        for text in texts:
+            if not isinstance(text, str):
+                raise TypeError("a number or a list where a text is expected")
 
 
 def tables(kind: str, documents: dict[Path, Document]) -> list[DocumentTable]:
@@ -89,13 +92,12 @@ def _table(
     if len(backends) > 1:
         for i, backend in zip(verdicts, backends, strict=True):
             names[i] = f"{backend}: verdict"
-    numbers = [i for i in range(1, len(head)) if i not in verdicts]
-    order = [0, *verdicts, *numbers]
+    order = sorted(range(len(head)), key=lambda i: (i > 0, i not in verdicts))
+    cells: list[list[Cell]] = []
+    for row in rows:
+        cells.append([_cell(row[i]) for i in order])
     return DocumentTable(
-        title,
-        [names[i] for i in order],
-        [[_cell(row[i]) for i in order] for row in rows],
-        [emphasized(note) for note in notes if note],
+        title, [names[i] for i in order], cells, [*map(emphasized, filter(None, notes))]
     )
 
 
@@ -136,13 +138,13 @@ def _parity(document: Document) -> list[DocumentTable]:
     source = f"{' against '.join(document['backends'])}, {document['machine']}"
     of_document: list[DocumentTable] = []
     for ladder in document.get("ladders", ()):
-        rows = [_rung(rung) for rung in ladder["rungs"]]
+        rows = list(map(_rung, ladder["rungs"]))
         head = ["rung", "verdict", "largest difference", "bound", "in"]
         of_document.append(_table(f"Ladder: {_experiment(ladder)}", head, rows, source))
     for horizon in document.get("horizon", ()):
         of_document.append(_horizon(horizon, source))
     if equivalence := document.get("statistics", ()):
-        rows = [_statistics(result) for result in equivalence]
+        rows = list(map(_statistics, equivalence))
         head = ["model", "seeds", "difference", "90 % interval", "margin", "verdict"]
         sides = " against ".join(equivalence[0]["accuracy"])
         note = f"Test accuracy in percentage points, TOST over paired seeds, {sides}; {source}"
@@ -172,7 +174,7 @@ def _horizon(horizon: dict[str, Any], source: str) -> DocumentTable:
 
 
 def _experiment(document: dict[str, Any]) -> str:
-    return ", ".join(document[part] for part in ("model", "optimizer", "precision"))
+    return ", ".join(itemgetter("model", "optimizer", "precision")(document))
 
 
 def _rung(rung: dict[str, Any]) -> list[str]:
@@ -209,7 +211,7 @@ def _bench(document: Document) -> list[DocumentTable]:
     for name, epoch in sorted(document["epochs"].items(), key=lambda item: item[1]["median"]):
         epochs.append([name, f"{epoch['median']:.3f} s", document["what"].get(name, "")])
     rounds = document["rounds"]
-    goals = [_goal(goal) for goal in bench_goals(rounds, document.get("cpu_rounds", rounds))]
+    goals = list(map(_goal, bench_goals(rounds, document.get("cpu_rounds", rounds))))
     return [
         _table("Seconds an epoch", ["contender", "median", "what"], epochs, source),
         _table("Goals", ["measure", "verdict", "median", "goal"], goals, GOALS_NOTE),

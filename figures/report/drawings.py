@@ -14,7 +14,7 @@ from markupsafe import Markup
 import figures
 from figures import build, fonts, style
 from figures.report import documents
-from figures.series import stack
+from figures.series import accuracies
 from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.wording import counted, figure
 
@@ -68,16 +68,16 @@ def _curve(run: Run, measure: str) -> Any:
 def by_class(run: Run, many: bool) -> list[Markup]:
     """Test accuracy of each class over the epochs, a panel each, on one scale."""
     names = run.data_spec.names
-    values = [100 * stack([run], f"test_accuracy_{label}") for label in range(len(names))]
+    values = accuracies([run])
     pictures: list[Markup] = []
     for label, name in enumerate(names):
-        last = figure(values[label][0, -1] / 100, "accuracy") or "–"
+        last = figure(values[label, 0, -1] / 100, "accuracy") or "–"
         text = f"Test accuracy of class {name}: {last} after the last epoch"
         pictures.append(themed(partial(_class_panel, values, label, name, many), text))
     return pictures
 
 
-def _class_panel(values: list[np.ndarray], label: int, name: str, many: bool) -> Any:
+def _class_panel(values: np.ndarray, label: int, name: str, many: bool) -> Any:
     ax = style.new_axes(1.6, 2.1)
     figures.per_class.draw(ax, values, label, many)
     ax.set_ylim(float(np.nanmin(values)) - 1, 100.5)

@@ -16,13 +16,15 @@ def halved(params: ParamTree) -> ParamTree:
     Raises:
         InputError: a weight is beyond float16's range (65504).
     """
-    with np.errstate(over="ignore"):
-        rounded = {
-            layer: {kind: tensor.astype(np.float16) for kind, tensor in tensors.items()}
-            for layer, tensors in params.items()
-        }
-    if not all(np.isfinite(tensor).all() for _, tensor in named_tensors(rounded)):
-        raise InputError("a weight is beyond float16, in which the page has them")
+    rounded: ParamTree = {}
+    for layer, tensors in params.items():
+        rounded[layer] = {}
+        for kind, tensor in tensors.items():
+            with np.errstate(over="ignore"):
+                half = tensor.astype(np.float16)
+            if not np.isfinite(half).all():
+                raise InputError("a weight is beyond float16, in which the page has them")
+            rounded[layer][kind] = half
     return rounded
 
 
@@ -30,8 +32,9 @@ def packed(run: Run) -> dict[str, Any]:
     """Sizes of the layers and the weights, little-endian float16 in base64: each layer's kernel
     [in, out] by rows, then its bias. `network.js` reads it. Errors as for `halved`.
     """
-    tensors = [tensor for _, tensor in named_tensors(halved(run.weights))]
-    data = b"".join(tensor.astype("<f2").tobytes() for tensor in tensors)
+    data = b""
+    for _, tensor in named_tensors(halved(run.weights)):
+        data += tensor.astype("<f2").tobytes()
     return {
         "sizes": list(layer_sizes(run.weights)),
         "weights": base64.b64encode(data).decode(),

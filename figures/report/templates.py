@@ -18,13 +18,11 @@ def pictures(run: Run) -> list[dict[str, Any]]:
     pixels = run.weights["layer1"]["kernel"].shape[0]
     side = int(pixels**0.5)
     weights = templates(run.weights, (side, side))
-    return [
-        {
-            "label": run.data_spec.names[label],
-            "picture": data_uri(_png(template / np.abs(weights).max())),
-        }
-        for label, template in enumerate(weights)
-    ]
+    shown: list[dict[str, Any]] = []
+    for name, template in zip(run.data_spec.names, weights, strict=True):
+        picture = data_uri(_png(template / np.abs(weights).max()))
+        shown.append({"label": name, "picture": picture})
+    return shown
 
 
 def _png(values: np.ndarray) -> bytes:
