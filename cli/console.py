@@ -50,11 +50,12 @@ class _Screen(Console):
 
     def print(self, *objects: Any, **options: Any) -> None:
         """See Console. With `soft_wrap` a line is as long as it is."""
-        shown = [_escaped(item) for item in objects]
+        shown = list(map(_escaped, objects))
+        kinds = set(map(type, shown))
         if "soft_wrap" not in options:
             if not self.is_terminal:
-                options["soft_wrap"] = all(isinstance(item, str | Text) for item in shown)
-            elif all(isinstance(item, str) for item in shown):
+                options["soft_wrap"] = kinds <= {str, Text}
+            elif kinds <= {str}:
                 options["soft_wrap"] = True
                 shown = [wrapped(text, self.width) for text in shown]
         super().print(*shown, **options)
@@ -164,8 +165,9 @@ def show_matrix(evaluation: "Evaluation", names: Sequence[str], to: Console) -> 
     matrix, per_class = evaluation.confusion_matrix, evaluation.per_class_accuracy
     many = len(matrix) > WIDE
     table = Table(box=None, padding=(0, 1), pad_edge=False)
-    for name in ("true", "examples", "right") if many else ("true", *(f"→{n}" for n in names)):
-        table.add_column(Text(name), justify="right")
+    headers = ["examples", "right"] if many else [f"→{name}" for name in names]
+    for header in ("true", *headers):
+        table.add_column(Text(header), justify="right")
     table.add_column("accuracy", justify="right")
     if many:
         table.add_column("read as")
@@ -184,8 +186,11 @@ def show_matrix(evaluation: "Evaluation", names: Sequence[str], to: Console) -> 
 
 
 def _mistakes(row: "np.ndarray", label: int, names: Sequence[str]) -> str:
-    order = [int(i) for i in (-row).argsort(kind="stable") if i != label and row[i]]
-    return ", ".join(f"{names[i]} {row[i]}" for i in order[:3])
+    mistakes: list[str] = []
+    for i in (-row).argsort(kind="stable"):
+        if i != label and row[i]:
+            mistakes.append(f"{names[i]} {row[i]}")
+    return ", ".join(mistakes[:3])
 
 
 def print_table(table: Table, to: Console, leave_out: Sequence[str] = ()) -> None:
@@ -197,9 +202,11 @@ def print_table(table: Table, to: Console, leave_out: Sequence[str] = ()) -> Non
     needed = _natural_width(table, to)
     for header in leave_out:
         if to.is_terminal and needed > to.width:
-            columns = [column for column in table.columns if column.header != header]
-            # a column pads by its place: with the old one the last would be cut
-            table.columns = [replace(column, _index=i) for i, column in enumerate(columns)]
+            columns, table.columns = table.columns, []
+            for column in columns:
+                if column.header != header:
+                    # a column pads by its place: with the old one the last would be cut
+                    table.columns.append(replace(column, _index=len(table.columns)))
             needed = _natural_width(table, to)
     for column in table.columns:
         if to.is_terminal and column.overflow == "fold" and needed > to.width:

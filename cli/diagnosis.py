@@ -32,8 +32,9 @@ def diagnose(full: bool, say: Callable[[str], None]) -> dict[str, Any]:
     """
     known = faults.known()
     started = time.perf_counter()
-    names = backends.names() if full else []
-    checks = [check for name in names for check in _checked(name, say)]
+    checks: list[dict[str, Any]] = []
+    for name in backends.names() if full else ():
+        checks += _checked(name, say)
     return {
         "schema": SCHEMA,
         "passed": not known and all(check["passed"] for check in checks),
@@ -66,10 +67,10 @@ def _checked(name: str, say: Callable[[str], None]) -> list[dict[str, Any]]:
         return []
     except InputError as error:
         results["made"] = (False, in_shell(error))
-    return [
-        {"backend": name, "check": check, "passed": passed, "found": text}
-        for check, (passed, text) in results.items()
-    ]
+    checks: list[dict[str, Any]] = []
+    for check, (passed, text) in results.items():
+        checks.append({"backend": name, "check": check, "passed": passed, "found": text})
+    return checks
 
 
 def _devices(module: str) -> list[str]:
@@ -93,8 +94,10 @@ def _caches() -> dict[str, Any]:
     sizes: dict[str, int] = {}
     for part in sorted(folder.glob("*")):
         if part.is_dir():
-            files = [path for path in part.rglob("*") if path.is_file()]
-            sizes[part.name] = sum(path.stat().st_size for path in files)
+            sizes[part.name] = 0
+            for path in part.rglob("*"):
+                if path.is_file():
+                    sizes[part.name] += path.stat().st_size
     return {"folder": str(folder), "switch": os.environ.get("MNIST_FN_CACHE"), "bytes": sizes}
 
 
@@ -112,5 +115,5 @@ def _data() -> dict[str, str | None]:
 
 
 def _tools() -> dict[str, str | None]:
-    browser = next((path for name in BROWSERS if (path := shutil.which(name))), None)
+    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
     return {"chromium": browser, "ray": faults.version_of("ray")}

@@ -172,7 +172,10 @@ def make_config(**values: Any) -> Config:
     Raises:
         InputError: a value out of its range.
     """
-    return Config(**{name: value for name, value in values.items() if value is not None})
+    for name, value in list(values.items()):
+        if value is None:
+            del values[name]
+    return Config(**values)
 
 
 def experiment_config(experiment: dict[str, Any], data_dir: Path | None, **values: Any) -> Config:
@@ -196,7 +199,7 @@ def resolved(dataset: str | None, data_dir: Path | None) -> str | None:
 
 def words(text: str | None) -> list[str]:
     """Words between commas, none if None."""
-    return [part.strip() for part in (text or "").split(",") if part.strip()]
+    return list(filter(None, map(str.strip, (text or "").split(","))))
 
 
 def numbers(name: str, text: str | None) -> list[float]:
@@ -206,7 +209,7 @@ def numbers(name: str, text: str | None) -> list[float]:
         InputError: one is no number.
     """
     try:
-        return [float(part) for part in words(text)]
+        return list(map(float, words(text)))
     except ValueError as error:
         raise InputError(
             f"{name} {(text or '')[:40]!r}: expected numbers such as 0,3e-5"

@@ -1,7 +1,9 @@
 """What `mnist-fn parity` runs and shows at each level."""
 
+import itertools
 from collections.abc import Iterable
 from dataclasses import replace
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from cli import options
-from cli.console import answer, console, print_table
+from cli.console import answer, console, new_table, print_table
 from cli.training import followed
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset, load
@@ -36,7 +38,6 @@ from mnist_fn.shared.runs.store import RunStore
 from mnist_fn.shared.storage import write_sealed
 from mnist_fn.shared.sweeps.request import SweepRequest, Workers
 from mnist_fn.shared.sweeps.runner import start_workers, train_runs
-from mnist_fn.shared.wording import control_name
 
 # how a line of a report stands out
 STYLES = {"": "", "strong": "bold", "weak": "dim", "good": "bold green", "bad": "bold red"}
@@ -146,8 +147,9 @@ def _climb(plan: Plan, dataset: Dataset, to: Console, verbose: bool) -> list[dic
         return levels.climb_all(plan, dataset, on_ladder, on_rung)
 
 
-def _show_name(to: Console, name: dict[str, str]) -> None:
-    to.print(Text("\n" + ", ".join(name.values()), style="bold"))
+def _show_name(to: Console, document: dict[str, Any]) -> None:
+    parts = itemgetter("model", "optimizer", "precision")(document)
+    to.print(Text("\n" + ", ".join(parts), style="bold"))
 
 
 def _show_rung(to: Console, rung: Rung, verbose: bool = False) -> None:
@@ -190,7 +192,7 @@ def _horizons(plan: Plan, dataset: Dataset) -> list[dict[str, Any]]:
 
 def _handed(plan: Plan, data_dir: Path | None, workers: Workers) -> list[dict[str, Any]]:
     """The same by workers."""
-    configs = tuple(config for _, config in plan.horizons())
+    _, configs = zip(*plan.horizons(), strict=True)
     request = SweepRequest(configs, device=plan.devices[0], data_dir=data_dir, workers=workers)
     then = "the same command begins these again"
     with (
@@ -203,27 +205,14 @@ def _handed(plan: Plan, data_dir: Path | None, workers: Workers) -> list[dict[st
 
 def _show_horizons(results: list[dict[str, Any]], to: Console) -> None:
     for row in results:
-        _show_name(to, {name: row[name] for name in ("model", "optimizer", "precision")})
-        table = Table(box=None, pad_edge=False)
-        table.add_column("pair")
-        for limit in row["thresholds"]:
-            table.add_column(f"a weight is {limit:g} apart", justify="right")
-        table.add_column("a prediction differs", justify="right")
-        for track in row["tracks"]:
-            steps = [_when("step", step) for step in track["first_step_above"]]
-            epoch = _when("epoch", track["first_epoch_with_another_prediction"])
-            table.add_row(track["name"], *steps, epoch)
+        _show_name(to, row)
+        head, pairs = horizon.table(row)
+        table = new_table(*head, flush_left=head[:1])
+        for pair in pairs:
+            table.add_row(*pair)
         to.print(table)
-        for claim in row["claims"]:
-            holds = "holds" if claim["holds"] else "does not hold"
-            to.print(
-                f"no earlier than the {control_name(claim['twins'])}s, within a factor "
-                f"{row['factor']:g}: {holds}"
-            )
-
-
-def _when(unit: str, number: int | None) -> str:
-    return "never" if number is None else f"{unit} {number:,}"
+        for text in horizon.claims_in_words(row):
+            to.print(text)
 
 
 def _trained_sides(
@@ -245,31 +234,39 @@ def _trained_sides(
         plan.names, plan.devices, (plan.precisions[0], plan.precisions[-1]), strict=True
     ):
         experiments = replace(plan, precisions=(precision,)).experiments(epochs=STATISTICS_EPOCHS)
-        configs = [config.replace(seed=seed) for _, config in experiments for seed in seeds]
+        configs: list[Config] = []
+        for _, config in experiments:
+            configs += [config.replace(seed=seed) for seed in seeds]
         folder = out if len(set(plan.devices)) == 1 else out / device
         if not reuse:  # before any is trained for nothing
-            wanted = set(configs)
-            _check_present(
-                (path, header)
-                for path, header in RunStore(folder)
-                if header.config in wanted and header.backend == name
-            )
+            wanted, existing = set(configs), {}
+            for path, header in RunStore(folder):
+                if header.config in wanted and header.backend == name:
+                    existing[path] = header
+            _check_present(existing)
         runs = _trained(configs, name, device, data_dir, folder, workers)
         if not reuse:
-            _check_present((path, RunFolder(path).read_header()) for path in map(_path, runs))
+            _check_present(_headers(runs))
         sides.append(runs)
     return sides
 
 
-def _path(run: Run) -> Path:
-    assert run.path is not None  # noqa: S101 - each was trained in a folder
-    return run.path
+def _headers(runs: Iterable[Run]) -> dict[Path, Header]:
+    """The headers of runs, by their folders."""
+    headers: dict[Path, Header] = {}
+    for run in runs:
+        assert run.path is not None  # noqa: S101 - each was trained in a folder
+        headers[run.path] = RunFolder(run.path).read_header()
+    return headers
 
 
-def _check_present(runs: Iterable[tuple[Path, Header]]) -> None:
-    unlike = [(path, lines) for path, header in runs if (lines := unlike_present(header))]
+def _check_present(headers: dict[Path, Header]) -> None:
+    unlike: dict[Path, list[str]] = {}
+    for path, header in headers.items():
+        if lines := unlike_present(header):
+            unlike[path] = lines
     if unlike:
-        path, lines = unlike[0]
+        path, lines = next(iter(unlike.items()))
         raise InputError(
             f"{path}: was computed by other code or versions ({'; '.join(lines)}), "
             f"{len(unlike)} such runs: train them again in another --out, or use them with --reuse"
@@ -278,9 +275,11 @@ def _check_present(runs: Iterable[tuple[Path, Header]]) -> None:
 
 def _made_with(sides: list[list[Run]]) -> dict[str, Any]:
     """What computed the runs, which may be another machine and other versions than the reader's."""
-    headers = [RunFolder(_path(run)).read_header() for runs in sides for run in runs]
-    machines = sorted({segment["machine"] for header in headers for segment in means(header)})
-    return {"machine": "; ".join(machines), "versions": versions_of(headers)}
+    headers = list(_headers(itertools.chain(*sides)).values())
+    machines: set[str] = set()
+    for header in headers:
+        machines.update(segment["machine"] for segment in means(header))
+    return {"machine": "; ".join(sorted(machines)), "versions": versions_of(headers)}
 
 
 def _statistics(
@@ -289,9 +288,13 @@ def _statistics(
     results = []
     seeds = len(sides[0]) // len(plan.models) // len(plan.optimizers)
     for i, (name, _) in enumerate(replace(plan, precisions=plan.precisions[:1]).experiments()):
-        left, right = (runs[i * seeds : (i + 1) * seeds] for runs in sides)
         name["precision"] = " and ".join(dict.fromkeys(plan.precisions))
-        results.append({**name, **compare_runs(left, right, dataset.test.labels, margin)})
+        left, right = sides
+        of_experiment = slice(i * seeds, (i + 1) * seeds)
+        compared = compare_runs(
+            left[of_experiment], right[of_experiment], dataset.test.labels, margin
+        )
+        results.append({**name, **compared})
     return results
 
 

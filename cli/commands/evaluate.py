@@ -1,6 +1,5 @@
 """`mnist-fn evaluate`."""
 
-from math import isnan
 from typing import Annotated
 
 from cli import options
@@ -29,6 +28,7 @@ def command(
     with console.status("starting"):
         from mnist_fn.shared.runs.folder import RunFolder
         from mnist_fn.shared.runs.trainer import evaluate_run
+        from mnist_fn.shared.storage import or_null
 
         name, result = evaluate_run(
             run, backend=backend, device=device, data_dir=data_dir, on_other=other_sets.append
@@ -40,9 +40,6 @@ def command(
             f"{header.dataset_sha256[:16]})"
         )
     if json:
-        shares: list[float | None] = []
-        for share in result.per_class_accuracy:
-            shares.append(None if isnan(share) else float(share))
         document = {
             "run": str(run),
             "backend": name,
@@ -50,7 +47,7 @@ def command(
             "class_names": list(header.data_spec.names),
             "loss": result.loss,
             "accuracy": result.accuracy,
-            "per_class_accuracy": shares,
+            "per_class_accuracy": list(map(or_null, result.per_class_accuracy)),
             "confusion_matrix": result.confusion_matrix.tolist(),
             "worst_confusions": [vars(confusion) for confusion in result.worst_confusions(10)],
         }

@@ -45,9 +45,13 @@ def command(
     """
     from figures import PLOTS
 
-    named = [path for path in runs or () if _is_figure(path, PLOTS)]
-    names = [str(path).replace("_", "-") for path in named]
-    folders = [path for path in runs or () if path not in named]
+    names: list[str] = []
+    folders: list[Path] = []
+    for path in runs or ():
+        if _is_figure(path, PLOTS):
+            names.append(str(path).replace("_", "-"))
+        else:
+            folders.append(path)
     if folders:
         folders_of_runs(folders)  # before the imports that take longer
     from cli.console import answer, console

@@ -64,28 +64,31 @@ def command(
         weights = folder.read_state(header).params
         if ink not in INKS:
             raise InputError("ink", ink, INKS)
-        failed: dict[Path, str] = {}
+        failed: dict[str, str] = {}
         prepared = _prepare(files, single_digit, ink, data_spec.thing, failed)
         if not prepared:
             raise typer.Exit(2)
-        by_name = {str(path): digits for path, digits in prepared.items()}
-        probabilities = predict_probabilities(weights, data_spec.pose(all_pictures(by_name)))
-    readings = to_readings(by_name, probabilities, data_spec.names)
-    for path in list(prepared):
-        if is_text([reading for reading in readings if reading.image == str(path)]):
-            failed[path] = f"{path}: a text, a pattern or noise: few of its marks are digits"
-            fail(failed[path])
-            readings = [reading for reading in readings if reading.image != str(path)]
-            del prepared[path]
+        probabilities = predict_probabilities(weights, data_spec.pose(all_pictures(prepared)))
+    readings_of: dict[str, list[DigitReading]] = {}
+    for reading in to_readings(prepared, probabilities, data_spec.names):
+        readings_of.setdefault(reading.image, []).append(reading)
+    readings: list[DigitReading] = []
+    for image, of_image in readings_of.items():
+        if is_text(of_image):
+            failed[image] = f"{image}: a text, a pattern or noise: few of its marks are digits"
+            fail(failed[image])
+            del prepared[image]
+        else:
+            readings += of_image
     if json:
         notes: list[dict[str, str]] = []
-        for path, digits in prepared.items():
-            notes += [{"image": str(path), "note": note} for note in digits.notes]
+        for image, digits in prepared.items():
+            notes += [{"image": image, "note": note} for note in digits.notes]
         document = {
             "run": str(run),
             "predictions": [reading.document() for reading in readings],
             "notes": notes,
-            "failed": [{"image": str(path), "error": error} for path, error in failed.items()],
+            "failed": [{"image": image, "error": error} for image, error in failed.items()],
         }
         print_json(document)
     _print(readings, answer(json))
@@ -94,8 +97,8 @@ def command(
         from mnist_fn.shared.storage import made_folder, write_atomically
 
         with made_folder(next(iter(outputs.values())).parent):
-            for path, digits in prepared.items():
-                write_atomically(outputs[path], panels(digits.pictures))
+            for image, digits in prepared.items():
+                write_atomically(outputs[Path(image)], panels(digits.pictures))
     if failed:
         raise typer.Exit(2)
 
@@ -174,21 +177,21 @@ def _in_folder(folder: Path, files: list[Path]) -> dict[Path, Path]:
 
 
 def _prepare(
-    files: list[Path], single: bool, ink: str, thing: str, failed: dict[Path, str]
-) -> "dict[Path, PreparedDigits]":
+    files: list[Path], single: bool, ink: str, thing: str, failed: dict[str, str]
+) -> "dict[str, PreparedDigits]":
     """The digits in each file; what is wrong with a file that gives none goes into `failed`."""
     from cli.console import console
     from mnist_fn.shared.pictures.reading import read_picture
 
-    prepared: dict[Path, PreparedDigits] = {}
+    prepared: dict[str, PreparedDigits] = {}
     for path in files:
         try:
             digits = read_picture(path, single=single, ink=ink, thing=thing)
         except InputError as error:
-            failed[path] = in_shell(error)
+            failed[str(path)] = in_shell(error)
             fail(error)
             continue
-        prepared[path] = digits
+        prepared[str(path)] = digits
         notes = list(digits.notes)
         if (count := len(digits.pictures)) > 1:
             notes.append(f"{count} {thing}s, read from left to right; --single-digit reads one")

@@ -36,7 +36,9 @@ def command(
     if not runs:
         raise InputError(f"{path}: no runs in it; {FIRST_RUN}")
     configs = [header.config for _, header in store]
-    varying = [name for name in varying_fields(configs) if name != "epochs"]
+    varying = varying_fields(configs)
+    if "epochs" in varying:  # they have a column in any case
+        varying.remove("epochs")
     fields = [name.replace("_", " ") for name in varying]
     backends = ["backend"] if len({run["backend"] for run in runs}) > 1 else []
     names = ("run", *backends, *fields, "epochs", *BEST, "changed")
@@ -48,14 +50,13 @@ def command(
         for measure, form in (("test_loss", ".5f"), ("test_accuracy", ".2%")):
             value = run["best"][measure] if run["best"] else None
             best += [f"{value['value']:{form}}", f"{value['epoch']}"] if value else ["", ""]
-        table.add_row(
-            Text(Path(run["run"]).name),
-            *(run[name] for name in backends),
-            *(_format(getattr(config, name)) for name in varying),
-            _progress(run["epochs"], config.epochs, run["status"]),
-            *best,
-            _when(datetime.fromisoformat(run["changed"])),
-        )
+        row: list[Any] = [Text(Path(run["run"]).name)]
+        if backends:
+            row.append(run["backend"])
+        for name in varying:
+            row.append(_format(getattr(config, name)))
+        row += [_progress(run["epochs"], config.epochs, run["status"]), *best]
+        table.add_row(*row, _when(datetime.fromisoformat(run["changed"])))
     # a name is to be copied, and a run's own says most of what it differs in
     print_table(table, answer(), leave_out=("changed", AT, *reversed(fields), "backend", BEST[0]))
 

@@ -135,7 +135,7 @@ def document(found: Evidence) -> dict[str, Any]:
 def sections(entries: Evidence) -> dict[str, str]:
     """What stands between the page's markers, by name."""
     found = document(entries)
-    made = {"rule": in_paragraphs(found["rule"]), "summary": summary(found, entries)}
+    made = {"rule": "\n\n".join(judging.RULE_PARAGRAPHS), "summary": summary(found, entries)}
     for name in EXPERIMENTS:
         tables = study_tables.number_table(found, name), study_tables.claim_table(found, name)
         made[name] = markdown([study_tables.without(each, "experiment") for each in tables])
@@ -160,14 +160,6 @@ def planted_mistakes(entries: Evidence) -> study_tables.Table:
 def noticed(mistakes: study_tables.Table) -> str:
     """`6 of 10` planted mistakes."""
     return f"{sum('yes' in row for row in mistakes[1])} of {len(mistakes[1])}"
-
-
-def in_paragraphs(rule: str) -> str:
-    """The study's rule with a paragraph for each of its subjects."""
-    for beginning in ("*Inside* says", "Three columns", "We count epochs"):
-        assert beginning in rule
-        rule = rule.replace(f" {beginning}", f"\n\n{beginning}")
-    return rule
 
 
 def answer(found: dict[str, Any], mistakes: study_tables.Table) -> str:

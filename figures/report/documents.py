@@ -15,8 +15,9 @@ from markupsafe import Markup, escape
 
 from mnist_fn.shared.bench.report import goals as bench_goals
 from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.parity.horizon import claims_in_words
+from mnist_fn.shared.parity.horizon import table as horizon_table
 from mnist_fn.shared.study.tables import claim_table, honest_table, number_table, without
-from mnist_fn.shared.wording import control_name
 
 Document = dict[str, Any]
 GOOD = ("inside", "equivalent", "passed", "holds", "met")
@@ -153,24 +154,9 @@ def _parity(document: Document) -> list[DocumentTable]:
 
 
 def _horizon(horizon: dict[str, Any], source: str) -> DocumentTable:
-    head = ["pair"]
-    for limit in horizon["thresholds"]:
-        head.append(f"a weight is {limit:g} apart")
-    rows: list[list[str]] = []
-    for track in horizon["tracks"]:
-        steps = [_never("step", step) for step in track["first_step_above"]]
-        epoch = _never("epoch", track["first_epoch_with_another_prediction"])
-        rows.append([track["name"], *steps, epoch])
-    claims: list[str] = []
-    for claim in horizon["claims"]:
-        holds = "holds" if claim["holds"] else "does not hold"
-        claims.append(
-            f"the frameworks diverge no earlier than the {control_name(claim['twins'])}s, within a "
-            f"factor {horizon['factor']:g}: {holds}"
-        )
-    head.append("a prediction differs")
+    claims = [f"the frameworks diverge {text}" for text in claims_in_words(horizon)]
     note = f"{'; '.join(claims)}. {source}"
-    return _table(f"Horizon: {_experiment(horizon)}", head, rows, note)
+    return _table(f"Horizon: {_experiment(horizon)}", *horizon_table(horizon), note)
 
 
 def _experiment(document: dict[str, Any]) -> str:
@@ -186,10 +172,6 @@ def _rung(rung: dict[str, Any]) -> list[str]:
         f"{float(worst['tolerance']):.1e}",
         worst["what"],
     ]
-
-
-def _never(unit: str, value: int | None) -> str:
-    return "never" if value is None else f"{unit} {value:,}"
 
 
 def _statistics(result: dict[str, Any]) -> list[str]:

@@ -54,10 +54,8 @@ def _may_name_its_model(cls: type[ConfigClass]) -> type[ConfigClass]:
     @wraps(init)
     def named(self: Any, *values: Any, model: str | None = None, **attributes: Any) -> None:
         if model is not None:
-            if "hidden" in attributes and _widths(_plain(attributes["hidden"])) != hidden_of(model):
-                raise both_shapes()
-            attributes["hidden"] = hidden_of(model)
-        _check_names(attributes)
+            attributes["model"] = model
+        _name_widths(attributes)
         init(self, *values, **attributes)
 
     setattr(cls, "__init__", named)  # noqa: B010 - a checker takes an assignment for a mistake
@@ -126,7 +124,7 @@ class Config:
         for name, hidden in MODELS.items():
             if hidden == self.hidden:
                 return name
-        return "-".join(str(width) for width in self.hidden)
+        return "-".join(map(str, self.hidden))
 
     @property
     def dtype(self) -> str:
@@ -148,7 +146,10 @@ class Config:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON; `from_dict` reads them back to an equal Config."""
         values = {**asdict(self), "hidden": list(self.hidden)}
-        return {k: value for k, value in values.items() if k not in _LATER or value != _LATER[k]}
+        for name, default in _LATER.items():
+            if values[name] == default:
+                del values[name]
+        return values
 
     @classmethod
     def from_dict(cls, values: object) -> "Config":
@@ -168,16 +169,23 @@ class Config:
 
     def replace(self, **changes: Any) -> "Config":
         """A copy with some fields changed, checked again; `model` for its `hidden` here too."""
-        if "model" in changes:
-            changes["hidden"] = hidden_of(changes.pop("model"))
-        _check_names(changes)
+        _name_widths(changes)
         return replace(self, **changes)
 
 
 _HINTS = get_type_hints(Config, include_extras=True)
 
 
-def _check_names(fields_given: Mapping[str, Any]) -> None:
+def _name_widths(fields_given: dict[str, Any]) -> None:
+    """Put the widths of a `model` in its place, as `hidden`.
+
+    Raises:
+        InputError: `hidden` says other widths; no such model; a name that is no field.
+    """
+    if "model" in fields_given:
+        hidden = hidden_of(fields_given.pop("model"))
+        if _widths(_plain(fields_given.setdefault("hidden", hidden))) != hidden:
+            raise both_shapes()
     known = [field.name for field in fields(Config)]
     for name in fields_given:
         if name not in known:
@@ -233,9 +241,13 @@ def _finite(value: Any) -> float | None:
 
 
 def _widths(value: Any) -> tuple[int, ...] | None:
-    widths = [_whole(width) for width in (value if isinstance(value, tuple) else (value,))]
-    whole_widths = tuple(width for width in widths if width is not None)
-    return whole_widths if len(whole_widths) == len(widths) else None
+    widths: list[int] = []
+    for width in value if isinstance(value, tuple) else (value,):
+        whole = _whole(width)
+        if whole is None:
+            return None
+        widths.append(whole)
+    return tuple(widths)
 
 
 _CONVERSIONS: dict[Any, tuple[Callable[[Any], Any], str]] = {

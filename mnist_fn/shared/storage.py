@@ -5,6 +5,7 @@ import errno
 import fcntl
 import hashlib
 import json
+import math
 import os
 import secrets
 import time
@@ -158,6 +159,11 @@ def read_bounded(path: Path, limit: int) -> bytes:
     if max(size, len(data)) > limit:
         raise InputError(f"{path}: larger than the {limit:,} bytes that are read of such a file")
     return data
+
+
+def or_null(value: float) -> float | None:
+    """Return a number for JSON, which has no NaN: None for it."""
+    return None if math.isnan(value) else float(value)
 
 
 def digest_of(document: Any) -> str:

@@ -47,11 +47,10 @@ def as_share(value: float, places: int = 2) -> str:
 
 
 def spread(mean: float, sd: float | None, unit: str) -> str:
-    """`0.04950 ± 0.00170`; without the spread of a single run."""
-    if sd is None:
-        return figure(mean, unit)
-    number = figure(mean, unit).removesuffix(" %")
-    return f"{number} ± {figure(sd, unit)}"
+    """`0.04950 ± 0.00170` or `98.05 ± 0.12 %`; the mean alone if `sd` is None or NaN."""
+    scatter = figure(sd, unit)
+    text = figure(mean, unit)
+    return f"{text.removesuffix(' %')} ± {scatter}" if scatter else text
 
 
 def between(low: float, high: float) -> str:
@@ -71,7 +70,8 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
     word = word.lower()
     by_initials = [name for name in lower if "_" in name and initials(name) == word]
     alike = difflib.get_close_matches(word, lower, 1, cutoff=0.65)
-    return next((lower[name] for name in (*by_initials, *alike)), None)
+    matches = [*by_initials, *alike]
+    return lower[matches[0]] if matches else None
 
 
 def initials(name: str) -> str:

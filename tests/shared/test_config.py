@@ -114,6 +114,8 @@ def test_a_config_may_name_its_model():
 def test_a_model_that_is_none_or_two_is_refused(given, said):
     with pytest.raises(InputError, match=said):
         Config(**given)
+    with pytest.raises(InputError, match=said):
+        Config().replace(**given)
 
 
 def test_bounds_and_whole_numbers_are_written_out():

@@ -115,7 +115,7 @@ def _read_idx(stream: BinaryIO, path: Path, dimensions: int, most: int) -> tuple
     header += stream.read(4 * header[3])
     if len(header) < 4 + 4 * header[3]:
         raise InputError(f"{path}: truncated in its header, after {len(header)} bytes")
-    shape = tuple(int(n) for n in np.frombuffer(header, ">u4", offset=4))
+    shape = tuple(np.frombuffer(header, ">u4", offset=4).tolist())
     dtype = np.dtype(_LABELS[header[2]])
     size = math.prod(shape) * dtype.itemsize
     if not 0 < size <= most:

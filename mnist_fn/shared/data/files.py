@@ -149,7 +149,9 @@ def candidates(folder: Path, name: str) -> list[FileSet]:
     archive = TORCHVISION.get(name) or _ARCHIVES.get(name.split("-")[0], name)
     for place in (folder / archive / "raw", folder / name):
         inside = sets_in(place, zipped_first=name in SHA256_GZ)
-        matching += [inside[set_name] for set_name in (name, "") if set_name in inside]
+        for set_name in (name, ""):
+            if set_name in inside:
+                matching.append(inside[set_name])
     return matching
 
 
@@ -182,7 +184,10 @@ def sets_in(folder: Path, zipped_first: bool = False) -> dict[str, FileSet]:
         parts.setdefault(f"{split} {kind}", []).append((rank, file))
     sets = {}
     for name, parts in files_by_set.items():
-        files = {part: min(parts[part])[1] for part in PARTS if part in parts}
+        files: dict[str, Path] = {}
+        for part in PARTS:
+            if part in parts:
+                _, files[part] = min(parts[part])
         sets[name] = FileSet(name, folder, files)
     return sets
 

@@ -7,7 +7,7 @@ said apart, one with its steps as far off as the frameworks' own difference make
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,6 +18,7 @@ from mnist_fn.shared.parity.bounds import HORIZON_FACTOR, HORIZON_THRESHOLDS
 from mnist_fn.shared.parity.compare import divergence
 from mnist_fn.shared.parity.twins import Lane, one_by_one, renumbered_twin, step_error, ulp_twin
 from mnist_fn.shared.parity.words import plain
+from mnist_fn.shared.wording import control_name
 
 ULP_DRAWS = 3
 # From the second epoch on; in the first every step is recorded, and every one of those between in
@@ -88,6 +89,36 @@ def measure(
         "tracks": [track.to_dict(steps) for track in tracks],
         "claims": claims(tracks, steps),
     }
+
+
+def table(measured: Mapping[str, Any]) -> tuple[list[str], list[list[str]]]:
+    """Return head and rows that say when each pair of a document of `measure` diverges."""
+    head = ["pair"]
+    for limit in measured["thresholds"]:
+        head.append(f"a weight is {limit:g} apart")
+    rows: list[list[str]] = []
+    for track in measured["tracks"]:
+        row = [track["name"]]
+        for step in track["first_step_above"]:
+            row.append(_when("step", step))
+        rows.append([*row, _when("epoch", track["first_epoch_with_another_prediction"])])
+    return [*head, "a prediction differs"], rows
+
+
+def _when(unit: str, number: int | None) -> str:
+    return "never" if number is None else f"{unit} {number:,}"
+
+
+def claims_in_words(measured: Mapping[str, Any]) -> list[str]:
+    """Return a text for each claim of a document of `measure`, without its subject."""
+    texts: list[str] = []
+    for claim in measured["claims"]:
+        holds = "holds" if claim["holds"] else "does not hold"
+        texts.append(
+            f"no earlier than the {control_name(claim['twins'])}s, within a factor "
+            f"{measured['factor']:g}: {holds}"
+        )
+    return texts
 
 
 def claims(tracks: list[Track], steps: list[int]) -> list[dict[str, Any]]:

@@ -56,7 +56,6 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "backend": checkpoint.backend,
     }
     header["digest"] = _digest(header, tensors)
-    tensors = {name: np.ascontiguousarray(tensor) for name, tensor in tensors.items()}
     write_atomically(path, save(tensors, metadata={_KEY: json.dumps(header, sort_keys=True)}))
 
 
@@ -116,7 +115,7 @@ def _named(state: StateTree) -> dict[str, np.ndarray]:
     tensors: dict[str, np.ndarray] = {}
     for kind, tree in state.trees().items():
         for name, tensor in named_tensors(tree):
-            tensors[f"{kind}/{name}"] = tensor
+            tensors[f"{kind}/{name}"] = np.ascontiguousarray(tensor)
     return tensors
 
 

@@ -36,7 +36,7 @@ class Hardware:
             threads = "threads unknown"
         else:
             threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
-        return ", ".join(part for part in (threads, self.vectors) if part)
+        return ", ".join(filter(None, (threads, self.vectors)))
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -78,7 +78,7 @@ def vectors() -> str:
         )
     except ImportError:
         return ""
-    return next((name for name in _VECTORS if features.get(name)), "")
+    return next(filter(features.get, _VECTORS), "")
 
 
 def versions() -> dict[str, str]:
@@ -103,4 +103,4 @@ def machine() -> str:
                     break
     installed, usable = os.cpu_count(), cores()
     count = f"{usable} cores" if usable == installed else f"{usable} of {installed} cores"
-    return ", ".join(part for part in (model, count, vectors()) if part)
+    return ", ".join(filter(None, (model, count, vectors())))

@@ -26,7 +26,7 @@ from mnist_fn.shared.runs.header import Header
 from mnist_fn.shared.runs.metrics import Row
 from mnist_fn.shared.runs.run import Run, no_evaluation
 from mnist_fn.shared.state import ParamTree, StateTree, layer_sizes
-from mnist_fn.shared.storage import read_sealed, write_atomically, write_sealed
+from mnist_fn.shared.storage import or_null, read_sealed, write_atomically, write_sealed
 from mnist_fn.shared.streams import blank_state, initial_state
 
 SCHEMA = 1
@@ -41,9 +41,7 @@ class RunFolder:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.header_file = path / HEADER
-        self.metrics_file, self.checkpoint_file, self.evaluation_file = (
-            path / name for name in RESULTS
-        )
+        self.metrics_file, self.checkpoint_file, self.evaluation_file = map(path.joinpath, RESULTS)
 
     def exists(self) -> bool:
         """Whether there is a run here, finished or not."""
@@ -52,7 +50,7 @@ class RunFolder:
     def result_files(self) -> list[Path]:
         """The files that exist besides the header, the checkpoint first."""
         files = (self.checkpoint_file, self.evaluation_file, self.metrics_file)
-        return [file for file in files if file.exists()]
+        return list(filter(Path.exists, files))
 
     def clear(self) -> None:
         """Remove the files of the previous run, and nothing else, to put a new header in place.
@@ -282,13 +280,12 @@ def _exact(value: Any) -> str:
 
 
 def _evaluation_document(evaluation: Evaluation, weights: str) -> dict[str, Any]:
-    per_class = [None if np.isnan(rate) else float(rate) for rate in evaluation.per_class_accuracy]
     return {
         "schema": SCHEMA,
         "weights": weights,
         "loss": evaluation.loss,
         "accuracy": evaluation.accuracy,
-        "per_class_accuracy": per_class,
+        "per_class_accuracy": list(map(or_null, evaluation.per_class_accuracy)),
         "confusion_matrix": evaluation.confusion_matrix.tolist(),
         "worst_confusions": [vars(confusion) for confusion in evaluation.worst_confusions(10)],
         "predictions": _predictions_to_text(

@@ -185,10 +185,10 @@ class TrainingJob:
             if run.error is not None:
                 continue
             if status is not None:
-                spent = {name: run.header.seconds[name] + seconds[name] for name in seconds}
-                run.header = replace(
-                    run.header, status=status, seconds={**run.header.seconds, **spent}
-                )
+                spent = dict(run.header.seconds)
+                for name in seconds:
+                    spent[name] += seconds[name]
+                run.header = replace(run.header, status=status, seconds=spent)
             if run.folder is not None and run.writes:
                 run.folder.write_progress(run.header, tree, run.rows, evaluation)
                 run.saved_epochs = len(run.rows)

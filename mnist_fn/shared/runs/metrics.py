@@ -7,6 +7,7 @@ import itertools
 import math
 import os
 from collections.abc import Iterator, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import BinaryIO
 
@@ -36,15 +37,16 @@ def make_row(
     }
     if validation is not None:
         row |= {"validation_loss": validation.loss, "validation_accuracy": validation.accuracy}
-    by_class = enumerate(test.per_class_accuracy)
-    return row | {f"test_accuracy_{label}": float(share) for label, share in by_class}
+    for label, share in enumerate(test.per_class_accuracy):
+        row[f"test_accuracy_{label}"] = float(share)
+    return row
 
 
 def best(rows: Sequence[Row], name: str) -> dict[str, float | int]:
     """The best value of a column and the first epoch that had it."""
-    value = BEST[name](row[name] for row in rows)
-    epoch = next(row["epoch"] for row in rows if row[name] == value)
-    return {"value": value, "epoch": int(epoch)}
+    values = [row[name] for row in rows]
+    value = BEST[name](values)
+    return {"value": value, "epoch": int(rows[values.index(value)]["epoch"])}
 
 
 def bests(rows: Sequence[Row]) -> dict[str, dict[str, float | int]]:
@@ -91,7 +93,7 @@ def read_at_most(path: Path, epochs: int) -> list[Row]:
             for number, raw in enumerate(itertools.islice(reader, epochs), start=1):
                 row = {name: float(value) for name, value in raw.items()}
                 # NaN is the accuracy of a class without examples
-                finite = all(math.isfinite(row[name]) for name in FIGURES)
+                finite = all(map(math.isfinite, itemgetter(*FIGURES)(row)))
                 if row["epoch"] != number or not finite or math.inf in map(abs, row.values()):
                     raise ValueError(f"row {number} is not epoch {number}'s")
                 rows.append({**row, "epoch": number})

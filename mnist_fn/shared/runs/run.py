@@ -38,8 +38,10 @@ class Run:
     @property
     def history(self) -> dict[str, np.ndarray]:
         """Each figure over the epochs, float64 [epochs]: `run.history["test_loss"]`."""
-        names = self.rows[0] if self.rows else ()
-        return {name: np.array([row[name] for row in self.rows]) for name in names}
+        history: dict[str, np.ndarray] = {}
+        for name in self.rows[0] if self.rows else ():
+            history[name] = np.array([row[name] for row in self.rows])
+        return history
 
     @property
     def confusion_matrix(self) -> np.ndarray:

@@ -184,7 +184,10 @@ class RunStore:
         paths = self.assign_folders(needs, backend)
         finished = self.finished_here(backend)
         present = set(self.paths)
-        existing = [*finished, *(config for config in needs if paths[config] in present)]
+        existing = set(finished)
+        for config in needs:
+            if paths[config] in present:
+                existing.add(config)
         chosen: dict[Config, None] = {}
         for config, at_end in needs.items():
             longer = [run for run in existing if is_beginning(config, run)]
@@ -266,8 +269,11 @@ def differences(first: Config, second: Config) -> list[tuple[str, Any, Any]]:
 
 def varying_fields(configs: Sequence[Config]) -> list[str]:
     """The fields of a Config that are not the same in all of them, in the Config's order."""
-    names = [field.name for field in fields(Config)]
-    return [name for name in names if len({getattr(config, name) for config in configs}) > 1]
+    varying: list[str] = []
+    for field in fields(Config):
+        if len({getattr(config, field.name) for config in configs}) > 1:
+            varying.append(field.name)
+    return varying
 
 
 class Records:

@@ -4,6 +4,7 @@ import math
 import operator
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from mnist_fn.shared.runs import metrics
 from mnist_fn.shared.runs.metrics import Row
 from mnist_fn.shared.runs.store import Records
 from mnist_fn.shared.statistics import proportion_interval
+from mnist_fn.shared.storage import or_null
 from mnist_fn.shared.study.experiments import BY_CLASS, CHOSEN_L2, Experiment
 from mnist_fn.shared.study.published import values_of, with_seed
 from mnist_fn.shared.wording import l2_name
@@ -80,7 +82,7 @@ class Claim:
             "verdict": verdict,
             "holding": holding,
             "confidence_interval": interval,
-            "values": [None if math.isnan(value) else value for value in values],
+            "values": list(map(or_null, values)),
         }
 
 
@@ -201,21 +203,22 @@ def _l2(configs: tuple[Config, ...]) -> Iterator[tuple]:
     none, best = by_l2.pop(0.0), by_l2[CHOSEN_L2]
     penalized = tuple(by_l2.values())
     strong = tuple(config for config in penalized if config.l2 >= 1e-3)
-    remaining = tuple(config for config in configs if config is not best)
+    rivals = list(configs)
+    rivals.remove(best)
     without = l2_name(0)
     yield f"{without} turns up", RISE, "above", TURNS_UP, (none,), _rise_of_first
     largest = f"{RISE}, the largest"
     yield "no other λ does", largest, "below", TURNS_UP, penalized, lambda r: max(map(_rise, r))
     text = f"{l2_name(CHOSEN_L2)} has the smallest test loss"
     number = "the other λ's smallest minimum over its own"
-    yield text, number, "above", 1.0, (best, *remaining), _others_over_first
+    yield text, number, "above", 1.0, (best, *rivals), _others_over_first
     text = " and ".join(l2_name(config.l2) for config in strong) + " underfit"
     number = f"their smaller minimum over that of {without}"
     yield text, number, "above", 1.0, (none, *strong), _others_over_first
 
 
 def _per_class(configs: tuple[Config, ...]) -> Iterator[tuple]:
-    ordinary = [label for label in range(10) if label not in (*SLOW, *QUICK)]
+    ordinary = sorted(set(range(10)).difference(SLOW, QUICK))
     reached = f"first epoch at {100 * LEARNED:.0f} %"
 
     def learned(runs: Sequence[list[Row]], labels: Iterable[int]) -> list[int]:
@@ -224,8 +227,8 @@ def _per_class(configs: tuple[Config, ...]) -> Iterator[tuple]:
     def late(runs: Sequence[list[Row]], labels: Iterable[int]) -> np.ndarray:
         """Return accuracies in the second half of the epochs, [epochs, labels]."""
         (rows,) = runs
-        columns = [BY_CLASS[label] for label in labels]
-        return np.array([[row[column] for column in columns] for row in rows[len(rows) // 2 :]])
+        columns = itemgetter(*[BY_CLASS[label] for label in labels])
+        return np.array(list(map(columns, rows[len(rows) // 2 :])))
 
     def lead(runs: Sequence[list[Row]]) -> float:
         return min(learned(runs, (*SLOW, *ordinary))) - max(learned(runs, QUICK))

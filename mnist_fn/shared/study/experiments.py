@@ -107,4 +107,8 @@ def choose(names: str | None, among: Mapping[str, Named]) -> list[Named]:
     unknown = sorted(requested - set(among))
     if not requested or unknown:
         raise InputError("only", unknown[0] if unknown else "", tuple(among))
-    return [item for name, item in among.items() if name in requested]
+    chosen: list[Named] = []
+    for name, item in among.items():
+        if name in requested:
+            chosen.append(item)
+    return chosen

@@ -83,10 +83,10 @@ def groups(numbers: Sequence[PublishedNumber]) -> list[PublishedGroup]:
         if number.statistic == "run":
             of_config = runs.setdefault((number.experiment, number.config), {})
             of_config.setdefault(number.run, []).append(number)
-    return [
-        PublishedGroup(experiment, config, tuple(map(tuple, by_run.values())))
-        for (experiment, config), by_run in runs.items()
-    ]
+    grouped: list[PublishedGroup] = []
+    for (experiment, config), by_run in runs.items():
+        grouped.append(PublishedGroup(experiment, config, tuple(map(tuple, by_run.values()))))
+    return grouped
 
 
 def judge_jointly(numbers: Sequence[PublishedNumber], records: Records) -> dict[str, JointVerdict]:
@@ -114,12 +114,12 @@ def judge_jointly(numbers: Sequence[PublishedNumber], records: Records) -> dict[
     verdicts = {}
     for name, of_groups in evidence.items():
         total = np.sum(of_groups, axis=0)
-        seeds_behind = [seeds for _, seeds in compared[name]]
+        counts, seeds_behind = zip(*compared[name], strict=True)
         stand_ins = total[1:]
         as_far_as_any = int(np.sum(stand_ins >= stand_ins.max() - ROUNDING))
         verdicts[name] = JointVerdict(
             groups=len(of_groups),
-            numbers=sum(count for count, _ in compared[name]),
+            numbers=sum(counts),
             seeds=(min(seeds_behind), max(seeds_behind)),
             p=float(p_values(total[:, None])[0, 0]),
             least_p=1 / (DRAWS + 1) if len(of_groups) > 1 else as_far_as_any / DRAWS,
@@ -130,19 +130,18 @@ def judge_jointly(numbers: Sequence[PublishedNumber], records: Records) -> dict[
 def statistics_of(sample: Sample, rng: np.random.Generator) -> np.ndarray:
     """Compare the published group, then each of DRAWS stand-ins: [1 + DRAWS, 2]."""
     runs, seeds = len(sample.published), len(sample.ours)
-    rows = [compare(sample.published, sample.ours, sample.rounding)]
+    published = compare(sample.published, sample.ours, sample.rounding)
+    stand_ins: list[tuple[float, float]] = []
     if runs == 1:  # there are only as many stand-ins as seeds
-        stand_in_rows = [
-            compare(ours[[seed]], np.delete(ours, seed, axis=0), sample.rounding)
-            for seed, ours in enumerate(sample.as_stand_in)
-        ]
-        rows += [stand_in_rows[seed] for seed in rng.integers(seeds, size=DRAWS)]
-        return np.array(rows)
+        for seed, ours in enumerate(sample.as_stand_in):
+            remaining = np.delete(ours, seed, axis=0)
+            stand_ins.append(compare(ours[[seed]], remaining, sample.rounding))
+        return np.vstack([published, np.array(stand_ins)[rng.integers(seeds, size=DRAWS)]])
     for _ in range(DRAWS):
         chosen = rng.choice(seeds, runs, replace=False)
         remaining = np.delete(sample.ours, chosen, axis=0)
-        rows.append(compare(sample.ours[chosen], remaining, sample.rounding))
-    return np.array(rows)
+        stand_ins.append(compare(sample.ours[chosen], remaining, sample.rounding))
+    return np.vstack([published, stand_ins])
 
 
 def compare(group: np.ndarray, ours: np.ndarray, rounding: np.ndarray) -> tuple[float, float]:
@@ -196,35 +195,35 @@ def p_values(statistics: np.ndarray) -> np.ndarray:
 def sample_of(group: PublishedGroup, records: Records) -> Sample:
     """Take a group's numbers and those of our seeds that have all of them."""
     first = group.runs[0]
-    seeds = [
-        seed
-        for seed in records.seeds
-        if all(number.of_seed(records, seed) is not None for number in first)
-    ]
+    seeds: list[int] = []
+    for seed in records.seeds:
+        if None not in [number.of_seed(records, seed) for number in first]:
+            seeds.append(seed)
     ours = _rows(first, seeds, records)
-    as_stand_in = [ours] * len(seeds)
-    if any(number.confusion for number in first):
-        seed_numbers = [with_own_confusions(first, seed, records) for seed in seeds]
-        as_stand_in = [_rows(numbers, seeds, records) for numbers in seed_numbers]
-    published = [[on_scale(number.unit, number.value) for number in run] for run in group.runs]
-    rounding = np.array([_rounding_on_scale(number) for number in first])
+    as_stand_in: list[np.ndarray] = []
+    for seed in seeds:
+        numbers = with_own_confusions(first, seed, records)
+        as_stand_in.append(ours if numbers == first else _rows(numbers, seeds, records))
+    published: list[list[float]] = []
+    for run in group.runs:
+        published.append([on_scale(number.unit, number.value) for number in run])
+    rounding = np.array(list(map(_rounding_on_scale, first)))
     return Sample(np.array(published), rounding, ours, as_stand_in)
 
 
 def with_own_confusions(
     numbers: Sequence[PublishedNumber], seed: int, records: Records
-) -> list[PublishedNumber]:
+) -> tuple[PublishedNumber, ...]:
     """Put a run's own largest confusions in the place of the published ones, as many."""
-    named = [number for number in numbers if number.confusion]
-    (config,) = {number.config for number in named}
-    matrix = records.runs[with_seed(config, seed)].confusion_matrix
-    largest = iter(worst_confusions(matrix, len(named)))
-    replaced = []
-    for number in numbers:
-        if number.confusion and (confusion := next(largest, None)):
-            number = replace(number, measure=cell(confusion.true, confusion.predicted))
-        replaced.append(number)
-    return replaced
+    replaced = list(numbers)
+    places = np.flatnonzero([number.confusion for number in numbers])
+    if places.size:
+        run = records.runs[with_seed(numbers[0].config, seed)]
+        largest = worst_confusions(run.confusion_matrix, len(places))
+        for place, confusion in zip(places, largest, strict=False):
+            measure = cell(confusion.true, confusion.predicted)
+            replaced[place] = replace(replaced[place], measure=measure)
+    return tuple(replaced)
 
 
 def on_scale(unit: str, value: float) -> float:
@@ -250,5 +249,6 @@ def _rows(numbers: Sequence[PublishedNumber], seeds: Sequence[int], records: Rec
 
 
 def _rounding_on_scale(number: PublishedNumber) -> float:
-    low, high = (max(number.value + sign * number.rounding, 1e-9) for sign in (-1, 1))
+    low = max(number.value - number.rounding, 1e-9)
+    high = max(number.value + number.rounding, 1e-9)
     return (on_scale(number.unit, high) - on_scale(number.unit, low)) / 2

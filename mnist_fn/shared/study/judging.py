@@ -22,26 +22,32 @@ MAX_SEEDS = 10_000  # beyond these no plan goes
 # What an error has to be to matter. Set when the first verdicts, all inside, had been seen: it can
 # take an "inside" away, and never an "outside".
 LOSS, ERRORS, RATE, EPOCHS, FACTOR = 0.1, 0.2, 0.5, 0.25, 2.0
-RULE = (
-    "A published number of one run is *inside* if it lies in our 99 % prediction interval for one "
-    "new run, mean ± t(0.995, n-1)·sd·√(1 + 1/n) over n seeds. For a mean of five runs the root is "
-    "√(1/5 + 1/n). An sd of five runs has to lie between sd·√F(0.005; 4, n-1) and "
-    "sd·√F(0.995; 4, n-1). Accuracies and shares are bounded, so their interval is computed of "
-    "arcsin √p and turned back. Epochs are whole and end with the run, so their interval is "
-    "rounded outwards and cut there. A published number stands for all numbers that round to it. "
-    "One number in a hundred is outside by chance. One seed decides nothing. *Inside* says "
-    "something only where the interval is narrow: to either side of our mean, narrower than an "
-    f"error that matters. That is {LOSS:.0%} of a loss, {ERRORS:.0%} of an accuracy's errors, "
+RULE_PARAGRAPHS = (
+    "We compare each published number with our 99 % prediction interval. For a number of one run, "
+    "this interval says where the number of one new run lies: mean ± t(0.995, n-1)·sd·√(1 + 1/n), "
+    "over n seeds of ours. For a mean of five runs, the root is √(1/5 + 1/n). For an sd of five "
+    "runs, the interval is sd·√F(0.005; 4, n-1) to sd·√F(0.995; 4, n-1). Accuracies and shares are "
+    "bounded: we compute their interval of arcsin √p and transform it back. Epochs are whole "
+    "numbers between 1 and the run's length: we round their interval outwards and cut it there. A "
+    "published number is rounded, so it stands for all numbers that round to it. It is *outside* "
+    "if all of them lie outside the interval. By chance alone, this happens to one number in a "
+    "hundred. One seed decides nothing.",
+    "*Inside* needs a narrow interval as well. Otherwise a wrong number would be inside, too. So "
+    "the interval has to reach less far, to either side of our mean, than an error that matters. "
+    f"These errors matter: {LOSS:.0%} of a loss, {ERRORS:.0%} of an accuracy's errors, "
     f"{RATE:.0%} of a rate (a confusion's, or of a class's errors), {EPOCHS:.0%} of the run for an "
-    f"epoch, and a factor {FACTOR:g} for an sd. Where the interval is wider, or our seeds don't "
-    "differ at all, the verdict is *can't tell*, with the number of seeds that would tell. Where "
-    "it would be wider at any number of seeds, because one run scatters too much, the verdict is "
-    "*undecidable*, and only the joint verdict uses the number. Three columns say how sharp a "
-    "verdict is: the interval's half-width, how many of our sds the published number is away, and "
-    "the largest error of it that would pass. We count epochs from 1 and the notebook from 0, so 1 "
-    "is added to a published epoch. (The study says this of the selection only; in the λ table two "
-    "minima at 99 of 100 epochs show the same.)"
+    f"epoch, and a factor {FACTOR:g} for an sd. If the interval is wider, the verdict is *can't "
+    "tell*, with the number of seeds that would tell. It is *can't tell*, too, if our seeds don't "
+    "differ at all. If single runs scatter so much that no number of seeds would tell, the verdict "
+    "is *undecidable*. Only the joint verdict uses such a number.",
+    "Three columns say how sharp a verdict is. The first is the interval's half-width. The second "
+    "is the distance of the published number from our mean, in our sds. The third is the largest "
+    "error of the published number that would still be inside.",
+    "We count epochs from 1 and the notebook counts from 0, so we add 1 to a published epoch. (The "
+    "study says this of the selection only. In the λ table, two minima at 99 of 100 epochs show "
+    "the same.)",
 )
+RULE = " ".join(RULE_PARAGRAPHS)
 
 
 @dataclass(frozen=True)

@@ -92,8 +92,12 @@ def values_of(
     of_seed: Callable[[Records, int], float | None], records: Records
 ) -> tuple[float, ...]:
     """Return what is measured of each seed, without the seeds whose runs are missing."""
-    values = [of_seed(records, seed) for seed in records.seeds]
-    return tuple(value for value in values if value is not None)
+    values: list[float] = []
+    for seed in records.seeds:
+        value = of_seed(records, seed)
+        if value is not None:
+            values.append(value)
+    return tuple(values)
 
 
 def numbers(experiments: dict[str, Experiment]) -> list[PublishedNumber]:

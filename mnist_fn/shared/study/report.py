@@ -1,12 +1,12 @@
 """A study's JSON document: each published number and claim compared with our runs."""
 
-import math
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 from mnist_fn.shared.runs.store import Records
+from mnist_fn.shared.storage import or_null
 from mnist_fn.shared.study import joint, judging, protocol
 from mnist_fn.shared.study.claims import Claim, claims
 from mnist_fn.shared.study.experiments import Experiment
@@ -32,10 +32,11 @@ REST = {  # verdicts that are neither inside nor outside, as the sentence has th
 }
 QUICK_RUN = "QUICK RUN, NOT THE STUDY: one seed and few epochs; its figures mean nothing"
 PROTOCOL = (
-    "Each run is trained without the examples of a validation split. For each seed, this split "
-    "chooses a run among all widths, depths and λ, and an epoch of it, and the test set is read "
-    "there. The same choice is also made on the test set, as the study did. The optimism is the "
-    "difference of the two."
+    "Every run is trained without some of its training examples, the validation split. For each "
+    "seed, the validation split chooses one run among all widths, depths and λ, and one epoch of "
+    "this run. We read the test set at that epoch only. For comparison, we let the test set itself "
+    "choose a run and an epoch, as the study did. The optimism is the difference between the two "
+    "test results."
 )
 
 
@@ -67,7 +68,7 @@ def document(
         joint_verdicts[name] = {subject: asdict(verdict) for subject, verdict in verdicts.items()}
         if honest is not None:
             compared = protocol.compare(of_backend, honest.configs)
-            comparisons[name] = [_comparison(comparison) for comparison in compared]
+            comparisons[name] = list(map(_comparison, compared))
     return {
         "schema": SCHEMA,
         "is_full_study": warning is None,
@@ -115,7 +116,7 @@ def _verdict(verdict: judging.NumberVerdict) -> dict[str, Any]:
     return {
         **asdict(verdict),
         "n": verdict.n,
-        "mean": verdict.mean if math.isfinite(verdict.mean) else None,
+        "mean": or_null(verdict.mean),
         "sd": verdict.sd,
         "interval": None if interval is None else list(interval),
         "half_width": verdict.half_width,
@@ -154,12 +155,11 @@ def _choice(choice: protocol.Choice) -> dict[str, Any]:
     }
 
 
-def tally(document: Mapping[str, Any]) -> dict[str, dict[str, int]]:
+def tally(document: Mapping[str, Any]) -> dict[str, Counter[str]]:
     """Count the published numbers with each verdict, by backend."""
-    counts = {}
+    counts: dict[str, Counter[str]] = {}
     for name in document["backends"]:
-        verdicts = [number["ours"][name]["verdict"] for number in document["numbers"]]
-        counts[name] = dict(Counter(verdicts))
+        counts[name] = Counter(number["ours"][name]["verdict"] for number in document["numbers"])
     return counts
 
 
@@ -167,14 +167,14 @@ def outcome(document: Mapping[str, Any], backend: str) -> str:
     """Return how the published numbers came out on a backend, in a sentence."""
     counts = tally(document)[backend]
     # any of these could be outside
-    judged = sum(counts.get(verdict, 0) for verdict in judging.WITH_INTERVAL)
+    judged = sum(counts[verdict] for verdict in judging.WITH_INTERVAL)
     parts = [
-        f"of {sum(counts.values())} published numbers {counts.get('outside', 0)} are outside our "
+        f"of {counts.total()} published numbers {counts['outside']} are outside our "
         f"99 % interval ({(1 - judging.LEVEL) * judged:.2f} expected by chance) and "
-        f"{counts.get('inside', 0)} inside"
+        f"{counts['inside']} inside"
     ]
     for verdict, words in REST.items():
-        if counts.get(verdict):
+        if counts[verdict]:
             parts.append(f"{counts[verdict]} {words}")
     if together := document["joint"].get(backend):
         parts.append(f"all together, {joint_sentence(together)}")

@@ -54,7 +54,8 @@ class Study:
         sentences = []
         for name in document["backends"] if document["numbers"] else ():
             sentences.append(f"{name}: {report.outcome(document, name)}")
-        sentences += [f"not finished: {line}" for line in tables.unfinished(document)]
+        for line in tables.unfinished(document):
+            sentences.append(f"not finished: {line}")
         return sentences + ([document["warning"]] if document["warning"] else [])
 
     def to_frame(self) -> Any:
@@ -134,9 +135,11 @@ def study(
         InputError: bad data, device, folder, experiment or number of seeds.
         Interrupted: Ctrl-C; all is saved.
     """
-    arguments = {name: value for name, value in locals().items() if value is not None}
-    of_the_study = [name for name in arguments if name not in _OF_THE_CALLER]
-    this_call = ", ".join(f"{name}={arguments[name]!r}" for name in of_the_study)
+    arguments = locals().copy()
+    given: list[str] = []
+    for name, value in arguments.items():
+        if value is not None and name not in _OF_THE_CALLER:
+            given.append(f"{name}={value!r}")
     if quick and seeds is not None:
         raise InputError(
             (
@@ -162,8 +165,11 @@ def study(
     names = BOTH if backend == "both" else (backend,)
     with followed(callbacks, progress) as callbacks:
         store = RunStore(run_folder)
-        requests = [
-            SweepRequest(
+        records: dict[str, Records] = {}
+        requests: list[SweepRequest] = []
+        for name in names:
+            records[name] = Records()
+            request = SweepRequest(
                 tuple(store.choose(needs, name)),
                 name,
                 device=device,
@@ -172,9 +178,7 @@ def study(
                 extends=True,
                 workers=pool,
             )
-            for name in names
-        ]
-        records = {name: Records() for name in names}
+            requests.append(request)
         failures: list[InputError] = []
         for request, _, run in train_runs(requests, callbacks, store):
             if isinstance(run, InputError):
@@ -185,7 +189,7 @@ def study(
         {experiment.name: experiment for experiment in chosen},
         records,
         warning=_warning(quick, base),
-        command=command or f"mnist_fn.study({this_call})",
+        command=command or f"mnist_fn.study({', '.join(given)})",
         machine=machine(),
         versions=versions(),
         **failures_document(failures, say),

@@ -1,6 +1,6 @@
 """The tables of a study's document, for the screen and for docs alike."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from itertools import compress
 from typing import Any
 
@@ -97,7 +97,8 @@ def honest_table(document: Mapping[str, Any]) -> Table:
             if honest:
                 row = [backend, f"test {measure}", str(len(honest))]
                 for values in (honest, on_test, optimism):
-                    row.append(_mean_and_sd(values, measure))
+                    sd = statistics.standard_deviation(values)
+                    row.append(spread(statistics.mean(values), sd, measure))
                 rows.append(row)
     return head, rows
 
@@ -195,8 +196,3 @@ def _verdict(number: Mapping[str, Any], ours: Mapping[str, Any]) -> str:
         return ours["verdict"]
     low, high = ours["interval"]
     return f"**outside** {figure(low, number['unit'])} to {figure(high, number['unit'])}"
-
-
-def _mean_and_sd(values: Sequence[float], unit: str) -> str:
-    sd = statistics.standard_deviation(values) if len(values) > 1 else None
-    return spread(statistics.mean(values), sd, unit)

@@ -48,18 +48,28 @@ def result_of(run: Run) -> Result:
     return Result(run.config, values, run.path, run if run.path is None else None)
 
 
+def name_of(config: Config) -> dict[str, Any]:
+    """What tells the condition of a config from others: its fields in VARIED."""
+    return {name: getattr(config, name) for name in VARIED}
+
+
+def unit_of(metric: str) -> str:
+    """The unit that `wording.figure` shows a metric in: "loss" or "accuracy"."""
+    return metric.rpartition("_")[2]
+
+
 @dataclass(frozen=True)
 class Condition:
     """One combination of model, learning rate and λ over its seeds, after the last epoch."""
 
     config: Config  # of its first seed
-    seeds: tuple[int, ...]
+    seeds: tuple[int, ...]  # ascending
     values: dict[str, np.ndarray] = field(repr=False)  # metric -> float64 [seeds]
 
     @property
     def name(self) -> dict[str, Any]:
         """What tells it apart, for tables and JSON."""
-        return {name: getattr(self.config, name) for name in VARIED}
+        return name_of(self.config)
 
     def mean(self, metric: str) -> float:
         """Over seeds."""
@@ -78,7 +88,7 @@ class Condition:
 
     def at_seeds(self, metric: str, seeds: Sequence[int]) -> np.ndarray:
         """The metric at these seeds, float64 [len(seeds)]."""
-        return self.values[metric][[self.seeds.index(seed) for seed in seeds]]
+        return self.values[metric][np.searchsorted(self.seeds, seeds)]
 
 
 @dataclass(frozen=True)
@@ -102,7 +112,7 @@ def conditions(results: Iterable[Result]) -> list[Condition]:
     groups: dict[Config, list[Result]] = {}
     for result in results:
         groups.setdefault(result.config.replace(seed=0), []).append(result)
-    return [_condition(group) for group in groups.values()]
+    return list(map(_condition, groups.values()))
 
 
 def _condition(results: Sequence[Result]) -> Condition:
@@ -137,14 +147,15 @@ def best(candidates: Sequence[Condition], metric: str) -> Best:
     batches): Student's t, with Bonferroni's correction for the number of conditions.
     """
     top = metrics.BEST[metric](candidates, key=lambda condition: condition.mean(metric))
-    rivals = [condition for condition in candidates if condition is not top]
     verdicts: dict[str, list[Condition]] = {"worse": [], "undecided": [], "untested": []}
-    for rival in rivals:
+    for rival in candidates:
+        if rival is top:
+            continue
         shared = sorted(set(rival.seeds) & set(top.seeds))
         if len(shared) < 2:
             verdicts["untested"].append(rival)
             continue
         gaps = rival.at_seeds(metric, shared) - top.at_seeds(metric, shared)
-        verdict = "worse" if statistics.differs(gaps, len(rivals)) else "undecided"
+        verdict = "worse" if statistics.differs(gaps, len(candidates) - 1) else "undecided"
         verdicts[verdict].append(rival)
     return Best(top, metric, **verdicts)

@@ -139,7 +139,7 @@ def shapes(
     if widths and all(isinstance(width, int) for width in widths):
         widths = [widths]
     try:
-        return [hidden_of(name) for name in names] + [tuple(shape) for shape in widths]
+        return [*map(hidden_of, names), *map(tuple, widths)]
     except TypeError as error:
         raise InputError(
             (Argument("hidden"), ": expected widths such as (256, 128), or a list of them")

@@ -162,15 +162,14 @@ class _Trainer:
 
     def train(self) -> Iterator[tuple[Config, Run | InputError]]:
         """Yield the finished runs, then train the others, the shortest first."""
-        pending: Pending = {}
+        stages: dict[int, Pending] = {}  # the runs of each number of epochs
         for config in self.request.configs:
             stored = self._look_up(config)
             if isinstance(stored, Run):
                 yield config, stored
             else:
-                pending[config] = stored
-        for epochs in sorted({config.epochs for config in pending}):
-            stage = {config: pending[config] for config in pending if config.epochs == epochs}
+                stages.setdefault(config.epochs, {})[config] = stored
+        for _, stage in sorted(stages.items()):
             if self.store is not None and self.request.extends:
                 self._extend(stage, self.store)
             if self.pool is None:
@@ -257,12 +256,16 @@ class _Trainer:
 
         def inputs() -> Iterator[tuple[SweepRequest, list[TrainingRun]]]:
             for number, configs in enumerate(tasks):
+                runs: list[TrainingRun] = []
+                todo: list[TrainingRun] = []
                 locks = ExitStack()
-                opened[number] = [], locks
+                opened[number] = runs, locks
                 for config in configs:
-                    opened[number][0].append(self._open(config, locks))
-                todo = [run for run in opened[number][0] if not run.finished]
-                yield request, [replace(run, writes=False) for run in todo]
+                    run = self._open(config, locks)
+                    runs.append(run)
+                    if not run.finished:
+                        todo.append(replace(run, writes=False))
+                yield request, todo
 
         try:
             for number, trained in pool.run(train_task, inputs(), self.callbacks):
@@ -319,7 +322,8 @@ def train_task(dataset: Dataset, task: tuple[SweepRequest, list[TrainingRun]]) -
                 batch = runs[start : start + group.size]
                 job = TrainingJob(group, data, batch, Callbacks(), started, compile_seconds)
                 results = job.train()
-                trained |= {run.config: (run.header, results[run.config]) for run in batch}
+                for run in batch:
+                    trained[run.config] = run.header, results[run.config]
                 started = time.perf_counter()
     return trained
 

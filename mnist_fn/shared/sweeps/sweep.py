@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, overload
 
@@ -13,8 +14,17 @@ from mnist_fn.shared.runs.callbacks import Callbacks
 from mnist_fn.shared.runs.notebook import html_table, pandas, text_table
 from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.runs.stopping import followed
+from mnist_fn.shared.storage import or_null
 from mnist_fn.shared.sweeps import comparison
-from mnist_fn.shared.sweeps.comparison import VARIED, Best, Condition, Result, result_of
+from mnist_fn.shared.sweeps.comparison import (
+    VARIED,
+    Best,
+    Condition,
+    Result,
+    name_of,
+    result_of,
+    unit_of,
+)
 from mnist_fn.shared.sweeps.request import (
     Numbers,
     SweepRequest,
@@ -25,7 +35,7 @@ from mnist_fn.shared.sweeps.request import (
     shapes,
 )
 from mnist_fn.shared.sweeps.runner import failures_document, train_runs
-from mnist_fn.shared.wording import counted
+from mnist_fn.shared.wording import counted, figure, spread
 
 MAX_ROWS = 12  # of the table that Python shows
 
@@ -79,8 +89,7 @@ class Sweep(Sequence[Run]):
 
         groups: dict[Any, list[Condition]] = {}
         for condition in self.conditions:
-            values = tuple(condition.name[name] for name in names)
-            groups.setdefault(values[0] if len(names) == 1 else values, []).append(condition)
+            groups.setdefault(itemgetter(*names)(condition.name), []).append(condition)
         return {key: comparison.best(group, self.metric) for key, group in groups.items()}
 
     @property
@@ -92,7 +101,8 @@ class Sweep(Sequence[Run]):
         lines: list[str | Message] = []
         if len(series) > 1:
             lines.append(f"best of all: {_describe(self.best)}")
-        lines += [f"best λ for {_describe_series(best)}" for best in series.values()]
+        for best in series.values():
+            lines.append(f"best λ for {_describe_series(best)}")
         if self.metric.startswith("test") and len(self.conditions) > 1:
             lines.append(
                 Message(
@@ -107,14 +117,15 @@ class Sweep(Sequence[Run]):
         """Head and rows: mean ± sd over seeds for each condition, after the last epoch."""
         conditions = self.conditions
         metrics = list(conditions[0].values)
-        head = ["model", "learning rate", "λ", "seeds"]
-        head += [metric.replace("_", " ") for metric in metrics]
+        names = [metric.replace("_", " ") for metric in metrics]
         rows = []
         for condition in conditions:
             config, seeds = condition.config, str(len(condition.seeds))
             row = [config.model, f"{config.learning_rate:g}", f"{config.l2:g}", seeds]
-            rows.append(row + [_mean_and_sd(condition, metric) for metric in metrics])
-        return head, rows
+            for metric in metrics:
+                row.append(spread(condition.mean(metric), condition.sd(metric), unit_of(metric)))
+            rows.append(row)
+        return ["model", "learning rate", "λ", "seeds", *names], rows
 
     def to_frame(self) -> Any:
         """A pandas DataFrame, a run a row: what tells it apart, its seed, and its figures after the
@@ -125,8 +136,8 @@ class Sweep(Sequence[Run]):
         """
         rows = []
         for result in self.results:
-            row = {name: getattr(result.config, name) for name in VARIED}
-            rows.append({**row, "seed": result.config.seed, **result.values})
+            config = result.config
+            rows.append({**name_of(config), "seed": config.seed, **result.values})
         return pandas("sweep").DataFrame(rows)
 
     def to_dict(self, translate: Callable[[Message], str] = str) -> dict[str, Any]:
@@ -135,17 +146,19 @@ class Sweep(Sequence[Run]):
         Args:
             translate: rewords each message of a run that did not come to its end.
         """
-        paths = [result.path for result in self.results]
+        paths: list[str | None] = []
+        for result in self.results:
+            paths.append(None if result.path is None else str(result.path))
         series = self.best_by("model", "learning_rate")
         return {
-            "runs": [None if path is None else str(path) for path in paths],
+            "runs": paths,
             **failures_document(self.failures, translate),
             "backend": self.backend,
             "epochs": self.results[0].config.epochs,
             "metric": self.metric,
-            "conditions": [_condition_document(condition) for condition in self.conditions],
+            "conditions": list(map(_condition_document, self.conditions)),
             "best": _best_document(self.best),
-            "best_by_model_and_learning_rate": [_best_document(best) for best in series.values()],
+            "best_by_model_and_learning_rate": list(map(_best_document, series.values())),
         }
 
     def __repr__(self) -> str:
@@ -258,19 +271,11 @@ def compare(
     if not results:
         count, first = len(request.configs), failures[0]
         raise InputError(f"none of {count} runs came to its end; the first: {first}")
-    ordered = [results[config] for config in request.configs if config in results]
+    ordered: list[Result] = []
+    for config in request.configs:
+        if config in results:
+            ordered.append(results[config])
     return Sweep(ordered, request.backend, metric, failures)
-
-
-def _mean_and_sd(condition: Condition, metric: str) -> str:
-    mean, sd = _format(condition.mean(metric), metric), condition.sd(metric)
-    if math.isnan(sd):
-        return mean
-    return f"{mean} ± {100 * sd:.2f}" if metric.endswith("accuracy") else f"{mean} ± {sd:.5f}"
-
-
-def _format(value: float, metric: str) -> str:
-    return f"{value:.2%}" if metric.endswith("accuracy") else f"{value:.5f}"
 
 
 def _describe(best: Best) -> str:
@@ -283,11 +288,11 @@ def _describe(best: Best) -> str:
 
 def _figure(best: Best) -> str:
     """The best mean with its interval."""
-    condition, metric = best.condition, best.metric
-    text = f"{metric.replace('_', ' ')} {_format(condition.mean(metric), metric)}"
+    condition, metric, unit = best.condition, best.metric, unit_of(best.metric)
+    text = f"{metric.replace('_', ' ')} {figure(condition.mean(metric), unit)}"
     low, high = condition.interval(metric)
     if not math.isnan(low):
-        interval = f"{_format(low, metric)} to {_format(high, metric)}"
+        interval = f"{figure(low, unit)} to {figure(high, unit)}"
         return f"{text} (95 % interval of the mean: {interval})"
     if len(condition.seeds) > 1:
         return f"{text} (all seeds alike: no interval)"
@@ -309,13 +314,14 @@ def _describe_series(best: Best) -> str:
 
 
 def _l2_list(conditions: Sequence[Condition]) -> str:
-    return ", ".join(f"{l2:g}" for l2 in sorted(condition.config.l2 for condition in conditions))
+    ordered = sorted(conditions, key=lambda condition: condition.config.l2)
+    return ", ".join(f"{condition.config.l2:g}" for condition in ordered)
 
 
 def _condition_document(condition: Condition) -> dict[str, Any]:
     figures = {}
     for metric in condition.values:
-        figures[metric] = {"mean": condition.mean(metric), "sd": _or_none(condition.sd(metric))}
+        figures[metric] = {"mean": condition.mean(metric), "sd": or_null(condition.sd(metric))}
     return {**condition.name, "seeds": len(condition.seeds), **figures}
 
 
@@ -324,12 +330,8 @@ def _best_document(best: Best) -> dict[str, Any]:
     return {
         **condition.name,
         "mean": condition.mean(best.metric),
-        "interval": [_or_none(end) for end in condition.interval(best.metric)],
+        "interval": list(map(or_null, condition.interval(best.metric))),
         "worse": [rival.name for rival in best.worse],
         "undecided": [rival.name for rival in best.undecided],
         "untested": [rival.name for rival in best.untested],
     }
-
-
-def _or_none(value: float) -> float | None:
-    return None if math.isnan(value) else value

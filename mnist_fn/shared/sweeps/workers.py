@@ -80,9 +80,10 @@ class WorkerPool:
         """How many workers the nodes have room for."""
         workers = 0
         for node in _alive(self.ray):
-            cpus, gpus = (int(node["Resources"].get(name, 0)) for name in ("CPU", "GPU"))
-            room = cpus // self.workers.threads
-            workers += min(room, gpus) if self.device == "gpu" else room
+            room = int(node["Resources"].get("CPU", 0)) // self.workers.threads
+            if self.device == "gpu":
+                room = min(room, int(node["Resources"].get("GPU", 0)))
+            workers += room
         return workers
 
     def runs_per_task(self, runs: int) -> int:
@@ -203,12 +204,16 @@ def facts() -> dict[str, str]:
 
 def differences(ours: Mapping[str, str], theirs: Mapping[str, str]) -> str:
     """`jax 0.9.2 there, 0.10.2 here; …`, empty if a node has what this machine has."""
-    names = [name for name in ours if theirs.get(name, NONE) != ours[name]]
-    if "mnist-fn" in names:  # then the source says no more
-        names = [name for name in names if name not in (source.EVERYTHING, source.TRAINING)]
-    elif source.EVERYTHING in names and source.TRAINING in names:
-        names.remove(source.TRAINING)
-    return "; ".join(f"{name} {theirs.get(name, NONE)} there, {ours[name]} here" for name in names)
+    different: dict[str, str] = {}
+    for name, version in ours.items():
+        if theirs.get(name, NONE) != version:
+            different[name] = f"{name} {theirs.get(name, NONE)} there, {version} here"
+    if "mnist-fn" in different:  # then the source says no more
+        different.pop(source.EVERYTHING, None)
+        different.pop(source.TRAINING, None)
+    elif source.EVERYTHING in different:
+        different.pop(source.TRAINING, None)
+    return "; ".join(different.values())
 
 
 # --- the cluster ---
