@@ -45,7 +45,10 @@ def diagnose(full: bool, say: Callable[[str], None]) -> dict[str, Any]:
         "threads": _threads(),
         "caches": _caches(),
         "data": _data(),
-        "tools": _tools(),
+        "tools": {
+            "chromium": next(filter(None, map(shutil.which, BROWSERS)), None),
+            "ray": faults.version_of("ray"),
+        },
         "full": full,
         "checks": checks,  # none unless full
         "seconds": round(time.perf_counter() - started, 2),
@@ -112,8 +115,3 @@ def _data() -> dict[str, str | None]:
         except InputError as error:
             folders[name] = f"not here ({in_shell(error)})"
     return folders
-
-
-def _tools() -> dict[str, str | None]:
-    browser = next(filter(None, map(shutil.which, BROWSERS)), None)
-    return {"chromium": browser, "ray": faults.version_of("ray")}

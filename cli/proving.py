@@ -35,7 +35,6 @@ from mnist_fn.shared.runs.folder import RunFolder
 from mnist_fn.shared.runs.header import Header
 from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.runs.store import RunStore
-from mnist_fn.shared.storage import write_sealed
 from mnist_fn.shared.sweeps.request import SweepRequest, Workers
 from mnist_fn.shared.sweeps.runner import start_workers, train_runs
 
@@ -111,11 +110,6 @@ def prove(
     kind = plan.level if plan.level in ("statistics", "horizon") else "ladders"
     command = options.command_line()
     return document_of(plan, dataset, devices, kind, results, passed, **made_with, command=command)
-
-
-def write(out: Path, document: dict[str, Any]) -> None:
-    """Keep the document as `parity-LEVEL.json`; InputError if it can't be written."""
-    write_sealed(output(out, document["level"]), document)
 
 
 def output(out: Path, level: str) -> Path:
@@ -253,11 +247,8 @@ def _trained_sides(
 
 def _headers(runs: Iterable[Run]) -> dict[Path, Header]:
     """The headers of runs, by their folders."""
-    headers: dict[Path, Header] = {}
-    for run in runs:
-        assert run.path is not None  # noqa: S101 - each was trained in a folder
-        headers[run.path] = RunFolder(run.path).read_header()
-    return headers
+    folders = map(RunFolder.of, runs)
+    return {folder.path: folder.read_header() for folder in folders}
 
 
 def _check_present(headers: dict[Path, Header]) -> None:

@@ -40,8 +40,9 @@ def plot(records: Sequence[Run], ax: Any = None) -> style.Panels:
         panel.axhline(100 * LEARNED, color=style.ink(), linewidth=0.8, linestyle=":")
         mean = draw(panel, values, label, many)
         learned = np.flatnonzero(mean >= 100 * LEARNED)
+        reached = "never" if many else f"never {100 * LEARNED:.0f} %"
         if np.isnan(mean).all():
-            panel.set_title(f"{name}   –", fontsize=9)
+            reached = "–"
         elif len(learned):
             first = int(learned[0])
             panel.plot(
@@ -50,10 +51,7 @@ def plot(records: Sequence[Run], ax: Any = None) -> style.Panels:
             reached = (
                 f"epoch {first + 1}" if many else f"{100 * LEARNED:.0f} % in epoch {first + 1}"
             )
-            panel.set_title(f"{name}   {reached}", fontsize=9)
-        else:
-            reached = "never" if many else f"never {100 * LEARNED:.0f} %"
-            panel.set_title(f"{name}   {reached}", fontsize=9)
+        panel.set_title(f"{name}   {reached}", fontsize=9)
         panel.set(ylim=(lowest - 4, 100.1))
     figure.supxlabel("epoch", fontsize=10)
     figure.supylabel(f"test accuracy [%], dotted: {100 * LEARNED:.0f} %", fontsize=10)

@@ -86,7 +86,7 @@ def command(
     with console.status("starting"):
         from cli import proving
         from mnist_fn.shared.parity.levels import make_plan
-        from mnist_fn.shared.storage import check_output, made_folder
+        from mnist_fn.shared.storage import check_output, made_folder, write_sealed
         from mnist_fn.shared.sweeps.request import Workers
 
         plan = make_plan(
@@ -108,7 +108,7 @@ def command(
             plan, data_dir, out, seeds, seed, pool, answer(json), margin, reuse, verbose
         )
         if out is not None:
-            proving.write(out, document)
+            write_sealed(proving.output(out, plan.level), document)
     if json:
         print_json(document)
     raise typer.Exit(0 if document["passed"] else 1)

@@ -101,14 +101,11 @@ def _show_short(study: "Study", to: "Console") -> None:
     from mnist_fn.shared.study import tables
 
     document = study.document
-    backends = list(document["backends"])
-    rows: dict[str, list[str]] = {}
-    for number in document["numbers"]:
-        row = [number["experiment"], number["what"], tables.published(number)]
-        for name in backends:
-            row.append(tables.ours_of(number, number["ours"][name]))
-        rows.setdefault(number["experiment"], row)
-    _print((["experiment", "what", "published", *backends], list(rows.values())), to)
+    head, numbers = tables.without(tables.number_table(document), "n", *SHARPNESS, "verdict")
+    first_rows: dict[str, list[str]] = {}
+    for row in numbers:
+        first_rows.setdefault(row[0], row)
+    _print((head, list(first_rows.values())), to)
     _print(tables.honest_table(document), to)
     to.print(f"{len(document['numbers'])} numbers in all, which the report has.")
     _end(study, to)

@@ -10,7 +10,6 @@ from typing import Any
 from mnist_fn.shared.errors import InputError, in_shell
 from mnist_fn.shared.pictures.preparation import SIDE
 from mnist_fn.shared.runs.folder import RunFolder
-from mnist_fn.shared.runs.header import Header
 from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.runs.store import RunStore
 from mnist_fn.shared.storage import read_sealed
@@ -62,11 +61,11 @@ def read_contents(paths: Sequence[Path]) -> Contents:
             f"{paths[0]}: no finished run in it; make one with mnist-fn train or mnist-fn study"
         )
     all_runs = list(runs.values())
-    in_full = [_with_weights(run) for run in _choose(all_runs)]
+    in_full = [RunFolder.of(run).load_finished() for run in _choose(all_runs)]
     linear_runs = [run for run in all_runs if run.config.hidden == ()]
     linear = _best(linear_runs, lambda run: run.config.dataset)
     for name, run in linear.items():
-        linear[name] = _with_weights(run)
+        linear[name] = RunFolder.of(run).load_finished()
     return Contents(list(paths), all_runs, in_full, linear, skipped, _documents(paths))
 
 
@@ -78,7 +77,10 @@ def _choose(runs: Sequence[Run]) -> list[Run]:
     place for its best run.
     """
     count = Counter(run.config.dataset for run in runs)
-    like_mnist = {run.config.dataset for run in runs if _header(run).input_dim == SIDE**2}
+    like_mnist: set[str] = set()
+    for run in runs:
+        if RunFolder.of(run).read_header().input_dim == SIDE**2:
+            like_mnist.add(run.config.dataset)
     datasets = sorted(count, key=lambda name: (name in like_mnist, count[name]), reverse=True)
     candidates = list(runs)
     if len(runs) > MAX_IN_FULL:
@@ -105,16 +107,6 @@ def _best(runs: Sequence[Run], kind_of: Callable[[Run], Any]) -> dict[Any, Run]:
 
 def _accuracy(run: Run) -> float:
     return run.final["test_accuracy"]
-
-
-def _header(run: Run) -> Header:
-    assert run.path is not None  # noqa: S101 - it was read from there
-    return RunFolder(run.path).read_header()
-
-
-def _with_weights(run: Run) -> Run:
-    assert run.path is not None  # noqa: S101 - it was read from there
-    return RunFolder(run.path).load_finished()
 
 
 def _documents(paths: Sequence[Path]) -> dict[str, dict[Path, dict[str, Any]]]:

@@ -51,16 +51,11 @@ class Digits:
         wrong = np.flatnonzero(self.split.labels != self.predictions)
         order = np.argsort(-self.probabilities[wrong], kind="stable")[:WORST]
         mistakes: list[dict[str, Any]] = []
-        for i in wrong[order]:
-            mistakes.append(
-                {
-                    "index": int(i),
-                    "true": int(self.split.labels[i]),
-                    "predicted": int(self.predictions[i]),
-                    "probability": float(self.probabilities[i]),
-                    "picture": data_uri(to_png(self.data_spec.as_mnist(self.split.images[i]))),
-                }
-            )
+        for i in wrong[order].tolist():
+            true, predicted = int(self.split.labels[i]), int(self.predictions[i])
+            picture = data_uri(to_png(self.data_spec.as_mnist(self.split.images[i])))
+            mistake = {"index": i, "true": true, "predicted": predicted, "picture": picture}
+            mistakes.append({**mistake, "probability": float(self.probabilities[i])})
         return mistakes
 
     def in_cells(self, classes: int) -> dict[str, Any]:

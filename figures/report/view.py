@@ -140,8 +140,7 @@ def view_of(
     Raises:
         InputError: no dataset in `data_dir`, or another than the run's.
     """
-    assert run.path is not None  # noqa: S101 - it was read from there
-    header = RunFolder(run.path).read_header()
+    header = RunFolder.of(run).read_header()
     name = run.config.dataset
     linear = run if run.config.hidden == () else linear_runs.get(name)
     missing: list[Missing] = []

@@ -54,8 +54,10 @@ def _may_name_its_model(cls: type[ConfigClass]) -> type[ConfigClass]:
     @wraps(init)
     def named(self: Any, *values: Any, model: str | None = None, **attributes: Any) -> None:
         if model is not None:
-            attributes["model"] = model
-        _name_widths(attributes)
+            if "hidden" in attributes and _widths(_plain(attributes["hidden"])) != hidden_of(model):
+                raise both_shapes()
+            attributes["hidden"] = hidden_of(model)
+        _check_names(attributes)
         init(self, *values, **attributes)
 
     setattr(cls, "__init__", named)  # noqa: B010 - a checker takes an assignment for a mistake
@@ -169,23 +171,15 @@ class Config:
 
     def replace(self, **changes: Any) -> "Config":
         """A copy with some fields changed, checked again; `model` for its `hidden` here too."""
-        _name_widths(changes)
-        return replace(self, **changes)
+        if "model" in changes:
+            changes.setdefault("hidden", hidden_of(changes["model"]))
+        return Config(**{**vars(self), **changes})
 
 
 _HINTS = get_type_hints(Config, include_extras=True)
 
 
-def _name_widths(fields_given: dict[str, Any]) -> None:
-    """Put the widths of a `model` in its place, as `hidden`.
-
-    Raises:
-        InputError: `hidden` says other widths; no such model; a name that is no field.
-    """
-    if "model" in fields_given:
-        hidden = hidden_of(fields_given.pop("model"))
-        if _widths(_plain(fields_given.setdefault("hidden", hidden))) != hidden:
-            raise both_shapes()
+def _check_names(fields_given: Mapping[str, Any]) -> None:
     known = [field.name for field in fields(Config)]
     for name in fields_given:
         if name not in known:

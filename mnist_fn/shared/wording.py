@@ -68,15 +68,12 @@ def nearest(word: str, known: Iterable[str]) -> str | None:
 
     lower = {name.lower(): name for name in known}
     word = word.lower()
-    by_initials = [name for name in lower if "_" in name and initials(name) == word]
+    for name in lower:
+        initials = "".join(part[:1] for part in name.split("_"))
+        if "_" in name and initials == word:
+            return lower[name]
     alike = difflib.get_close_matches(word, lower, 1, cutoff=0.65)
-    matches = [*by_initials, *alike]
-    return lower[matches[0]] if matches else None
-
-
-def initials(name: str) -> str:
-    """`lr` of learning_rate."""
-    return "".join(word[0] for word in name.split("_") if word)
+    return lower[alike[0]] if alike else None
 
 
 def control_name(kind: str) -> str:

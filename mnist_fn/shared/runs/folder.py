@@ -43,6 +43,12 @@ class RunFolder:
         self.header_file = path / HEADER
         self.metrics_file, self.checkpoint_file, self.evaluation_file = map(path.joinpath, RESULTS)
 
+    @classmethod
+    def of(cls, run: Run) -> "RunFolder":
+        """The folder that a run was read from, or trained in."""
+        assert run.path is not None  # noqa: S101 - as it is not in memory alone
+        return cls(run.path)
+
     def exists(self) -> bool:
         """Whether there is a run here, finished or not."""
         return self.header_file.exists()

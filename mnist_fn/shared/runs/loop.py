@@ -156,11 +156,6 @@ class TrainingJob:
         if run.folder is not None and run.writes:
             run.folder.write_header(run.header)
 
-    def _seconds(self) -> dict[str, float]:
-        """Each run's own share, so that the runs of a sweep add up to its duration."""
-        now, share = time.perf_counter(), 1 / len(self.runs)
-        return {"train": (now - self._begun) * share, "total": (now - self.started) * share}
-
     def _save_if_due(self, state: Any) -> None:
         now = time.perf_counter()
         if now - self._saved_at > max(CHECKPOINT_SECONDS, self._save_cost / SAVING_SHARE):
@@ -177,7 +172,8 @@ class TrainingJob:
 
         Returns the states in their shared form.
         """
-        states, seconds = self.group.dump(state), self._seconds()
+        states = self.group.dump(state)
+        now, share = time.perf_counter(), 1 / len(self.runs)  # the shares add up to the whole
         evaluations = self._evaluations or [None] * len(self.runs)
         for run, tree, evaluation in zip(self.runs, states, evaluations, strict=True):
             if run.error is None and not all_finite(tree):
@@ -185,10 +181,10 @@ class TrainingJob:
             if run.error is not None:
                 continue
             if status is not None:
-                spent = dict(run.header.seconds)
-                for name in seconds:
-                    spent[name] += seconds[name]
-                run.header = replace(run.header, status=status, seconds=spent)
+                seconds = dict(run.header.seconds)
+                seconds["train"] += (now - self._begun) * share
+                seconds["total"] += (now - self.started) * share
+                run.header = replace(run.header, status=status, seconds=seconds)
             if run.folder is not None and run.writes:
                 run.folder.write_progress(run.header, tree, run.rows, evaluation)
                 run.saved_epochs = len(run.rows)

@@ -68,7 +68,10 @@ class RunStore:
         for folder in folders:
             if must_exist and not folder.is_dir():
                 raise InputError(f"{folder}: no such folder")
-            for path in _run_paths(folder):
+            paths = [folder]  # itself if it is a run's, else the runs' folders in it by name
+            if not RunFolder(folder).exists():
+                paths = [file.parent for file in sorted(folder.glob(f"[!.]*/{HEADER}"))]
+            for path in paths:
                 try:
                     self._headers[path] = RunFolder(path).read_header()
                 except InputError as error:
@@ -229,13 +232,6 @@ class RunStore:
             except OSError as error:
                 raise InputError(f"{long}: can't be written ({error.strerror})") from error
         self.add(long, header)
-
-
-def _run_paths(folder: Path) -> list[Path]:
-    """The folder itself if it is a run's, else the runs' folders in it by name."""
-    if RunFolder(folder).exists():
-        return [folder]
-    return [file.parent for file in sorted(folder.glob(f"[!.]*/{HEADER}"))]
 
 
 def _summary(path: Path, header: Header) -> dict[str, Any]:

@@ -185,10 +185,17 @@ def study(
                 failures.append(run)
             else:
                 records[request.backend].add(run)
+    warning = None
+    if quick:
+        warning = report.QUICK_RUN
+    elif base.dataset != "mnist":
+        warning = (
+            f"NOT THE STUDY: {base.dataset} instead of mnist; the published numbers are not its"
+        )
     document = report.document(
         {experiment.name: experiment for experiment in chosen},
         records,
-        warning=_warning(quick, base),
+        warning=warning,
         command=command or f"mnist_fn.study({', '.join(given)})",
         machine=machine(),
         versions=versions(),
@@ -210,11 +217,3 @@ def check_classes(base: Config, data_dir: Path | None) -> None:
             hint="the study is MNIST's, its experiments and published numbers are of ten digits: "
             "use train, sweep and report",
         )
-
-
-def _warning(quick: bool, base: Config) -> str | None:
-    if quick:
-        return report.QUICK_RUN
-    if base.dataset != "mnist":
-        return f"NOT THE STUDY: {base.dataset} instead of mnist; the published numbers are not its"
-    return None

@@ -48,11 +48,6 @@ def result_of(run: Run) -> Result:
     return Result(run.config, values, run.path, run if run.path is None else None)
 
 
-def name_of(config: Config) -> dict[str, Any]:
-    """What tells the condition of a config from others: its fields in VARIED."""
-    return {name: getattr(config, name) for name in VARIED}
-
-
 def unit_of(metric: str) -> str:
     """The unit that `wording.figure` shows a metric in: "loss" or "accuracy"."""
     return metric.rpartition("_")[2]
@@ -69,7 +64,7 @@ class Condition:
     @property
     def name(self) -> dict[str, Any]:
         """What tells it apart, for tables and JSON."""
-        return name_of(self.config)
+        return {name: getattr(self.config, name) for name in VARIED}
 
     def mean(self, metric: str) -> float:
         """Over seeds."""
@@ -112,16 +107,15 @@ def conditions(results: Iterable[Result]) -> list[Condition]:
     groups: dict[Config, list[Result]] = {}
     for result in results:
         groups.setdefault(result.config.replace(seed=0), []).append(result)
-    return list(map(_condition, groups.values()))
-
-
-def _condition(results: Sequence[Result]) -> Condition:
-    ordered = sorted(results, key=lambda result: result.config.seed)
-    values = {}
-    for metric in ordered[0].values:
-        values[metric] = np.array([result.values[metric] for result in ordered])
-    seeds = tuple(result.config.seed for result in ordered)
-    return Condition(ordered[0].config, seeds, values)
+    grouped: list[Condition] = []
+    for group in groups.values():
+        group.sort(key=lambda result: result.config.seed)
+        values: dict[str, np.ndarray] = {}
+        for metric in group[0].values:
+            values[metric] = np.array([result.values[metric] for result in group])
+        seeds = tuple(result.config.seed for result in group)
+        grouped.append(Condition(group[0].config, seeds, values))
+    return grouped
 
 
 def check_metric(name: str | None, config: Config) -> str:

@@ -16,15 +16,7 @@ from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.runs.stopping import followed
 from mnist_fn.shared.storage import or_null
 from mnist_fn.shared.sweeps import comparison
-from mnist_fn.shared.sweeps.comparison import (
-    VARIED,
-    Best,
-    Condition,
-    Result,
-    name_of,
-    result_of,
-    unit_of,
-)
+from mnist_fn.shared.sweeps.comparison import VARIED, Best, Condition, Result, result_of
 from mnist_fn.shared.sweeps.request import (
     Numbers,
     SweepRequest,
@@ -123,7 +115,8 @@ class Sweep(Sequence[Run]):
             config, seeds = condition.config, str(len(condition.seeds))
             row = [config.model, f"{config.learning_rate:g}", f"{config.l2:g}", seeds]
             for metric in metrics:
-                row.append(spread(condition.mean(metric), condition.sd(metric), unit_of(metric)))
+                unit = comparison.unit_of(metric)
+                row.append(spread(condition.mean(metric), condition.sd(metric), unit))
             rows.append(row)
         return ["model", "learning rate", "λ", "seeds", *names], rows
 
@@ -136,8 +129,8 @@ class Sweep(Sequence[Run]):
         """
         rows = []
         for result in self.results:
-            config = result.config
-            rows.append({**name_of(config), "seed": config.seed, **result.values})
+            row = {name: getattr(result.config, name) for name in VARIED}
+            rows.append({**row, "seed": result.config.seed, **result.values})
         return pandas("sweep").DataFrame(rows)
 
     def to_dict(self, translate: Callable[[Message], str] = str) -> dict[str, Any]:
@@ -288,7 +281,7 @@ def _describe(best: Best) -> str:
 
 def _figure(best: Best) -> str:
     """The best mean with its interval."""
-    condition, metric, unit = best.condition, best.metric, unit_of(best.metric)
+    condition, metric, unit = best.condition, best.metric, comparison.unit_of(best.metric)
     text = f"{metric.replace('_', ' ')} {figure(condition.mean(metric), unit)}"
     low, high = condition.interval(metric)
     if not math.isnan(low):
