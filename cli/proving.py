@@ -67,17 +67,7 @@ def prove(
 ) -> dict[str, Any]:
     """Run a level and show it; the document of all that was measured.
 
-    Args:
-        plan: what is compared.
-        data_dir: folder of the dataset's files.
-        out: folder of the statistics' runs; None is runs/.
-        seeds: of the statistics.
-        seed: the first of them.
-        workers: that train, if any.
-        to: where the result is shown; None is stdout.
-        margin: of the statistics, in percentage points.
-        reuse: for the statistics, take runs of other versions or other code as well.
-        verbose: say of each rung why its bound is what it is.
+    The arguments are those of `mnist-fn parity`; `to` is where the result is shown, None is stdout.
 
     Raises:
         InputError: bad data or device, a precision that a backend lacks.

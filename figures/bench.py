@@ -7,15 +7,8 @@ from figures import style
 
 
 def plot(document: Mapping[str, Any], ax: Any = None) -> Any:
-    """Draw a bench document.
-
-    Args:
-        document: what `mnist-fn bench --out` wrote.
-        ax: where to draw: see `figures`.
-
-    Returns:
-        The axes: dots are medians, whiskers quartiles. Bars would have no end to begin at, since a
-        logarithmic axis has no 0.
+    """Draw what `mnist-fn bench --out` wrote: dots are medians, whiskers quartiles. Bars would have
+    no end to begin at, since a logarithmic axis has no 0.
     """
     if ax is None:
         ax = style.new_axes(3.8)
@@ -23,17 +16,9 @@ def plot(document: Mapping[str, Any], ax: Any = None) -> Any:
     for row, (name, epoch) in enumerate(ordered):
         low, high = epoch["quartiles"]
         error = [[epoch["median"] - low], [high - epoch["median"]]]
+        look = {"fmt": "o", "markersize": 6, "capsize": 3, "linewidth": 1}
         colour = "C0" if name.startswith("jax") else "C1"
-        ax.errorbar(
-            epoch["median"],
-            row,
-            xerr=error,
-            fmt="o",
-            color=colour,
-            markersize=6,
-            capsize=3,
-            linewidth=1,
-        )
+        ax.errorbar(epoch["median"], row, xerr=error, color=colour, **look)
     ax.set_yticks(range(len(ordered)), [name for name, _ in ordered])
     if document["floor"] is not None:
         floor = document["epochs"][document["floor"]]["min"]

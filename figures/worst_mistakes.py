@@ -19,14 +19,10 @@ ROWS, COLUMNS = 3, 8
 def plot(
     records: Run | Sequence[Run], ax: Any = None, data_dir: Path | None = None
 ) -> style.Panels:
-    """Draw the worst mistakes of the first record.
+    """Draw the worst mistakes of a run that was read with its weights, of several runs those of the
+    smallest seed. The images are read as `load_for` reads them.
 
     The probabilities are computed from its weights in NumPy, in float64.
-
-    Args:
-        records: a run with its weights; of several the one with the smallest seed.
-        ax: where to draw: see `figures`.
-        data_dir: as for `load_for`: the images are not part of a record.
     """
     figure = style.panels(ax, 3.9)
     run = min(as_runs(records), key=lambda run: run.config.seed)
@@ -40,13 +36,8 @@ def plot(
     for panel in panels.flat:
         panel.set_axis_off()
     for panel, mistake in zip(panels.flat, worst, strict=False):
-        panel.imshow(
-            images.images[int(mistake["index"])],
-            cmap="gray_r",
-            vmin=0,
-            vmax=255,
-            interpolation="nearest",
-        )
+        image = images.images[int(mistake["index"])]
+        panel.imshow(image, cmap="gray_r", vmin=0, vmax=255, interpolation="nearest")
         true, predicted = names[int(mistake["true"])], names[int(mistake["predicted"])]
         title = f"{true} → {predicted}\n{_percent(mistake['probability'])}"
         panel.set_title(title, fontsize=9)

@@ -129,13 +129,10 @@ def dataset_title(run: Run) -> str:
 def view_of(
     run: Run, number: int, linear_runs: Mapping[str, Run], data_dir: Path | None
 ) -> RunView:
-    """Everything that the page shows of a run.
+    """Everything that the page shows of a run, which was read with its weights.
 
-    Args:
-        run: with its weights.
-        number: of the views.
-        linear_runs: the linear run of each dataset, for its templates.
-        data_dir: of the run's dataset; None looks in the usual places and downloads nothing.
+    `linear_runs` has the linear run of each dataset, for its templates. Without `data_dir` the
+    run's dataset is looked for in the usual places and not downloaded.
 
     Raises:
         InputError: no dataset in `data_dir`, or another than the run's.
