@@ -85,7 +85,7 @@ class Header:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        values = {attribute.name: getattr(self, attribute.name) for attribute in fields(Header)}
+        values = dict(vars(self))
         for name in ("config", "data_spec", "hardware"):
             values[name] = values[name].to_dict()
         return values
