@@ -173,7 +173,7 @@ class Config:
         """A copy with some fields changed, checked again; `model` for its `hidden` here too."""
         if "model" in changes:
             changes.setdefault("hidden", hidden_of(changes["model"]))
-        return Config(**{**vars(self), **changes})
+        return replace(self, **changes)
 
 
 _HINTS = get_type_hints(Config, include_extras=True)

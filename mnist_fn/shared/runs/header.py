@@ -85,7 +85,7 @@ class Header:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        values = dict(vars(self))
+        values = {attribute.name: getattr(self, attribute.name) for attribute in fields(Header)}
         for name in ("config", "data_spec", "hardware"):
             values[name] = values[name].to_dict()
         return values
