@@ -3,7 +3,6 @@
 import itertools
 from collections.abc import Iterable
 from dataclasses import replace
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -117,7 +116,7 @@ def _climb(plan: Plan, dataset: Dataset, to: Console, verbose: bool) -> list[dic
 
         def on_ladder(name: dict[str, str]) -> None:
             status.stop()
-            _show_name(to, name)
+            _show_name(to, *name.values())
             show_next(BACKEND_RUNGS[0])
 
         def on_rung(rung: Rung) -> None:
@@ -131,8 +130,7 @@ def _climb(plan: Plan, dataset: Dataset, to: Console, verbose: bool) -> list[dic
         return levels.climb_all(plan, dataset, on_ladder, on_rung)
 
 
-def _show_name(to: Console, document: dict[str, Any]) -> None:
-    parts = itemgetter("model", "optimizer", "precision")(document)
+def _show_name(to: Console, *parts: str) -> None:
     to.print(Text("\n" + ", ".join(parts), style="bold"))
 
 
@@ -165,7 +163,7 @@ def _horizons(plan: Plan, dataset: Dataset) -> list[dict[str, Any]]:
 
         def on_epoch(epoch: int, name: dict[str, str] = name, count: int = config.epochs) -> None:
             if epoch == 1:
-                _show_name(console, name)
+                _show_name(console, *name.values())
             if epoch % 10 == 0 or epoch == count:
                 console.print(f"epoch {epoch}/{count}", style="dim")
 
@@ -189,7 +187,7 @@ def _handed(plan: Plan, data_dir: Path | None, workers: Workers) -> list[dict[st
 
 def _show_horizons(results: list[dict[str, Any]], to: Console) -> None:
     for row in results:
-        _show_name(to, row)
+        _show_name(to, row["model"], row["optimizer"], row["precision"])
         head, pairs = horizon.table(row)
         table = new_table(*head, flush_left=head[:1])
         for pair in pairs:
