@@ -221,6 +221,7 @@ def unchanged_loss(small):
     return loss_after_an_epoch(small)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", CHANGED_PROGRAMS)
 def test_a_change_that_was_tried_trains_the_study(small, unchanged_loss, monkeypatch, name):
     """A change that trained something else would be no faster or slower way to do the same."""

@@ -11,11 +11,7 @@ from mnist_fn import InputError, load_run, resume, sweep, train
 from mnist_fn import backend as jax_backend
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.optimizers import OPTIMIZERS, learning_rates, slots_of
-from mnist_fn.shared.parity import levels
 from mnist_fn.shared.parity.backends import numpy_program
-from mnist_fn.shared.parity.backends.checks import Pair
-from mnist_fn.shared.parity.backends.climb import BackendClimb
-from mnist_fn.shared.parity.ladder import BACKEND_RUNGS, climb
 from mnist_fn.shared.state import named_tensors
 from mnist_fn.shared.streams import batch_order, initial_state
 from torch_ref import backend as torch_backend
@@ -91,15 +87,6 @@ def test_a_run_goes_on_on_the_other_backend(digits, case):
     after, _ = trained(jax_backend.make, config, digits, epochs=(2, 3), start=first)
     whole, _ = trained(jax_backend.make, config, digits)
     assert furthest(after, whole) < 1e-12
-
-
-@pytest.mark.parametrize("name", ["sgd+nesterov", "rmsprop", "adam+cosine"])
-def test_the_ladder_holds_between_the_backends(digits, name):
-    config = BASE.replace(**levels.OPTIMIZERS[name])
-    pair = Pair(jax_backend.make, torch_backend.make, config, digits)
-    rungs, _ = climb(BackendClimb(pair, steps=20))
-    assert [rung.name for rung in rungs if not rung.passed] == []
-    assert len(rungs) == len(BACKEND_RUNGS)
 
 
 def test_each_backend_has_every_optimizer_and_slot():
