@@ -282,14 +282,18 @@ class Change:
     words: str  # a pattern of what the verdict may call it
 
 
-ACTIVATIONS = ("relu", "gelu", "silu", "tanh", "sigmoid", "softplus", "relu6", "elu")
+# what a verdict calls each of Flax's
+ACTIVATIONS = {
+    "relu": "relu", "gelu": "gelu by tanh", "silu": "silu", "tanh": "tanh", "sigmoid": "sigmoid",
+    "softplus": "softplus", "relu6": "relu capped at 6", "elu": "elu with α = 1",
+}  # fmt: skip
 CHANGES = [
     Change("another ε", r"epsilon=1e-5", ("epsilon=1e-6", "epsilon=1e-3", "epsilon=1e-4"), r"ε"),
     Change("the default ε", r"epsilon=1e-5, ", ("",), r"ε"),
     Change("another activation", r"nn\.(?:relu|elu)\(", tuple(f"nn.{a}(" for a in ACTIVATIONS),
-           r"\b{} (by tanh |with \S+ = \S+ )?in place of"),
+           r"\b{} in place of"),
     Change("another activation for tanh", r"jnp\.tanh\(", ("nn.relu(", "nn.gelu(", "nn.sigmoid("),
-           r"\b{} (by tanh |with \S+ = \S+ )?in place of"),
+           r"\b{} in place of"),
     Change("the activation left out", r"nn\.(?:relu|elu)\(x\)", ("x",),
            r"no activation|identity|nothing in place"),
     Change("GELU by tanh", r", approximate=False", ("",), r"gelu by tanh"),
@@ -363,7 +367,8 @@ def wrong_ports(model: str, optimizer: str) -> Iterator[tuple[Change, int, str, 
                 changed = text[: place.start()] + new + text[place.end() :]
                 number = text[: place.start()].count("\n")
                 function = re.search(r"\w+\.(\w+)\($", new)
-                words = change.words.replace("{}", function[1] if function else "")
+                called = ACTIVATIONS.get(function[1], "") if function else ""
+                words = change.words.replace("{}", called)
                 yield (
                     replace(change, words=words),
                     number + 1,
