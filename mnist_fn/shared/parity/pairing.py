@@ -14,9 +14,9 @@ from mnist_fn.shared.parity.compare import compare
 from mnist_fn.shared.parity.ladder_state import LadderState, Pairing
 from mnist_fn.shared.parity.modules import outputs, walk
 from mnist_fn.shared.parity.packing import NotRecordedError
-from mnist_fn.shared.parity.param_map import ParamMap, map_params, parts
+from mnist_fn.shared.parity.param_map import ParamMap, map_params, numbers_in
 from mnist_fn.shared.parity.program import Batch, Program, Weights
-from mnist_fn.shared.parity.result import Check
+from mnist_fn.shared.parity.result import Check, failures
 
 MOST = 1e3  # a difference of outputs counts no more than that
 SWAPS = 256  # other assignments that are tried where names and shapes leave a choice
@@ -92,13 +92,12 @@ def checks(pairing: Pairing, start: Weights) -> list[Check]:
         kept, shape = list(partner.layout.kept), list(partner.layout.shape)
         text = f"{partner.name} is {kept}, the port's {partner.other} is {shape}"
         results.append(Check.stated(text, False, "one shape"))
-    without = [
-        f"{n} {list(start.params[n].shape)} has no partner in the port" for n in partners.missing
-    ]
-    without += [
-        f"{n} {list(like.params[n].shape)} of the port has no partner" for n in partners.extra
-    ]
-    results += [Check.stated(text, False, "one of each") for text in without]
+    for name in partners.missing:
+        text = f"{name} {list(start.params[name].shape)} has no partner in the port"
+        results.append(Check.stated(text, False, "one of each"))
+    for name in partners.extra:
+        text = f"{name} {list(like.params[name].shape)} of the port has no partner"
+        results.append(Check.stated(text, False, "one of each"))
     for partner in partners.buffers:
         ours = start.buffers[partner.name]
         theirs = partner.layout.to_reference(like.buffers[partner.other])
@@ -120,7 +119,7 @@ def _moves(reference: Program, port: Program, batch: Batch) -> list[Callable[[Ba
     )
     as_it_is: Callable[[Batch], Batch] = lambda batch: batch  # noqa: E731
     across: Callable[[Batch], Batch] = lambda batch: moved(batch, turned)  # noqa: E731
-    rank = max(part.ndim for part in (*batch.inputs, *batch.named.values()))
+    rank = max(part.ndim for part in batch.arrays)
     if reference.data_format == port.data_format or rank < 3:
         return [as_it_is]
     return [across, as_it_is] if rank > 3 else [as_it_is, across]
@@ -142,7 +141,7 @@ def _paired(
 
 
 def _apart(pairing: Pairing, start: Weights, batch: Batch, dtype: str, errors: list[str]) -> float:
-    """How far the outputs are apart; 0 if within bounds. ParamMap that miss count much more."""
+    """How far the outputs are apart; 0 if within bounds. A missing partner counts much more."""
     if pairing.param_map.unpaired:
         return 1e3 * MOST * pairing.param_map.unpaired
     try:
@@ -156,9 +155,10 @@ def _apart(pairing: Pairing, start: Weights, batch: Batch, dtype: str, errors: l
     except Exception as error:
         errors.append(f"{pairing.port.name}: can't be called with batches[0] ({_said(error)})")
         return np.inf
-    return max(
-        (0.0 if c.passed else min(c.difference.absolute, MOST) for c in compared), default=0.0
-    )
+    gap = 0.0
+    for check in failures(compared):
+        gap = max(gap, min(check.difference.absolute, MOST))
+    return gap
 
 
 def _shared(pairing: Pairing, start: Weights, batch: Batch) -> Weights:
@@ -181,21 +181,25 @@ def _other_choice(pairing: Pairing, start: Weights, batch: Batch, dtype: str) ->
         partners = replace(first, params=chosen)
         candidate = replace(pairing, param_map=partners)
         if _apart(candidate, start, batch, dtype, []) == 0:
-            notes = [
-                f"{new.name} [{', '.join(map(str, new.layout.kept))}] is {new.other}, axes "
-                f"{new.layout.axes}: only so the outputs agree"
-                for old, new in zip(first.params, chosen, strict=True)
-                if old != new
-            ]
+            notes = []
+            for old, new in zip(first.params, chosen, strict=True):
+                if old != new:
+                    axes = (
+                        f"{new.name} {list(new.layout.kept)} is {new.other}, axes {new.layout.axes}"
+                    )
+                    notes.append(f"{axes}: only so the outputs agree")
             partners = replace(partners.verified(), notes=tuple(notes))
             return replace(candidate, param_map=partners)
-    open_ = [p.name for p in first.params if not p.sure and not _numbered(first, p.name)]
-    if open_ and _undecided(LadderState("", pairing, start.cast(dtype), batch), open_):
-        table = "; ".join(first.table().splitlines())
+    names = []
+    for partner in first.guessed:
+        # where names count up on both sides, as fc1, fc2 and Dense_0, Dense_1, their order tells
+        if not (numbers_in(partner.name) and numbers_in(partner.other)):
+            names.append(partner.name)
+    if names and _undecided(LadderState("", pairing, start.cast(dtype), batch), names):
         raise InputError(
-            f"which parameter is which can't be told: {', '.join(open_[:6])} fit several of the "
+            f"which parameter is which can't be told: {', '.join(names[:6])} fit several of the "
             f"port's and no choice makes the outputs agree; say it by param_map={{name: name}}; "
-            f"so far: {table}"
+            f"so far: {'; '.join(first.table())}"
         )
     return pairing
 
@@ -208,9 +212,3 @@ def _undecided(state: LadderState, names: list[str]) -> bool:
     return fault is None or (
         fault.call is not None and any(name.startswith(fault.call.module) for name in names)
     )
-
-
-def _numbered(param_map: ParamMap, name: str) -> bool:
-    """Whether names on both sides count up, as fc1, fc2 and Dense_0, Dense_1: then order tells."""
-    (partner,) = (p for p in param_map.params if p.name == name)
-    return all(any(word.isdigit() for word in parts(n)[0]) for n in (partner.name, partner.other))

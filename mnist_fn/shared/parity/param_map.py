@@ -78,10 +78,11 @@ class ParamMap:
 
     def to_reference(self, tensors: Tensors, buffers: bool = False) -> Tensors:
         """The port's tensors under the reference's names, in its layout."""
-        chosen = self.buffers if buffers else (*self.params, *self.fixed)
-        return {
-            p.name: p.layout.to_reference(tensors[p.other]) for p in chosen if p.other in tensors
-        }
+        translated = {}
+        for pair in self.buffers if buffers else (*self.params, *self.fixed):
+            if pair.other in tensors:
+                translated[pair.name] = pair.layout.to_reference(tensors[pair.other])
+        return translated
 
     def ordered(self, module: str, array: np.ndarray) -> np.ndarray:
         """What goes into a module, in the reference's order, where its rows are reordered."""
@@ -92,20 +93,22 @@ class ParamMap:
 
     def modules(self) -> dict[str, str]:
         """Modules that have all of their parameters in common: reference's name -> port's."""
-        partners: dict[str, set[str]] = {}
-        for partner in self.params:
-            partners.setdefault(module_of(partner.name), set()).add(module_of(partner.other))
-        return {
-            module: candidates.pop()
-            for module, candidates in partners.items()
-            if len(candidates) == 1
-        }
+        partners: dict[str, str] = {}
+        divided = set()
+        for pair in self.params:
+            module, partner = module_of(pair.name), module_of(pair.other)
+            if partners.setdefault(module, partner) != partner:
+                divided.add(module)
+        for module in divided:
+            del partners[module]
+        return partners
 
-    def table(self) -> str:
+    def table(self) -> list[str]:
         """The assignment, a line each."""
-        missing = [ParamPair(name, "?", UNMOVED) for name in self.missing]
-        extra = [ParamPair("?", name, UNMOVED) for name in self.extra]
-        return "\n".join(listed((*self.params, *self.resized, *missing, *extra)))
+        pairs = [*self.params, *self.resized]
+        pairs += [ParamPair(name, "?", UNMOVED) for name in self.missing]
+        pairs += [ParamPair("?", name, UNMOVED) for name in self.extra]
+        return listed(pairs)
 
 
 def listed(pairs: Sequence[ParamPair]) -> list[str]:
@@ -160,7 +163,10 @@ def map_params(
     buffers = _match(reference.buffers, port.buffers, buffers_fit, declared)
     missing, extra = _unpaired(reference.params, port.params, params)
     tables, _ = _unpaired(reference.buffers, port.buffers, buffers)
-    named = {name: tensor for name, tensor in extra.items() if _is_named(name, tables)}
+    words, named = set(map(parts, tables)), {}
+    for name, tensor in extra.items():
+        if parts(name) in words:
+            named[name] = tensor
     fixed = _match(tables, named, _fits(tables, named, usual, {}), {})
     _, extra = _unpaired({}, extra, fixed)
     resized = _match(missing, extra, _resized(missing, extra), {})
@@ -178,40 +184,32 @@ def map_params(
 
 def _unpaired(ours: Tensors, theirs: Tensors, pairs: list[ParamPair]) -> tuple[Tensors, Tensors]:
     """Of both programs the tensors that are in none of the pairs."""
-    names, others = {pair.name for pair in pairs}, {pair.other for pair in pairs}
-    return (
-        {name: tensor for name, tensor in ours.items() if name not in names},
-        {name: tensor for name, tensor in theirs.items() if name not in others},
-    )
+    ours, theirs = dict(ours), dict(theirs)
+    for pair in pairs:
+        ours.pop(pair.name, None)
+        theirs.pop(pair.other, None)
+    return ours, theirs
 
 
 def _resized(ours: Tensors, theirs: Tensors) -> Fits:
     """Pairs of one kind and rank, whatever their shapes."""
-    return {
-        (a, b): [Layout(tuple(range(x.ndim)), y.shape, x.shape)]
-        for a, x in ours.items()
-        for b, y in theirs.items()
-        if parts(a)[1] == parts(b)[1] and x.ndim == y.ndim
-    }
+    fits: Fits = {}
+    for (a, x), (b, y) in itertools.product(ours.items(), theirs.items()):
+        if parts(a)[1] == parts(b)[1] and x.ndim == y.ndim:
+            fits[a, b] = [Layout(tuple(range(x.ndim)), y.shape, x.shape)]
+    return fits
 
 
 def _fits(ours: Tensors, theirs: Tensors, usual: int, declared: Mapping[str, ParamPair]) -> Fits:
     """Pairs of tensors, of which one may be the other, with the layouts for that."""
-    claimed = {p.other for p in declared.values()}
+    ours, theirs = _unpaired(ours, theirs, list(declared.values()))
     fits: Fits = {}
-    for a, x in ours.items():
-        for b, y in theirs.items():
-            if a in declared or b in claimed or not _kinds_fit(a, b):
-                continue
-            options = layouts(x.shape, y.shape, usual if _is_kernel(a, b) else 0)
-            if options:
-                fits[a, b] = options
+    for (a, x), (b, y) in itertools.product(ours.items(), theirs.items()):
+        kinds = {_kind(a), _kind(b)} - {""}
+        options = layouts(x.shape, y.shape, usual if _is_kernel(a, b) else 0)
+        if options and len(kinds) < 2:
+            fits[a, b] = options
     return fits
-
-
-def _is_named(name: str, names: Iterable[str]) -> bool:
-    """Whether one of the names has the same words."""
-    return any(parts(name) == parts(other) for other in names)
 
 
 def _match(
@@ -219,29 +217,22 @@ def _match(
 ) -> list[ParamPair]:
     """Declared pairs that are in both, and of those that fit the likeliest by name and place."""
     numbers = {**_places_of_numbers(ours), **_places_of_numbers(theirs)}
-    scores = {(a, b): _likeness(a, b, numbers[a] == numbers[b]) for a, b in fits}
-    level = np.inf, dict(scores)
-    order = {name: i for i, name in enumerate(ours)}
-    places = {name: i for i, name in enumerate(theirs)}
-    chosen = {name: pair for name, pair in declared.items() if name in ours}
+    levels: dict[float, list[tuple[str, str]]] = {}
+    for a, b in fits:
+        levels.setdefault(_likeness(a, b, numbers[a] == numbers[b]), []).append((a, b))
+    chosen, taken = dict(declared), set()
     partners = {modules_of((pair.name, pair.other)) for pair in declared.values()}
-    while scores:
-        best = max(scores.values())
-        if best < level[0]:  # who is left when it comes to names as alike as these
-            level = best, dict(scores)
-        # of equal names the rest of a module belongs to its partner, then the first is the first
-        a, b = min(
-            (pair for pair, score in scores.items() if score == best),
-            key=lambda pair: (modules_of(pair) not in partners, order[pair[0]], places[pair[1]]),
-        )
-        rivals = [
-            pair
-            for pair, score in level[1].items()
-            if score == best and (pair[0] == a) != (pair[1] == b)
-        ]
-        chosen[a] = ParamPair(a, b, fits[a, b][0], sure=not rivals)
-        partners.add(modules_of((a, b)))
-        scores = {pair: s for pair, s in scores.items() if pair[0] != a and pair[1] != b}
+    is_free = lambda pair: pair[0] not in chosen and pair[1] not in taken  # noqa: E731
+    for _, pairs in sorted(levels.items(), reverse=True):
+        alike = remaining = list(filter(is_free, pairs))
+        while remaining:
+            # the rest of a module belongs to its partner, then the first is the first
+            a, b = min(remaining, key=lambda pair: modules_of(pair) not in partners)
+            rivals = [pair for pair in alike if (pair[0] == a) != (pair[1] == b)]
+            chosen[a] = ParamPair(a, b, fits[a, b][0], sure=not rivals)
+            taken.add(b)
+            partners.add(modules_of((a, b)))
+            remaining = list(filter(is_free, remaining))
     return [chosen[name] for name in ours if name in chosen]
 
 
@@ -253,30 +244,32 @@ def _others(pairs: list[ParamPair], fits: Fits) -> Iterator[tuple[ParamPair, ...
     modules: dict[str, list[ParamPair]] = {}
     for partner in pairs:
         modules.setdefault(module_of(partner.name), []).append(partner)
-    kinds: dict[Any, list[str]] = {}
-    for name, members in modules.items():
+    kinds: dict[Any, list[list[ParamPair]]] = {}
+    for members in modules.values():
         if not all(partner.sure for partner in members):
-            kinds.setdefault(tuple(partner.layout for partner in members), []).append(name)
-    for names in kinds.values():
-        for order in itertools.islice(itertools.permutations(names), 1, ORDERS):
-            moved = {
-                first.name: ParamPair(first.name, second.other, first.layout, False)
-                for a, b in zip(names, order, strict=True)
-                for first, second in zip(modules[a], modules[b], strict=True)
-            }
-            if all((p.name, p.other) in fits for p in moved.values()):
-                yield tuple(moved.get(partner.name, partner) for partner in pairs)
+            kinds.setdefault(tuple(partner.layout for partner in members), []).append(members)
+    for alike in kinds.values():
+        for order in itertools.islice(itertools.permutations(alike), 1, ORDERS):
+            moved, exchanged = {pair.name: pair for pair in pairs}, set()
+            for first, second in zip(itertools.chain(*alike), itertools.chain(*order), strict=True):
+                moved[first.name] = replace(first, other=second.other, sure=False)
+                exchanged.add((first.name, second.other))
+            if exchanged <= fits.keys():
+                yield tuple(moved.values())
 
 
 def _is_kernel(a: str, b: str) -> bool:
     """Flax's `embedding` and `scale` lie as PyTorch's; so does what is called a weight on both."""
-    last = {re.split(r"[./]", name)[-1] for name in (a, b)}
+    last = {re.split(r"[./]", a)[-1], re.split(r"[./]", b)[-1]}
     return last != {"weight"} and not last & {"embedding", "scale"}
 
 
-def _kinds_fit(a: str, b: str) -> bool:
-    kind_a, kind_b = (next((w for w in _words(parts(n)[1]) if w in KINDS), "") for n in (a, b))
-    return kind_a == kind_b or not (kind_a and kind_b)
+def _kind(name: str) -> str:
+    """Which of KINDS a name says; "" if none."""
+    for word in _words(parts(name)[1]):
+        if word in KINDS:
+            return word
+    return ""
 
 
 def _likeness(a: str, b: str, same_numbers: bool) -> float:
@@ -287,8 +280,8 @@ def _likeness(a: str, b: str, same_numbers: bool) -> float:
     `Conv_0` are the first of each, and the number of `fc1` says nothing of `Dense_1`.
     """
     (words_a, kind_a), (words_b, kind_b) = parts(a), parts(b)
-    path_a = [word for word in words_a if not word.isdigit()]
-    path_b = [word for word in words_b if not word.isdigit()]
+    path_a = list(itertools.filterfalse(str.isdigit, words_a))
+    path_b = list(itertools.filterfalse(str.isdigit, words_b))
     if path_a == path_b and kind_a == kind_b and same_numbers:
         return 3.0
     ours, theirs = {*path_a, *_words(kind_a)}, {*path_b, *_words(kind_b)}
@@ -297,22 +290,24 @@ def _likeness(a: str, b: str, same_numbers: bool) -> float:
     return share + 0.5 * (kind_a == kind_b) + SAME_NUMBERS * same_place
 
 
-def _places_of_numbers(names: Iterable[str]) -> dict[str, tuple[int, ...]]:
+def numbers_in(name: str) -> list[tuple[tuple[str, ...], int]]:
+    """The numbers in a name, each behind the words before it."""
+    words, numbers = parts(name)[0], []
+    for i, word in enumerate(words):
+        if word.isdigit():
+            numbers.append((words[:i], int(word)))
+    return numbers
+
+
+def _places_of_numbers(names: Iterable[str]) -> dict[str, list[int]]:
     """The numbers in each name, each as its place among those behind the same words, from 0."""
     behind: dict[tuple[str, ...], set[int]] = {}
     for name in names:
-        words = parts(name)[0]
-        for i, word in enumerate(words):
-            if word.isdigit():
-                behind.setdefault(words[:i], set()).add(int(word))
+        for words, number in numbers_in(name):
+            behind.setdefault(words, set()).add(number)
     places = {}
     for name in names:
-        words = parts(name)[0]
-        places[name] = tuple(
-            sorted(behind[words[:i]]).index(int(word))
-            for i, word in enumerate(words)
-            if word.isdigit()
-        )
+        places[name] = [sorted(behind[words]).index(n) for words, n in numbers_in(name)]
     return places
 
 

@@ -1,5 +1,6 @@
 """What the ladder finds: Difference, Check, Rung, Verdict; `words` makes their text and JSON."""
 
+import re
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -15,6 +16,7 @@ from mnist_fn.shared.parity.param_map import ParamMap, listed
 
 GUESSES = 12  # pairs of parameters that a verdict lists
 HERE = Path(__file__).parent
+LIBRARIES = re.compile("site-packages|dist-packages|/lib/python")
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,11 @@ Explain = Callable[[], Any]  # looks for a cause: an Explanation, of backends a 
 Compared = tuple[list[Check], Explain]
 
 
+def failures(checks: list[Check]) -> list[Check]:
+    """Return the checks that are out of their bounds, in their order."""
+    return [check for check in checks if not check.passed]
+
+
 def no_cause() -> None:
     """Of a rung that has none to be looked for."""
 
@@ -92,25 +99,17 @@ class Rung:
     @property
     def passed(self) -> bool:
         """Whether every check is within its bound, and there is one."""
-        return bool(self.checks) and all(check.passed for check in self.checks)
+        return bool(self.checks) and not self.failed
 
     @property
     def worst(self) -> Check:
         """The first check that fails, else the one nearest to its bound."""
-        for check in self.checks:
-            if not check.passed:
-                return check
-        return max(self.checks, key=lambda check: check.share)
+        return self.failed[0] if self.failed else max(self.checks, key=lambda check: check.share)
 
     @property
     def failed(self) -> list[Check]:
         """All checks that are out of their bounds, in the order of the network."""
-        return [check for check in self.checks if not check.passed]
-
-    @property
-    def held(self) -> list[Check]:
-        """All checks that are within."""
-        return [check for check in self.checks if check.passed]
+        return failures(self.checks)
 
     is_open = False  # it was climbed
 
@@ -145,19 +144,27 @@ def run_rung(
 def raised(error: BaseException, sides: tuple[str, ...] = ()) -> str:
     """An error in a line: what, whose, in which file and line."""
     text = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"[:160]
-    steps = list(traceback.extract_tb(error.__traceback__))
-    outside = [step for step in steps if not step.filename.startswith(str(HERE))]
+    outside, package_steps = [], []
+    for step in traceback.extract_tb(error.__traceback__):
+        if not step.filename.startswith(str(HERE)):
+            outside.append(step)
+            # the deepest line of the backend's own package: its libraries' lines say less
+            if not LIBRARIES.search(step.filename):
+                package_steps.append(step)
     if not outside:
         return text
-    # the deepest line of the backend's own package: its libraries' lines say less
-    library = ("site-packages", "dist-packages", "/lib/python")
-    package_steps = [step for step in outside if not any(part in step.filename for part in library)]
     last = (package_steps or outside)[-1]
     path = Path(last.filename)
     place = f"{path.parent.name}/{path.name}, line {last.lineno}, in {last.name}"
-    theirs = [side for side in sides if any(f"/{side}" in step.filename for step in outside)]
-    whose = f"{theirs[0] if theirs else ' or '.join(dict.fromkeys(sides))}: " if sides else ""
-    return f"{whose}{text} ({place})"
+    if not sides:
+        return f"{text} ({place})"
+    files = "\n".join(step.filename for step in outside)
+    whose = " or ".join(dict.fromkeys(sides))
+    for side in sides:
+        if f"/{side}" in files:
+            whose = side
+            break
+    return f"{whose}: {text} ({place})"
 
 
 @dataclass(frozen=True)
@@ -197,8 +204,10 @@ class Verdict:
     @property
     def failed(self) -> Rung | None:
         """The first rung that fails."""
-        climbed = [rung for rung in self.rungs if isinstance(rung, Rung)]
-        return next((rung for rung in climbed if not rung.passed), None)
+        for rung in self.rungs:
+            if isinstance(rung, Rung) and not rung.passed:
+                return rung
+        return None
 
     @property
     def text(self) -> str:

@@ -1,6 +1,6 @@
 """English and JSON of causes, explanations, checks, rungs and verdicts, made of their values."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -11,7 +11,6 @@ from mnist_fn.shared.parity.causes.distance import Tensors, constant_factor, wit
 Cause: TypeAlias = Any
 Candidate: TypeAlias = Any
 Explanation: TypeAlias = Any
-Difference: TypeAlias = Any
 Check: TypeAlias = Any
 Rung: TypeAlias = Any
 Verdict: TypeAlias = Any
@@ -87,25 +86,32 @@ def ranks_of(tensors: Tensors) -> dict[str, int]:
 
 def place(names: Sequence[str], ranks: Ranks) -> str:
     """A set of tensors: everywhere, the biases, layer1, or their names."""
-    chosen = [name for name in ranks if name in set(names)]
-    if len(chosen) == len(ranks):
+    chosen, spared = set(names) & ranks.keys(), ranks.keys() - names
+    if not spared:
         return "everywhere"
-    vectors = [name for name in ranks if ranks[name] < 2]
+    vectors: set[str] = set()
+    layers: dict[str, set[str]] = {}
+    for name, rank in ranks.items():
+        if rank < 2:
+            vectors.add(name)
+        layers.setdefault(layer_of(name), set()).add(name)
     if chosen == vectors:
-        are_biases = all("bias" in name for name in vectors)
-        return "on the biases alone" if are_biases else "on the vectors alone"
-    if chosen == [name for name in ranks if ranks[name] >= 2]:
+        return f"on the {vectors_text(vectors)} alone"
+    if spared == vectors:
         return "on the kernels alone"
-    for layer in dict.fromkeys(map(layer_of, ranks)):
-        members = [name for name in ranks if layer_of(name) == layer]
+    for layer, members in layers.items():
         if chosen == members:
             return f"on {layer} alone"
-        if chosen == [name for name in ranks if name not in members]:
+        if spared == members:
             return f"everywhere but on {layer}"
-    if len(chosen) == len(ranks) - 1:
-        (spared,) = set(ranks) - set(chosen)
-        return f"everywhere but on {spared}"
-    return "on " + " and ".join(chosen) + " alone"
+    if len(spared) == 1:
+        return f"everywhere but on {spared.pop()}"
+    return "on " + " and ".join(sorted(chosen, key=list(ranks).index)) + " alone"
+
+
+def vectors_text(names: Iterable[str]) -> str:
+    """What tensors of one axis are called."""
+    return "biases" if all("bias" in name for name in names) else "vectors"
 
 
 def layer_of(name: str) -> str:
@@ -208,7 +214,7 @@ def _schedule(cause: Cause) -> str:
     if len(changed) and np.allclose(f[changed], f[changed[0]], rtol=1e-6) and changed[0] > 0:
         at_steps = f"from step {changed[0] + 1 + start} on"
         if len(changed) < len(f) - changed[0]:
-            at_steps = "at step " + ", ".join(str(i + 1 + start) for i in changed)
+            at_steps = "at step " + ", ".join(map(str, changed + 1 + start))
         if abs(f[changed[0]]) < 1e-9:
             return f"no step is taken {at_steps}"
         return f"learning rate × {number(float(f[changed[0]]))} {at_steps}"
@@ -220,14 +226,20 @@ def _decays(cause: Cause) -> str:
     declared, ranks = cause.declared, cause.details["ranks"]
     name_of_decay = "decoupled decay" if cause.details["decoupled"] else "weight decay"
     if cause.details["added"]:  # beside a declared decay of the other kind
-        groups = grouped({name: value for name, value in cause.actual.items() if value})
-        changes = [f"{name_of_decay} {number(v)} {place(n, ranks)}" for v, n in groups.items()]
+        changes = []
+        for value, names in grouped(cause.actual).items():
+            if value:
+                changes.append(f"{name_of_decay} {number(value)} {place(names, ranks)}")
         text = " and ".join(changes[:3])
         return f"a {text} in addition to the declared" if changes else "no more decay"
     if not any(cause.actual.values()):
         return f"no {name_of_decay}"
-    decaying = [name for name in ranks if declared[name]]
-    changed = {name: v for name, v in cause.actual.items() if v != declared[name]}
+    decaying, changed = [], {}
+    for name, value in cause.actual.items():
+        if declared[name]:
+            decaying.append(name)
+        if value != declared[name]:
+            changed[name] = value
     changes = []
     for value, names in grouped(changed).items():
         here = "" if names == decaying else " " + place(names, ranks)
@@ -247,19 +259,20 @@ def _multiples(cause: Cause) -> str:
     """What a gradient is a multiple of, tensor by tensor."""
     changed: dict[str, tuple[tuple[str, float], ...]] = {}
     for name, values in cause.actual.items():
-        usual = {"factor": 1.0}  # any other direction is none
-        changed[name] = tuple(
-            (kind, float(f"{value:.10g}"))
-            for kind, value in values.items()
-            if abs(value - usual.get(kind, 0.0)) > 1e-12 * abs(value)
-        )
-    groups = grouped({name: key for name, key in changed.items() if key})
+        multiples = []
+        for kind, value in values.items():
+            usual = 1.0 if kind == "factor" else 0.0
+            if abs(value - usual) > 1e-12 * abs(value):
+                multiples.append((kind, float(f"{value:.10g}")))
+        if multiples:
+            changed[name] = tuple(multiples)
+    groups = grouped(changed)
     if len(groups) > 3:
         return "another multiple for each tensor"
     changes = []
     for key, names in groups.items():
-        multiples = " and ".join(_multiple(kind, value, cause.details) for kind, value in key)
-        changes.append(f"{multiples} {place(names, cause.details['ranks'])}")
+        text = " and ".join(_multiple(kind, value, cause.details) for kind, value in key)
+        changes.append(f"{text} {place(names, cause.details['ranks'])}")
     return " and ".join(changes) or "as declared"
 
 
@@ -318,10 +331,10 @@ def _padding_row(cause: Cause) -> str:
     if cause.declared is None:
         row = cause.actual
         return located(cause, f"row {row} is not trained, as padding_idx={row} has it")
-    return "; ".join(
-        f"{name}: row {row}, padding_idx in the reference, is trained in the port"
-        for name, row in cause.declared.items()
-    )
+    rows = []
+    for name, row in cause.declared.items():
+        rows.append(f"{name}: row {row}, padding_idx in the reference, is trained in the port")
+    return "; ".join(rows)
 
 
 # A sentence for each code: a template of {declared}, {actual} and the cause's details, or what
@@ -424,14 +437,15 @@ def difference_text(expected: Tensors, observed: Tensors, rounding: Tensors) -> 
 
     `rounding` is what a difference may be, by tensor; infinite where an entry says nothing.
     """
-    parted = [
-        name for name in observed if not within(expected[name], observed[name], rounding[name])
-    ]
-    if not parted:
+    shapes: dict[str, str] = {}
+    for name, tensor in observed.items():
+        if not within(expected[name], tensor, rounding[name]):
+            shapes[name] = f"{name} {_shape(expected[name], tensor, rounding[name])}"
+    if not shapes:
         return "no tensor is out of what rounding may do to it here"
-    held = "" if len(parted) == len(observed) else " (all others agree)"
-    shapes = [f"{name} {_shape(expected[name], observed[name], rounding[name])}" for name in parted]
-    return f"differs in {place(parted, ranks_of(observed))}{held}: " + "; ".join(shapes)
+    held = "" if len(shapes) == len(observed) else " (all others agree)"
+    names = place(list(shapes), ranks_of(observed))
+    return f"differs in {names}{held}: " + "; ".join(shapes.values())
 
 
 def _shape(expected: np.ndarray, observed: np.ndarray, rounding: np.ndarray) -> str:
@@ -469,8 +483,7 @@ def since(parted: Sequence[bool]) -> str:
     first = list(parted).index(True) + 1
     if all(parted[first - 1 :]):
         return f"from step {first} on"
-    steps = ", ".join(str(i + 1) for i, differs in enumerate(parted) if differs)
-    return f"at step {steps} alone"
+    return f"at step {', '.join(map(str, np.flatnonzero(parted) + 1))} alone"
 
 
 # --- explanations --------------------------------------------------------------------------------
@@ -522,28 +535,29 @@ def explanation_json(explanation: Explanation) -> dict[str, Any]:
 
 def candidate_json(candidate: Candidate) -> dict[str, Any]:
     """Plain values for JSON."""
-    names = ("code", "at", "declared", "actual", "text", "residual")
-    return {name: plain(getattr(candidate, name)) for name in names} | {"at": candidate.at or ""}
+    values = _values(candidate, "code", "at", "declared", "actual", "text", "residual")
+    return {**values, "at": candidate.at or ""}
+
+
+def _values(item: Any, *names: str) -> dict[str, Any]:
+    """Some of an object's values, for JSON."""
+    return {name: plain(getattr(item, name)) for name in names}
 
 
 # --- checks, rungs, verdicts ---------------------------------------------------------------------
 
 
-def difference_json(difference: Difference) -> dict[str, Any]:
-    """Plain values for JSON; a number that is not finite becomes its name."""
-    names = ("left", "right", "absolute", "relative", "ulps")
-    numbers = {name: plain(getattr(difference, name)) for name in names}
-    index = list(difference.index)
-    return {"where": difference.where, "tensor": difference.tensor, "index": index, **numbers}
-
-
 def check_json(check: Check) -> dict[str, Any]:
-    """Plain values for JSON, without the reason, which a rung gives once."""
+    """Plain values for JSON, without the reason, which a rung gives once; a number that is not
+    finite becomes its name.
+    """
+    difference = check.difference
     return {
         "what": check.what,
-        **difference_json(check.difference),
-        "tolerance": plain(check.tolerance),
-        "measure": check.measure,
+        **_values(difference, "where", "tensor"),
+        "index": list(difference.index),
+        **_values(difference, "left", "right", "absolute", "relative", "ulps"),
+        **_values(check, "tolerance", "measure"),
         **({"state": check.state} if check.state else {}),
         **({"step": check.step} if check.step is not None else {}),
     }
@@ -598,7 +612,8 @@ def verdict_text(verdict: Verdict, guesses: Sequence[str]) -> str:
         more = len(verdict.param_map.guessed) - len(guesses)
         lines += [f"  and {more} more"] if more else []
     lines += ["", *map(rung_line, verdict.rungs)]
-    return "\n".join([*lines, *(f"note: {note}" for note in verdict.notes)])
+    lines += [f"note: {note}" for note in verdict.notes]
+    return "\n".join(lines)
 
 
 def _reasons(verdict: Verdict) -> Iterator[str]:
@@ -615,9 +630,9 @@ def _reasons(verdict: Verdict) -> Iterator[str]:
     worst = verdict.failed.worst
     d = worst.difference
     if d.left == d.right:  # nothing was measured: parameters have no partner
-        without = [check.what for check in verdict.failed.failed]
-        suffix = f"; and {len(without) - 1} more" if len(without) > 1 else ""
-        yield f"first: {without[0]}{suffix}"
+        count = len(verdict.failed.failed)
+        suffix = f"; and {count - 1} more" if count > 1 else ""
+        yield f"first: {worst.what}{suffix}"
     elif np.isnan(d.left) and np.isnan(d.right):  # another shape or an error: no entries
         yield f"first: {d.where}"
     else:
@@ -627,11 +642,11 @@ def _reasons(verdict: Verdict) -> Iterator[str]:
 
 def verdict_json(verdict: Verdict) -> dict[str, Any]:
     """Plain values for JSON."""
-    partners = [
-        {"reference": p.name, "port": p.other, "axes": list(p.layout.axes),
-         "shape": list(p.layout.shape), "guessed": not p.sure}
-        for p in verdict.param_map.params
-    ]  # fmt: skip
+    partners = []
+    for pair in verdict.param_map.params:
+        layout = {"axes": list(pair.layout.axes), "shape": list(pair.layout.shape)}
+        names = {"reference": pair.name, "port": pair.other}
+        partners.append({**names, **layout, "guessed": not pair.sure})
     return {
         "schema": SCHEMA,
         "passed": verdict.passed,
