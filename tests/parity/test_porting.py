@@ -330,7 +330,7 @@ def test_a_recording_made_when_causes_were_sentences_names_them_in_its_words():
     words = "norm: ε = 1e-6 in place of 1e-5"
     facts = {"code": "epsilon", "at": "norm", "declared": 1e-5, "actual": 1e-6}
     opened._last = {"variants": [{"text": words, "site": 0, "key": 1, **facts}]}
-    assert [variant.text for variant in opened.variants(None)] == [words]
+    assert [variant.text for variant in opened.variants(0, 0)] == [words]
 
 
 def test_what_is_added_to_a_norm_is_taken_out_of_a_recording(tmp_path):

@@ -18,6 +18,7 @@ from mnist_fn.shared.parity.ladder_state import LadderState, held_to_runs, nth
 from mnist_fn.shared.parity.param_map import parts
 from mnist_fn.shared.parity.program import Call, Tensors
 from mnist_fn.shared.parity.result import Check
+from mnist_fn.shared.parity.rounding import largest_entry
 
 BIASED = (
     "PyTorch keeps the unbiased variance, Flax the biased one, which no argument changes: with "
@@ -39,9 +40,8 @@ class Averages:
     first: tuple[Tensors, Tensors] | None = None  # after the first step
 
     def __post_init__(self) -> None:
-        start = self.state.weights.buffers
-        self._scaled = {name: tensor.copy() for name, tensor in start.items()}
-        self._previous = start  # the port's
+        self._previous = self.state.weights.buffers  # the port's
+        self._scaled = dict(self._previous)
 
     def step(
         self, number: int, ours: Tensors, theirs: Tensors, examples: int, spreads: Spreads
@@ -54,7 +54,7 @@ class Averages:
                 continue
             check = self._check(name, ours[name], theirs[name], number, examples)
             if not check.passed:
-                largest = max(float(abs(t[name]).max(initial=0)) for t in (ours, theirs))
+                largest = max(largest_entry(ours[name]), largest_entry(theirs[name]))
                 size = largest if self.state.dtype == "float64" else np.inf
                 check = held_to_runs(check, size, *spreads(name))
             old = self.checks.get(name)
@@ -64,7 +64,7 @@ class Averages:
 
     def _check(self, name: str, a: np.ndarray, b: np.ndarray, step: int, examples: int) -> Check:
         what = f"{name} after step {step}"
-        largest = max(float(abs(a).max(initial=0)), float(abs(b).max(initial=0)))
+        largest = max(largest_entry(a), largest_entry(b))
         terms = self.state.lengths.all
         bound = sum_bound(terms, self.state.dtype) * largest * max(1.0, step**0.5)
         plain = Check(what, compare(what, a, b), bound, "absolute", sums_reason(terms))
@@ -127,13 +127,14 @@ class Averages:
         if not share or self.first is None:  # momentum 0 keeps what was
             return None
         module, (ours, theirs) = _keeper(failed[0]), self.first
-        names = [name for name in ours if _keeper(name) == module and name in theirs]
+        names = []
+        for name in ours:
+            if _keeper(name) == module and name in theirs:
+                names.append(name)
         port_share = self._solved(names, share, ours, theirs)
         facts = {"at": module, "declared": share, "actual": port_share}
-        declared, solved = (
-            self._remainder(names, share, candidate_share, ours, theirs)
-            for candidate_share in (share, port_share)
-        )
+        declared = self._remainder(names, share, share, ours, theirs)
+        solved = self._remainder(names, share, port_share, ours, theirs)
         return judge(
             "running averages after a step",
             as_declared(*declared),

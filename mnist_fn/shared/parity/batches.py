@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable, Iterable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -30,7 +31,8 @@ def read_batches(batches: Any, dtype: str) -> list[Batch]:
     read = []
     for i, item in enumerate(itertools.islice(batches, MOST)):
         if not isinstance(item, tuple | list) or len(item) != 2:
-            raise InputError(f"batches[{i}]: {FORM}, not {_kind(item)}")
+            length = f" of {len(item)}" if isinstance(item, tuple | list) else ""
+            raise InputError(f"batches[{i}]: {FORM}, not a {type(item).__name__}{length}")
         read.append(_read(item[0], item[1], dtype, f"batches[{i}]"))
     if not read:
         raise InputError(f"batches: there are none; {FORM}")
@@ -44,11 +46,6 @@ def read_batches(batches: Any, dtype: str) -> list[Batch]:
     return read
 
 
-def _kind(value: Any) -> str:
-    length = f" of {len(value)}" if isinstance(value, tuple | list) else ""
-    return f"a {type(value).__name__}{length}"
-
-
 def _read(inputs: Any, targets: Any, dtype: str, place: str) -> Batch:
     if isinstance(inputs, dict):
         batch = Batch((), {str(key): part for key, part in inputs.items()}, targets)
@@ -57,10 +54,8 @@ def _read(inputs: Any, targets: Any, dtype: str, place: str) -> Batch:
     if not batch.arrays:
         raise InputError(f"{place}: no inputs; {FORM}")
 
-    def to(part: Any) -> np.ndarray:
-        return _array(part, dtype, place)
-
-    return batch.changed(to, to)
+    to_array = partial(_array, dtype=dtype, place=place)
+    return batch.changed(to_array, to_array)
 
 
 def _array(value: Any, dtype: str, place: str) -> np.ndarray:

@@ -76,10 +76,7 @@ def _rounded(state: LadderState, fault: Fault) -> str:
         for name, text in program.in_float32(weights, batch).items():
             if name not in computed_before:
                 places.append(f"{program.name}: {text}")
-    change = max(
-        (largest_gap(fault.read(run), fault.read(state.original)) for run in state.in_float32),
-        default=0.0,
-    )
+    change = state.spread(state.in_float32, fault.read)
     gap = largest_gap(fault.read(state.left), fault.port_value)  # 0 of what can't be compared
     if not places or not 0 < gap <= SUM_FACTOR * change:
         return ""
@@ -122,22 +119,23 @@ def explain_slope(state: LadderState) -> Explanation:
     names = list(state.left.gradients)
 
     def read(trace: Trace) -> Tensors:
-        grads = {name: trace.gradients[name] for name in names if name in trace.gradients}
-        return {**grads, "the loss": np.atleast_1d(trace.loss or 0.0)}
+        values = {}
+        for name in names:
+            if name in trace.gradients:
+                values[name] = trace.gradients[name]
+        values["the loss"] = np.atleast_1d(trace.loss or 0.0)
+        return values
 
     variants = state.pairing.reference.variants(state.left, 0, ends[1])
-    port_values = read(state.right)
-    expected = {name: state.left.gradients[name] for name in names}
-    observed = {name: state.right.gradients[name] for name in names}
     algebra = explain_gradients(
-        expected,
-        observed,
+        state.left.gradients,
+        state.right.gradients,
         state.weights.params,
         state.batch.examples,
         state.dtype,
         f"{state.name or 'start'}: gradients",
     )
-    place = Place(state, "gradients", read, port_values, state.lengths.all)
+    place = Place(state, "gradients", read, read(state.right), state.lengths.all)
     tried = place.explain(variants, algebra.pattern)
     return tried if tried.found or not algebra.found else algebra
 
@@ -147,8 +145,7 @@ def _explain_padding(state: LadderState) -> Explanation | None:
     entry of any gradient parts.
     """
     rows = {call.module: call.settings.get("padding_idx") for call in state.left.calls}
-    most = max((float(abs(g).max(initial=0)) for g in state.left.gradients.values()), default=0.0)
-    rounding = sum_bound(state.lengths.all, state.dtype) * most
+    rounding = sum_bound(state.lengths.all, state.dtype) * max(state.sizes.values(), default=0.0)
     trained: dict[str, int] = {}  # the row of each tensor
     for name, ours in state.left.gradients.items():
         theirs = state.right.gradients.get(name)
@@ -168,22 +165,29 @@ def _explain_padding(state: LadderState) -> Explanation | None:
 
 
 def explain_steps(
-    rule: dict[str, object] | None, start: Weights, ours: list[Step], theirs: list[Step]
+    rule: dict[str, object] | None, start: Weights, steps: list[tuple[Step, Step]]
 ) -> Explanation | None:
-    """Which variant of the declared rule leads from the port's gradients to its weights."""
-    if not theirs:
+    """Which variant of the declared rule leads from the port's gradients to its weights.
+
+    `steps` are the reference's and the port's, from the first on.
+    """
+    if not steps:
         return None
-    still = _explain_standing_still(start, ours[0], theirs[0])
+    still = _explain_standing_still(start, *steps[0])
     if still is not None or rule is None:
         return still
-    trained = {n: p for n, p in start.params.items() if n in theirs[0].gradients}
+    gradients, params = [], []
+    for _, step in steps:
+        gradients.append(step.gradients)
+        params.append(step.params)
+    trained = {name: p for name, p in start.params.items() if name in gradients[0]}
     return explain_update(
         Rule(**rule),  # pyright: ignore[reportArgumentType]
-        [step.gradients for step in theirs],
+        gradients,
         trained,
-        [{name: step.params[name] for name in trained} for step in theirs],
+        params,
         dtype=str(next(iter(trained.values())).dtype),
-        subject=f"the port's weights after {len(theirs)} steps",
+        subject=f"the port's weights after {len(steps)} steps",
     )
 
 

@@ -41,21 +41,27 @@ class Track:
 
     def first_above(self, steps: list[int], threshold: float) -> int | None:
         """The first recorded step with a weight further apart than the threshold."""
-        pairs = zip(steps, self.divergence, strict=True)
-        return next((step for step, gap in pairs if not gap <= threshold), None)
+        for step, gap in zip(steps, self.divergence, strict=True):
+            if not gap <= threshold:
+                return step
+        return None
 
-    @property
-    def first_prediction(self) -> int | None:
-        """The first epoch after which a test prediction differs."""
-        return next((i for i, n in enumerate(self.predictions, start=1) if n), None)
+    def partings(self, steps: list[int]) -> list[int | None]:
+        """The first step above each of HORIZON_THRESHOLDS, and the first epoch after which a test
+        prediction differs.
+        """
+        epochs = np.flatnonzero(self.predictions) + 1
+        first_epoch = int(epochs[0]) if len(epochs) else None
+        return [*(self.first_above(steps, limit) for limit in HORIZON_THRESHOLDS), first_epoch]
 
     def to_dict(self, steps: list[int]) -> dict[str, Any]:
         """Plain values for JSON; divergences to 3 digits."""
+        *first_steps, first_epoch = self.partings(steps)
         return {
             "name": self.name,
             "kind": self.kind,
-            "first_step_above": [self.first_above(steps, limit) for limit in HORIZON_THRESHOLDS],
-            "first_epoch_with_another_prediction": self.first_prediction,
+            "first_step_above": first_steps,
+            "first_epoch_with_another_prediction": first_epoch,
             "divergence": [plain(float(f"{gap:.2e}")) for gap in self.divergence],
             "predictions": self.predictions,
         }
@@ -140,11 +146,8 @@ def claims(tracks: list[Track], steps: list[int]) -> list[dict[str, Any]]:
 
 
 def _claim(kind: str, steps: list[int], frameworks: Track, twins: list[Track]) -> dict[str, Any]:
-    compared = (frameworks, *twins)
-    weights = []
-    for limit in HORIZON_THRESHOLDS:
-        weights.append(_sooner(*(track.first_above(steps, limit) for track in compared)))
-    predictions = _sooner(*(track.first_prediction for track in compared))
+    partings = [track.partings(steps) for track in (frameworks, *twins)]
+    *weights, predictions = map(_sooner, *partings)
     return {
         "twins": kind,
         "draws": len(twins),
@@ -205,7 +208,11 @@ class _Recorder:
 
     def __init__(self, pair: Pair, tracks: list[Track]) -> None:
         self._dataset, self._size, self.tracks = pair.dataset, pair.config.batch_size, tracks
-        self._lanes = list(dict.fromkeys(lane for t in tracks for lane in (t.beside, t.lane)))
+        self._lanes: list[Lane] = []  # each once
+        for track in tracks:
+            for lane in (track.beside, track.lane):
+                if lane not in self._lanes:
+                    self._lanes.append(lane)
         self.steps: list[int] = []
 
     def epoch(self, order: np.ndarray, done: int, between: int) -> None:

@@ -31,7 +31,7 @@ from mnist_fn.shared.parity.program import (
     Weights,
 )
 from mnist_fn.shared.parity.result import Check
-from mnist_fn.shared.parity.rounding import largest_gap, single_batch
+from mnist_fn.shared.parity.rounding import largest_entry, largest_gap, single_batch
 from mnist_fn.shared.parity.sum_lengths import SumLengths
 
 CANCEL = ", here of the largest of its kind, since its own sums cancel"
@@ -80,8 +80,9 @@ class Pairing:
         """The program that other runs are of: the reference, or the port of a recorded one; None
         where both are recorded.
         """
-        programs = (self.reference, self.translated)
-        return next((program for program in programs if not program.recorded), None)
+        if not self.reference.recorded:
+            return self.reference
+        return None if self.port.recorded else self.translated
 
 
 class TranslatedPort(Program):
@@ -139,8 +140,7 @@ class LadderState:
     @cached_property
     def sizes(self) -> dict[str, float]:
         """The largest entry of each of the reference's gradients."""
-        gradients = self.left.gradients.items()
-        return {name: float(abs(gradient).max(initial=0)) for name, gradient in gradients}
+        return {name: largest_entry(grad) for name, grad in self.left.gradients.items()}
 
     def forget_gradients(self) -> None:
         """Free the gradients of both, of which the sizes stay."""
@@ -229,18 +229,18 @@ class LadderState:
             expected, actual = expected.astype(np.float64), actual.astype(np.float64)
         actual = actual.astype(expected.dtype, copy=False)
         named = f"{self.name}: {what}" if self.name else what
-        largest = max(float(abs(array).max(initial=0)) for array in (expected, actual))
+        largest = max(largest_entry(expected), largest_entry(actual))
         bound, reason = sum_bound(terms, self.dtype) * max(largest, least), sums_reason(terms)
         if least > largest:
             reason += CANCEL
         return held_to_runs(
             Check(named, compare(named, expected, actual), bound, "absolute", reason),
             max(largest, least) if self.dtype == "float64" else np.inf,
-            lambda: self._spread(self.in_float32, read),
-            lambda: self._spread(self.controls, read),
+            lambda: self.spread(self.in_float32, read),
+            lambda: self.spread(self.controls, read),
         )
 
-    def _spread(self, runs: list[Trace], read: Callable[[Trace], np.ndarray | None]) -> float:
+    def spread(self, runs: list[Trace], read: Callable[[Trace], np.ndarray | None]) -> float:
         """How far another run's array is from the program's own, at most."""
         return max((largest_gap(read(run), read(self.original)) for run in runs), default=0.0)
 
@@ -264,13 +264,9 @@ def held_to_runs(
         check = replace(check, tolerance=measured, reason=MEASURED_REASON)
     if check.passed:
         return check
-    return beside_controls(check, control(), size)
-
-
-def beside_controls(check: Check, own: float, size: float) -> Check:
-    """A check held to how far a control run is from its original, if that is more."""
-    bound = CONTROL_FACTOR * own
-    reason = f"{CONTROL_FACTOR} × the {own:.1e} by which a control run differs from its original"
+    gap = control()
+    bound = CONTROL_FACTOR * gap
+    reason = f"{CONTROL_FACTOR} × the {gap:.1e} by which a control run differs from its original"
     if bound > CONTROL_SHARE * size:
         bound, reason = CONTROL_SHARE * size, f"{reason}, at most {CONTROL_SHARE:g} of the figure"
     if bound <= check.tolerance:

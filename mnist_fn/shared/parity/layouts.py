@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mnist_fn.shared.parity.bounds import NEARER_LAYOUT
+from mnist_fn.shared.parity.rounding import largest_entry
 
 
 @dataclass(frozen=True)
@@ -28,8 +29,8 @@ class Layout:
 
     def to_reference(self, tensor: np.ndarray) -> np.ndarray:
         """The port's as the reference has it."""
-        moved = tuple(self.kept[axis] for axis in self.axes)
-        tensor = tensor.reshape(moved).transpose(np.argsort(self.axes))
+        moved = tensor.reshape(_moved(self.kept, self.axes))
+        tensor = moved.transpose(np.argsort(self.axes))
         return np.asarray(self.ordered(tensor), order="C")
 
     def ordered(self, tensor: np.ndarray) -> np.ndarray:
@@ -90,7 +91,7 @@ def _splits(shape_a: tuple[int, ...], shape_b: tuple[int, ...]) -> bool:
             axis += 1
         if product != size:
             return False
-    return all(size == 1 for size in long[axis:])
+    return set(long[axis:]) <= {1}
 
 
 def channels_last(array: np.ndarray) -> np.ndarray:
@@ -110,7 +111,9 @@ def _ways(array: np.ndarray, shape: tuple[int, ...], across: int) -> Iterator[np
         moved = [channels_first(array), channels_last(array), array.swapaxes(0, 1)]
         moved = moved[:2][::across] + moved[2:] if across else moved
     first = [*moved, array] if across and array.ndim >= 4 else [array, *moved]
-    yield from (candidate for candidate in first if candidate.shape == shape)
+    for candidate in first:
+        if candidate.shape == shape:
+            yield candidate
     if array.ndim != len(shape) and array.size == math.prod(shape):
         if _splits(array.shape, shape):
             yield array.reshape(shape)
@@ -132,9 +135,8 @@ def aligned(array: np.ndarray, like: np.ndarray, across: int = 0) -> np.ndarray:
         move = {1: channels_first, -1: channels_last}.get(across)
         return move(array) if move and array.ndim == like.ndim >= 4 else array
     with np.errstate(all="ignore"):
-        gaps = [
-            float(np.nan_to_num(abs(candidate - like), nan=np.inf).max(initial=0))
-            for candidate in candidates
-        ]
+        gaps = []
+        for candidate in candidates:
+            gaps.append(largest_entry(np.nan_to_num(candidate - like, nan=np.inf)))
     best = int(np.argmin(gaps))
     return candidates[best if gaps[best] < NEARER_LAYOUT * gaps[0] else 0]

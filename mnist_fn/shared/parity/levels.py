@@ -104,7 +104,7 @@ def make_plan(level: str, names: Sequence[str], devices: Sequence[str], **choice
         raise InputError(f"--backends {','.join(names)[:40]!r}: expected two, such as jax,torch")
     if len(devices) not in (1, 2):
         raise InputError(f"--device {','.join(devices)[:40]!r}: expected one, or two for the two")
-    left, right = (backends.check_device(devices[i]) for i in (0, -1))
+    left, right = backends.check_device(devices[0]), backends.check_device(devices[-1])
     for name in names:
         backends.find(name)
     if level != "statistics" and names[0] == names[1] and left == right:
@@ -126,9 +126,7 @@ def make_plan(level: str, names: Sequence[str], devices: Sequence[str], **choice
             raise InputError(f"--{option} {','.join(chosen[axis])[:40]}: a value is given twice")
     if paired and len(chosen["precisions"]) > 2:
         raise InputError("--precision: statistics compare two sides, so give one or two")
-    if paired and all(
-        len(set(axis_values)) == 1 for axis_values in (names, (left, right), chosen["precisions"])
-    ):
+    if paired and left == right and len(set(names)) == len(set(chosen["precisions"])) == 1:
         raise InputError(
             f"--backends {','.join(names)}: both sides would be the same runs; statistics compare "
             "two backends, two --precision or two --device"

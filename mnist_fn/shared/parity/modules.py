@@ -34,7 +34,6 @@ def walk(state: LadderState) -> tuple[list[Check], Fault | None]:
     """
     partners = state.pairing.param_map.modules()
     partner_calls = {name: nth(state.right.calls, partner) for name, partner in partners.items()}
-    counts = {name: len(nth(state.left.calls, name)) for name in partners}
     checks: list[Check] = []
     agreed: list[tuple[int, int]] = []
     compared = dict.fromkeys(partners, 0)
@@ -44,7 +43,8 @@ def walk(state: LadderState) -> tuple[list[Check], Fault | None]:
             continue
         index, count = compared[name], len(partner_calls[name])
         if index == count:
-            return [*checks, _calls_differ(name, counts[name], count)], None
+            calls = len(nth(state.left.calls, name))
+            return [*checks, _calls_differ(name, calls, count)], None
         compared[name] += 1
         comparisons, fault = _compare(state, call, partner_calls[name][index], index, agreed)
         checks += comparisons
@@ -82,9 +82,11 @@ def outputs(state: LadderState) -> tuple[list[Check], Fault | None]:
 
         checks.append(state.check(what, ours, theirs, read, terms))
         if not checks[-1].passed:
-            partners = state.pairing.param_map.modules()
-            shown = not state.pairing.port.unsupported.get("modules")
-            inside = [(c.began, c.ended) for c in left.calls if shown and c.module in partners]
+            partners, inside = state.pairing.param_map.modules(), []
+            if not state.pairing.port.unsupported.get("modules"):
+                for call in left.calls:
+                    if call.module in partners:
+                        inside.append((call.began, call.ended))
             name = "the outputs" if len(left.outputs) == 1 else what
             return checks, Fault(name, read, theirs, 0, left.ticks[0], tuple(inside), terms=terms)
     return checks, None
@@ -96,7 +98,7 @@ def matched(left: Trace, right: Trace) -> list[int | None]:
     places = {name: i for i, name in enumerate(right.names)}
     if len(left.names) != len(left.outputs) or not set(left.names) & set(places):
         return [i if i < count else None for i in range(len(left.outputs))]
-    return [places.get(name) for name in left.names]
+    return list(map(places.get, left.names))
 
 
 def output_name(trace: Trace, i: int) -> str:

@@ -21,6 +21,7 @@ from mnist_fn.shared.parity.program import (
     Trace,
     Variant,
     Weights,
+    nested,
 )
 from mnist_fn.shared.parity.words import plain
 
@@ -68,12 +69,12 @@ class Packed(Program):
 
     def without_extras(self) -> tuple["Packed", str] | None:
         """See `Program`; its tensors are kept with these."""
-        plain = self._program.without_extras()
-        if plain is None:
+        stripped = self._program.without_extras()
+        if stripped is None:
             return None
         packed = copy.copy(self)
-        packed._program, packed.entries = plain[0], {"passes": {}, "trainings": {}}
-        return packed, plain[1]
+        packed._program, packed.entries = stripped[0], {"passes": {}, "trainings": {}}
+        return packed, stripped[1]
 
     def run(
         self, weights: Weights, batch: Batch, train: bool = True, variant: Variant | None = None
@@ -95,15 +96,12 @@ class Packed(Program):
                 varied = self._program.run(weights, batch, train, variant)
             except Exception:  # noqa: S112 - a variant that can't be computed here is none
                 continue
-            values = [(slot, _sampled(array)) for slot, array in _slots(varied, trace, variant)]
-            joined = np.concatenate([v for _, v in values]) if values else np.zeros(0)
-            entry["variants"].append(
-                {
-                    **{name: plain(value) for name, value in asdict(variant).items()},
-                    "slots": [list(slot) for slot, _ in values],
-                    "values": self._id(joined),
-                }
-            )
+            slots, samples = [], [np.zeros(0)]
+            for slot, array in _slots(varied, trace, variant):
+                slots.append(slot)
+                samples.append(array.ravel()[_places(array.size)].astype(np.float64))
+            values = self._id(np.concatenate(samples))
+            entry["variants"].append({**plain(asdict(variant)), "slots": slots, "values": values})
 
     def train(
         self,
@@ -135,7 +133,7 @@ class Packed(Program):
         if isinstance(value, dict):
             return {"dict": {key: self._nested(part) for key, part in value.items()}}
         if isinstance(value, tuple):
-            return {"tuple": [self._nested(part) for part in value]}
+            return {"tuple": list(map(self._nested, value))}
         return None if value is None else self._id(value)
 
     def _packed_trace(self, trace: Trace) -> dict[str, Any]:
@@ -152,7 +150,7 @@ class Packed(Program):
         }  # fmt: skip
 
     def _arrays(self, arrays: tuple[np.ndarray, ...]) -> list[str]:
-        return [self._id(array) for array in arrays]
+        return list(map(self._id, arrays))
 
     def _tensors(self, tensors: Tensors) -> list[list[str]]:
         return [[name, self._id(array)] for name, array in tensors.items()]
@@ -172,15 +170,13 @@ def _slots(trace: Trace, like: Trace, variant: Variant) -> Iterator[tuple[Slot, 
     """What is kept of a changed pass: the calls behind the variant, the outputs, the loss; where
     these are as they were, the gradients.
     """
-    behind = [
-        (i, call)
-        for i, call in enumerate(trace.calls)
-        if i < len(like.calls) and call.ended >= variant.tick
-    ][:WINDOW]
-    for i, call in behind:
-        for kind in ("inputs", "outputs"):
-            for j, array in enumerate(getattr(call, kind)):
-                yield ("call", i, kind, j), array
+    remaining = WINDOW
+    for i, call in enumerate(trace.calls[: len(like.calls)]):
+        if remaining and call.ended >= variant.tick:
+            remaining -= 1
+            for kind in ("inputs", "outputs"):
+                for j, array in enumerate(getattr(call, kind)):
+                    yield ("call", i, kind, j), array
     for i, array in enumerate(trace.outputs):
         yield ("outputs", i), array
     for i, array in enumerate(trace.output_gradients):
@@ -193,12 +189,8 @@ def _slots(trace: Trace, like: Trace, variant: Variant) -> Iterator[tuple[Slot, 
 
 
 def _places(size: int) -> np.ndarray:
+    """The entries that are kept of a flattened tensor."""
     return np.unique(np.linspace(0, size - 1, min(size, SAMPLE)).astype(np.int64))
-
-
-def _sampled(array: np.ndarray) -> np.ndarray:
-    flat = array.ravel()
-    return flat[_places(flat.size)].astype(np.float64) if flat.size else np.zeros(0)
 
 
 class Unpacked:
@@ -229,14 +221,16 @@ class Unpacked:
                 return _expanded(trace, sample["slots"], self._tensors[sample["values"]])
         return None
 
-    def variants(self, trace: Trace) -> list[Variant]:
-        """All that were tried of the pass that was asked for last."""
-        names = [field.name for field in fields(Variant) if field.name != "starts"]
+    def variants(self, first: int, last: int) -> list[Variant]:
+        """Those between two ticks that were tried of the pass that was asked for last."""
+        names = {field.name for field in fields(Variant)} - {"starts"}
         variants = []
         for kept in self._last["variants"]:
             if "text" in kept:  # recorded when causes were sentences
                 kept = {**kept, "code": kept["text"], "declared": None, "at": None}
-            variants.append(Variant(**{name: kept[name] for name in names if name in kept}))
+            variant = Variant(**{name: kept[name] for name in names & kept.keys()})
+            if first <= variant.tick <= last:
+                variants.append(variant)
         return variants
 
     @property
@@ -244,22 +238,22 @@ class Unpacked:
         """What is taken out of the trainings that were kept without it; "" if there are none."""
         return self._header.get("plain", {"note": ""})["note"]
 
-    def training(self, key: str, plainly: bool = False) -> Iterator[Step] | None:
-        """The steps of a training."""
+    def training(self, key: str, plainly: bool = False) -> list[Any] | None:
+        """The steps of a training, packed; None if it was not recorded."""
         header = self._header["plain"] if plainly else self._header
         steps = header["trainings"].get(key)
-        if steps is None:
-            return None
-        return (
-            Step(self._named(params), self._named(buffers), self._named(grads), float.fromhex(loss))
-            for params, buffers, grads, loss in steps
-        )
+        return None if steps is None else list(steps)
+
+    def step(self, packed: Any) -> Step:
+        """Unpack a step of a training."""
+        params, buffers, grads = map(self._named, packed[:3])
+        return Step(params, buffers, grads, float.fromhex(packed[3]))
 
     def _unpacked_trace(self, entry: dict[str, Any]) -> Trace:
-        calls = [
-            Call(module, kind, self._arrays(inputs), self._arrays(outputs), settings, began, ended)
-            for module, kind, inputs, outputs, settings, began, ended in entry["calls"]
-        ]
+        calls = []
+        for module, kind, inputs, outputs, settings, began, ended in entry["calls"]:
+            arrays = self._arrays(inputs), self._arrays(outputs)
+            calls.append(Call(module, kind, *arrays, settings, began, ended))
         loss = entry["loss"]
         return Trace(
             self._arrays(entry["outputs"]),
@@ -283,19 +277,19 @@ class Unpacked:
         if isinstance(value, dict):
             if "dict" in value:
                 return {key: self._nested(part) for key, part in value["dict"].items()}
-            return tuple(self._nested(part) for part in value["tuple"])
+            return tuple(map(self._nested, value["tuple"]))
         return None if value is None else self._tensors[value]
 
 
 def _expanded(trace: Trace, slots: list[list[Any]], values: np.ndarray) -> Trace:
     """A pass of which only samples are known."""
     blank = lambda array: np.full(array.shape, UNKNOWN)  # noqa: E731
-    outputs, slopes = list(map(blank, trace.outputs)), list(map(blank, trace.output_gradients))
-    gradients = {name: blank(g) for name, g in trace.gradients.items()}
-    calls = [
-        replace(c, inputs=tuple(map(blank, c.inputs)), outputs=tuple(map(blank, c.outputs)))
-        for c in trace.calls
-    ]
+    calls = []
+    for call in trace.calls:
+        inputs, outputs = nested((call.inputs, call.outputs), blank)
+        calls.append(replace(call, inputs=inputs, outputs=outputs))
+    tensors = trace.outputs, trace.output_gradients, trace.gradients
+    outputs, slopes, gradients = nested(tensors, blank)
     loss, offset = UNKNOWN, 0
     for kind, *path in slots:
         if kind == "loss":
@@ -309,10 +303,5 @@ def _expanded(trace: Trace, slots: list[list[Any]], values: np.ndarray) -> Trace
         array.ravel()[places] = values[offset : offset + len(places)]
         offset += len(places)
     return replace(
-        trace,
-        outputs=tuple(outputs),
-        calls=calls,
-        loss=loss,
-        output_gradients=tuple(slopes),
-        gradients=gradients,
+        trace, outputs=outputs, calls=calls, loss=loss, output_gradients=slopes, gradients=gradients
     )

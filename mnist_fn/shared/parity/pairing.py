@@ -38,7 +38,11 @@ def pair(
     errors: list[str] = []
     for move in _moves(reference, port, batch):
         try:
-            pairing = _paired(reference, port, move, batch, start, param_map)
+            like = port.spec(move(batch))
+            pairing = Pairing(reference, port, ParamMap(()), like, move)
+            # where channels are first kernels are [out, in], where they are last [in, out]
+            partners = map_params(start, like, pairing.across, param_map)
+            pairing = replace(pairing, param_map=partners)
         except InputError:
             raise
         except Exception as error:
@@ -125,25 +129,12 @@ def _moves(reference: Program, port: Program, batch: Batch) -> list[Callable[[Ba
     return [across, as_it_is] if rank > 3 else [as_it_is, across]
 
 
-def _paired(
-    reference: Program,
-    port: Program,
-    move: Callable[[Batch], Batch],
-    batch: Batch,
-    start: Weights,
-    param_map: Mapping[str, Any] | None,
-) -> Pairing:
-    like = port.spec(move(batch))
-    pairing = Pairing(reference, port, ParamMap(()), like, move)
-    # where channels are first kernels are [out, in], where they are last [in, out]
-    partners = map_params(start, like, pairing.across, param_map)
-    return replace(pairing, param_map=partners)
-
-
 def _apart(pairing: Pairing, start: Weights, batch: Batch, dtype: str, errors: list[str]) -> float:
     """How far the outputs are apart; 0 if within bounds. A missing partner counts much more."""
-    if pairing.param_map.unpaired:
-        return 1e3 * MOST * pairing.param_map.unpaired
+    partners = pairing.param_map
+    unpaired = len(partners.missing) + len(partners.extra) + len(partners.resized)
+    if unpaired:
+        return 1e3 * MOST * unpaired
     try:
         state = LadderState("", pairing, start.cast(dtype), batch)
         compared, _ = outputs(state)

@@ -52,11 +52,6 @@ class ParamMap:
     choices: tuple[tuple[ParamPair, ...], ...] = field(default=(), repr=False)  # other assignments
 
     @property
-    def unpaired(self) -> int:
-        """How many tensors have no partner of their shape."""
-        return len(self.missing) + len(self.extra) + len(self.resized)
-
-    @property
     def guessed(self) -> tuple[ParamPair, ...]:
         """Pairs that nothing but their order and shape tells."""
         return tuple(pair for pair in self.params if not pair.sure)
@@ -325,8 +320,9 @@ def _told(
         partner, *options = (value,) if isinstance(value, str) else value
         for program, key, tensors in (("reference", name, ours), ("port", partner, theirs)):
             if key not in tensors:
+                names = ", ".join(list(tensors)[:8]) + (", …" if len(tensors) > 8 else "")
                 raise InputError(
-                    f"param_map: the {program} has no {str(key)[:60]!r}; it has {_some(tensors)}"
+                    f"param_map: the {program} has no {str(key)[:60]!r}; it has {names}"
                 )
         source, shape = ours[name].shape, theirs[partner].shape
         fits = layouts(source, shape, usual if _is_kernel(name, partner) else 0)
@@ -345,8 +341,3 @@ def _told(
             )
         pairs[name] = ParamPair(name, partner, replace(fits[0], rows=rows))
     return pairs
-
-
-def _some(names: Mapping[str, Any]) -> str:
-    listed = list(names)
-    return ", ".join(listed[:8]) + (", …" if len(listed) > 8 else "")

@@ -1,7 +1,7 @@
 """Two programs on the ladder: what each rung compares of them, and how it is explained."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -12,9 +12,9 @@ from mnist_fn.shared.parity import diagnosis, states
 from mnist_fn.shared.parity import pairing as pairings
 from mnist_fn.shared.parity.causes.explanation import Candidate, Explanation
 from mnist_fn.shared.parity.ladder_state import LadderState, Pairing
-from mnist_fn.shared.parity.modules import outputs, walk
+from mnist_fn.shared.parity.modules import Fault, outputs, walk
 from mnist_fn.shared.parity.program import Batch, Weights
-from mnist_fn.shared.parity.result import Check, Compared, Explain, Unchecked, no_cause
+from mnist_fn.shared.parity.result import Check, Compared, Explain, Unchecked, failures, no_cause
 from mnist_fn.shared.parity.training import Training, compared
 from mnist_fn.shared.parity.words import rates_text
 
@@ -60,14 +60,13 @@ class PortClimb:
         return self._unreadable_dropout() if need == "dropout" else None
 
     def _serves(self, needs: tuple[str, ...]) -> bool:
-        return not any(self.unchecked(need) for need in needs)
+        return not any(map(self.unchecked, needs))
 
     def _called(self) -> bool:
         """Whether a module and its partner are called."""
-        ours = {call.module for call in self.ordinary.left.calls}
-        theirs = {call.module for call in self.ordinary.right.calls}
         partners = self.pairing.param_map.modules()
-        return any(module in ours and partner in theirs for module, partner in partners.items())
+        called = {partners.get(call.module) for call in self.ordinary.left.calls}
+        return any(call.module in called for call in self.ordinary.right.calls)
 
     def _unreadable_dropout(self) -> Unchecked | None:
         left, right = self.ordinary.left.dropouts, self.ordinary.right.dropouts
@@ -84,19 +83,16 @@ class PortClimb:
 
     def modules(self, state: LadderState | None = None) -> Compared:
         """Inputs and outputs of each module, in the order of computation."""
-        state = state or self.ordinary
-        self._check_finite(state)
-        checks, fault = walk(state)
-        return checks, lambda: fault and diagnosis.explain_fault(state, fault)
+        return self._pass(walk, state or self.ordinary)
 
     def outputs(self, state: LadderState | None = None) -> Compared:
         """What the models give."""
-        state = state or self.ordinary
-        self._check_finite(state)
-        checks, fault = outputs(state)
-        return checks, lambda: fault and diagnosis.explain_fault(state, fault)
+        return self._pass(outputs, state or self.ordinary)
 
-    def _check_finite(self, state: LadderState) -> None:
+    def _pass(
+        self, compare: Callable[[LadderState], tuple[list[Check], Fault | None]], state: LadderState
+    ) -> Compared:
+        """Compare what one pass shows, where it can be compared."""
         if not state.left.outputs:
             raise InputError(
                 f"{self.pairing.reference.name}: there is no tensor in what it gives; return a "
@@ -114,11 +110,13 @@ class PortClimb:
                 f"{self.pairing.reference.name}: batches[0] gives a NaN or an infinity; there is "
                 "nothing to compare with"
             )
+        checks, fault = compare(state)
+        return checks, lambda: fault and diagnosis.explain_fault(state, fault)
 
     def gradients(self) -> Compared:
         """Of each named tensor; only their sizes are kept where they agree."""
         checks, explain = states.gradients(self.ordinary)
-        if not _agree(checks):
+        if failures(checks):
             return checks, explain
         self.ordinary.forget_gradients()
         return checks, no_cause
@@ -127,18 +125,20 @@ class PortClimb:
         """The weights after the first step of a training."""
         self.training, checks = compared(self.training, Training.first)
         explain = self._noted(self.training, checks)
-        if _agree(checks) and self.steps > 1:  # nothing of it is held while states are climbed
+        if (
+            not failures(checks) and self.steps > 1
+        ):  # nothing of it is held while states are climbed
             self.training = self.training.restarted()
         return checks, explain
 
     def _noted(self, training: Training, checks: list[Check]) -> Explain:
         if training.note and training.note not in self.notes:
             self.notes.append(training.note)
-        return no_cause if _agree(checks) else self._explain_training(training)
+        return self._explain_training(training) if failures(checks) else no_cause
 
     def _explain_training(self, training: Training) -> Explain:
         return lambda: diagnosis.explain_steps(
-            self.pairing.reference.rule, training.state.weights, *training.some(diagnosis.STEPS)
+            self.pairing.reference.rule, training.state.weights, training.some(diagnosis.STEPS)
         )
 
     def stress_states(self) -> Compared:
@@ -149,7 +149,7 @@ class PortClimb:
         coming = states.stress_states(self.ordinary, self.batches)
         for checks, explain in self._climb_states(coming):
             climbed += checks
-            if not _agree(checks):
+            if failures(checks):
                 return climbed, partial(self._clearest, explain, coming)
         return climbed, no_cause
 
@@ -162,7 +162,7 @@ class PortClimb:
             return first
         with contextlib.suppress(Exception):  # a program fails in a state to come: first stands
             for checks, explain_next in self._climb_states(coming):
-                if not _agree(checks):
+                if failures(checks):
                     closer = explain_next()
                     if closer is not None and closer.found:
                         return closer
@@ -174,7 +174,7 @@ class PortClimb:
                 self.notes.append(f"{state.name}: not checked, the reference is not finite there")
                 continue
             for checks, explain in self._climb_state(state):
-                yield checks, no_cause if _agree(checks) else explain
+                yield checks, explain if failures(checks) else no_cause
 
     def _climb_state(self, state: LadderState) -> Iterator[Compared]:
         if self._serves(MODULES):
@@ -191,7 +191,7 @@ class PortClimb:
         """The weights along a training."""
         self.training, checks = compared(self.training, lambda t: t.on_to(self.steps))
         self._noted(self.training, checks)
-        if self.training.done < self.steps and _agree(checks):
+        if self.training.done < self.steps and not failures(checks):
             self.notes.append(f"{self.training.done} steps were compared: no more were recorded")
         return checks, self._explain_trajectory
 
@@ -209,7 +209,7 @@ class PortClimb:
         )
         with contextlib.suppress(Exception):  # not recorded, or a program fails there
             for checks, explain in self._climb_state(state):
-                if not _agree(checks):
+                if failures(checks):
                     return explain()
         return explained
 
@@ -229,9 +229,9 @@ class PortClimb:
             )
         evaluated = LadderState("evaluation", self.pairing, weights, self.batches[0], train=False)
         checks, explain = self.outputs(evaluated)
-        if not _agree(checks) and self._serves(MODULES):
+        if failures(checks) and self._serves(MODULES):
             walked, closer = self.modules(evaluated)
-            explain = explain if _agree(walked) else closer
+            explain = closer if failures(walked) else explain
         return checks, explain
 
     def randomness(self) -> Compared:
@@ -242,7 +242,3 @@ class PortClimb:
         check = Check.stated(text, left == right, "dropout drops as much on both sides")
         cause = Candidate("dropout", np.nan, 0.0, declared=list(left), actual=list(right))
         return [check], lambda: Explanation("the modules", False, (cause,), None, "")
-
-
-def _agree(checks: list[Check]) -> bool:
-    return all(check.passed for check in checks)

@@ -26,11 +26,8 @@ class Weights:
 
     def cast(self, dtype: str) -> "Weights":
         """The same in a dtype."""
-        params, buffers = (
-            {name: tensor.astype(dtype, copy=False) for name, tensor in tensors.items()}
-            for tensors in (self.params, self.buffers)
-        )
-        return replace(self, params=params, buffers=buffers)
+        cast = lambda tensor: tensor.astype(dtype, copy=False)  # noqa: E731
+        return replace(self, params=nested(self.params, cast), buffers=nested(self.buffers, cast))
 
     def nudged(self, draw: int) -> "Weights":
         """Each parameter moved by some ulps: see `nudged`."""
@@ -38,7 +35,7 @@ class Weights:
 
     def scaled(self, factor: float) -> "Weights":
         """Each parameter times a factor."""
-        return replace(self, params={name: factor * p for name, p in self.params.items()})
+        return replace(self, params=nested(self.params, lambda tensor: factor * tensor))
 
 
 def nested(value: Any, change: Callable[[Any], Any]) -> Any:
@@ -136,10 +133,6 @@ class Variant(Cause):
         key = {self.site: self.key, **dict(self.also)}.get(site)
         return None if key is None else replace(self, site=site, key=key)
 
-    def with_value(self, value: float) -> "Variant":
-        """With the number at a value."""
-        return replace(self, value=value)
-
     def as_control(self, draw: int | None = None) -> "Variant":
         """The same in a control of the program."""
         return replace(self, control=True, draw=draw)
@@ -171,9 +164,10 @@ class Program:
             )
         self.name, self.data_format = name, data_format
         self.notes: list[str] = []  # what it had to do to be compared
-        given = {"loss": loss, "optimizer": optimizer}
-        # what it can't serve, and why: modules, loss, optimizer
-        self.unsupported = {k: f"{name} was given no {k}" for k, v in given.items() if v is None}
+        self.unsupported: dict[str, str] = {}  # what it can't serve, and why: also modules
+        for part, value in (("loss", loss), ("optimizer", optimizer)):
+            if value is None:
+                self.unsupported[part] = f"{name} was given no {part}"
         self._declared: dict[str, Any] | None = None
 
     @property

@@ -151,21 +151,18 @@ class Recording(Program):
         if not good:
             raise damaged(self._path, "its content does not match its digest")
         with _as_recorded(self._path):
-            self._unpack(header, tensors)
-
-    def _unpack(self, header: dict[str, Any], tensors: dict[str, np.ndarray]) -> None:
-        self._kept = Unpacked(header, tensors)
-        if header["data_format"] not in DATA_FORMATS or header["precision"] not in PRECISIONS:
-            raise ValueError(f"{header['data_format']!r:.40}, {header['precision']!r:.40}")
-        super().__init__(f"{header['name']} (recorded)", header["data_format"])
-        self.unsupported = dict(header["unsupported"])
-        rule = header["rule"]
-        self._declared = rule and {
-            key: tuple(value) if isinstance(value, list) else value for key, value in rule.items()
-        }
-        self.precision: str = header["precision"]
-        self.notes = list(header["notes"])
-        self.batches = [self._kept.batch(batch) for batch in header["batches"]]
+            self._kept = Unpacked(header, tensors)
+            if header["data_format"] not in DATA_FORMATS or header["precision"] not in PRECISIONS:
+                raise ValueError(f"{header['data_format']!r:.40}, {header['precision']!r:.40}")
+            super().__init__(f"{header['name']} (recorded)", header["data_format"])
+            self.unsupported = dict(header["unsupported"])
+            self._declared = header["rule"]
+            for key, value in (self._declared or {}).items():
+                if isinstance(value, list):
+                    self._declared[key] = tuple(value)
+            self.precision: str = header["precision"]
+            self.notes = list(header["notes"])
+            self.batches = list(map(self._kept.batch, header["batches"]))
 
     def start(self, batch: Batch) -> Weights:
         """The weights that it was recorded with, float64."""
@@ -195,11 +192,9 @@ class Recording(Program):
             steps = self._kept.training(key, self._plain)
         if steps is None or nudge is not None or gradients is not None:
             raise self._unknown()
-        while True:
+        for packed in steps:
             with _as_recorded(self._path):
-                step = next(steps, None)
-            if step is None:
-                return
+                step = self._kept.step(packed)
             yield step
 
     def without_extras(self) -> tuple["Recording", str] | None:
@@ -213,9 +208,7 @@ class Recording(Program):
     def variants(self, trace: Trace, first: int, last: int) -> list[Variant]:
         """See `Program`: those that were tried when it was recorded."""
         with _as_recorded(self._path):
-            return [
-                variant for variant in self._kept.variants(trace) if first <= variant.tick <= last
-            ]
+            return self._kept.variants(first, last)
 
     def _unknown(self) -> NotRecordedError:
         return NotRecordedError(

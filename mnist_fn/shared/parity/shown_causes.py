@@ -5,7 +5,7 @@ as a traced one can't, what the plain tables of `causes` find between its module
 
 import contextlib
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 import numpy as np
@@ -23,7 +23,7 @@ from mnist_fn.shared.parity.causes.loss import LOSSES, explain_loss
 from mnist_fn.shared.parity.causes.precision import FORMATS, mantissa_bits
 from mnist_fn.shared.parity.causes.search import Form, explain_variants
 from mnist_fn.shared.parity.causes.sums import sums
-from mnist_fn.shared.parity.ladder_state import LadderState, nth
+from mnist_fn.shared.parity.ladder_state import LadderState
 from mnist_fn.shared.parity.layouts import aligned
 from mnist_fn.shared.parity.modules import Fault
 from mnist_fn.shared.parity.param_map import module_of, parts
@@ -42,7 +42,7 @@ def explain_between(state: LadderState, fault: Fault) -> Explanation | None:
     ours = fault.read(state.left)
     if fault.call is not None or ours is None or ours.shape != fault.port_value.shape:
         return None
-    tensors = [x.reshape(ours.shape).astype(np.float64) for x in _before(state, ours)]
+    tensors = _before(state, ours)
     usual = list(usual_activations())
     for x, activation in itertools.product(tensors, usual):
         with np.errstate(all="ignore"):
@@ -63,13 +63,11 @@ def explain_module(state: LadderState, fault: Fault) -> Explanation | None:
     call, ours = fault.call, fault.read(state.left)
     if call is None or ours is None or not call.inputs or ours.shape != fault.port_value.shape:
         return None
-    x, params = call.inputs[0].astype(np.float64), state.weights.params
-
-    def param(kind: str) -> np.ndarray | None:
-        found = [params[n] for n in params if module_of(n) == call.module and parts(n)[1] == kind]
-        return found[0] if found else None
-
-    weight, bias = param("weight"), param("bias")
+    x, params = call.inputs[0].astype(np.float64), dict[str, np.ndarray]()
+    for name, tensor in state.weights.params.items():
+        if module_of(name) == call.module:
+            params.setdefault(parts(name)[1], tensor)
+    weight, bias = params.get("weight"), params.get("bias")
     if call.kind in NORMS:
         centered = NORMS[call.kind]
         eps = float(call.settings.get("epsilon", normalization.FLAX_EPSILON))
@@ -119,17 +117,23 @@ def _near(computed: np.ndarray, ours: np.ndarray, state: LadderState, fault: Fau
     return float(np.abs(computed - ours).max(initial=0)) <= bound
 
 
-def _before(state: LadderState, ours: np.ndarray) -> Iterator[np.ndarray]:
+def _before(state: LadderState, ours: np.ndarray) -> list[np.ndarray]:
     """Outputs of the modules that had ended before one is given an array, the last first; then the
-    model's inputs.
+    model's inputs. Of these all that have its size, in its shape.
     """
-    calls = state.left.calls
-    ended = next(
-        (i for i, call in enumerate(calls) if any(x is ours for x in call.inputs)), len(calls)
-    )
-    for call in calls[:ended][-STARTS:][::-1]:
-        yield from (array for array in call.outputs if array.size == ours.size)
-    yield from (array for array in state.batch.inputs if array.size == ours.size)
+    ended: list[Call] = []
+    for call in state.left.calls:
+        if any(x is ours for x in call.inputs):
+            break
+        ended.append(call)
+    arrays = []
+    for call in ended[-STARTS:][::-1]:
+        arrays += call.outputs
+    tensors = []
+    for array in (*arrays, *state.batch.inputs):
+        if array.size == ours.size:
+            tensors.append(array.reshape(ours.shape).astype(np.float64))
+    return tensors
 
 
 def explain_classes(state: LadderState) -> Explanation | None:
@@ -141,28 +145,18 @@ def explain_classes(state: LadderState) -> Explanation | None:
         return None
     if outputs[0].ndim != 2 or labels.ndim != 1:
         return None
-    answered = list(_answered(_scaled(state, factor) for factor in FACTORS))
-    batches = [(scaled.left.outputs[0], labels) for scaled in answered]
-    ours = [scaled.left.loss or 0.0 for scaled in answered]
-    theirs = [scaled.right.loss or 0.0 for scaled in answered]
+    batches, ours, theirs = [], [], []
+    for factor in FACTORS:
+        scaled = LadderState("", state.pairing, state.weights.scaled(factor), state.batch)
+        with contextlib.suppress(Exception):  # a recording was not asked, or a program fails
+            left, right = scaled.left, scaled.right
+            batches.append((left.outputs[0], labels))
+            ours.append(left.loss or 0.0)
+            theirs.append(right.loss or 0.0)
     for name in LOSSES:
         if explain_loss(batches, ours, name, dtype=state.dtype).holds:
             return explain_loss(batches, theirs, name, dtype=state.dtype)
     return None
-
-
-def _answered(states: Iterable[LadderState]) -> Iterator[LadderState]:
-    """Without those in which a recording was not asked, or a program fails."""
-    for state in states:
-        with contextlib.suppress(Exception):
-            _ = state.left, state.right
-            yield state
-
-
-def _scaled(state: LadderState, factor: float) -> LadderState:
-    return LadderState(
-        f"weights × {factor}", state.pairing, state.weights.scaled(factor), state.batch
-    )
 
 
 def explain_precision(state: LadderState, fault: Fault) -> Explanation | None:
@@ -197,20 +191,21 @@ def explain_order(state: LadderState, fault: Fault) -> Explanation | None:
         return None  # two modules that were taken for each other
     partners = state.pairing.param_map.modules()
     names = {partner: name for name, partner in partners.items()}
-    left = _first_calls(state.left, list(partners))
-    right = {names[p]: call for p, call in _first_calls(state.right, list(names)).items()}
+    left = _first_calls(state.left, dict(zip(partners, partners, strict=True)))
+    right = _first_calls(state.right, names)
     ours = [name for name in left if name in right]
     theirs = [name for name in right if name in left]
     if ours == theirs:
         return None
     first, in_port = next((a, b) for a, b in zip(ours, theirs, strict=True) if a != b)
-    gap = _gap(state, left[first], right[in_port])
+    gap, array = _gap(state, left[first], right[in_port]), left[first].inputs[0].astype(np.float64)
+    unit = state.check("", array, array, lambda _: None, fault.terms).tolerance
     for name in sorted((first, in_port), key=lambda name: not _is_norm(left[name])):
         moved = _gap(state, left[name], right[name])
         cause = Candidate(
             "order of modules",
             gap,
-            gap / max(_unit(state, fault, left[first]), 1e-300),
+            gap / max(unit, 1e-300),
             at=name,
             declared=ours,
             actual=theirs,
@@ -225,18 +220,13 @@ def _is_norm(call: Call) -> bool:
     return "norm" in call.kind.lower()
 
 
-def _unit(state: LadderState, fault: Fault, call: Call) -> float:
-    """What rounding may do to what goes into a module."""
-    array = call.inputs[0].astype(np.float64)
-    check = state.check("", array, array, lambda _: None, fault.terms)
-    return check.tolerance
-
-
-def _first_calls(trace: Trace, modules: Sequence[str]) -> dict[str, Call]:
-    """The first call of each module, in the order in which they are called."""
-    calls = [found[0] for module in modules if (found := nth(trace.calls, module))]
-    calls = [call for call in calls if call.inputs]
-    return {call.module: call for call in sorted(calls, key=lambda c: trace.calls.index(c))}
+def _first_calls(trace: Trace, names: Mapping[str, str]) -> dict[str, Call]:
+    """The first call of each named module that has inputs, in the order of the calls."""
+    calls: dict[str, Call] = {}
+    for call in trace.calls:
+        if call.module in names and call.inputs:
+            calls.setdefault(names[call.module], call)
+    return calls
 
 
 def _gap(state: LadderState, ours: Call, theirs: Call) -> float:

@@ -5,7 +5,7 @@ import numpy as np
 from mnist_fn.shared.parity.bounds import KNOWN_RATIO, SPREAD_DEVIATIONS
 from mnist_fn.shared.parity.param_map import ParamMap
 from mnist_fn.shared.parity.program import Weights
-from mnist_fn.shared.parity.words import number
+from mnist_fn.shared.parity.words import number, vectors_text
 
 # The deviation of U(±1/√fan_in), PyTorch's default, is 1/√3 of that of Flax's lecun_normal.
 KNOWN = {
@@ -23,7 +23,7 @@ def starts_note(param_map: ParamMap, reference: Weights, port: Weights) -> str:
         reference: its start.
         port: its own start, under its own names.
     """
-    if not any(_spread(tensor) for tensor in port.params.values()):
+    if not any(map(_spread, port.params.values())):
         return ""
     groups: dict[tuple[str, str], list[str]] = {}
     for pair in param_map.params:
@@ -31,9 +31,9 @@ def starts_note(param_map: ParamMap, reference: Weights, port: Weights) -> str:
         difference = _difference(reference.params[pair.name], theirs)
         if difference is not None:
             groups.setdefault(difference, []).append(pair.name)
-    changes = [
-        f"{text} in {_listed(names, reference)}{more}" for (text, more), names in groups.items()
-    ]
+    changes = []
+    for (text, more), names in groups.items():
+        changes.append(f"{text} in {_listed(names, reference)}{more}")
     text = f"the port's own start, which is not compared, is {'; '.join(changes)}"
     return text if changes else ""
 
@@ -47,9 +47,10 @@ def _difference(ours: np.ndarray, theirs: np.ndarray) -> tuple[str, str] | None:
         ratio, noise = port_spread / spread, SPREAD_DEVIATIONS / float(np.sqrt(ours.size))
         if abs(np.log(ratio)) <= noise:
             return None
-        near = min(noise, KNOWN_RATIO)
-        known = [text for value, text in KNOWN.items() if abs(np.log(ratio / value)) <= near]
-        return known[0] if known else (f"{ratio:.2g} times as wide", "")
+        for value, text in KNOWN.items():
+            if abs(np.log(ratio / value)) <= min(noise, KNOWN_RATIO):
+                return text
+        return f"{ratio:.2g} times as wide", ""
     if spread == port_spread and np.array_equal(ours.astype(np.float32), theirs.astype(np.float32)):
         return None
     return _drawn(theirs, port_spread), f", {_drawn(ours, spread)} in the reference"
@@ -69,6 +70,7 @@ def _listed(names: list[str], reference: Weights) -> str:
     if len(names) < 3:
         return " and ".join(names)
     kernels = sum(reference.params[name].ndim > 1 for name in names)
-    vectors = "biases" if all("bias" in name for name in names) else "vectors"
-    counts = {"kernels": kernels, vectors: len(names) - kernels}
-    return " and ".join(f"{count} {kind}" for kind, count in counts.items() if count)
+    vectors = f"{len(names) - kernels} {vectors_text(names)}"
+    if kernels == 0:
+        return vectors
+    return f"{kernels} kernels" + (f" and {vectors}" if kernels < len(names) else "")

@@ -14,6 +14,7 @@ from mnist_fn.shared.parity.layouts import aligned
 from mnist_fn.shared.parity.modules import matched, output_name
 from mnist_fn.shared.parity.program import Batch, Trace
 from mnist_fn.shared.parity.result import Check
+from mnist_fn.shared.parity.rounding import largest_entry
 
 FACTORS = (0.1, 3.0, 10.0)  # of the weights: clipping, floors, clamps and branches wake
 INPUTS = 30.0
@@ -61,7 +62,7 @@ def loss(state: LadderState) -> tuple[list[Check], Callable[[], Explanation | No
         place = places[i]
         if place is not None and place < len(right.output_gradients):
             theirs = aligned(right.output_gradients[place], ours, state.pairing.across)
-            least = float(abs(usual.left.output_gradients[i]).max(initial=0))
+            least = largest_entry(usual.left.output_gradients[i])
             what = f"the loss's gradient of the {output_name(left, i)}"
             read = lambda trace, i=i: trace.output_gradients[i]  # noqa: E731
             results.append(state.check(what, ours, theirs, read, state.lengths.loss, least))

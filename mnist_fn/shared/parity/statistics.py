@@ -25,11 +25,11 @@ _WITHOUT_ARITHMETIC = {"python", "mnist-fn", source.EVERYTHING}
 def means(header: Header) -> list[dict[str, Any]]:
     """Return what computed each segment of a run: backend, machine, device, versions."""
     common = {"device": header.device, "machine": header.machine, "versions": header.versions}
-    segments = header.segments or [{"backend": header.backend}]
-    return [
-        {**common, **{k: v for k, v in segment.items() if k != "first_epoch"}}
-        for segment in segments
-    ]
+    segments = []
+    for segment in header.segments or [{"backend": header.backend}]:
+        segments.append({**common, **segment})
+        segments[-1].pop("first_epoch", None)
+    return segments
 
 
 def unlike_present(header: Header, present: Mapping[str, str] | None = None) -> list[str]:
@@ -102,10 +102,8 @@ def compare_runs(
             "sd": standard_deviation(values[-1]),
             "values": [round(float(value), 2) for value in values[-1]],
         }
-        neighbours = _disagreements(itertools.pairwise(runs), labels)
-        significant[name] = sum(pair.p < ALPHA for pair in neighbours)
-        churn[name] = float(np.mean([pair.churn for pair in neighbours]))
-    pairs = _disagreements(zip(left, right, strict=True), labels)
+        _, significant[name], churn[name] = _disagreements(itertools.pairwise(runs), labels)
+    pairs, several, mean_churn = _disagreements(zip(left, right, strict=True), labels)
     first, second = values
     return {
         "unit": "percentage points",
@@ -114,23 +112,28 @@ def compare_runs(
         "accuracy": accuracy,
         "tost": asdict(tost(first - second, margin)),
         "mcnemar": {
-            "significant": sum(pair.p < ALPHA for pair in pairs),
+            "significant": several,
             "expected_by_chance": ALPHA * len(pairs),
             "between_seeds": significant,
-            "pairs": [asdict(pair) for pair in pairs],
+            "pairs": list(map(asdict, pairs)),
         },
         "churn": {
-            "between_sides": float(np.mean([pair.churn for pair in pairs])),
+            "between_sides": mean_churn,
             "between_seeds": churn,
         },
     }
 
 
-def _disagreements(pairs: Iterable[tuple[Run, Run]], labels: np.ndarray) -> list[Disagreement]:
-    return [
-        disagreement(left.evaluation.predictions, right.evaluation.predictions, labels)
-        for left, right in pairs
-    ]
+def _disagreements(
+    pairs: Iterable[tuple[Run, Run]], labels: np.ndarray
+) -> tuple[list[Disagreement], int, float]:
+    """Compare each pair of runs; count the significant ones and take the mean of the churn."""
+    compared = []
+    for left, right in pairs:
+        predictions = left.evaluation.predictions, right.evaluation.predictions
+        compared.append(disagreement(*predictions, labels))
+    significant = sum(pair.p < ALPHA for pair in compared)
+    return compared, significant, float(np.mean([pair.churn for pair in compared]))
 
 
 def _names(left: Run, right: Run) -> tuple[str, str]:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import numpy as np
 
 from mnist_fn.shared.parity.param_map import module_of
-from mnist_fn.shared.parity.program import Batch, Call, Tensors, Trace, Weights
+from mnist_fn.shared.parity.program import Batch, Call, Trace, Weights
 
 
 class SumLengths:
@@ -25,16 +25,17 @@ class SumLengths:
     """
 
     def __init__(self, trace: Trace, weights: Weights, batch: Batch, data_format: str) -> None:
+        self._params = weights.params.values()
         self._own: dict[str, list[np.ndarray]] = {}
         for name, tensor in weights.params.items():
             self._own.setdefault(module_of(name), []).append(tensor)
         self._out, self._in = (0, 1) if data_format == "channels_first" else (-1, -2)
         self._calls = sorted(trace.calls, key=lambda call: call.ended)
-        tensors: Tensors = {str(i): t for i, t in enumerate(trace.outputs)}
-        self._rows = max(
-            [batch.examples, *(t.size // max(1, t.shape[-1]) for t in tensors.values() if t.ndim)]
-        )
-        self._classes = max((t.shape[-1] for t in tensors.values() if t.ndim), default=1)
+        self._rows, self._classes = batch.examples, 1
+        for output in trace.outputs:
+            classes = output.shape[-1] if output.ndim else 1
+            self._classes = max(self._classes, classes)
+            self._rows = max(self._rows, output.size // max(1, classes))
 
     def upto(self, tick: int) -> int:
         """The longest sum on the way to a moment of the pass."""
@@ -45,7 +46,7 @@ class SumLengths:
         """The longest sum on the way to the outputs; without modules by the kernels alone."""
         if self._calls:
             return _longest(map(self._forward, self._calls))
-        return _longest(self._fan(t, self._out) for params in self._own.values() for t in params)
+        return self._longest_fan(self._out)
 
     @property
     def loss(self) -> int:
@@ -55,17 +56,15 @@ class SumLengths:
     @property
     def all(self) -> int:
         """And to the gradients."""
-        kernels = (
-            self._fan(t, self._in) for params in self._own.values() for t in params if t.ndim > 1
-        )
-        return max(self.loss, _longest(kernels), _longest(map(self._positions, self._calls)))
+        positions = _longest(map(self._positions, self._calls))
+        return max(self.loss, self._longest_fan(self._in), positions)
 
     def _forward(self, call: Call) -> int:
         """Terms of a module's own sums."""
         params = self._own.get(call.module, [])
-        kernels = [t for t in params if t.ndim > 1]
         if "Embed" in call.kind or not call.inputs:
             return 1
+        kernels = [tensor for tensor in params if tensor.ndim > 1]
         if kernels:
             return sum(self._fan(kernel, self._out) for kernel in kernels)
         if params and "Batch" not in call.kind:
@@ -84,6 +83,9 @@ class SumLengths:
             return 1
         width = params[0].size if params[0].ndim < 2 else params[0].shape[self._out]
         return max(1, call.outputs[0].size // max(1, width))
+
+    def _longest_fan(self, axis: int) -> int:
+        return _longest(self._fan(tensor, axis) for tensor in self._params)
 
     def _fan(self, kernel: np.ndarray, axis: int) -> int:
         return kernel.size // max(1, kernel.shape[axis]) if kernel.ndim > 1 else 1

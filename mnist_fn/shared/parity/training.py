@@ -18,8 +18,8 @@ from mnist_fn.shared.parity.bounds import (
 from mnist_fn.shared.parity.compare import compare
 from mnist_fn.shared.parity.ladder_state import LadderState, held_to_runs
 from mnist_fn.shared.parity.program import Batch, Step, nudged
-from mnist_fn.shared.parity.result import Check
-from mnist_fn.shared.parity.rounding import Lanes, Largest, Spread, single_batch
+from mnist_fn.shared.parity.result import Check, failures
+from mnist_fn.shared.parity.rounding import Lanes, Largest, Spread, largest_entry, single_batch
 
 TRAINED = "a buffer in the reference, which the port trains"
 SHADOW = ", of the reference's step on the port's own gradients"
@@ -88,31 +88,31 @@ class Training:
             if pair is None:
                 break
             checks = self._compare(pair, ALONG_TRAINING)
-            if not all(check.passed for check in checks):
+            if failures(checks):
                 return checks
             for i, check in enumerate(checks):
                 if i not in nearest or check.share > nearest[i].share:
                     nearest[i] = check
         return list(nearest.values())
 
-    def some(self, steps: int) -> tuple[list[Step], list[Step]]:
+    def some(self, steps: int) -> list[tuple[Step, Step]]:
         """The first steps of both, trained again: none is kept while programs agree."""
-        pairs = list(itertools.islice(self._start(), steps))
-        return [ours for ours, _ in pairs], [theirs for _, theirs in pairs]
+        return list(itertools.islice(self._start(), steps))
 
     def _compare(self, pair: tuple[Step, Step], times: int) -> list[Check]:
         ours, theirs = pair
         terms, checks = self.state.lengths.all, []
         share = times * sum_bound(terms, self.state.dtype)
         reason = sums_reason(terms) + (f", times {times} along a training" if times > 1 else "")
-        fixed = [partner.name for partner in self.state.pairing.param_map.fixed]
-        kept = {f"{name}, {TRAINED}": ours.buffers[name] for name in fixed}
-        for name, expected in {**ours.params, **kept}.items():
+        tensors = dict(ours.params)
+        for partner in self.state.pairing.param_map.fixed:
+            tensors[f"{partner.name}, {TRAINED}"] = ours.buffers[partner.name]
+        for name, expected in tensors.items():
             actual = theirs.params.get(name.removesuffix(f", {TRAINED}"), np.zeros(0))
             actual = actual.astype(expected.dtype) if actual.size else actual
             prefix = f"{self.state.name}: " if self.state.name else ""
             what = f"{prefix}step {self.done}: {name}"
-            size = max(SMALLEST_WEIGHT, float(abs(expected).max(initial=0)))
+            size = max(SMALLEST_WEIGHT, largest_entry(expected))
             check = Check(what, compare(what, expected, actual), share * size, "absolute", reason)
             if not check.passed:
                 check = self._beside_shadow(check, name, actual)
@@ -156,13 +156,13 @@ class Training:
         if self._shadowed == 1:
             return True
         share = ALONG_TRAINING * sum_bound(self.state.lengths.all, self.state.dtype)
-        sizes = {name: float(abs(g).max(initial=0)) for name, g in shadow.gradients.items()}
-        most = max(sizes.values(), default=0.0)
+        most = max(map(largest_entry, shadow.gradients.values()), default=0.0)
         for name, gradient in shadow.gradients.items():
             if name not in theirs.gradients or theirs.gradients[name].shape != gradient.shape:
                 return False
-            size = sizes[name] if sizes[name] > share * most else most
-            if not float(abs(theirs.gradients[name] - gradient).max(initial=0)) <= share * size:
+            size = largest_entry(gradient)
+            size = size if size > share * most else most
+            if not largest_entry(theirs.gradients[name] - gradient) <= share * size:
                 return False
         return True
 
@@ -220,8 +220,7 @@ def compared(
     difference. That training has a note.
     """
     checks = compare(training)
-    failures = _failures(checks)
-    if training.note or not failures:
+    if training.note or not failures(checks):
         return training, checks
     stripped = training.state.pairing.reference.without_extras()
     if stripped is None:
@@ -231,10 +230,6 @@ def compared(
     plain = Training(replace(training.state, pairing=pairing), training.batches)
     plain.note = note
     repeated = compare(plain)
-    if _failures(repeated) >= failures:
+    if len(failures(repeated)) >= len(failures(checks)):
         return training, checks
     return plain, repeated
-
-
-def _failures(checks: list[Check]) -> int:
-    return sum(not check.passed for check in checks)

@@ -5,7 +5,7 @@ only what a changed pass is, and that a recording knows some entries of it.
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -72,13 +72,14 @@ class Place:
         for variant in variants:
             (free if variant.starts else fixed).append(variant)
         near: list[tuple[Variant, Candidate]] = []
+        candidates: list[Candidate] = []
         for variant in fixed[:TRIED]:
             if budget.spent:
                 break
             candidate = search.candidate(variant, self._varied(variant))
             if candidate.units < declared.units:
                 near.append((variant, candidate))
-        candidates = [candidate for _, candidate in near]
+                candidates.append(candidate)
         if not any(candidate.fits for candidate in candidates):
             for variant in free[:SOLVED]:
                 if not budget.spent:
@@ -104,7 +105,7 @@ class Place:
 
     def _form(self, variant: Variant) -> Form:
         """A variant with a number, as the search solves for it."""
-        compute = lambda value: self._varied(variant.with_value(value))  # noqa: E731
+        compute = lambda value: self._varied(replace(variant, value=value))  # noqa: E731
         return Form(variant.code, compute, variant.starts, variant.scale, **variant.facts)
 
     def _varied(self, variant: Variant, draw: int | None = None) -> Tensors | None:
@@ -120,15 +121,19 @@ class Place:
     def _beside_controls(self, variant: Variant, plain: Candidate) -> Candidate:
         """The candidate with each entry held to what the changed program's own rounding does."""
         values = self._varied(variant)
-        controls = [self._varied(variant, draw) for draw in range(CONTROL_RUNS)]
-        known = [control for control in controls if control is not None]
-        if values is None or len(known) < CONTROL_RUNS:
+        if values is None:
             return plain
+        controls = []
+        for draw in range(CONTROL_RUNS):
+            control = self._varied(variant, draw)
+            if control is None:
+                return plain
+            controls.append(control)
         search, floor = self._search, {}
         for name, unit in search.unit.items():
             if name not in values or values[name].shape != unit.shape:
                 return plain
-            spread = np.max([np.abs(control[name] - values[name]) for control in known], axis=0)
+            spread = np.max([np.abs(control[name] - values[name]) for control in controls], axis=0)
             rounding = np.nan_to_num(CONTROL_ROUNDING * spread, nan=np.inf)
             if self.state.dtype == "float64":
                 most = CONTROL_SHARE * np.abs(search.observed[name]).max(initial=0)
