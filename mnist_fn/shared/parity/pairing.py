@@ -31,9 +31,9 @@ def pair(
         InputError: a program can't be called with the batch, or the names leave open which is which
             and no choice makes the outputs agree.
     """
-    start = called(reference, batch, lambda: reference.start(batch))
+    start = called(reference, lambda: reference.start(batch))
     wide = start.cast(dtype)
-    called(reference, batch, lambda: reference.check_deterministic(wide, batch))
+    called(reference, lambda: reference.check_deterministic(wide, batch))
     tried: list[tuple[float, Pairing, Weights]] = []
     errors: list[str] = []
     for move in _moves(reference, port, batch):
@@ -63,14 +63,14 @@ def pair(
         pairing = _other_choice(pairing, start, batch, dtype)
     start = start.cast(dtype)
     port_start, moved_batch = pairing.param_map.to_port(start, pairing.like), pairing.move(batch)
-    called(port, batch, lambda: port.check_deterministic(port_start, moved_batch))
+    called(port, lambda: port.check_deterministic(port_start, moved_batch))
     return pairing, start
 
 
-def called(program: Program, batch: Batch, do: Callable[[], Any]) -> Any:
-    """What a program gives; whatever it raises is said as one line."""
+def called(program: Program, call: Callable[[], Any]) -> Any:
+    """Call a program with the first batch; whatever it raises is said as one line."""
     try:
-        return do()
+        return call()
     except InputError:
         raise
     except Exception as error:

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 
 import numpy as np
@@ -201,8 +201,7 @@ class PortClimb:
         last_step, number = self.training.before, self.training.done
         if last_step is None or (explained is not None and not explained.holds):
             return explained
-        buffers = {**self.start.buffers, **last_step.buffers}
-        weights = replace(self.start, params=last_step.params, buffers=buffers)
+        weights = self.start.after(last_step)
         batch = self.batches[(number - 1) % len(self.batches)]
         state = LadderState(
             f"before step {number}", self.pairing, weights, batch, ordinary=self.ordinary
@@ -221,12 +220,8 @@ class PortClimb:
 
     def evaluation(self) -> Compared:
         """What the models give in evaluation mode, after the training."""
-        weights = self.start
-        if self.training.last is not None:
-            last = self.training.last
-            weights = replace(
-                weights, params=last.params, buffers={**weights.buffers, **last.buffers}
-            )
+        last = self.training.last
+        weights = self.start if last is None else self.start.after(last)
         evaluated = LadderState("evaluation", self.pairing, weights, self.batches[0], train=False)
         checks, explain = self.outputs(evaluated)
         if failures(checks) and self._serves(MODULES):

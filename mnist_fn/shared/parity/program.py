@@ -29,6 +29,10 @@ class Weights:
         cast = lambda tensor: tensor.astype(dtype, copy=False)  # noqa: E731
         return replace(self, params=nested(self.params, cast), buffers=nested(self.buffers, cast))
 
+    def after(self, step: "Step") -> "Weights":
+        """Return the weights after a step; a buffer that it lacks stays."""
+        return replace(self, params=step.params, buffers={**self.buffers, **step.buffers})
+
     def nudged(self, draw: int) -> "Weights":
         """Each parameter moved by some ulps: see `nudged`."""
         return replace(self, params=nudged(self.params, draw))

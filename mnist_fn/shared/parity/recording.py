@@ -72,12 +72,12 @@ def record(
         InputError: as `check_port`, or the file can't be written.
     """
     read = read_batches(batches, precision)
-    start = called(program, read[0], lambda: program.start(read[0])).cast(precision)
+    start = called(program, lambda: program.start(read[0])).cast(precision)
     packed = Packed(program)
     pairing = Pairing(packed, packed, ParamMap(()), start, lambda batch: batch)
     ordinary = LadderState("", pairing, start, read[0])
-    called(program, read[0], lambda: program.check_deterministic(start, read[0]))
-    called(program, read[0], lambda: ordinary.left)
+    called(program, lambda: program.check_deterministic(start, read[0]))
+    called(program, lambda: ordinary.left)
     stress = list(states.stress_states(ordinary, read))
     last = _trained(packed, ordinary, stress, read, steps)
     plain = packed.without_extras()
@@ -85,7 +85,7 @@ def record(
     for state in (ordinary, *stress):
         packed.passed(state.weights, state.batch, state.train, TRIED)
     for end in ends:  # evaluation is from the end of that training which the ladder goes by
-        weights = start if end is None else Weights(end.params, {**start.buffers, **end.buffers})
+        weights = start if end is None else start.after(end)
         packed.passed(weights, read[0], False, TRIED)
     header = {
         "schema": SCHEMA, "name": program.name, "data_format": program.data_format,
@@ -156,10 +156,10 @@ class Recording(Program):
                 raise ValueError(f"{header['data_format']!r:.40}, {header['precision']!r:.40}")
             super().__init__(f"{header['name']} (recorded)", header["data_format"])
             self.unsupported = dict(header["unsupported"])
-            self._declared = header["rule"]
-            for key, value in (self._declared or {}).items():
+            self._declared = rule = header["rule"]
+            for key, value in (rule or {}).items():
                 if isinstance(value, list):
-                    self._declared[key] = tuple(value)
+                    rule[key] = tuple(value)
             self.precision: str = header["precision"]
             self.notes = list(header["notes"])
             self.batches = list(map(self._kept.batch, header["batches"]))

@@ -17,7 +17,7 @@ from mnist_fn.shared.parity.bounds import (
 )
 from mnist_fn.shared.parity.compare import compare
 from mnist_fn.shared.parity.ladder_state import LadderState, held_to_runs
-from mnist_fn.shared.parity.program import Batch, Step, nudged
+from mnist_fn.shared.parity.program import Batch, Step, Tensors, nudged
 from mnist_fn.shared.parity.result import Check, failures
 from mnist_fn.shared.parity.rounding import Lanes, Largest, Spread, largest_entry, single_batch
 
@@ -37,24 +37,22 @@ class Training:
         self._both = self._start()
         self._float32 = Spread(partial(_in_float32, state, self.batches))
         self._control = Spread(partial(_controls, state, self.batches))
-        self._shadow = self._shadow_lane()
+        self._shadow = _shadow_steps(state, self.batches)
         self._shadowed = 0  # steps that it has done
         self._shadow_now: Step | None = None
         self.note = ""  # what was taken out of the reference's training
 
     def _start(self) -> Iterator[tuple[Step, Step]]:
         pairing, weights = self.state.pairing, self.state.weights
-        ours = pairing.reference.train(weights, self._turns())
-        return zip(ours, pairing.translated.train(weights, self._turns()), strict=False)
+        ours = pairing.reference.train(weights, itertools.cycle(self.batches))
+        theirs = pairing.translated.train(weights, itertools.cycle(self.batches))
+        return zip(ours, theirs, strict=False)
 
     def restarted(self) -> "Training":
         """The same from its start again, before a step is made."""
         training = Training(self.state, self.batches)
         training.note = self.note
         return training
-
-    def _turns(self) -> Iterator[Batch]:
-        return itertools.cycle(self.batches)
 
     def _advance(self) -> tuple[Step, Step] | None:
         pair = next(self._both, None)
@@ -139,41 +137,11 @@ class Training:
         return beside if beside.passed else check
 
     def _shadow_step(self) -> Step | None:
-        """The reference's step on the port's gradients; None where these, at the port's own
-        weights, are not the reference's.
-        """
-        while self._shadow is not None and self._shadowed < self.done:
-            pair = next(self._shadow, None)
+        """The step of `_shadow_steps` that belongs to the last; None where these have ended."""
+        while self._shadowed < self.done:
+            self._shadow_now = next(self._shadow, None)
             self._shadowed += 1
-            if pair is None or not self._alike(*pair):
-                self._shadow = None
-                return None
-            self._shadow_now = pair[0]
-        return self._shadow_now if self._shadow is not None else None
-
-    def _alike(self, shadow: Step, theirs: Step) -> bool:
-        """Whether both have the same gradients; those of the first step have been compared."""
-        if self._shadowed == 1:
-            return True
-        share = ALONG_TRAINING * sum_bound(self.state.lengths.all, self.state.dtype)
-        most = max(map(largest_entry, shadow.gradients.values()), default=0.0)
-        for name, gradient in shadow.gradients.items():
-            if name not in theirs.gradients or theirs.gradients[name].shape != gradient.shape:
-                return False
-            size = largest_entry(gradient)
-            size = size if size > share * most else most
-            if not largest_entry(theirs.gradients[name] - gradient) <= share * size:
-                return False
-        return True
-
-    def _shadow_lane(self) -> Iterator[tuple[Step, Step]] | None:
-        pairing, weights = self.state.pairing, self.state.weights
-        if pairing.reference.recorded or pairing.port.recorded:
-            return None
-        ahead, beside = itertools.tee(pairing.translated.train(weights, self._turns()))
-        gradients = (step.gradients for step in ahead)
-        shadow = pairing.reference.train(weights, self._turns(), gradients=gradients)
-        return zip(shadow, beside, strict=False)
+        return self._shadow_now
 
     def buffer_spreads(self, name: str) -> tuple[Callable[[], float], Callable[[], float]]:
         """How far a buffer is from itself in float32, and any buffer of a control run, so far."""
@@ -210,6 +178,35 @@ def _controls(state: LadderState, batches: list[Batch]) -> Iterator[Lanes]:
                 state.weights.nudged(draw), turns, lambda p, i, draw=draw: nudged(p, draw, i)
             ),
         )
+
+
+def _shadow_steps(state: LadderState, batches: list[Batch]) -> Iterator[Step]:
+    """The reference's steps on the port's gradients, to the first at which these, at the port's
+    own weights, are not the reference's.
+    """
+    pairing, weights = state.pairing, state.weights
+    if pairing.reference.recorded or pairing.port.recorded:
+        return
+    ahead, beside = itertools.tee(pairing.translated.train(weights, itertools.cycle(batches)))
+    gradients = (step.gradients for step in ahead)
+    shadow = pairing.reference.train(weights, itertools.cycle(batches), gradients=gradients)
+    for number, (step, port_step) in enumerate(zip(shadow, beside, strict=False)):
+        if number > 0 and not _same_gradients(state, step.gradients, port_step.gradients):
+            return  # those of the first step have been compared
+        yield step
+
+
+def _same_gradients(state: LadderState, expected: Tensors, actual: Tensors) -> bool:
+    share = ALONG_TRAINING * sum_bound(state.lengths.all, state.dtype)
+    most = max(map(largest_entry, expected.values()), default=0.0)
+    for name, gradient in expected.items():
+        if name not in actual or actual[name].shape != gradient.shape:
+            return False
+        size = largest_entry(gradient)
+        size = size if size > share * most else most
+        if not largest_entry(actual[name] - gradient) <= share * size:
+            return False
+    return True
 
 
 def compared(
