@@ -49,8 +49,11 @@ class PortClimb:
             return Unchecked(
                 "no module below the model has all of its parameters in one of the port's"
             )
-        if need == "called modules" and not self._called():
-            return Unchecked("no module is called on both sides")
+        if need == "called modules":
+            names = partners.modules()
+            called = {names.get(call.module) for call in self.ordinary.left.calls}
+            if not any(call.module in called for call in self.ordinary.right.calls):
+                return Unchecked("no module is called on both sides")
         if need == "several steps" and self.steps == 1:
             return Unchecked("one step was asked for")
         if need == "running averages" and not partners.buffers:
@@ -61,12 +64,6 @@ class PortClimb:
 
     def _serves(self, needs: tuple[str, ...]) -> bool:
         return not any(map(self.unchecked, needs))
-
-    def _called(self) -> bool:
-        """Whether a module and its partner are called."""
-        partners = self.pairing.param_map.modules()
-        called = {partners.get(call.module) for call in self.ordinary.left.calls}
-        return any(call.module in called for call in self.ordinary.right.calls)
 
     def _unreadable_dropout(self) -> Unchecked | None:
         left, right = self.ordinary.left.dropouts, self.ordinary.right.dropouts
@@ -125,9 +122,8 @@ class PortClimb:
         """The weights after the first step of a training."""
         self.training, checks = compared(self.training, Training.first)
         explain = self._noted(self.training, checks)
-        if (
-            not failures(checks) and self.steps > 1
-        ):  # nothing of it is held while states are climbed
+        if not failures(checks) and self.steps > 1:
+            # nothing of it is held while states are climbed
             self.training = self.training.restarted()
         return checks, explain
 

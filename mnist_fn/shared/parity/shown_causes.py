@@ -221,12 +221,12 @@ def _is_norm(call: Call) -> bool:
 
 
 def _first_calls(trace: Trace, names: Mapping[str, str]) -> dict[str, Call]:
-    """The first call of each named module that has inputs, in the order of the calls."""
+    """The first call of each named module, where it has inputs, in the order of the calls."""
     calls: dict[str, Call] = {}
     for call in trace.calls:
-        if call.module in names and call.inputs:
+        if call.module in names:
             calls.setdefault(names[call.module], call)
-    return calls
+    return {name: call for name, call in calls.items() if call.inputs}
 
 
 def _gap(state: LadderState, ours: Call, theirs: Call) -> float:
