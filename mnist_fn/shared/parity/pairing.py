@@ -46,10 +46,10 @@ def pair(
         except InputError:
             raise
         except Exception as error:
-            errors.append(_said(error))
+            errors.append(_error_text(error))
             continue
         shared = _shared(pairing, start, batch)
-        tried.append((_apart(pairing, shared, batch, dtype, errors), pairing, shared))
+        tried.append((_gap(pairing, shared, batch, dtype, errors), pairing, shared))
         if tried[-1][0] == 0:
             break
     if not tried:
@@ -74,9 +74,8 @@ def called(program: Program, call: Callable[[], Any]) -> Any:
     except InputError:
         raise
     except Exception as error:
-        raise InputError(
-            f"{program.name}: can't be called with batches[0] ({_said(error)})"
-        ) from error
+        text = f"{program.name}: can't be called with batches[0] ({_error_text(error)})"
+        raise InputError(text) from error
 
 
 def checks(pairing: Pairing, start: Weights) -> list[Check]:
@@ -111,7 +110,7 @@ def checks(pairing: Pairing, start: Weights) -> list[Check]:
     return results
 
 
-def _said(error: Exception) -> str:
+def _error_text(error: Exception) -> str:
     lines = str(error).splitlines()
     return f"{type(error).__name__}: {lines[0] if lines else ''}"[:200]
 
@@ -129,7 +128,7 @@ def _moves(reference: Program, port: Program, batch: Batch) -> list[Callable[[Ba
     return [across, as_it_is] if rank > 3 else [as_it_is, across]
 
 
-def _apart(pairing: Pairing, start: Weights, batch: Batch, dtype: str, errors: list[str]) -> float:
+def _gap(pairing: Pairing, start: Weights, batch: Batch, dtype: str, errors: list[str]) -> float:
     """How far the outputs are apart; 0 if within bounds. A missing partner counts much more."""
     partners = pairing.param_map
     unpaired = len(partners.missing) + len(partners.extra) + len(partners.resized)
@@ -144,7 +143,9 @@ def _apart(pairing: Pairing, start: Weights, batch: Batch, dtype: str, errors: l
     except InputError:
         raise
     except Exception as error:
-        errors.append(f"{pairing.port.name}: can't be called with batches[0] ({_said(error)})")
+        errors.append(
+            f"{pairing.port.name}: can't be called with batches[0] ({_error_text(error)})"
+        )
         return np.inf
     gap = 0.0
     for check in failures(compared):
@@ -171,7 +172,7 @@ def _other_choice(pairing: Pairing, start: Weights, batch: Batch, dtype: str) ->
     for chosen in itertools.islice(first.choices, SWAPS):
         partners = replace(first, params=chosen)
         candidate = replace(pairing, param_map=partners)
-        if _apart(candidate, start, batch, dtype, []) == 0:
+        if _gap(candidate, start, batch, dtype, []) == 0:
             notes = []
             for old, new in zip(first.params, chosen, strict=True):
                 if old != new:

@@ -109,10 +109,10 @@ class ParamMap:
 def listed(pairs: Sequence[ParamPair]) -> list[str]:
     """Pairs, a line each."""
     width = max((len(pair.name) for pair in pairs), default=0)
-    return [f"{pair.name:{width}}  {pair.other}{_how(pair.layout)}" for pair in pairs]
+    return [f"{pair.name:{width}}  {pair.other}{_layout_text(pair.layout)}" for pair in pairs]
 
 
-def _how(layout: Layout) -> str:
+def _layout_text(layout: Layout) -> str:
     rows = f", rows reordered from {list(layout.rows)}" if layout.rows else ""
     changed = layout.moves or rows or math.prod(layout.kept) != math.prod(layout.shape)
     return (f"  {list(layout.kept)} as {list(layout.shape)}" if changed else "") + rows
@@ -151,7 +151,7 @@ def map_params(
     Raises:
         InputError: `param_map` names what isn't there, or shapes that don't fit.
     """
-    declared = _told(reference, port, usual, param_map or {})
+    declared = _declared_pairs(reference, port, usual, param_map or {})
     fits = _fits(reference.params, port.params, usual, declared)
     params = _match(reference.params, port.params, fits, declared)
     buffers_fit = _fits(reference.buffers, port.buffers, usual, declared)
@@ -173,7 +173,7 @@ def map_params(
         tuple(missing),
         tuple(extra),
         tuple(resized),
-        choices=tuple(_others(params, fits)),
+        choices=tuple(_other_assignments(params, fits)),
     )
 
 
@@ -231,7 +231,7 @@ def _match(
     return [chosen[name] for name in ours if name in chosen]
 
 
-def _others(pairs: list[ParamPair], fits: Fits) -> Iterator[tuple[ParamPair, ...]]:
+def _other_assignments(pairs: list[ParamPair], fits: Fits) -> Iterator[tuple[ParamPair, ...]]:
     """Other assignments where there is a choice: a tensor's axes, then modules that fit as well."""
     for i, partner in enumerate(pairs):
         for layout in fits.get((partner.name, partner.other), [])[1:6]:
@@ -310,7 +310,7 @@ def _words(text: str) -> list[str]:
     return re.findall(r"[a-z]+|\d+", text.lower())
 
 
-def _told(
+def _declared_pairs(
     reference: Weights, port: Weights, usual: int, param_map: Mapping[str, Any]
 ) -> dict[str, ParamPair]:
     pairs = {}

@@ -65,11 +65,11 @@ class Spread:
         largest: list[tuple[Largest, Largest]] = [({}, {}) for _ in range(steps)]
         for original, control in self._start():
             with contextlib.suppress(Exception):  # what can't be computed in float32: no measure
-                for (params, buffers), one, two in zip(largest, original, control, strict=False):
-                    _widen(params, one.params, two.params)
-                    _widen(buffers, one.buffers, two.buffers)
-        for before, now in itertools.pairwise(largest):
-            for earlier, later in zip(before, now, strict=True):
+                for (params, buffers), step, other in zip(largest, original, control, strict=False):
+                    _widen(params, step.params, other.params)
+                    _widen(buffers, step.buffers, other.buffers)
+        for previous, current in itertools.pairwise(largest):
+            for earlier, later in zip(previous, current, strict=True):
                 for name, gap in earlier.items():
                     later[name] = max(gap, later.get(name, 0.0))
         return largest

@@ -42,7 +42,7 @@ def explain_between(state: LadderState, fault: Fault) -> Explanation | None:
     ours = fault.read(state.left)
     if fault.call is not None or ours is None or ours.shape != fault.port_value.shape:
         return None
-    tensors = _before(state, ours)
+    tensors = _inputs_before(state, ours)
     usual = list(usual_activations())
     for x, activation in itertools.product(tensors, usual):
         with np.errstate(all="ignore"):
@@ -117,7 +117,7 @@ def _near(computed: np.ndarray, ours: np.ndarray, state: LadderState, fault: Fau
     return float(np.abs(computed - ours).max(initial=0)) <= bound
 
 
-def _before(state: LadderState, ours: np.ndarray) -> list[np.ndarray]:
+def _inputs_before(state: LadderState, ours: np.ndarray) -> list[np.ndarray]:
     """Outputs of the modules that had ended before one is given an array, the last first; then the
     model's inputs. Of these all that have its size, in its shape.
     """

@@ -93,7 +93,7 @@ class Training:
                     nearest[i] = check
         return list(nearest.values())
 
-    def some(self, steps: int) -> list[tuple[Step, Step]]:
+    def steps(self, steps: int) -> list[tuple[Step, Step]]:
         """The first steps of both, trained again: none is kept while programs agree."""
         return list(itertools.islice(self._start(), steps))
 
