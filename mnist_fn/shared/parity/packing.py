@@ -246,8 +246,8 @@ class Unpacked:
 
     def step(self, packed: Any) -> Step:
         """Unpack a step of a training."""
-        params, buffers, grads = map(self._named, packed[:3])
-        return Step(params, buffers, grads, float.fromhex(packed[3]))
+        params, buffers, grads, loss = packed
+        return Step(*map(self._named, (params, buffers, grads)), float.fromhex(loss))
 
     def _unpacked_trace(self, entry: dict[str, Any]) -> Trace:
         calls = []
