@@ -3,10 +3,9 @@
     from mnist_fn import figures
     figures.l2.plot(runs, ax=axes)
 
-Each module of PLOTS has a `plot(records, ax=None)` that returns what it drew on. The records are
-runs as `load_run` reads them, one or several, where its docstring says nothing else. A single
-panel is drawn on the caller's matplotlib axes. Several take the place of these axes, or fill the
-figure or subfigure that is given. Without `ax` each makes a figure of its own. Within
+Each module of PLOTS has a `plot(records, ax=None)` that returns what it drew on. A single panel is
+drawn on the caller's matplotlib axes. Several take the place of these axes, or fill the figure or
+subfigure that is given. Without `ax` each makes a figure of its own. Within
 `figures.style.themed("light")`, or "dark", they look as in this project.
 """
 

@@ -7,8 +7,15 @@ from figures import style
 
 
 def plot(document: Mapping[str, Any], ax: Any = None) -> Any:
-    """Draw what `mnist-fn bench --out` wrote: dots are medians, whiskers quartiles. Bars would have
-    no end to begin at, since a logarithmic axis has no 0.
+    """Draw a bench document.
+
+    Args:
+        document: what `mnist-fn bench --out` wrote.
+        ax: where to draw: see `figures`.
+
+    Returns:
+        The axes: dots are medians, whiskers quartiles. Bars would have no end to begin at, since a
+        logarithmic axis has no 0.
     """
     if ax is None:
         ax = style.new_axes(3.8)

@@ -20,7 +20,11 @@ def plot(records: Run | Sequence[Run], ax: Any = None) -> Any:
     """Draw the row-normalized matrix, mean over the records.
 
     Colour shows the errors alone, on a scale of their own: the diagonal is about a hundred times
-    the largest of them and would leave them white. `records` is a run, or several of one config.
+    the largest of them and would leave them white.
+
+    Args:
+        records: a run, or several of one config, their evaluations included.
+        ax: where to draw: see `figures`.
     """
     records = as_runs(records)
     names = records[0].data_spec.names

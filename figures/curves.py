@@ -30,7 +30,12 @@ def plot(records: Run | Sequence[Run], ax: Any = None) -> style.Panels:
     Runs that differ only in their seed are one curve, the mean over seeds, with a band of ± one sd
     around the test curve and a dot at its best epoch. Curves are named by what the runs differ in.
 
-    The runs may be of any models, λ, datasets and lengths; InputError if there is none.
+    Args:
+        records: a run, or several of any models, λ, datasets and lengths.
+        ax: where to draw: see `figures`.
+
+    Raises:
+        InputError: no run was given.
     """
     runs = as_runs(records)
     experiments = _by_experiment(runs)

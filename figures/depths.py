@@ -11,8 +11,11 @@ from mnist_fn.shared.wording import shape_name
 
 
 def plot(records: Sequence[Run], ax: Any = None) -> style.Panels:
-    """Draw the test loss of shallow and deep runs with λ = 0 over epochs, in four panels; a dot
-    marks each curve's minimum.
+    """Draw four panels of test loss over epochs; a dot marks each curve's minimum.
+
+    Args:
+        records: shallow and deep runs, λ = 0.
+        ax: where to draw: see `figures`.
     """
     figure = style.panels(ax, 4.8)
     panels = figure.subplots(2, 2, sharex=True, sharey=True)

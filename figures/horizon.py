@@ -20,7 +20,11 @@ NAMES = {
 
 def plot(records: Sequence[dict[str, Any]], ax: Any = None) -> style.Panels:
     """Draw the largest difference of any weight against the step, both axes logarithmic, a panel
-    for each precision. `records` is the `horizon` of a parity document.
+    for each precision.
+
+    Args:
+        records: what `shared.parity.horizon.measure` gives, as the parity document holds it.
+        ax: where to draw: see `figures`.
     """
     figure = style.panels(ax, 3.9)
     colours = dict(zip(NAMES, style.series_colours(len(NAMES)), strict=True))

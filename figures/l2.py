@@ -13,8 +13,11 @@ from mnist_fn.shared.wording import l2_name
 
 
 def plot(records: Sequence[Run], ax: Any = None) -> style.Panels:
-    """Draw runs of the shallow model for each λ in two panels, train dashed, test solid; a dot and
-    a dotted line mark the best epoch.
+    """Draw two panels, train dashed, test solid; a dot and a dotted line mark the best epoch.
+
+    Args:
+        records: runs of the shallow model for each λ.
+        ax: where to draw: see `figures`.
     """
     figure = style.panels(ax, 4.4)
     runs = {l2: select(records, SHALLOW, l2) for l2 in L2}

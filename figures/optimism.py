@@ -19,8 +19,11 @@ UNITS = {"loss": ("nats", 1.0, "{:.4f}"), "accuracy": ("percentage points", 100.
 def plot(records: Sequence[Run], ax: Any = None) -> style.Panels:
     """Draw loss and accuracy: the optimism of the choice among all models, λ and epochs, and
     of the choice of an epoch within each; small dots are seeds, large ones with bars mean ± sd.
-    The figure at the right of each line is the test set at the epoch that validation chose. Runs
-    without a validation split are left out.
+    The figure at the right of each line is the test set at the epoch that validation chose.
+
+    Args:
+        records: runs with a validation split.
+        ax: where to draw: see `figures`.
     """
     figure = style.panels(ax, 4.5)
     held = Records(run for run in records if run.config.validation)

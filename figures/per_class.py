@@ -17,8 +17,11 @@ FEW = 10  # classes: of more the panels are small, and the others a band
 
 
 def plot(records: Sequence[Run], ax: Any = None) -> style.Panels:
-    """Draw a panel for each class from runs of the shallow model with the study's best λ, the other
-    classes faint behind it; a dot marks where the class is first learned.
+    """Draw a panel for each class, the others faint behind it; a dot where it is first learned.
+
+    Args:
+        records: runs of the shallow model with the study's best λ.
+        ax: where to draw: see `figures`.
     """
     runs = select(records, SHALLOW, CHOSEN_L2)
     names = runs[0].data_spec.names

@@ -15,8 +15,12 @@ from mnist_fn.shared.wording import scientific
 
 
 def plot(records: Iterable[Run], ax: Any = None, measure: str = "test_accuracy") -> Any:
-    """Draw a column of the metrics after the last epoch, of finished runs of any models, learning
-    rates, λ and seeds.
+    """Draw finished runs, as `load_run` reads them.
+
+    Args:
+        records: of any models, learning rates, λ and seeds.
+        ax: where to draw: see `figures`.
+        measure: a column of the metrics, after the last epoch.
     """
     return draw(conditions(map(result_of, records)), ax, measure)
 

@@ -17,8 +17,11 @@ FEW = 12  # classes that have room in one row
 
 
 def plot(records: Sequence[Run], ax: Any = None) -> style.Panels:
-    """Draw the templates of the first seed's linear runs, read with their weights: a row for each
-    λ, one symmetric scale for all.
+    """Draw the first seed's templates, a row for each λ, one symmetric scale for all.
+
+    Args:
+        records: linear runs with their weights.
+        ax: where to draw: see `figures`.
     """
     runs = [select(records, LINEAR, l2)[0] for l2 in TEMPLATE_L2]
     side = isqrt(runs[0].weights["layer1"]["kernel"].shape[0])

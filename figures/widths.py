@@ -11,8 +11,11 @@ from mnist_fn.shared.wording import shape_name
 
 
 def plot(records: Sequence[Run], ax: Any = None) -> style.Panels:
-    """Draw linear, shallow and deep runs with λ = 0 in two panels, the linear model in both; a dot
-    marks each curve's minimum.
+    """Draw two panels, the linear model in both; a dot marks each curve's minimum.
+
+    Args:
+        records: linear, shallow and deep runs, λ = 0.
+        ax: where to draw: see `figures`.
     """
     figure = style.panels(ax, 3.6)
     panels = figure.subplots(1, 2, sharey=True)

@@ -19,10 +19,14 @@ ROWS, COLUMNS = 3, 8
 def plot(
     records: Run | Sequence[Run], ax: Any = None, data_dir: Path | None = None
 ) -> style.Panels:
-    """Draw the worst mistakes of a run that was read with its weights, of several runs those of the
-    smallest seed. The images are read as `load_for` reads them.
+    """Draw the worst mistakes of the first record.
 
     The probabilities are computed from its weights in NumPy, in float64.
+
+    Args:
+        records: a run with its weights; of several the one with the smallest seed.
+        ax: where to draw: see `figures`.
+        data_dir: as for `load_for`: the images are not part of a record.
     """
     figure = style.panels(ax, 3.9)
     run = min(as_runs(records), key=lambda run: run.config.seed)
