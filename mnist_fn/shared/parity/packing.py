@@ -247,7 +247,8 @@ class Unpacked:
     def step(self, packed: Any) -> Step:
         """Unpack a step of a training."""
         params, buffers, grads, loss = packed
-        return Step(*map(self._named, (params, buffers, grads)), float.fromhex(loss))
+        tensors = self._named(params), self._named(buffers), self._named(grads)
+        return Step(*tensors, float.fromhex(loss))
 
     def _unpacked_trace(self, entry: dict[str, Any]) -> Trace:
         calls = []
