@@ -123,9 +123,12 @@ class Shelf:
             serving = [run for run in self._paths if serves(run, config, experiment.at_end)]
             if not serving:
                 backend = "" if self._backend == "jax" else f" --backend {self._backend}"
+                held = f", validation {config.validation}" if config.validation else ""
+                epochs = counted(config.epochs, "epoch")
                 raise InputError(
-                    f"{entry.name}: no finished {self._backend} run of {_named(config)} in "
-                    f"{self._where}; make it with: {self._study} --only {experiment.name}{backend}"
+                    f"{entry.name}: no finished {self._backend} run of {config.model}, "
+                    f"λ = {config.l2:g}, {epochs}{held} ({config.dataset}) in {self._where}; "
+                    f"make it with: {self._study} --only {experiment.name}{backend}"
                 )
             for run in sorted(serving, key=lambda config: -config.epochs):  # the shortest stays
                 run_of[run.replace(epochs=config.epochs)] = run
@@ -173,12 +176,6 @@ class Shelf:
         if config not in self._slim:
             self._slim[config] = self._store.load(self._paths[config]).without_weights()
         return self._slim[config]
-
-
-def _named(config: Config) -> str:
-    held = f", validation {config.validation}" if config.validation else ""
-    epochs = counted(config.epochs, "epoch")
-    return f"{config.model}, λ = {config.l2:g}, {epochs}{held} ({config.dataset})"
 
 
 def draw(

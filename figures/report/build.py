@@ -109,7 +109,8 @@ def build(contents: Contents, command: str, data_dir: Path | None = None) -> str
         command=command,
         style=_text("page.css"),
         script=script,
-        script_hash=_csp_hash(script),
+        # what a Content-Security-Policy calls the one script that may run
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         shown={
             "unsure": CONFIDENT,
             "doubt": UNSURE,
@@ -165,8 +166,3 @@ def _choice(runs: Sequence[Run], views: Sequence[RunView]) -> str:
 
 def _text(name: str) -> str:
     return files("figures.report").joinpath(name).read_text(encoding="utf-8")
-
-
-def _csp_hash(script: str) -> str:
-    """What a Content-Security-Policy calls the one script that may run."""
-    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

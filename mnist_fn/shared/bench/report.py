@@ -82,21 +82,14 @@ def goals(times: Times, cpu: Times) -> list[dict[str, Any]]:
     for name, numerator, denominators, sense, goal in GOALS:
         if not all(part in wall for part in (numerator, *denominators)):
             continue
-        measured = ratio(wall, numerator, *denominators)
+        by_clock = ratio(wall, numerator, *denominators)
+        in_cpu = ratio(cpu, numerator, *denominators)
         met = None
         if goal is not None:
-            median = measured["median"]
+            median = by_clock["median"]
             met = median <= goal if sense == "at most" else median >= goal
-        results.append(
-            {
-                "name": name,
-                "sense": sense,
-                "goal": goal,
-                "ratio": measured,
-                "cpu": ratio(cpu, numerator, *denominators),
-                "met": met,
-            }
-        )
+        result = {"name": name, "sense": sense, "goal": goal, "ratio": by_clock, "cpu": in_cpu}
+        results.append({**result, "met": met})
     return results
 
 
