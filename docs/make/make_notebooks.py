@@ -8,6 +8,7 @@ which is docs/porting.md's example (`make_porting.py`).
 
 import json
 import os
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -47,9 +48,13 @@ def executed(name: str) -> Any:
 
 
 def without_times(ran: Any) -> Any:
-    """A notebook without when each cell ran."""
+    """A notebook without when each cell ran and how long."""
     for cell in ran.cells:
         cell.metadata.pop("execution", None)
+        for output in cell.get("outputs", ()):
+            text = output.get("data", {}).get("text/plain")
+            if text:
+                output["data"]["text/plain"] = re.sub(r" \d:\d\d:\d\d [\d:-]+(?=\n)", "", text)
     ran.metadata.pop("language_info", None)
     return ran
 

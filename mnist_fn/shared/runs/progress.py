@@ -43,7 +43,7 @@ def print_notes(dataset: "Dataset", console: Console) -> None:
     for line in dataset.notes:
         if str(line) not in _PRINTED_NOTES:
             _PRINTED_NOTES.add(str(line))
-            console.print(line, soft_wrap=True, markup=False)
+            console.print(line, soft_wrap=not console.is_terminal, markup=False)
 
 
 class Bar(Progress):
@@ -83,7 +83,9 @@ class Bar(Progress):
             self._drawn_at = time.monotonic()
 
     def _page(self) -> dict[str, str]:
-        page = Console(file=io.StringIO(), width=NOTEBOOK_WIDTH, force_jupyter=False)
+        page = Console(
+            file=io.StringIO(), width=NOTEBOOK_WIDTH, force_jupyter=False, color_system=None
+        )
         with page.capture() as text:
             page.print(self.get_renderable())
         return {"text/plain": text.get()}
@@ -204,4 +206,4 @@ class ProgressView:
         self._bar.update(self._task, description=text)
 
     def _print(self, line: str) -> None:
-        self._console.print(line, soft_wrap=True, markup=False)
+        self._console.print(line, soft_wrap=not self._console.is_terminal, markup=False)
