@@ -52,7 +52,7 @@ class _Screen(Console):
         """See Console. With `soft_wrap` a line is as long as it is."""
         shown = list(map(_escaped, objects))
         kinds = set(map(type, shown))
-        if "soft_wrap" not in options:
+        if not options.get("soft_wrap"):
             if not self.is_terminal:
                 options["soft_wrap"] = kinds <= {str, Text}
             elif kinds <= {str}:

@@ -36,7 +36,7 @@ Model = Annotated[
     _experiment(f"{', '.join(f'{k} {v}' for k, v in MODELS.items())}. Default: shallow."),
 ]
 Hidden = Annotated[
-    str | None, _experiment("Widths of the hidden layers outright, such as 256,128.")
+    str | None, _experiment("Widths of the hidden layers in place of --model: 256,128.")
 ]
 DatasetName = Annotated[
     str | None,
@@ -63,7 +63,7 @@ EXPERIMENT: dict[str, Any] = {
         str | None, _experiment(f"Of the learning rate: {', '.join(SCHEDULES)}. Default: constant.")
     ],
     "warmup": Annotated[
-        int | None, _experiment("Steps in which the learning rate rises, for the last.")
+        int | None, _experiment("Steps in which linear-warmup-cosine raises the rate.")
     ],
     "batch_size": BatchSize,
     "epochs": Annotated[int | None, _experiment("Default: 100.")],

@@ -6,6 +6,8 @@ from typing import Annotated
 from cli import options
 from cli.options import option
 
+WORDS = ("contender", "an epoch of", "what", "verdict")  # columns that are no numbers
+
 
 def command(
     model: options.Model = None,
@@ -30,7 +32,7 @@ def command(
     all; ratios are taken round by round. --out is written only if other processes leave the machine
     alone: at the start and while contenders take turns they may use a tenth of its cores.
     """
-    from cli.console import answer, console
+    from cli.console import answer, console, new_table, print_table
     from cli.output import print_json
     from mnist_fn.shared.errors import InputError
 
@@ -38,7 +40,7 @@ def command(
         from mnist_fn.shared.backend import check_device
         from mnist_fn.shared.bench.contenders import choose
         from mnist_fn.shared.bench.quiet import Others, check_before, refuse_if_busy
-        from mnist_fn.shared.bench.report import document, goal_lines, table, undercut
+        from mnist_fn.shared.bench.report import document, epoch_table, goal_table, undercut
         from mnist_fn.shared.bench.timing import in_a_process, take_turns
         from mnist_fn.shared.data.datasets import load_for
         from mnist_fn.shared.runs.environment import machine, versions
@@ -81,8 +83,13 @@ def command(
         command=options.command_line(),
     )
     screen = answer(json)
-    for line in (*table(measured), "", *goal_lines(measured["goals"])):
-        screen.print(line, soft_wrap=True)
+    for names, rows in (epoch_table(measured), goal_table(measured["goals"])):
+        shown = new_table(*names, flush_left=WORDS)
+        shown.columns[0].overflow = "fold"
+        for row in rows:
+            shown.add_row(*row)
+        print_table(shown, screen, leave_out=("an epoch of",))
+        screen.print()
     for name in undercut(measured):
         screen.print(f"{name} took less than the floor in a round; measure again")
     for name, reason in turns.left_out.items():

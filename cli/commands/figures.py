@@ -10,6 +10,7 @@ from cli import options
 from cli.options import option
 from cli.suggesting import RUN_FILE, folders_of_runs
 from mnist_fn.shared.errors import InputError, Message
+from mnist_fn.shared.wording import nearest
 
 if TYPE_CHECKING:
     from figures.build import Entry, Shelf
@@ -51,6 +52,9 @@ def command(
         if _is_figure(path, PLOTS):
             names.append(str(path).replace("_", "-"))
         else:
+            near = nearest(str(path), set(PLOTS) - OF_THEIR_COMMANDS)
+            if near is not None and not path.exists():
+                raise InputError(f"{path}: no such figure or folder; did you mean {near}?")
             folders.append(path)
     if folders:
         folders_of_runs(folders)  # before the imports that take longer

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import make_cluster
-from pages import DOCS, EVIDENCE, PICTURES, write_page
+from pages import DOCS, EVIDENCE, PICTURES, table, write_page
 
 from figures import bench, build, style
 from mnist_fn.shared.bench import report
@@ -159,8 +159,8 @@ def sections() -> dict[str, str]:
             f"{shared} {others(document)} Versions: {versions}.",
             f"![seconds an epoch](pictures/{chart_of(path).name})",
             same_rounds(document),
-            "\n".join(report.goal_lines(report.goals(document["rounds"], document["cpu_rounds"]))),
-            "\n".join(report.table(document)),
+            table(*report.goal_table(report.goals(document["rounds"], document["cpu_rounds"]))),
+            table(*report.epoch_table(document)),
         ]
         sections = beside(path, document)
         if "parts" in sections:

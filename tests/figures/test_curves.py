@@ -136,6 +136,9 @@ def test_names_of_figures_are_spelled_either_way_and_others_are_folders(in_proce
     assert "study --only chosen" in said
     assert in_process("figures", "worst_mistakes").stderr == said
     assert in_process("figures", "sweep").stderr == "mnist-fn: sweep: no such folder\n"
+    done = in_process("figures", "curve", "runs/0")
+    said = "mnist-fn: curve: no such figure or folder; did you mean curves?\n"
+    assert (done.returncode, done.stderr) == (2, said)
 
 
 def test_a_quick_studys_figures_name_what_makes_its_runs(in_process):

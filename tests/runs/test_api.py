@@ -329,6 +329,19 @@ def test_the_choice_that_was_meant_is_suggested_in_python_too():
         BASE.replace(epoch=3)
 
 
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"data_dir": np.zeros((2, 8, 8))}, "`data_dir`: a folder or a `Dataset`, not ndarray"),
+        ({"callbacks": print}, "`callbacks`: give one `Callbacks`"),
+        ({"callbacks": [Callbacks()]}, "`callbacks`: give one `Callbacks`"),
+    ],
+)
+def test_things_of_another_kind_are_refused(given, said):
+    with pytest.raises(InputError, match=said):
+        train(BASE, **given)
+
+
 # --- how it stops ---
 
 LONG = """

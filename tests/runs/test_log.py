@@ -6,8 +6,10 @@ import logging
 import pytest
 from rich.console import Console
 
+from cli.console import _Screen
 from mnist_fn import Config, sweep, train
 from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.runs.callbacks import Notice
 from mnist_fn.shared.runs.progress import ProgressView
 
 DIGITS = Config(dataset="digits", hidden=(8,), epochs=2)
@@ -48,6 +50,22 @@ def test_a_terminal_says_at_once_that_something_starts():
     with ProgressView(Console(file=shown, force_terminal=True, width=80)):
         pass
     assert "starting" in shown.getvalue()
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_long_note_is_broken_between_words_on_a_terminal(terminal):
+    shown, path = io.StringIO(), "runs/" + "x" * 90
+    console = _Screen(file=shown, force_terminal=terminal, width=80)
+    text = f"{path}: its last state can't be read, so the run starts again from its first epoch"
+    ProgressView(console).on_event(Notice(text))
+    lines = shown.getvalue().splitlines()
+    assert " ".join(lines) == f"note: {text}"
+    assert len(lines) == (3 if terminal else 1)
+
+
+def test_a_notebooks_progress_is_plain_text_in_any_surroundings(monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert "\x1b" not in ProgressView(Console(file=io.StringIO()))._bar._page()["text/plain"]
 
 
 def test_a_sweep_says_which_figure_it_wrote(in_process, tmp_path):

@@ -70,7 +70,7 @@ def test_the_score_on_its_test_set_is_its_accuracy(digits):
         (np.full((1, 28, 28), 255.0), "floats from 0 to 1"),
         (np.full((1, 28, 28), np.nan), "floats from 0 to 1"),
         (np.full((1, 28, 28), -1), "values from -1"),
-        ([["a"]], "numbers are expected"),
+        ([["a"]], "an array of numbers is expected"),
     ],
 )
 def test_other_images_are_refused(run, bad, message):

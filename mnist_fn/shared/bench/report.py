@@ -12,6 +12,7 @@ FLOORS = ("jax/products", "torch/products")
 LOOPS = ("torch/loop", "torch/loop, compiled", "torch/loop, CUDA graph")
 EPOCH = "/train"  # a backend's epoch: the products and more
 Times = Mapping[str, Sequence[float]]
+Table = tuple[list[str], list[list[str]]]  # names of the columns, rows
 
 # name, what is divided by the sum of what, whether the ratio should be at most or at least, the
 # goal; None is no goal: it is what it is
@@ -115,38 +116,29 @@ def undercut(document: Mapping[str, Any]) -> list[str]:
     return [name for name, epoch in epochs if name.endswith(EPOCH) and epoch["min"] < least]
 
 
-def table(document: Mapping[str, Any]) -> list[str]:
-    """Markdown: each contender's epoch in seconds, by the clock and of all threads, and over the
-    floor.
-    """
-    lines = [
-        "| contender | an epoch of | median [s] | quartiles [s] | CPU [s] | n | over the floor |",
-        "|---|---|---:|---:|---:|---:|---:|",
-    ]
+def epoch_table(document: Mapping[str, Any]) -> Table:
+    """Each contender's epoch in seconds, by the clock and of all threads, and over the floor."""
+    head = ["contender", "an epoch of", "median [s]", "quartiles [s]", "CPU [s]", "n"]
+    rows: list[list[str]] = []
     least = None if document["floor"] is None else document["epochs"][document["floor"]]["min"]
     for name, epoch in sorted(document["epochs"].items(), key=lambda item: item[1]["median"]):
         low, high = epoch["quartiles"]
         cpu = document["cpu"][name]["median"]
         over = "" if least is None or name == "jax/traffic" else f"{epoch['median'] / least:.2f}"
-        lines.append(
-            f"| {name} | {document['what'].get(name, '')} | {epoch['median']:.3f} | "
-            f"{low:.3f} to {high:.3f} | {cpu:.3f} | {epoch['n']} | {over} |"
-        )
-    return lines
+        row = [name, document["what"].get(name, ""), f"{epoch['median']:.3f}"]
+        rows.append([*row, f"{low:.3f} to {high:.3f}", f"{cpu:.3f}", str(epoch["n"]), over])
+    return [*head, "over the floor"], rows
 
 
-def goal_lines(measured: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Markdown: each of `goals`, what was measured, and whether that meets it."""
-    lines = [
-        "| what | wanted | measured, median (quartiles) | in CPU seconds | |",
-        "|---|---:|---:|---:|---|",
-    ]
+def goal_table(measured: Sequence[Mapping[str, Any]]) -> Table:
+    """Each of `goals`, what was measured, and whether that meets it."""
+    head = ["what", "wanted", "median (quartiles)", "in CPU seconds", "verdict"]
+    rows: list[list[str]] = []
     verdicts = {True: "met", False: "NOT met", None: ""}
     for goal in measured:
         low, high = goal["ratio"]["quartiles"]
         wanted = "" if goal["goal"] is None else f"{goal['sense']} {goal['goal']:g}"
-        lines.append(
-            f"| {goal['name']} | {wanted} | {goal['ratio']['median']:.2f} "
-            f"({low:.2f} to {high:.2f}) | {goal['cpu']['median']:.2f} | {verdicts[goal['met']]} |"
-        )
-    return lines
+        ratios = f"{goal['ratio']['median']:.2f} ({low:.2f} to {high:.2f})"
+        cpu = f"{goal['cpu']['median']:.2f}"
+        rows.append([goal["name"], wanted, ratios, cpu, verdicts[goal["met"]]])
+    return head, rows

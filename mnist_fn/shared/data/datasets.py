@@ -1,6 +1,7 @@
 """Datasets as uint8 arrays: found, read, checked against their known content, split."""
 
 import hashlib
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from importlib.metadata import distribution
@@ -139,6 +140,11 @@ def source_of(config: Config, data_dir: Source | str | None) -> tuple[Config, So
     """
     if isinstance(data_dir, Dataset):
         return config.replace(dataset=data_dir.name), data_dir
+    if not isinstance(data_dir, str | os.PathLike | None):
+        raise InputError(
+            (Argument("data_dir"), f": a folder or a `Dataset`, not {type(data_dir).__name__}"),
+            hint="make one of arrays with Dataset.from_arrays",
+        )
     return config, None if data_dir is None else Path(data_dir)
 
 

@@ -17,7 +17,7 @@ from mnist_fn.shared.pictures.preparation import is_wide
 from mnist_fn.shared.pictures.segmentation import PreparedDigits, find_digits
 
 CONFIDENT = 0.95  # of probability: a reading with less is of low confidence
-UNSURE = "unsure: it may be none of these"
+UNSURE = "unsure: it may be another one, or none"
 POSSIBLY_TWO = "or two that touch, which are read as one"  # of one that is wider than tall
 LEFT_OUT = "unsure: something as large was left out of the picture"
 MANY = 24  # digits: of more, most must be read with confidence, or it is a text

@@ -60,7 +60,10 @@ def accuracy(predictions: np.ndarray, labels: Any) -> float:
 def _to_pixels(images: np.ndarray, input_size: int) -> np.ndarray:
     """Images of any of the shapes as [n, pixels], checked."""
     if images.dtype.kind not in "iuf":
-        raise InputError(f"images: numbers are expected, not {images.dtype}")
+        raise InputError(
+            f"images: an array of numbers is expected, not {images.dtype}; mnist_fn.read_digits "
+            "reads files"
+        )
     is_single = images.ndim == 2 and images.size == input_size
     count = 1 if is_single or not images.ndim else len(images)
     size = images.size // count if count else input_size

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from types import FrameType
 
-from mnist_fn.shared.errors import Interrupted
+from mnist_fn.shared.errors import InputError, Interrupted
 from mnist_fn.shared.runs.callbacks import Callbacks
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -79,6 +79,8 @@ def followed(callbacks: Callbacks | None, progress: bool) -> Iterator[Callbacks]
         callbacks: the caller's, who then follows the runs.
         progress: without callbacks, show how far the runs are, on stderr.
     """
+    if not isinstance(callbacks, Callbacks | None):
+        raise InputError("`callbacks`: give one `Callbacks`, such as Callbacks(on_epoch=print)")
     would_raise = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     signals = [signal.SIGINT] if would_raise else []
     with stoppable(signals, lambda _: KeyboardInterrupt()) as stop:
