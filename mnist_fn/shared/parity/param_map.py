@@ -268,21 +268,27 @@ def _kind(name: str) -> str:
 
 
 def _likeness(a: str, b: str, same_numbers: bool) -> float:
-    """How alike two names are: 3 for the same words in the same order, else the share of words
-    in common, up to 1, and a half if the last are the same.
+    """How alike two names are: 3 for the same words in the same order, with numbers between the
+    same ones; else the share of words in common, up to 1, and a half if the last are the same.
 
     Numbers count where the words before them are partly the same, and by their places: `conv1` and
     `Conv_0` are the first of each, and the number of `fc1` says nothing of `Dense_1`.
     """
     (words_a, kind_a), (words_b, kind_b) = parts(a), parts(b)
-    path_a = list(itertools.filterfalse(str.isdigit, words_a))
-    path_b = list(itertools.filterfalse(str.isdigit, words_b))
-    if path_a == path_b and kind_a == kind_b and same_numbers:
+    # BLOOM's h_to_4h and 4h_to_h have the same words, and a number each
+    if _numbered(words_a) == _numbered(words_b) and kind_a == kind_b and same_numbers:
         return 3.0
+    path_a = set(itertools.filterfalse(str.isdigit, words_a))
+    path_b = set(itertools.filterfalse(str.isdigit, words_b))
     ours, theirs = {*path_a, *_words(kind_a)}, {*path_b, *_words(kind_b)}
     share = len(ours & theirs) / max(1, len(ours | theirs))
-    same_place = same_numbers and not set(path_a).isdisjoint(path_b)
+    same_place = same_numbers and not path_a.isdisjoint(path_b)
     return share + 0.5 * (kind_a == kind_b) + SAME_NUMBERS * same_place
+
+
+def _numbered(words: Sequence[str]) -> list[str]:
+    """The words, with 0 in place of any number."""
+    return ["0" if word.isdigit() else word for word in words]
 
 
 def numbers_in(name: str) -> list[tuple[tuple[str, ...], int]]:
