@@ -14,7 +14,7 @@ from flax.errors import InvalidRngError
 
 from mnist_fn.compiling import quick_jit
 from mnist_fn.parity.listening import Heard, divided, listen
-from mnist_fn.parity.trees import Names, name_of, split_variables
+from mnist_fn.parity.trees import Names, name_of, names_in_order, split_variables
 from mnist_fn.parity.widening import narrow_modules, widened
 from mnist_fn.shared import faults
 from mnist_fn.shared.errors import InputError
@@ -319,6 +319,7 @@ class FlaxProgram(JaxProgram):
             )
         self._set_up(name, data_format, loss, optimizer, penalty, rule)
         self._module, self._variables = module, variables
+        self._order: tuple[list[str], list[str]] = [], []  # of parameters and buffers, as computed
         arguments = inspect.signature(type(module).__call__).parameters
         self._mode = {key: on for key, on in TRAINING.items() if key in arguments}
 
@@ -327,7 +328,11 @@ class FlaxProgram(JaxProgram):
     def _init(self, batch: Batch) -> Any:
         rngs = {"params": jax.random.key(0), "dropout": jax.random.key(1)}
         with listen():
-            return self._module.init(rngs, *batch.inputs, **self._arguments(batch, train=False))
+            arguments = self._arguments(batch, train=False)
+            variables = self._module.init(rngs, *batch.inputs, **arguments)
+        params, buffers = split_variables(variables)
+        self._order = names_in_order(params), names_in_order(buffers)
+        return variables
 
     def _arguments(self, batch: Batch, train: bool) -> dict[str, Any]:
         """The keyword arguments of a call, those that say whether it trains among them."""
@@ -345,13 +350,16 @@ class FlaxProgram(JaxProgram):
     def start(self, batch: Batch) -> Weights:
         """The variables as they were given, else as `init` draws them from key 0; float64."""
         if self._variables is not None:
+            with contextlib.suppress(Exception), jax.enable_x64(True):  # a user's init may differ
+                jax.eval_shape(lambda: self._init(batch))  # for the order of computation
             return self._named(self._variables)
         with jax.enable_x64(True):
             return self._named(jax.device_get(quick_jit(lambda: self._init(batch))()))
 
     def _named(self, variables: Any) -> Weights:
         params, buffers = split_variables(variables)
-        self._params, self._state = Names(params, self.name), Names(buffers, self.name)
+        self._params = Names(params, self.name, self._order[0])
+        self._state = Names(buffers, self.name, self._order[1])
         if not self._params.arrays:
             raise InputError(f"{self.name}: the model has no parameters; there is nothing to port")
         return Weights(dict(self._params.arrays), dict(self._state.arrays))

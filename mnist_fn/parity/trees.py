@@ -1,6 +1,7 @@
 """Pytrees by name: `layers/0/kernel`, whatever kind of tree they are."""
 
 import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -19,14 +20,18 @@ class Names:
     Args:
         tree: any pytree; what is no floating-point array stays as it is.
         program: named in errors.
+        order: names in the order of computation, where that is known; else they are counted up.
 
     Raises:
         InputError: a leaf in half precision.
     """
 
-    def __init__(self, tree: Any, program: str) -> None:
+    def __init__(self, tree: Any, program: str, order: Sequence[str] = ()) -> None:
         leaves, self._structure = jax.tree_util.tree_flatten_with_path(tree)
         leaves = sorted(enumerate(leaves), key=lambda item: _natural(name_of(item[1][0])))
+        if order:
+            ranks = {name: i for i, name in enumerate(order)}
+            leaves.sort(key=lambda item: ranks.get(name_of(item[1][0]), len(ranks)))
         self._places: dict[str, int] = {}
         self._fixed: dict[int, Any] = {}
         self.arrays: Tensors = {}
@@ -62,6 +67,16 @@ def split_variables(variables: Any) -> tuple[Any, dict[str, Any]]:
     """Flax's variables: the parameters, and all other collections."""
     buffers = dict(unfreeze(variables))
     return buffers.pop("params", {}), buffers
+
+
+def names_in_order(tree: Any, path: tuple[str, ...] = ()) -> list[str]:
+    """Names of a nested dict's leaves in its own order, which JAX's trees don't keep."""
+    if not isinstance(tree, Mapping):
+        return ["/".join(path)]
+    names: list[str] = []
+    for key, part in tree.items():
+        names += names_in_order(part, (*path, str(key)))
+    return names
 
 
 def name_of(path: tuple[Any, ...]) -> str:

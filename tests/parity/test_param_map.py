@@ -114,10 +114,21 @@ class Turned(fnn.Module):
         return first(self.activation(second(x)))
 
 
+class TurnedReference(nn.Module):
+    """The layer that is called last is made first."""
+
+    def __init__(self):
+        super().__init__()
+        self.fc2, self.fc1, self.tanh = nn.Linear(6, 6), nn.Linear(6, 6), nn.Tanh()
+
+    def forward(self, x):
+        return self.fc2(self.tanh(self.fc1(x)))
+
+
 def test_what_was_guessed_is_shown_and_claims_no_cause():
     """A pair by place alone, which the outputs don't confirm: no module is called too late."""
     torch.manual_seed(0)
-    net = nn.Sequential(nn.Linear(6, 6), nn.Tanh(), nn.Linear(6, 6))
+    net = TurnedReference()
     rng = np.random.default_rng(0)
     batches = [(rng.normal(size=(4, 6)), rng.integers(0, 6, 4))]
     program = {"loss": jax_cross_entropy, "optimizer": optax.sgd(0.1)}
@@ -132,9 +143,51 @@ def test_what_was_guessed_is_shown_and_claims_no_cause():
     assert not wrong.cause.found, wrong.text
     lines = wrong.text.splitlines()
     place = lines.index("the pairs below were guessed; give param_map=… if one is wrong")
-    assert lines[place + 1].split()[:2] == ["0.weight", "Dense_0/kernel"]
+    assert lines[place + 1].split()[:2] == ["fc2.weight", "Dense_1/kernel"]
     assert [pair["guessed"] for pair in wrong.to_dict()["param_map"]] == [True] * 4
-    told = {"0.weight": "Dense_1/kernel", "0.bias": "Dense_1/bias"}
+    told = {"fc1.weight": "Dense_1/kernel", "fc1.bias": "Dense_1/bias"}
     named = check_port(reference, FlaxProgram(Turned(fnn.relu), **program), batches, param_map=told)
-    assert "1: relu in place of tanh" in named.cause.text
+    assert "tanh: relu in place of tanh" in named.cause.text
     assert "guessed" not in named.text
+
+
+class Pooled(fnn.Module):
+    """Attention behind a strided convolution, with Flax's own names: no one is like PyTorch's."""
+
+    @fnn.compact
+    def __call__(self, x):
+        x = fnn.Conv(8, (3, 3), strides=2)(x).reshape(len(x), -1, 8)
+        x = x + fnn.MultiHeadDotProductAttention(num_heads=2)(fnn.LayerNorm()(x))
+        return fnn.Dense(8)(fnn.LayerNorm()(x).mean(1))
+
+
+class PooledTorch(nn.Module):
+    """The same; what Flax pads within its convolution is padded before it."""
+
+    def __init__(self):
+        super().__init__()
+        self.patch = nn.Conv2d(3, 8, 3, stride=2)
+        self.n1, self.n2 = nn.LayerNorm(8, eps=1e-6), nn.LayerNorm(8, eps=1e-6)
+        self.q, self.k, self.v, self.o, self.h = (nn.Linear(8, 8) for _ in range(5))
+
+    def forward(self, x):
+        x = self.patch(nn.functional.pad(x, (0, 1, 0, 1))).flatten(2).mT
+        y = self.n1(x)
+        q, k, v = (
+            part(y).unflatten(-1, (2, 4)).transpose(1, 2) for part in (self.q, self.k, self.v)
+        )
+        heads = nn.functional.scaled_dot_product_attention(q, k, v)
+        x = x + self.o(heads.transpose(1, 2).flatten(2))
+        return self.h(self.n2(x).mean(1))
+
+
+def test_a_reference_in_linen_is_matched_in_its_order_of_computation():
+    """JAX sorts names: LayerNorm_0 would come behind Dense_0, biases of one length anywhere."""
+    rng = np.random.default_rng(0)
+    batches = [(rng.normal(size=(4, 4, 4, 3)), None)]
+    verdict = check_port(FlaxProgram(Pooled()), TorchProgram(PooledTorch()), batches)
+    verdict.assert_passed()
+    pairs = {pair.name: pair for pair in verdict.param_map.params}
+    for name, other in (("query", "q"), ("key", "k"), ("value", "v"), ("out", "o")):
+        assert pairs[f"MultiHeadDotProductAttention_0/{name}/bias"].other == f"{other}.bias"
+    assert not pairs["MultiHeadDotProductAttention_0/query/bias"].layout.moves

@@ -150,7 +150,7 @@ def test_what_cannot_be_decided_is_asked_for_with_the_table_so_far():
     ("param_map", "words"),
     [
         ({"nix": "Dense_0/kernel"}, "param_map: the reference has no 'nix'; it has 0.weight"),
-        ({"0.weight": "nix"}, "param_map: the port has no 'nix'; it has Dense_0/bias"),
+        ({"0.weight": "nix"}, "param_map: the port has no 'nix'; it has Dense_0/kernel"),
         ({"0.weight": "Dense_1/bias"}, "0.weight [8, 8] does not fit Dense_1/bias [3]"),
     ],
 )

@@ -113,9 +113,11 @@ def _compare(
     state: LadderState, call: Call, partner: Call, index: int, agreed: list[tuple[int, int]]
 ) -> tuple[list[Check], Fault | None]:
     """A call's first input and its outputs beside those of a call of its partner; `agreed` are the
-    ticks of the calls before it.
+    ticks of the calls before it. An input of another shape, which one side pads before the module
+    and the other within it, differs only if the outputs do.
     """
     checks: list[Check] = []
+    of_input: tuple[Check, Fault] | None = None  # of another shape
     again = f" (call {index + 1})" if index else ""
     for kind, ours, theirs, first, last in (
         ("input", call.inputs[:1], partner.inputs[:1], 0, call.began),
@@ -130,11 +132,19 @@ def _compare(
                 actual = state.pairing.param_map.ordered(call.module, actual)
             read, terms = _reader(call.module, index, kind, i), state.lengths.upto(last)
             what = f"{kind} of {call.module}{again}"
-            checks.append(state.check(what, expected, actual, read, terms))
-            if not checks[-1].passed:
+            check = state.check(what, expected, actual, read, terms)
+            if not check.passed:
                 calls = {"call": call, "other": partner} if kind == "output" else {}
                 inside = tuple(agreed)
-                return checks, Fault(what, read, actual, first, last, inside, **calls, terms=terms)
+                fault = Fault(what, read, actual, first, last, inside, **calls, terms=terms)
+                if kind == "input" and actual.shape != expected.shape:
+                    of_input = check, fault
+                    continue
+                check, fault = of_input or (check, fault)
+                return [*checks, check], fault
+            checks.append(check)
+    if of_input and not checks:  # there is no output to tell
+        return [of_input[0]], of_input[1]
     return checks, None
 
 

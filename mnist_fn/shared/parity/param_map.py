@@ -3,6 +3,7 @@
 import itertools
 import math
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -217,18 +218,36 @@ def _match(
         levels.setdefault(_likeness(a, b, numbers[a] == numbers[b]), []).append((a, b))
     chosen, taken = dict(declared), set()
     partners = {modules_of((pair.name, pair.other)) for pair in declared.values()}
+    whole = _whole_modules(ours, theirs, fits)
     is_free = lambda pair: pair[0] not in chosen and pair[1] not in taken  # noqa: E731
     for _, pairs in sorted(levels.items(), reverse=True):
         alike = remaining = list(filter(is_free, pairs))
         while remaining:
-            # the rest of a module belongs to its partner, then the first is the first
-            a, b = min(remaining, key=lambda pair: modules_of(pair) not in partners)
+            # the rest of a module belongs to its partner, then modules that fit in all of their
+            # tensors are partners, then the first is the first
+            a, b = min(
+                remaining,
+                key=lambda pair: (modules_of(pair) not in partners, modules_of(pair) not in whole),
+            )
             rivals = [pair for pair in alike if (pair[0] == a) != (pair[1] == b)]
             chosen[a] = ParamPair(a, b, fits[a, b][0], sure=not rivals)
             taken.add(b)
             partners.add(modules_of((a, b)))
             remaining = list(filter(is_free, remaining))
     return [chosen[name] for name in ours if name in chosen]
+
+
+def _whole_modules(ours: Tensors, theirs: Tensors, fits: Fits) -> set[tuple[str, str]]:
+    """Pairs of modules with as many tensors, each of which may be one of the other module's."""
+    sizes, other_sizes = Counter(map(module_of, ours)), Counter(map(module_of, theirs))
+    fitting: dict[tuple[str, str], set[str]] = {}
+    for pair in fits:
+        fitting.setdefault(modules_of(pair), set()).add(pair[0])
+    whole = set()
+    for (module, other), names in fitting.items():
+        if len(names) == sizes[module] == other_sizes[other]:
+            whole.add((module, other))
+    return whole
 
 
 def _other_assignments(pairs: list[ParamPair], fits: Fits) -> Iterator[tuple[ParamPair, ...]]:
@@ -254,9 +273,11 @@ def _other_assignments(pairs: list[ParamPair], fits: Fits) -> Iterator[tuple[Par
 
 
 def _is_kernel(a: str, b: str) -> bool:
-    """Flax's `embedding` and `scale` lie as PyTorch's; so does what is called a weight on both."""
+    """Flax's `embedding`, `scale` and `bias` lie as PyTorch's; so does what is called a weight on
+    both.
+    """
     last = {re.split(r"[./]", a)[-1], re.split(r"[./]", b)[-1]}
-    return last != {"weight"} and not last & {"embedding", "scale"}
+    return last != {"weight"} and not last & {"bias", "embedding", "scale"}
 
 
 def _kind(name: str) -> str:
@@ -280,7 +301,9 @@ def _likeness(a: str, b: str, same_numbers: bool) -> float:
         return 3.0
     path_a = set(itertools.filterfalse(str.isdigit, words_a))
     path_b = set(itertools.filterfalse(str.isdigit, words_b))
-    ours, theirs = {*path_a, *_words(kind_a)}, {*path_b, *_words(kind_b)}
+    ours, theirs = path_a, path_b
+    if kind_a != kind_b:
+        ours, theirs = ours | {*_words(kind_a)}, theirs | {*_words(kind_b)}
     share = len(ours & theirs) / max(1, len(ours | theirs))
     same_place = same_numbers and not path_a.isdisjoint(path_b)
     return share + 0.5 * (kind_a == kind_b) + SAME_NUMBERS * same_place
