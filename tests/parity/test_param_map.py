@@ -181,11 +181,20 @@ class PooledTorch(nn.Module):
         return self.h(self.n2(x).mean(1))
 
 
-def test_a_reference_in_linen_is_matched_in_its_order_of_computation():
+@pytest.mark.parametrize("seed", range(3))
+def test_a_reference_in_linen_is_matched_in_its_order_of_computation(seed):
     """JAX sorts names: LayerNorm_0 would come behind Dense_0, biases of one length anywhere."""
-    rng = np.random.default_rng(0)
-    batches = [(rng.normal(size=(4, 4, 4, 3)), None)]
-    verdict = check_port(FlaxProgram(Pooled()), TorchProgram(PooledTorch()), batches)
+    rng = np.random.default_rng(seed)
+    batches = [(rng.normal(size=(4, 4, 4, 3)), rng.normal(size=(4, 8))) for _ in range(3)]
+    verdict = check_port(
+        FlaxProgram(Pooled(), loss=lambda z, y: jnp.mean((z - y) ** 2), optimizer=optax.adam(1e-2)),
+        TorchProgram(
+            PooledTorch(),
+            loss=nn.functional.mse_loss,
+            optimizer=lambda p: torch.optim.Adam(p, 1e-2),
+        ),
+        batches,
+    )
     verdict.assert_passed()
     pairs = {pair.name: pair for pair in verdict.param_map.params}
     for name, other in (("query", "q"), ("key", "k"), ("value", "v"), ("out", "o")):

@@ -36,6 +36,7 @@ from mnist_fn.shared.parity.sum_lengths import SumLengths
 
 CANCEL = ", here of the largest of its kind, since its own sums cancel"
 SEARCH_SECONDS = 60.0
+Rerun = tuple[Trace, Trace]  # a program's, and another run's of the same program
 
 
 class Budget:
@@ -163,37 +164,40 @@ class LadderState:
         return self.pairing.reference.run(weights, self.batch, self.train, variant)
 
     @cached_property
-    def controls(self) -> list[Trace]:
+    def controls(self) -> list[Rerun]:
         """Control runs: the same program with all weights a few ulps away, and where it can with
-        sums and functions rounded at random and norms computed in another order. Empty for
-        recordings.
+        sums and functions rounded at random and norms computed in another order; the port's too
+        where the port alone can. Empty for recordings.
         """
-        program, runs = self.pairing.rerun, []
-        if program is None:
-            return []
-        for draw in range(CONTROL_RUNS):
-            weights, control = self.weights.nudged(draw), NONE.as_control(draw)
-            try:
-                run = program.run(weights, self.batch, self.train, control)
-            except Exception:  # an operation that can't be rounded at random
-                run = program.run(weights, self.batch, self.train, NONE.as_control())
-            runs.append(run)
+        reference, port = self.pairing.reference, self.pairing.port
+        runs, programs = [], [(self.pairing.rerun, self.original)]
+        if port.rounds_at_random and not (reference.rounds_at_random or reference.recorded):
+            programs.append((self.pairing.translated, self.right))
+        for program, original in programs:
+            for draw in range(CONTROL_RUNS) if program is not None else ():
+                weights, control = self.weights.nudged(draw), NONE.as_control(draw)
+                try:
+                    run = program.run(weights, self.batch, self.train, control)
+                except Exception:  # an operation that can't be rounded at random
+                    run = program.run(weights, self.batch, self.train, NONE.as_control())
+                runs.append((original, run))
         return runs
 
     @cached_property
-    def in_float32(self) -> list[Trace]:
+    def in_float32(self) -> list[Rerun]:
         """The same program in float32; norms in two passes, then in one. Empty where it computes
         in float32 anyway, or can't.
         """
-        program = self.pairing.rerun
+        program, runs = self.pairing.rerun, []
         if program is None or self.dtype != "float64":
             return []
         weights, batch = self.weights.cast("float32"), single_batch(self.batch)
         try:
-            plain = program.run(weights, batch, self.train, NONE)  # its lines are not kept
-            return [plain, program.run(weights, batch, self.train, NONE.as_control())]
+            for control in (NONE, NONE.as_control()):  # of neither the lines are kept
+                runs.append((self.original, program.run(weights, batch, self.train, control)))
         except Exception:  # a program that holds float64 of its own
             return []
+        return runs
 
     @cached_property
     def lengths(self) -> SumLengths:
@@ -240,9 +244,9 @@ class LadderState:
             lambda: self.spread(self.controls, read),
         )
 
-    def spread(self, runs: list[Trace], read: Callable[[Trace], np.ndarray | None]) -> float:
+    def spread(self, runs: list[Rerun], read: Callable[[Trace], np.ndarray | None]) -> float:
         """How far another run's array is from the program's own, at most."""
-        return max((largest_gap(read(run), read(self.original)) for run in runs), default=0.0)
+        return max((largest_gap(read(run), read(original)) for original, run in runs), default=0.0)
 
 
 def held_to_runs(
