@@ -170,11 +170,14 @@ class LadderState:
         where the port alone can. Empty for recordings.
         """
         reference, port = self.pairing.reference, self.pairing.port
-        runs, programs = [], [(self.pairing.rerun, self.original)]
+        runs: list[Rerun] = []
+        programs: list[tuple[Program, Trace]] = []
+        if self.pairing.rerun is not None:
+            programs.append((self.pairing.rerun, self.original))
         if port.rounds_at_random and not (reference.rounds_at_random or reference.recorded):
             programs.append((self.pairing.translated, self.right))
         for program, original in programs:
-            for draw in range(CONTROL_RUNS) if program is not None else ():
+            for draw in range(CONTROL_RUNS):
                 weights, control = self.weights.nudged(draw), NONE.as_control(draw)
                 try:
                     run = program.run(weights, self.batch, self.train, control)
