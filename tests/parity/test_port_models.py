@@ -13,6 +13,7 @@ def test_a_right_port_agrees_over_a_hundred_steps(name):
     holds(*MODELS[name]())
 
 
+@pytest.mark.long
 def test_a_function_agrees_over_a_hundred_steps():
     holds(*MODELS["function"]())
 

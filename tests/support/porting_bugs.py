@@ -458,5 +458,5 @@ QUICK = (
     "leaky ReLU", "SiLU for ReLU", "label smoothing left on", "λ/2", "ReLU′(0) = 1",
     "decoupled for coupled decay", "ε = 1e-7", "the biases' learning rate × 1.5",
     "clipping at norm 0.1", "step count lost on resume",
-    "only two batches of an epoch reported", "only one scanned batch of an epoch reported",
+    "only two batches of an epoch reported",
 )  # fmt: skip
