@@ -122,7 +122,8 @@ def test_the_version(asked, tmp_path):
 
 
 def test_the_shell_completes_commands(in_process):
-    script = in_process("--show-completion", "bash").stdout
+    named = {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": "1"}  # the shell is not looked for
+    script = in_process("--show-completion", "bash", env=named).stdout
     assert "_MNIST_FN_COMPLETE" in script
     assert script.endswith("mnist-fn\n")
     asked = {"_MNIST_FN_COMPLETE": "complete_bash", "COMP_WORDS": "mnist-fn doc", "COMP_CWORD": "1"}

@@ -107,7 +107,7 @@ def test_a_sweep_prints_its_conditions_and_the_best(found):
     assert len({len(line) for line in (head, first, second)}) == 1
     chosen = found.best
     assert best.startswith(f"best: 8 at learning rate 0.0005, λ {chosen.config.l2:g}, test accura")
-    assert f"{chosen.condition.mean('test_accuracy'):.2%}" in best
+    assert f"{100 * chosen.condition.mean('test_accuracy'):.2f} %" in best
     many = replace(found, results=[
         replace(found.results[0], config=BASE.replace(l2=i / 1000)) for i in range(20)
     ])  # fmt: skip

@@ -317,7 +317,7 @@ def test_the_commands_document_and_table(command, tmp_path):
         assert condition["seeds"] == 3
         assert condition["test_accuracy"]["mean"] == pytest.approx(np.mean(accuracy))
         assert condition["test_accuracy"]["sd"] == pytest.approx(np.std(accuracy, ddof=1))
-        assert f"{np.mean(accuracy):.2%}" in done.stderr
+        assert f"{100 * np.mean(accuracy):.2f} ± " in done.stderr
     best = document["best"]
     means = [condition["test_accuracy"]["mean"] for condition in document["conditions"]]
     assert best["mean"] == max(means)
