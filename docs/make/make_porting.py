@@ -176,6 +176,7 @@ def _verdict(judged: dict[str, Any]) -> str:
     causes = (
         r"reproduced to \S+ by: (.*?)(?: \(next best.*)?$",
         r"(\S+ computes its gradient by hand \(\w+\))",
+        r"^why: gradients: (\S+: row .*)$",
         r"^first: (calls of .*?)(?:: \d+ against \d+)?$",
     )
     found = [re.search(cause, judged["text"], re.MULTILINE) for cause in causes]
