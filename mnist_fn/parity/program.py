@@ -117,6 +117,7 @@ class JaxProgram(Program):
         }
         self._step = quick_jit(self._one_step, donate_argnums=1)
 
+    rule_is_given = True
     _shows_dropout = False  # a function of arrays has no modules whose rate can be read
 
     def start(self, batch: Batch) -> Weights:

@@ -307,6 +307,16 @@ def test_the_rule_of_a_reference_in_jax_names_the_step():
         flax_side(rule={"kind": "lamb"})
 
 
+def test_a_rule_that_the_reference_does_not_follow_names_nothing():
+    """Its clipping was left out: a wrong rate was called a clipping as well."""
+    clipped = lambda rate: optax.chain(optax.clip_by_global_norm(0.3), optax.sgd(rate))  # noqa: E731
+    reference = flax_side(optimizer=clipped(0.1), rule={"kind": "sgd", "learning_rate": 0.1})
+    verdict = check_port(reference, flax_side(optimizer=clipped(0.2)), BATCHES)
+    assert verdict.failed.name == "step"
+    assert verdict.cause is None
+    assert "its steps are not what the rule= that was given makes" in verdict.text
+
+
 def test_a_jax_reference_and_a_port_in_pytorch():
     torch.manual_seed(0)
     check_port(flax_side(), torch_side(), BATCHES, steps=2).assert_passed()

@@ -16,12 +16,12 @@ from mnist_fn.shared.parity.bounds import (
 from mnist_fn.shared.parity.causes.explanation import Candidate, Explanation
 from mnist_fn.shared.parity.causes.gradients import explain_gradients
 from mnist_fn.shared.parity.causes.rules import Rule
-from mnist_fn.shared.parity.causes.update import explain_update
+from mnist_fn.shared.parity.causes.update import explain_update, follows
 from mnist_fn.shared.parity.ladder_state import LadderState
 from mnist_fn.shared.parity.layouts import aligned
 from mnist_fn.shared.parity.modules import Fault, matched
 from mnist_fn.shared.parity.param_map import module_of
-from mnist_fn.shared.parity.program import Call, Step, Tensors, Trace, Weights
+from mnist_fn.shared.parity.program import Call, Program, Step, Tensors, Trace, Weights
 from mnist_fn.shared.parity.rounding import largest_gap
 from mnist_fn.shared.parity.shown_causes import (
     explain_between,
@@ -165,28 +165,33 @@ def _explain_padding(state: LadderState) -> Explanation | None:
 
 
 def explain_steps(
-    rule: dict[str, object] | None, start: Weights, steps: list[tuple[Step, Step]]
+    reference: Program, start: Weights, steps: list[tuple[Step, Step]]
 ) -> Explanation | None:
     """Which variant of the declared rule leads from the port's gradients to its weights.
 
-    `steps` are the reference's and the port's, from the first on.
+    `steps` are the reference's and the port's, from the first on. A rule that was given by hand and
+    doesn't make the reference's own steps explains nothing, which a note says.
     """
     if not steps:
         return None
     still = _explain_standing_still(start, *steps[0])
-    if still is not None or rule is None:
+    if still is not None or reference.rule is None:
         return still
-    gradients, params = [], []
-    for _, step in steps:
-        gradients.append(step.gradients)
-        params.append(step.params)
-    trained = {name: p for name, p in start.params.items() if name in gradients[0]}
+    rule = Rule(**reference.rule)
+    ours, theirs = zip(*steps, strict=True)
+    trained = {name: p for name, p in start.params.items() if name in theirs[0].gradients}
+    dtype = str(next(iter(trained.values())).dtype)
+    if reference.rule_is_given and not follows(
+        rule, [step.gradients for step in ours], trained, [step.params for step in ours], dtype
+    ):
+        reference.note("its steps are not what the rule= that was given makes; no cause is named")
+        return None
     return explain_update(
-        Rule(**rule),  # pyright: ignore[reportArgumentType]
-        gradients,
+        rule,
+        [step.gradients for step in theirs],
         trained,
-        params,
-        dtype=str(next(iter(trained.values())).dtype),
+        [step.params for step in theirs],
+        dtype=dtype,
         subject=f"the port's weights after {len(steps)} steps",
     )
 

@@ -134,7 +134,7 @@ class PortClimb:
 
     def _explain_training(self, training: Training) -> Explain:
         return lambda: diagnosis.explain_steps(
-            self.pairing.reference.rule, training.state.weights, training.steps(diagnosis.STEPS)
+            self.pairing.reference, training.state.weights, training.steps(diagnosis.STEPS)
         )
 
     def stress_states(self) -> Compared:

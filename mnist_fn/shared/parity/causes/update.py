@@ -61,6 +61,13 @@ def explain_update(
     return judge(subject, declared, candidates, search.pattern)
 
 
+def follows(
+    rule: Rule, grads: Sequence[Tensors], before: Tensors, after: Sequence[Tensors], dtype: str
+) -> bool:
+    """Whether a rule makes these weights of these gradients, up to rounding."""
+    return _Steps(rule, grads, before, after, None, 0, dtype).candidate(AS_DECLARED, rule).fits
+
+
 def _key(name: str, step: int) -> str:
     return f"{name} after step {step + 1}"
 
