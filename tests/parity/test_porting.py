@@ -238,6 +238,21 @@ class Shared(nn.Module):
         return self.head(torch.tanh(self.inner(x)) if self.twice else x)
 
 
+class InParts(Shared):
+    """The same, which calls its layer on each half of the batch."""
+
+    def forward(self, x):
+        x = torch.cat([torch.tanh(self.inner(part)) for part in x.chunk(2)])
+        return self.head(torch.tanh(self.inner(x)))
+
+
+def test_a_module_may_be_called_on_parts():
+    torch.manual_seed(0)
+    model = Shared()
+    check_port(torch_side(model), torch_side(InParts(), name="new"), BATCHES).assert_passed()
+    check_port(torch_side(InParts()), torch_side(model, name="new"), BATCHES).assert_passed()
+
+
 def test_a_refactoring_against_what_it_was():
     torch.manual_seed(0)
     model, again = Shared(), Shared()

@@ -30,11 +30,22 @@ def walk(state: LadderState) -> tuple[list[Check], Fault | None]:
     """Inputs and outputs of each module that has a partner, call by call; ends where they part.
 
     A module is at fault if its outputs part though its inputs agree; if its inputs part, what
-    stands between the modules is.
+    stands between the modules is. A module that one program calls on all and the other on parts is
+    left out where the models' outputs agree.
     """
     partners = state.pairing.param_map.modules()
     partner_calls = {name: nth(state.right.calls, partner) for name, partner in partners.items()}
+    uneven = []
+    for name, calls in partner_calls.items():
+        if calls and 0 < len(nth(state.left.calls, name)) != len(calls):
+            uneven.append(name)
     checks: list[Check] = []
+    if uneven:
+        of_outputs, _ = outputs(state)
+        if all(check.passed for check in of_outputs):
+            checks += of_outputs
+            for name in uneven:
+                partner_calls[name] = []
     agreed: list[tuple[int, int]] = []
     compared = dict.fromkeys(partners, 0)
     for call in sorted(state.left.calls, key=lambda call: call.began):
