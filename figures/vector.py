@@ -28,7 +28,7 @@ def _path(data: str) -> str:
     """The same path. Steps are between rounded points, so that no error adds up."""
     written, last_point = [], np.zeros(2)
     for command, numbers in _COMMAND.findall(data):
-        hundredths = np.rint(100 * np.array(numbers.split(), dtype=float))
+        hundredths = np.rint(100 * np.array(numbers.split(), dtype=float)) + 0.0  # no -0
         letter, steps = command, hundredths
         if command == "L":
             letter, steps = "l", hundredths - last_point

@@ -70,12 +70,17 @@ def split_variables(variables: Any) -> tuple[Any, dict[str, Any]]:
 
 
 def names_in_order(tree: Any, path: tuple[str, ...] = ()) -> list[str]:
-    """Names of a nested dict's leaves in its own order, which JAX's trees don't keep."""
+    """Names of a nested dict's leaves in its own order, which JAX's trees don't keep. What went
+    through one, as a lifted module's parameters do, is counted up.
+    """
     if not isinstance(tree, Mapping):
         return ["/".join(path)]
     names: list[str] = []
-    for key, part in tree.items():
-        names += names_in_order(part, (*path, str(key)))
+    keys = list(tree)
+    if keys == sorted(keys):
+        keys.sort(key=_natural)
+    for key in keys:
+        names += names_in_order(tree[key], (*path, str(key)))
     return names
 
 

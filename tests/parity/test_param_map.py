@@ -151,6 +151,26 @@ def test_what_was_guessed_is_shown_and_claims_no_cause():
     assert "guessed" not in named.text
 
 
+class Stack(fnn.Module):
+    """Twelve layers; JAX sorts their names as text where they are recomputed."""
+
+    @fnn.compact
+    def __call__(self, x):
+        for _ in range(12):
+            x = fnn.Dense(6)(jnp.tanh(x))
+        return x
+
+
+def test_layers_within_a_lifted_module_are_counted_up():
+    torch.manual_seed(0)
+    layers = []
+    for _ in range(12):
+        layers += [nn.Tanh(), nn.Linear(6, 6)]
+    batches = [(np.random.default_rng(0).normal(size=(4, 6)), None)]
+    port = FlaxProgram(fnn.remat(Stack)())
+    check_port(TorchProgram(nn.Sequential(*layers)), port, batches).assert_passed()
+
+
 class Pooled(fnn.Module):
     """Attention behind a strided convolution, with Flax's own names: no one is like PyTorch's."""
 

@@ -253,6 +253,29 @@ def test_a_module_may_be_called_on_parts():
     check_port(torch_side(InParts()), torch_side(model, name="new"), BATCHES).assert_passed()
 
 
+class Normed(nn.Module):
+    """A norm, called once or twice on the same input: its averages move twice."""
+
+    def __init__(self, calls):
+        super().__init__()
+        self.inner, self.norm, self.head = nn.Linear(8, 8), nn.BatchNorm1d(8), nn.Linear(8, 3)
+        self.calls = calls
+
+    def forward(self, x):
+        x = self.inner(x)
+        for _ in range(self.calls):
+            normed = self.norm(x)
+        return self.head(normed)
+
+
+def test_a_norm_that_keeps_averages_may_not_be_called_more_often():
+    torch.manual_seed(0)
+    once, twice = Normed(1), Normed(2)
+    verdict = check_port(TorchProgram(once), TorchProgram(twice, name="new"), BATCHES)
+    assert verdict.failed.name == "modules"
+    assert "calls of norm: 1 in the reference, 2 in the port" in verdict.text
+
+
 def test_a_refactoring_against_what_it_was():
     torch.manual_seed(0)
     model, again = Shared(), Shared()

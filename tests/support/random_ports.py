@@ -367,7 +367,7 @@ def wrong_ports(model: str, optimizer: str) -> Iterator[tuple[Change, int, str, 
                 changed = text[: place.start()] + new + text[place.end() :]
                 number = text[: place.start()].count("\n")
                 function = re.search(r"\w+\.(\w+)\($", new)
-                called = ACTIVATIONS.get(function[1], "") if function else ""
+                called = ACTIVATIONS[function[1]] if "{}" in change.words else ""
                 words = change.words.replace("{}", called)
                 yield (
                     replace(change, words=words),

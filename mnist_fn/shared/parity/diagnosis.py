@@ -165,12 +165,12 @@ def _explain_padding(state: LadderState) -> Explanation | None:
 
 
 def explain_steps(
-    reference: Program, start: Weights, steps: list[tuple[Step, Step]]
+    reference: Program, start: Weights, steps: list[tuple[Step, Step]], notes: list[str]
 ) -> Explanation | None:
     """Which variant of the declared rule leads from the port's gradients to its weights.
 
     `steps` are the reference's and the port's, from the first on. A rule that was given by hand and
-    doesn't make the reference's own steps explains nothing, which a note says.
+    doesn't make the reference's own steps explains nothing, which a note in `notes` says.
     """
     if not steps:
         return None
@@ -184,7 +184,8 @@ def explain_steps(
     if reference.rule_is_given and not follows(
         rule, [step.gradients for step in ours], trained, [step.params for step in ours], dtype
     ):
-        reference.note("its steps are not what the rule= that was given makes; no cause is named")
+        text = "its steps are not what the rule= that was given makes; no cause is named"
+        notes.append(f"{reference.name}: {text}")
         return None
     return explain_update(
         rule,

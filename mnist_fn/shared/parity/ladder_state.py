@@ -176,15 +176,26 @@ class LadderState:
             programs.append((self.pairing.rerun, self.original))
         if port.rounds_at_random and not (reference.rounds_at_random or reference.recorded):
             programs.append((self.pairing.translated, self.right))
-        for program, original in programs:
+        for program, trace in programs:
+            of_port = program is not reference
+            original = self._renamed(trace) if of_port else trace
             for draw in range(CONTROL_RUNS):
                 weights, control = self.weights.nudged(draw), NONE.as_control(draw)
                 try:
                     run = program.run(weights, self.batch, self.train, control)
                 except Exception:  # an operation that can't be rounded at random
                     run = program.run(weights, self.batch, self.train, NONE.as_control())
-                runs.append((original, run))
+                runs.append((original, self._renamed(run) if of_port else run))
         return runs
+
+    def _renamed(self, trace: Trace) -> Trace:
+        """A trace of the port, its modules' calls under the names that the reference has."""
+        names = {partner: name for name, partner in self.pairing.param_map.modules().items()}
+        calls = []
+        for call in trace.calls:
+            if call.module in names:
+                calls.append(replace(call, module=names[call.module]))
+        return replace(trace, calls=calls)
 
     @cached_property
     def in_float32(self) -> list[Rerun]:

@@ -7,6 +7,7 @@ import numpy as np
 
 from mnist_fn.shared.parity.ladder_state import LadderState, nth
 from mnist_fn.shared.parity.layouts import aligned
+from mnist_fn.shared.parity.param_map import module_of
 from mnist_fn.shared.parity.program import Call, Trace
 from mnist_fn.shared.parity.result import Check
 
@@ -35,9 +36,12 @@ def walk(state: LadderState) -> tuple[list[Check], Fault | None]:
     """
     partners = state.pairing.param_map.modules()
     partner_calls = {name: nth(state.right.calls, partner) for name, partner in partners.items()}
+    # not of those that keep averages, which every call moves
+    keeping = {module_of(pair.name) for pair in state.pairing.param_map.buffers}
     uneven = []
     for name, calls in partner_calls.items():
-        if calls and 0 < len(nth(state.left.calls, name)) != len(calls):
+        count = len(nth(state.left.calls, name))
+        if name not in keeping and calls and 0 < count != len(calls):
             uneven.append(name)
     checks: list[Check] = []
     if uneven:
@@ -89,7 +93,8 @@ def outputs(state: LadderState) -> tuple[list[Check], Fault | None]:
         theirs = aligned(right.outputs[place], ours, state.pairing.across)
 
         def read(trace: Trace, i: int = i) -> np.ndarray | None:
-            return trace.outputs[i] if i < len(trace.outputs) else None
+            index = matched(left, trace)[i]  # a port's control run has its own order
+            return None if index is None else trace.outputs[index]
 
         checks.append(state.check(what, ours, theirs, read, terms))
         if not checks[-1].passed:

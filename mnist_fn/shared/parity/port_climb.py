@@ -134,7 +134,10 @@ class PortClimb:
 
     def _explain_training(self, training: Training) -> Explain:
         return lambda: diagnosis.explain_steps(
-            self.pairing.reference, training.state.weights, training.steps(diagnosis.STEPS)
+            self.pairing.reference,
+            training.state.weights,
+            training.steps(diagnosis.STEPS),
+            self.notes,
         )
 
     def stress_states(self) -> Compared:

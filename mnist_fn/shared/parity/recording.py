@@ -90,7 +90,8 @@ def record(
     header = {
         "schema": SCHEMA, "name": program.name, "data_format": program.data_format,
         "unsupported": program.unsupported,
-        "rule": program.rule, "notes": program.notes, "precision": precision,
+        "rule": program.rule, "rule_is_given": program.rule_is_given,
+        "notes": program.notes, "precision": precision,
         "start": packed.weights(start),
         "batches": [packed.batch(batch) for batch in read], **packed.entries,
     }  # fmt: skip
@@ -157,6 +158,7 @@ class Recording(Program):
             super().__init__(f"{header['name']} (recorded)", header["data_format"])
             self.unsupported = dict(header["unsupported"])
             self._declared = rule = header["rule"]
+            self.rule_is_given = bool(header.get("rule_is_given"))  # files of before lack it
             for key, value in (rule or {}).items():
                 if isinstance(value, list):
                     rule[key] = tuple(value)

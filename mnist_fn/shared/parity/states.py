@@ -64,7 +64,11 @@ def loss(state: LadderState) -> tuple[list[Check], Callable[[], Explanation | No
             theirs = aligned(right.output_gradients[place], ours, state.pairing.across)
             least = largest_entry(usual.left.output_gradients[i])
             what = f"the loss's gradient of the {output_name(left, i)}"
-            read = lambda trace, i=i: trace.output_gradients[i]  # noqa: E731
+
+            def read(trace: Trace, i: int = i) -> np.ndarray | None:
+                index, slopes = matched(left, trace)[i], trace.output_gradients
+                return slopes[index] if index is not None and index < len(slopes) else None
+
             results.append(state.check(what, ours, theirs, read, state.lengths.loss, least))
     return results, lambda: diagnosis.explain_loss(state)
 

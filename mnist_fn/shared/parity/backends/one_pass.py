@@ -26,7 +26,7 @@ from mnist_fn.shared.parity.backends.rungs import (
     short_of,
 )
 from mnist_fn.shared.parity.backends.states import scaled_by_layer
-from mnist_fn.shared.parity.causes.distance import Tensors, largest_entry, map_tensors
+from mnist_fn.shared.parity.causes.distance import Tensors, largest_of_all, map_tensors
 from mnist_fn.shared.parity.causes.explanation import Candidate, Explanation, as_declared, judge
 from mnist_fn.shared.parity.causes.gradients import explain_gradients
 from mnist_fn.shared.parity.causes.inputs import explain_order, explain_pixels
@@ -184,7 +184,7 @@ def logits(side: Side) -> Explanation:
         values = forward(params[name], x)
         firsts[name] = values[0]
         # a product's rounding is a share of its own largest input, which may be beyond the logits'
-        floor[name] = np.full(observed[name].shape, pair.tolerance * largest_entry(values))
+        floor[name] = np.full(observed[name].shape, pair.tolerance * largest_of_all(values))
 
     def measure(lines: Lines) -> Tensors:
         return {n: forward(p, x, lines, firsts[n])[-1] for n, p in params.items()}

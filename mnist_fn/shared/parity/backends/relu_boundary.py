@@ -9,7 +9,7 @@ import numpy as np
 from mnist_fn.shared.parity.backends import numpy_program
 from mnist_fn.shared.parity.backends.numpy_program import Lines, relu_slope
 from mnist_fn.shared.parity.bounds import NEAR_BOUNDARY_EPS, ULPS_OF_ONE
-from mnist_fn.shared.parity.causes.distance import Tensors, largest_entry, map_tensors
+from mnist_fn.shared.parity.causes.distance import Tensors, largest_of_all, map_tensors
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ def near(params: Tensors, x: np.ndarray, y: np.ndarray, eps: float) -> Boundary:
         eps: of the arithmetic.
     """
     inputs = numpy_program.forward(params, x)[:-1]
-    largest = max(1.0, largest_entry([x, *inputs, *params.values()]))
+    largest = max(1.0, largest_of_all([x, *inputs, *params.values()]))
     allowed = map_tensors(lambda t: np.full(t.shape, ULPS_OF_ONE * eps * largest), params)
     named = []
     for layer, h in enumerate(inputs):

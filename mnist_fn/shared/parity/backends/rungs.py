@@ -20,7 +20,7 @@ from mnist_fn.shared.parity.backends.checks import (
 from mnist_fn.shared.parity.backends.climb import BackendClimb
 from mnist_fn.shared.parity.backends.contract import breaches
 from mnist_fn.shared.parity.backends.numpy_program import flat
-from mnist_fn.shared.parity.causes.distance import largest_entry
+from mnist_fn.shared.parity.causes.distance import largest_of_all
 from mnist_fn.shared.parity.compare import compare, compare_trees
 from mnist_fn.shared.parity.result import Check
 from mnist_fn.shared.state import ParamTree, StateTree, named_tensors
@@ -209,7 +209,7 @@ def one_step(climb: BackendClimb, state: BackendState, what: str) -> list[Check]
     for kind, slot in ours.slots.items():
         slope = optimizer.slots[kind]
         if kind == "nu":
-            slope *= 2 * largest_entry(_gradients(pair, state.tree, ours))
+            slope *= 2 * largest_of_all(_gradients(pair, state.tree, ours))
         moved = boundary.scaled(slope)
         checks += trees(pair, what, slot, theirs.slots[kind], f"{kind}/", moved, state.times, WHY)
     if state.tree.step == 0 and optimizer.adaptive:

@@ -13,7 +13,7 @@ from mnist_fn.shared.parity.causes.distance import (
     Tensors,
     centered,
     global_norm,
-    largest_entry,
+    largest_of_all,
     map_tensors,
     within,
 )
@@ -238,7 +238,7 @@ class _Gradients(Search):
         for slack in (0.0, 1e-6) if 0 < observed_norm < norm else ():
             limit = observed_norm * (norm + slack) / norm
             yield by_norm(simplest(limit, 0.0, lambda x, s=slack: by_norm(x, s).fits), slack)
-        limit = largest_entry(self.observed.values())
+        limit = largest_of_all(self.observed.values())
         if not limit:
             return
         predicted = map_tensors(lambda g: np.clip(g, -limit, limit), self.expected)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from mnist_fn.shared.parity.causes.distance import Tensors, global_norm, largest_entry
+from mnist_fn.shared.parity.causes.distance import Tensors, global_norm, largest_of_all
 from mnist_fn.shared.parity.causes.explanation import Cause
 from mnist_fn.shared.parity.causes.precision import FORMATS
 from mnist_fn.shared.parity.causes.rules import KINDS, Rule
@@ -246,7 +246,7 @@ def _bounds(weights: Sequence[Tensors], rule: Rule) -> Iterator[Form]:
         starts = tuple(dict.fromkeys((max(norms), *norms[:8])))
         bounded: Callable[..., Rule] = rule.but(norm_axis=axis).but
         yield Form(f"max-norm {{}} of each {kind}", lambda x, f=bounded: f(max_norm=x), starts)
-    largest = largest_entry(tensors)
+    largest = largest_of_all(tensors)
     bounded = lambda x: rule.but(max_value=x)  # noqa: E731
     yield Form("weights clipped to ±{}", bounded, (largest, largest / 2))
 
