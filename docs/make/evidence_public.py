@@ -67,6 +67,7 @@ def main() -> None:
         versions={**versions(), "transformers": version("transformers")},
         steps=STEPS,
         models=models,
+        rule_steps=RULE_STEPS,
         optimizers=[judged(p.name, p.programs(), RULE_STEPS) for p in OPTIMIZERS],
         losses=[judged(p.name, p.programs(loss=True), RULE_STEPS) for p in LOSSES],
     )

@@ -84,7 +84,7 @@ def counts() -> str:
     named = sum(bool(bug.named) for bug in BUGS)
     return (
         f"There are {len(BUGS)} bugs. The ladder must name {named} of them, and describe the "
-        "pattern of each other one.\n"
+        "pattern of the other one.\n"
         f"There are also {len(REWRITES)} rewrites that change only the order "
         "of roundings; they must pass in both\nprecisions (`tests/support/harmless_rewrites.py`). "
         f"`make test` takes {len(QUICK)} bugs and {len(QUICK_REWRITES)} rewrites,\n"
@@ -110,7 +110,7 @@ def recorded(document: dict[str, Any]) -> str:
         for name, tests in document["tests"].items()
     ]
     return (
-        "The last recorded run of `make test-exhaustive`, without what `make test` takes: "
+        "The last recorded run of `make test-exhaustive`, without what `make test` took then: "
         f"{'; '.join(outcomes)}.\n"
         f"{source(document, 'jax', 'torch', 'python')}."
     )

@@ -163,7 +163,9 @@ def public() -> str:
         models.append([pair["pair"], size, pair["lines"], seconds, _verdict(pair)])
     rules = [[rule["pair"], _verdict(rule)] for rule in judged["optimizers"] + judged["losses"]]
     return "\n\n".join([
-        f"`{judged['command']}` ({named}; {judged['machine']}):",
+        f"`{judged['command']}` ({named}; {judged['machine']}; source "
+        f"{judged['versions'][source.EVERYTHING]}; {judged['steps']} steps of each model, "
+        f"{judged['rule_steps']} of each rule and loss):",
         table(["pair", "parameters", "lines of the entry", "CPU s", "verdict"], models),
         table(["torch and optax", "verdict"], rules),
     ])  # fmt: skip

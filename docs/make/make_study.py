@@ -11,6 +11,7 @@ whether the new one has the same numbers. The README's line of the study is then
 """
 
 import argparse
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -334,13 +335,13 @@ def summary(found: dict[str, Any], entries: Evidence) -> str:
     lines = []
     for backend in found["backends"]:
         exceptions = ", ".join(_exceptions(found, backend)) or "none"
-        made = {where(entry, backend) for entry in entries[backend].values()}
+        places = Counter(where(entry, backend) for entry in entries[backend].values())
         lines += [
             f"- **{backend}**: {study_report.outcome(found, backend)}.",
             f"  - {_holding(found, backend)}. The others: {exceptions}.",
             f"  - {len(entries[backend])} runs, by `mnist-fn study --backend {backend} --seeds n` "
             "with the n of each row, on:",
-            *(f"    - {place}" for place in sorted(made)),
+            *(f"    - {place}: {counted(places[place], 'run')}" for place in sorted(places)),
             *made_again(entries[backend]),
         ]
     return "\n".join(lines)
@@ -354,17 +355,19 @@ def made_again(entries: dict[str, evidence.Entry]) -> list[str]:
             by_place.setdefault(entry["replaced"]["where"], []).append(entry)
     lines = []
     for place, again in sorted(by_place.items()):
-        unchanged = matrices = same_matrices = 0
+        unchanged = linear = matrices = same_matrices = 0
         for entry in again:
             numbers = [key for key in evidence.NUMBERS if key in entry]
             same = entry["replaced"]["same"]
             unchanged += same == numbers
+            linear += same == numbers and entry["config"].get("hidden") == []
             matrices += "confusion_matrix" in numbers
             same_matrices += "confusion_matrix" in same
         lines.append(
             f"  - {counted(len(again), 'run')} of these were made again. The first time, they "
-            f"were made on {place}. All numbers came out the same in {unchanged} of {len(again)}, "
-            f"the confusion matrix in {same_matrices} of {matrices}."
+            f"were made on {place}. All numbers came out the same in {unchanged} of {len(again)} "
+            f"({linear} of these are linear models), the confusion matrix in {same_matrices} of "
+            f"{matrices}."
         )
     return lines
 

@@ -85,5 +85,6 @@ def sentence() -> str:
         f"Of {len(stems)} evidence files, {len(names)} were computed by older code than the "
         "present, or before the code was recorded: "
         f"{', '.join(f'`{name}`' for name in dict.fromkeys(names.values()))}. Each file says by "
-        "which versions it was computed."
+        "which versions it was computed. The others don't depend on the training's code; each "
+        "names the source that it judged."
     )

@@ -263,7 +263,8 @@ def test_a_run_made_again_replaces_the_former_and_says_whether_it_is_the_same():
     assert merged[first]["replaced"]["where"].startswith("a machine, ")
     (said,) = make_study.made_again(merged)
     assert "2 runs of these were made again" in said
-    assert said.endswith("came out the same in 1 of 2, the confusion matrix in 2 of 2.")
+    assert "came out the same in 1 of 2 (0 of these are linear models), the confusion" in said
+    assert said.endswith("confusion matrix in 2 of 2.")
     assert evidence.replaced_by(again, copy.deepcopy(again)) == again  # of the same place: kept
 
 

@@ -445,7 +445,7 @@ def difference_text(expected: Tensors, observed: Tensors, rounding: Tensors) -> 
         return "no tensor is out of what rounding may do to it here"
     held = "" if len(shapes) == len(observed) else " (all others agree)"
     names = place(list(shapes), ranks_of(observed))
-    return f"differs in {names}{held}: " + "; ".join(shapes.values())
+    return f"differs {names}{held}: " + "; ".join(shapes.values())
 
 
 def _shape(expected: np.ndarray, observed: np.ndarray, rounding: np.ndarray) -> str:

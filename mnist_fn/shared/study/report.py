@@ -25,10 +25,10 @@ OLD_KEYS = {
     "tried": "total",
 }
 REST = {  # verdicts that are neither inside nor outside, as the sentence has them
-    "undecidable": "can be decided at no number of seeds",
-    "can't tell": "need more seeds",
-    "not decided": "have one seed",
-    "no runs": "have no runs",
+    "undecidable": "that no number of seeds decides",
+    "can't tell": "that more seeds could decide",
+    "not decided": "with one seed",
+    "no runs": "without runs",
 }
 QUICK_RUN = "QUICK RUN, NOT THE STUDY: one seed and few epochs; its figures mean nothing"
 PROTOCOL = (
@@ -168,8 +168,9 @@ def outcome(document: Mapping[str, Any], backend: str) -> str:
     counts = tally(document)[backend]
     # any of these could be outside
     judged = sum(counts[verdict] for verdict in judging.WITH_INTERVAL)
+    verb = "lies" if counts["outside"] == 1 else "lie"
     parts = [
-        f"of {counts.total()} published numbers {counts['outside']} are outside our "
+        f"of {counts.total()} published numbers {counts['outside']} {verb} outside our "
         f"99 % interval ({(1 - judging.LEVEL) * judged:.2f} expected by chance) and "
         f"{counts['inside']} inside"
     ]
