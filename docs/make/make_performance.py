@@ -100,11 +100,12 @@ def change_lines(changes: list[dict[str, Any]]) -> list[str]:
 
 def process_lines(processes: dict[str, Any]) -> list[str]:
     """Whole commands, cold and warm, and their memory."""
-    lines = ["| command | cold [s] | warm [s] | peak memory [MB] |", "|---|---:|---:|---:|"]
+    head = "| command | cold [s] | warm [s] | n | peak memory [MB] |"
+    lines = [head, "|---|---:|---:|---:|---:|"]
     for name, process in processes.items():
         cold = f"{process['cold']:.2f}" if "cold" in process else ""
         warm, peak = process["warm"]["median"], process["peak_bytes"] / 1e6
-        lines.append(f"| {name} | {cold} | {warm:.2f} | {peak:.0f} |")
+        lines.append(f"| {name} | {cold} | {warm:.2f} | {process['warm']['n']} | {peak:.0f} |")
     return lines
 
 
