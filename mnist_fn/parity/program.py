@@ -351,8 +351,9 @@ class FlaxProgram(JaxProgram):
     def start(self, batch: Batch) -> Weights:
         """The variables as they were given, else as `init` draws them from key 0; float64."""
         if self._variables is not None:
-            with contextlib.suppress(Exception), jax.enable_x64(True):  # a user's init may differ
-                jax.eval_shape(lambda: self._init(batch))  # for the order of computation
+            if not self._order[0]:  # once, for the order of computation; a user's init may differ
+                with contextlib.suppress(Exception), jax.enable_x64(True):
+                    jax.eval_shape(lambda: self._init(batch))
             return self._named(self._variables)
         with jax.enable_x64(True):
             return self._named(jax.device_get(quick_jit(lambda: self._init(batch))()))

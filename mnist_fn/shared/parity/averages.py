@@ -12,13 +12,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mnist_fn.shared.parity.bounds import sum_bound, sums_reason
+from mnist_fn.shared.parity.causes.distance import largest_entry
 from mnist_fn.shared.parity.causes.explanation import Candidate, Explanation, as_declared, judge
 from mnist_fn.shared.parity.compare import compare
 from mnist_fn.shared.parity.ladder_state import LadderState, held_to_runs, nth
 from mnist_fn.shared.parity.param_map import parts
 from mnist_fn.shared.parity.program import Call, Tensors
 from mnist_fn.shared.parity.result import Check
-from mnist_fn.shared.parity.rounding import largest_entry
 
 BIASED = (
     "PyTorch keeps the unbiased variance, Flax the biased one, which no argument changes: with "

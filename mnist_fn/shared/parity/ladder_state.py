@@ -16,6 +16,7 @@ from mnist_fn.shared.parity.bounds import (
     sum_bound,
     sums_reason,
 )
+from mnist_fn.shared.parity.causes.distance import largest_entry
 from mnist_fn.shared.parity.compare import compare
 from mnist_fn.shared.parity.param_map import ParamMap
 from mnist_fn.shared.parity.program import (
@@ -31,7 +32,7 @@ from mnist_fn.shared.parity.program import (
     Weights,
 )
 from mnist_fn.shared.parity.result import Check
-from mnist_fn.shared.parity.rounding import largest_entry, largest_gap, single_batch
+from mnist_fn.shared.parity.rounding import largest_gap, single_batch
 from mnist_fn.shared.parity.sum_lengths import SumLengths
 
 CANCEL = ", here of the largest of its kind, since its own sums cancel"

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mnist_fn.shared.parity.bounds import NEARER_LAYOUT
-from mnist_fn.shared.parity.rounding import largest_entry
+from mnist_fn.shared.parity.causes.distance import largest_entry
 
 
 @dataclass(frozen=True)

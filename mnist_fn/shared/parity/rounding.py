@@ -24,11 +24,6 @@ def _single(array: np.ndarray) -> np.ndarray:
     return array.astype(np.float32) if array.dtype == np.float64 else array
 
 
-def largest_entry(array: np.ndarray) -> float:
-    """The largest absolute value of an array; 0 if it is empty."""
-    return float(np.abs(array).max(initial=0))
-
-
 def largest_gap(first: np.ndarray | None, second: np.ndarray | None) -> float:
     """The largest difference of two arrays; 0 where they can't be compared or are not finite."""
     if first is None or second is None or first.shape != second.shape or not first.size:

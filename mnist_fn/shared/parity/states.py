@@ -8,13 +8,13 @@ import numpy as np
 from mnist_fn.shared.parity import diagnosis
 from mnist_fn.shared.parity.batches import large_inputs, one_class
 from mnist_fn.shared.parity.bounds import sum_bound
+from mnist_fn.shared.parity.causes.distance import largest_entry
 from mnist_fn.shared.parity.causes.explanation import Explanation
 from mnist_fn.shared.parity.ladder_state import LadderState
 from mnist_fn.shared.parity.layouts import aligned
 from mnist_fn.shared.parity.modules import matched, output_name
 from mnist_fn.shared.parity.program import Batch, Trace
 from mnist_fn.shared.parity.result import Check
-from mnist_fn.shared.parity.rounding import largest_entry
 
 FACTORS = (0.1, 3.0, 10.0)  # of the weights: clipping, floors, clamps and branches wake
 INPUTS = 30.0

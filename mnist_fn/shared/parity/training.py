@@ -15,11 +15,12 @@ from mnist_fn.shared.parity.bounds import (
     sum_bound,
     sums_reason,
 )
+from mnist_fn.shared.parity.causes.distance import largest_entry, largest_of_all
 from mnist_fn.shared.parity.compare import compare
 from mnist_fn.shared.parity.ladder_state import LadderState, held_to_runs
 from mnist_fn.shared.parity.program import Batch, Step, Tensors, nudged
 from mnist_fn.shared.parity.result import Check, failures
-from mnist_fn.shared.parity.rounding import Lanes, Largest, Spread, largest_entry, single_batch
+from mnist_fn.shared.parity.rounding import Lanes, Largest, Spread, single_batch
 
 TRAINED = "a buffer in the reference, which the port trains"
 SHADOW = ", of the reference's step on the port's own gradients"
@@ -198,7 +199,7 @@ def _shadow_steps(state: LadderState, batches: list[Batch]) -> Iterator[Step]:
 
 def _same_gradients(state: LadderState, expected: Tensors, actual: Tensors) -> bool:
     share = ALONG_TRAINING * sum_bound(state.lengths.all, state.dtype)
-    most = max(map(largest_entry, expected.values()), default=0.0)
+    most = largest_of_all(expected.values())
     for name, gradient in expected.items():
         if name not in actual or actual[name].shape != gradient.shape:
             return False

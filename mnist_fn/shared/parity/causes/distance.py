@@ -26,9 +26,14 @@ def global_norm(tensors: Tensors) -> float:
     return np.sqrt(total)
 
 
+def largest_entry(array: np.ndarray) -> float:
+    """The largest absolute value of an array; 0 if it is empty."""
+    return float(np.abs(array).max(initial=0))
+
+
 def largest_of_all(tensors: Iterable[np.ndarray]) -> float:
     """The largest absolute value in all tensors; 0 if they have none."""
-    return max((float(np.abs(tensor).max(initial=0)) for tensor in tensors), default=0.0)
+    return max(map(largest_entry, tensors), default=0.0)
 
 
 def centered(tensor: np.ndarray) -> np.ndarray:
