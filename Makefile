@@ -11,7 +11,7 @@ help:
 	@echo "make demo      install, train on MNIST (or the embedded digits) and show the result"
 	@echo "make test      install, then lint, types and tests"
 	@echo "make test-all  and the long tests, and workers on a real Ray of two nodes, killed"
-	@echo "make test-exhaustive  every porting bug and every harmless rewrite on the whole ladder"
+	@echo "make test-exhaustive  the porting bugs and harmless rewrites that make test leaves"
 	@echo "make test-zoo  public models of transformers against their twins, on the ports' ladder"
 	@echo "make test-lowest, make test-newest  the suite at both ends of what pyproject.toml allows"
 	@echo "make docs      the docs site, in build/docs"

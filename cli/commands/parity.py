@@ -72,7 +72,7 @@ def command(
 
     quick: eleven rungs with 300 steps, a minute.
 
-    full: 3,000 steps, every optimizer, ten minutes.
+    full: 3,000 steps; Adam with and without λ, and AdamW; ten minutes.
 
     horizon: until they diverge, compared with control runs; half an hour or more on 2 cores.
 

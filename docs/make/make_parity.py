@@ -8,6 +8,7 @@ The evidence is what `mnist-fn parity --level LEVEL --out docs/evidence` keeps.
 import json
 from typing import Any
 
+import numpy as np
 import sources
 from pages import (
     DOCS,
@@ -22,17 +23,18 @@ from pages import (
 )
 
 from figures import build, style
-from mnist_fn.shared.parity.horizon import STEPS_BETWEEN
+from mnist_fn.shared.parity.horizon import NULL, STEPS_BETWEEN
 from mnist_fn.shared.parity.ladder import BACKEND_RUNGS
 from mnist_fn.shared.parity.levels import SCHEMA
 from mnist_fn.shared.storage import digest_of, read_sealed
-from mnist_fn.shared.wording import control_name
+from mnist_fn.shared.wording import control_name, counted
 
 CONTROLS = {  # what the runs are that the frameworks are compared with
     "ulp twin": "copies of the JAX run with one weight changed in its last digit",
     "renumbered twin": "copies of the JAX run that add in another order",
     "β₂-rounded twin": "copies of the JAX run that add in another order and round β₂",
 }
+FAR = 5  # times as far apart as any null control run
 # in evidence of before these were rungs of their own
 FORMER = {"ReLU at 0": "gradients", "resuming": "step", "report": "loss and step"}
 PAGE, FIGURE = DOCS / "parity.md", PICTURES / "parity-horizon.svg"
@@ -88,7 +90,7 @@ def counts() -> str:
         f"There are also {len(REWRITES)} rewrites that change only the order "
         "of roundings; they must pass in both\nprecisions (`tests/support/harmless_rewrites.py`). "
         f"`make test` takes {len(QUICK)} bugs and {len(QUICK_REWRITES)} rewrites,\n"
-        "`make test-exhaustive` takes all."
+        "`make test-exhaustive` takes the others."
         f"\n\n{recorded(read_evidence('exhaustive'))}"
     )
 
@@ -122,7 +124,7 @@ def injected() -> str:
 
     return (
         f"The tests inject {len(BUGS)} porting bugs, from a missing transpose to β₂ ({len(QUICK)} "
-        "in `make test`,\nall in `make test-exhaustive`); the ladder must find each at its rung."
+        "in `make test`,\nthe others in `make test-exhaustive`); the ladder must find each at its rung."
     )
 
 
@@ -186,7 +188,7 @@ def horizon() -> str:
                  f"{float(track['divergence'][-1]):.0e}", str(track["predictions"][-1])]
             )  # fmt: skip
         claims += [claim_line(one, claim) for claim in one["claims"]]
-        courses += [text for text in (event(one), parting(one)) if text]
+        courses += [text for text in (event(one), parting(one), far_apart(one)) if text]
     limits = document["horizon"][0]["thresholds"]
     head = ["precision", "epochs", "pair"]
     head += [f"first step with a weight {limit:g} apart" for limit in limits]
@@ -230,6 +232,28 @@ def parting(one: dict[str, Any]) -> str:
     return (
         f"- {one['precision']}: the first step with a weight {one['thresholds'][-1]:g} apart: "
         f"{', '.join(times)}."
+    )
+
+
+def far_apart(one: dict[str, Any]) -> str:
+    """The steps at which the frameworks are far beyond every null control run."""
+    frameworks, *tracks = one["tracks"]  # as `measure` has them
+    nulls = [track["divergence"] for track in tracks if track["kind"] in NULL]
+    last = one["claims"][0]["furthest"]["until"]  # the first claim is on all control runs
+    far, ratios = [], []
+    for step, apart, *of_nulls in zip(one["steps"], frameworks["divergence"], *nulls, strict=True):
+        if step > last:
+            break
+        ratios.append(float(apart) / max(map(float, of_nulls)))
+        if ratios[-1] > FAR:
+            far.append(step)
+    if not far:
+        return ""
+    return (
+        f"- {one['precision']}: the frameworks are more than {FAR} times as far apart as the "
+        f"farthest null control run at {counted(len(far), 'step')} of the {len(ratios)} compared up "
+        f"to step {last:,}, all of them from step {far[0]} to step {far[-1]}; the median "
+        f"is {np.median(ratios):.1f} times."
     )
 
 

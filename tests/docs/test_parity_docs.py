@@ -8,6 +8,7 @@ import evidence_accuracy
 import evidence_exhaustive
 import evidence_sharpness
 import make_parity
+import numpy as np
 import pytest
 from pages import read_evidence
 
@@ -83,8 +84,8 @@ def test_an_event_is_told_by_the_stretch_in_which_all_pass():
 
 
 def test_what_is_said_in_words_of_the_horizon_is_so():
-    """Nearly one event in float64; in float32 a renumbered twin alone is soon enough, and a
-    β₂-rounded one is as far at every step."""
+    """Nearly one event in float64. In float32 a renumbered twin alone is soon enough; in the first
+    steps only a β₂-rounded one is as far apart as the frameworks, later a renumbered one too."""
     found = {one["precision"]: one for one in evidence("horizon")["horizon"]}
     wide, narrow = found["float64"], found["float32"]
     assert make_parity.event(wide)
@@ -94,9 +95,38 @@ def test_what_is_said_in_words_of_the_horizon_is_so():
     soon = [twin["kind"] for twin in twins
             if twin["first_step_above"][-1] <= 2 * frameworks["first_step_above"][-1]]  # fmt: skip
     assert [kind for kind in soon if kind in NULL] == ["renumbered twin"]
-    furthest = {claim["twins"]: claim["furthest"]["times"] for claim in narrow["claims"]}
-    assert float(furthest["β₂-rounded twin"]) < 1.1
-    assert float(furthest["null twin"]) > 10
+    nulls, rounded, renumbered = [], [], {}  # over the frameworks, step by step
+    for twin in twins:
+        pairs = zip(twin["divergence"], frameworks["divergence"], strict=True)
+        shares = np.array([float(apart) / float(of_frameworks) for apart, of_frameworks in pairs])
+        if twin["kind"] in NULL:
+            nulls.append(shares)
+        if twin["kind"] == "β₂-rounded twin":
+            rounded.append(shares)
+        if twin["kind"] == "renumbered twin":
+            renumbered[twin["name"]] = shares
+    steps = np.array(narrow["steps"])
+    first, later = (steps >= 3) & (steps <= 12), (steps > 30) & (steps <= 188)
+    assert max(float(shares[first].max()) for shares in nulls) < 1 / 10
+    assert max(float(shares[first].min()) for shares in rounded) > 0.999
+    assert renumbered["torch, renumbered"][later].min() > 0.33
+    assert renumbered["torch, renumbered"][later].max() > 0.99
+    assert renumbered["jax, renumbered"][later].max() < 0.1
+
+
+def test_the_steps_at_which_frameworks_are_far_apart_are_counted():
+    tracks = [
+        {"kind": "frameworks", "divergence": [6, 60, 7, 1, 90]},
+        {"kind": "ulp twin", "divergence": [1, 1, 1, 1, 1]},
+        {"kind": "renumbered twin", "divergence": [2, 1, 1, 1, 1]},
+        {"kind": "β₂-rounded twin", "divergence": [6, 60, 7, 1, 90]},
+    ]
+    claims = [{"furthest": {"until": 4}}]
+    one = {"precision": "float32", "steps": [1, 2, 3, 4, 5], "tracks": tracks, "claims": claims}
+    assert "at 2 steps of the 4 compared up to step 4, all of them from step 2 to step 3; the" in (
+        make_parity.far_apart(one)
+    )
+    assert not make_parity.far_apart({**one, "steps": [5, 6, 7, 8, 9]})
 
 
 def evidence(level):

@@ -59,7 +59,7 @@ def check_backends(
 
     Args:
         left, right: names of installed backends.
-        level: "quick", with 300 steps, or "full", with 3,000 and every optimizer.
+        level: "quick", with 300 steps, or "full": 3,000 steps, Adam without λ and AdamW too.
         models: of "linear", "shallow", "deep"; None is all.
         optimizers: of "adam", "adam+l2", "adamw"; None is the level's own.
         precisions: of "float64", "float32"; None is both.
