@@ -10,6 +10,7 @@ from typing import Any
 
 from pages import DOCS, EVIDENCE, read_evidence, table, versions_of, write_page
 
+from mnist_fn.shared import statistics
 from mnist_fn.shared.wording import counted
 from tests.support.losses import LOST, Result
 
@@ -26,13 +27,14 @@ def kills(r: Result) -> tuple[str, str]:
             "equal the uninterrupted run's, byte for byte, with no epoch twice or missing",
             f"{r['kills']} kills at random moments of runs on the 8 × 8 digits ({phases}), rows, "
             "weights and moments compared after each; "
-            f"{r['runs_finished_and_compared']} finished runs compared")  # fmt: skip
+            f"{r['runs_finished_and_compared']} finished runs compared; with none lost the rate is "
+            f"below {statistics.proportion_interval(0, r['kills'])[1]:.1%} (95 %)")  # fmt: skip
 
 
 def hostile(r: Result) -> tuple[str, str]:
     readers = ", ".join(r["by_reader"])
-    return ("A hostile data, config or run file is refused in one line, or is read correctly; "
-            "memory is bounded",
+    return ("A hostile data, config or run file is refused in one line, or what is read of it is "
+            "well-formed, and of a damaged run unchanged; memory is bounded",
             f"{r['inputs']:,} inputs to {len(r['by_reader'])} readers ({readers}); at most "
             f"{r['limit_mb']} MB to allocate")  # fmt: skip
 
@@ -56,7 +58,7 @@ def parallel(r: Result) -> tuple[str, str]:
 def reproducible(r: Result) -> tuple[str, str]:
     return ("The same config on the same machine gives the same bytes, on the CPU",
             f"{r['runs']} runs of 2 epochs of MNIST, {r['under_load']} of them under load on "
-            "every core")  # fmt: skip
+            "every core, each compared with the first")  # fmt: skip
 
 
 CHECKS: dict[str, Callable[[Result], tuple[str, str]]] = {
@@ -100,7 +102,7 @@ def where(document: dict[str, Any]) -> str:
     names = {"jax": ("jax",), "torch": ("torch",)}.get(document["backend"], ("numpy",))
     threads = [counted(n, "thread") for n in document.get("threads", []) if n]
     unknown = [] if "threads" in document else ["threads not recorded"]
-    used = versions_of(document, "python", *names)
+    used = versions_of(document, "python", *names, "mnist-fn")
     return "; ".join([document["machine"], *threads, *unknown, used])
 
 

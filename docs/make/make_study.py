@@ -11,6 +11,7 @@ whether the new one has the same numbers. The README's line of the study is then
 """
 
 import argparse
+import functools
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,7 @@ from typing import Any
 import evidence_planted
 import numpy as np
 import planted
+import scipy.stats
 import study_evidence as evidence
 from pages import DOCS, EVIDENCE, PICTURES, read_evidence, source, table, versions_of, write_page
 
@@ -158,9 +160,22 @@ def planted_mistakes(entries: Evidence) -> study_tables.Table:
     return planted.table(published.numbers(EXPERIMENTS), ours)
 
 
+@functools.cache
+def false_alarms() -> tuple[int, int, int]:
+    """What the verdict notices of runs without a mistake; see `planted.false_alarms`."""
+    ours = evidence.records(all_evidence()[DRAWN[0]], DRAWN[0])
+    return planted.false_alarms(published.numbers(EXPERIMENTS), ours)
+
+
 def noticed(mistakes: study_tables.Table) -> str:
     """`6 of 10` planted mistakes."""
     return f"{sum('yes' in row for row in mistakes[1])} of {len(mistakes[1])}"
+
+
+def _sizes(mistakes: study_tables.Table) -> str:
+    """`8 to 24`: how many numbers a mistake is judged by."""
+    sizes = [int(row[-1].rpartition(" ")[2]) for row in mistakes[1]]
+    return f"{min(sizes)} to {max(sizes)}"
 
 
 def answer(found: dict[str, Any], mistakes: study_tables.Table) -> str:
@@ -180,8 +195,9 @@ def answer(found: dict[str, Any], mistakes: study_tables.Table) -> str:
         table(head, rows),
         "",
         f"A p below {planted.ALPHA:g} would say that the published numbers are not one more draw "
-        "from our runs. A larger p says only that no such difference was seen: this verdict "
-        f"noticed {noticed(mistakes)} mistakes that we planted. {_low(found)}",
+        "from our runs. A larger p says only that no such difference was seen. The same kind of "
+        f"verdict, on the {_sizes(mistakes)} numbers of some runs with a mistake that we planted, "
+        f"noticed {noticed(mistakes)} mistakes. {_low(found)}",
     ]
     outside_somewhere = []
     for number in found["numbers"]:
@@ -229,14 +245,19 @@ def _low(found: dict[str, Any]) -> str:
 def planted_section(mistakes: study_tables.Table) -> str:
     """The power of the verdicts: what they notice of planted mistakes."""
     missing = planted.missing([mistake.name for mistake in evidence_planted.MISTAKES])
+    alarms, judged, size = false_alarms()
     lines = [
         table(*mistakes),
         "",
         f"{source(read_evidence('planted'), 'jax', 'python')}. *Noticed* means a joint p below "
         f"{planted.ALPHA:g}, against our JAX runs. The published study has five runs of each model "
         "of *selection*, one of *chosen* and one of each λ. Fewer runs of a mistake were trained "
-        "here, which makes it harder to notice. The verdict above doesn't exclude a mistake that "
-        "was not noticed here.",
+        "here, which makes it harder to notice: a mistake is judged by the numbers of its own runs "
+        f"({_sizes(mistakes)} of them), and the study's p by all. The verdict above doesn't "
+        "exclude a mistake that was not noticed here. Runs without a mistake were judged in the "
+        "same way: each of our seeds in turn took the place of the published runs of *chosen* and "
+        f"of the shallow model in *selection* ({size} numbers). The verdict noticed {alarms} of "
+        f"{judged}.",
     ]
     if missing:
         lines.append(f"Not trained yet, so not known: {', '.join(missing)}.")
@@ -269,12 +290,13 @@ def reasons(found: dict[str, Any]) -> str:
     """Of each confusion that is outside for some backend, what `evidence_reasons.py` measured."""
     measured = read_evidence("reasons")
     named = {n.what: n for n in published.numbers({"chosen": EXPERIMENTS["chosen"]})}
-    rows = [
-        [one["what"], *reached(named[one["what"]], measured)]
-        for one in found["numbers"]
-        if one["what"] in measured["counts"]
-        and any(ours["verdict"] == "outside" for ours in one["ours"].values())
-    ]
+    rows, tested = [], []
+    for number in found["numbers"]:
+        what = number["what"]
+        verdicts = [ours["verdict"] for ours in number["ours"].values()]
+        if what in measured["counts"] and "outside" in verdicts:
+            rows.append([what, *reached(named[what], measured)])
+            tested.append(scatter(number, shares_at_end(named[what], measured)))
     first, last = measured["epochs"][0], measured["epochs"][-1]
     at, seeds = measured["config"]["epochs"], len(next(iter(measured["counts"].values())))
     head = [
@@ -283,14 +305,33 @@ def reasons(found: dict[str, Any]) -> str:
         f"seeds that reach it after at least one epoch of {first} to {last}",
     ]
     made = f"{source(measured, 'torch', 'python')}; threads: {measured['threads']}."
-    return f"{table(head, rows)}\n\n{made}"
+    return f"{table(head, rows)}\n\n{' '.join(tested)}\n\n{made}"
+
+
+def scatter(number: dict[str, Any], shares: np.ndarray) -> str:
+    """Whether the plain loop's runs scatter more than ours (Brown and Forsythe 1974)."""
+    told = []
+    for backend, ours in number["ours"].items():
+        p = scipy.stats.levene(shares, ours["values"], center="median").pvalue
+        told.append(f"{np.std(ours['values'], ddof=1):.4f} on {backend} (p = {p:.2g})")
+    return (
+        f"The plain loop's sd of *{number['what']}* is {np.std(shares, ddof=1):.4f}; ours is "
+        f"{' and '.join(told)}, where p is of Brown and Forsythe's test that both scatter alike."
+    )
+
+
+def shares_at_end(number: published.PublishedNumber, measured: dict[str, Any]) -> np.ndarray:
+    """A confusion's share in each run of the plain loop, after the published number of epochs."""
+    true = int(number.what.partition(" ")[0])
+    counts = np.array(measured["counts"][number.what])
+    return counts[:, measured["epochs"].index(number.config.epochs)] / measured["examples"][true]
 
 
 def reached(number: published.PublishedNumber, measured: dict[str, Any]) -> list[str]:
     """A published share, that of a plain loop, the verdict, and how many seeds had as much."""
     true = int(number.what.partition(" ")[0])
     shares = np.array(measured["counts"][number.what]) / measured["examples"][true]
-    at_end = shares[:, measured["epochs"].index(number.config.epochs)]
+    at_end = shares_at_end(number, measured)
     verdict = judging.judge_values(number, tuple(map(float, at_end)))
     as_large = shares >= number.value - number.rounding
     ended = int((at_end >= number.value - number.rounding).sum())
@@ -385,15 +426,15 @@ def headline(found: dict[str, Any], mistakes: study_tables.Table) -> str:
             f"On {backend} ({min(seeds)} to {max(seeds)} seeds for each number), "
             f"{counts.get('inside', 0)} of {sum(counts.values())} published numbers lie inside our "
             f"{judging.LEVEL:.0%} prediction interval and {counts.get('outside', 0)} outside "
-            f"({expected:.2f} expected by chance).",
+            f"(by chance alone about {round(expected)}).",
             f"For {undecided} the interval is too wide to decide. {_holding(found, backend)}.",
             f"All numbers together give p = {whole:.2g}: if we draw runs of our own in place of "
             f"the published ones, {whole:.0%} of the draws lie as far from the rest of our runs "
             "as the published ones, or farther.",
         ]
     lines.append(
-        f"This test of all numbers together noticed {noticed(mistakes)} mistakes that we planted: "
-        "others may be left."
+        f"The same kind of test, on the {_sizes(mistakes)} numbers of some runs with a mistake that "
+        f"we planted, noticed {noticed(mistakes)} mistakes: others may be left."
     )
     return "\n".join(lines)
 

@@ -59,10 +59,16 @@ def failed(checks: list[dict[str, Any]]) -> str:
 
 def cost(tried: list[dict[str, Any]]) -> str:
     """How long the self-check takes."""
-    seconds = sorted(taken for one in tried for taken in one.get("self_check_cpu_seconds", []))
+    seconds, environments = [], []
+    for one in tried:
+        taken = one.get("self_check_cpu_seconds", [])
+        seconds += taken
+        if taken:
+            environments.append(f"{len(taken)} of jax {one['jax']} with torch {one['torch']}")
+    seconds.sort()
     return (
         f"`mnist-fn doctor --full` took {seconds[0]:.1f} to {seconds[-1]:.1f} s of processor time "
-        f"(median {median(seconds):.1f}, n = {len(seconds)} over these environments), with "
+        f"(median {median(seconds):.1f}, n = {len(seconds)}: {', '.join(environments)}), with "
         "nothing compiled before and PyTorch on one thread, on a machine that was also doing "
         "other work."
     )
@@ -103,8 +109,10 @@ def sections(tried: list[dict[str, Any]] | None = None) -> dict[str, str]:
     rows = []
     for one in tried:
         ladders = [verdict(climbs) for climbs in one["ladders"].values()]
-        rows.append([one["jax"], one["torch"], *ladders, failed(one["checks"])])
-    checks = table(["jax, jaxlib", "torch", "as XLA decides", "XNNPACK", "self-check"], rows)
+        release = one["versions"].get("mnist-fn", "")
+        rows.append([one["jax"], one["torch"], release, *ladders, failed(one["checks"])])
+    head = ["jax, jaxlib", "torch", "mnist-fn", "as XLA decides", "XNNPACK", "self-check"]
+    checks = table(head, rows)
     kept_out = "excluded by the bounds; where it is installed, a line at the start says so"
     faults = [
         [f"{fault.package} {', '.join(fault.versions)}", fault.what, kept_out] for fault in FAULTS

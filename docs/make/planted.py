@@ -18,6 +18,7 @@ from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.runs.store import Records
 from mnist_fn.shared.state import StateTree
 from mnist_fn.shared.study import joint, judging
+from mnist_fn.shared.study.experiments import SHALLOW
 from mnist_fn.shared.study.published import PublishedNumber
 from mnist_fn.shared.wording import counted
 
@@ -69,6 +70,32 @@ def wrong_epoch(numbers: list[PublishedNumber], ours: Records) -> tuple[str, str
         for number in as_published(curves, name, moved)
     ]  # fmt: skip
     return verdicts(mistaken, kept)
+
+
+def false_alarms(numbers: list[PublishedNumber], ours: Records) -> tuple[int, int, int]:
+    """How often the joint verdict notices a run of ours that has no mistake.
+
+    Each seed in turn is held out, and its runs of the shallow model are judged against the others,
+    as most of the mistakes are.
+
+    Returns:
+        (how many are noticed, how many are judged, numbers of each)
+    """
+    alarms, judged, size = 0, 0, 0
+    for seed in ours.seeds:
+        held, kept = Records(), Records()
+        for run in ours.runs.values():
+            config = run.config
+            is_held = config.seed == seed and config.hidden == SHALLOW and not config.l2
+            (held if is_held and not config.validation else kept).add(run)
+        printed = []
+        for name in ("chosen", "selection"):
+            printed += as_published(numbers, name, held)
+        size = max(size, len(printed))
+        if len(printed) == size:
+            judged += 1
+            alarms += verdicts(printed, kept)[1] == "yes"
+    return alarms, judged, size
 
 
 def _later(rows: list[Any]) -> list[Any]:

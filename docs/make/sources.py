@@ -86,5 +86,5 @@ def sentence() -> str:
         "present, or before the code was recorded: "
         f"{', '.join(f'`{name}`' for name in dict.fromkeys(names.values()))}. Each file says by "
         "which versions it was computed. The others don't depend on the training's code; each "
-        "names the source that it judged."
+        "names the source that it judged, which may be older than the present, too."
     )

@@ -94,6 +94,25 @@ def test_a_gross_mistake_is_noticed_and_none_is_not(monkeypatch):
     assert judged[1][2] != "0 of 20"
 
 
+def test_each_seed_without_a_mistake_is_judged_against_the_others(monkeypatch):
+    runs = study_runs(seeds=range(6), only=["selection"])
+    held = []
+
+    def judged(mistaken, ours):
+        seeds = {run.config.seed for run in ours.runs.values() if run.config.hidden == (512,)}
+        (seed,) = set(range(6)) - seeds
+        held.append(seed)
+        assert mistaken[0].value == pytest.approx(
+            mistaken[0].of_seed(Records(runs), seed), abs=mistaken[0].rounding
+        )
+        return "", "yes" if seed in (1, 4) else "no", ""
+
+    monkeypatch.setattr(planted, "verdicts", judged)
+    # a loss and its epoch, of one run of the shallow model
+    assert planted.false_alarms(NUMBERS, Records(runs)) == (2, 6, 2)
+    assert held == list(range(6))
+
+
 def test_every_run_of_the_evidence_is_planned():
     document = json.loads(planted.FILE.read_text())
     plan = {evidence_planted.key_of(*each): each for each in evidence_planted.plan()}

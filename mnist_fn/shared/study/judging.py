@@ -30,8 +30,9 @@ RULE_PARAGRAPHS = (
     "bounded: we compute their interval of arcsin √p and transform it back. Epochs are whole "
     "numbers between 1 and the run's length: we round their interval outwards and cut it there. A "
     "published number is rounded, so it stands for all numbers that round to it. It is *outside* "
-    "if all of them lie outside the interval. By chance alone, this happens to one number in a "
-    "hundred. One seed decides nothing.",
+    "if all of them lie outside the interval. By chance alone, this happens to at most one "
+    "number in a hundred, and more often to a confusion that was chosen because it is the largest "
+    "of its run. One seed decides nothing.",
     "*Inside* needs a narrow interval as well. Otherwise a wrong number would be inside, too. So "
     "the interval has to reach less far, to either side of our mean, than an error that matters. "
     f"These errors matter: {LOSS:.0%} of a loss, {ERRORS:.0%} of an accuracy's errors, "
