@@ -124,7 +124,8 @@ def injected() -> str:
 
     return (
         f"The tests inject {len(BUGS)} porting bugs, from a missing transpose to β₂ ({len(QUICK)} "
-        "in `make test`,\nthe others in `make test-exhaustive`); the ladder must find each at its rung."
+        "in `make test`,\nthe others in `make test-exhaustive`); the ladder must find each at its "
+        "rung."
     )
 
 
@@ -251,8 +252,8 @@ def far_apart(one: dict[str, Any]) -> str:
         return ""
     return (
         f"- {one['precision']}: the frameworks are more than {FAR} times as far apart as the "
-        f"farthest null control run at {counted(len(far), 'step')} of the {len(ratios)} compared up "
-        f"to step {last:,}, all of them from step {far[0]} to step {far[-1]}; the median "
+        f"farthest null control run at {counted(len(far), 'step')} of the {len(ratios)} compared "
+        f"up to step {last:,}, all of them from step {far[0]} to step {far[-1]}; the median "
         f"is {np.median(ratios):.1f} times."
     )
 

@@ -433,8 +433,8 @@ def headline(found: dict[str, Any], mistakes: study_tables.Table) -> str:
             "as the published ones, or farther.",
         ]
     lines.append(
-        f"The same kind of test, on the {_sizes(mistakes)} numbers of some runs with a mistake that "
-        f"we planted, noticed {noticed(mistakes)} mistakes: others may be left."
+        f"The same kind of test, on the {_sizes(mistakes)} numbers of some runs with a mistake "
+        f"that we planted, noticed {noticed(mistakes)} mistakes: others may be left."
     )
     return "\n".join(lines)
 
