@@ -30,7 +30,6 @@ from mnist_fn.shared.parity.statistics import (
     unlike_present,
     versions_of,
 )
-from mnist_fn.shared.runs.folder import RunFolder
 from mnist_fn.shared.runs.header import Header
 from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.runs.store import RunStore
@@ -181,8 +180,7 @@ def _handed(plan: Plan, data_dir: Path | None, workers: Workers) -> list[dict[st
         followed() as callbacks,
         start_workers(request, len(configs), callbacks, then) as (counting, pool),
     ):
-        assert pool is not None  # noqa: S101 - there are workers
-        return handed.horizons(plan, pool, counting)
+        return handed.horizons(plan, pool(), counting)
 
 
 def _show_horizons(results: list[dict[str, Any]], to: Console) -> None:
@@ -221,27 +219,21 @@ def _trained_sides(
             configs += [config.replace(seed=seed) for seed in seeds]
         folder = out if len(set(plan.devices)) == 1 else out / device
         if not reuse:  # before any is trained for nothing
-            wanted, existing = set(configs), {}
+            wanted, existing = set(configs), []
             for path, header in RunStore(folder):
                 if header.config in wanted and header.backend == name:
-                    existing[path] = header
+                    existing.append((path, header))
             _check_present(existing)
         runs = _trained(configs, name, device, data_dir, folder, workers)
         if not reuse:
-            _check_present(_headers(runs))
+            _check_present((run.path, run.header) for run in runs)
         sides.append(runs)
     return sides
 
 
-def _headers(runs: Iterable[Run]) -> dict[Path, Header]:
-    """The headers of runs, by their folders."""
-    folders = map(RunFolder.of, runs)
-    return {folder.path: folder.read_header() for folder in folders}
-
-
-def _check_present(headers: dict[Path, Header]) -> None:
-    unlike: dict[Path, list[str]] = {}
-    for path, header in headers.items():
+def _check_present(headers: Iterable[tuple[Path | None, Header]]) -> None:
+    unlike: dict[Path | None, list[str]] = {}
+    for path, header in headers:
         if lines := unlike_present(header):
             unlike[path] = lines
     if unlike:
@@ -254,7 +246,7 @@ def _check_present(headers: dict[Path, Header]) -> None:
 
 def _made_with(sides: list[list[Run]]) -> dict[str, Any]:
     """What computed the runs, which may be another machine and other versions than the reader's."""
-    headers = list(_headers(itertools.chain(*sides)).values())
+    headers = [run.header for run in itertools.chain(*sides)]
     machines: set[str] = set()
     for header in headers:
         machines.update(segment["machine"] for segment in means(header))

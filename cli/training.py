@@ -7,9 +7,8 @@ import typer
 
 from cli.console import console
 from mnist_fn.shared.errors import Interrupted, in_shell
-from mnist_fn.shared.runs.callbacks import Callbacks
+from mnist_fn.shared.runs.callbacks import Callbacks, stoppable
 from mnist_fn.shared.runs.progress import ProgressView
-from mnist_fn.shared.runs.stopping import stoppable
 
 
 @contextlib.contextmanager

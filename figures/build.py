@@ -136,7 +136,8 @@ class Shelf:
         for config in sorted(run_of, key=order):
             run = self._load(run_of[config], entry.weights)
             # a longer run stands for the shorter one that it began with, as far as its curves go
-            runs.append(replace(run, config=config, rows=run.rows[: config.epochs]))
+            header = replace(run.header, config=config)
+            runs.append(replace(run, header=header, rows=run.rows[: config.epochs]))
         return runs
 
     def _all_runs(self, entry: Entry) -> list[Run]:

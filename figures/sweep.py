@@ -10,7 +10,7 @@ from matplotlib.ticker import FuncFormatter, NullLocator
 from figures import style
 from figures.build import save as save_figure
 from mnist_fn.shared.runs.run import Run
-from mnist_fn.shared.sweeps.comparison import Condition, conditions, result_of
+from mnist_fn.shared.sweeps.comparison import Condition, conditions
 from mnist_fn.shared.wording import scientific
 
 
@@ -22,7 +22,7 @@ def plot(records: Iterable[Run], ax: Any = None, measure: str = "test_accuracy")
         ax: where to draw: see `figures`.
         measure: a column of the metrics, after the last epoch.
     """
-    return draw(conditions(map(result_of, records)), ax, measure)
+    return draw(conditions(records), ax, measure)
 
 
 def draw(groups: Sequence[Condition], ax: Any = None, measure: str = "test_accuracy") -> Any:

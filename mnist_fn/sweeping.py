@@ -21,7 +21,7 @@ from mnist_fn.compiling import compile_for, use_compilation_cache
 from mnist_fn.shared.backend import EpochMetrics
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset, Split
-from mnist_fn.shared.evaluation import Evaluation, confusion_matrix, evaluate
+from mnist_fn.shared.evaluation import Evaluation, confusion_matrix
 from mnist_fn.shared.optimizers import learning_rates
 from mnist_fn.shared.state import StateTree
 from mnist_fn.shared.streams import initial_state
@@ -43,12 +43,7 @@ class JaxGroup:
     name = "jax"
 
     def __init__(
-        self,
-        config: Config,
-        dataset: Dataset,
-        devices: Sequence[Any],
-        per_device: int,
-        evaluate_on_device: bool | None = None,
+        self, config: Config, dataset: Dataset, devices: Sequence[Any], per_device: int
     ) -> None:
         """Compile for `per_device` models on each device.
 
@@ -56,25 +51,20 @@ class JaxGroup:
             config: any of the runs.
             dataset: of all of them.
             devices: the models are spread over these.
-            per_device: models on a device; several are vmapped.
-            evaluate_on_device: count and sum there, in float64; None: unless that is a CPU,
-                whose logits NumPy can read where they lie, to the bits of a single run.
+            per_device: models on a device.
         """
         self.config = config
         self._device = devices[0]
         self.threads = threads_of(devices[0])
         self.device = describe(devices[0]) + (f" x {len(devices)}" if len(devices) > 1 else "")
         self.size = per_device * len(devices)
-        self._there = (
-            devices[0].platform != "cpu" if evaluate_on_device is None else evaluate_on_device
-        )
         self._dtype = np.dtype(config.dtype)
         mesh = Mesh(np.array(devices), ("models",))
         self._split, self._whole = NamedSharding(mesh, P("models")), NamedSharding(mesh, P())
         self._scope = partial(scope, config, devices[0])
         self._splits: dict[int, tuple[Split, jax.Array, jax.Array]] = {}
         model = make_model(config, dataset.classes, devices[0])
-        self._over = over = partial(_over_models, mesh, per_device)
+        self._over = over = partial(_over_models, mesh)
         self._programs: dict[int, jax.stages.Compiled] = {}  # by the length of the orders
         self._steps_an_epoch = ceil(len(dataset.train) / config.batch_size)
         self._start = initial_state(config, dataset.pixels, dataset.classes)  # for its shapes
@@ -85,7 +75,6 @@ class JaxGroup:
             epoch = over(epoch, (True, True, False, True))
             self._epoch = jax.jit(epoch, donate_argnums=0)
             self._program(len(dataset.train))
-            self._logits = jax.jit(over(partial(apply, model), (True, False)))
             self._judge = jax.jit(over(partial(_judge, model), (True, False, False)))
 
     def _program(self, n: int) -> jax.stages.Compiled:
@@ -156,12 +145,9 @@ class JaxGroup:
         return state.hyper._replace(learning_rate=placed)
 
     def evaluate(self, state: Loaded, split: Split) -> list[Evaluation]:
-        """Evaluate every model on a split, which stays on the devices."""
+        """Evaluate every model on a split there, in float64; the split stays on the devices."""
         with self._scope():
             images, labels = self._kept(split)
-            if not self._there:
-                logits = np.asarray(self._logits(state.state.params, images))
-                return [evaluate(logits[i], split.labels) for i in range(state.models)]
         with self._scope(), jax.enable_x64(True):
             losses, predictions = jax.device_get(self._judge(state.state.params, images, labels))
         classes = int(state.state.params[f"layer{len(self.config.hidden) + 1}"]["bias"].shape[-1])
@@ -178,20 +164,12 @@ class JaxGroup:
 
 
 def _over_models(
-    mesh: Mesh, per_device: int, function: Callable[..., Any], mapped: tuple[bool, ...]
+    mesh: Mesh, function: Callable[..., Any], mapped: tuple[bool, ...]
 ) -> Callable[..., Any]:
     """`function` over the models of every device; `mapped` says which arguments have their axis."""
-    axes = tuple(0 if axis else None for axis in mapped)
-
-    def alone(*arguments: Any) -> Any:
-        single = []
-        for argument, axis in zip(arguments, mapped, strict=True):
-            single.append(jax.tree.map(itemgetter(0), argument) if axis else argument)
-        return jax.tree.map(lambda result: result[None], function(*single))
-
-    on_a_device = alone if per_device == 1 else jax.vmap(function, axes)
+    over_a_device = jax.vmap(function, tuple(0 if axis else None for axis in mapped))
     specs = tuple(P("models") if axis else P() for axis in mapped)
-    return jax.shard_map(on_a_device, mesh=mesh, in_specs=specs, out_specs=P("models"))
+    return jax.shard_map(over_a_device, mesh=mesh, in_specs=specs, out_specs=P("models"))
 
 
 def _judge(

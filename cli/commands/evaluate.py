@@ -24,17 +24,14 @@ def command(
     from cli.console import answer, console, show_confusions, show_matrix
     from cli.output import print_json
 
-    other_sets: list[str] = []
     with console.status("starting"):
         from mnist_fn.shared.runs.folder import RunFolder
         from mnist_fn.shared.runs.trainer import evaluate_run
         from mnist_fn.shared.storage import or_null
 
-        name, result = evaluate_run(
-            run, backend=backend, device=device, data_dir=data_dir, on_other=other_sets.append
-        )
+        name, result, sha256 = evaluate_run(run, backend=backend, device=device, data_dir=data_dir)
     header = RunFolder(run).read_header()
-    for sha256 in other_sets:
+    if sha256 != header.dataset_sha256:
         console.print(
             f"{data_dir}: another test set than the run's (SHA-256 {sha256[:16]}, the run's data "
             f"{header.dataset_sha256[:16]})"
@@ -43,7 +40,7 @@ def command(
         document = {
             "run": str(run),
             "backend": name,
-            "dataset_sha256": (other_sets or [header.dataset_sha256])[0],
+            "dataset_sha256": sha256,
             "class_names": list(header.data_spec.names),
             "loss": result.loss,
             "accuracy": result.accuracy,

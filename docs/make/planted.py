@@ -14,6 +14,7 @@ from pages import EVIDENCE
 
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.evaluation import Evaluation
+from mnist_fn.shared.runs.header import Header
 from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.runs.store import Records
 from mnist_fn.shared.state import StateTree
@@ -158,4 +159,4 @@ def run_of(entry: dict[str, Any]) -> Run:
     matrix = np.array(entry["confusion_matrix"], dtype=np.int64)
     evaluation = Evaluation(rows[-1]["test_loss"], np.zeros(0, np.uint8), matrix)
     nothing = StateTree({}, {}, 0)
-    return Run(config, "jax", "cpu", rows, nothing, evaluation, {})
+    return Run(Header(config, backend="jax", status="finished"), rows, nothing, evaluation)

@@ -92,7 +92,8 @@ def restore(entry: Entry, backend: str) -> Run:
         matrix = np.array(entry["confusion_matrix"], dtype=np.int64)
         evaluation = Evaluation(math.nan, np.zeros(0, np.uint8), matrix)
     nothing = StateTree({}, {}, 0)
-    return Run(config, backend, entry["where"]["device"], rows, nothing, evaluation, {})
+    header = Header(config, backend=backend, device=entry["where"]["device"], status="finished")
+    return Run(header, rows, nothing, evaluation)
 
 
 def records(entries: Mapping[str, Entry], backend: str) -> Records:

@@ -79,7 +79,7 @@ def _choose(runs: Sequence[Run]) -> list[Run]:
     count = Counter(run.config.dataset for run in runs)
     like_mnist: set[str] = set()
     for run in runs:
-        if RunFolder.of(run).read_header().input_dim == SIDE**2:
+        if run.header.input_dim == SIDE**2:
             like_mnist.add(run.config.dataset)
     datasets = sorted(count, key=lambda name: (name in like_mnist, count[name]), reverse=True)
     candidates = list(runs)

@@ -15,7 +15,6 @@ from mnist_fn.shared.data.datasets import load_for, scale_pixels
 from mnist_fn.shared.data.spec import DataSpec
 from mnist_fn.shared.errors import InputError, NotFoundError, in_shell
 from mnist_fn.shared.evaluation import forward
-from mnist_fn.shared.runs.folder import RunFolder
 from mnist_fn.shared.runs.header import Header
 from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.state import count_parameters, layer_sizes
@@ -137,7 +136,7 @@ def view_of(
     Raises:
         InputError: no dataset in `data_dir`, or another than the run's.
     """
-    header = RunFolder.of(run).read_header()
+    header = run.header
     name = run.config.dataset
     linear = run if run.config.hidden == () else linear_runs.get(name)
     missing: list[Missing] = []

@@ -3,7 +3,6 @@
 import itertools
 import string
 import warnings
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,7 @@ from cli.commands.figures import _draw
 from figures import build, confusion, fonts, style
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.spec import DataSpec
-from tests.support.synthetic import run, with_classes
+from tests.support.synthetic import run, with_classes, with_header
 
 KANA, HANGUL = "おきすつなはまやれを", "가나다라마바사아자차"
 
@@ -90,7 +89,7 @@ def test_characters_that_no_font_has_are_told_once(no_fonts, tmp_path, capfd):
 @pytest.mark.parametrize("width", [None, 10.0, 5.0])
 def test_names_of_62_classes_stand_apart(names, width):
     made = with_classes(run(Config(epochs=2)), string.digits + string.ascii_letters)
-    made = replace(made, data_spec=DataSpec(tuple(range(62)), tuple(names)))
+    made = with_header(made, data_spec=DataSpec(tuple(range(62)), tuple(names)))
     with style.themed():
         ax = None if width is None else Figure(figsize=(width, 4.5)).subplots(1, 2)[0]
         ax = confusion.plot(made, ax)

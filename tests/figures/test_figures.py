@@ -29,7 +29,7 @@ from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.evaluation import evaluate, forward
 from mnist_fn.shared.streams import initial_state
 from mnist_fn.shared.study.experiments import Lengths, experiments
-from mnist_fn.shared.sweeps.comparison import conditions, result_of
+from mnist_fn.shared.sweeps.comparison import conditions
 from tests.support.synthetic import run, study_runs, with_classes
 
 BASELINE = Path(__file__).parent / "baseline"
@@ -299,7 +299,7 @@ def test_runs_of_other_lengths_are_drawn_each_to_its_end():
 def test_a_figure_that_cant_be_written_is_one_line(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="can't be made"):
-        found = conditions(map(result_of, study_runs((0,), SHORT, only=["l2"])))
+        found = conditions(study_runs((0,), SHORT, only=["l2"]))
         sweep.save(found, tmp_path / "file" / "sweep.png")
 
 

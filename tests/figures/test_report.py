@@ -27,7 +27,7 @@ from mnist_fn.shared.runs.trainer import load_run, train
 from mnist_fn.shared.storage import write_sealed
 from mnist_fn.shared.study import experiments
 from tests.support.report_documents import PARITY, write_all
-from tests.support.synthetic import study_runs
+from tests.support.synthetic import study_runs, with_header
 
 
 def page_of(*folders, data_dir=None) -> str:
@@ -49,14 +49,14 @@ def undrawn(monkeypatch):
 
 def test_a_studys_figures_are_of_its_backend_whoever_trained_the_best_run(runs_28, tmp_path):
     shutil.copytree(runs_28["linear"], tmp_path / "linear")
-    run = replace(load_run(tmp_path / "linear"), backend="torch")
+    run = with_header(load_run(tmp_path / "linear"), backend="torch")
     for dataset, backends, quick, said in (
         ("mnist", ["jax"], True, r"no finished jax run .* mnist-fn study --quick --only \S+$"),
         ("mnist", ["jax", "torch"], False,
          r"torch run .* mnist-fn study --only \S+ --backend torch$"),
         ("kmnist", ["jax"], False, r"mnist-fn study --dataset kmnist --only \S+$"),
     ):  # fmt: skip
-        main = replace(run, config=run.config.replace(dataset=dataset))
+        main = with_header(run, config=run.config.replace(dataset=dataset))
         drawn, missing = study.figures([tmp_path], main, backends, quick)
         assert drawn == {}
         assert all(re.search(said, why) for why in missing), missing
@@ -191,7 +191,7 @@ def test_what_is_missing_stands_at_the_end(undrawn, tmp_path):
     """Of pictures that can't be drawn: the first section shows something."""
     shown = read_contents([train_digits(tmp_path, hidden=(16,))])
     run = shown.in_full[0]
-    unknown = replace(run, data_spec=replace(run.data_spec, polarity="unknown"))
+    unknown = with_header(run, data_spec=replace(run.data_spec, polarity="unknown"))
     page = build.build(replace(shown, in_full=[unknown]), "mnist-fn report")
     sections = re.findall(r'<section id="([^"]*)"', page)
     assert sections == ["curves", "confusion", "mistakes", "classes", "training", "runs", "missing"]

@@ -24,12 +24,12 @@ def test_a_neighbours_learning_rate_is_found_at_the_step(small, monkeypatch):
     """As if vmap gave every model the first one's λ, learning rate and decay."""
     mapped = sweeping._over_models
 
-    def mixed(mesh, each, function, axes):
+    def mixed(mesh, function, axes):
         def first(*arguments):
             *others, hyper = arguments
             return over(*others, jax.tree.map(lambda leaf: leaf[:1].repeat(len(leaf)), hyper))
 
-        over = mapped(mesh, each, function, axes)
+        over = mapped(mesh, function, axes)
         return first if len(axes) == 4 and axes == (True, True, False, True) else over
 
     monkeypatch.setattr(sweeping, "_over_models", mixed)

@@ -17,7 +17,7 @@ from mnist_fn.shared.parity.statistics import (
     disagreement,
     unlike_present,
 )
-from mnist_fn.shared.runs import opening
+from mnist_fn.shared.runs import loop
 from mnist_fn.shared.runs.environment import versions
 from mnist_fn.shared.runs.folder import RunFolder
 from mnist_fn.shared.statistics import mcnemar, tost
@@ -69,7 +69,7 @@ def two_backends(monkeypatch):
 
 def another_source(monkeypatch):
     other = {**versions(), source.TRAINING: "0123456789abcdef"}
-    monkeypatch.setattr(opening, "versions", lambda: other)
+    monkeypatch.setattr(loop, "versions", lambda: other)
 
 
 def test_runs_of_another_source_are_named_and_not_used(two_backends, monkeypatch, tmp_path):
@@ -93,7 +93,7 @@ def test_runs_of_another_source_are_named_and_not_used(two_backends, monkeypatch
 def test_evidence_carries_the_versions_of_the_runs(two_backends, monkeypatch, tmp_path):
     with monkeypatch.context() as patch:
         another_source(patch)
-        patch.setattr(opening, "machine", lambda: "their machine")
+        patch.setattr(loop, "machine", lambda: "their machine")
         proving.prove(two_backends, None, tmp_path, 2, reuse=True)
     found = proving.prove(two_backends, None, tmp_path, 2, reuse=True)
     assert found["versions"][source.TRAINING] == "0123456789abcdef"

@@ -31,9 +31,10 @@ from mnist_fn import (
 )
 from mnist_fn.shared.data.datasets import Split, load
 from mnist_fn.shared.errors import Argument, Message, Resume, in_shell
-from mnist_fn.shared.runs.opening import Diverged
+from mnist_fn.shared.runs.loop import Diverged
 from mnist_fn.shared.runs.trainer import evaluate_run
 from mnist_fn.shared.study import running
+from tests.support.synthetic import with_header
 
 ROOT = Path(mnist_fn.__file__).parents[1]
 BASE = Config(dataset="digits", hidden=(8,), epochs=2)
@@ -108,9 +109,8 @@ def test_a_sweep_prints_its_conditions_and_the_best(found):
     chosen = found.best
     assert best.startswith(f"best: 8 at learning rate 0.0005, λ {chosen.config.l2:g}, test accura")
     assert f"{100 * chosen.condition.mean('test_accuracy'):.2f} %" in best
-    many = replace(found, results=[
-        replace(found.results[0], config=BASE.replace(l2=i / 1000)) for i in range(20)
-    ])  # fmt: skip
+    configs = [BASE.replace(l2=i / 1000) for i in range(20)]
+    many = replace(found, runs=[with_header(found.runs[0], config=config) for config in configs])
     assert "… and 8 more, in `conditions`" in repr(many)
 
 
@@ -457,7 +457,7 @@ def test_a_dataset_of_arrays_is_trained_resumed_and_evaluated(digits, tmp_path):
     assert run.evaluation.predictions.tolist() == logits.argmax(axis=1).tolist()
     right = (logits.argmax(axis=1) == digits.test.labels).mean()
     assert run.final["test_accuracy"] == pytest.approx(right, abs=1e-12)
-    _, again = evaluate_run(tmp_path / "run", device="cpu", data_dir=digits)
+    _, again, _ = evaluate_run(tmp_path / "run", device="cpu", data_dir=digits)
     assert again.predictions.tolist() == run.evaluation.predictions.tolist()
     with pytest.raises(InputError, match="in memory only; give the same `Dataset` as `data_dir`"):
         resume(tmp_path / "run", epochs=3, device="cpu", progress=False)

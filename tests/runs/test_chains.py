@@ -116,15 +116,21 @@ def test_a_chain_stopped_anywhere_goes_on_where_it_was(tiny, whole, tmp_path, af
     assert contents(out) == whole
 
 
-def test_a_kill_while_a_run_is_extended_leaves_the_longer_one_whole_or_not_at_all(
-    tiny, whole, tmp_path, monkeypatch
+@pytest.mark.parametrize("name", ["write", "write_header"])
+def test_a_kill_while_a_run_is_extended_trains_no_epoch_twice(
+    tiny, whole, tmp_path, monkeypatch, name
 ):
-    out, rename = tmp_path / "chain", Path.rename
-    monkeypatch.setattr(Path, "rename", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    out, good = tmp_path / "chain", getattr(RunFolder, name)
+
+    def killed(self, given):
+        if (given.header if name == "write" else given).config.epochs == 3:
+            raise KeyboardInterrupt
+        good(self, given)
+
+    monkeypatch.setattr(RunFolder, name, killed)
     with pytest.raises(KeyboardInterrupt):
         run_chain(out)
-    monkeypatch.setattr(Path, "rename", rename)
-    assert not (out / slug(TINY.replace(epochs=3), "jax")).exists()
+    monkeypatch.setattr(RunFolder, name, good)
     assert run_chain(out)[0] == 2 * 3  # from the two that were there, of 2 epochs
     assert contents(out) == whole
 
@@ -144,5 +150,5 @@ def test_a_damaged_shorter_run_is_said_and_not_built_upon(tiny, tmp_path):
     train(short, device="cpu", out=out / slug(short, "jax"))
     (out / slug(short, "jax") / "metrics.csv").write_text("epoch\n")
     with pytest.raises(InputError, match=r"metrics\.csv: damaged"):
-        RunStore(out).extend(out / slug(short, "jax"), TINY, out / slug(TINY, "jax"))
+        run_chain(out, needs={TINY: True})
     assert not RunFolder(out / slug(TINY, "jax")).exists()

@@ -10,9 +10,10 @@ from figures import sweep as figure
 from mnist_fn import resume, train
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.runs.header import Header
 from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.sweeps import comparison
-from mnist_fn.shared.sweeps.comparison import best
+from mnist_fn.shared.sweeps.comparison import best, conditions
 from mnist_fn.shared.sweeps.sweep import Sweep
 
 
@@ -20,20 +21,13 @@ def runs(accuracies, **changes):
     """Runs that reached these accuracies, seed by seed."""
     return [
         Run(
-            Config(seed=seed, epochs=1, **changes),
-            "jax",
-            "cpu",
+            Header(Config(seed=seed, epochs=1, **changes), status="finished"),
             [{"epoch": 1, "test_accuracy": accuracy, "test_loss": 1 - accuracy}],
             None,
             None,
-            {},
         )
         for seed, accuracy in enumerate(accuracies)
     ]
-
-
-def conditions(trained):
-    return comparison.conditions(map(comparison.result_of, trained))
 
 
 def l2_of(others):
@@ -45,17 +39,16 @@ BEST = [0.98, 0.975, 0.97, 0.975]
 FAR = [0.90, 0.91, 0.89, 0.90]
 
 
-def test_a_result_gives_its_run_unless_it_has_changed(tmp_path):
+def test_a_sweep_gives_a_run_unless_it_has_changed(tmp_path):
     (in_memory,) = runs([0.9])
-    assert comparison.result_of(in_memory).load() is in_memory
+    assert Sweep([in_memory], "jax", "test_accuracy")[0] is in_memory
     config = Config(dataset="digits", hidden=(4,), epochs=1)
     run = train(config, out=tmp_path / "run", progress=False)
-    result = comparison.result_of(run)
-    assert result.in_memory is None
-    assert result.load().path == run.path
+    result = Sweep([run.without_weights()], "jax", "test_accuracy")
+    assert result[0].weights.keys() == run.weights.keys()
     resume(run.path, epochs=2, progress=False)
     with pytest.raises(InputError, match="run: changed since this sweep, resumed or trained"):
-        result.load()
+        result[0]
 
 
 def three():
@@ -92,7 +85,7 @@ def test_a_lambda_between_those_not_told_apart_is_listed_as_told_apart():
     assert chosen.config.l2 == 3e-4
     assert l2_of(chosen.undecided) == [0.0, 1e-3]
     assert l2_of(chosen.worse) == [1e-4]
-    request = Sweep([comparison.result_of(run) for run in trained], "jax", "test_accuracy")
+    request = Sweep(trained, "jax", "test_accuracy")
     line, warning = request.sentences
     assert "not significantly different: λ 0, 0.001; significantly worse: λ 0.0001" in line
     assert "chosen on the test set, the best figure is biased" in str(warning)
@@ -113,7 +106,7 @@ def test_a_sweep_is_judged_by_accuracy_on_the_validation_split_if_it_has_one():
 
 def test_a_figure_chosen_on_a_validation_split_has_no_warning():
     run = replace(runs([0.9])[0], rows=[{"validation_accuracy": 0.9}])
-    result = Sweep([comparison.result_of(run)], "jax", "validation_accuracy")
+    result = Sweep([run], "jax", "validation_accuracy")
     assert not any("biased" in line for line in result.sentences)
 
 
@@ -121,7 +114,7 @@ def test_the_best_is_over_all_that_was_compared():
     """With two learning rates `best[0]` was the first one's, and worse: 88 % for 95 %."""
     trained = [*runs([0.88, 0.87]), *runs([0.95, 0.96], learning_rate=1e-2),
                *runs([0.89, 0.88], learning_rate=1e-4)]  # fmt: skip
-    result = Sweep([comparison.result_of(run) for run in trained], "jax", "test_accuracy")
+    result = Sweep(trained, "jax", "test_accuracy")
     assert result.best.config.learning_rate == 1e-2
     rates = {
         rate: one.config.learning_rate for rate, one in result.best_by("learning_rate").items()
@@ -169,7 +162,7 @@ def test_one_seed_has_no_interval_and_no_test():
 
 def test_models_are_chosen_for_separately():
     trained = [*three(), *runs(NEAR, hidden=()), *runs(FAR, hidden=(), l2=1e-3)]
-    result = Sweep([comparison.result_of(run) for run in trained], "jax", "test_accuracy")
+    result = Sweep(trained, "jax", "test_accuracy")
     chosen = result.best_by("model")
     assert {model: one.config.l2 for model, one in chosen.items()} == {
         "shallow": 3e-5,

@@ -65,7 +65,7 @@ def test_a_long_note_is_broken_between_words_on_a_terminal(terminal):
 
 def test_a_notebooks_progress_is_plain_text_in_any_surroundings(monkeypatch):
     monkeypatch.setenv("FORCE_COLOR", "1")
-    assert "\x1b" not in ProgressView(Console(file=io.StringIO()))._bar._page()["text/plain"]
+    assert "\x1b" not in ProgressView(Console(file=io.StringIO()))._page()["text/plain"]
 
 
 def test_a_sweep_says_which_figure_it_wrote(in_process, tmp_path):

@@ -50,7 +50,7 @@ class OneByOne:
 def test_a_cluster_that_loses_a_node_goes_on_with_what_is_left():
     """More tasks run than the nodes that are left have room for."""
     pool = workers.WorkerPool(OneByOne(3, 3, 1), Workers(None, 1, "auto"), "cpu", None)
-    results = dict(pool.run(operator.neg, iter(range(6)), Callbacks()))
+    results = dict(pool.run(operator.neg, ((n, n) for n in range(6)), Callbacks()))
     assert results == {number: -number for number in range(6)}
 
 
@@ -80,8 +80,8 @@ def test_workers_get_the_pictures_as_the_config_reads_them(cases, monkeypatch):
         config = Config(dataset="emnist-letters", orientation=orientation)
         request = SweepRequest((config,), data_dir=cases / "idx", workers=Workers(1, 1))
         with pytest.raises(InputError, match="enough"), \
-                runner.start_workers(request, 1, Callbacks()):  # fmt: skip
-            pass
+                runner.start_workers(request, 1, Callbacks()) as (_, pool):  # fmt: skip
+            pool()
     upright, stored = sent
     expected = datasets.load_for(config.replace(batch_size=1), cases / "idx")
     assert np.array_equal(stored.test.images, expected.test.images)
@@ -101,9 +101,20 @@ class InThisProcess:
         return 1
 
     def run(self, function, inputs, callbacks):
-        for number, value in enumerate(inputs):
+        for key, value in inputs:
             sent = pickle.loads(pickle.dumps(value))
-            yield number, function(datasets.load("digits"), sent)
+            yield key, function(datasets.load("digits"), sent)
+
+
+def test_no_worker_is_started_for_runs_that_are_finished(tmp_path, monkeypatch):
+    monkeypatch.setattr(backends, "find", lambda _: Tiny)
+    monkeypatch.setattr(backends, "find_group", lambda _: None)
+    monkeypatch.setattr(backends, "check", lambda _: None)
+    train(TINY, "tiny", out=tmp_path / slug(TINY, "tiny"), progress=False)
+    monkeypatch.setattr(runner, "worker_pool", lambda *_: pytest.fail("it starts Ray"))
+    request = SweepRequest((TINY,), "tiny", device="cpu", out=tmp_path, workers=Workers(1))
+    ((_, _, run),) = runner.train_runs([request], Callbacks())
+    assert run.loaded
 
 
 def test_a_run_that_workers_continue_with_other_threads_says_so(tmp_path, monkeypatch):

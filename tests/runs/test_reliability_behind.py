@@ -84,7 +84,7 @@ def test_a_run_that_changed_backends_is_what_its_legs_say(tmp_path):
 
 def test_a_kill_between_the_other_backends_header_and_its_checkpoint(tmp_path, monkeypatch):
     path = finished(tmp_path / "a", "jax")
-    monkeypatch.setattr(RunFolder, "write_progress", lambda *_: 1 / 0)
+    monkeypatch.setattr(RunFolder, "write", lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         trainer.resume(path, backend="torch", epochs=6)
     monkeypatch.undo()

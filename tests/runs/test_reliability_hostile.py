@@ -240,9 +240,9 @@ def test_what_is_not_finite_stops_the_run_when_it_is_saved(tmp_path, monkeypatch
     with pytest.raises(InputError, match=said):
         train(TINY, "tiny", out=tmp_path / "r")
     directory = folder.RunFolder(tmp_path / "r")
-    state, rows = directory.read_progress(directory.read_header())
-    assert len(rows) == 2
-    assert state.step == 6
+    run = directory.read(directory.read_header())
+    assert len(run.rows) == 2
+    assert run.state.step == 6
 
 
 def test_a_model_too_large_is_blamed_on_the_file_that_asks_for_it(hostile, tmp_path):

@@ -48,19 +48,18 @@ def test_killed_runs_resume_to_the_same_bytes(tmp_path, backend, kills):
 def damage(run, how):
     """What a program with a mistake might leave of a run after a kill."""
     directory = RunFolder(run)
-    header = directory.read_header()
-    state, rows = directory.read_progress(header)
+    left = directory.read(directory.read_header())
     if how == "torn":
         with directory.checkpoint_file.open("r+b") as file:
             file.truncate(100)
     elif how == "no run left":
         shutil.rmtree(run)
     elif how == "another weight":  # and every digest computed again: the metrics are the same
-        state.params["layer1"]["kernel"][3, 4] += 1e-7
-        directory.write_progress(header, state, rows)
+        left.weights["layer1"]["kernel"][3, 4] += 1e-7
+        directory.write(left)
     elif how == "another moment":
-        state.slots["nu"]["layer2"]["bias"][0] *= 1.5
-        directory.write_progress(header, state, rows)
+        left.state.slots["nu"]["layer2"]["bias"][0] *= 1.5
+        directory.write(left)
 
 
 @pytest.mark.parametrize(
@@ -199,7 +198,7 @@ def test_a_fault_while_a_finished_run_goes_on(tiny, monkeypatch, tmp_path, error
     short = train(TINY.replace(epochs=2), "tiny", out=tmp_path / "short").path
 
     def check(folder):
-        RunFolder(folder).read_progress(RunFolder(folder).read_header())
+        RunFolder(folder).read(RunFolder(folder).read_header())
         resume(folder, epochs=4)
         assert differing(folder, whole) == []
 
@@ -279,4 +278,4 @@ def test_a_signal_before_the_first_epoch(tmp_path, phase, number, code):
     assert re.search(r"stopped after epoch 0 .*mnist-fn train --resume r\n$", said)
     assert "Traceback" not in said
     directory = RunFolder(tmp_path / "r")
-    assert directory.read_progress(directory.read_header())[1] == []
+    assert directory.read(directory.read_header()).rows == []

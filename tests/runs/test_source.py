@@ -8,7 +8,7 @@ from mnist_fn import train
 from mnist_fn.shared import backend as backends
 from mnist_fn.shared import source
 from mnist_fn.shared.errors import InputError
-from mnist_fn.shared.runs import opening, trainer
+from mnist_fn.shared.runs import loop, trainer
 from mnist_fn.shared.runs.folder import RunFolder
 from tests.support.tiny_backend import TINY, Tiny
 
@@ -68,9 +68,9 @@ def test_files_that_no_run_depends_on_are_named_as_they_stand():
 def test_a_leg_keeps_its_versions_and_machine(tmp_path, monkeypatch):
     path = train(TINY, "tiny", out=tmp_path / "a").path
     first = RunFolder(path).read_header()
-    monkeypatch.setattr(opening, "machine", lambda: "another machine")
+    monkeypatch.setattr(loop, "machine", lambda: "another machine")
     trainer.resume(path, epochs=6)
-    monkeypatch.setattr(opening, "versions", lambda: {"numpy": "1"})
+    monkeypatch.setattr(loop, "versions", lambda: {"numpy": "1"})
     trainer.resume(path, epochs=7)
     trainer.resume(path, epochs=8)  # as before: no segment of its own
     segments = RunFolder(path).read_header().segments
@@ -90,7 +90,7 @@ def test_an_older_runs_leg_says_what_its_header_did(tmp_path, monkeypatch):
     header.segments[:] = [{"backend": "tiny", "first_epoch": 1}]
     directory.write_header(header)
     assert directory.read_header() == header
-    monkeypatch.setattr(opening, "machine", lambda: "another machine")
+    monkeypatch.setattr(loop, "machine", lambda: "another machine")
     trainer.resume(directory.path, epochs=6)
     one, two = directory.read_header().segments
     assert (one["machine"], one["versions"]) == (header.machine, header.versions)
@@ -105,10 +105,8 @@ def test_a_segment_that_did_no_epoch_leaves_nothing(tmp_path, monkeypatch):
     header = type(before)(
         **{**vars(before), "segments": [*before.segments, idle], "machine": "a third"}
     )
-    assert opening.segments_with(header, other) == [*before.segments, other]
-    assert (
-        opening.segments_with(header, {**before.segments[0], "first_epoch": 5}) == before.segments
-    )
+    assert loop.segments_with(header, other) == [*before.segments, other]
+    assert loop.segments_with(header, {**before.segments[0], "first_epoch": 5}) == before.segments
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -11,16 +12,21 @@ import pytest
 
 from mnist_fn import Callbacks, Config, InputError, Interrupted, load_run, train
 from mnist_fn.capacity import MEMORY_SHARE, OneAtATime, free_bytes, make_group, model_bytes
+from mnist_fn.model import MLP
 from mnist_fn.shared import backend as backends
 from mnist_fn.shared.data.datasets import load
+from mnist_fn.shared.evaluation import evaluate
 from mnist_fn.shared.runs.folder import slug
+from mnist_fn.shared.runs.header import SECONDS
 from mnist_fn.shared.runs.loop import TrainingJob
-from mnist_fn.shared.runs.opening import TrainingRun
+from mnist_fn.shared.runs.store import open_run
 from mnist_fn.shared.state import named_tensors
 from mnist_fn.shared.sweeps import runner
 from mnist_fn.shared.sweeps.request import SweepRequest, grid
 from mnist_fn.shared.sweeps.runner import shape_of, train_runs
 from mnist_fn.sweeping import JaxGroup
+from mnist_fn.training import apply
+from tests.support.vmapped import LadderGroup
 
 BASE = Config(dataset="digits", hidden=(16,), epochs=3, learning_rate=5e-3)
 CONFIGS = grid(BASE, seeds=1, l2=(0.0, 1e-3), learning_rate=(5e-3, 1e-3))
@@ -123,12 +129,12 @@ def test_every_way_of_computing_equals_the_runs_one_by_one(alone, digits, each):
 
 def test_evaluation_on_the_device_is_numpys(alone, digits):
     """Both take the logarithm in float64: within a few of its roundings, 1e-13."""
-    devices, found = jax.local_devices(backend="cpu")[:1], []
-    for there in (False, True):
-        group = JaxGroup(BASE, digits, devices, 4, evaluate_on_device=there)
-        state = group.load(CONFIGS, [alone[config].state for config in CONFIGS])
-        found.append(group.evaluate(state, digits.test))
-    for here, there in zip(*found, strict=True):
+    group = LadderGroup(BASE, digits, jax.local_devices(backend="cpu")[:1], 4)
+    logits_of = group.over_models(partial(apply, MLP(BASE.hidden, digits.classes)), True, False)
+    state = group.load(CONFIGS, [alone[config].state for config in CONFIGS])
+    all_logits = np.asarray(logits_of(state.state.params, group.pixels(digits.test.images)))
+    for logits, there in zip(all_logits, group.evaluate(state, digits.test), strict=True):
+        here = evaluate(logits, digits.test.labels)
         assert there.loss == pytest.approx(here.loss, rel=1e-13)
         assert np.array_equal(there.predictions, here.predictions)
         assert np.array_equal(there.confusion_matrix, here.confusion_matrix)
@@ -136,8 +142,9 @@ def test_evaluation_on_the_device_is_numpys(alone, digits):
 
 def train_through(group, dataset, configs=CONFIGS):
     """What `sweep` does with a group, for a group made by hand."""
-    runs = [TrainingRun(config) for config in configs]
-    return list(TrainingJob(group, dataset, runs, Callbacks(), 0.0).train().values())
+    opened = [open_run(config, None) for config in configs]
+    spent = dict.fromkeys(SECONDS, 0.0)
+    return list(TrainingJob(group, dataset, Callbacks(), spent).train(opened).values())
 
 
 def test_vmap_in_float64_is_the_single_run_to_its_last_digits(digits):
@@ -219,10 +226,10 @@ def test_a_workers_later_tasks_of_a_shape_compile_nothing_and_have_the_same_bits
     counts = []
     for config in CONFIGS:
         before = compiled.count(COMPILED)
-        task = SweepRequest((), device="cpu"), [TrainingRun(config)]
-        header, run = runner.train_task(digits, task)[config]
+        task = SweepRequest((), device="cpu"), [open_run(config, None)]
+        run = runner.train_task(digits, task)[config]
         counts.append(compiled.count(COMPILED) - before)
-        assert (header.finished, header.seconds["compile"] > 0) == (True, len(counts) == 1)
+        assert (run.finished, run.seconds["compile"] > 0) == (True, len(counts) == 1)
         assert run.rows == alone[config].rows
         for (name, a), (_, b) in zip(tensors(run), tensors(alone[config]), strict=True):
             assert np.array_equal(a, b), name

@@ -134,7 +134,7 @@ def test_the_history_and_summary(whole):
 
 
 def test_evaluate_computes_what_the_run_recorded(whole):
-    name, result = evaluate_run(whole.path)
+    name, result, _ = evaluate_run(whole.path)
     assert name == "jax"
     assert result.loss == whole.evaluation.loss
     assert np.array_equal(result.predictions, whole.evaluation.predictions)

@@ -1,6 +1,5 @@
 """Workers on a real Ray: what is refused, what a stop leaves, who may in, the same study."""
 
-import fcntl
 import json
 import operator
 import os
@@ -19,6 +18,7 @@ from mnist_fn.shared import source
 from mnist_fn.shared.data.datasets import load
 from mnist_fn.shared.runs.callbacks import RunEnded
 from mnist_fn.shared.runs.folder import RunFolder
+from mnist_fn.shared.storage import locked
 from mnist_fn.shared.sweeps import runner, workers
 from mnist_fn.shared.sweeps.request import SweepRequest, Workers
 from mnist_fn.shared.sweeps.sweep import compare
@@ -89,7 +89,7 @@ def test_a_node_that_differs_is_refused_before_it_computes_anything(cluster, tmp
             workers.worker_pool(Workers(None, 1, cluster.address), load("digits"), "cpu") as pool,
             pytest.raises(InputError, match=said),
         ):
-            list(pool.run(operator.is_, iter([1]), Callbacks()))
+            list(pool.run(operator.is_, iter([("key", 1)]), Callbacks()))
     finally:
         cluster.remove_node(node)
 
@@ -229,13 +229,13 @@ def test_leftovers_are_removed_by_owner_age_and_lock(tmp_path, monkeypatch):
         theirs.mkdir()
         os.chown(theirs, 65534, 65534)
         os.utime(theirs, (0, 0))
-    descriptor = os.open(folders["mnist-fn-ray-used"], os.O_RDONLY)
-    fcntl.flock(descriptor, fcntl.LOCK_EX)
     before = {path.name for path in tmp_path.iterdir()}
     monkeypatch.setattr(workers, "TEMPORARY", tmp_path)
-    with workers.private_folder() as made:
-        assert {path.name for path in tmp_path.iterdir()} == before - {old} | {made.name}
-    os.close(descriptor)
+    used = folders["mnist-fn-ray-used"]
+    with locked(used):
+        os.utime(used, (0, 0))
+        with workers.private_folder() as made:
+            assert {path.name for path in tmp_path.iterdir()} == before - {old} | {made.name}
     assert {path.name for path in tmp_path.iterdir()} == before - {old}
     assert (folders["other"] / "file").exists()
 
@@ -349,7 +349,7 @@ def test_our_own_ray_starts_where_ray_was_imported_before_and_a_divergence_ends_
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
     *events, document = done.stdout.splitlines()
-    assert sorted(events) == ["RunEnded", "RunsScheduled", "TaskEnded", "WorkersStarted"]
+    assert sorted(events) == ["RunEnded", "RunEnded", "RunsScheduled", "WorkersStarted"]
     found = json.loads(document)
     assert len(found["runs"]) == 1
     assert "no longer finite" in found["diverged"][0]

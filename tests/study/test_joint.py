@@ -11,7 +11,7 @@ from mnist_fn.shared.runs.store import Records
 from mnist_fn.shared.study import joint
 from mnist_fn.shared.study.experiments import experiments
 from mnist_fn.shared.study.published import PublishedNumber, numbers
-from tests.support.synthetic import study_runs
+from tests.support.synthetic import study_runs, with_header
 
 EXPERIMENTS = experiments(Config())
 SHALLOW = EXPERIMENTS["selection"].configs[0]
@@ -244,7 +244,7 @@ def test_groups_together_find_what_each_alone_leaves_open(draws):
         config = SHALLOW.replace(l2=i * 1e-3)
         printed = [[f"{center + 130:.0f}"]]
         several += normal_numbers(ours, printed, 1, config, f"experiment {i}")
-    runs = [replace(run, config=run.config.replace(l2=i * 1e-3))
+    runs = [with_header(run, config=run.config.replace(l2=i * 1e-3))
             for i in range(6) for run in study_runs(seeds=range(30), only=["chosen"])]  # fmt: skip
     verdicts = joint.judge_jointly(several, Records(runs))
     assert all(verdicts[f"experiment {i}"].p > 0.05 for i in range(6))

@@ -19,7 +19,7 @@ from mnist_fn.shared.study import judging
 from mnist_fn.shared.study.claims import claims
 from mnist_fn.shared.study.experiments import experiments
 from mnist_fn.shared.study.published import cell, last, numbers
-from tests.support.synthetic import study_runs
+from tests.support.synthetic import study_runs, with_header
 
 EXPERIMENTS = experiments(Config())
 NUMBERS = numbers(EXPERIMENTS)
@@ -281,7 +281,7 @@ def test_a_number_is_measured_by_its_unit():
     rows[2]["test_accuracy"] = 0.95
     (run,) = study_runs(seeds=(0,), only=["chosen"])
     config = Config(epochs=4)
-    records = Records([replace(run, config=config, rows=rows)])
+    records = Records([replace(with_header(run, config=config), rows=rows)])
     of_l2 = [number for number in NUMBERS if number.experiment == "l2" and number.config.l2 == 0]
     assert [number.measure(records, config) for number in of_l2] == [1.0, 2, 0.95, 3, 4.0]
     assert last("test_loss", 3)(records, config) == pytest.approx(7 / 3)

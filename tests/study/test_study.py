@@ -18,7 +18,7 @@ from mnist_fn.shared.study.claims import claims
 from mnist_fn.shared.study.experiments import FULL, Lengths, choose, experiments, needed
 from mnist_fn.shared.study.published import PublishedNumber, best, numbers
 from mnist_fn.shared.wording import scientific, spread
-from tests.support.synthetic import study_runs
+from tests.support.synthetic import study_runs, with_header
 
 EXPERIMENTS = experiments(Config())
 RESULTS = ("metrics.csv", "checkpoint.safetensors", "evaluation.json")
@@ -272,7 +272,8 @@ def held_run(config, validation, test):
          "test_accuracy": 1 - t}
         for i, (v, t) in enumerate(zip(validation, test, strict=True), start=1)
     ]  # fmt: skip
-    return replace(run, config=config.replace(epochs=len(rows)), rows=rows)
+    run = with_header(run, config=config.replace(epochs=len(rows)))
+    return replace(run, rows=rows)
 
 
 def test_validation_chooses_and_the_test_set_is_read_there():

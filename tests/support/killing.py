@@ -111,14 +111,14 @@ def what_is_kept(run: Path, whole: Path, states: list[str]) -> Kept:
     if not directory.exists():
         return Kept(0)
     try:
-        state, rows = directory.read_progress(directory.read_header())
+        left = directory.read(directory.read_header())
     except InputError as error:
         return Kept(0, (str(error),))
     same = {
-        "metrics": rows == metrics.read_csv(whole / "metrics.csv", len(rows)),
-        "weights": digest_of_state(state) == states[len(rows)],
+        "metrics": left.rows == metrics.read_csv(whole / "metrics.csv", len(left.rows)),
+        "weights": digest_of_state(left.state) == states[len(left.rows)],
     }
-    return Kept(len(rows), tuple(name for name, good in same.items() if not good))
+    return Kept(len(left.rows), tuple(name for name, good in same.items() if not good))
 
 
 def campaign(folder: Path, backend: str, kills: int, seed: int) -> dict:

@@ -49,7 +49,7 @@ if __name__ == "__main__":
     trainer.load_for = marked("l", trainer.load_for)
     loop.CHECKPOINT_SECONDS = 0.0
     loop.SAVING_SHARE = math.inf
-    for name in ("write_header", "write_progress", "write_evaluation"):
+    for name in ("write_header", "write"):
         setattr(RunFolder, name, marked("w", getattr(RunFolder, name)))
     sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - the result; the pipe is the marks'
     main()

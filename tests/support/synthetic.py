@@ -7,13 +7,12 @@ import numpy as np
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.spec import DataSpec
 from mnist_fn.shared.evaluation import evaluate
+from mnist_fn.shared.runs.header import Header
 from mnist_fn.shared.runs.metrics import Row
 from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.state import StateTree
 from mnist_fn.shared.streams import initial_state
 from mnist_fn.shared.study.experiments import FULL, Lengths, experiments, needed
-
-SECONDS = {"compile": 0.0, "train": 0.0, "total": 0.0}
 
 
 def study_runs(seeds=(0, 1, 2), lengths: Lengths = FULL, only=None) -> list[Run]:
@@ -33,7 +32,13 @@ def run(config: Config) -> Run:
     labels = np.arange(1000) % 10
     logits = np.eye(10)[labels] + 0.29 * rng.standard_normal((1000, 10))
     rows = [_row(config, epoch, rng) for epoch in range(1, config.epochs + 1)]
-    return Run(config, "jax", "cpu", rows, state, evaluate(logits, labels), SECONDS)
+    header = Header(config, backend="jax", device="cpu", status="finished")
+    return Run(header, rows, state, evaluate(logits, labels))
+
+
+def with_header(made: Run, **changes) -> Run:
+    """A run as if its run.json said something else."""
+    return replace(made, header=replace(made.header, **changes))
 
 
 def with_classes(made: Run, names: str) -> Run:
@@ -51,9 +56,9 @@ def with_classes(made: Run, names: str) -> Run:
     ]
     state = initial_state(made.config, 784 if made.config.hidden == () else 4, n)
     data_spec = DataSpec(tuple(range(n)), tuple(names))
-    return replace(
-        made, rows=rows, state=state, evaluation=evaluate(logits, labels), data_spec=data_spec
-    )
+    header = replace(made.header, data_spec=data_spec)
+    evaluation = evaluate(logits, labels)
+    return replace(made, header=header, rows=rows, state=state, evaluation=evaluation)
 
 
 def _templates(l2, rng):

@@ -6,6 +6,7 @@ batches, λ and learning rates, so whatever is mixed up between models is anothe
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import jax
@@ -17,7 +18,7 @@ from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset
 from mnist_fn.shared.state import ParamTree, StateTree
 from mnist_fn.sweeping import JaxGroup, Loaded
-from mnist_fn.training import make_loss
+from mnist_fn.training import apply, make_loss
 
 MODELS, OURS = 3, 1  # the one in the middle is asked for
 
@@ -34,15 +35,14 @@ def make(config: Config, dataset: Dataset, device: str = "auto") -> "VmappedBack
 class LadderGroup(JaxGroup):
     """A group with what the ladder asks for besides a sweep."""
 
-    def logits(self, state: Loaded, images: np.ndarray) -> np.ndarray:
-        """Every model's logits [size, n, classes] of uint8 images [n, rows, columns]."""
+    def pixels(self, images: np.ndarray) -> jax.Array:
+        """Scaled pixels of uint8 images [n, rows, columns]."""
         with self._scope():
-            pixels = scaled(images, self._dtype, self._whole)
-            return np.asarray(self._logits(state.state.params, pixels))
+            return scaled(images, self._dtype, self._whole)
 
-    def over_models(self, loss: Callable[..., Any]) -> Callable[..., Any]:
-        """`loss(params, images, labels, l2)`, compiled for every model on the same batch."""
-        mapped = jax.jit(self._over(loss, (True, False, False, True)))
+    def over_models(self, function: Callable[..., Any], *axes: bool) -> Callable[..., Any]:
+        """`function` compiled for every model; `axes` says which arguments each has its own of."""
+        mapped = jax.jit(self._over(function, axes))
 
         def scoped(*arguments: Any) -> Any:
             with self._scope():
@@ -66,9 +66,12 @@ class VmappedBackend:
         self._configs = [neighbour, config, neighbour]
         self._group = LadderGroup(config, dataset, [device], MODELS)
         self.device, self.threads = self._group.device, self._group.threads
-        loss = make_loss(make_model(config, dataset.classes, device))
-        self._losses = self._group.over_models(loss)
-        self._gradients = self._group.over_models(jax.grad(loss, has_aux=True))
+        model = make_model(config, dataset.classes, device)
+        loss = make_loss(model)
+        batch = (True, False, False, True)  # params, images, labels, l2
+        self._losses = self._group.over_models(loss, *batch)
+        self._gradients = self._group.over_models(jax.grad(loss, has_aux=True), *batch)
+        self._logits = self._group.over_models(partial(apply, model), True, False)
 
     def load(self, state: StateTree) -> Loaded:
         """The state between its negative and its half."""
@@ -89,7 +92,7 @@ class VmappedBackend:
 
     def logits(self, state: Loaded, images: np.ndarray) -> np.ndarray:
         """Logits of uint8 images [n, rows, columns]."""
-        return self._group.logits(state, images)[OURS]
+        return np.asarray(self._logits(state.state.params, self._group.pixels(images)))[OURS]
 
     def losses(self, state: Loaded, indices: np.ndarray) -> tuple[float, float]:
         """(cross-entropy, objective) of one batch."""

@@ -8,7 +8,7 @@ from mnist_fn.shared.data.datasets import Dataset
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.parity import horizon
 from mnist_fn.shared.parity.levels import Plan
-from mnist_fn.shared.runs.callbacks import Callbacks, TaskEnded
+from mnist_fn.shared.runs.callbacks import Callbacks, RunEnded
 from mnist_fn.shared.sweeps.workers import TaskLost, WorkerPool
 
 
@@ -26,13 +26,13 @@ def horizons(plan: Plan, pool: WorkerPool, callbacks: Callbacks) -> list[dict[st
     """
     plan = replace(plan, devices=(pool.device, pool.device))
     experiments = list(plan.horizons())
-    tasks = ((plan, config) for _, config in experiments)
+    tasks = ((index, (plan, config)) for index, (_, config) in enumerate(experiments))
     measured: dict[int, dict[str, Any]] = {}  # in the order of their ends
     for index, result in pool.run(measure_task, tasks, callbacks):
         name, _ = experiments[index]
         if isinstance(result, TaskLost):
             words = ", ".join(name.values())
             raise InputError(f"the horizon of {words}: its workers were lost ({result.reason})")
-        callbacks.on_event(TaskEnded())
+        callbacks.on_event(RunEnded(None))
         measured[index] = {**name, **result}
     return [measured[index] for index in sorted(measured)]

@@ -23,7 +23,6 @@ from mnist_fn.shared.runs.checkpoint import (
     write_checkpoint,
 )
 from mnist_fn.shared.runs.header import Header
-from mnist_fn.shared.runs.metrics import Row
 from mnist_fn.shared.runs.run import Run, no_evaluation
 from mnist_fn.shared.state import ParamTree, StateTree, layer_sizes
 from mnist_fn.shared.storage import or_null, read_sealed, write_atomically, write_sealed
@@ -96,22 +95,90 @@ class RunFolder:
         """Write `run.json`; InputError if it can't be."""
         write_sealed(self.header_file, {"schema": HEADER_SCHEMA, **header.to_dict()})
 
-    def read_progress(self, header: Header) -> tuple[StateTree, list[Row]]:
-        """The state after the last saved epoch and the rows up to it; the initial ones if none.
+    def read(self, header: Header) -> Run:
+        """The run as far as it was saved, in its initial state if no epoch was.
 
         Raises:
-            InputError: a file is damaged or belongs to another run.
+            InputError: a file is missing from a finished run, damaged, or of another run.
         """
-        checkpoint = self.read_checkpoint(header)
+        checkpoint = self._read_checkpoint(header)
         if checkpoint is None:
-            return initial_state(header.config, header.input_dim, header.num_classes), []
-        rows = metrics.read_csv(self.metrics_file, checkpoint.epoch)
-        if metrics.digest(rows) != checkpoint.metrics:
-            raise damaged(self.metrics_file, "not the rows that led to the checkpoint")
-        return checkpoint.state, rows
+            state, rows = initial_state(header.config, header.input_dim, header.num_classes), []
+        else:
+            state, rows = checkpoint.state, metrics.read_csv(self.metrics_file, checkpoint.epoch)
+            if metrics.digest(rows) != checkpoint.metrics:
+                raise damaged(self.metrics_file, "not the rows that led to the checkpoint")
+        evaluation = None
+        if header.finished or self.evaluation_file.exists():
+            evaluation = self._read_evaluation(state.params)
+        if evaluation is None:
+            if header.finished:
+                raise damaged(self.evaluation_file, "of other weights than the checkpoint's")
+            # killed between the checkpoint and its evaluation
+            evaluation = no_evaluation(header.num_classes)
+        return Run(header, rows, state, evaluation, self.path, loaded=True)
 
-    def read_checkpoint(self, header: Header) -> Checkpoint | None:
-        """The last checkpoint, None if there is none yet. Errors as for `read_progress`."""
+    def read_state(self, header: Header) -> StateTree:
+        """The last saved state, which needs no other file; InputError if no epoch is saved yet.
+        Errors as for `read`.
+        """
+        checkpoint = self._read_checkpoint(header)
+        if checkpoint is None or not checkpoint.epoch:
+            raise self._nothing_saved()
+        return checkpoint.state
+
+    def load(self, header: Header | None = None) -> Run:
+        """The run, finished or as far as it was saved.
+
+        Args:
+            header: of this run, if it has been read already.
+
+        Raises:
+            InputError: no run here, it diverged, no epoch is saved yet, or a file is damaged.
+        """
+        header = header or self.read_header()
+        if header.status == "diverged":
+            hint = ("train another with a smaller ", Argument("learning_rate"))
+            raise InputError(f"{self.path}: diverged", hint=hint)
+        run = self.read(header)
+        if not run.rows:
+            raise self._nothing_saved()
+        return run
+
+    def load_finished(self, header: Header | None = None) -> Run:
+        """As `load`; InputError for a run that is not finished, too."""
+        header = header or self.read_header()
+        if header.status == "unfinished":
+            raise InputError(f"{self.path}: not finished", hint=("go on with: ", Resume(self.path)))
+        return self.load(header)
+
+    def write(self, run: Run) -> None:
+        """Save a run's rows, the state after them, its evaluation if it has one, and its header.
+
+        Raises:
+            InputError: a file can't be written.
+        """
+        header, rows = run.header, run.rows
+        write_atomically(self.metrics_file, metrics.to_csv(rows))
+        backend = header.backend_of(len(rows)) or header.backend
+        digest = metrics.digest(rows)
+        checkpoint = Checkpoint(run.state, len(rows), header.identity, digest, backend)
+        write_checkpoint(self.checkpoint_file, checkpoint)
+        if len(run.evaluation.predictions):
+            document = _evaluation_document(run.evaluation, weights_digest(run.weights))
+            write_sealed(self.evaluation_file, document)
+        self.write_header(header)
+
+    def write_whole(self, run: Run) -> None:
+        """Write a run that was trained elsewhere; after a kill at any moment this folder resumes.
+
+        Errors as for `write`.
+        """
+        self.write_header(replace(run.header, status="unfinished"))
+        self.write(run)
+
+    def _read_checkpoint(self, header: Header) -> Checkpoint | None:
+        """The last checkpoint, None if there is none yet."""
         if not self.checkpoint_file.exists():
             if header.finished:
                 raise damaged(self.checkpoint_file, "missing from a finished run")
@@ -132,43 +199,8 @@ class RunFolder:
             raise damaged(self.checkpoint_file, f"{done} epochs, run.json says {epochs}")
         return checkpoint
 
-    def read_state(self, header: Header) -> StateTree:
-        """The last saved state, which needs no other file; InputError if no epoch is saved yet.
-        Errors as for `read_progress`.
-        """
-        checkpoint = self.read_checkpoint(header)
-        if checkpoint is None or not checkpoint.epoch:
-            raise self._nothing_saved()
-        return checkpoint.state
-
-    def _nothing_saved(self) -> InputError:
-        hint = ("go on with: ", Resume(self.path))
-        return InputError(f"{self.path}: no epoch is saved yet", hint=hint)
-
-    def write_progress(
-        self,
-        header: Header,
-        state: StateTree,
-        rows: list[Row],
-        evaluation: Evaluation | None = None,
-    ) -> None:
-        """Save the rows, the state after them and its evaluation; InputError if that fails."""
-        write_atomically(self.metrics_file, metrics.to_csv(rows))
-        backend = header.backend_of(len(rows)) or header.backend
-        digest = metrics.digest(rows)
-        checkpoint = Checkpoint(state, len(rows), header.identity, digest, backend)
-        write_checkpoint(self.checkpoint_file, checkpoint)
-        if evaluation is not None:
-            self.write_evaluation(evaluation, state.params)
-
-    def write_evaluation(self, evaluation: Evaluation, params: ParamTree) -> None:
-        """Write `evaluation.json`; InputError if it can't be."""
-        write_sealed(self.evaluation_file, _evaluation_document(evaluation, weights_digest(params)))
-
-    def read_evaluation(self, params: ParamTree) -> Evaluation | None:
-        """The evaluation of these weights, None if it is of other weights; InputError if missing or
-        damaged.
-        """
+    def _read_evaluation(self, params: ParamTree) -> Evaluation | None:
+        """The evaluation of these weights, None if it is of other weights."""
         document = read_sealed(self.evaluation_file, SCHEMA)
         weights = weights_digest(params)
         if document.get("weights") != weights:
@@ -193,74 +225,9 @@ class RunFolder:
             raise damaged(self.evaluation_file, "its parts disagree")
         return evaluation
 
-    def load(self, header: Header | None = None) -> Run:
-        """The run, finished or as far as it was saved.
-
-        Args:
-            header: of this run, if it has been read already.
-
-        Raises:
-            InputError: no run here, it diverged, no epoch is saved yet, or a file is damaged.
-        """
-        header = header or self.read_header()
-        if header.status == "diverged":
-            hint = ("train another with a smaller ", Argument("learning_rate"))
-            raise InputError(f"{self.path}: diverged", hint=hint)
-        state, rows = self.read_progress(header)
-        if not rows:
-            raise self._nothing_saved()
-        return self.as_run(header, state, rows)
-
-    def load_finished(self, header: Header | None = None) -> Run:
-        """As `load`; InputError for a run that is not finished, too."""
-        header = header or self.read_header()
-        if header.status == "unfinished":
-            raise InputError(f"{self.path}: not finished", hint=("go on with: ", Resume(self.path)))
-        return self.load(header)
-
-    def as_run(self, header: Header, state: StateTree, rows: list[Row]) -> Run:
-        """The run as a value, from what `read_progress` returned.
-
-        Raises:
-            InputError: the evaluation is damaged, or missing from a finished run.
-        """
-        evaluation = None
-        if header.finished or self.evaluation_file.exists():
-            evaluation = self.read_evaluation(state.params)
-        if evaluation is None:
-            if header.finished:
-                raise damaged(self.evaluation_file, "of other weights than the checkpoint's")
-            # killed between the checkpoint and its evaluation
-            evaluation = no_evaluation(header.num_classes)
-        return replace(run_of(header, state, rows, evaluation, self.path), loaded=True)
-
-    def write_run(self, header: Header, run: Run) -> None:
-        """Write a run trained elsewhere, so that after a kill at any moment this folder resumes.
-
-        Raises:
-            InputError: a file can't be written.
-        """
-        self.write_header(replace(header, status="unfinished"))
-        self.write_progress(header, run.state, run.rows, run.evaluation)
-        self.write_header(header)
-
-
-def run_of(
-    header: Header, state: StateTree, rows: list[Row], evaluation: Evaluation, path: Path | None
-) -> Run:
-    """The run of a header as a value."""
-    return Run(
-        config=header.config,
-        backend=header.backend,
-        device=header.device,
-        rows=rows,
-        state=state,
-        evaluation=evaluation,
-        seconds=header.seconds,
-        path=path,
-        data_spec=header.data_spec,
-        finished=header.finished,
-    )
+    def _nothing_saved(self) -> InputError:
+        hint = ("go on with: ", Resume(self.path))
+        return InputError(f"{self.path}: no epoch is saved yet", hint=hint)
 
 
 def slug(config: Config, backend: str) -> str:

@@ -29,25 +29,37 @@ _MAX_PIXELS = 2**24  # in a header that is believed
 
 @dataclass(frozen=True)
 class Header:
-    """What `run.json` holds besides the schema version."""
+    """What `run.json` holds besides the schema version.
+
+    A run that has not begun has its config only.
+    """
 
     config: Config
-    dataset_sha256: str
-    input_dim: int  # pixels of a picture
-    num_classes: int
-    backend: str  # that computed last
-    device: str  # that it computed on, in words
-    status: str  # one of STATUSES
-    versions: dict[str, str]
-    machine: str
+    dataset_sha256: str = field(default="", repr=False)
+    input_dim: int = field(default=0, repr=False)  # pixels of a picture
+    num_classes: int = field(default=0, repr=False)
+    backend: str = ""  # that computed last
+    device: str = ""  # that it computed on, in words
+    status: str = "unfinished"  # one of STATUSES
+    versions: dict[str, str] = field(default_factory=dict, repr=False)
+    machine: str = field(default="", repr=False)
     # The run's segments, each by one backend: {"backend", "first_epoch", "device", "machine",
     # "versions", "hardware"}. The fields above are those of the last.
-    segments: list[dict[str, Any]]
-    seconds: dict[str, float]  # compile, train, total, of all segments together
-    data_spec: DataSpec = MNIST  # its classes, and how the pictures stand that it was trained on
-    hardware: Hardware = UNKNOWN_HARDWARE  # what computed last
+    segments: list[dict[str, Any]] = field(default_factory=list, repr=False)
+    # compile, train, total, of all segments together
+    seconds: dict[str, float] = field(
+        default_factory=lambda: dict.fromkeys(SECONDS, 0.0), repr=False
+    )
+    # its classes, and how the pictures stand that it was trained on
+    data_spec: DataSpec = field(default=MNIST, repr=False)
+    hardware: Hardware = field(default=UNKNOWN_HARDWARE, repr=False)  # what computed last
     # where its weights came from, if they were not trained: {"file", "sha256", "pixels"}
-    imported: dict[str, str] = field(default_factory=dict)
+    imported: dict[str, str] = field(default_factory=dict, repr=False)
+
+    @property
+    def begun(self) -> bool:
+        """Whether the run has met its data."""
+        return self.dataset_sha256 != ""
 
     @property
     def identity(self) -> str:

@@ -13,16 +13,17 @@ import numpy as np
 from mnist_fn.shared.backend import Group
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset
-from mnist_fn.shared.errors import Argument, Interrupted, Resume
+from mnist_fn.shared.errors import Argument, InputError, Interrupted, Resume
 from mnist_fn.shared.evaluation import Evaluation
 from mnist_fn.shared.runs import metrics
 from mnist_fn.shared.runs.callbacks import Callbacks, Notice, RunStarted
-from mnist_fn.shared.runs.folder import run_of
+from mnist_fn.shared.runs.environment import machine, this_hardware, versions
+from mnist_fn.shared.runs.folder import RunFolder
+from mnist_fn.shared.runs.header import SECONDS, Header
 from mnist_fn.shared.runs.metrics import Row
-from mnist_fn.shared.runs.opening import Diverged, TrainingRun
 from mnist_fn.shared.runs.run import Run, no_evaluation
-from mnist_fn.shared.state import StateTree, all_finite
-from mnist_fn.shared.streams import batch_order
+from mnist_fn.shared.state import all_finite
+from mnist_fn.shared.streams import batch_order, initial_state
 
 LOG = logging.getLogger("mnist_fn")
 LOG.addHandler(logging.NullHandler())  # silent until the caller sets one up
@@ -39,67 +40,80 @@ NOT_FINITE = "the loss or the weights are no longer finite"
 SAVING_SHARE = 0.05  # of the time, at most: many large models are saved less often
 
 
+class Diverged(InputError):  # noqa: N818 - it is the user's learning rate
+    """A run's loss or weights exploded."""
+
+    header: Header  # of the run, its status `diverged`
+
+
 @dataclass
 class TrainingJob:
     """Runs of one shape, equally far, trained together to their last epoch."""
 
     group: Group
     dataset: Dataset
-    runs: list[TrainingRun]
     callbacks: Callbacks
-    started: float  # time.perf_counter() when the call began
-    compile_seconds: float = 0.0  # of each run
+    spent: dict[str, float]  # seconds that each run took before, as in its header
+    _runs: list[Run | Diverged] = field(init=False, default_factory=list)
     _evaluations: Sequence[Evaluation] = field(init=False, default=())  # after the last epoch
-    _begun: float = field(init=False, default=0.0)
+    _saved_epochs: int = field(init=False, default=0)
     _saved_at: float = field(init=False, default=0.0)
     _save_cost: float = field(init=False, default=0.0)
 
-    def train(self) -> dict[Config, Run | Diverged]:
-        """Begin each run and train it from its saved state to its last epoch.
+    def train(self, opened: Sequence[Run]) -> dict[Config, Run | Diverged]:
+        """Begin each run, as `open_run` returns it, and train it to its last epoch.
 
-        Returns a run for each config, or the error of one that diverged; the others go on without
-        it. A run that `should_stop` ended has `stopped` set.
+        Returns each run, or the error of one that diverged; the others go on without it. A run
+        that `should_stop` ended has `stopped` set.
 
         Raises:
             Interrupted: `should_stop` raised it; all is saved.
             InputError: a run began with other data, or can't be written.
         """
-        starts = [run.begin(self.dataset, self.group, self.compile_seconds) for run in self.runs]
-        state = self.group.load([run.config for run in self.runs], starts)
-        done, epochs = len(self.runs[0].rows), self.runs[0].config.epochs
-        for run in self.runs:
-            self._announce(run)
-        self._begun = self._saved_at = time.perf_counter()
+        runs = [self._begin(run) for run in opened]
+        self._runs = [*runs]
+        configs = [run.config for run in runs]
+        self._saved_at = time.perf_counter()
+        state = self.group.load(configs, [run.state for run in runs])
+        self._saved_epochs, epochs = len(runs[0].rows), configs[0].epochs
         stopped = False
         # 60,000 take some 5 ms, and NumPy releases the interpreter: an epoch's orders are drawn
         # while the one before it is trained
         with ThreadPoolExecutor() as pool:
-            orders = self._draw(pool, done + 1)
-            for epoch in range(done + 1, epochs + 1):
-                stopped = not self._all_diverged() and self._should_stop(state, epoch - 1)
-                if stopped or self._all_diverged():
+            orders = self._draw(pool, configs, self._saved_epochs + 1)
+            for epoch in range(self._saved_epochs + 1, epochs + 1):
+                stopped = bool(self._training) and self._should_stop(state, epoch - 1)
+                if stopped or not self._training:
                     break
-                drawn = [orders[run.config.seed].result() for run in self.runs]
-                orders = self._draw(pool, epoch + 1)
+                drawn = [orders[config.seed].result() for config in configs]
+                orders = self._draw(pool, configs, epoch + 1)
                 state = self._train_epoch(state, epoch, drawn)
                 if epoch < epochs:  # the last is saved with the end
                     self._save_if_due(state)
-        return self._finish(state, stopped)
+        self._finish(state, stopped)
+        return dict(zip(configs, self._runs, strict=True))
 
-    def _announce(self, run: TrainingRun) -> None:
-        done, device = len(run.rows), self.group.device
-        self.callbacks.on_event(RunStarted(run.config, self.dataset, device, done))
-        LOG.info(
-            "%s: starts after epoch %d of %d on %s", _name(run), done, run.config.epochs, device
-        )
-        if run.notice:
-            LOG.warning("%s: %s", _name(run), run.notice)
-            name = "" if run.folder is None else f"{run.folder.path}: "
-            self.callbacks.on_event(Notice(name + run.notice))
+    @property
+    def _training(self) -> list[tuple[int, Run]]:
+        """The runs that have not diverged, with their places among all."""
+        return [(place, run) for place, run in enumerate(self._runs) if isinstance(run, Run)]
 
-    def _draw(self, pool: ThreadPoolExecutor, epoch: int) -> dict[int, Future[np.ndarray]]:
+    def _begin(self, opened: Run) -> Run:
+        run = begin_run(opened, self.dataset, self.group, self.spent)
+        name, done = _name(run), len(run.rows)
+        self.callbacks.on_event(RunStarted(run.config, self.dataset, run.device, done))
+        LOG.info("%s: starts after epoch %d of %d on %s", name, done, run.config.epochs, run.device)
+        if warning := change_of_threads(opened.header, run.header, done):
+            LOG.warning("%s: %s", name, warning)
+            where = "" if run.path is None else f"{run.path}: "
+            self.callbacks.on_event(Notice(where + warning))
+        return run
+
+    def _draw(
+        self, pool: ThreadPoolExecutor, configs: Sequence[Config], epoch: int
+    ) -> dict[int, Future[np.ndarray]]:
         """Each seed's order in an epoch."""
-        seeds = sorted({run.config.seed for run in self.runs})
+        seeds = sorted({config.seed for config in configs})
         n = len(self.dataset.train)
         return {seed: pool.submit(batch_order, seed, epoch, n) for seed in seeds}
 
@@ -107,44 +121,38 @@ class TrainingJob:
         try:
             return self.callbacks.should_stop()
         except Interrupted:
-            self._save(state, "unfinished")
-            run = self.runs[0]
-            then = LOST if run.folder is None else ("go on with: ", Resume(run.folder.path))
+            self._save(state)
+            _, run = self._training[0]
+            then = LOST if run.path is None else ("go on with: ", Resume(run.path))
             text = f"stopped after epoch {epoch} of {run.config.epochs}; "
             raise Interrupted(text, then) from None
-
-    def _all_diverged(self) -> bool:
-        return all(run.error is not None for run in self.runs)
 
     def _train_epoch(self, state: Any, epoch: int, orders: list[np.ndarray]) -> Any:
         state, trained = self.group.train_epoch(state, orders)
         with np.errstate(invalid="ignore"):  # ∞ - ∞ of a model that diverges: see _explosion
             self._evaluations = self.group.evaluate(state, self.dataset.test)
-            validation: Sequence[Evaluation | None] = [None] * len(self.runs)
+            validation: Sequence[Evaluation | None] = [None] * len(self._runs)
             if self.dataset.validation is not None:
                 validation = self.group.evaluate(state, self.dataset.validation)
-        for run, train, test, held_out in zip(
-            self.runs, trained, self._evaluations, validation, strict=True
-        ):
-            if run.error is not None:
-                continue
-            row = metrics.make_row(epoch, train, test, held_out)
+        for place, run in self._training:
+            test, held_out = self._evaluations[place], validation[place]
+            row = metrics.make_row(epoch, trained[place], test, held_out)
             reason = _explosion(row)
             if reason:
-                self._end_diverged(run, epoch, reason)
+                self._end_diverged(place, run, epoch, reason)
             else:
                 run.rows.append(row)
                 LOG.debug("%s: epoch %d, %s", _name(run), epoch, _test(run))
                 self.callbacks.on_epoch(row)
         return state
 
-    def _end_diverged(self, run: TrainingRun, epoch: int, reason: str) -> None:
-        """Mark a run as diverged; its folder keeps the last state that was saved."""
+    def _end_diverged(self, place: int, run: Run, epoch: int, reason: str) -> None:
+        """Put the error in a run's place; its folder keeps the last state that was saved."""
         steps = math.ceil(len(self.dataset.train) / run.config.batch_size)
         saved = ""
-        if run.folder is not None and run.saved_epochs:
-            saved = f"; {run.folder.path} keeps the state after epoch {run.saved_epochs}"
-        run.error = Diverged(
+        if run.path is not None and self._saved_epochs:
+            saved = f"; {run.path} keeps the state after epoch {self._saved_epochs}"
+        error = Diverged(
             (
                 f"diverged in epoch {epoch} (steps {(epoch - 1) * steps + 1} to {epoch * steps}): "
                 f"{reason}, at learning rate {run.config.learning_rate:g}: try a smaller ",
@@ -152,74 +160,58 @@ class TrainingJob:
                 saved,
             )
         )
-        run.header = replace(run.header, status="diverged")
-        if run.folder is not None and run.writes:
-            run.folder.write_header(run.header)
+        LOG.warning("%s: %s", _name(run), error)
+        error.header = replace(run.header, status="diverged")
+        self._runs[place] = error
+        if run.path is not None:
+            RunFolder(run.path).write_header(error.header)
 
     def _save_if_due(self, state: Any) -> None:
         now = time.perf_counter()
         if now - self._saved_at > max(CHECKPOINT_SECONDS, self._save_cost / SAVING_SHARE):
             self._save(state)
-            self._saved_at = time.perf_counter()
-            self._save_cost = self._saved_at - now
+            self._save_cost = time.perf_counter() - now
 
-    def _save(self, state: Any, status: str | None = None) -> list[StateTree]:
-        """Save every run that has not diverged; one whose tensors are not finite ends here.
-
-        Args:
-            state: the group's own.
-            status: of runs that end here, whose headers get it with the seconds spent.
-
-        Returns the states in their shared form.
-        """
+    def _save(self, state: Any, status: str = "unfinished") -> None:
+        """Save every run that has not diverged; one whose tensors are not finite ends here."""
         states = self.group.dump(state)
-        now, share = time.perf_counter(), 1 / len(self.runs)  # the shares add up to the whole
-        evaluations = self._evaluations or [None] * len(self.runs)
-        for run, tree, evaluation in zip(self.runs, states, evaluations, strict=True):
-            if run.error is None and not all_finite(tree):
-                self._end_diverged(run, len(run.rows), NOT_FINITE)
-            if run.error is not None:
+        now = time.perf_counter()
+        spent = (now - self._saved_at) / len(self._runs)  # the shares add up to the whole
+        self._saved_at = now
+        for place, run in self._training:
+            if not all_finite(states[place]):
+                self._end_diverged(place, run, len(run.rows), NOT_FINITE)
                 continue
-            if status is not None:
-                seconds = dict(run.header.seconds)
-                seconds["train"] += (now - self._begun) * share
-                seconds["total"] += (now - self.started) * share
-                run.header = replace(run.header, status=status, seconds=seconds)
-            if run.folder is not None and run.writes:
-                run.folder.write_progress(run.header, tree, run.rows, evaluation)
-                run.saved_epochs = len(run.rows)
-                if status is not None:
-                    run.folder.write_header(run.header)
-        return states
+            seconds = {name: run.seconds[name] + spent for name in ("train", "total")}
+            header = replace(run.header, status=status, seconds={**run.seconds, **seconds})
+            run = replace(run, header=header, state=states[place])
+            if self._evaluations:
+                run = replace(run, evaluation=self._evaluations[place])
+            self._runs[place] = run
+            if run.path is not None:
+                RunFolder(run.path).write(run)
+        self._saved_epochs = max((len(run.rows) for _, run in self._training), default=0)
 
-    def _finish(self, state: Any, stopped: bool) -> dict[Config, Run | Diverged]:
-        if not self._evaluations and self.runs[0].rows:  # killed before the evaluation was saved
+    def _finish(self, state: Any, stopped: bool) -> None:
+        """Save the end of each run."""
+        if not self._evaluations and self._saved_epochs:  # trained by a call that was killed then
             self._evaluations = self.group.evaluate(state, self.dataset.test)
-        states = self._save(state, "unfinished" if stopped else "finished")
-        evaluations = self._evaluations or [no_evaluation(self.dataset.classes)] * len(states)
-        results: dict[Config, Run | Diverged] = {}
-        for run, tree, evaluation in zip(self.runs, states, evaluations, strict=True):
-            if run.error is not None:
-                LOG.warning("%s: %s", _name(run), run.error)
-                results[run.config] = run.error
-                continue
+        self._save(state, "unfinished" if stopped else "finished")
+        for place, run in self._training:
             if run.rows:
                 LOG.info("%s: ends after epoch %d, %s", _name(run), len(run.rows), _test(run))
-            path = None if run.folder is None else run.folder.path
-            result = run_of(run.header, tree, run.rows, evaluation, path)
-            results[run.config] = replace(result, stopped=stopped)
-        return results
+            self._runs[place] = replace(run, stopped=stopped)
 
 
-def _name(run: TrainingRun) -> str:
+def _name(run: Run) -> str:
     """What the log calls a run: its folder, or its model, dataset and seed."""
-    if run.folder is not None:
-        return str(run.folder.path)
+    if run.path is not None:
+        return str(run.path)
     config = run.config
     return f"{config.model} on {config.dataset}, seed {config.seed}"
 
 
-def _test(run: TrainingRun) -> str:
+def _test(run: Run) -> str:
     """The last epoch's figures on the test set, for the log."""
     row = run.rows[-1]
     return f"test loss {row['test_loss']:.5f}, test accuracy {row['test_accuracy']:.4f}"
@@ -236,3 +228,86 @@ def _explosion(row: Row) -> str:
         f"a loss of {max(losses):.2g} nats, and from {MAX_LOSS:.2g} on float32 rounds off a nat "
         "and more"
     )
+
+
+def begin_run(run: Run, dataset: Dataset, group: Group, spent: dict[str, float]) -> Run:
+    """Let an opened run go on with these data by this program, and write its header.
+
+    `spent` has the seconds that the call has taken for it until now, as in the header.
+
+    Raises:
+        InputError: the run began with other data, or can't be written.
+    """
+    before = run.header
+    if before.begun:
+        before.check_dataset(dataset)
+    hardware = this_hardware(getattr(group, "threads", None))
+    means: dict[str, Any] = {
+        "backend": group.name,
+        "device": group.device,
+        "machine": machine(),
+        "versions": versions(),
+    }
+    segment = {**means, "first_epoch": len(run.rows) + 1, "hardware": hardware.to_dict()}
+    header = replace(
+        before,
+        dataset_sha256=dataset.sha256,
+        input_dim=dataset.pixels,
+        num_classes=dataset.classes,
+        **means,
+        status="unfinished",
+        segments=segments_with(before, segment),
+        seconds={name: before.seconds[name] + spent[name] for name in SECONDS},
+        data_spec=before.data_spec if before.begun else dataset.data_spec,
+        hardware=hardware,
+    )
+    if run.path is not None:
+        folder = RunFolder(run.path)
+        if not before.begun:
+            folder.clear()  # only now that the new run can begin
+        folder.write_header(header)
+    run = replace(run, header=header, rows=list(run.rows), loaded=False)
+    if before.begun:
+        return run
+    state = initial_state(run.config, dataset.pixels, dataset.classes)
+    return replace(run, state=state, evaluation=no_evaluation(dataset.classes))
+
+
+def change_of_threads(before: Header, now: Header, epochs: int) -> str:
+    """A warning if a run goes on with other threads than its first epochs were computed with,
+    else "".
+    """
+    if not epochs or before.backend != now.backend or before.hardware.threads is None:
+        return ""
+    if before.hardware == now.hardware:
+        return ""
+    return (
+        f"epochs 1 to {epochs} were computed with {before.hardware}, the others "
+        f"with {now.hardware}: the result is not to the bit that of either throughout"
+    )
+
+
+def segments_with(header: Header, segment: dict[str, Any]) -> list[dict[str, Any]]:
+    """A run's segments, with another one if it goes on by other means than before.
+
+    Args:
+        header: the run's header so far.
+        segment: what goes on now, from its first epoch.
+    """
+    if not header.segments:
+        return [segment]
+    *earlier, last = header.segments
+    # A segment written before this was recorded: its header's fields are those of its last epochs.
+    last = {
+        "device": header.device,
+        "machine": header.machine,
+        "versions": header.versions,
+        "hardware": header.hardware.to_dict(),
+        **last,
+    }
+    segments = [*earlier, last]
+    while segments and segments[-1]["first_epoch"] == segment["first_epoch"]:
+        segments.pop()  # it has done no epoch
+    if segments and segments[-1] == {**segment, "first_epoch": segments[-1]["first_epoch"]}:
+        return segments
+    return [*segments, segment]

@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 
 from mnist_fn.shared.config import Config
-from mnist_fn.shared.data.spec import MNIST, DataSpec
+from mnist_fn.shared.data.spec import DataSpec
 from mnist_fn.shared.evaluation import Evaluation
-from mnist_fn.shared.runs import metrics
+from mnist_fn.shared.runs import metrics, prediction
+from mnist_fn.shared.runs.header import Header
 from mnist_fn.shared.runs.metrics import Row
+from mnist_fn.shared.runs.notebook import html_table, pandas
 from mnist_fn.shared.state import ParamTree, StateTree
 
 
@@ -22,18 +24,43 @@ class Run:
     weights and evaluation are those of the last saved epoch.
     """
 
-    config: Config
-    backend: str
-    device: str
+    header: Header  # what run.json says of it
     rows: list[Row] = field(repr=False)
     state: StateTree = field(repr=False)
     evaluation: Evaluation = field(repr=False)
-    seconds: dict[str, float] = field(repr=False)
     path: Path | None = None
-    data_spec: DataSpec = field(default=MNIST, repr=False)  # its classes, how its pictures stand
-    finished: bool = True
     stopped: bool = False  # ended early in this call, by the caller's `should_stop`
     loaded: bool = False  # read from disk, not trained in this call
+
+    @property
+    def config(self) -> Config:
+        """The experiment."""
+        return self.header.config
+
+    @property
+    def backend(self) -> str:
+        """The name of the backend that computed last."""
+        return self.header.backend
+
+    @property
+    def device(self) -> str:
+        """What it computed on, in words."""
+        return self.header.device
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """Spent to `compile`, to `train` and in `total`."""
+        return self.header.seconds
+
+    @property
+    def data_spec(self) -> DataSpec:
+        """The data's classes, and how its pictures stand."""
+        return self.header.data_spec
+
+    @property
+    def finished(self) -> bool:
+        """Whether it came to its last epoch."""
+        return self.header.status == "finished"
 
     @property
     def history(self) -> dict[str, np.ndarray]:
@@ -69,9 +96,7 @@ class Run:
 
     def predict_proba(self, images: Any) -> np.ndarray:
         """Probability of each class, float64 [n, classes]; see `prediction`."""
-        from mnist_fn.shared.runs.prediction import predict_probabilities
-
-        return predict_probabilities(self.weights, images)
+        return prediction.predict_probabilities(self.weights, images)
 
     def predict(self, images: Any) -> np.ndarray:
         """Index of the likeliest class of each image, int [n]; see `prediction`."""
@@ -79,9 +104,7 @@ class Run:
 
     def score(self, images: Any, labels: Any) -> float:
         """Accuracy on images with their class indices [n]."""
-        from mnist_fn.shared.runs.prediction import accuracy
-
-        return accuracy(self.predict(images), labels)
+        return prediction.accuracy(self.predict(images), labels)
 
     def to_frame(self) -> Any:
         """The metrics as a pandas DataFrame, an epoch a row.
@@ -89,14 +112,10 @@ class Run:
         Raises:
             InputError: pandas is not installed.
         """
-        from mnist_fn.shared.runs.notebook import pandas
-
         return pandas("run").DataFrame(self.rows).set_index("epoch")
 
     def _repr_html_(self) -> str:
         """HTML for a notebook."""
-        from mnist_fn.shared.runs.notebook import html_table
-
         config = self.config
         title = [
             f"{config.model} on {config.dataset}, {self.backend}",

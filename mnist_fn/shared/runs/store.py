@@ -17,12 +17,13 @@ from mnist_fn.shared.runs import metrics
 from mnist_fn.shared.runs.folder import HEADER, RunFolder, slug
 from mnist_fn.shared.runs.header import Header
 from mnist_fn.shared.runs.metrics import Row
-from mnist_fn.shared.runs.run import Run
-from mnist_fn.shared.storage import flush_folder, locked
+from mnist_fn.shared.runs.run import Run, no_evaluation
+from mnist_fn.shared.state import StateTree
 from mnist_fn.shared.wording import counted
 
 # File systems take 255 bytes in a name; a temporary name is a little longer.
 MAX_NAME = 240
+ANOTHER = ("choose another ", Argument("out"), ", or ", Argument("force", True))
 
 
 def is_beginning(config: Config, longer: Config) -> bool:
@@ -205,34 +206,6 @@ class RunStore:
         """
         return [_summary(path, header) for path, header in self]
 
-    def extend(self, short: Path, config: Config, long: Path) -> None:
-        """Make a longer run's folder from a finished shorter run, unfinished where that ended.
-
-        After a kill at any moment the longer run is there completely or not at all.
-
-        Args:
-            short: the shorter run's folder.
-            config: of the longer run.
-            long: its folder, which does not exist yet.
-
-        Raises:
-            InputError: the shorter run is damaged, or the longer one can't be written.
-        """
-        header = self.header_at(short) or RunFolder(short).read_header()
-        state, rows = RunFolder(short).read_progress(header)
-        header = replace(header, config=config, status="unfinished")
-        temporary = long.with_name(f".extending-{long.name}")
-        with locked(temporary):
-            copy = RunFolder(temporary)
-            copy.write_progress(header, state, rows)
-            copy.write_header(header)
-            try:
-                temporary.rename(long)
-                flush_folder(long.parent)
-            except OSError as error:
-                raise InputError(f"{long}: can't be written ({error.strerror})") from error
-        self.add(long, header)
-
 
 def _summary(path: Path, header: Header) -> dict[str, Any]:
     folder = RunFolder(path)
@@ -270,6 +243,71 @@ def varying_fields(configs: Sequence[Config]) -> list[str]:
         if len({getattr(config, field.name) for config in configs}) > 1:
             varying.append(field.name)
     return varying
+
+
+def open_run(
+    config: Config, path: Path | None, *, overwrite: bool = False, longer: bool = False
+) -> Run:
+    """The run in a folder as far as it was saved, or one that has not begun.
+
+    The caller holds `storage.locked`.
+
+    Args:
+        config: what is to be trained there.
+        path: None keeps the run in memory.
+        overwrite: an existing run is replaced, as soon as the new one can begin.
+        longer: an existing run may differ in its number of epochs.
+
+    Raises:
+        InputError: another run is there, a damaged one, or one with more epochs than asked; or
+            other runs lie in the folder.
+    """
+    new = Run(Header(config), [], StateTree({}, {}, 0), no_evaluation(0), path)
+    if path is None:
+        return new
+    folder = RunFolder(path)
+    if not folder.exists():
+        _check_nothing_there(folder, overwrite)
+        return new
+    if overwrite:
+        return new
+    header = folder.read_header()
+    if not longer:
+        check_same_config(config, header, path)
+    run = folder.read(header)
+    if len(run.rows) > config.epochs:
+        raise InputError(
+            (
+                f"{path}: has {counted(len(run.rows), 'epoch')} already, not ",
+                Argument("epochs", config.epochs, given=True),
+            )
+        )
+    status = header.status if len(run.rows) == config.epochs else "unfinished"
+    return replace(run, header=replace(header, config=config, status=status))
+
+
+def check_same_config(config: Config, header: Header, path: Path) -> None:
+    """Raise InputError if the run in a folder is another than the one asked for."""
+    changes = differences(header.config, config)
+    if changes:
+        text = "; ".join(f"{name} {old} there, {new} asked" for name, old, new in changes)
+        raise InputError(
+            f"{path}: holds another run ({text})", hint=(ANOTHER, " to train again there")
+        )
+
+
+def _check_nothing_there(folder: RunFolder, overwrite: bool) -> None:
+    # a run beside the folders of others would hide them: a reader would find a single run
+    for path, _ in RunStore(folder.path):
+        raise InputError(
+            f"{folder.path}: holds runs ({path.name})",
+            hint=("name a folder in it as ", Argument("out"), f", such as {folder.path / 'mine'}"),
+        )
+    strays = folder.result_files()
+    if strays and not overwrite:
+        raise InputError(
+            f"{strays[0]}: there is no run.json in its folder", hint=(ANOTHER, " to replace it")
+        )
 
 
 class Records:

@@ -1,8 +1,10 @@
 """Single runs: train, resume, load, evaluate again."""
 
+import contextlib
+import signal
 import time
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from mnist_fn.shared import backend as backends
@@ -11,12 +13,11 @@ from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset, Source, load_for, load_test, source_of
 from mnist_fn.shared.errors import Argument, InputError
 from mnist_fn.shared.evaluation import Evaluation, evaluate
-from mnist_fn.shared.runs.callbacks import Callbacks, Notice
+from mnist_fn.shared.runs.callbacks import Callbacks, Notice, stoppable
 from mnist_fn.shared.runs.folder import RunFolder, slug
-from mnist_fn.shared.runs.loop import TrainingJob
-from mnist_fn.shared.runs.opening import Diverged, TrainingRun, open_run
+from mnist_fn.shared.runs.loop import Diverged, TrainingJob
 from mnist_fn.shared.runs.run import Run
-from mnist_fn.shared.runs.stopping import followed
+from mnist_fn.shared.runs.store import open_run
 from mnist_fn.shared.storage import locked
 from mnist_fn.shared.wording import counted
 
@@ -55,18 +56,18 @@ def train(
     if not isinstance(config, Config):
         raise InputError(f"a Config is expected to train, not a {type(config).__name__}")
     config, source = source_of(config, data_dir)
-    folder = None if out is None else RunFolder(Path(out))
+    path = None if out is None else Path(out)
     make = backends.find(backend)
     backends.check_device(device)
-    if folder is not None and folder.exists() and not force:
-        header = folder.read_header()
+    if path is not None and RunFolder(path).exists() and not force:
+        header = RunFolder(path).read_header()
         if header.finished and header.config == config:  # read without a lock: nothing is written
-            return folder.load(header)
+            return RunFolder(path).load(header)
     with (
         followed(callbacks, progress) as callbacks,
-        nullcontext() if folder is None else locked(folder.path),
+        contextlib.nullcontext() if path is None else locked(path),
     ):
-        run = open_run(config, folder, overwrite=force)
+        run = open_run(config, path, overwrite=force)
         return _train(run, make, device, source, callbacks)
 
 
@@ -105,7 +106,7 @@ def resume(
             goal = counted(config.epochs, "epoch")
             text = f"{folder.path}: keeps its name, and goes on to {goal} on {backend}"
             callbacks.on_event(Notice(text))
-        run = open_run(config, folder, longer=True)
+        run = open_run(config, folder.path, longer=True)
         _, source = source_of(config, data_dir)
         return _train(run, make, device, source, callbacks)
 
@@ -127,9 +128,8 @@ def evaluate_run(
     backend: str | None = None,
     device: str = "auto",
     data_dir: Source | str | None = None,
-    on_other: Callable[[str], None] = lambda _: None,
-) -> tuple[str, Evaluation]:
-    """Evaluate a run's saved weights on the test set again; returns the backend's name too.
+) -> tuple[str, Evaluation, str]:
+    """Evaluate a run's saved weights on the test set again.
 
     Args:
         path: the run's folder.
@@ -137,7 +137,8 @@ def evaluate_run(
         device: "auto", "cpu" or "gpu".
         data_dir: a folder with a test set of the same form, or a dataset with one; None takes the
             run's own.
-        on_other: called with the SHA-256 of a test set that is another than the run's.
+
+    Returns the backend's name, the evaluation, and the SHA-256 of the data.
 
     Raises:
         InputError: no run there, damaged, or nothing trained yet; bad data or device.
@@ -159,30 +160,51 @@ def evaluate_run(
                 f"{dataset.name}: trained on images of {header.input_dim} pixels, these have "
                 f"{dataset.pixels}; give a run on images of that size"
             )
-        if dataset.sha256 != header.dataset_sha256:
-            on_other(dataset.sha256)
     computer = make(header.config, dataset, device)
     logits = computer.logits(computer.load(state), dataset.test.images)
-    return name, evaluate(logits, dataset.test.labels)
+    return name, evaluate(logits, dataset.test.labels), dataset.sha256
+
+
+@contextlib.contextmanager
+def followed(callbacks: Callbacks | None, progress: bool) -> Iterator[Callbacks]:
+    """Within it, Ctrl-C asks for an end, beside what the caller asks for.
+
+    A handler of the caller's own stays: only where Ctrl-C would raise does it ask for an end.
+
+    Args:
+        callbacks: the caller's, who then follows the runs.
+        progress: without callbacks, show how far the runs are, on stderr.
+    """
+    if not isinstance(callbacks, Callbacks | None):
+        raise InputError("`callbacks`: give one `Callbacks`, such as Callbacks(on_epoch=print)")
+    would_raise = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    signals = [signal.SIGINT] if would_raise else []
+    with stoppable(signals, lambda _: KeyboardInterrupt()) as stop:
+        if callbacks is not None or not progress:
+            caller = callbacks or Callbacks()
+            yield replace(caller, should_stop=lambda: stop.should_stop() or caller.should_stop())
+            return
+        from rich.console import Console
+
+        from mnist_fn.shared.runs.progress import ProgressView
+
+        with ProgressView(Console(stderr=True, highlight=False)) as view:
+            yield view.callbacks(stop.should_stop)
 
 
 def _train(
-    run: TrainingRun,
-    make: backends.MakeBackend,
-    device: str,
-    source: Source | None,
-    callbacks: Callbacks,
+    run: Run, make: backends.MakeBackend, device: str, source: Source | None, callbacks: Callbacks
 ) -> Run:
     if run.finished:
-        return run.stored()
+        return run
     started = time.perf_counter()
-    data_spec = None if run.existing is None else run.existing.data_spec
+    data_spec = run.data_spec if run.header.begun else None
     dataset = load_for(run.config, source, data_spec=data_spec)
     loaded = time.perf_counter()
     group = GroupOfOne(make(run.config, dataset, device))
-    compile_seconds = time.perf_counter() - loaded
-    job = TrainingJob(group, dataset, [run], callbacks, started, compile_seconds)
-    result = job.train()[run.config]
+    made = time.perf_counter()
+    spent = {"compile": made - loaded, "train": 0.0, "total": made - started}
+    (result,) = TrainingJob(group, dataset, callbacks, spent).train([run]).values()
     if isinstance(result, Diverged):
         raise result
     return result

@@ -11,8 +11,8 @@ from mnist_fn.shared.errors import Argument, InputError, Message
 from mnist_fn.shared.runs.callbacks import Callbacks
 from mnist_fn.shared.runs.environment import machine, versions
 from mnist_fn.shared.runs.notebook import html_table, pandas
-from mnist_fn.shared.runs.stopping import followed
 from mnist_fn.shared.runs.store import Records, RunStore
+from mnist_fn.shared.runs.trainer import followed
 from mnist_fn.shared.storage import write_atomically, write_sealed
 from mnist_fn.shared.study import experiments, report, tables
 from mnist_fn.shared.sweeps.request import SweepRequest, Workers

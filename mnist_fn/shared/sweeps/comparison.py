@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,41 +10,10 @@ from mnist_fn.shared import statistics
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.errors import Argument, InputError
 from mnist_fn.shared.runs import metrics
-from mnist_fn.shared.runs.folder import RunFolder
 from mnist_fn.shared.runs.run import Run
 
 METRICS = ("test_accuracy", "test_loss", "validation_accuracy", "validation_loss")
 VARIED = ("model", "learning_rate", "l2")  # what tells conditions apart
-
-
-@dataclass(frozen=True)
-class Result:
-    """The figures of a finished run that are compared: thousands of these fit into memory."""
-
-    config: Config
-    values: dict[str, float]  # metric -> value after the last epoch
-    path: Path | None  # of the run's folder
-    in_memory: Run | None = None  # the run itself, where it has no folder
-
-    def load(self) -> Run:
-        """The run; InputError if it has changed since."""
-        if self.path is None:
-            assert self.in_memory is not None  # noqa: S101 - without a folder it is
-            return self.in_memory
-        run = RunFolder(self.path).load()
-        if result_of(run) != self or not run.finished:
-            raise InputError(
-                f"{self.path}: changed since this sweep, resumed or trained again; make the sweep "
-                "again to compare what is there"
-            )
-        return run
-
-
-def result_of(run: Run) -> Result:
-    """The figures of a run that are compared."""
-    last = run.rows[-1]
-    values = {name: last[name] for name in METRICS if name in last}
-    return Result(run.config, values, run.path, run if run.path is None else None)
 
 
 def unit_of(metric: str) -> str:
@@ -57,33 +25,41 @@ def unit_of(metric: str) -> str:
 class Condition:
     """One combination of model, learning rate and λ over its seeds, after the last epoch."""
 
-    config: Config  # of its first seed
-    seeds: tuple[int, ...]  # ascending
-    values: dict[str, np.ndarray] = field(repr=False)  # metric -> float64 [seeds]
+    runs: tuple[Run, ...] = field(repr=False)  # ascending by seed; their last rows are read
+
+    @property
+    def config(self) -> Config:
+        """Of its first seed."""
+        return self.runs[0].config
+
+    @property
+    def seeds(self) -> list[int]:
+        """Of its runs, ascending."""
+        return [run.config.seed for run in self.runs]
 
     @property
     def name(self) -> dict[str, Any]:
         """What tells it apart, for tables and JSON."""
         return {name: getattr(self.config, name) for name in VARIED}
 
+    def values(self, metric: str) -> np.ndarray:
+        """The metric at each seed, float64 [seeds]."""
+        return np.array([run.rows[-1][metric] for run in self.runs])
+
     def mean(self, metric: str) -> float:
         """Over seeds."""
-        return float(self.values[metric].mean())
+        return float(self.values(metric).mean())
 
     def sd(self, metric: str) -> float:
         """Over seeds, with n - 1; NaN for a single one."""
-        return statistics.standard_deviation(self.values[metric])
+        return statistics.standard_deviation(self.values(metric))
 
     def interval(self, metric: str) -> tuple[float, float]:
         """Student's 95 % interval of the mean, an accuracy's within 0 and 1; NaN for a single seed
         or seeds with one and the same value.
         """
-        low, high = statistics.mean_interval(self.values[metric])
+        low, high = statistics.mean_interval(self.values(metric))
         return (max(low, 0.0), min(high, 1.0)) if metric.endswith("accuracy") else (low, high)
-
-    def at_seeds(self, metric: str, seeds: Sequence[int]) -> np.ndarray:
-        """The metric at these seeds, float64 [len(seeds)]."""
-        return self.values[metric][np.searchsorted(self.seeds, seeds)]
 
 
 @dataclass(frozen=True)
@@ -102,19 +78,20 @@ class Best:
         return self.condition.config
 
 
-def conditions(results: Iterable[Result]) -> list[Condition]:
-    """Results by condition, in the order of their first; equal but for the seed."""
-    groups: dict[Config, list[Result]] = {}
-    for result in results:
-        groups.setdefault(result.config.replace(seed=0), []).append(result)
+def figures_of(run: Run) -> dict[str, float]:
+    """The figures of a run that are compared: after its last epoch, by metric."""
+    last = run.rows[-1]
+    return {name: last[name] for name in METRICS if name in last}
+
+
+def conditions(runs: Iterable[Run]) -> list[Condition]:
+    """Finished runs by condition, in the order of their first; equal but for the seed."""
+    groups: dict[Config, list[Run]] = {}
+    for run in runs:
+        groups.setdefault(run.config.replace(seed=0), []).append(run)
     grouped: list[Condition] = []
     for group in groups.values():
-        group.sort(key=lambda result: result.config.seed)
-        values: dict[str, np.ndarray] = {}
-        for metric in group[0].values:
-            values[metric] = np.array([result.values[metric] for result in group])
-        seeds = tuple(result.config.seed for result in group)
-        grouped.append(Condition(group[0].config, seeds, values))
+        grouped.append(Condition(tuple(sorted(group, key=lambda run: run.config.seed))))
     return grouped
 
 
@@ -145,11 +122,11 @@ def best(candidates: Sequence[Condition], metric: str) -> Best:
     for rival in candidates:
         if rival is top:
             continue
-        shared = sorted(set(rival.seeds) & set(top.seeds))
-        if len(shared) < 2:
+        _, ours, theirs = np.intersect1d(top.seeds, rival.seeds, return_indices=True)
+        if len(ours) < 2:
             verdicts["untested"].append(rival)
             continue
-        gaps = rival.at_seeds(metric, shared) - top.at_seeds(metric, shared)
+        gaps = rival.values(metric)[theirs] - top.values(metric)[ours]
         verdict = "worse" if statistics.differs(gaps, len(candidates) - 1) else "undecided"
         verdicts[verdict].append(rival)
     return Best(top, metric, **verdicts)

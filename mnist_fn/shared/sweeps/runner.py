@@ -6,11 +6,11 @@ as many at a time as fit. Each is an ordinary run on disk.
 
 import itertools
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import cache
 from pathlib import Path
-from typing import TypeVar
 
 from mnist_fn.shared import backend as backends
 from mnist_fn.shared.backend import Group, GroupOfOne
@@ -23,22 +23,20 @@ from mnist_fn.shared.runs.callbacks import (
     Notice,
     RunEnded,
     RunsScheduled,
-    TaskEnded,
     WorkersStarted,
 )
 from mnist_fn.shared.runs.folder import RunFolder
-from mnist_fn.shared.runs.header import Header
-from mnist_fn.shared.runs.loop import LOST, TrainingJob
-from mnist_fn.shared.runs.opening import Diverged, TrainingRun, check_same_config, open_run
+from mnist_fn.shared.runs.loop import LOST, Diverged, TrainingJob, change_of_threads
 from mnist_fn.shared.runs.run import Run
-from mnist_fn.shared.runs.store import RunStore, is_beginning
+from mnist_fn.shared.runs.store import RunStore, check_same_config, is_beginning, open_run
 from mnist_fn.shared.storage import locked
 from mnist_fn.shared.sweeps.request import SweepRequest
 from mnist_fn.shared.sweeps.workers import TaskLost, WorkerPool, worker_pool
 
-T = TypeVar("T")
 TrainResult = tuple[SweepRequest, Config, Run | InputError]  # the error of a run without an end
 Pending = dict[Config, int]  # runs that are to be trained, and how many epochs of each are saved
+Trained = dict[Config, Run | Diverged]  # by one program or worker
+Programs = dict[Hashable, tuple[Dataset, Group]]  # compiled, with the data that they train on
 
 
 def failures_document(
@@ -95,25 +93,24 @@ def train_runs(
     with start_workers(first, total, callbacks) as (counting, pool):
         for request in requests:
             for config, result in _Trainer(request, counting, store, pool).train():
-                counting.on_event(RunEnded(result) if isinstance(result, Run) else TaskEnded())
+                counting.on_event(RunEnded(result if isinstance(result, Run) else None))
                 yield request, config, result
 
 
 @contextmanager
 def start_workers(
     request: SweepRequest, total: int, callbacks: Callbacks, then: str = ""
-) -> Iterator[tuple[Callbacks, WorkerPool | None]]:
-    """Announce many runs; within the block are the request's workers, and Interrupted says how many
-    runs are done.
+) -> Iterator[tuple[Callbacks, Callable[[], WorkerPool]]]:
+    """Announce many runs; within the block Interrupted says how many of them are done.
 
     Args:
-        request: names the workers, their device and the data, which are read as for its first run.
+        request: names the workers, their device and the data.
         total: how many runs there are.
         callbacks: hear that the workers have started.
         then: what the same request does after an interrupt, if not the default.
 
-    Yields the callbacks to use, whose `should_stop` raises, and the workers: None if this process
-    trains.
+    Yields the callbacks to use, whose `should_stop` raises, and what starts the workers when it is
+    first called.
 
     Raises:
         InputError: see `workers.worker_pool`.
@@ -123,7 +120,7 @@ def start_workers(
 
     def on_event(event: Event) -> None:
         nonlocal ended
-        ended += isinstance(event, RunEnded | TaskEnded)
+        ended += isinstance(event, RunEnded)
         callbacks.on_event(event)
 
     def should_stop() -> bool:
@@ -131,19 +128,27 @@ def start_workers(
             raise Interrupted("stopped")
         return False
 
-    try:
-        with ExitStack() as stack:
-            pool = None
-            if request.workers is not None:
-                whole = request.configs[0].replace(validation=0, batch_size=1)
-                data = load_for(whole, request.data_dir)
-                pool = stack.enter_context(worker_pool(request.workers, data, request.device))
-                on_event(WorkersStarted(pool.size, request.workers.threads, pool.place))
+    with ExitStack() as stack:
+
+        @cache
+        def pool() -> WorkerPool:
+            assert request.workers is not None  # noqa: S101 - it is asked for by who has some
+            data = _whole_dataset(request)
+            pool = stack.enter_context(worker_pool(request.workers, data, request.device))
+            on_event(WorkersStarted(pool.size, request.workers.threads, pool.place))
+            return pool
+
+        try:
             yield replace(callbacks, on_event=on_event, should_stop=should_stop), pool
-    except Interrupted:
-        text = f"stopped with {ended} of {total} runs done; "
-        default = LOST if request.out is None else "the same request goes on from there"
-        raise Interrupted(text, then or default) from None
+        except Interrupted:
+            text = f"stopped with {ended} of {total} runs done; "
+            default = LOST if request.out is None else "the same request goes on from there"
+            raise Interrupted(text, then or default) from None
+
+
+def _whole_dataset(request: SweepRequest) -> Dataset:
+    """The data of a request's runs, with nothing held out."""
+    return load_for(request.configs[0].replace(validation=0, batch_size=1), request.data_dir)
 
 
 @dataclass
@@ -153,8 +158,9 @@ class _Trainer:
     request: SweepRequest
     callbacks: Callbacks
     store: RunStore | None  # None keeps the runs in memory
-    pool: WorkerPool | None
+    pool: Callable[[], WorkerPool]
     paths: Mapping[Config, Path] = field(init=False, default_factory=dict)
+    finished: Mapping[Config, Path] = field(init=False, default_factory=dict)  # to be extended
 
     def __post_init__(self) -> None:
         if self.store is not None:
@@ -164,192 +170,181 @@ class _Trainer:
         """Yield the finished runs, then train the others, the shortest first."""
         stages: dict[int, Pending] = {}  # the runs of each number of epochs
         for config in self.request.configs:
-            stored = self._look_up(config)
-            if isinstance(stored, Run):
-                yield config, stored
+            saved = self._look_up(config)
+            if isinstance(saved, Run):
+                yield config, saved
             else:
-                stages.setdefault(config.epochs, {})[config] = stored
+                stages.setdefault(config.epochs, {})[config] = saved
+        train = self._train_here if self.request.workers is None else self._hand_over
         for _, stage in sorted(stages.items()):
             if self.store is not None and self.request.extends:
-                self._extend(stage, self.store)
-            if self.pool is None:
-                yield from self._train_here(stage)
-            else:
-                yield from self._hand_over(stage, self.pool)
+                self.finished = self.store.finished_here(self.request.backend)
+            for config, saved_epochs in stage.items():
+                shorter = self._shorter(config)
+                if shorter is not None and not saved_epochs:
+                    stage[config] = shorter.epochs
+            for config, result in train(stage):
+                if self.store is not None and isinstance(result, Run | Diverged):
+                    self.store.add(self.paths[config], result.header)
+                yield config, result
 
     def _look_up(self, config: Config) -> Run | int:
         """A finished run, or how many of its epochs are saved."""
         if self.store is None or self.request.overwrite:
             return 0
-        folder = RunFolder(self.paths[config])
-        header = self.store.header_at(folder.path)
+        path = self.paths[config]
+        header = self.store.header_at(path)
         if header is not None:
-            check_same_config(config, header, folder)
+            check_same_config(config, header, path)
             if header.finished:
-                return folder.load(header)
+                return RunFolder(path).load(header)
         if note := self.store.note_of(config, self.request.backend):
             self.callbacks.on_event(Notice(note))
-        return 0 if header is None else len(open_run(config, folder).rows)
+        return 0 if header is None else len(RunFolder(path).read(header).rows)
 
-    def _extend(self, pending: Pending, store: RunStore) -> None:
-        """Begin each run that is not there with the longest finished one that is its beginning."""
-        finished = store.finished_here(self.request.backend)
-        for config in pending:
-            shorter = [run for run in finished if is_beginning(run, config)]
-            if shorter and store.header_at(self.paths[config]) is None:
-                longest = max(shorter, key=lambda run: run.epochs)
-                store.extend(finished[longest], config, self.paths[config])
-                pending[config] = longest.epochs
+    def _shorter(self, config: Config) -> Config | None:
+        """The longest finished run that is the beginning of another."""
+        shorter = [run for run in self.finished if is_beginning(run, config)]
+        return max(shorter, key=lambda run: run.epochs, default=None)
 
-    def _open(self, config: Config, locks: ExitStack) -> TrainingRun:
-        if self.store is None:
-            return open_run(config, None)
-        folder = RunFolder(self.paths[config])
-        locks.enter_context(locked(folder.path))
-        return open_run(config, folder, overwrite=self.request.overwrite)
+    def _open(self, config: Config, locks: ExitStack) -> Run:
+        """A run as it is saved, or else as the end of a shorter one that goes on as this one."""
+        path = self.paths.get(config)
+        if path is not None:
+            locks.enter_context(locked(path))
+        run = open_run(config, path, overwrite=self.request.overwrite)
+        shorter = self._shorter(config)
+        if shorter is None or run.rows or self.store is None:
+            return run
+        beginning = self.store.load(self.finished[shorter])
+        header = replace(beginning.header, config=config, status="unfinished")
+        run = replace(beginning, header=header, path=path)
+        RunFolder.of(run).write_whole(run)
+        return run
 
     def _train_here(self, pending: Pending) -> Iterator[tuple[Config, Run | InputError]]:
-        """Train shape after shape in this process."""
-        request = self.request
-        for shape in _grouped(pending, shape_of):
-            dataset = load_for(shape[0], request.data_dir)
-            for configs in _grouped(shape, lambda config: program_of(config, request.backend)):
-                self.callbacks.should_stop()  # before the next is compiled
-                started = time.perf_counter()
-                group = make_group(request, configs[0], dataset, len(configs))
-                compile_seconds = (time.perf_counter() - started) / len(configs)
-                for batch in _batches(configs, pending, group.size):
-                    self.callbacks.should_stop()
-                    yield from self._train_batch(batch, group, dataset, compile_seconds)
+        """Train in this process."""
+        whole = _whole_dataset(self.request)
+        for configs, job in _jobs(self.request, whole, pending, self.callbacks, {}):
+            self.callbacks.should_stop()
+            with ExitStack() as locks:
+                opened = [self._open(config, locks) for config in configs]
+                # another command may have trained some meanwhile
+                todo = [run for run in opened if not run.finished]
+                trained = job.train(todo) if todo else {}
+            for run in opened:
+                yield run.config, trained.get(run.config, run)
 
-    def _train_batch(
-        self, configs: Sequence[Config], group: Group, dataset: Dataset, compile_seconds: float
-    ) -> Iterator[tuple[Config, Run | InputError]]:
-        started = time.perf_counter()
-        results: dict[Config, Run | Diverged] = {}
-        with ExitStack() as locks:
-            runs = [self._open(config, locks) for config in configs]
-            todo = [run for run in runs if not run.finished]
-            if todo:
-                job = TrainingJob(group, dataset, todo, self.callbacks, started, compile_seconds)
-                results = job.train()
-        for run in runs:
-            yield run.config, self._keep(run, results.get(run.config))
+    def _hand_over(self, pending: Pending) -> Iterator[tuple[Config, Run | InputError]]:
+        """Have every run trained by a worker, and write what comes back."""
+        pool = self.pool()
+        request = replace(self.request, configs=(), device=pool.device, data_dir=None)
+        tasks: list[Sequence[Config]] = []
+        for configs in _by_shape(pending).values():
+            tasks += _in_step(configs, pending, pool.runs_per_task(len(configs)))
+        with ExitStack() as stack:  # the first lock made the outer folder, so it is the last to go
 
-    def _keep(self, run: TrainingRun, result: Run | Diverged | None) -> Run | Diverged:
-        """Let the store know of a run trained here; None of one that another command trained."""
-        if result is None:
-            return run.stored()
-        if self.store is not None and run.folder is not None:
-            self.store.add(run.folder.path, run.header)
+            def inputs() -> Iterator[tuple[tuple[list[Run], ExitStack], WorkerTask]]:
+                for configs in tasks:
+                    locks = stack.enter_context(ExitStack())
+                    opened = [self._open(config, locks) for config in configs]
+                    todo = [replace(run, path=None) for run in opened if not run.finished]
+                    yield (opened, locks), (request, todo)
+
+            for (opened, locks), trained in pool.run(train_task, inputs(), self.callbacks):
+                with locks:
+                    for run in opened:
+                        yield run.config, run if run.finished else self._write(run, trained)
+
+    def _write(self, run: Run, trained: Trained | TaskLost) -> Run | InputError:
+        """Write what a worker made of a run into its folder."""
+        if isinstance(trained, TaskLost):
+            message = f"{run.path}: its workers were lost: {trained.reason}"
+            return InputError(f"{message}; the same command trains it again")
+        folder, result = RunFolder.of(run), trained[run.config]
+        if warning := change_of_threads(run.header, result.header, len(run.rows)):
+            self.callbacks.on_event(Notice(f"{run.path}: {warning}"))
+        if not run.header.begun:
+            folder.clear()
+        if isinstance(result, Diverged):
+            folder.write_header(result.header)
+            if not run.rows:
+                return result
+            error = Diverged((result, f"; {run.path} keeps the state after epoch {len(run.rows)}"))
+            error.header = result.header
+            return error
+        result = replace(result, path=run.path)
+        folder.write_whole(result)
         return result
 
-    def _hand_over(
-        self, pending: Pending, pool: WorkerPool
-    ) -> Iterator[tuple[Config, Run | InputError]]:
-        """Have every run trained by a worker, and write what comes back."""
-        tasks: list[Sequence[Config]] = []
-        for shape in _grouped(pending, shape_of):
-            tasks += _batches(shape, pending, pool.runs_per_task(len(shape)))
-        request = replace(self.request, configs=(), device=pool.device, data_dir=None)
-        opened: dict[int, tuple[list[TrainingRun], ExitStack]] = {}  # with their folders' locks
 
-        def inputs() -> Iterator[tuple[SweepRequest, list[TrainingRun]]]:
-            for number, configs in enumerate(tasks):
-                runs: list[TrainingRun] = []
-                todo: list[TrainingRun] = []
-                locks = ExitStack()
-                opened[number] = runs, locks
-                for config in configs:
-                    run = self._open(config, locks)
-                    runs.append(run)
-                    if not run.finished:
-                        todo.append(replace(run, writes=False))
-                yield request, todo
-
-        try:
-            for number, trained in pool.run(train_task, inputs(), self.callbacks):
-                runs, locks = opened.pop(number)
-                with locks:
-                    for run in runs:
-                        yield run.config, self._written(run, trained)
-        finally:
-            for _, locks in reversed(opened.values()):  # the first made the outer folder
-                locks.close()
-
-    def _written(self, run: TrainingRun, trained: "Trained | TaskLost") -> Run | InputError:
-        """Write what a worker made of a run into its folder."""
-        assert run.folder is not None  # noqa: S101 - workers' runs are kept in folders
-        if isinstance(trained, TaskLost) and not run.finished:
-            message = f"{run.folder.path}: its workers were lost: {trained.reason}"
-            return InputError(f"{message}; the same command trains it again")
-        if isinstance(trained, TaskLost) or run.config not in trained:
-            return self._keep(run, None)
-        run.header, result = trained[run.config]
-        if run.notice:
-            self.callbacks.on_event(Notice(f"{run.folder.path}: {run.notice}"))
-        if run.existing is None:
-            run.folder.clear()
-        if isinstance(result, Run):
-            run.folder.write_run(run.header, result)
-        else:
-            run.folder.write_header(run.header)
-        return self._keep(run, result)
-
-
-Trained = dict[Config, tuple[Header, Run | Diverged]]  # after a worker's task
+WorkerTask = tuple[SweepRequest, list[Run]]
 
 # Of a worker's process, the last: tasks of one shape follow one another, and none compiles anew.
-_program: dict[str, tuple[Dataset, Group]] = {}
+_program: Programs = {}
 
 
-def train_task(dataset: Dataset, task: tuple[SweepRequest, list[TrainingRun]]) -> Trained:
-    """Train runs of one shape in memory. A worker's function, see `WorkerPool.run`."""
-    request, todo = task
+def train_task(whole: Dataset, task: WorkerTask) -> Trained:
+    """Train opened runs of one shape in memory. A worker's function, see `WorkerPool.run`."""
+    request, opened = task
+    runs = {run.config: run for run in opened}
+    pending = {config: len(run.rows) for config, run in runs.items()}
     trained: Trained = {}
     with backends.enough_memory():
-        for runs in _grouped(todo, lambda run: program_of(run.config, request.backend)):
-            started, config = time.perf_counter(), runs[0].config
-            compile_seconds = 0.0
-            key = repr((dataset.sha256, program_of(config, request.backend), request, len(runs)))
-            if key not in _program:
-                _program.clear()
-                data = hold_out(dataset, config)
-                _program[key] = data, make_group(request, config, data, len(runs))
-                compile_seconds = (time.perf_counter() - started) / len(runs)
-            data, group = _program[key]
-            for start in range(0, len(runs), group.size):
-                batch = runs[start : start + group.size]
-                job = TrainingJob(group, data, batch, Callbacks(), started, compile_seconds)
-                results = job.train()
-                for run in batch:
-                    trained[run.config] = run.header, results[run.config]
-                started = time.perf_counter()
+        for configs, job in _jobs(request, whole, pending, Callbacks(), _program):
+            trained |= job.train([runs[config] for config in configs])
     return trained
 
 
-def make_group(request: SweepRequest, config: Config, dataset: Dataset, models: int) -> Group:
-    """The program for so many runs of a shape; a backend without groups trains one by one."""
+def _jobs(
+    request: SweepRequest,
+    whole: Dataset,
+    pending: Pending,
+    callbacks: Callbacks,
+    programs: Programs,
+) -> Iterator[tuple[list[Config], TrainingJob]]:
+    """Each load of a program's runs, and the job to train them; programs are compiled in between.
+
+    Args:
+        request: of the runs.
+        whole: their data, with nothing held out.
+        pending: the runs to train.
+        callbacks: of the jobs; `should_stop` is asked before a program is compiled.
+        programs: the last one, for the next call; it is used again if it fits.
+    """
+    has_groups = backends.find_group(request.backend) is not None
+    for shape, configs in _by_shape(pending, has_groups).items():
+        callbacks.should_stop()
+        started, compile_seconds = time.perf_counter(), 0.0
+        key = whole.sha256, shape, request.backend, request.device, len(configs)
+        if key not in programs:
+            programs.clear()
+            dataset = hold_out(whole, shape)
+            programs[key] = dataset, _compile(request, configs, dataset)
+            compile_seconds = (time.perf_counter() - started) / len(configs)
+        dataset, group = programs[key]
+        for load in _in_step(configs, pending, group.size):
+            spent = {"compile": compile_seconds, "train": 0.0, "total": compile_seconds}
+            yield load, TrainingJob(group, dataset, callbacks, spent)
+
+
+def _compile(request: SweepRequest, configs: Sequence[Config], dataset: Dataset) -> Group:
+    """The program for runs of a shape; a backend without groups trains one by one."""
     make = backends.find_group(request.backend)
     if make is None:
-        return GroupOfOne(backends.find(request.backend)(config, dataset, request.device))
-    return make(config, dataset, request.device, models, request.max_memory)
+        return GroupOfOne(backends.find(request.backend)(configs[0], dataset, request.device))
+    return make(configs[0], dataset, request.device, len(configs), request.max_memory)
 
 
-def program_of(config: Config, backend: str) -> Config:
-    """A Config that is the same for runs that one program of a backend can train."""
-    return config if backends.find_group(backend) is None else shape_of(config)
+def _by_shape(configs: Iterable[Config], has_groups: bool = True) -> dict[Config, list[Config]]:
+    """The runs that one program can train, by their shape; each alone if not `has_groups`."""
+    shapes: dict[Config, list[Config]] = {}
+    for config in configs:
+        shapes.setdefault(shape_of(config) if has_groups else config, []).append(config)
+    return shapes
 
 
-def _grouped(runs: Iterable[T], key: Callable[[T], Config]) -> list[list[T]]:
-    """The runs that have the same key, together; in the order of their first."""
-    groups: dict[Config, list[T]] = {}
-    for run in runs:
-        groups.setdefault(key(run), []).append(run)
-    return list(groups.values())
-
-
-def _batches(configs: Sequence[Config], pending: Pending, size: int) -> Iterator[list[Config]]:
+def _in_step(configs: Sequence[Config], pending: Pending, size: int) -> Iterator[list[Config]]:
     """Runs with equally many epochs done, `size` at a time; the furthest first."""
     ordered = sorted(configs, key=lambda config: -pending[config])
     for _, equal in itertools.groupby(ordered, key=pending.__getitem__):

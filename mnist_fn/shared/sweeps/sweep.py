@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, overload
@@ -11,12 +11,13 @@ from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Source, source_of
 from mnist_fn.shared.errors import Argument, InputError, Message
 from mnist_fn.shared.runs.callbacks import Callbacks
+from mnist_fn.shared.runs.folder import RunFolder
 from mnist_fn.shared.runs.notebook import html_table, pandas, text_table
 from mnist_fn.shared.runs.run import Run
-from mnist_fn.shared.runs.stopping import followed
+from mnist_fn.shared.runs.trainer import followed
 from mnist_fn.shared.storage import or_null
 from mnist_fn.shared.sweeps import comparison
-from mnist_fn.shared.sweeps.comparison import VARIED, Best, Condition, Result, result_of
+from mnist_fn.shared.sweeps.comparison import VARIED, Best, Condition, figures_of
 from mnist_fn.shared.sweeps.request import (
     Numbers,
     SweepRequest,
@@ -40,13 +41,13 @@ class Sweep(Sequence[Run]):
     memory. A run that has changed since the sweep raises InputError.
     """
 
-    results: list[Result]  # the figures of each run that are compared
+    runs: list[Run]  # of those on disk what is compared: without weights, the last row only
     backend: str
     metric: str  # that the best is best in
     failures: list[InputError] = field(default_factory=list)  # of runs that came to no end
 
     def __len__(self) -> int:
-        return len(self.results)
+        return len(self.runs)
 
     @overload
     def __getitem__(self, index: int) -> Run: ...
@@ -54,13 +55,13 @@ class Sweep(Sequence[Run]):
     def __getitem__(self, index: slice) -> list[Run]: ...
     def __getitem__(self, index: int | slice) -> Run | list[Run]:
         if isinstance(index, slice):
-            return [result.load() for result in self.results[index]]
-        return self.results[index].load()
+            return list(map(_whole, self.runs[index]))
+        return _whole(self.runs[index])
 
     @property
     def conditions(self) -> list[Condition]:
         """Each combination of model, learning rate and λ, with mean, sd and interval over seeds."""
-        return comparison.conditions(self.results)
+        return comparison.conditions(self.runs)
 
     @property
     def best(self) -> Best:
@@ -108,7 +109,7 @@ class Sweep(Sequence[Run]):
     def table(self) -> tuple[list[str], list[list[str]]]:
         """Head and rows: mean ± sd over seeds for each condition, after the last epoch."""
         conditions = self.conditions
-        metrics = list(conditions[0].values)
+        metrics = list(figures_of(self.runs[0]))
         names = [metric.replace("_", " ") for metric in metrics]
         rows = []
         for condition in conditions:
@@ -128,9 +129,9 @@ class Sweep(Sequence[Run]):
             InputError: pandas is not installed.
         """
         rows = []
-        for result in self.results:
-            row = {name: getattr(result.config, name) for name in VARIED}
-            rows.append({**row, "seed": result.config.seed, **result.values})
+        for run in self.runs:
+            row = {name: getattr(run.config, name) for name in (*VARIED, "seed")}
+            rows.append({**row, **figures_of(run)})
         return pandas("sweep").DataFrame(rows)
 
     def to_dict(self, translate: Callable[[Message], str] = str) -> dict[str, Any]:
@@ -139,15 +140,12 @@ class Sweep(Sequence[Run]):
         Args:
             translate: rewords each message of a run that did not come to its end.
         """
-        paths: list[str | None] = []
-        for result in self.results:
-            paths.append(None if result.path is None else str(result.path))
         series = self.best_by("model", "learning_rate")
         return {
-            "runs": paths,
+            "runs": [run.path and str(run.path) for run in self.runs],
             **failures_document(self.failures, translate),
             "backend": self.backend,
-            "epochs": self.results[0].config.epochs,
+            "epochs": self.runs[0].config.epochs,
             "metric": self.metric,
             "conditions": list(map(_condition_document, self.conditions)),
             "best": _best_document(self.best),
@@ -254,21 +252,33 @@ def compare(
         InputError: as `runner.train_runs`; no run came to its end.
         Interrupted: `should_stop` asked for it; what was done is in the request's folder.
     """
-    results: dict[Config, Result] = {}
+    runs: dict[Config, Run] = {}
     failures: list[InputError] = []
     for _, config, run in train_runs([request], callbacks or Callbacks()):
         if isinstance(run, InputError):
             failures.append(run)
+        elif run.path is None:
+            runs[config] = run
         else:
-            results[config] = result_of(run)
-    if not results:
+            runs[config] = replace(run.without_weights(), rows=run.rows[-1:])
+    if not runs:
         count, first = len(request.configs), failures[0]
         raise InputError(f"none of {count} runs came to its end; the first: {first}")
-    ordered: list[Result] = []
-    for config in request.configs:
-        if config in results:
-            ordered.append(results[config])
+    ordered = [runs[config] for config in request.configs if config in runs]
     return Sweep(ordered, request.backend, metric, failures)
+
+
+def _whole(compared: Run) -> Run:
+    """A sweep's run with all that it has; InputError if it has changed since."""
+    if compared.path is None:
+        return compared
+    run = RunFolder(compared.path).load()
+    if not run.finished or run.config != compared.config or figures_of(run) != figures_of(compared):
+        raise InputError(
+            f"{run.path}: changed since this sweep, resumed or trained again; make the sweep "
+            "again to compare what is there"
+        )
+    return run
 
 
 def _describe(best: Best) -> str:
@@ -313,7 +323,7 @@ def _l2_list(conditions: Sequence[Condition]) -> str:
 
 def _condition_document(condition: Condition) -> dict[str, Any]:
     figures = {}
-    for metric in condition.values:
+    for metric in figures_of(condition.runs[0]):
         figures[metric] = {"mean": condition.mean(metric), "sd": or_null(condition.sd(metric))}
     return {**condition.name, "seeds": len(condition.seeds), **figures}
 

@@ -4,7 +4,6 @@ The one file that imports Ray, and only when workers are asked for.
 """
 
 import contextlib
-import fcntl
 import logging
 import math
 import os
@@ -12,6 +11,7 @@ import secrets
 import shutil
 import signal
 import socket
+import stat
 import sys
 import tempfile
 import threading
@@ -28,6 +28,7 @@ from mnist_fn.shared.data.datasets import Dataset
 from mnist_fn.shared.errors import InputError, missing
 from mnist_fn.shared.runs.callbacks import Callbacks, Notice
 from mnist_fn.shared.runs.environment import PACKAGES, versions
+from mnist_fn.shared.storage import locked
 from mnist_fn.shared.sweeps.request import Workers
 
 MAX_RETRIES = 3  # of a task whose worker or node is lost; then its runs are given up
@@ -91,43 +92,46 @@ class WorkerPool:
         return 1 if self.device == "cpu" else math.ceil(runs / self.size)
 
     def run(
-        self, function: Callable[[Dataset, Any], Any], inputs: Iterator[Any], callbacks: Callbacks
-    ) -> Iterator[tuple[int, Any]]:
+        self,
+        function: Callable[[Dataset, Any], Any],
+        inputs: Iterator[tuple[Any, Any]],
+        callbacks: Callbacks,
+    ) -> Iterator[tuple[Any, Any]]:
         """Have `function(dataset, input)` computed for each input, `size` at a time.
 
         Args:
             function: of an importable module, pure: Ray runs it again if its worker is lost.
-            inputs: the next is taken when a worker can have it.
+            inputs: each with a key of the caller's; the next is taken when a worker can have it.
             callbacks: `should_stop` is asked twice a second; `on_event` gets notices.
 
-        Yields the input's number and its result, or TaskLost, in the order of their ends.
+        Yields the input's key and its result, or TaskLost, in the order of their ends.
 
         Raises:
             Interrupted: `should_stop` raised it.
             InputError: the function raised it, a worker's machine differs, or none can be had.
         """
-        numbered, running = enumerate(inputs), {}
+        running: dict[Any, Any] = {}  # the key of each task
         lost_in_a_row, notice_at = 0, time.monotonic() + NO_ROOM_SECONDS
         expected = facts()
         try:
             while True:
                 callbacks.should_stop()
-                for number, value in islice(numbered, max(0, self.size - len(running))):
+                for key, value in islice(inputs, max(0, self.size - len(running))):
                     # in a list it stays a reference: what can't be read raises in our own code
                     task = self._task().remote(function, [self.data], value, expected)
-                    running[task] = number
+                    running[task] = key
                 if not running:
                     return
                 ready, _ = self.ray.wait(list(running), num_returns=1, timeout=0.5)
                 for task in ready:
-                    number, result = running.pop(task), self._result(task, callbacks)
+                    key, result = running.pop(task), self._result(task, callbacks)
                     lost_in_a_row = lost_in_a_row + 1 if isinstance(result, TaskLost) else 0
                     if lost_in_a_row == MAX_LOST_TASKS:
                         raise InputError(
                             f"no worker can be had: {MAX_LOST_TASKS} tasks in a row were lost "
                             f"({result.reason}); what is done stays, and the same command goes on"
                         )
-                    yield number, result
+                    yield key, result
                     notice_at = time.monotonic() + NO_ROOM_SECONDS
                 if time.monotonic() > notice_at and not self.room():
                     notice_at = math.inf
@@ -283,7 +287,9 @@ def _cluster(workers: Workers) -> Iterator[Any]:
         stack.enter_context(contextlib.redirect_stdout(cast(Any, _OneThread(sys.stdout))))
         stack.callback(ray.shutdown)
         try:
-            _check_address(workers.address)
+            if workers.address not in (None, "auto"):  # OSError if nothing listens there
+                host, _, port = workers.address.rpartition(":")
+                socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS).close()
             ray.init(log_to_driver=False, logging_level=logging.CRITICAL, **options)
         except (RuntimeError, ValueError, OSError) as error:  # ConnectionError is the last
             reason = f": can't be joined ({str(error)[:300]}); see docs/cluster.md"
@@ -311,14 +317,6 @@ class _OneThread:
         return getattr(self._stream, name)
 
 
-def _check_address(address: str | None) -> None:
-    """Raise OSError if nothing listens there."""
-    if address is not None and address != "auto":
-        host, _, port = address.rpartition(":")
-        with socket.create_connection((host, int(port)), timeout=CONNECT_SECONDS):
-            pass
-
-
 @cache
 def _token() -> str:
     """One for this process: Ray reads it once."""
@@ -333,29 +331,18 @@ def private_folder() -> Iterator[Path]:
     next one once it is old enough.
     """
     for leftover in TEMPORARY.glob(f"{PREFIX}*"):
-        with contextlib.suppress(OSError):  # another user's, in use, a link, or gone meanwhile
+        with contextlib.suppress(OSError, InputError):  # it is in use, or gone meanwhile
             about = leftover.lstat()
             old = time.time() - about.st_mtime > LEFTOVER_SECONDS
-            if old and about.st_uid == os.getuid():
-                with _held(leftover):
+            if old and about.st_uid == os.getuid() and stat.S_ISDIR(about.st_mode):
+                with locked(leftover):
                     shutil.rmtree(leftover, ignore_errors=True)
     folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=TEMPORARY))  # of mode 0700
-    with _held(folder):
+    with locked(folder):
         try:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    """Lock a folder; OSError if another process has."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 @contextlib.contextmanager
