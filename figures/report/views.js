@@ -2,7 +2,10 @@
 
 startViews(shown.views);
 
-/** Shows the first run; another when it is chosen. A run's drawing and matrix start with it. */
+/**
+ * Shows the first run; another when it is chosen, and its row of all runs in bold.
+ * A run's drawing and matrix start with it.
+ */
 function startViews(views) {
   const started = new Set();
   const select = document.getElementById('chosen-run');
@@ -10,6 +13,9 @@ function startViews(views) {
   function show(number) {
     document.querySelectorAll('[data-view]').forEach((part) => {
       part.hidden = Number(part.dataset.view) !== number;
+    });
+    document.querySelectorAll('[data-row]').forEach((row) => {
+      row.classList.toggle('main', Number(row.dataset.row) === number);
     });
     if (started.has(number)) return;
     started.add(number);

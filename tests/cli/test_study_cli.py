@@ -44,6 +44,7 @@ def test_a_quick_study_is_loudly_no_study(quick):
     assert document["is_full_study"] is False
     assert "NOT THE STUDY" in document["warning"]
     assert "NOT THE STUDY" in done.stderr
+    assert "swap" not in done.stderr  # one seed has none
     assert (folder / "runs-quick" / "study.md").read_text().count("NOT THE STUDY") == 2
     assert not (folder / "runs").exists()
     assert {one["experiment"] for one in document["numbers"]} == {"chosen", "l2"}

@@ -259,7 +259,10 @@ def test_another_run_can_be_chosen_on_the_page(visit):
     first, second = page.locator("#chosen-run option").all_inner_texts()
     assert first != second
     heading = page.locator("h1:visible").inner_text()
+    bold = page.locator("#runs .main")
+    assert bold.get_attribute("data-row") == "0"
     page.select_option("#chosen-run", "1")
+    assert bold.get_attribute("data-row") == "1"
     assert page.locator("h1:visible").count() == 1
     assert page.locator("h1:visible").inner_text() != heading
     assert page.locator("#draw").is_hidden()
@@ -274,6 +277,7 @@ def test_another_run_can_be_chosen_on_the_page(visit):
     page.select_option("#chosen-run", "0")
     assert page.locator("h1:visible").inner_text() == heading
     assert page.locator("#draw-2").is_hidden()
+    assert bold.get_attribute("data-row") == "0"
 
 
 @pytest.mark.parametrize("width", [360, 390, 1280])

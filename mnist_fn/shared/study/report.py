@@ -180,10 +180,11 @@ def outcome(document: Mapping[str, Any], backend: str) -> str:
     if together := document["joint"].get(backend):
         parts.append(f"all together, {joint_sentence(together)}")
     swapped = document["sensitivity"][backend]
-    parts.append(
-        f"a number swapped with another λ's is noticed in {swapped['detected']} of "
-        f"{swapped['total']} swaps"
-    )
+    if swapped["total"]:  # none with a single seed
+        parts.append(
+            f"a number swapped with another λ's is noticed in {swapped['detected']} of "
+            f"{swapped['total']} swaps"
+        )
     return "; ".join(parts)
 
 
