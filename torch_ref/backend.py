@@ -43,6 +43,11 @@ def find_device(name: str) -> torch.device:
     return torch.device("cuda" if has_gpu and name != "cpu" else "cpu")
 
 
+def describe(device: torch.device) -> str:
+    """A device in words, as it is recorded."""
+    return "cpu" if device.type == "cpu" else torch.cuda.get_device_name(device)
+
+
 class State(NamedTuple):
     """A model and its optimizer, which change in place, and the number of steps taken."""
 
@@ -61,7 +66,7 @@ class TorchBackend:
         self.computing = ComputingThread()
         self._device = device
         self.threads = self.computing.threads if device.type == "cpu" else None
-        self.device = "cpu" if device.type == "cpu" else torch.cuda.get_device_name(device)
+        self.device = describe(device)
         self._dtype = getattr(torch, config.dtype)
         self._test = dataset.test.images
         self._slots = {name: SLOTS[config.optimizer][name] for name in slots_of(config)}

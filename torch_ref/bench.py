@@ -3,6 +3,7 @@
 import itertools
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,14 @@ import torch
 from torch import nn
 
 from mnist_fn.shared.config import Config
-from mnist_fn.shared.data.datasets import Dataset, Split, scale_pixels
+from mnist_fn.shared.data.datasets import Dataset, scale_pixels
 from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.optimizers import BETA1, BETA2, EPS
 from mnist_fn.shared.streams import batch_order
-from torch_ref.backend import find_device
+from torch_ref.backend import describe, find_device
 from torch_ref.computing import ComputingThread
+from torch_ref.model import MLP
+from torch_ref.train import make_optimizer, objective
 
 Run = Callable[[], object]
 Step = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
@@ -28,12 +32,8 @@ def make(name: str, config: Config, dataset: Dataset, device: str) -> tuple[Run,
     """
     torch_device = find_device(device)
     makers = {"torch/products": products, "torch/notebook": notebook}
-    if name in makers:
-        run = makers[name](config, dataset, torch_device)
-    else:
-        run = loop(name, config, dataset, torch_device)
-    on_cpu = torch_device.type == "cpu"
-    return run, "cpu" if on_cpu else torch.cuda.get_device_name(torch_device)
+    make_run = makers.get(name, partial(loop, name))
+    return make_run(config, dataset, torch_device), describe(torch_device)
 
 
 def products(config: Config, dataset: Dataset, device: torch.device) -> Run:
@@ -65,7 +65,8 @@ def loop(name: str, config: Config, dataset: Dataset, device: torch.device) -> R
     but the loss. The step is eager, one `torch.compile` or one CUDA graph.
     """
     computing = ComputingThread()
-    images, labels = _on_device(config, dataset.train, device)
+    images = torch.from_numpy(scale_pixels(dataset.train.images, config.dtype)).to(device)
+    labels = torch.from_numpy(dataset.train.labels.astype(np.int64)).to(device)
     order = torch.from_numpy(batch_order(0, 1, len(labels)).astype(np.int64)).to(device)
     x, y = images[: config.batch_size].clone(), labels[: config.batch_size].clone()
     if name == "torch/loop, compiled":
@@ -96,17 +97,15 @@ def eager_step(
 ) -> Step:
     """A step in the usual way, with fused Adam."""
     model = _model(config, dataset, device)
-    groups = [
-        {"params": [p for p in model.parameters() if p.ndim == 2], "weight_decay": 2 * config.l2},
-        {"params": [p for p in model.parameters() if p.ndim == 1]},
-    ]
-    adam = torch.optim.Adam(groups, lr=config.learning_rate, fused=True, capturable=capturable)
+    optimizer = make_optimizer(model, config)
+    for group in optimizer.param_groups:
+        group["capturable"] = capturable
 
     def step(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        adam.zero_grad()
+        optimizer.zero_grad()
         loss = nn.functional.cross_entropy(model(x), y)
         loss.backward()
-        adam.step()
+        optimizer.step()
         return loss.detach()
 
     return step
@@ -128,13 +127,13 @@ def functional_step(config: Config, dataset: Dataset, device: torch.device) -> S
     def step(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         count.add_(1)
         grads, loss = torch.func.grad_and_value(loss_of)(params, x, y)
-        first, second = 1 - 0.9**count, 1 - 0.999**count
+        first, second = 1 - BETA1**count, 1 - BETA2**count
         for name, param in params.items():
             grad = grads[name] + 2 * config.l2 * param if param.ndim == 2 else grads[name]
-            mu[name].lerp_(grad, 0.1)
-            nu[name].mul_(0.999).addcmul_(grad, grad, value=0.001)
+            mu[name].lerp_(grad, 1 - BETA1)
+            nu[name].mul_(BETA2).addcmul_(grad, grad, value=1 - BETA2)
             size = config.learning_rate / first
-            param.sub_(size * mu[name] / ((nu[name] / second).sqrt() + 1e-8))
+            param.sub_(size * mu[name] / ((nu[name] / second).sqrt() + EPS))
         return loss
 
     return step
@@ -179,8 +178,7 @@ def notebook(config: Config, dataset: Dataset, device: torch.device) -> Run:
             optimizer.zero_grad()
             logits = model(x)
             loss = nn.functional.cross_entropy(logits, y)
-            squares = [(p**2).sum() for p in model.parameters() if p.ndim == 2]
-            (loss + config.l2 * sum(squares)).backward()
+            objective(model, loss, config.l2).backward()
             optimizer.step()
             loss_sum += loss.item() * len(y)
             correct += (logits.argmax(1) == y).sum().item()
@@ -188,16 +186,6 @@ def notebook(config: Config, dataset: Dataset, device: torch.device) -> Run:
     return run
 
 
-def _model(config: Config, dataset: Dataset, device: torch.device) -> nn.Module:
-    sizes = (dataset.pixels, *config.hidden, dataset.classes)
-    layers: list[nn.Module] = []
-    for fan_in, fan_out in itertools.pairwise(sizes):
-        layers += [nn.Linear(fan_in, fan_out), nn.ReLU()]
-    return nn.Sequential(*layers[:-1]).to(device, getattr(torch, config.dtype))
-
-
-def _on_device(
-    config: Config, split: Split, device: torch.device
-) -> tuple[torch.Tensor, torch.Tensor]:
-    images = torch.from_numpy(scale_pixels(split.images, config.dtype))
-    return images.to(device), torch.from_numpy(split.labels.astype(np.int64)).to(device)
+def _model(config: Config, dataset: Dataset, device: torch.device) -> MLP:
+    dtype = getattr(torch, config.dtype)
+    return MLP(dataset.pixels, config.hidden, dataset.classes, dtype).to(device)

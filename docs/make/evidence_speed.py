@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import Any
 
 from pages import EVIDENCE
+from quiet import check_before, refuse_if_busy
 
 from mnist_fn.shared.bench.contenders import Contender
-from mnist_fn.shared.bench.quiet import Others, check_before, refuse_if_busy
+from mnist_fn.shared.bench.quiet import Others
 from mnist_fn.shared.bench.report import ratio, spread
 from mnist_fn.shared.bench.timing import Turn, Turns, epoch, in_a_process, take_turns
 from mnist_fn.shared.config import Config
@@ -319,7 +320,7 @@ def main(arguments: list[str] | None = None) -> None:
     if options.json:
         print(json.dumps({**document, "others": load}))
     else:
-        refuse_if_busy(out, load["cores"], "while contenders took turns")
+        refuse_if_busy(out, load, "while contenders took turns")
         write_sealed(out, {**document, "others": load})
 
 

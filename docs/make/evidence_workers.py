@@ -21,8 +21,9 @@ from typing import Any
 
 import numpy as np
 from make_cluster import WORKERS
+from quiet import check_before, refuse_if_busy
 
-from mnist_fn.shared.bench.quiet import Others, check_before, refuse_if_busy
+from mnist_fn.shared.bench.quiet import LIMIT, Others
 from mnist_fn.shared.bench.report import ratio, spread
 from mnist_fn.shared.runs.environment import machine, versions
 from mnist_fn.shared.storage import write_sealed
@@ -56,7 +57,8 @@ def measure(dataset: str, rounds: int) -> dict[str, Any]:
             "epochs_per_second": {way: spread(values) for way, values in rates.items()},
             "ratios": {f"{many} / {way}": ratio(rates, many, way) for way in alternatives},
         }
-    return {"backends": results, "others": {"cores": float(np.mean(loads)), "of": cores}}
+    load = {"cores": float(np.mean(loads)), "of": cores, "limit": LIMIT * cores}
+    return {"backends": results, "others": load}
 
 
 def rate(dataset: str, backend: str, runs: int, options: tuple[str, ...]) -> float:
@@ -88,7 +90,7 @@ def main(arguments: list[str] | None = None) -> None:
         "versions": versions(),
     }
     print(json.dumps(document["backends"], indent=1))
-    refuse_if_busy(options.out, document["others"]["cores"], "between the turns")
+    refuse_if_busy(options.out, document["others"], "between the turns")
     write_sealed(options.out, document)
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 import make_cluster
 from pages import DOCS, EVIDENCE, PICTURES, table, write_page
+from quiet import refuse_if_busy
 
 from figures import bench, build, style
 from mnist_fn.shared.bench import report
@@ -148,6 +149,7 @@ def sections() -> dict[str, str]:
     parts = []
     for path in evidence():
         document = read_sealed(path, report.SCHEMA)
+        refuse_if_busy(path, document["others"], "while contenders took turns")
         config = document["config"]
         versions = ", ".join(f"{name} {number}" for name, number in document["versions"].items())
         shared = ""

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from markupsafe import Markup, escape
 
-from mnist_fn.shared.bench.report import goals as bench_goals
+from mnist_fn.shared.bench import report as bench
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.parity.horizon import claims_in_words
 from mnist_fn.shared.parity.horizon import table as horizon_table
@@ -189,25 +189,11 @@ def _statistics(result: dict[str, Any]) -> list[str]:
 
 def _bench(document: Document) -> list[DocumentTable]:
     source = f"{document['device']}; {document['machine']}; {document['command']}"
-    epochs: list[list[str]] = []
-    for name, epoch in sorted(document["epochs"].items(), key=lambda item: item[1]["median"]):
-        epochs.append([name, f"{epoch['median']:.3f} s", document["what"].get(name, "")])
-    rounds = document["rounds"]
-    goals = list(map(_goal, bench_goals(rounds, document.get("cpu_rounds", rounds))))
+    goals = bench.goals(document["rounds"], document["cpu_rounds"])
     return [
-        _table("Seconds an epoch", ["contender", "median", "what"], epochs, source),
-        _table("Goals", ["measure", "verdict", "median", "goal"], goals, GOALS_NOTE),
+        _table("Seconds an epoch", *bench.epoch_table(document), source),
+        _table("Goals", *bench.goal_table(goals), GOALS_NOTE),
     ]
-
-
-def _goal(goal: dict[str, Any]) -> list[str]:
-    median = goal["ratio"]["median"]
-    verdict = {True: "met", False: "not met", None: ""}[goal["met"]]
-    if goal["met"] is False:
-        short = abs(median - goal["goal"]) / goal["goal"]
-        verdict += f": {short:.0%} {'over' if goal['sense'] == 'at most' else 'short'}"
-    wanted = "none" if goal["goal"] is None else f"{goal['sense']} {goal['goal']:g}"
-    return [goal["name"], verdict, f"{median:.2f}", wanted]
 
 
 _MAKERS: dict[str, Callable[[Document], list[DocumentTable]]] = {

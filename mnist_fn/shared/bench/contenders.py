@@ -37,23 +37,20 @@ def choose(parts: Sequence[str] = ()) -> list[Contender]:
     Raises:
         InputError: a part is in no contender's name.
     """
-    everyone: list[Contender] = []
+    contenders: dict[str, Contender] = {}
     for backend in names():
-        everyone.append(Contender(f"{backend}/train", f"an epoch of {backend}, training"))
-        everyone.append(
-            Contender(f"{backend}/train+test", f"an epoch of {backend}, evaluation too")
-        )
-    everyone += COMPARED
+        for part, what in (("train", "training"), ("train+test", "evaluation too")):
+            name = f"{backend}/{part}"
+            contenders[name] = Contender(name, f"an epoch of {backend}, {what}")
+    for contender in COMPARED:
+        contenders[contender.name] = contender
+    chosen: set[str] = set()
     for part in parts:
-        if not any(part in contender.name for contender in everyone):
-            known = ", ".join(contender.name for contender in everyone)
+        named = [name for name in contenders if part in name]
+        if not named:
+            known = ", ".join(contenders)
             raise InputError(
                 f"--only {part[:40]!r}: must be in the name of one of these contenders: {known}"
             )
-    if not parts:
-        return everyone
-    chosen: list[Contender] = []
-    for contender in everyone:
-        if any(part in contender.name for part in parts):
-            chosen.append(contender)
-    return chosen
+        chosen.update(named)
+    return [contenders[name] for name in contenders if name in chosen or not parts]

@@ -4,10 +4,7 @@ import contextlib
 import os
 import time
 
-from mnist_fn.shared.errors import InputError
-
-LIMIT = 0.1  # of the machine's cores
-WINDOW = 5.0  # seconds
+LIMIT = 0.1  # of the machine's cores, that others may use
 
 
 class Others:
@@ -27,35 +24,8 @@ class Others:
 
     def to_dict(self) -> dict[str, float]:
         """For a document: cores in use by others, of how many, and how many they may use."""
-        return {"cores": self.cores(), "of": os.cpu_count() or 1, "limit": _limit()}
-
-
-def check_before(out: object) -> None:
-    """Wait and see whether others leave the machine alone.
-
-    Raises:
-        InputError: they do not.
-    """
-    other_load = Others()
-    time.sleep(WINDOW)
-    refuse_if_busy(out, other_load.cores(), f"for {WINDOW:g} s before it began")
-
-
-def refuse_if_busy(out: object, cores: float, when: str) -> None:
-    """Whether times may be kept as `out`, with `cores` in use by others `when`.
-
-    Raises:
-        InputError: more than a tenth of the machine's are in use.
-    """
-    if cores > _limit():
-        raise InputError(
-            f"--out {out}: not written: {when} other processes used {cores:.2f} of "
-            f"{os.cpu_count()} cores (limit {_limit():.2f}); measure on a quiet machine"
-        )
-
-
-def _limit() -> float:
-    return LIMIT * (os.cpu_count() or 1)
+        count = os.cpu_count() or 1
+        return {"cores": self.cores(), "of": count, "limit": LIMIT * count}
 
 
 def _used_by_others() -> float:

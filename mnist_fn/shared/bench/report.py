@@ -134,11 +134,13 @@ def goal_table(measured: Sequence[Mapping[str, Any]]) -> Table:
     """Each of `goals`, what was measured, and whether that meets it."""
     head = ["what", "wanted", "median (quartiles)", "in CPU seconds", "verdict"]
     rows: list[list[str]] = []
-    verdicts = {True: "met", False: "NOT met", None: ""}
     for goal in measured:
-        low, high = goal["ratio"]["quartiles"]
+        median, (low, high) = goal["ratio"]["median"], goal["ratio"]["quartiles"]
         wanted = "" if goal["goal"] is None else f"{goal['sense']} {goal['goal']:g}"
-        ratios = f"{goal['ratio']['median']:.2f} ({low:.2f} to {high:.2f})"
-        cpu = f"{goal['cpu']['median']:.2f}"
-        rows.append([goal["name"], wanted, ratios, cpu, verdicts[goal["met"]]])
+        verdict = {True: "met", False: "not met", None: ""}[goal["met"]]
+        if goal["met"] is False:
+            short = abs(median - goal["goal"]) / goal["goal"]
+            verdict += f": {short:.0%} {'over' if goal['sense'] == 'at most' else 'short'}"
+        ratios = f"{median:.2f} ({low:.2f} to {high:.2f})"
+        rows.append([goal["name"], wanted, ratios, f"{goal['cpu']['median']:.2f}", verdict])
     return head, rows
