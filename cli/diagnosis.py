@@ -57,22 +57,18 @@ def diagnose(full: bool, say: Callable[[str], None]) -> dict[str, Any]:
 
 
 def _checked(name: str, say: Callable[[str], None]) -> list[dict[str, Any]]:
-    """A backend against NumPy, then its framework's known faults."""
+    """A backend against NumPy."""
     say(f"self-check of {name}")
-    results: dict[str, tuple[bool, str]] = {}  # of each check, whether it passed, and a text
+    checks: list[dict[str, Any]] = []
     try:
         for rung in check_backend(backends.find(name)):
             text = f"{rung.worst.what}: {rung.worst.difference.relative:.1e} relative"
-            results[rung.name] = (rung.passed, text)
-        if name == "jax":
-            results |= importlib.import_module(FRAMEWORKS["jax"]).checks()
+            check = {"backend": name, "check": rung.name, "passed": rung.passed, "found": text}
+            checks.append(check)
     except MissingExtraError:  # nothing is wrong with what is not here; the devices say so
         return []
     except InputError as error:
-        results["made"] = (False, in_shell(error))
-    checks: list[dict[str, Any]] = []
-    for check, (passed, text) in results.items():
-        checks.append({"backend": name, "check": check, "passed": passed, "found": text})
+        return [{"backend": name, "check": "made", "passed": False, "found": in_shell(error)}]
     return checks
 
 

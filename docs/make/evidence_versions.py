@@ -28,6 +28,8 @@ LADDERS = {  # name: XLA_FLAGS, and what is compared
     "XNNPACK": (XNNPACK, ("--model", "shallow", "--precision", "float32")),
 }
 LIMIT = 600  # seconds; XNNPACK's option is XLA's own tests', and a compilation with it may hang
+COMMAND = ("-m", "mnist_fn")
+KNOWN_FAULTS = str(ROOT / "docs" / "make" / "known_faults.py")
 OURS = ("flax", "jax", "jaxlib", "torch", "torchvision")
 
 
@@ -43,10 +45,10 @@ def make_environment(python: Path, jax: str, torch: str) -> None:
 
 
 def ask(python: Path, arguments: tuple[str, ...], flags: str = "") -> tuple[dict[str, Any], str]:
-    """What a command of that environment says with --json, and the end of its stderr."""
+    """What that environment's Python says as JSON, and the end of its stderr."""
     environment = {**os.environ, "JAX_PLATFORMS": "cpu", "MNIST_FN_CACHE": "off",
                    "OMP_NUM_THREADS": "1", "XLA_FLAGS": flags}  # fmt: skip
-    command = [python, "-m", "mnist_fn", *arguments]
+    command = [python, *arguments]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False,
                               env=environment, cwd=python.parents[1], timeout=LIMIT)  # fmt: skip
@@ -57,7 +59,7 @@ def ask(python: Path, arguments: tuple[str, ...], flags: str = "") -> tuple[dict
 
 def climb(python: Path, flags: str, compared: tuple[str, ...]) -> dict[str, Any]:
     """Each ladder's verdict: None if it holds, or the rung and the tensor at which it parts."""
-    document, said = ask(python, ("parity", *compared, "--json"), flags)
+    document, said = ask(python, (*COMMAND, "parity", *compared, "--json"), flags)
     if not document:
         return {"error": said}
     found = {}
@@ -70,7 +72,11 @@ def climb(python: Path, flags: str, compared: tuple[str, ...]) -> dict[str, Any]
 
 def measure(python: Path, repeats: int, self_checks: int) -> dict[str, Any]:
     """The ladders and the self-check, each so many times."""
-    doctors = [ask(python, ("doctor", "--full", "--json"))[0] for _ in range(self_checks)]
+    doctors = []
+    for _ in range(self_checks):
+        doctor, _said = ask(python, (*COMMAND, "doctor", "--full", "--json"))
+        doctor["checks"] += ask(python, (KNOWN_FAULTS,))[0]["checks"]
+        doctors.append(doctor)
     return {
         "versions": doctors[0]["versions"],
         "known_wrong": doctors[0]["known_wrong"],

@@ -5,11 +5,11 @@ import subprocess
 import sys
 from importlib.metadata import version
 
+import known_faults
 import numpy as np
 import pytest
 
 import mnist_fn
-from mnist_fn import selfcheck
 from mnist_fn.shared import backend as backends
 from mnist_fn.shared import faults
 from mnist_fn.shared.parity.selfcheck import check_backend
@@ -23,9 +23,7 @@ def test_doctor_says_what_is_here_and_whether_it_is_right(command, tmp_path):
     assert found["data"] == {"mnist": None, "fashion-mnist": None, "kmnist": None}
     assert "JAX_PLATFORMS is cpu" in " ".join(found["devices"]["jax"])
     assert found["devices"]["torch"]
-    failed = {check["check"] for check in found["checks"] if not check["passed"]}
-    rows = {"a vmapped product and its sum"}
-    assert failed == (rows if version("jaxlib") == "0.10.2" else set())
+    assert all(check["passed"] for check in found["checks"])
     assert {check["backend"] for check in found["checks"]} >= {"jax", "torch"}
 
 
@@ -103,13 +101,13 @@ def test_the_self_check_sees_a_stale_product():
 
 
 def test_the_known_faults_are_told_from_right_sums(monkeypatch):
-    assert selfcheck.stale_products() == 0 or version("jaxlib") in ("0.8.0", "0.8.1")
+    assert known_faults.stale_products() == 0 or version("jaxlib") in ("0.8.0", "0.8.1")
     expected = 2 if version("jaxlib") == "0.10.2" else 0  # one in each precision
-    assert selfcheck.wrong_rows() == expected
-    monkeypatch.setattr(selfcheck.jnp, "eye", lambda n, dtype: 2 * np.eye(n, dtype=dtype))
-    assert selfcheck.wrong_rows() > 40_000
-    monkeypatch.setattr(selfcheck.jnp, "matmul", lambda x, w: x @ w * 1.001)
-    assert selfcheck.stale_products() == selfcheck.CALLS
+    assert known_faults.wrong_rows() == expected
+    monkeypatch.setattr(known_faults.jnp, "eye", lambda n, dtype: 2 * np.eye(n, dtype=dtype))
+    assert known_faults.wrong_rows() > 40_000
+    monkeypatch.setattr(known_faults.jnp, "matmul", lambda x, w: x @ w * 1.001)
+    assert known_faults.stale_products() == known_faults.CALLS
 
 
 @pytest.mark.parametrize("asked", [["-m", "cli.main"], ["-m", "mnist_fn"]])
