@@ -51,8 +51,8 @@ def cached(tmp_path, monkeypatch):
     return write_files(tmp_path / "d", zipped=True)
 
 
-def kept(tmp_path, ending="npy"):
-    return sorted(tmp_path.glob(f"cache/mnist-fn/data-decompressed/*.{ending}"))
+def kept(tmp_path):
+    return sorted(tmp_path.glob("cache/mnist-fn/data-decompressed/*.npy"))
 
 
 def count_reads(monkeypatch):
@@ -192,7 +192,7 @@ def test_a_change_of_the_file_or_of_the_copy_is_seen(cached, tmp_path, monkeypat
     changed = datasets.load("idx", cached)
     assert (changed.train.images != first.train.images).sum() == 1
     assert changed.sha256 != first.sha256
-    (copy,) = kept(tmp_path)
+    (copy,) = [one for one in kept(tmp_path) if np.array_equal(np.load(one), changed.train.images)]
     content = copy.read_bytes()
     for damage in (content[:-1], content[:-1] + bytes([content[-1] ^ 1]), b"", b"not an array"):
         calls.clear()
@@ -200,12 +200,10 @@ def test_a_change_of_the_file_or_of_the_copy_is_seen(cached, tmp_path, monkeypat
         again = datasets.load("idx", cached)
         assert files.FILES[0] + ".gz" in calls
         assert np.array_equal(again.train.images, changed.train.images)
-    (note,) = kept(tmp_path, "json")
-    for damage in ("", "[]", "{}", "null"):
-        calls.clear()
-        note.write_text(damage)
-        datasets.load("idx", cached)
-        assert files.FILES[0] + ".gz" in calls
+    copy.rename(copy.with_stem(f"{copy.stem[:-1]}x"))  # another digest
+    calls.clear()
+    datasets.load("idx", cached)
+    assert files.FILES[0] + ".gz" in calls
 
 
 def test_a_copy_changed_in_place_under_its_old_time_is_not_believed(cached, tmp_path, monkeypatch):
@@ -246,7 +244,7 @@ def test_what_is_kept_is_flushed_before_it_has_its_name(cached, tmp_path, monkey
         Path, "replace", lambda a, b: (replaced.append(a.stat().st_ino), replace(a, b))
     )
     datasets.load("idx", cached)
-    assert len(replaced) == len(kept(tmp_path)) + len(kept(tmp_path, "json")) == 2
+    assert len(replaced) == len(kept(tmp_path)) == 1
     assert set(replaced) <= flushed
 
 

@@ -127,7 +127,7 @@ DATA = {
         lambda: zipped({"arr_0.npy": npy_header((2**19, 32, 32)) + bytes(2**29)}),
         "bytes are read of a member of its size",
     ),
-    "claims-more.npz": (lambda: zipped({"arr_0.npy": npy_header((9**9, 9, 9))}), "bytes are read"),
+    "claims-more.npz": (lambda: zipped({"arr_0.npy": npy_header((9**9, 9, 9))}), "broken .npz"),
     "holds-more.npz": (
         lambda: zipped({"arr_0.npy": npy_header((2, 2, 2)) + bytes(2**28)}), "holds more"
     ),

@@ -10,16 +10,14 @@ are .npy files: magic, a header of Python literals, then the values.
 import contextlib
 import gzip
 import hashlib
-import io
 import math
 import os
-import struct
 import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO, cast
 
 import numpy as np
 
@@ -34,11 +32,6 @@ _CHUNK = 2**20
 _ZIP = b"PK\x03\x04"
 _LABELS = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4"}  # types of IDX; QMNIST's are int32 [n, 8]
 _ARRAY = "arr_0"  # as Kuzushiji-49 has it, and whatever else np.savez gives no name
-_NPY_HEADER = 2**14  # more than any header of plain numbers
-_BROKEN_ZIP = (
-    *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError, NotImplementedError),
-    *(RuntimeError, OverflowError, IndexError, KeyError),
-)
 
 
 def read_array(path: Path, dimensions: int) -> tuple[np.ndarray, str]:
@@ -76,18 +69,15 @@ def digests_of(arrays: Sequence[np.ndarray]) -> list[str]:
 
 def read_idx(path: Path, dimensions: int) -> tuple[np.ndarray, str]:
     """Read an IDX file; see `read_array`. Of QMNIST's columns of labels the first is the class."""
-    try:
-        with path.open("rb") as file:
-            zipped = file.read(2) == b"\x1f\x8b"
-            most = _most_bytes(os.fstat(file.fileno()).st_size) if zipped else MAX_BYTES
-        with gzip.open(path) if zipped else path.open("rb") as stream:
-            return _read_idx(cast(BinaryIO, stream), path, dimensions, most)
-    except FileNotFoundError as error:
-        raise InputError(f"{path}: no such file") from error
-    except (gzip.BadGzipFile, zlib.error, EOFError) as error:
-        raise InputError(f"{path}: broken gzip data ({error}); fetch the file again") from error
-    except OSError as error:
-        raise InputError(f"{path}: can't be read ({error.strerror or error})") from error
+    with open_plain(path) as file:
+        zipped = file.read(2) == b"\x1f\x8b"
+        most = _most_bytes(os.fstat(file.fileno()).st_size) if zipped else MAX_BYTES
+        file.seek(0)
+        stream = cast(BinaryIO, gzip.GzipFile(fileobj=file)) if zipped else file
+        try:
+            return _read_idx(stream, path, dimensions, most)
+        except (gzip.BadGzipFile, zlib.error, EOFError) as error:
+            raise InputError(f"{path}: broken gzip data ({error}); fetch the file again") from error
 
 
 def _most_bytes(compressed: int) -> int:
@@ -95,9 +85,9 @@ def _most_bytes(compressed: int) -> int:
     return min(MAX_BYTES, max(_SMALL, MAX_RATIO * compressed))
 
 
-def _read_values(stream: BinaryIO, size: int, start: bytes = b"") -> bytearray:
-    """Read `size` bytes in all, after `start`, or one more if there are more; a chunk at a time."""
-    values = bytearray(start)
+def _read_values(stream: BinaryIO, size: int) -> bytearray:
+    """Read `size` bytes, or one more if there are more; a chunk at a time."""
+    values = bytearray()
     while len(values) <= size and (chunk := stream.read(min(_CHUNK, size + 1 - len(values)))):
         values += chunk
     return values
@@ -191,74 +181,33 @@ def read_members(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
 def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     with open_plain(path) as file:
         try:
-            with zipfile.ZipFile(cast(BinaryIO, _Bounded(file))) as archive:
+            with zipfile.ZipFile(file) as archive:
                 yield archive
         except InputError:
             raise
-        except _BROKEN_ZIP as error:
+        except Exception as error:  # zipfile and NumPy raise whatever a damaged file leads to
             raise InputError(
                 f"{path}: a broken .npz file ({str(error)[:80] or type(error).__name__}); "
                 "fetch it again"
             ) from error
 
 
-class _Bounded:
-    """A file that is read in pieces of at most _CHUNK.
-
-    Otherwise zipfile would read a directory of any claimed length at once.
-    """
-
-    def __init__(self, file: BinaryIO) -> None:
-        self._file = file
-
-    def read(self, n: int = -1) -> bytes:
-        if n > _CHUNK:
-            raise zipfile.BadZipFile("its list of members is too long")
-        return self._file.read(_CHUNK if n < 0 else n)
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._file, name)
-
-
 def _read_member(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise NotImplementedError("compressed in another way than NumPy does")
     most = _most_bytes(member.compress_size)
-    with archive.open(member) as stream:
-        start = io.BytesIO(stream.read(_NPY_HEADER))
-        shape, by_columns, dtype = _npy_header(start)
-        if dtype.kind not in "buif":
-            raise InputError(f"{path}: an array of {str(dtype)[:40]}; numbers are read")
-        size = math.prod(shape) * dtype.itemsize
-        if not 1 <= len(shape) <= 4 or not 0 < size <= most:
-            raise InputError(
-                f"{path}: an array of shape {str(shape)[:60]}, {size} bytes; 1 to 4 dimensions "
-                f"and between 1 and {most} bytes are read of a member of its size"
-            )
-        values = _read_values(cast(BinaryIO, stream), size, start.read())
-    if len(values) != size:
-        count = f"only {len(values)}" if len(values) < size else "more"
-        raise InputError(f"{path}: its header claims {size} bytes of values, it holds {count}")
-    return np.frombuffer(values, dtype).reshape(shape, order="F" if by_columns else "C")
-
-
-def _npy_header(start: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
-    """Return an array's shape, whether its first index runs fastest, and its type."""
-    version = np.lib.format.read_magic(start)
-    readers = {
-        (1, 0): np.lib.format.read_array_header_1_0,
-        (2, 0): np.lib.format.read_array_header_2_0,
-    }
-    if version not in readers:
-        raise ValueError(f"version {version} of the format")
-    try:
-        with warnings.catch_warnings(action="ignore"):
-            shape, by_columns, dtype = readers[version](start)
-    except Exception as error:  # NumPy's parser and tokenizer raise whatever it leads to
-        raise ValueError("no header that NumPy writes") from error
-    if not all(type(n) is int and n >= 0 for n in shape):
-        raise ValueError("no shape")
-    return shape, by_columns, dtype
+    if member.file_size > most:
+        raise InputError(
+            f"{path}: an array of {member.file_size} bytes; {most} bytes are read of a member of "
+            "its size"
+        )
+    with archive.open(member) as stream, warnings.catch_warnings(action="ignore"):
+        array = np.lib.format.read_array(cast(BinaryIO, stream), allow_pickle=False)
+        if stream.read(1):
+            raise InputError(f"{path}: its header claims {array.nbytes} bytes, it holds more")
+    if array.dtype.kind not in "buif":
+        raise InputError(f"{path}: an array of {str(array.dtype)[:40]}; numbers are read")
+    return array
 
 
 def as_images(source: object, array: np.ndarray) -> np.ndarray:
