@@ -3,14 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from mnist_fn.shared.errors import InputError
-from mnist_fn.shared.pictures.reading import (
-    DigitReading,
-    all_pictures,
-    is_text,
-    read_picture,
-    to_readings,
-)
+from mnist_fn.shared.pictures.reading import DigitReading, read_picture, to_readings
 from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.runs.trainer import load_run
 
@@ -36,9 +29,6 @@ def read_digits(
     trained = run if isinstance(run, Run) else load_run(run)
     data_spec = trained.data_spec
     name = str(source) if isinstance(source, (str, Path)) else ""
-    images = {name: read_picture(source, single=single_digit, ink=ink, thing=data_spec.thing)}
-    probabilities = trained.predict_proba(data_spec.pose(all_pictures(images)))
-    readings = to_readings(images, probabilities, data_spec.names)
-    if is_text(readings):
-        raise InputError(f"{name}: a text, a pattern or noise: few of its marks are digits")
-    return readings
+    digits = read_picture(source, single=single_digit, ink=ink, thing=data_spec.thing)
+    probabilities = trained.predict_proba(data_spec.pose(digits.pictures))
+    return to_readings(name, digits, probabilities, data_spec.names)

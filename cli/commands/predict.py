@@ -46,8 +46,10 @@ def command(
     from cli.output import print_json
 
     with console.status("starting"):
+        import numpy as np
+
         from mnist_fn.shared.pictures.preparation import SIDE
-        from mnist_fn.shared.pictures.reading import all_pictures, is_text, to_readings
+        from mnist_fn.shared.pictures.reading import read_picture, to_readings
         from mnist_fn.shared.runs.folder import RunFolder
         from mnist_fn.shared.runs.prediction import predict_probabilities
 
@@ -64,41 +66,47 @@ def command(
         weights = folder.read_state(header).params
         if ink not in INKS:
             raise InputError("ink", ink, INKS)
-        failed: dict[str, str] = {}
-        prepared = _prepare(files, single_digit, ink, data_spec.thing, failed)
-        if not prepared:
-            raise typer.Exit(2)
-        probabilities = predict_probabilities(weights, data_spec.pose(all_pictures(prepared)))
-    readings_of: dict[str, list[DigitReading]] = {}
-    for reading in to_readings(prepared, probabilities, data_spec.names):
-        readings_of.setdefault(reading.image, []).append(reading)
-    readings: list[DigitReading] = []
-    for image, of_image in readings_of.items():
-        if is_text(of_image):
-            failed[image] = f"{image}: a text, a pattern or noise: few of its marks are digits"
-            fail(failed[image])
-            del prepared[image]
-        else:
-            readings += of_image
+        data_spec.pose(np.zeros((0, SIDE, SIDE), np.uint8))  # refused before an image is read
+        thing = data_spec.thing
+        failed: list[dict[str, str]] = []
+        prepared: dict[Path, PreparedDigits] = {}
+        readings: list[DigitReading] = []
+        for path in files:
+            try:
+                digits = read_picture(path, single=single_digit, ink=ink, thing=thing)
+                probabilities = predict_probabilities(weights, data_spec.pose(digits.pictures))
+                readings += to_readings(str(path), digits, probabilities, data_spec.names)
+            except InputError as error:
+                failed.append({"image": str(path), "error": in_shell(error)})
+                fail(error)
+                continue
+            prepared[path] = digits
+            notes = list(digits.notes)
+            if (count := len(digits.pictures)) > 1:
+                notes.append(f"{count} {thing}s, read from left to right; --single-digit reads one")
+            for note in notes:
+                console.print(f"{one_line(str(path))}: {note}")
+    if not prepared:
+        raise typer.Exit(2)
     if json:
-        notes: list[dict[str, str]] = []
-        for image, digits in prepared.items():
-            notes += [{"image": image, "note": note} for note in digits.notes]
+        notes_of: list[dict[str, str]] = []
+        for path, digits in prepared.items():
+            notes_of += [{"image": str(path), "note": note} for note in digits.notes]
         document = {
             "run": str(run),
             "predictions": [reading.document() for reading in readings],
-            "notes": notes,
-            "failed": [{"image": image, "error": error} for image, error in failed.items()],
+            "notes": notes_of,
+            "failed": failed,
         }
         print_json(document)
     _print(readings, answer(json))
-    if save_crops is not None and prepared:
+    if save_crops is not None:
         from mnist_fn.shared.pictures.preparation import panels
         from mnist_fn.shared.storage import made_folder, write_atomically
 
         with made_folder(next(iter(outputs.values())).parent):
-            for image, digits in prepared.items():
-                write_atomically(outputs[Path(image)], panels(digits.pictures))
+            for path, digits in prepared.items():
+                write_atomically(outputs[path], panels(digits.pictures))
     if failed:
         raise typer.Exit(2)
 
@@ -174,30 +182,6 @@ def _in_folder(folder: Path, files: list[Path]) -> dict[Path, Path]:
             name = path.stem
         outputs[path] = folder / f"{name}.png"
     return outputs
-
-
-def _prepare(
-    files: list[Path], single: bool, ink: str, thing: str, failed: dict[str, str]
-) -> "dict[str, PreparedDigits]":
-    """The digits in each file; what is wrong with a file that gives none goes into `failed`."""
-    from cli.console import console
-    from mnist_fn.shared.pictures.reading import read_picture
-
-    prepared: dict[str, PreparedDigits] = {}
-    for path in files:
-        try:
-            digits = read_picture(path, single=single, ink=ink, thing=thing)
-        except InputError as error:
-            failed[str(path)] = in_shell(error)
-            fail(error)
-            continue
-        prepared[str(path)] = digits
-        notes = list(digits.notes)
-        if (count := len(digits.pictures)) > 1:
-            notes.append(f"{count} {thing}s, read from left to right; --single-digit reads one")
-        for note in notes:
-            console.print(f"{one_line(str(path))}: {note}")
-    return prepared
 
 
 def _print(readings: "list[DigitReading]", console: Any) -> None:

@@ -127,37 +127,28 @@ def _find_by_luma_or_colour(
         return digits, ["its ink is as bright as its paper; colour separates the two"]
 
 
-def all_pictures(images: dict[str, PreparedDigits]) -> np.ndarray:
-    """Return the digits of several pictures in one array, uint8 [n, 28, 28]."""
-    return np.concatenate([digits.pictures for digits in images.values()])
-
-
 def to_readings(
-    images: dict[str, PreparedDigits], probabilities: np.ndarray, class_names: tuple[str, ...]
+    image: str, digits: PreparedDigits, probabilities: np.ndarray, class_names: tuple[str, ...]
 ) -> list[DigitReading]:
-    """Return what a model reads in several pictures.
+    """Return what a model reads in a picture, a reading for each digit.
 
     Args:
-        images: by name.
-        probabilities: of `all_pictures(images)`, [n, classes].
+        image: its file, "" if it has none.
+        digits: in it.
+        probabilities: of `digits.pictures`, [n, classes].
         class_names: in the order of the classes.
 
-    Returns:
-        A reading for each digit, picture by picture.
+    Raises:
+        InputError: many marks, of which few are read with confidence: it is a text.
     """
+    count = len(digits.pictures)
     readings: list[DigitReading] = []
-    for name, digits in images.items():
-        count = len(digits.pictures)
-        for index, picture in enumerate(digits.pictures, start=1):
-            row = probabilities[len(readings)]
-            wide = is_wide(picture)
-            readings.append(
-                DigitReading(name, index, count, class_names, row, digits.doubtful, wide)
-            )
-    return readings
-
-
-def is_text(readings: list[DigitReading]) -> bool:
-    """Return whether a picture has many marks of which few are read with confidence."""
+    for index, picture in enumerate(digits.pictures):
+        row, wide = probabilities[index], is_wide(picture)
+        reading = DigitReading(image, index + 1, count, class_names, row, digits.doubtful, wide)
+        readings.append(reading)
     unsure = [reading for reading in readings if reading.low_confidence]
-    return len(readings) > MANY and len(unsure) > 0.5 * len(readings)
+    if count > MANY and len(unsure) > 0.5 * count:
+        name = f"{image}: " if image else ""
+        raise InputError(f"{name}a text, a pattern or noise: few of its marks are digits")
+    return readings
