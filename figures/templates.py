@@ -1,7 +1,7 @@
 """The study's figure 3: the linear model's weights of each class as pictures, for three λ."""
 
 from collections.abc import Sequence
-from math import ceil, isqrt
+from math import ceil
 from typing import Any
 
 import numpy as np
@@ -24,8 +24,7 @@ def plot(records: Sequence[Run], ax: Any = None) -> style.Panels:
         ax: where to draw: see `figures`.
     """
     runs = [select(records, LINEAR, l2)[0] for l2 in TEMPLATE_L2]
-    side = isqrt(runs[0].weights["layer1"]["kernel"].shape[0])
-    pictures = np.array([evaluation.templates(run.weights, (side, side)) for run in runs])
+    pictures = np.array([evaluation.templates(run.weights) for run in runs])
     largest = float(np.abs(pictures).max())
     names = runs[0].data_spec.names
     columns = len(names) if len(names) <= FEW else 16

@@ -9,7 +9,7 @@ import numpy as np
 from figures import fonts, style
 from figures.series import as_runs
 from mnist_fn.shared.data.datasets import load_for, scale_pixels
-from mnist_fn.shared.evaluation import forward, worst_mistakes
+from mnist_fn.shared.evaluation import forward, log_probabilities
 from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.wording import counted
 
@@ -32,19 +32,18 @@ def plot(
     run = min(as_runs(records), key=lambda run: run.config.seed)
     names = run.data_spec.names
     test = load_for(run.config, data_dir, data_spec=run.data_spec).test
-    wrong = np.flatnonzero(run.evaluation.predictions != test.labels)
-    images = test.take(wrong)
-    logits = forward(run.weights, scale_pixels(images.images, "float64"))
-    worst = worst_mistakes(logits, images.labels, ROWS * COLUMNS)
+    predictions = run.evaluation.predictions
+    wrong = np.flatnonzero(predictions != test.labels)
+    logits = forward(run.weights, scale_pixels(test.images[wrong], "float64"))
+    confidence = np.exp(log_probabilities(logits)).max(axis=1)
     panels = figure.subplots(ROWS, COLUMNS, squeeze=False)
     for panel in panels.flat:
         panel.set_axis_off()
-    for panel, mistake in zip(panels.flat, worst, strict=False):
-        image = images.images[int(mistake["index"])]
-        panel.imshow(image, cmap="gray_r", vmin=0, vmax=255, interpolation="nearest")
-        true, predicted = names[int(mistake["true"])], names[int(mistake["predicted"])]
-        title = f"{true} → {predicted}\n{_percent(mistake['probability'])}"
-        panel.set_title(title, fontsize=9)
+    for panel, worst in zip(panels.flat, np.argsort(-confidence, kind="stable"), strict=False):
+        index = wrong[worst]
+        panel.imshow(test.images[index], cmap="gray_r", vmin=0, vmax=255, interpolation="nearest")
+        true, predicted = names[test.labels[index]], names[predictions[index]]
+        panel.set_title(f"{true} → {predicted}\n{_percent(confidence[worst])}", fontsize=9)
     config = run.config
     figure.suptitle(
         f"Most confidently wrong of {len(wrong)} mistakes: true → predicted, its probability "

@@ -15,9 +15,7 @@ FOR, AGAINST = (214, 69, 61), (59, 120, 216)  # as in draw.js
 
 def pictures(run: Run) -> list[dict[str, Any]]:
     """Each class's template, all on one scale that is symmetric about 0."""
-    pixels = run.weights["layer1"]["kernel"].shape[0]
-    side = int(pixels**0.5)
-    weights = templates(run.weights, (side, side))
+    weights = templates(run.weights)
     shown: list[dict[str, Any]] = []
     for name, template in zip(run.data_spec.names, weights, strict=True):
         picture = data_uri(_png(template / np.abs(weights).max()))

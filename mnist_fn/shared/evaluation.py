@@ -94,10 +94,11 @@ def evaluate(logits: np.ndarray, labels: np.ndarray) -> Evaluation:
     return Evaluation(cross_entropy(logits, labels), predictions, matrix)
 
 
-def templates(params: ParamTree, image_shape: tuple[int, int]) -> np.ndarray:
-    """Return a linear model's weights of each class as a picture, [classes, rows, columns]."""
+def templates(params: ParamTree) -> np.ndarray:
+    """Return a linear model's weights of each class as a square picture, [classes, side, side]."""
     (tensors,) = params.values()  # one layer: a linear model
-    return tensors["kernel"].T.reshape(-1, *image_shape)
+    side = math.isqrt(tensors["kernel"].shape[0])
+    return tensors["kernel"].T.reshape(-1, side, side)
 
 
 def template_summary(params: ParamTree) -> dict[str, float]:
@@ -110,8 +111,8 @@ def template_summary(params: ParamTree) -> dict[str, float]:
         largest inside. `roughness`: root mean square of the difference of neighbours over `size`;
         independent weights have √2.
     """
-    side = math.isqrt(next(iter(params.values()))["kernel"].shape[0])
-    pictures = templates(params, (side, side)).astype(np.float64)
+    pictures = templates(params).astype(np.float64)
+    side = pictures.shape[1]
     edge = max(1, side // 7)
     inside = np.zeros((side, side), dtype=bool)
     inside[edge:-edge, edge:-edge] = True
@@ -131,16 +132,3 @@ def forward(params: ParamTree, pixels: np.ndarray) -> np.ndarray:
     for i, layer in enumerate(params.values()):
         out = (np.maximum(out, 0.0) if i else out) @ layer["kernel"] + layer["bias"]
     return out
-
-
-def worst_mistakes(logits: np.ndarray, labels: np.ndarray, n: int = 20) -> list[dict[str, float]]:
-    """Return the most confidently wrong examples: index, true, predicted, probability."""
-    probabilities = np.exp(log_probabilities(logits))
-    predictions = logits.argmax(axis=1)
-    confidence = np.where(predictions == labels, -np.inf, probabilities.max(axis=1))
-    order = np.argsort(-confidence, kind="stable")[:n]
-    mistakes = []
-    for i in order[confidence[order] >= 0]:
-        mistake = {"index": int(i), "true": int(labels[i]), "predicted": int(predictions[i])}
-        mistakes.append({**mistake, "probability": float(confidence[i])})
-    return mistakes
