@@ -43,7 +43,7 @@ def plot(records: Sequence[Run], ax: Any = None) -> style.Panels:
             for choice in compare(held, configs):
                 if choice.measure == measure:
                     gains.append(scale * choice.optimism)
-                    honest.append(choice.honest.test)
+                    honest.append(choice.chosen_on_validation.test)
             panel.plot(gains, np.full(len(gains), place), "o", color=colour, ms=3, alpha=0.5)
             sd = np.std(gains, ddof=1) if len(gains) > 1 else None
             panel.errorbar(np.mean(gains), place, xerr=sd, fmt="o", color=colour, ms=6, capsize=3,

@@ -27,9 +27,6 @@ def command(
             "or MEAN,STD. Nothing is assumed."
         ),
     ] = None,
-    activation: Annotated[
-        str, option("Between its layers. A run has ReLU and nothing else.")
-    ] = "relu",
     dataset: options.DatasetName = None,
     data_dir: options.DataDir = None,
     backend: Annotated[str, option("Evaluate on this backend.")] = "jax",
@@ -46,10 +43,9 @@ def command(
     from cli.output import print_json
 
     with console.status("starting"):
-        from mnist_fn.shared.exchange.importing import check_activation, doubt, import_run
+        from mnist_fn.shared.exchange.importing import doubt, import_run
         from mnist_fn.shared.exchange.scaling import read_scaling
 
-        check_activation(activation)
         scaling = read_scaling(pixels)
         folder = out or Path("runs") / file.stem
         place = {"data_dir": data_dir, "backend": backend, "device": device}

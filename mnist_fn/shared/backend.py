@@ -1,7 +1,6 @@
 """The contract between the experiment and the numerics, and how a backend is found."""
 
 import contextlib
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint, entry_points
@@ -195,22 +194,11 @@ def find(name: str) -> MakeBackend:
 def find_group(name: str) -> MakeGroup | None:
     """The maker of a backend's groups, by its entry point in `mnist_fn.groups`.
 
-    None if it has none; its runs are then trained one by one. Errors as for `find`, and one for
-    a backend that keeps a `make_group` where it was looked for once, beside `make`.
+    None if it has none; its runs are then trained one by one. Errors as for `find`.
     """
     for group in entry_points(group=GROUPS, name=name):
         return _import(group)
-    point = _point(name)
-    _import(point)
-    if hasattr(sys.modules[point.module], "make_group"):
-        raise InputError(
-            (
-                Argument("backend", name),
-                f": {point.module}.make_group is not looked for there any "
-                f'more; its package has to name it: [project.entry-points."{GROUPS}"] '
-                f'{name} = "{point.module}:make_group"',
-            )
-        )
+    check(name)
     return None
 
 

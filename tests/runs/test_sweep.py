@@ -254,18 +254,15 @@ def installed(folder, monkeypatch, module, entries):
 
 
 THEIRS = "def make(*_): ...\ndef make_group(*_): ...\n"
-OLD_PLACE = "[mnist_fn.backends]\ntheirs = theirs:make\n"
-
-
-def test_a_group_in_its_old_place_is_refused_with_its_new_one(tmp_path, monkeypatch):
-    installed(tmp_path, monkeypatch, THEIRS, OLD_PLACE)
-    with pytest.raises(InputError, match=r'mnist_fn\.groups"\] theirs = "theirs:make_group"'):
-        backends.find_group("theirs")
+BACKEND = "[mnist_fn.backends]\ntheirs = theirs:make\n"
 
 
 def test_a_third_party_group_is_found(tmp_path, monkeypatch):
     groups = "[mnist_fn.groups]\ntheirs = theirs:make_group\n"
-    installed(tmp_path, monkeypatch, THEIRS, OLD_PLACE + groups)
+    installed(tmp_path, monkeypatch, THEIRS, BACKEND)
+    assert backends.find_group("theirs") is None
+    (tmp_path / "more").mkdir()
+    installed(tmp_path / "more", monkeypatch, THEIRS, BACKEND + groups)
     assert backends.find_group("theirs").__module__ == "theirs"
 
 

@@ -24,7 +24,6 @@ from mnist_fn.shared.state import ParamTree, StateTree, all_finite, layer_sizes,
 from mnist_fn.shared.storage import locked
 from mnist_fn.shared.streams import blank_state
 
-ACTIVATIONS = ("relu",)  # between layers: what a run computes with
 LOW = {"mnist": 0.9}  # test accuracy: a model of less was read in another way than it was trained
 LOW_ELSEWHERE = 0.7
 ELSEWHERE = "import"  # in a run's segments, in a backend's place
@@ -101,15 +100,6 @@ def import_run(
     with locked(out):
         folder.write_whole(Run(header, [row], state, test))
     return load_run(out)
-
-
-def check_activation(name: str) -> None:
-    """Raise InputError for an activation that no run computes with."""
-    if name.lower() not in ACTIVATIONS:
-        raise InputError(
-            f"--activation {name[:40]}: a run has ReLU between its layers and nothing else; "
-            "weights trained with another activation can't be imported"
-        )
 
 
 def doubt(run: Run) -> str | None:

@@ -14,7 +14,9 @@ MEASURES = ("loss", "accuracy")
 class Choice:
     """The best run and epoch of a grid by one column, and the test set's figure there."""
 
-    config: Config
+    hidden: tuple[int, ...]
+    l2: float
+    validation: int
     epoch: int  # the first is 1
     test: float  # loss in nats, or accuracy 0 to 1
 
@@ -25,13 +27,13 @@ class Comparison:
 
     seed: int
     measure: str  # one of MEASURES
-    honest: Choice
-    picked: Choice
+    chosen_on_validation: Choice
+    chosen_on_test: Choice
 
     @property
     def optimism(self) -> float:
         """How much better choosing on the test set looks; never negative."""
-        return abs(self.picked.test - self.honest.test)
+        return abs(self.chosen_on_test.test - self.chosen_on_validation.test)
 
 
 def compare(records: Records, grid: Sequence[Config]) -> list[Comparison]:
@@ -44,9 +46,9 @@ def compare(records: Records, grid: Sequence[Config]) -> list[Comparison]:
         configs = [config.replace(seed=seed) for config in grid]
         for measure in MEASURES:
             honest = _choose(records, configs, f"validation_{measure}", measure)
-            picked = _choose(records, configs, f"test_{measure}", measure)
-            if honest and picked:
-                comparisons.append(Comparison(seed, measure, honest, picked))
+            on_test = _choose(records, configs, f"test_{measure}", measure)
+            if honest and on_test:
+                comparisons.append(Comparison(seed, measure, honest, on_test))
     return comparisons
 
 
@@ -61,6 +63,7 @@ def _choose(
             return None
         best = metrics.best(rows, criterion)
         epoch = int(best["epoch"])
-        choice = Choice(config, epoch, rows[epoch - 1][f"test_{measure}"])
+        test = rows[epoch - 1][f"test_{measure}"]
+        choice = Choice(config.hidden, config.l2, config.validation, epoch, test)
         choices.setdefault(best["value"], choice)
     return choices[metrics.BEST[criterion](choices)]

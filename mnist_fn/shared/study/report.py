@@ -67,8 +67,9 @@ def document(
         verdicts = joint.judge_jointly(published, of_backend)
         joint_verdicts[name] = {subject: asdict(verdict) for subject, verdict in verdicts.items()}
         if honest is not None:
-            compared = protocol.compare(of_backend, honest.configs)
-            comparisons[name] = list(map(_comparison, compared))
+            comparisons[name] = []
+            for compared in protocol.compare(of_backend, honest.configs):
+                comparisons[name].append({**asdict(compared), "optimism": compared.optimism})
     return {
         "schema": SCHEMA,
         "is_full_study": warning is None,
@@ -112,15 +113,12 @@ def _number(number: PublishedNumber, records: Mapping[str, Records]) -> dict[str
 
 
 def _verdict(verdict: judging.NumberVerdict) -> dict[str, Any]:
-    interval = verdict.interval
     return {
         **asdict(verdict),
         "n": verdict.n,
         "mean": or_null(verdict.mean),
         "sd": verdict.sd,
-        "interval": None if interval is None else list(interval),
         "half_width": verdict.half_width,
-        "values": list(verdict.values),
     }
 
 
@@ -131,27 +129,6 @@ def _claim(claim: Claim, records: Mapping[str, Records]) -> dict[str, Any]:
         "number": claim.number,
         "holds_if": claim.rule,
         "ours": {name: claim.judge(of_backend) for name, of_backend in records.items()},
-    }
-
-
-def _comparison(comparison: protocol.Comparison) -> dict[str, Any]:
-    return {
-        "seed": comparison.seed,
-        "measure": comparison.measure,
-        "chosen_on_validation": _choice(comparison.honest),
-        "chosen_on_test": _choice(comparison.picked),
-        "optimism": comparison.optimism,
-    }
-
-
-def _choice(choice: protocol.Choice) -> dict[str, Any]:
-    config = choice.config
-    return {
-        "hidden": list(config.hidden),
-        "l2": config.l2,
-        "validation": config.validation,
-        "epoch": choice.epoch,
-        "test": choice.test,
     }
 
 
