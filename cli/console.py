@@ -16,8 +16,6 @@ from mnist_fn.shared.errors import InputError, Message, in_shell, printable
 from mnist_fn.shared.wording import as_share
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from mnist_fn.shared.evaluation import Evaluation
     from mnist_fn.shared.runs.run import Run
 
@@ -51,13 +49,14 @@ class _Screen(Console):
     def print(self, *objects: Any, **options: Any) -> None:
         """See Console. With `soft_wrap` a line is as long as it is."""
         shown = list(map(_escaped, objects))
-        kinds = set(map(type, shown))
         if not options.get("soft_wrap"):
+            are_strings = all(isinstance(text, str) for text in shown)
             if not self.is_terminal:
-                options["soft_wrap"] = kinds <= {str, Text}
-            elif kinds <= {str}:
+                are_texts = all(isinstance(text, Text) for text in objects)
+                options["soft_wrap"] = are_strings or are_texts
+            elif are_strings:
                 options["soft_wrap"] = True
-                shown = [wrapped(text, self.width) for text in shown]
+                shown = [wrapped(str(text), self.width) for text in shown]
         super().print(*shown, **options)
 
 
@@ -82,20 +81,10 @@ def wrapped(text: str, width: int) -> str:
     return "\n".join(lines).replace(NO_BREAK, " ")
 
 
-def _escaped(drawn: Any) -> Any:
-    """Text stays text, which folds and is put beside other text as such."""
+def _escaped(drawn: Any) -> "str | _Printable":
     if isinstance(drawn, Message | InputError):
         return in_shell(drawn)
-    if isinstance(drawn, str):
-        return printable(drawn)
-    if not isinstance(drawn, Text):
-        return _Printable(drawn)
-    if printable(drawn.plain) == drawn.plain:
-        return drawn
-    parts = drawn.divide(range(1, len(drawn)))  # a character each, with its style
-    for part in parts:
-        part.plain = printable(part.plain)
-    return Text("", style=drawn.style, end=drawn.end).join(parts)
+    return printable(drawn) if isinstance(drawn, str) else _Printable(drawn)
 
 
 class _Answer(_Screen):
@@ -174,8 +163,12 @@ def show_matrix(evaluation: "Evaluation", names: Sequence[str], to: Console) -> 
     for label, row in enumerate(matrix):
         name, share = Text(names[label]), as_share(per_class[label])
         if many:
-            mistakes = Text(_mistakes(row, label, names))
-            table.add_row(name, str(row.sum()), str(row[label]), share, mistakes)
+            mistakes: list[str] = []
+            for i in (-row).argsort(kind="stable"):
+                if i != label and row[i]:
+                    mistakes.append(f"{names[i]} {row[i]}")
+            worst = Text(", ".join(mistakes[:3]))
+            table.add_row(name, str(row.sum()), str(row[label]), share, worst)
             continue
         cells: list[Text] = []
         for column, count in enumerate(row):
@@ -183,14 +176,6 @@ def show_matrix(evaluation: "Evaluation", names: Sequence[str], to: Console) -> 
             cells.append(Text(str(count), style=style))
         table.add_row(name, *cells, share)
     print_table(table, to)
-
-
-def _mistakes(row: "np.ndarray", label: int, names: Sequence[str]) -> str:
-    mistakes: list[str] = []
-    for i in (-row).argsort(kind="stable"):
-        if i != label and row[i]:
-            mistakes.append(f"{names[i]} {row[i]}")
-    return ", ".join(mistakes[:3])
 
 
 def print_table(table: Table, to: Console, leave_out: Sequence[str] = ()) -> None:

@@ -15,7 +15,7 @@ from mnist_fn.shared.data.datasets import load
 from mnist_fn.shared.data.files import TORCHVISION, find
 from mnist_fn.shared.errors import InputError, MissingExtraError, in_shell
 from mnist_fn.shared.parity.selfcheck import check_backend
-from mnist_fn.shared.runs.environment import machine, versions
+from mnist_fn.shared.runs.environment import cores, machine, versions
 
 SCHEMA = 1
 FRAMEWORKS = {"jax": "mnist_fn.selfcheck", "torch": "torch_ref.selfcheck"}
@@ -42,7 +42,10 @@ def diagnose(full: bool, say: Callable[[str], None]) -> dict[str, Any]:
         "versions": versions(),
         "known_wrong": known,
         "devices": {name: _devices(module) for name, module in FRAMEWORKS.items()},
-        "threads": _threads(),
+        "threads": {
+            "cores": cores(),
+            "environment": {name: os.environ[name] for name in THREADS if name in os.environ},
+        },
         "caches": _caches(),
         "data": _data(),
         "tools": {
@@ -79,12 +82,6 @@ def _devices(module: str) -> list[str]:
         return [f"not here ({error})"]
     except ImportError as error:
         return [f"can't be imported ({error})"]
-
-
-def _threads() -> dict[str, Any]:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    variables = {name: os.environ[name] for name in THREADS if name in os.environ}
-    return {"cores": cores, "environment": variables}
 
 
 def _caches() -> dict[str, Any]:

@@ -8,7 +8,6 @@ from typing import Any
 
 from rich.console import Console
 from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
 from cli import options
@@ -297,11 +296,9 @@ def _trained(
 
 
 def _show_statistics(results: list[dict[str, Any]], to: Console) -> None:
-    table = Table(box=None, pad_edge=False)
-    for column in ("model", "n", "difference", "90 % interval", "sd", "margin", "power"):
-        table.add_column(column, justify="left" if column == "model" else "right")
-    table.add_column("seeds needed", justify="right")
-    table.add_column("verdict")
+    figures = ("n", "difference", "90 % interval", "sd", "margin", "power", "seeds needed")
+    words = ("model", "verdict")
+    table = new_table(words[0], *figures, words[1], flush_left=words)
     for row in results:
         t = row["tost"]
         table.add_row(

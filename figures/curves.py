@@ -38,7 +38,11 @@ def plot(records: Run | Sequence[Run], ax: Any = None) -> style.Panels:
         InputError: no run was given.
     """
     runs = as_runs(records)
-    experiments = _by_experiment(runs)
+    if not runs:
+        raise InputError("curves: no run to draw")
+    experiments: dict[Experiment, list[Run]] = {}
+    for run in runs:
+        experiments.setdefault((run.backend, run.config.replace(seed=0)), []).append(run)
     names = _names(list(experiments))
     colours = style.series_colours(len(experiments))
     figure = style.panels(ax, 4.0)
@@ -91,16 +95,6 @@ def add_legend(figure: Any, splits: Iterable[str], best_line: str = "") -> None:
     look = {"marker": "o", "linestyle": best_line, "markersize": 4.5}
     handles.append(Line2D([], [], color=style.ink(), label="best test epoch", **look))
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
-
-
-def _by_experiment(runs: Sequence[Run]) -> dict[Experiment, list[Run]]:
-    """The runs of each experiment, in the order given."""
-    if not runs:
-        raise InputError("curves: no run to draw")
-    experiments: dict[Experiment, list[Run]] = {}
-    for run in runs:
-        experiments.setdefault((run.backend, run.config.replace(seed=0)), []).append(run)
-    return experiments
 
 
 def _names(experiments: Sequence[Experiment]) -> list[str]:

@@ -86,7 +86,7 @@ def command(
         shown.columns[0].overflow = "fold"
         for row in rows:
             shown.add_row(*row)
-        print_table(shown, screen, leave_out=("an epoch of",))
+        print_table(shown, screen, leave_out=("an epoch of", "in CPU seconds"))
         screen.print()
     for name in undercut(measured):
         screen.print(f"{name} took less than the floor in a round; measure again")

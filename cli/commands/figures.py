@@ -1,6 +1,5 @@
 """`mnist-fn figures`."""
 
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,7 +12,7 @@ from mnist_fn.shared.errors import InputError, Message
 from mnist_fn.shared.wording import nearest
 
 if TYPE_CHECKING:
-    from figures.build import Entry, Shelf
+    from figures.build import Entry
 
 OF_THEIR_COMMANDS = {"bench", "sweep"}  # drawn by these commands alone
 
@@ -46,16 +45,17 @@ def command(
     """
     from figures import PLOTS
 
+    known = set(PLOTS) - OF_THEIR_COMMANDS
     names: list[str] = []
     folders: list[Path] = []
     for path in runs or ():
-        if _is_figure(path, PLOTS):
+        if str(path).replace("-", "_") in known and not path.is_dir():
             names.append(str(path).replace("_", "-"))
-        else:
-            near = nearest(str(path), set(PLOTS) - OF_THEIR_COMMANDS)
-            if near is not None and not path.exists():
-                raise InputError(f"{path}: no such figure or folder; did you mean {near}?")
-            folders.append(path)
+            continue
+        near = nearest(str(path), known)
+        if near is not None and not path.exists():
+            raise InputError(f"{path}: no such figure or folder; did you mean {near}?")
+        folders.append(path)
     if folders:
         folders_of_runs(folders)  # before the imports that take longer
     from cli.console import answer, console
@@ -83,7 +83,14 @@ def command(
         for entry in entries:
             check_output(out / build.file_name(entry, theme, format), overwrite=overwrite)
         folders = folders_of_runs(folders, "runs-quick" if quick else "runs")
-        records, missing = _gather(build.Shelf(folders, backend, base.dataset, quick), entries)
+        shelf = build.Shelf(folders, backend, base.dataset, quick)
+        records: dict[Entry, Any] = {}
+        missing: dict[str, InputError] = {}  # why others can't be drawn, by name
+        for entry in entries:
+            try:
+                records[entry] = shelf.records(entry)
+            except InputError as error:
+                missing[entry.name] = error
         if missing and (wanted is not None or not records):
             check_classes(base, data_dir)  # of other sets there is no study to be made
             first = next(iter(missing.values()))
@@ -100,20 +107,6 @@ def command(
             f"left out, for want of their runs: {', '.join(missing)}; --only NAME says what makes "
             "those of one"
         )
-
-
-def _gather(
-    shelf: "Shelf", entries: "Sequence[Entry]"
-) -> "tuple[dict[Entry, Any], dict[str, InputError]]":
-    """The records of each figure that can be drawn, and why others can't, by name."""
-    records: dict[Entry, Any] = {}
-    missing: dict[str, InputError] = {}
-    for entry in entries:
-        try:
-            records[entry] = shelf.records(entry)
-        except InputError as error:
-            missing[entry.name] = error
-    return records, missing
 
 
 def _draw(
@@ -142,12 +135,6 @@ def _draw(
             "Noto Sans CJK"
         )
     return paths
-
-
-def _is_figure(path: Path, plots: Iterable[str]) -> bool:
-    """Whether an argument is a figure's name, not a folder's: `curves`."""
-    name = str(path).replace("-", "_")
-    return name in set(plots) - OF_THEIR_COMMANDS and not path.is_dir()
 
 
 def _list(entries: "list[Entry]") -> None:

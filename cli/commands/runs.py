@@ -55,15 +55,11 @@ def command(
             row.append(run["backend"])
         for name in varying:
             row.append(_format(getattr(config, name)))
-        row += [_progress(run["epochs"], config.epochs, run["status"]), *best]
+        status = "" if run["status"] == "finished" else f" {run['status']}"
+        row += [f"{run['epochs']}/{config.epochs}{status}", *best]
         table.add_row(*row, _when(datetime.fromisoformat(run["changed"])))
     # a name is to be copied, and a run's own says most of what it differs in
     print_table(table, answer(), leave_out=("changed", AT, *reversed(fields), "backend", BEST[0]))
-
-
-def _progress(done: int, epochs: int, status: str) -> str:
-    """`4/4`, or `1/4 unfinished`."""
-    return f"{done}/{epochs}" + ("" if status == "finished" else f" {status}")
 
 
 def _when(changed: datetime) -> str:

@@ -40,7 +40,13 @@ def command(
     config, epochs = None, experiment["epochs"]
     if resume is not None:
         shape = {"model": model, "hidden": hidden, "out": out, "force": force or None}
-        _refuse_with_resume({**experiment, **shape, **rates_and_seed, "epochs": None})
+        arguments = {**experiment, **shape, **rates_and_seed, "epochs": None}
+        names = [name for name, value in arguments.items() if value is not None]
+        if names:
+            raise InputError(
+                f"--resume: the run says its own {', '.join(names).replace('_', '-')}; only "
+                "--epochs, --backend, --device and --data-dir may be given with it"
+            )
         check_is_run(resume)
     else:
         widths = options.hidden_from(model, hidden)
@@ -90,12 +96,3 @@ def _epochs_on_digits(epochs: int) -> int:
     longer = DIGITS_FACTOR * epochs
     console.print(f"{longer} epochs in place of {epochs}: an epoch of the digits is 8 batches.")
     return longer
-
-
-def _refuse_with_resume(arguments: dict[str, Any]) -> None:
-    names = [name for name, value in arguments.items() if value is not None]
-    if names:
-        raise InputError(
-            f"--resume: the run says its own {', '.join(names).replace('_', '-')}; only --epochs, "
-            "--backend, --device and --data-dir may be given with it"
-        )

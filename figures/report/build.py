@@ -62,7 +62,11 @@ def build(contents: Contents, command: str, data_dir: Path | None = None) -> str
             part, made_by = DOCUMENT_COMMANDS[kind]
             missing.append(Missing(part, f"there is no {kind}.json in the folders given", made_by))
     horizons = drawings.horizons(contents.documents["parity"])
-    views = _views(contents, data_dir)
+    first = contents.in_full[0]
+    views: list[RunView] = []
+    for number, run in enumerate(contents.in_full):
+        folder = data_dir if run.config.dataset == first.config.dataset else None
+        views.append(view_of(run, number, contents.linear, folder))
     studies = contents.documents["study"].values()
     warnings: list[str] = []
     backends: list[str] = []
@@ -73,7 +77,7 @@ def build(contents: Contents, command: str, data_dir: Path | None = None) -> str
     drawn: dict[str, Markup] = {}
     if studies:
         is_quick = QUICK_RUN in warnings
-        drawn, reasons = study.figures(contents.folders, contents.in_full[0], backends, is_quick)
+        drawn, reasons = study.figures(contents.folders, first, backends, is_quick)
         missing += [Missing("a figure of the study", reason) for reason in reasons]
     parts = {
         "runs": True,
@@ -117,16 +121,6 @@ def build(contents: Contents, command: str, data_dir: Path | None = None) -> str
             "views": [view.for_script() for view in views],
         },
     )
-
-
-def _views(contents: Contents, data_dir: Path | None) -> list[RunView]:
-    """The runs in full; `data_dir` holds the data of the first, and of others on the same set."""
-    first = contents.in_full[0].config.dataset
-    views: list[RunView] = []
-    for number, run in enumerate(contents.in_full):
-        folder = data_dir if run.config.dataset == first else None
-        views.append(view_of(run, number, contents.linear, folder))
-    return views
 
 
 def _sections_of(view: RunView) -> list[tuple[str, str]]:

@@ -143,7 +143,9 @@ def _parity(document: Document) -> list[DocumentTable]:
         head = ["rung", "verdict", "largest difference", "bound", "in"]
         of_document.append(_table(f"Ladder: {_experiment(ladder)}", head, rows, source))
     for horizon in document.get("horizon", ()):
-        of_document.append(_horizon(horizon, source))
+        claims = [f"the frameworks diverge {text}" for text in claims_in_words(horizon)]
+        title, note = f"Horizon: {_experiment(horizon)}", f"{'; '.join(claims)}. {source}"
+        of_document.append(_table(title, *horizon_table(horizon), note))
     if equivalence := document.get("statistics", ()):
         rows = list(map(_statistics, equivalence))
         head = ["model", "seeds", "difference", "90 % interval", "margin", "verdict"]
@@ -151,12 +153,6 @@ def _parity(document: Document) -> list[DocumentTable]:
         note = f"Test accuracy in percentage points, TOST over paired seeds, {sides}; {source}"
         of_document.append(_table("Statistics over seeds", head, rows, note))
     return of_document
-
-
-def _horizon(horizon: dict[str, Any], source: str) -> DocumentTable:
-    claims = [f"the frameworks diverge {text}" for text in claims_in_words(horizon)]
-    note = f"{'; '.join(claims)}. {source}"
-    return _table(f"Horizon: {_experiment(horizon)}", *horizon_table(horizon), note)
 
 
 def _experiment(document: dict[str, Any]) -> str:

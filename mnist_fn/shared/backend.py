@@ -228,7 +228,9 @@ def enough_memory() -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        if not (isinstance(error, MemoryError) or _says_no_memory(error)):
+        # JAX on any device; torch on a GPU; torch on the CPU
+        marks = ("RESOURCE_EXHAUSTED", "out of memory", "can't allocate memory")
+        if not (isinstance(error, MemoryError) or any(mark in str(error) for mark in marks)):
             raise
         raise InputError(
             f"out of memory ({str(error)[:100] or 'on the host'})",
@@ -243,12 +245,6 @@ def enough_memory() -> Iterator[None]:
                 Argument("device"),
             ),
         ) from error
-
-
-def _says_no_memory(error: RuntimeError) -> bool:
-    # JAX on any device; torch on a GPU; torch on the CPU
-    marks = ("RESOURCE_EXHAUSTED", "out of memory", "can't allocate memory")
-    return any(mark in str(error) for mark in marks)
 
 
 def check_device(device: str) -> str:

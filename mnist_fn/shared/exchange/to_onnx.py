@@ -54,16 +54,13 @@ def write_onnx(run: Run, path: Path) -> None:
     model = helper.make_model(graph, producer_name="mnist-fn", opset_imports=opsets)
     model.doc_string = MARK
     model.ir_version = IR_VERSION
-    helper.set_model_props(model, _metadata(run))
-    onnx.checker.check_model(model, full_check=True)
-    write_atomically(path, model.SerializeToString(deterministic=True))
-
-
-def _metadata(run: Run) -> dict[str, str]:
-    return {
+    metadata = {
         "classes": json.dumps(list(run.data_spec.names)),
         "pixels": "a picture's rows one after another, each pixel (0 to 255) divided by 255",
         "ink": run.data_spec.polarity,
         "transposed": json.dumps(run.data_spec.transposed),
         "dataset": run.config.dataset,
     }
+    helper.set_model_props(model, metadata)
+    onnx.checker.check_model(model, full_check=True)
+    write_atomically(path, model.SerializeToString(deterministic=True))

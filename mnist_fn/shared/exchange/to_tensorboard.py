@@ -35,16 +35,12 @@ def write_events(run: Run, folder: Path) -> Path:
         summary = Summary()
         for name, value in row.items():
             if name != "epoch":
-                summary.value.add(tag=_tag(name), simple_value=value)
+                split, figure, *label = name.split("_", 2)
+                tag = f"accuracy of a class/{label[0]}" if label else f"{figure}/{split}"
+                summary.value.add(tag=tag, simple_value=value)
         event = Event(wall_time=ended, step=int(row["epoch"]), summary=summary)
         records.write(event.SerializeToString())
     path = folder / f"events.out.tfevents.{int(ended)}.{run.path.name}"
     with made_folder(folder):
         write_atomically(path, file.getvalue())
     return path
-
-
-def _tag(name: str) -> str:
-    """Return a tag: `test_loss` is `loss/test`, `test_accuracy_3` is `accuracy of a class/3`."""
-    split, figure, *label = name.split("_", 2)
-    return f"accuracy of a class/{label[0]}" if label else f"{figure}/{split}"
