@@ -1,7 +1,6 @@
 """The JAX backend: the pure functions of `training.py` behind the shared contract."""
 
 import contextlib
-import itertools
 import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,9 +19,10 @@ from mnist_fn.shared.backend import EpochMetrics
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset, Split, scale_pixels
 from mnist_fn.shared.errors import Argument, InputError
-from mnist_fn.shared.optimizers import learning_rates, slots_of
+from mnist_fn.shared.optimizers import learning_rates
 from mnist_fn.shared.runs.environment import cores
 from mnist_fn.shared.state import ParamTree, StateTree
+from mnist_fn.shared.streams import blank_state
 from mnist_fn.training import Data, Hyper, State, apply, make_direction, make_loss, make_train_epoch
 
 
@@ -265,14 +265,12 @@ class JaxBackend:
 
 def _shapes(config: Config, dataset: Dataset, dtype: Any) -> tuple[State, Data, Hyper]:
     """Shapes and dtypes of what an epoch takes besides its order."""
-    n, like = len(dataset.train), partial(jax.ShapeDtypeStruct, dtype=dtype)
-    sizes = itertools.pairwise((dataset.pixels, *config.hidden, dataset.classes))
-    params = {}
-    for index, (fan_in, fan_out) in enumerate(sizes, start=1):
-        params[f"layer{index}"] = {"kernel": like((fan_in, fan_out)), "bias": like((fan_out,))}
-    count = jax.ShapeDtypeStruct((), jnp.int32)
-    slots = dict.fromkeys(slots_of(config), params)
-    state = State(*cast(Any, (params, slots, count)))
-    labels = jax.ShapeDtypeStruct((n,), jnp.int32)
-    data = Data(*cast(Any, (like((n, dataset.pixels)), labels)))
-    return state, data, Hyper(*cast(Any, (like(()),) * 3))
+    blank = blank_state(config, dataset.pixels, dataset.classes)
+    params, slots = jax.tree.map(
+        lambda tensor: jax.ShapeDtypeStruct(tensor.shape, dtype), (blank.params, blank.slots)
+    )
+    state = State(params, slots, cast(Any, jax.ShapeDtypeStruct((), jnp.int32)))
+    n = len(dataset.train)
+    images = jax.ShapeDtypeStruct((n, dataset.pixels), dtype)
+    data = Data(*cast(Any, (images, jax.ShapeDtypeStruct((n,), jnp.int32))))
+    return state, data, Hyper(*cast(Any, (jax.ShapeDtypeStruct((), dtype),) * 3))

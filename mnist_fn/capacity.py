@@ -1,6 +1,5 @@
 """How many models a sweep trains at once: as many as fit, in equal loads."""
 
-import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -12,7 +11,8 @@ from mnist_fn.shared.backend import Group, GroupOfOne
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset
 from mnist_fn.shared.errors import Argument, InputError
-from mnist_fn.shared.state import StateTree
+from mnist_fn.shared.state import StateTree, count_parameters
+from mnist_fn.shared.streams import blank_state
 from mnist_fn.sweeping import JaxGroup
 
 MEMORY_SHARE = 0.8  # of what is free on an accelerator, for everything
@@ -79,7 +79,7 @@ def model_bytes(config: Config, dataset: Dataset) -> int:
     """
     itemsize = np.dtype(config.dtype).itemsize
     sizes = (dataset.pixels, *config.hidden, dataset.classes)
-    parameters = sum((i + 1) * o for i, o in itertools.pairwise(sizes))
+    parameters = count_parameters(blank_state(config, dataset.pixels, dataset.classes).params)
     activations = 3 * config.batch_size * sum(sizes) + 2 * len(dataset.test) * sum(sizes[1:])
     return itemsize * (8 * parameters + activations) + 4 * len(dataset.train)
 

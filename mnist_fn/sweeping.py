@@ -24,7 +24,7 @@ from mnist_fn.shared.data.datasets import Dataset, Split
 from mnist_fn.shared.evaluation import Evaluation, confusion_matrix
 from mnist_fn.shared.optimizers import learning_rates
 from mnist_fn.shared.state import StateTree
-from mnist_fn.shared.streams import initial_state
+from mnist_fn.shared.streams import blank_state
 from mnist_fn.training import Data, Hyper, State, apply, make_direction, make_train_epoch
 
 
@@ -67,7 +67,7 @@ class JaxGroup:
         self._over = over = partial(_over_models, mesh)
         self._programs: dict[int, jax.stages.Compiled] = {}  # by the length of the orders
         self._steps_an_epoch = ceil(len(dataset.train) / config.batch_size)
-        self._start = initial_state(config, dataset.pixels, dataset.classes)  # for its shapes
+        self._start = blank_state(config, dataset.pixels, dataset.classes)  # for its shapes
         use_compilation_cache()
         with self._scope():
             self._data = Data(*place(dataset.train, self._dtype, self._whole))

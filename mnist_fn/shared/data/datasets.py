@@ -43,7 +43,7 @@ from mnist_fn.shared.streams import permutation
 
 ARRAYS = "arrays"  # what a dataset of `Dataset.from_arrays` is called
 _ARGUMENTS = ("train_images", "train_labels", "test_images", "test_labels")
-_TEST = PARTS[2:]
+_TEST = set(PARTS[2:])
 _SAME_FORM = "give a test set of the same form"
 
 
@@ -265,9 +265,9 @@ def load_test(source: Source, name: str, spec: DataSpec) -> Dataset:
 def _choose_test(folder: Path, name: str) -> FileSet:
     if not folder.is_dir():
         raise InputError(f"{folder}: no such folder")
-    complete = [files for files in sets_in(folder).values() if files.has(_TEST)]
+    complete = [files for files in sets_in(folder).values() if files.files.keys() >= _TEST]
     known = [] if name == "idx" else candidates(folder, name)
-    matching = [files for files in known if files.has(_TEST)]
+    matching = [files for files in known if files.files.keys() >= _TEST]
     if matching or len(complete) == 1:
         return (matching or complete)[0]
     if not complete:
@@ -322,22 +322,16 @@ def _as_dataset(
 
 def _read_raw(name: str, data_dir: Path | None, download: bool) -> RawSet:
     """Read a set from its four files, or else from one of the other forms that people have."""
-    files, failure = None, None
-    try:
-        files = find(name, data_dir)
-    except InputError as error:
-        failure = error
+    files = find(name, data_dir)
     if files is None:
         for folder in search_path() if data_dir is None else [data_dir]:
             if (raw := read_whole(folder, name)) is not None:
                 _check_published(name, raw)
                 return raw
-    if failure is not None:
-        raise failure
-    if files is None and download and name in TORCHVISION:
+    if files is None and data_dir is None and download and name in TORCHVISION:
         fetch(name)
         files = find(name)
-    if files is None and name == ARRAYS and data_dir is None:
+    if files is None and data_dir is None and name == ARRAYS:
         hint = ("give the same `Dataset` as ", Argument("data_dir"))
         raise InputError(f"{ARRAYS}: the data were in memory only", hint=hint)
     if files is None:

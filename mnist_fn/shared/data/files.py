@@ -66,10 +66,6 @@ class FileSet:
         """The PARTS without a file."""
         return [part for part in PARTS if part not in self.files]
 
-    def has(self, parts: Sequence[str]) -> bool:
-        """Whether it has a file for each of these parts."""
-        return set(parts) <= set(self.files)
-
     @property
     def paths(self) -> list[Path]:
         """All four files, in the order of PARTS; KeyError if one is missing."""
@@ -84,20 +80,15 @@ def find(name: str, data_dir: Path | None = None) -> FileSet | None:
     a folder of its own name, under any of the names that people have, gzipped or not.
 
     Raises:
-        InputError: `data_dir` is given and the files are not there, or it holds several sets of
-            which `idx` is none.
+        InputError: `idx` without `data_dir`, or where that holds several sets of other names.
     """
-    if data_dir is not None:
-        file_set = _whole_in(data_dir, name)
-        if file_set is None:
-            raise not_found(name, data_dir)
-        return file_set
-    if name == "idx":
+    if name == "idx" and data_dir is None:
         needs = (" needs ", Argument("data_dir"), " with the four IDX files")
         raise InputError((Argument("dataset", "idx"), *needs))
-    for folder in search_path():
-        if file_set := _whole_in(folder, name):
-            return file_set
+    for folder in search_path() if data_dir is None else [data_dir]:
+        for file_set in candidates(folder, name):
+            if not file_set.missing:
+                return file_set
     return None
 
 
@@ -114,13 +105,6 @@ def search_path() -> list[Path]:
     if not Path(folder).is_dir():
         raise InputError(f"MNIST_FN_DATA={folder}: no such folder; correct or unset it")
     return [Path(folder), cached]
-
-
-def _whole_in(folder: Path, name: str) -> FileSet | None:
-    for file_set in candidates(folder, name):
-        if not file_set.missing:
-            return file_set
-    return None
 
 
 def candidates(folder: Path, name: str) -> list[FileSet]:

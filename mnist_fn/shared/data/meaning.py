@@ -10,7 +10,7 @@ from mnist_fn.shared.data.files import TORCHVISION, FileSet
 from mnist_fn.shared.data.formats import Names
 from mnist_fn.shared.data.spec import MAX_CLASSES, MNIST, DataSpec, check_class_name
 from mnist_fn.shared.errors import Argument, InputError, Message, Text
-from mnist_fn.shared.storage import open_plain
+from mnist_fn.shared.storage import read_bounded
 
 TRANSPOSED = "emnist"  # sets by this name ship their pictures transposed
 LABELS = {  # of sets that are known by name, used in these files or not
@@ -288,12 +288,8 @@ def read_classes(path: Path, used: Sequence[int]) -> Names:
 
 
 def _lines(path: Path) -> list[str]:
-    with open_plain(path) as file:
-        data = file.read(_MAX_NAMES_BYTES + 1)
-    if len(data) > _MAX_NAMES_BYTES:
-        raise InputError(f"{path}: longer than the {_MAX_NAMES_BYTES} bytes that are read of it")
     try:
-        return data.decode("utf-8-sig").splitlines()
+        return read_bounded(path, _MAX_NAMES_BYTES).decode("utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
         raise InputError(f"{path}: not text in UTF-8; save it so") from error
 

@@ -103,8 +103,7 @@ def closed(light: np.ndarray, window: int) -> np.ndarray:
 
     window = max(3, window | 1)
     padded = np.pad(light, window // 2, mode="edge")
-    lightest = ndimage.maximum_filter(padded, window, mode="nearest")
-    filled = ndimage.minimum_filter(lightest, window, mode="nearest")
+    filled = ndimage.grey_closing(padded, (window, window), mode="nearest")
     return filled[window // 2 : -(window // 2), window // 2 : -(window // 2)]
 
 
