@@ -10,7 +10,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from figures.report import documents, drawings, study
+from figures.report import documents, drawings
 from figures.report.contents import Contents
 from figures.report.view import Missing, RunView, dataset_title, view_of
 from mnist_fn.shared.pictures.reading import CONFIDENT, UNSURE
@@ -77,7 +77,7 @@ def build(contents: Contents, command: str, data_dir: Path | None = None) -> str
     drawn: dict[str, Markup] = {}
     if studies:
         is_quick = QUICK_RUN in warnings
-        drawn, reasons = study.figures(contents.folders, first, backends, is_quick)
+        drawn, reasons = drawings.of_study(contents.folders, first, backends, is_quick)
         missing += [Missing("a figure of the study", reason) for reason in reasons]
     parts = {
         "runs": True,

@@ -9,7 +9,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from figures.report import drawings, network, templates
+from figures.report import drawings, network
 from figures.report.digits import Digits
 from mnist_fn.shared.data.datasets import load_for, scale_pixels
 from mnist_fn.shared.data.spec import DataSpec
@@ -168,7 +168,7 @@ def view_of(
         digits=digits,
         curves=drawings.curves(run),
         by_class=drawings.by_class(run, len(run.data_spec.names) > MANY),
-        templates=None if linear is None else templates.pictures(linear),
+        templates=None if linear is None else network.template_pictures(linear),
         missing=missing,
     )
 

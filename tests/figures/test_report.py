@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from figures.report import build, documents, drawings, study, view
+from figures.report import build, documents, drawings, view
 from figures.report.contents import MAX_IN_FULL, read_contents
 from figures.report.digits import EXAMPLES
 from mnist_fn.shared import backend
@@ -57,7 +57,7 @@ def test_a_studys_figures_are_of_its_backend_whoever_trained_the_best_run(runs_2
         ("kmnist", ["jax"], False, r"mnist-fn study --dataset kmnist --only \S+$"),
     ):  # fmt: skip
         main = with_header(run, config=run.config.replace(dataset=dataset))
-        drawn, missing = study.figures([tmp_path], main, backends, quick)
+        drawn, missing = drawings.of_study([tmp_path], main, backends, quick)
         assert drawn == {}
         assert all(re.search(said, why) for why in missing), missing
         assert len(missing) > 1
