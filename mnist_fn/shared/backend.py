@@ -10,7 +10,7 @@ import numpy as np
 
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset, Split
-from mnist_fn.shared.errors import Argument, InputError, MissingExtraError
+from mnist_fn.shared.errors import Argument, InputError, MissingExtraError, template
 from mnist_fn.shared.evaluation import Evaluation, evaluate
 from mnist_fn.shared.state import ParamTree, StateTree
 
@@ -234,15 +234,8 @@ def enough_memory() -> Iterator[None]:
             raise
         raise InputError(
             f"out of memory ({str(error)[:100] or 'on the host'})",
-            hint=(
-                "use a smaller ",
-                Argument("hidden"),
-                " or ",
-                Argument("batch_size"),
-                ", ",
-                Argument("precision", "float32"),
-                ", or another ",
-                Argument("device"),
+            hint=template(
+                "use a smaller {hidden} or {batch_size}, {precision=float32}, or another {device}"
             ),
         ) from error
 

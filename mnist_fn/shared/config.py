@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property, wraps
 from typing import Annotated, Any, TypeVar, get_type_hints
 
-from mnist_fn.shared.errors import Argument, InputError
+from mnist_fn.shared.errors import Argument, InputError, template
 from mnist_fn.shared.optimizers import HYPERPARAMETERS, OPTIMIZERS, SCHEDULES, Range
 from mnist_fn.shared.wording import between, nearest
 
@@ -66,9 +66,7 @@ def _may_name_its_model(cls: type[ConfigClass]) -> type[ConfigClass]:
 
 def both_shapes() -> InputError:
     """The error for a model and widths at once; raise it."""
-    return InputError(
-        (Argument("model"), " and ", Argument("hidden"), ": give one of them, both say the layers")
-    )
+    return InputError(template("{model} and {hidden}: give one of them, both say the layers"))
 
 
 @_may_name_its_model
@@ -255,10 +253,8 @@ _CONVERSIONS: dict[Any, tuple[Callable[[Any], Any], str]] = {
 
 def _check_dataset(name: str) -> None:
     if not _SET_NAME.fullmatch(name):
-        hint = (
-            "or what the names of the files in ",
-            Argument("data_dir"),
-            " begin with, such as emnist-letters",
+        hint = template(
+            "or what the names of the files in {data_dir} begin with, such as emnist-letters"
         )
         raise InputError("dataset", name, DATASETS, hint)
 
@@ -266,33 +262,30 @@ def _check_dataset(name: str) -> None:
 def _check_optimizer(config: Config) -> None:
     """InputError for a hyperparameter of another optimizer, or one that is needed."""
     optimizer = OPTIMIZERS[config.optimizer]
-    named = Argument("optimizer", config.optimizer)
     for name in HYPERPARAMETERS:
         value = getattr(config, name)
         if value and name not in optimizer.hyperparameters:
             owner = next(key for key, kind in OPTIMIZERS.items() if name in kind.hyperparameters)
-            penalty = (", or use ", Argument("l2"), " for the study's penalty")
+            penalty = ", or use {l2} for the study's penalty" if optimizer.coupled else ""
             raise InputError(
                 (Argument(name, value, given=True), f" is {owner}'s"),
-                hint=("add ", Argument("optimizer", owner), penalty if optimizer.coupled else ""),
+                hint=template(f"add {{optimizer={owner}}}{penalty}"),
             )
     if config.l2 and not optimizer.coupled:
+        both = template(f" with {{optimizer={config.optimizer}}}: give one of them")
         raise InputError(
-            (Argument("l2", config.l2, given=True), " with ", named, ": give one of them"),
-            hint=(f"{config.optimizer} has its own decay, ", Argument("weight_decay")),
+            (Argument("l2", config.l2, given=True), *both),
+            hint=template(f"{config.optimizer} has its own decay, {{weight_decay}}"),
         )
     if config.optimizer == "adamw" and not config.weight_decay:
         raise InputError(
-            (
-                named,
-                " needs ",
-                Argument("weight_decay"),
-                " above 0: PyTorch's default (0.01) and "
-                "optax's (0.0001) differ, so none is assumed",
+            template(
+                "{optimizer=adamw} needs {weight_decay} above 0: PyTorch's default (0.01) and "
+                "optax's (0.0001) differ, so none is assumed"
             )
         )
     if config.nesterov and not config.momentum:
-        raise InputError((Argument("nesterov", True), " needs ", Argument("momentum"), " above 0"))
+        raise InputError(template("{nesterov=True} needs {momentum} above 0"))
 
 
 def _check_schedule(config: Config) -> None:
@@ -305,11 +298,8 @@ def _check_schedule(config: Config) -> None:
                 " with ",
                 Argument("warmup", config.warmup, given=True),
             ),
-            hint=(
-                "give ",
-                Argument("schedule", "linear-warmup-cosine"),
-                " a number of steps as ",
-                Argument("warmup"),
-                ", and no other schedule one",
+            hint=template(
+                "give {schedule=linear-warmup-cosine} a number of steps as {warmup}, and no other "
+                "schedule one"
             ),
         )

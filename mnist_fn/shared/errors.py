@@ -4,6 +4,7 @@ A text that names arguments keeps them as `Argument`, so that whoever shows it n
 own terms: Python `learning_rate=0.5`, the command line `--learning-rate 0.5` (`in_shell`).
 """
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -74,6 +75,19 @@ class Message:
 
 
 Text: TypeAlias = "str | Argument | Resume | Message | InputError | tuple[Text, ...]"
+
+
+def template(text: str) -> "tuple[Text, ...]":
+    """A text with arguments in braces: `{data_dir}`, or `{dataset=digits}` with a value to give.
+
+    It is for texts that stand in the source: a user's words may have braces of their own.
+    """
+    parts: list[Text] = []
+    for i, piece in enumerate(re.split("{(.*?)}", text)):
+        name, _, value = piece.partition("=")
+        argument = Argument(name, {"": NOT_GIVEN, "True": True}.get(value, value))
+        parts.append(argument if i % 2 else piece)
+    return tuple(parts)
 
 
 def _pieces(text: Any) -> tuple[str | Argument | Resume, ...]:

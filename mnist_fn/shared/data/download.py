@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mnist_fn.shared.data.cache import cache_dir
 from mnist_fn.shared.data.files import FILES, SHA256_GZ, TORCHVISION
-from mnist_fn.shared.errors import Argument, InputError
+from mnist_fn.shared.errors import InputError, template
 from mnist_fn.shared.storage import made_folder
 
 # The places that torchvision takes them from.
@@ -48,22 +48,17 @@ def fetch(name: str) -> Path:
         cause = error if isinstance(error, OSError) else error.__cause__
         raise InputError(
             f"{folder}: can't be written ({getattr(cause, 'strerror', cause)})",
-            hint=(
-                "name another place with ",
-                Argument("data_dir"),
-                " or MNIST_FN_DATA, or run with ",
-                Argument("dataset", "digits"),
+            hint=template(
+                "name another place with {data_dir} or MNIST_FN_DATA, or run with {dataset=digits}"
             ),
         ) from error
     except (OSError, ValueError, RequestException) as error:
         raise InputError(
             f"{name}: not on this machine and the download failed ({_reason(error)})",
             hint=(
-                f"put {', '.join(FILES)} (.gz or not) into {folder}, or name their folder with ",
-                Argument("data_dir"),
-                " or MNIST_FN_DATA, or run with ",
-                Argument("dataset", "digits"),
-                ", which needs no files",
+                f"put {', '.join(FILES)} (.gz or not) into {folder}, or ",
+                *template("name their folder with {data_dir} or MNIST_FN_DATA, or run with "),
+                *template("{dataset=digits}, which needs no files"),
             ),
         ) from error
     return folder

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mnist_fn.shared.config import DATASETS
 from mnist_fn.shared.data.cache import cache_dir
-from mnist_fn.shared.errors import Argument, InputError, NotFoundError
+from mnist_fn.shared.errors import Argument, InputError, NotFoundError, template
 
 PARTS = ("train images", "train labels", "test images", "test labels")
 FILES = (
@@ -83,8 +83,7 @@ def find(name: str, data_dir: Path | None = None) -> FileSet | None:
         InputError: `idx` without `data_dir`, or where that holds several sets of other names.
     """
     if name == "idx" and data_dir is None:
-        needs = (" needs ", Argument("data_dir"), " with the four IDX files")
-        raise InputError((Argument("dataset", "idx"), *needs))
+        raise InputError(template("{dataset=idx} needs {data_dir} with the four IDX files"))
     for folder in search_path() if data_dir is None else [data_dir]:
         for file_set in candidates(folder, name):
             if not file_set.missing:
@@ -207,6 +206,6 @@ def not_found(name: str, data_dir: Path | None) -> InputError:
         begin = f" begin with; {files} are not in {places}"
         hint = ("or what the names of the files in ", Argument("data_dir"), begin)
         return kind("dataset", name, DATASETS, hint)
-    run_digits = (Argument("dataset", "digits"), ", which needs no files")
-    hint = (f"put {files} there (.gz or not), or run with ", *run_digits)
+    run_digits = template("run with {dataset=digits}, which needs no files")
+    hint = (f"put {files} there (.gz or not), or ", *run_digits)
     return kind(f"{name}: not found in {places}", hint=hint)

@@ -9,7 +9,7 @@ import numpy as np
 from mnist_fn.shared.data.files import TORCHVISION, FileSet
 from mnist_fn.shared.data.formats import Names
 from mnist_fn.shared.data.spec import MAX_CLASSES, MNIST, DataSpec, check_class_name
-from mnist_fn.shared.errors import Argument, InputError, Message, Text
+from mnist_fn.shared.errors import InputError, Message, Text, template
 from mnist_fn.shared.storage import read_bounded
 
 TRANSPOSED = "emnist"  # sets by this name ship their pictures transposed
@@ -172,10 +172,9 @@ def notes(
             messages.append(f"no {split} examples of {', '.join(without)}")
     if spec.transposed_on_load:
         messages.append(
-            (
-                "the files have the pictures transposed; they are turned upright (",
-                Argument("orientation", "as-stored"),
-                " leaves them)",
+            template(
+                "the files have the pictures transposed; they are turned upright "
+                "({orientation=as-stored} leaves them)"
             )
         )
     if spec.transposed:
@@ -187,16 +186,9 @@ def notes(
     elif spec.polarity == "dark":
         messages.append("the pictures are dark on light")
     elif spec.polarity == "unknown":
-        messages.append(
-            (
-                f"light on dark or dark on light? {_light_border(train):.0%} of the pictures' "
-                "borders are light, which doesn't tell: add ",
-                Argument("ink", "light"),
-                " or ",
-                Argument("ink", "dark"),
-                ", or other pictures can't be predicted",
-            )
-        )
+        share = f"{_light_border(train):.0%} of the pictures' borders are light"
+        advice = template("add {ink=light} or {ink=dark}, or other pictures can't be predicted")
+        messages.append((f"light on dark or dark on light? {share}, which doesn't tell: ", *advice))
     return [
         f"{name}: {message}" if isinstance(message, str) else Message(f"{name}: ", message)
         for message in messages

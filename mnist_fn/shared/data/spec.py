@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mnist_fn.shared.config import INKS
-from mnist_fn.shared.errors import Argument, InputError
+from mnist_fn.shared.errors import InputError, template
 
 MAX_CLASSES = 256  # a label is a byte
 MAX_NAME = 40  # characters of a class's name
@@ -79,7 +79,7 @@ class DataSpec:
         if self.polarity == "unknown":
             raise InputError(
                 "whether this run's pictures are light on dark is not clear from its data",
-                hint=("train it with ", Argument("ink", "light"), " or ", Argument("ink", "dark")),
+                hint=template("train it with {ink=light} or {ink=dark}"),
             )
         if self.max_pixel == 1:
             pictures = np.where(pictures > 127, 255, 0).astype(np.uint8)

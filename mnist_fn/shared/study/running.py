@@ -7,7 +7,7 @@ from typing import Any
 
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import load_for
-from mnist_fn.shared.errors import Argument, InputError, Message
+from mnist_fn.shared.errors import Argument, InputError, Message, template
 from mnist_fn.shared.runs.callbacks import Callbacks
 from mnist_fn.shared.runs.environment import machine, versions
 from mnist_fn.shared.runs.notebook import html_table, pandas
@@ -142,12 +142,7 @@ def study(
             given.append(f"{name}={value!r}")
     if quick and seeds is not None:
         raise InputError(
-            (
-                Argument("quick", True),
-                " has one seed and decides nothing: no ",
-                Argument("seeds"),
-                " with it",
-            )
+            template("{quick=True} has one seed and decides nothing: no {seeds} with it")
         )
     seeds = 1 if quick else 5 if seeds is None else seeds
     if not 1 <= seeds <= MAX_SEEDS:
