@@ -284,7 +284,7 @@ def test_a_number_is_measured_by_its_unit():
     records = Records([replace(with_header(run, config=config), rows=rows)])
     of_l2 = [number for number in NUMBERS if number.experiment == "l2" and number.config.l2 == 0]
     assert [number.measure(records, config) for number in of_l2] == [1.0, 2, 0.95, 3, 4.0]
-    assert last("test_loss", 3)(records, config) == pytest.approx(7 / 3)
+    assert last(records, config, "test_loss", 3) == pytest.approx(7 / 3)
     selection = [number for number in NUMBERS if number.experiment == "selection"][:2]
     assert [number.measure(records, config) for number in selection] == [1.0, 2]
 

@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -101,7 +102,9 @@ def test_every_number_and_claim_is_measured_where_its_runs_are(records):
 
 
 def test_a_published_epoch_is_counted_from_one_and_a_number_stands_for_what_rounds_to_it():
-    epoch = PublishedNumber("l2", "", "89", "epoch", Config(), best("test_loss", "epoch"))
+    epoch = PublishedNumber(
+        "l2", "", "89", "epoch", Config(), partial(best, column="test_loss", what="epoch")
+    )
     assert (epoch.value, epoch.rounding) == (90, 0.5)
     share = replace(epoch, printed=".013", unit="share")
     assert (share.value, share.rounding) == (0.013, pytest.approx(0.0005))

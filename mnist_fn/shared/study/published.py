@@ -6,7 +6,7 @@ from functools import cache, partial
 from statistics import fmean
 
 from mnist_fn.shared.config import Config
-from mnist_fn.shared.evaluation import Evaluation, row_normalized
+from mnist_fn.shared.evaluation import row_normalized
 from mnist_fn.shared.runs import metrics
 from mnist_fn.shared.runs.store import Records
 from mnist_fn.shared.study.experiments import Experiment
@@ -109,50 +109,44 @@ def numbers(experiments: dict[str, Experiment]) -> list[PublishedNumber]:
     return every
 
 
-def best(column: str, what: str = "value") -> Measure:
+def best(records: Records, config: Config, column: str, what: str = "value") -> float | None:
     """Measure the best value of a column over a run's epochs, or the first epoch that had it."""
-
-    def measure(records: Records, config: Config) -> float | None:
-        rows = records.rows(config, [column])
-        return None if rows is None else metrics.best(rows, column)[what]
-
-    return measure
+    rows = records.rows(config, [column])
+    return None if rows is None else metrics.best(rows, column)[what]
 
 
-def last(column: str, epochs: int = 1) -> Measure:
+def last(records: Records, config: Config, column: str, epochs: int = 1) -> float | None:
     """Measure the mean of a column over a run's last epochs."""
-
-    def measure(records: Records, config: Config) -> float | None:
-        rows = records.rows(config, [column])
-        return None if rows is None else fmean(row[column] for row in rows[-epochs:])
-
-    return measure
+    rows = records.rows(config, [column])
+    return None if rows is None else fmean(row[column] for row in rows[-epochs:])
 
 
-def of_evaluation(value: Callable[[Evaluation], float]) -> Measure:
-    """Measure a number of the evaluation after a run's last epoch."""
-
-    def measure(records: Records, config: Config) -> float | None:
-        run = records.runs.get(config)
-        return None if run is None else float(value(run.evaluation))
-
-    return measure
+def accuracy(records: Records, config: Config) -> float | None:
+    """Measure the test accuracy after a run's last epoch."""
+    run = records.runs.get(config)
+    return None if run is None else run.evaluation.accuracy
 
 
 def cell(true: int, predicted: int) -> Measure:
-    """Measure a cell of the row-normalized confusion matrix after the last epoch."""
-    return of_evaluation(lambda e: row_normalized(e.confusion_matrix)[true, predicted])
+    """Measure a cell of the row-normalized confusion matrix after a run's last epoch."""
+
+    def measure(records: Records, config: Config) -> float | None:
+        run = records.runs.get(config)
+        return None if run is None else float(row_normalized(run.confusion_matrix)[true, predicted])
+
+    return measure
 
 
 def _width_depth(configs: tuple[Config, ...]) -> Iterator[PublishedNumber]:
     what = f"linear: test loss, mean of the last {PLATEAU_EPOCHS} epochs (“about”)"
-    measure = last("test_loss", PLATEAU_EPOCHS)
+    measure = partial(last, column="test_loss", epochs=PLATEAU_EPOCHS)
     yield PublishedNumber("width-depth", what, "0.26", "loss", configs[0], measure)
 
 
 def _selection(configs: tuple[Config, ...]) -> Iterator[PublishedNumber]:
     number = partial(PublishedNumber, "selection")
-    lowest, epoch_of_lowest = best("test_loss"), best("test_loss", "epoch")
+    lowest = partial(best, column="test_loss")
+    epoch_of_lowest = partial(lowest, what="epoch")
     for config, (runs, mean, sd) in zip(configs, _SELECTION.values(), strict=True):
         name = config.model
         for index, (loss, epoch) in enumerate(runs, start=1):
@@ -169,7 +163,6 @@ def _selection(configs: tuple[Config, ...]) -> Iterator[PublishedNumber]:
 def _chosen(configs: tuple[Config, ...]) -> Iterator[PublishedNumber]:
     (config,) = configs
     number = partial(PublishedNumber, "chosen")
-    accuracy = of_evaluation(lambda evaluation: evaluation.accuracy)
     yield number("test accuracy", "0.9805", "accuracy", config, accuracy)
     for label, share in enumerate(_DIAGONAL):
         yield number(f"{label} → {label}", share, "share", config, cell(label, label))
@@ -183,12 +176,13 @@ def _l2(configs: tuple[Config, ...]) -> Iterator[PublishedNumber]:
     for config in configs:
         name = l2_name(config.l2)
         for printed, (unit, column, what) in zip(_L2[config.l2], _L2_COLUMNS, strict=True):
-            measure = best(column, "epoch" if unit == "epoch" else "value")
+            what_of_best = "epoch" if unit == "epoch" else "value"
+            measure = partial(best, column=column, what=what_of_best)
             kind = f"{column}, {unit}"
             yield number(f"{name}: {what}", printed, unit, config, measure, kind=kind)
         if config.l2 == 0:
             what = f"{name}: test loss after the last epoch (“about”)"
-            yield number(what, "0.10", "loss", config, last("test_loss"))
+            yield number(what, "0.10", "loss", config, partial(last, column="test_loss"))
 
 
 _MAKERS = {"width-depth": _width_depth, "selection": _selection, "chosen": _chosen, "l2": _l2}
