@@ -38,7 +38,12 @@ def command(
     Order and transposition come from the shapes; what is ambiguous is refused. The run can be
     evaluated, predicted with, reported and gone on with, as any other.
     """
-    start = _read_start(file)  # before imports that take longer than to see that it is not there
+    from mnist_fn.shared.storage import open_plain
+
+    with open_plain(file) as stream:  # before imports that take longer than to see what it is
+        start = stream.read(9)
+    if not start:
+        raise InputError(f"{file}: an empty file")
     from cli.console import answer, console, show_run
     from cli.output import print_json
 
@@ -64,17 +69,6 @@ def command(
     show_run(run, answer(json))
     if json:
         print_json(run.summary())
-
-
-def _read_start(file: Path) -> bytes:
-    """The first 9 bytes of a file; InputError if it can't be read or is empty."""
-    from mnist_fn.shared.storage import open_plain
-
-    with open_plain(file) as stream:
-        start = stream.read(9)
-    if not start:
-        raise InputError(f"{file}: an empty file")
-    return start
 
 
 def _source(file: Path, start: bytes) -> "Source":

@@ -177,18 +177,13 @@ def names() -> list[str]:
     return sorted({point.name for point in entry_points(group=GROUP)})
 
 
-def check(name: str) -> None:
-    """InputError if `find` has no such backend; it is not imported."""
-    _point(name)
-
-
 def find(name: str) -> MakeBackend:
     """The maker of a backend, by its entry point's name.
 
     Raises:
         InputError: no such backend, or it can't be imported.
     """
-    return _import(_point(name))
+    return _import(check(name))
 
 
 def find_group(name: str) -> MakeGroup | None:
@@ -202,7 +197,8 @@ def find_group(name: str) -> MakeGroup | None:
     return None
 
 
-def _point(name: str) -> EntryPoint:
+def check(name: str) -> EntryPoint:
+    """Where a backend is, by its name; it is not imported. InputError if there is none."""
     for point in entry_points(group=GROUP, name=name):
         return point
     raise InputError("backend", name, names() or "installed; none is")

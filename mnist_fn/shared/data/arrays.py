@@ -56,15 +56,12 @@ def read_array(path: Path, dimensions: int) -> tuple[np.ndarray, str]:
     return (read_npz if is_zip else read_idx)(path, dimensions)
 
 
-def digests_of(arrays: Sequence[np.ndarray]) -> list[str]:
-    """Return the SHA-256 of the IDX files that would hold arrays of uint8, hexadecimal."""
-    digests = []
-    for array in arrays:
-        header = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
-        digest = hashlib.sha256(header)
-        digest.update(np.ascontiguousarray(array).data)
-        digests.append(digest.hexdigest())
-    return digests
+def idx_digest(array: np.ndarray) -> str:
+    """Return the SHA-256 of the IDX file that would hold an array of uint8, hexadecimal."""
+    header = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
+    digest = hashlib.sha256(header)
+    digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
 
 
 def read_idx(path: Path, dimensions: int) -> tuple[np.ndarray, str]:
@@ -159,7 +156,7 @@ def read_npz(path: Path, dimensions: int) -> tuple[np.ndarray, str]:
             raise InputError(f"{path}: expected one array, {_ARRAY}; it holds {names or 'none'}")
         raw = _read_member(path, archive, chosen[0])
     array = as_images(path, raw) if dimensions == 3 else as_labels(path, raw)
-    return array, digests_of([array])[0]
+    return array, idx_digest(array)
 
 
 def read_members(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:

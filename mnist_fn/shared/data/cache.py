@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mnist_fn.shared.data.arrays import digests_of, read_array
+from mnist_fn.shared.data.arrays import idx_digest, read_array
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.storage import write_atomically
 
@@ -59,7 +59,7 @@ def read_through_cache(path: Path, dimensions: int) -> tuple[np.ndarray, str]:
         if (array := _read(entry, dimensions)) is not None:
             return array, _digest_in_name(entry)
     array, digest = read_array(path, dimensions)
-    if MIN_BYTES <= array.nbytes <= MAX_BYTES and digest == digests_of([array])[0]:
+    if MIN_BYTES <= array.nbytes <= MAX_BYTES and digest == idx_digest(array):
         _write(folder / f"{stamp}-{digest}.npy", array)
     return array, digest
 
@@ -82,7 +82,7 @@ def _read(entry: Path, dimensions: int) -> np.ndarray | None:
         array = np.load(entry, mmap_mode="c", allow_pickle=False)
         if array.dtype != np.uint8 or array.ndim != dimensions:
             return None
-        if digests_of([array])[0] != _digest_in_name(entry):
+        if idx_digest(array) != _digest_in_name(entry):
             return None
         with contextlib.suppress(OSError):
             os.utime(entry)  # it was read: others are older

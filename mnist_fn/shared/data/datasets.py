@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from mnist_fn.shared.config import Config
-from mnist_fn.shared.data.arrays import as_images, as_labels, digests_of
+from mnist_fn.shared.data.arrays import as_images, as_labels, idx_digest
 from mnist_fn.shared.data.cache import read_through_cache
 from mnist_fn.shared.data.download import fetch
 from mnist_fn.shared.data.files import (
@@ -115,7 +115,7 @@ class Dataset:
             if without := sorted(used - set(names)):
                 raise InputError(f"`class_names`: has no name for label {without[0]}")
         files = FileSet("", Path(), dict(zip(PARTS, map(Path, sources), strict=True)))
-        return _as_dataset(ARRAYS, RawSet(files, arrays, digests_of(arrays), names))
+        return _as_dataset(ARRAYS, RawSet(files, arrays, list(map(idx_digest, arrays)), names))
 
     @property
     def classes(self) -> int:

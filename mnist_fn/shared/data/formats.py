@@ -13,7 +13,7 @@ from mnist_fn.shared.data.arrays import (
     MAX_BYTES,
     as_images,
     as_labels,
-    digests_of,
+    idx_digest,
     read_members,
 )
 from mnist_fn.shared.data.files import PARTS, FileSet
@@ -36,7 +36,7 @@ class RawSet:
 
     files: FileSet
     arrays: Sequence[np.ndarray]
-    digests: Sequence[str]  # of each array, see `digests_of`
+    digests: Sequence[str]  # of each array, see `idx_digest`
     names: Names | None = None  # of the classes; None: they may lie in a file in its folder
     note: str = ""  # what was decided for the reader
 
@@ -85,7 +85,7 @@ def raw_set(
     for change, path, part, array in zip(convert, paths, PARTS, arrays, strict=True):
         converted.append(change(f"{path} ({part})", array))
     files = FileSet("", folder, dict(zip(PARTS, paths, strict=True)))
-    return RawSet(files, converted, digests_of(converted), names, note)
+    return RawSet(files, converted, list(map(idx_digest, converted)), names, note)
 
 
 def check_counts(path: Path, images: np.ndarray, labels: np.ndarray) -> None:

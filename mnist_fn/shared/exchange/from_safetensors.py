@@ -25,8 +25,6 @@ def read_tensors(path: Path) -> Source:
             READ.
     """
     data = read_bounded(path, MAX_BYTES)
-    if not data:
-        raise InputError(f"{path}: an empty file")
     try:
         named_tensors = deserialize(data)
     except (SafetensorError, ValueError, TypeError) as error:
