@@ -1,4 +1,4 @@
-"""What JAX's epoch is compared with: its bare products, and its optimizer's memory traffic."""
+"""What JAX's epoch is compared with: its bare products."""
 
 from collections.abc import Callable
 from functools import partial
@@ -17,22 +17,17 @@ from mnist_fn.shared.streams import initial_state
 def make(
     name: str, config: Config, dataset: Dataset, device: str
 ) -> tuple[Callable[[], object], str]:
-    """`jax/products`: the matrix products of an epoch, nothing else. `jax/traffic`: reading and
-    writing of weights and moments.
-    """
+    """`jax/products`: the matrix products of an epoch, nothing else."""
     jax_device = find_devices(device)[0]
     start = initial_state(config, dataset.pixels, dataset.classes)
     kernels = [layer["kernel"] for layer in start.params.values()]
     steps = len(dataset.train) // config.batch_size
     with scope(config, jax_device):
         weights = jax.device_put(kernels, jax_device)
-        if name == "jax/traffic":
-            run = compiled(partial(_traffic, steps), weights, weights, weights, weights)
-        else:
-            shape = (config.batch_size, dataset.pixels)
-            batch = jax.random.uniform(jax.random.key(0), shape, config.dtype)
-            precision = make_model(config, dataset.classes, jax_device).precision
-            run = compiled(partial(_products, steps, precision), weights, batch)
+        shape = (config.batch_size, dataset.pixels)
+        batch = jax.random.uniform(jax.random.key(0), shape, config.dtype)
+        precision = make_model(config, dataset.classes, jax_device).precision
+        run = compiled(partial(_products, steps, precision), weights, batch)
     return run, describe(jax_device)
 
 
@@ -62,15 +57,3 @@ def _products(steps: int, precision: Any, weights: list[jax.Array], batch: jax.A
         return products[::-1], None
 
     return jax.lax.scan(step, weights, None, length=steps)[0]
-
-
-def _traffic(steps: int, params: Any, mu: Any, nu: Any, grads: Any) -> Any:
-    """Read weights, both moments and gradients, and write the first three: what Adam must."""
-    shrink = partial(jax.tree.map, lambda x: (1 - 2.0**-20) * x)
-    add = partial(jax.tree.map, lambda x, g: x + 2.0**-20 * g)
-    return jax.lax.scan(
-        lambda trees, _: ((shrink(trees[0]), add(trees[1], grads), shrink(trees[2])), None),
-        (params, mu, nu),
-        None,
-        length=steps,
-    )[0]

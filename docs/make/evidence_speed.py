@@ -37,6 +37,7 @@ WIDTHS = (128, 256, 512, 1024, 2048)
 MODELS = {"cpu": (1, 4), "gpu": (1, 4, 16, 64, 256)}
 # Each is a program of its own, and programs fuse differently: their differences are near, not exact
 PARTS = {
+    "jax/traffic": "reading and writing what Adam must, alone",
     "jax/no Adam": "plain gradient descent instead of Adam",
     "jax/no Adam or gather": "and always the same batch",
     "jax/no Adam, gather or penalty": "and without λ Σ W²",
@@ -70,6 +71,8 @@ def make(
     """`jax/sweep of N`: an epoch of N models as `mnist-fn sweep` trains them; else one of PARTS or
     of CHANGES.
     """
+    if name == "jax/traffic":
+        return _traffic(config, dataset, device)
     if name in PARTS:
         return _part(name, config, dataset, device)
     if name in CHANGES:
@@ -110,6 +113,33 @@ def _part(
         params = jax.device_put(start.params, jax_device)
         batches = jnp.asarray(order.reshape(steps, -1))
         run = compiled(lambda d, p, b: jax.lax.scan(partial(step, d), p, b), data, params, batches)
+    return run, describe(jax_device)
+
+
+def _traffic(config: Config, dataset: Dataset, device: str) -> tuple[Callable[[], object], str]:
+    """Read weights, both moments and gradients, and write the first three: what Adam must."""
+    import jax
+
+    from mnist_fn.backend import describe, find_devices, scope
+    from mnist_fn.bench import compiled
+    from mnist_fn.shared.streams import initial_state
+
+    jax_device = find_devices(device)[0]
+    start = initial_state(config, dataset.pixels, dataset.classes)
+    steps = len(dataset.train) // config.batch_size
+    shrink = partial(jax.tree.map, lambda x: (1 - 2.0**-20) * x)
+    add = partial(jax.tree.map, lambda x, g: x + 2.0**-20 * g)
+
+    def step(trees: Any, grads: Any) -> Any:
+        return shrink(trees[0]), add(trees[1], grads), shrink(trees[2])
+
+    def epoch_of_steps(params: Any, mu: Any, nu: Any, grads: Any) -> Any:
+        trees = params, mu, nu
+        return jax.lax.scan(lambda t, _: (step(t, grads), None), trees, None, length=steps)[0]
+
+    with scope(config, jax_device):
+        weights = jax.device_put([layer["kernel"] for layer in start.params.values()], jax_device)
+        run = compiled(epoch_of_steps, weights, weights, weights, weights)
     return run, describe(jax_device)
 
 

@@ -117,7 +117,7 @@ def test_what_is_chosen_is_a_part_of_a_name():
     assert names == ["jax/train", "jax/train+test", "torch/notebook"]
     everyone = [contender.name for contender in choose()]
     assert everyone[0] == "jax/train"
-    assert len(set(everyone)) == len(everyone) == 11
+    assert len(set(everyone)) == len(everyone) == 10
 
 
 def test_a_ratio_is_taken_round_by_round():

@@ -22,7 +22,6 @@ class Contender:
 
 COMPARED = (
     Contender("jax/products", "its matrix products alone", "mnist_fn.bench"),
-    Contender("jax/traffic", "reading and writing what Adam must, alone", "mnist_fn.bench"),
     Contender("torch/products", "its matrix products alone", "torch_ref.bench"),
     Contender("torch/loop", "the fastest eager loop, fused Adam", "torch_ref.bench"),
     Contender("torch/loop, compiled", "the whole step in one torch.compile", "torch_ref.bench"),
