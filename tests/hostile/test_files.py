@@ -129,7 +129,7 @@ DATA = {
     ),
     "claims-more.npz": (lambda: zipped({"arr_0.npy": npy_header((9**9, 9, 9))}), "broken .npz"),
     "holds-more.npz": (
-        lambda: zipped({"arr_0.npy": npy_header((2, 2, 2)) + bytes(2**28)}), "holds more"
+        lambda: zipped({"arr_0.npy": npy_header((2, 2, 2)) + bytes(2**28)}), "bytes are read"
     ),
     "overlapping.npz": (overlapping, "overlapping.npz: "),
 }  # fmt: skip

@@ -201,7 +201,8 @@ def _read_member(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) 
     with archive.open(member) as stream, warnings.catch_warnings(action="ignore"):
         array = np.lib.format.read_array(cast(BinaryIO, stream), allow_pickle=False)
         if stream.read(1):
-            raise InputError(f"{path}: its header claims {array.nbytes} bytes, it holds more")
+            claim = f"its header claims {array.nbytes} bytes of values"
+            raise InputError(f"{path}: {claim}, it holds more")
     if array.dtype.kind not in "buif":
         raise InputError(f"{path}: an array of {str(array.dtype)[:40]}; numbers are read")
     return array
