@@ -2,13 +2,12 @@
 
 import base64
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from mnist_fn.shared.data.datasets import Split
-from mnist_fn.shared.data.spec import MNIST, DataSpec
+from mnist_fn.shared.data.spec import DataSpec
 from mnist_fn.shared.evaluation import Evaluation, log_probabilities
 from mnist_fn.shared.pictures.preparation import to_png
 
@@ -19,23 +18,17 @@ EXAMPLES = 40  # from all over the test set, as they come: the cells have the ha
 COLUMNS = 32  # of the sprite
 
 
-@dataclass(frozen=True)
 class Digits:
-    """Test digits with what the network says of them."""
+    """Test digits with what the network says of them; pictures are shown upright, light on dark."""
 
-    split: Split
-    predictions: np.ndarray  # uint8 [n]
-    probabilities: np.ndarray  # float64 [n], of each prediction
-    data_spec: DataSpec = MNIST  # of the run; pictures are shown upright, light on dark
-
-    @classmethod
-    def of(
-        cls, split: Split, evaluation: Evaluation, logits: np.ndarray, data_spec: DataSpec = MNIST
-    ) -> "Digits":
-        """From the saved evaluation and the logits [n, classes] of its weights."""
+    def __init__(
+        self, split: Split, evaluation: Evaluation, logits: np.ndarray, data_spec: DataSpec
+    ) -> None:
+        """Take the saved evaluation and the logits [n, classes] of its weights."""
+        self.split, self.data_spec = split, data_spec
+        self.predictions = evaluation.predictions  # uint8 [n]
         shares = np.exp(log_probabilities(logits))
-        chosen = shares[np.arange(len(split)), evaluation.predictions]
-        return cls(split, evaluation.predictions, chosen, data_spec)
+        self.probabilities = shares[np.arange(len(split)), self.predictions]  # float64 [n]
 
     def of_cell(self, true: int, predicted: int) -> np.ndarray:
         """Indices of the digits to show for a cell: mistakes from the surest, right ones from the

@@ -190,7 +190,7 @@ def _test_digits(
             raise
         return None, Missing(part, in_shell(error), command)
     logits = forward(run.weights, scale_pixels(dataset.test.images, "float64"))
-    return Digits.of(dataset.test, run.evaluation, logits, run.data_spec), None
+    return Digits(dataset.test, run.evaluation, logits, run.data_spec), None
 
 
 def _networks(run: Run, linear: Run | None) -> tuple[list[dict[str, Any]] | None, Missing | None]:
