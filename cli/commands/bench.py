@@ -6,7 +6,7 @@ from typing import Annotated
 from cli import options
 from cli.options import option
 
-WORDS = ("contender", "an epoch of", "what", "verdict")  # columns that are no numbers
+WORDS = ("contender", "an epoch of", "what")  # columns that are no numbers
 
 
 def command(
@@ -40,7 +40,7 @@ def command(
         from mnist_fn.shared.backend import check_device
         from mnist_fn.shared.bench.contenders import choose
         from mnist_fn.shared.bench.quiet import Others
-        from mnist_fn.shared.bench.report import document, epoch_table, goal_table, undercut
+        from mnist_fn.shared.bench.report import document, epoch_table, ratio_table, undercut
         from mnist_fn.shared.bench.timing import in_a_process, take_turns
         from mnist_fn.shared.data.datasets import load_for
         from mnist_fn.shared.runs.environment import machine, versions
@@ -81,12 +81,12 @@ def command(
         command=options.command_line(),
     )
     screen = answer(json)
-    for names, rows in (epoch_table(measured), goal_table(measured["goals"])):
+    for names, rows in (epoch_table(measured), ratio_table(measured["ratios"])):
         shown = new_table(*names, flush_left=WORDS)
         shown.columns[0].overflow = "fold"
         for row in rows:
             shown.add_row(*row)
-        print_table(shown, screen, leave_out=("an epoch of", "in CPU seconds"))
+        print_table(shown, screen, leave_out=("an epoch of",))
         screen.print()
     for name in undercut(measured):
         screen.print(f"{name} took less than the floor in a round; measure again")

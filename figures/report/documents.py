@@ -20,13 +20,8 @@ from mnist_fn.shared.parity.horizon import table as horizon_table
 from mnist_fn.shared.study.tables import claim_table, honest_table, number_table, without
 
 Document = dict[str, Any]
-GOOD = ("inside", "equivalent", "passed", "holds", "met")
-BAD = ("outside", "different", "failed", "does not hold", "not met")
-GOALS_NOTE = (
-    "A goal is what this project set out to reach, on the machine of the measurement. “Not met” is "
-    "no error: the median is on the wrong side of the goal. Of “at most” a smaller number is "
-    "better, of “at least” a larger one."
-)
+GOOD = ("inside", "equivalent", "passed", "holds")
+BAD = ("outside", "different", "failed", "does not hold")
 _EMPHASIS = re.compile(r"(\*{1,2})(\S(?:[^*]*\S)?)\1")
 
 
@@ -185,10 +180,10 @@ def _statistics(result: dict[str, Any]) -> list[str]:
 
 def _bench(document: Document) -> list[DocumentTable]:
     source = f"{document['device']}; {document['machine']}; {document['command']}"
-    goals = bench.goals(document["rounds"], document["cpu_rounds"])
+    ratios = bench.ratios(document["rounds"], document["cpu_rounds"])
     return [
         _table("Seconds an epoch", *bench.epoch_table(document), source),
-        _table("Goals", *bench.goal_table(goals), GOALS_NOTE),
+        _table("Ratios, round by round", *bench.ratio_table(ratios)),
     ]
 
 

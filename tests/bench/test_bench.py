@@ -150,24 +150,25 @@ def documented(times):
 def test_goals_are_judged_by_the_fastest_floor_and_each_rounds_fastest_loop():
     document = documented(TIMES)
     assert document["floor"] == "torch/products"
-    judged = {goal["name"]: (goal["ratio"]["median"], goal["met"]) for goal in document["goals"]}
-    assert judged == {
-        "JAX epoch over the products": (pytest.approx(1.25), False),
-        "JAX epoch over products and Adam's traffic": (pytest.approx(1), None),
-        "notebook's way over JAX": (pytest.approx(9), True),
-        "best PyTorch loop over JAX": (pytest.approx(1.2), None),
+    ratios = document["ratios"]
+    assert {row["name"]: row["ratio"]["median"] for row in ratios} == {
+        "JAX epoch over the products": pytest.approx(1.25),
+        "JAX epoch over products and Adam's traffic": pytest.approx(1),
+        "notebook's way over JAX": pytest.approx(9),
+        "best PyTorch loop over JAX": pytest.approx(1.2),
     }
-    cpu = {goal["name"]: goal["cpu"]["median"] for goal in document["goals"]}
-    assert cpu["notebook's way over JAX"] == pytest.approx(18)
-    row = ["notebook's way over JAX", "at least 7.5", "9.00 (9.00 to 9.00)", "18.00", "met"]
-    assert row in report.goal_table(document["goals"])[1]
+    head, rows = make_performance.goal_table(ratios)
+    assert head == ["what", "median (quartiles)", "in CPU seconds", "wanted", "verdict"]
+    notebook = ["notebook's way over JAX", "9.00 (9.00 to 9.00)", "18.00", "at least 7.5", "met"]
+    assert notebook in rows
+    assert [row[-1] for row in rows] == ["NOT met", "", "met", ""]
 
 
 def test_the_floor_is_the_products_fastest_turn_and_an_epoch_below_it_is_named():
     """One slow round of the products would put an epoch under them."""
     times = {"jax/train": [1.0, 1.0, 1.0], "jax/products": [2.0, 0.8, 2.0], "jax/traffic": [0.1]}
     document = documented(times)
-    assert document["goals"][0]["ratio"]["median"] == pytest.approx(1.25)
+    assert document["ratios"][0]["ratio"]["median"] == pytest.approx(1.25)
     assert report.undercut(document) == []
     assert [row[-1] for row in report.epoch_table(document)[1]] == ["", "1.25", "2.50"]
     assert report.undercut(documented({**times, "jax/train": [1.0, 0.7, 1.0]})) == ["jax/train"]
@@ -273,7 +274,7 @@ def test_its_tables_fit_80_columns(in_process, monkeypatch):
     done = in_process("bench", "--dataset", "digits", "--rounds", "1", env=terminal)
     assert done.returncode == 0, done.stderr
     assert "torch/loop, CUDA graph" in done.stdout
-    assert "not met" in done.stdout
+    assert "notebook's way over JAX" in done.stdout
     lines = re.sub(r"\x1b\[[\d;]*m", "", done.stdout).splitlines()
     assert max(map(len, lines)) <= 80
 

@@ -384,14 +384,10 @@ def test_of_two_backends_each_has_a_verdict_in_sight():
     assert table.rows[0][1:3] == [("inside", "good"), ("outside 0.3 to 0.4", "bad")]
 
 
-def test_a_goal_that_is_not_met_is_explained(tmp_path):
+def test_the_ratios_of_an_epoch_are_shown(tmp_path):
     write_all(tmp_path)
     file = tmp_path / "bench.json"
-    (_, goals) = documents.tables("bench", {file: json.loads(file.read_text())})
-    row = next(row for row in goals.rows if row[0].text == "JAX epoch over the products")
+    (_, ratios) = documents.tables("bench", {file: json.loads(file.read_text())})
+    row = next(row for row in ratios.rows if row[0].text == "JAX epoch over the products")
     (goal, *_) = json.loads(file.read_text())["goals"]
-    over = goal["ratio"]["median"] / goal["goal"] - 1
-    assert row[1] == (f"not met: {over:.0%} over", "bad")
-    assert row[2].text == f"at most {goal['goal']}"
-    assert row[3].text.startswith(f"{goal['ratio']['median']:.2f} (")
-    assert "no error" in goals.notes[0]
+    assert row[1].text.startswith(f"{goal['ratio']['median']:.2f} (")
