@@ -1,5 +1,6 @@
 """What a person sees: what was asked for on stdout; progress and notices on stderr."""
 
+import math
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -13,7 +14,6 @@ from rich.text import Text
 
 from cli.output import print_json
 from mnist_fn.shared.errors import InputError, Message, in_shell, printable
-from mnist_fn.shared.wording import as_share
 
 if TYPE_CHECKING:
     from mnist_fn.shared.evaluation import Evaluation
@@ -161,7 +161,8 @@ def show_matrix(evaluation: "Evaluation", names: Sequence[str], to: Console) -> 
     if many:
         table.add_column("read as")
     for label, row in enumerate(matrix):
-        name, share = Text(names[label]), as_share(per_class[label])
+        name = Text(names[label])
+        share = "–" if math.isnan(per_class[label]) else f"{per_class[label]:.2%}"
         if many:
             mistakes: list[str] = []
             for i in (-row).argsort(kind="stable"):

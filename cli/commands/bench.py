@@ -19,10 +19,7 @@ def command(
     device: options.Device = "auto",
     rounds: Annotated[int, option("Turns of each contender.")] = 5,
     only: Annotated[str, option("Contenders whose names contain one of these, with commas.")] = "",
-    out: Annotated[
-        Path | None,
-        option("Write the JSON document here too, such as bench.json."),
-    ] = None,
+    out: Annotated[Path | None, option("Write the JSON document here too.")] = None,
     overwrite: options.Overwrite = False,
     json: options.Json = False,
 ) -> None:

@@ -10,9 +10,7 @@ from cli.options import option
 
 
 def command(
-    full: Annotated[
-        bool, option("Compare each backend with NumPy too, which takes longer.", "--full")
-    ] = False,
+    full: Annotated[bool, option("Compare each backend with NumPy too.", "--full")] = False,
     json: options.Json = False,
 ) -> None:
     """Say what is installed here and whether it computes right. Exit 1 if something is wrong.

@@ -20,17 +20,13 @@ OF_THEIR_COMMANDS = {"bench", "sweep"}  # drawn by these commands alone
 def command(
     runs: Annotated[
         list[Path] | None,
-        typer.Argument(
-            help="Runs, or folders of runs. Default: runs. Names of figures too: curves RUN."
-        ),
+        typer.Argument(help="Runs, or folders of runs, and names of figures. Default: runs."),
     ] = None,
     only: Annotated[str | None, option("Figures with commas; --list names them.")] = None,
     format: Annotated[str, option("png, svg or pdf.")] = "png",
     theme: Annotated[str, option("light or dark.")] = "light",
     backend: Annotated[str | None, option("Whose runs. Default: jax; of the curves any.")] = None,
-    quick: Annotated[
-        bool, option("From the runs of a quick study, in runs-quick.", "--quick")
-    ] = False,
+    quick: Annotated[bool, option("From a quick study's runs: runs-quick.", "--quick")] = False,
     dataset: options.DatasetName = None,
     data_dir: options.DataDir = None,
     out: Annotated[Path, option("Folder of the figures.")] = Path("figures-out"),

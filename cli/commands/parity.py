@@ -11,9 +11,7 @@ from cli.options import option
 
 
 def command(
-    level: Annotated[
-        str, option("quick, full, horizon or statistics; each says its own length.")
-    ] = "quick",
+    level: Annotated[str, option("quick, full, horizon or statistics.")] = "quick",
     backends: Annotated[str, option("The two to compare, any that are installed.")] = "jax,torch",
     model: Annotated[
         str | None, option("linear, shallow, deep. Default: all; shallow for the horizon.")
@@ -35,17 +33,12 @@ def command(
     seeds: Annotated[int, option("Of the statistics.")] = 10,
     margin: Annotated[
         float,
-        option(
-            "Of the statistics: the largest mean difference that doesn't matter, in "
-            "percentage points of test accuracy."
-        ),
+        option("Of the statistics: a difference that doesn't matter, percentage points."),
     ] = 0.10,
     seed: Annotated[int, option("The first of the statistics.")] = 0,
     reuse: Annotated[
         bool,
-        option(
-            "Of the statistics: use runs that other versions or other code computed.", "--reuse"
-        ),
+        option("Of the statistics: runs that other versions or code computed too.", "--reuse"),
     ] = False,
     epochs: Annotated[
         int | None, option("Of the horizon. Default: 100 in float64, 10 in float32.")
@@ -58,13 +51,9 @@ def command(
     cluster: options.Cluster = None,
     out: Annotated[
         Path | None,
-        option(
-            "Folder for parity-LEVEL.json and the statistics' runs (these have runs/ by default)."
-        ),
+        option("Folder of parity-LEVEL.json, and of the statistics' runs (else in runs)."),
     ] = None,
-    verbose: Annotated[
-        bool, option("Say of each rung why its bound is what it is.", "--verbose")
-    ] = False,
+    verbose: Annotated[bool, option("Say why each bound is what it is.", "--verbose")] = False,
     overwrite: options.Overwrite = False,
     json: options.Json = False,
 ) -> None:

@@ -32,18 +32,14 @@ def command(
             "honest. Default: all."
         ),
     ] = None,
-    quick: Annotated[
-        bool, option("One seed, few epochs: a trial, not the study.", "--quick")
-    ] = False,
+    quick: Annotated[bool, option("One seed, few epochs: only a trial.", "--quick")] = False,
     dataset: options.DatasetName = None,
     data_dir: options.DataDir = None,
     device: options.Device = "auto",
     workers: options.Workers = None,
     threads: options.Threads = None,
     cluster: options.Cluster = None,
-    out: Annotated[
-        Path | None, option("Folder of the runs. Default: runs, or runs-quick for a quick one.")
-    ] = None,
+    out: Annotated[Path | None, option("Folder of the runs. Default: runs or runs-quick.")] = None,
     strict: Annotated[bool, option("Exit 1 if a published number is outside.", "--strict")] = False,
     overwrite: options.Overwrite = False,
     json: options.Json = False,

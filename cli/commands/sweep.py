@@ -12,9 +12,7 @@ from mnist_fn.shared.errors import InputError
 def command(
     l2: Annotated[str | None, option("λ, several with commas. Default: 0.")] = None,
     seeds: Annotated[int, option("Runs of each combination.")] = 1,
-    learning_rate: Annotated[
-        str | None, option("Several with commas. Default: the study's, 5e-4.")
-    ] = None,
+    learning_rate: Annotated[str | None, option("Several with commas. Default: 5e-4.")] = None,
     model: Annotated[
         str | None, option("linear, shallow, deep; several with commas. Default: shallow.")
     ] = None,
@@ -42,9 +40,7 @@ def command(
         ),
     ] = None,
     out: Annotated[Path, option("Folder of the runs.")] = Path("runs"),
-    figure: Annotated[
-        Path | None, option("File of the figure. Default: sweep.png in the runs' folder.")
-    ] = None,
+    figure: Annotated[Path | None, option("Default: sweep.png in the runs' folder.")] = None,
     force: options.Force = False,
     overwrite: options.Overwrite = False,
     json: options.Json = False,

@@ -41,11 +41,6 @@ def figure(value: float | None, unit: str) -> str:
     return text + (" %" if unit == "accuracy" else "")
 
 
-def as_share(value: float, places: int = 2) -> str:
-    """`98.40%`; a class without examples has none, `–`."""
-    return "–" if math.isnan(value) else f"{value:.{places}%}"
-
-
 def spread(mean: float, sd: float | None, unit: str) -> str:
     """`0.04950 ± 0.00170` or `98.05 ± 0.12 %`; the mean alone if `sd` is None or NaN."""
     scatter = figure(sd, unit)
