@@ -37,7 +37,7 @@ def command(
         from mnist_fn.shared.backend import check_device
         from mnist_fn.shared.bench.contenders import choose
         from mnist_fn.shared.bench.quiet import Others
-        from mnist_fn.shared.bench.report import document, epoch_table, ratio_table, undercut
+        from mnist_fn.shared.bench.report import document, epoch_table, ratio_table
         from mnist_fn.shared.bench.timing import in_a_process, take_turns
         from mnist_fn.shared.data.datasets import load_for
         from mnist_fn.shared.runs.environment import machine, versions
@@ -85,8 +85,6 @@ def command(
             shown.add_row(*row)
         print_table(shown, screen, leave_out=("an epoch of",))
         screen.print()
-    for name in undercut(measured):
-        screen.print(f"{name} took less than the floor in a round; measure again")
     for name, reason in turns.left_out.items():
         screen.print(f"left out: {name} ({reason})")
     if load["cores"] > load["limit"]:

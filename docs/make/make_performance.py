@@ -47,6 +47,16 @@ def _speeds(document: dict[str, Any]) -> str:
     return f" Slowest turn over fastest, in CPU seconds: {', '.join(spans)}."
 
 
+def undercut(document: dict[str, Any]) -> list[str]:
+    """Epochs of which a turn took less than the floor: then it was none."""
+    products = document["floor"]
+    if products is None:
+        return []
+    least = document["epochs"][products]["min"]
+    epochs = document["epochs"].items()
+    return [name for name, epoch in epochs if name.endswith("/train") and epoch["min"] < least]
+
+
 def same_rounds(document: dict[str, Any]) -> str:
     """The ratios of JAX's epoch in the rounds that all contenders have, and in all of its own."""
     rounds, floor = document["rounds"], document["epochs"][document["floor"]]["min"]
@@ -63,7 +73,7 @@ def same_rounds(document: dict[str, Any]) -> str:
         f"{everywhere['min']:.2f} to {everywhere['max']:.2f}). These are medians with the lowest "
         "and the highest round; the tables have quartiles. Compare ratios of the same rounds only."
     ]
-    if names := report.undercut(document):
+    if names := undercut(document):
         lines.append(f"A turn of {', '.join(names)} took less than the floor, which is none then.")
     return " ".join(lines)
 

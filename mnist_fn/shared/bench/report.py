@@ -10,7 +10,6 @@ from mnist_fn.shared.bench.timing import Turns
 SCHEMA = 1
 FLOORS = ("jax/products", "torch/products")
 LOOPS = ("torch/loop", "torch/loop, compiled", "torch/loop, CUDA graph")
-EPOCH = "/train"  # a backend's epoch: the products and more
 Times = Mapping[str, Sequence[float]]
 Table = tuple[list[str], list[list[str]]]  # names of the columns, rows
 
@@ -95,16 +94,6 @@ def _with_floor(times: Times, wall: Times) -> dict[str, Sequence[float]]:
     if loops:
         known["best loop"] = [min(turns) for turns in zip(*loops, strict=False)]
     return known
-
-
-def undercut(document: Mapping[str, Any]) -> list[str]:
-    """Epochs of which a turn took less than the floor: then it was none."""
-    products = document["floor"]
-    if products is None:
-        return []
-    least = document["epochs"][products]["min"]
-    epochs = document["epochs"].items()
-    return [name for name, epoch in epochs if name.endswith(EPOCH) and epoch["min"] < least]
 
 
 def epoch_table(document: Mapping[str, Any]) -> Table:
