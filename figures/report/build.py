@@ -129,7 +129,7 @@ def _sections_of(view: RunView) -> list[tuple[str, str]]:
     sections: list[tuple[str, str]] = []
     for name, title in RUN_SECTIONS:
         if parts.get(name, True) is not None:
-            sections.append((name, title.replace("digit", view.data_spec.thing)))
+            sections.append((name, title.replace("digit", view.run.data_spec.thing)))
     return sections
 
 

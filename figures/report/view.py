@@ -12,7 +12,6 @@ from markupsafe import Markup
 from figures.report import drawings, network
 from figures.report.digits import Digits
 from mnist_fn.shared.data.datasets import load_for, scale_pixels
-from mnist_fn.shared.data.spec import DataSpec
 from mnist_fn.shared.errors import InputError, NotFoundError, in_shell
 from mnist_fn.shared.evaluation import forward
 from mnist_fn.shared.runs.header import Header
@@ -65,19 +64,15 @@ class RunView:
         return dataset_title(self.run)
 
     @property
-    def data_spec(self) -> DataSpec:
-        """Of its pictures: what they show, what their classes are called."""
-        return self.run.data_spec
-
-    @property
     def kinds(self) -> str:
         """What classes are called."""
-        return "classes" if self.data_spec.kind == "class" else f"{self.data_spec.kind}s"
+        kind = self.run.data_spec.kind
+        return "classes" if kind == "class" else f"{kind}s"
 
     @property
     def many(self) -> bool:
         """Whether there are more classes than a table has room for."""
-        return len(self.data_spec.names) > MANY
+        return len(self.run.data_spec.names) > MANY
 
     @property
     def layers(self) -> str:
@@ -102,7 +97,7 @@ class RunView:
 
     def for_script(self) -> dict[str, Any]:
         """What the page's script needs of it."""
-        data_spec = self.data_spec
+        data_spec = self.run.data_spec
         shown: dict[str, Any] = {
             "networks": self.networks or [],
             "side": isqrt(layer_sizes(self.run.weights)[0]),
