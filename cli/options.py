@@ -161,9 +161,7 @@ def hidden_from(model: str | None, hidden: str | None) -> tuple[int, ...] | None
     try:
         return tuple(map(int, words(hidden)))
     except ValueError as error:
-        raise InputError(
-            f"--hidden {hidden[:40]!r}: expected widths such as 512 or 256,128"
-        ) from error
+        raise InputError("hidden", hidden, "widths such as 512 or 256,128") from error
 
 
 def make_config(**values: Any) -> Config:
@@ -203,7 +201,7 @@ def words(text: str | None) -> list[str]:
 
 
 def numbers(name: str, text: str | None) -> list[float]:
-    """Numbers between commas, none if None.
+    """Numbers between commas, none if None, of the option of that name.
 
     Raises:
         InputError: one is no number.
@@ -211,6 +209,4 @@ def numbers(name: str, text: str | None) -> list[float]:
     try:
         return list(map(float, words(text)))
     except ValueError as error:
-        raise InputError(
-            f"{name} {(text or '')[:40]!r}: expected numbers such as 0,3e-5"
-        ) from error
+        raise InputError(name, text, "numbers such as 0,3e-5") from error

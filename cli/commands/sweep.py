@@ -67,8 +67,8 @@ def command(
         result = sweep(
             config,
             seeds=seeds,
-            l2=options.numbers("--l2", l2),
-            learning_rate=options.numbers("--learning-rate", learning_rate),
+            l2=options.numbers("l2", l2),
+            learning_rate=options.numbers("learning_rate", learning_rate),
             model=options.words(model),
             hidden=[options.hidden_from(None, widths) or () for widths in hidden or ()],
             metric=metric,

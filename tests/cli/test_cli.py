@@ -88,7 +88,7 @@ NO_NETWORK = {"http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0
         (["trian"], "no such command"),
         (["train", "--model", "huge"], "must be one of linear, shallow, deep"),
         (["train", "--model", "deep", "--hidden", "5"], "give one of them"),
-        (["train", "--hidden", "5,x"], "expected widths"),
+        (["train", "--hidden", "5,x"], "--hidden '5,x': must be widths such as"),
         (["train", "--hidden", "0"], "--hidden 0"),
         (["train", "--epochs", "0"], "--epochs 0"),
         (["train", "--dataset", "cifar"], "must be one of mnist"),

@@ -337,7 +337,7 @@ def test_the_commands_document_and_table(command, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--l2", "0,x"], "expected numbers"),
+        (["--l2", "0,x"], "--l2 '0,x': must be numbers"),
         (["--seeds", "0"], "--seeds 0"),
         (["--max-memory", "5Q"], "must be a size"),
         (["--max-memory", "1K"], "one model take"),
