@@ -6,7 +6,6 @@ from typing import Any
 import numpy as np
 
 from figures import style
-from mnist_fn.shared.config import Config
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.runs.store import Records, order
@@ -32,7 +31,8 @@ def plot(records: Sequence[Run], ax: Any = None) -> style.Panels:
         raise InputError("optimism: no seed has a run with a validation split of every model")
     names, grids = ["choice among all"], [grid]
     for config in grid:
-        names.append(_name(config))
+        penalty = f", {l2_name(config.l2)}" if config.l2 else ""
+        names.append(shape_name(config.hidden) + penalty)
         grids.append([config])
     panels, counts = figure.subplots(1, 2, sharey=True), []
     for panel, measure, colour in zip(panels, MEASURES, style.series_colours(2), strict=True):
@@ -61,7 +61,3 @@ def plot(records: Sequence[Run], ax: Any = None) -> style.Panels:
     seeds = style.over_seeds(counts)
     figure.suptitle(f"What choosing on the test set seems to gain, {seeds}", fontsize=11)
     return figure
-
-
-def _name(config: Config) -> str:
-    return shape_name(config.hidden) + (f", {l2_name(config.l2)}" if config.l2 else "")

@@ -42,10 +42,6 @@ class Clutter:
                 notes.append(f"{counted(len(pieces), name)} {verb} left out")
         return notes
 
-    def may_be_digits(self) -> list[Piece]:
-        """Return what was left out although it may be a digit, if it is large enough."""
-        return self.neighbours + self.outside + self.marks
-
 
 def take_out_clutter(pieces: list[Piece], shape: tuple[int, int], clutter: Clutter) -> list[Piece]:
     """Find edges, frames, lines or neighbours among pieces, largest first; adds to `clutter`."""

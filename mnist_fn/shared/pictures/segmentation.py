@@ -114,7 +114,8 @@ def _cut_digits(
         is_cut_off = is_cut_off or any(box.sides_reached(ink.shape))
         cut = _cut(ink, labels, digit)
         pictures.append(prepare(_turned_back(cut, slope) if abs(slope) > TURNED else cut))
-    largest_left_out = max((piece.size for piece in clutter.may_be_digits()), default=0)
+    may_be_digits = clutter.neighbours + clutter.outside + clutter.marks
+    largest_left_out = max((piece.size for piece in may_be_digits), default=0)
     notes = clutter.notes()
     if is_cut_off:
         notes.append("it reaches the picture's edge and may be cut off")

@@ -130,11 +130,6 @@ def _learned_at(rows: list[Row], label: int) -> int:
     return len(rows) + 1
 
 
-def _ascents(values: Sequence[float]) -> int:
-    """Return how many neighbours ascend."""
-    return int((np.diff(values) > 0).sum())
-
-
 def _width_depth(configs: tuple[Config, ...]) -> Iterator[tuple]:
     linear, *hidden = configs
     half = len(hidden) // 2
@@ -145,7 +140,7 @@ def _width_depth(configs: tuple[Config, ...]) -> Iterator[tuple]:
         return rows[len(rows) // 2 - 1]["test_loss"] / rows[-1]["test_loss"]
 
     def in_order(of_run: Measure) -> RunsMeasure:
-        return lambda runs: _ascents(list(map(of_run, runs)))
+        return lambda runs: int((np.diff(list(map(of_run, runs))) > 0).sum())
 
     def deeper_is_more(of_run: Measure) -> RunsMeasure:
         def count(runs: Sequence[list[Row]]) -> int:
