@@ -168,7 +168,7 @@ def test_classes_have_the_names_in_classes_txt(tmp_path, lines, names):
         ("classes.txt", b"a\n\nb\n", "a class named ''"),
         ("classes.txt", b"a\nb\n\x1b[31m\n", "1 to 40 printable"),
         ("classes.txt", b"\xff\xfea\n", "not text in UTF-8"),
-        ("classes.txt", b"x\n" * 40_000, "longer than the 65536 bytes"),
+        ("classes.txt", b"x\n" * 40_000, "larger than the 65,536 bytes"),
         ("mine-mapping.txt", b"1 65\n2 66\n", "no name for label 3"),
         ("mine-mapping.txt", b"1 65\n2\n3 67\n", "line 2: expected a label and"),
         ("mine-mapping.txt", b"1 65\n2 66\n3 99999999999\n", "line 3: expected a label and"),

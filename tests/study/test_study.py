@@ -284,7 +284,7 @@ def test_validation_chooses_and_the_test_set_is_read_there():
     held = Records([held_run(a, [0.5, 0.2, 0.3], [0.6, 0.4, 0.1]),
                     held_run(b, [0.4, 0.4, 0.4], [0.3, 0.3, 0.3])])  # fmt: skip
     loss, accuracy = protocol.compare(held, [a, b])
-    of_a = a.hidden, a.l2, a.validation
+    of_a = list(a.hidden), a.l2, a.validation
     assert loss.chosen_on_validation == protocol.Choice(*of_a, 2, 0.4)
     assert loss.chosen_on_test == protocol.Choice(*of_a, 3, 0.1)
     assert loss.optimism == pytest.approx(0.3)

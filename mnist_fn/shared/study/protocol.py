@@ -14,7 +14,7 @@ MEASURES = ("loss", "accuracy")
 class Choice:
     """The best run and epoch of a grid by one column, and the test set's figure there."""
 
-    hidden: tuple[int, ...]
+    hidden: list[int]
     l2: float
     validation: int
     epoch: int  # the first is 1
@@ -64,6 +64,6 @@ def _choose(
         best = metrics.best(rows, criterion)
         epoch = int(best["epoch"])
         test = rows[epoch - 1][f"test_{measure}"]
-        choice = Choice(config.hidden, config.l2, config.validation, epoch, test)
+        choice = Choice(list(config.hidden), config.l2, config.validation, epoch, test)
         choices.setdefault(best["value"], choice)
     return choices[metrics.BEST[criterion](choices)]

@@ -118,7 +118,9 @@ def _verdict(verdict: judging.NumberVerdict) -> dict[str, Any]:
         "n": verdict.n,
         "mean": or_null(verdict.mean),
         "sd": verdict.sd,
+        "interval": None if verdict.interval is None else list(verdict.interval),
         "half_width": verdict.half_width,
+        "values": list(verdict.values),
     }
 
 
