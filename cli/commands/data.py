@@ -58,7 +58,9 @@ def cache(
 
     folder = cache_dir() / FOLDER
     cached = entries(folder)
-    size = clear_cache() if clear else sum(size for _, size, _ in cached)
+    size = sum(size for _, size, _ in cached)
+    if clear:
+        clear_cache()
     files = counted(len(cached), "file")
     state = "removed" if clear else f"at most {MAX_BYTES:,} are kept, the oldest go first"
     document = {"folder": str(folder), "files": len(cached), "bytes": size, "removed": clear}

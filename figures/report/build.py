@@ -118,7 +118,7 @@ def build(contents: Contents, command: str, data_dir: Path | None = None) -> str
         shown={
             "unsure": CONFIDENT,
             "doubt": UNSURE,
-            "views": [view.for_script() for view in views],
+            "views": list(map(RunView.for_script, views)),
         },
     )
 

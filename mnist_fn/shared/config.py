@@ -160,7 +160,7 @@ class Config:
         """
         if not isinstance(values, Mapping):
             raise InputError(f"config: expected an object, found {type(values).__name__}")
-        names = {field.name for field in fields(cls)}
+        names = set(cls.__dataclass_fields__)
         if unknown := sorted(str(key) for key in set(values) - names):
             raise InputError(f"config: unknown field {', '.join(unknown)[:80]}")
         if missing := sorted(names - set(values) - set(_LATER)):
@@ -178,7 +178,7 @@ _HINTS = get_type_hints(Config, include_extras=True)
 
 
 def _check_names(fields_given: Mapping[str, Any]) -> None:
-    known = [field.name for field in fields(Config)]
+    known = list(Config.__dataclass_fields__)
     for name in fields_given:
         if name not in known:
             near = nearest(name, [*known, "model"])

@@ -186,9 +186,9 @@ def prediction_interval(
         chi = stats.chi2(size - 1)
         quantiles = (tail, 1 - tail)
         if math.isinf(n):
-            low, high = (float(chi.ppf(q)) / (size - 1) for q in quantiles)
+            low, high = chi.ppf(quantiles) / (size - 1)
         else:
-            low, high = (float(stats.f.ppf(q, size - 1, n - 1)) for q in quantiles)
+            low, high = stats.f.ppf(quantiles, size - 1, n - 1)
         return sd * math.sqrt(low), sd * math.sqrt(high)
     new = {"run": 1, "mean": size}[statistic]
     half = float(stats.t.ppf(1 - tail, n - 1)) * sd * math.sqrt(1 / new + 1 / n)

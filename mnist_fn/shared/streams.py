@@ -50,8 +50,8 @@ def initial_state(config: Config, pixels: int, classes: int) -> StateTree:
     Raises:
         InputError: more than MAX_PARAMETERS.
     """
-    layers = _layers(config, pixels, classes)
-    words = raw(config.seed, "initial_state", 0, sum((i + 1) * o for i, o in layers))
+    layers, count = _layers(config, pixels, classes)
+    words = raw(config.seed, "initial_state", 0, count)
     uniform = (words >> np.uint64(11)).astype(np.float64) * 2.0**-53  # 53 bits, [0, 1)
     params: ParamTree = {}
     start = 0
@@ -76,7 +76,8 @@ def blank_state(config: Config, pixels: int, classes: int) -> StateTree:
     """
     zero = np.zeros((), config.dtype)
     params: ParamTree = {}
-    for index, (fan_in, fan_out) in enumerate(_layers(config, pixels, classes), start=1):
+    layers, _ = _layers(config, pixels, classes)
+    for index, (fan_in, fan_out) in enumerate(layers, start=1):
         params[f"layer{index}"] = {
             "kernel": np.broadcast_to(zero, (fan_in, fan_out)),
             "bias": np.broadcast_to(zero, fan_out),
@@ -84,7 +85,8 @@ def blank_state(config: Config, pixels: int, classes: int) -> StateTree:
     return StateTree(params, dict.fromkeys(slots_of(config), params), step=0)
 
 
-def _layers(config: Config, pixels: int, classes: int) -> list[tuple[int, int]]:
+def _layers(config: Config, pixels: int, classes: int) -> tuple[list[tuple[int, int]], int]:
+    """The inputs and outputs of each layer, and how many parameters all have."""
     layers = list(itertools.pairwise((pixels, *config.hidden, classes)))
     count = sum((fan_in + 1) * fan_out for fan_in, fan_out in layers)
     if count > MAX_PARAMETERS:
@@ -95,4 +97,4 @@ def _layers(config: Config, pixels: int, classes: int) -> list[tuple[int, int]]:
             ),
             hint="use fewer or narrower layers",
         )
-    return layers
+    return layers, count

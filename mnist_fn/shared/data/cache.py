@@ -115,13 +115,11 @@ def entries(folder: Path) -> list[tuple[Path, int, float]]:
     return sorted(rows, key=lambda entry: -entry[2])
 
 
-def clear() -> int:
-    """Remove all files in the cache. Returns how many bytes they had."""
+def clear() -> None:
+    """Remove all files in the cache."""
     folder = cache_folder(FOLDER)
-    cached = [] if folder is None else entries(folder)
-    for file, _, _ in cached:
+    for file, _, _ in [] if folder is None else entries(folder):
         _remove(file)
-    return sum(size for _, size, _ in cached)
 
 
 def _remove(file: Path) -> None:

@@ -257,11 +257,11 @@ def read_classes(path: Path, used: Sequence[int]) -> Names:
     Raises:
         InputError: it fits neither, or a line is no name.
     """
-    lines = [line.strip() for line in _lines(path)]
+    lines = list(map(str.strip, _lines(path)))
     while lines and not lines[-1]:
         lines.pop()
     try:
-        listed = [check_class_name(line) for line in lines]
+        listed = list(map(check_class_name, lines))
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     if len(listed) > MAX_CLASSES:

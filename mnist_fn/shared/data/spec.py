@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -106,7 +106,7 @@ class DataSpec:
         if not isinstance(values, Mapping):
             raise InputError("data_spec: expected an object")
         values = {_OLD_KEYS.get(name, name): value for name, value in values.items()}
-        if set(values) != {field.name for field in fields(cls)}:
+        if set(values) != set(cls.__dataclass_fields__):
             raise InputError("data_spec: a field is missing or unknown")
         if type(values["labels"]) is not list or type(values["names"]) is not list:
             raise InputError("data_spec: labels and names must be lists")
@@ -127,7 +127,7 @@ def check_class_name(name: str) -> str:
 
 
 def _check_types(spec: DataSpec) -> None:
-    types = [type(getattr(spec, field.name)) for field in fields(spec)]
+    types = list(map(type, vars(spec).values()))
     good = types == [tuple, tuple, bool, bool, str, int]
     if not good or {*map(type, spec.labels)} - {int} or {*map(type, spec.names)} - {str}:
         raise InputError("data_spec: a field is of another kind than it should be")

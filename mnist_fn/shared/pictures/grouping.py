@@ -67,7 +67,7 @@ def _too_many(marks: int, thing: str) -> ValueError:
 
 def _are_alike(digits: list[list[Piece]]) -> bool:
     """Return whether most digits are about equally tall, as on a sheet."""
-    top, bottom, _, _ = boxes([bounding_box(digit) for digit in digits]).T
+    top, bottom, _, _ = boxes(list(map(bounding_box, digits))).T
     ratios = (bottom - top) / np.median(bottom - top)
     return bool(np.mean((ratios > ALIKE[0]) & (ratios < ALIKE[1])) > 0.8)
 
@@ -153,7 +153,7 @@ def in_reading_order(digits: list[list[Piece]]) -> tuple[list[list[Piece]], floa
     Returns:
         The digits, and the slope of their lines: rows down for each column to the right.
     """
-    frames = boxes([bounding_box(digit) for digit in digits])
+    frames = boxes(list(map(bounding_box, digits)))
     slope = line_slope(frames)
     top, bottom, left, right = frames.T
     drop = slope * (left + right) / 2
