@@ -44,9 +44,7 @@ def read_contents(paths: Sequence[Path]) -> Contents:
     runs: dict[Path, Run] = {}
     skipped: list[str] = []
     for path in paths:
-        if not path.is_dir():
-            raise InputError(f"{path}: no such folder; give a run's, or one with runs in it")
-        store = RunStore(path)
+        store = RunStore(path, must_exist=True)
         for folder in store.paths:
             try:
                 run = store.load(folder)

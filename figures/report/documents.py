@@ -6,7 +6,7 @@ Each function takes documents as they were read and may meet anything in them; s
 import contextlib
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -39,15 +39,7 @@ class DocumentTable:
     title: str
     head: list[str]
     rows: list[list[Cell]]
-    notes: list[str | Markup] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        texts = [self.title, *self.head, *self.notes]
-        for row in self.rows:
-            texts += [cell.text for cell in row]
-        for text in texts:
-            if not isinstance(text, str):
-                raise TypeError("a number or a list where a text is expected")
+    notes: list[Markup]
 
 
 def tables(kind: str, documents: dict[Path, Document]) -> list[DocumentTable]:
