@@ -116,20 +116,13 @@ def doubt(run: Run) -> str | None:
 def _params(source: Source, data: Dataset, scaling: Scaling) -> ParamTree:
     if not source.tensors:
         raise InputError(f"{source.path}: no tensors in it; give an MLP's state dict")
-    dtypes = {np.dtype(np.float32)}
-    for name, tensor in source.tensors.items():
-        dtypes.add(tensor.dtype)
-        if tensor.dtype.kind != "f":
-            raise InputError(
-                f"{source.path}: {name[:60]} holds no floating-point numbers; give an MLP's state "
-                "dict"
-            )
     params = mlp_of(
         source.tensors, data.pixels, data.classes, str(source.path), ordered=source.ordered
     )
+    dtype = np.result_type(np.float32, *source.tensors.values())  # float64 if any is
     for tensors in params.values():
         for kind, tensor in tensors.items():
-            tensors[kind] = tensor.astype(max(dtypes))
+            tensors[kind] = tensor.astype(dtype)
     with np.errstate(over="ignore", invalid="ignore"):
         params = folded(params, scaling)
     if not all_finite(StateTree(params, {}, 0)):
