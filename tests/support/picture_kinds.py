@@ -8,14 +8,7 @@ import numpy as np
 
 from mnist_fn.shared.data.spec import MNIST
 from mnist_fn.shared.errors import InputError
-from mnist_fn.shared.pictures.reading import (
-    DigitReading,
-    PreparedDigits,
-    all_pictures,
-    is_text,
-    read_picture,
-    to_readings,
-)
+from mnist_fn.shared.pictures.reading import DigitReading, read_picture, to_readings
 from mnist_fn.shared.runs.trainer import load_run
 from tests.support.crops import CROPS
 from tests.support.photos import PHOTOS, Digits
@@ -76,28 +69,19 @@ def read_photos(
     run: Path, digits: Digits, folder: Path, n: int, seed: int = 0, kinds: Sequence[str] = ()
 ) -> list[Reading]:
     """`n` pictures of each kind, made, saved, and read by a run as `mnist-fn predict` does."""
-    made: list[tuple[str, list[int], str]] = []
-    prepared: dict[str, PreparedDigits] = {}
+    trained = load_run(run)
+    readings: list[Reading] = []
     for number, (kind, make) in enumerate(KINDS.items()):
         for index in range(n if not kinds or kind in kinds else 0):
             photo = make(np.random.default_rng((seed, number, index)), digits)
             file = folder / f"photo{photo.suffix}"
             file.write_bytes(photo.content)
-            error = ""
+            found, error = [], ""
             try:
-                prepared[str(len(made))] = read_picture(file)
+                prepared = read_picture(file)
+                shares = trained.predict_proba(prepared.pictures)
+                found = to_readings("", prepared, shares, MNIST.names)
             except InputError as refusal:
                 error = str(refusal)
-            made.append((kind, photo.labels, error))
-    pictures = all_pictures(prepared) if prepared else np.zeros((0, 28, 28), np.uint8)
-    probabilities = load_run(run).predict_proba(pictures)
-    by_picture: dict[str, list[DigitReading]] = {}
-    for digit in to_readings(prepared, probabilities, MNIST.names):
-        by_picture.setdefault(digit.image, []).append(digit)
-    readings = []
-    for i, (kind, labels, error) in enumerate(made):
-        found = by_picture.get(str(i), [])
-        if is_text(found):
-            found, error = [], "a text"
-        readings.append(Reading(kind, labels, found, error))
+            readings.append(Reading(kind, photo.labels, found, error))
     return readings
