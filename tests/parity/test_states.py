@@ -41,7 +41,7 @@ EVERYWHERE_ALIKE = ("reduce_max", "argmax", "sign", "abs")
 def of_stress_states(data):
     pair = Pair(backends.find("torch"), backends.find("torch"), CONFIG, data)
     grads = pair.declared.gradients(pair.start, pair.first_batch)
-    return pair, [rungs.ordinary(pair), rungs.at_boundary(pair),
+    return pair, [states.ordinary(pair), states.at_boundary(pair),
                   *states.stress_states(pair, grads)]  # fmt: skip
 
 
@@ -229,6 +229,21 @@ def test_gradients_are_beyond_epsilon_on_both_sides_and_beyond_usual_norms(digit
                for layer in stress.tree.params.values()]  # fmt: skip
     assert max(columns) > 100
     assert {stress.tree.step for stress in found} == {0, 10_000, 1_000_000}
+
+
+@pytest.mark.parametrize("ulps", [20, -20, 0])
+def test_an_example_whose_relu_rounding_may_switch_is_left_out_of_the_batch(digits, ulps):
+    """Its gradient differs on each side. At exactly 0 the derivative is a convention: it stays."""
+    pair = Pair(backends.find("torch"), backends.find("torch"), CONFIG, digits)
+    tree, (x, _) = states.copied(pair.start), pair.declared.examples(pair.first_batches)
+    pixel, value = 20, x[0, 20]
+    layer = tree.params["layer1"]  # whose first unit gets the pixel less the value
+    layer["kernel"][:, 0] = np.arange(len(layer["kernel"])) == pixel
+    layer["bias"][0] = ulps * np.finfo("float64").eps - value
+    switched = (x[:, pixel] == value) & (ulps != 0)
+    batch = states.state_of(pair, "", tree).batch
+    assert switched.any() == (ulps != 0)
+    assert batch.tolist() == pair.first_batches[~switched][: len(pair.first_batch)].tolist()
 
 
 def test_a_first_step_whose_sign_rounding_decides_is_held_to_both(digits):

@@ -10,12 +10,11 @@ import numpy as np
 from mnist_fn.shared.backend import Backend, MakeBackend
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset
-from mnist_fn.shared.parity.backends.numpy_program import NumpyBackend, flat
-from mnist_fn.shared.parity.backends.relu_boundary import Boundary, near
+from mnist_fn.shared.parity.backends.numpy_program import NumpyBackend
 from mnist_fn.shared.parity.bounds import sum_bound, sums_reason
-from mnist_fn.shared.parity.compare import compare, compare_trees
+from mnist_fn.shared.parity.compare import compare
 from mnist_fn.shared.parity.result import Check, Difference
-from mnist_fn.shared.state import ParamTree, StateTree, zeros_like
+from mnist_fn.shared.state import StateTree, zeros_like
 from mnist_fn.shared.streams import batch_order, initial_state
 
 FEW_EXAMPLES = 1000
@@ -93,9 +92,14 @@ class Pair:
             done, epoch = done + math.ceil(len(order) / size), epoch + 1
 
     @cached_property
+    def first_batches(self) -> np.ndarray:
+        """The first epoch's first two batches, int32 [2 n]."""
+        return next(self.epochs(2))[1]
+
+    @property
     def first_batch(self) -> np.ndarray:
         """The first epoch's first batch, int32 [n]."""
-        return next(self.epochs(1))[1]
+        return self.first_batches[: self.config.batch_size]
 
     @property
     def tolerance(self) -> float:
@@ -110,11 +114,6 @@ class Pair:
         objective.
         """
         return max(self.dataset.pixels, *self.config.hidden, self.config.batch_size)
-
-    def boundary(self, state: StateTree, batch: np.ndarray) -> Boundary:
-        """The units that rounding may switch on a batch."""
-        eps = float(np.finfo(self.config.dtype).eps)
-        return near(flat(state.params), *self.declared.examples(batch), eps)
 
 
 def absolute(
@@ -143,53 +142,3 @@ def sums(pair: Pair, what: str, difference: Difference) -> Check:
 def number(pair: Pair, what: str, left: float, right: float) -> Check:
     """The same of two numbers."""
     return sums(pair, what, compare_numbers(what, left, right, pair.config.dtype))
-
-
-def trees(
-    pair: Pair,
-    what: str,
-    left: ParamTree,
-    right: ParamTree,
-    prefix: str = "",
-    boundary: Boundary | None = None,
-    times: float = 1.0,
-    reason: str = "",
-) -> list[Check]:
-    """Checks on each named tensor of two trees.
-
-    Args:
-        pair: whose precision sets the bound.
-        what: stands before each tensor's name.
-        left, right: the sides' trees.
-        prefix: of the names.
-        boundary: units that rounding may switch, with what they do to a gradient.
-        times: multiplies the bound on sums.
-        reason: of that factor.
-    """
-    results = []
-    for d in compare_trees(left, right, prefix):
-        check = sums(pair, f"{what} {d.where}", d)
-        if times != 1:
-            longer = f"{check.reason}, times {times:.3g}: {reason}"
-            check = replace(check, tolerance=check.tolerance * times, reason=longer)
-        if not check.passed and boundary and np.isfinite(d.absolute):
-            name = d.tensor.removeprefix(prefix)
-            layer, _, kind = name.partition("/")
-            a, b = left[layer][kind], right[layer][kind]
-            largest = max(float(np.abs(a).max()), float(np.abs(b).max()))
-            bound = check.tolerance * largest + boundary.allowed[name]
-            longer = f"{check.reason}, and what {boundary.named} can do"
-            check = entrywise(what, d.tensor, a, b, bound, longer)
-        results.append(check)
-    return results
-
-
-def entrywise(
-    what: str, name: str, left: np.ndarray, right: np.ndarray, bound: np.ndarray, reason: str
-) -> Check:
-    """The check of the entry that comes nearest to a bound of its own, or is farthest beyond."""
-    gap = np.abs(left.astype(np.float64) - right)
-    shares = np.nan_to_num(gap / np.maximum(bound, 1e-300), nan=np.inf)
-    worst = np.unravel_index(int(shares.argmax()), gap.shape)
-    d = replace(compare(name, left[worst], right[worst]), index=tuple(map(int, worst)))
-    return Check(f"{what} {d.where}", d, float(bound[worst]), "absolute", reason)

@@ -15,8 +15,12 @@ import numpy as np
 from mnist_fn.shared.parity.backends import one_pass, several_steps
 from mnist_fn.shared.parity.backends.checks import Pair
 from mnist_fn.shared.parity.backends.one_pass import Side
-from mnist_fn.shared.parity.backends.rungs import BackendState, at_boundary, ordinary
-from mnist_fn.shared.parity.backends.states import stress_states
+from mnist_fn.shared.parity.backends.states import (
+    BackendState,
+    at_boundary,
+    ordinary,
+    stress_states,
+)
 from mnist_fn.shared.parity.bounds import ROUNDED_AWAY
 from mnist_fn.shared.parity.causes.explanation import Explanation
 from mnist_fn.shared.parity.result import Rung, raised

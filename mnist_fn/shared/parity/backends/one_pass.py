@@ -18,14 +18,8 @@ from mnist_fn.shared.parity.backends.numpy_variants import (
     penalty_variants,
     reshaped,
 )
-from mnist_fn.shared.parity.backends.rungs import (
-    BackendState,
-    correct,
-    one_class,
-    queries_of,
-    short_of,
-)
-from mnist_fn.shared.parity.backends.states import scaled_by_layer
+from mnist_fn.shared.parity.backends.rungs import correct, one_class, queries_of, short_of
+from mnist_fn.shared.parity.backends.states import BackendState, scaled_by_layer
 from mnist_fn.shared.parity.causes.distance import Tensors, largest_of_all, map_tensors
 from mnist_fn.shared.parity.causes.explanation import Candidate, Explanation, as_declared, judge
 from mnist_fn.shared.parity.causes.gradients import explain_gradients
@@ -245,10 +239,10 @@ def gradients_of(side: Side, state: BackendState) -> Explanation:
     params = flat(state.tree.params)
     observed = dict(named_tensors(backend.gradients(backend.load(state.tree), state.batch)))
     declared = gradients(params, x, y, l2)
-    times = max(1.0, float(np.abs(forward(params, x)[-1]).max()))
     floor, slopes = {}, {}
-    for name, allowed in pair.boundary(state.tree, state.batch).allowed.items():
-        floor[name] = allowed + pair.tolerance * times * np.abs(declared[name]).max()
+    for name, tensor in declared.items():
+        rounding = state.slack + pair.tolerance * state.times * np.abs(tensor).max()
+        floor[name] = np.full(tensor.shape, rounding)
     for text, lines in SLOPES.items():
         slopes[text] = gradients(params, x, y, l2, lines)
     return explain_gradients(

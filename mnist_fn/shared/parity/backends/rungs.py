@@ -1,7 +1,7 @@
 """What two backends are compared by below the trajectory."""
 
-import copy
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,41 +12,29 @@ from mnist_fn.shared.parity.backends.checks import (
     Pair,
     absolute,
     compare_numbers,
-    entrywise,
     number,
     sums,
-    trees,
 )
 from mnist_fn.shared.parity.backends.climb import BackendClimb
 from mnist_fn.shared.parity.backends.contract import breaches
 from mnist_fn.shared.parity.backends.numpy_program import flat
+from mnist_fn.shared.parity.backends.states import (
+    LATE,
+    BackendState,
+    at_boundary,
+    middle,
+    ordinary,
+    state_of,
+    stress_states,
+)
 from mnist_fn.shared.parity.causes.distance import largest_of_all
 from mnist_fn.shared.parity.compare import compare, compare_trees
 from mnist_fn.shared.parity.result import Check
 from mnist_fn.shared.state import ParamTree, StateTree, named_tensors
 
 WHY = "an error of a logit is one of its probability, relative: the bound grows with the logits"
-LATE = 1000  # steps, where a training is resumed
 QUERIES = 48  # examples asked for one by one
-
-
-@dataclass(frozen=True)
-class BackendState:
-    """A state, and the batch that is seen from there."""
-
-    name: str  # "" for the ordinary start
-    tree: StateTree
-    batch: np.ndarray  # int32 [batch_size], indices of training examples
-    times: float = 1.0  # by how much the logits there multiply the bounds
-
-    def label(self, what: str) -> str:
-        """What is compared, with the state's name before it."""
-        return f"{self.name}: {what}" if self.name else what
-
-
-def ordinary(pair: Pair) -> BackendState:
-    """The start, and its first batch."""
-    return BackendState("", pair.start, pair.first_batch)
+TEST_IMAGES = 200  # of which logits are compared in a stress state
 
 
 def inputs(climb: BackendClimb) -> list[Check]:
@@ -146,26 +134,10 @@ def relu_at_zero(climb: BackendClimb) -> list[Check]:
     return gradients_at(climb, at_boundary(climb.pair))
 
 
-def at_boundary(pair: Pair) -> BackendState:
-    """The first unit of each hidden layer gets no input: its ReLU stands at exactly 0."""
-    tree = copied(pair.start)
-    for layer in list(tree.params)[:-1]:
-        tree.params[layer]["kernel"][:, 0] = 0
-        tree.params[layer]["bias"][0] = 0
-    return BackendState("a ReLU's boundary", tree, pair.first_batch)
-
-
 def gradients_at(climb: BackendClimb, state: BackendState) -> list[Check]:
     """The gradients of a state's batch."""
     ours, theirs = (b.gradients(b.load(state.tree), state.batch) for b in climb.backends)
-    boundary = climb.pair.boundary(state.tree, state.batch)
-    what = state.label("gradient of")
-    return trees(climb.pair, what, ours, theirs, "", boundary, state.times, WHY)
-
-
-def copied(start: StateTree) -> StateTree:
-    """The same with parameters that may be written to."""
-    return replace(start, params=copy.deepcopy(start.params))
+    return trees(climb.pair, state, state.label("gradient of"), ours, theirs)
 
 
 def step(climb: BackendClimb) -> list[Check]:
@@ -176,23 +148,10 @@ def step(climb: BackendClimb) -> list[Check]:
 def resuming(climb: BackendClimb) -> list[Check]:
     """One optimizer step from the middle of a training."""
     pair, reference = climb.pair, climb.backends[0]
-    size = pair.config.batch_size
-    _, order = next(pair.epochs(2))
-    grads = reference.gradients(reference.load(pair.start), order[-size:])
-    halfway = BackendState("", middle(grads, pair.start), pair.first_batch)
+    second = pair.first_batches[-pair.config.batch_size :]
+    grads = reference.gradients(reference.load(pair.start), second)
+    halfway = state_of(pair, "", middle(grads, pair.start))
     return one_step(climb, halfway, f"step {LATE + 1}")
-
-
-def middle(grads: ParamTree, start: StateTree) -> StateTree:
-    """Moments as after many steps, and a step count that the bias correction feels."""
-    slots = copy.deepcopy(start.slots)
-    for layer, tensors in start.params.items():
-        for kind, tensor in tensors.items():
-            g = grads[layer][kind].astype(tensor.dtype)
-            moments = {"mu": 0.1 * g, "nu": g * g + g.dtype.type(1e-6)}
-            for name, slot in slots.items():
-                slot[layer][kind] = moments[name]
-    return StateTree(start.params, slots, LATE)
 
 
 def one_step(climb: BackendClimb, state: BackendState, what: str) -> list[Check]:
@@ -205,23 +164,18 @@ def one_step(climb: BackendClimb, state: BackendState, what: str) -> list[Check]
     ours, theirs = states
     checks = absolute(what, [compare_numbers("steps taken", ours.step, theirs.step)])
     optimizer, what = OPTIMIZERS[pair.config.optimizer], f"{what}:"
-    boundary = pair.boundary(state.tree, state.batch)
     for kind, slot in ours.slots.items():
         slope = optimizer.slots[kind]
         if kind == "nu":
             slope *= 2 * largest_of_all(_gradients(pair, state.tree, ours))
-        moved = boundary.scaled(slope)
-        checks += trees(pair, what, slot, theirs.slots[kind], f"{kind}/", moved, state.times, WHY)
+        checks += trees(pair, state, what, slot, theirs.slots[kind], f"{kind}/", slope)
     if state.tree.step == 0 and optimizer.adaptive:
         return checks + first_weights(pair, state.tree, ours, theirs, what)
     slope = 2 * pair.config.learning_rate * (1 + pair.config.momentum)
     if optimizer.adaptive:  # m/√v moves by as much as m does, over the smallest √v
         least = min(nu.min() for _, nu in named_tensors(ours.slots["nu"]))
         slope *= optimizer.slots.get("mu", 1.0) / max(float(np.sqrt(least)), EPS)
-    moved = boundary.scaled(slope)
-    return checks + trees(
-        pair, what, ours.params, theirs.params, "params/", moved, state.times, WHY
-    )
+    return checks + trees(pair, state, what, ours.params, theirs.params, "params/", slope)
 
 
 def _gradients(pair: Pair, start: StateTree, state: StateTree) -> list[np.ndarray]:
@@ -264,6 +218,17 @@ def first_weights(
     return checks
 
 
+def entrywise(
+    what: str, name: str, left: np.ndarray, right: np.ndarray, bound: np.ndarray, reason: str
+) -> Check:
+    """The check of the entry that comes nearest to a bound of its own, or is farthest beyond."""
+    gap = np.abs(left.astype(np.float64) - right)
+    shares = np.nan_to_num(gap / np.maximum(bound, 1e-300), nan=np.inf)
+    worst = np.unravel_index(int(shares.argmax()), gap.shape)
+    d = replace(compare(name, left[worst], right[worst]), index=tuple(map(int, worst)))
+    return Check(f"{what} {d.where}", d, float(bound[worst]), "absolute", reason)
+
+
 def _direction(pair: Pair, g: np.ndarray) -> np.ndarray:
     """What the optimizer's first step makes of a gradient."""
     optimizer = OPTIMIZERS[pair.config.optimizer]
@@ -273,8 +238,7 @@ def _direction(pair: Pair, g: np.ndarray) -> np.ndarray:
 def report(climb: BackendClimb) -> list[Check]:
     """Compare the reports of an epoch of one short batch, and of one that ends in a short batch."""
     pair, checks = climb.pair, []
-    short = short_of(pair.config.batch_size)
-    _, order = next(pair.epochs(2))
+    order, short = pair.first_batches, short_of(pair.config.batch_size)
     for epoch, indices in (
         ("an epoch of one short batch", order[:short]),
         ("an epoch that ends in a short batch", order[: pair.config.batch_size + short]),
@@ -284,3 +248,68 @@ def report(climb: BackendClimb) -> list[Check]:
         difference = compare_numbers("correct predictions", ours.correct, theirs.correct)
         checks += absolute(f"{epoch}:", [difference])
     return checks
+
+
+def stressed(climb: BackendClimb) -> list[Check]:
+    """Logits, loss, gradients and a step from each; ends after the first stage that fails."""
+    pair, reference = climb.pair, climb.backends[0]
+    grads = reference.gradients(reference.load(pair.start), pair.first_batch)
+    images = pair.dataset.test.images[:TEST_IMAGES]
+    stages: tuple[Callable[[BackendState], list[Check]], ...] = (
+        lambda state: logits(climb, state, images, f"logits of {len(images)} test images"),
+        lambda state: _losses(climb, state),
+        lambda state: gradients_at(climb, state),
+        lambda state: one_step(climb, state, "step"),
+    )
+    checks: list[Check] = []
+    for state in stress_states(pair, grads):
+        for stage in stages:
+            checks += [replace(check, state=state.name) for check in stage(state)]
+            if not all(check.passed for check in checks):
+                return checks
+    return checks
+
+
+def _losses(climb: BackendClimb, state: BackendState) -> list[Check]:
+    checks, pair = [], climb.pair
+    ours, theirs = (b.losses(b.load(state.tree), state.batch) for b in climb.backends)
+    for name, a, b in zip(("cross-entropy", "objective"), ours, theirs, strict=True):
+        d = compare_numbers(name, a, b, pair.config.dtype)
+        bound = pair.tolerance * max(state.times, abs(a))
+        reason = "a share of the largest logit: a small loss is a difference of such"
+        checks.append(Check(state.label(name), d, bound, "absolute", reason))
+    return checks
+
+
+def trees(
+    pair: Pair,
+    state: BackendState,
+    what: str,
+    left: ParamTree,
+    right: ParamTree,
+    prefix: str = "",
+    slope: float = 1.0,
+) -> list[Check]:
+    """Checks on each named tensor of two trees.
+
+    Args:
+        pair: whose precision sets the bound.
+        state: that the trees were made from.
+        what: stands before each tensor's name.
+        left, right: the sides' trees.
+        prefix: of the names.
+        slope: how many times as far as a gradient's entry these move.
+    """
+    results = []
+    for d in compare_trees(left, right, prefix):
+        check = sums(pair, f"{what} {d.where}", d)
+        if state.times != 1:
+            longer = f"{check.reason}, times {state.times:.3g}: {WHY}"
+            check = replace(check, tolerance=check.tolerance * state.times, reason=longer)
+        if not check.passed and np.isfinite(d.absolute):
+            largest = d.absolute / d.relative
+            bound = check.tolerance * largest + slope * state.slack
+            longer = f"{check.reason}, and an ulp of 1 in p − 1"
+            check = replace(check, tolerance=bound, measure="absolute", reason=longer)
+        results.append(check)
+    return results

@@ -20,7 +20,8 @@ from mnist_fn.shared.parity.backends.numpy_program import (
     sum_of_squares,
 )
 from mnist_fn.shared.parity.backends.one_pass import Side
-from mnist_fn.shared.parity.backends.rungs import BackendState, middle, short_of
+from mnist_fn.shared.parity.backends.rungs import short_of
+from mnist_fn.shared.parity.backends.states import BackendState, middle
 from mnist_fn.shared.parity.bounds import EPOCH_ROUNDING, EPOCH_START_EPS
 from mnist_fn.shared.parity.causes.distance import Tensors, map_tensors
 from mnist_fn.shared.parity.causes.explanation import Explanation
