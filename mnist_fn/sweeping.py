@@ -67,34 +67,24 @@ class JaxGroup:
         self._over = over = partial(_over_models, mesh)
         self._programs: dict[int, jax.stages.Compiled] = {}  # by the length of the orders
         self._steps_an_epoch = ceil(len(dataset.train) / config.batch_size)
-        self._start = blank_state(config, dataset.pixels, dataset.classes)  # for its shapes
+        start = blank_state(config, dataset.pixels, dataset.classes)
         use_compilation_cache()
         with self._scope():
             self._data = Data(*place(dataset.train, self._dtype, self._whole))
             epoch = make_train_epoch(model, config.batch_size, make_direction(config))
             epoch = over(epoch, (True, True, False, True))
             self._epoch = jax.jit(epoch, donate_argnums=0)
-            self._program(len(dataset.train))
+            self._program(self.load([config], [start]), len(dataset.train))
             self._judge = jax.jit(over(partial(_judge, model), (True, False, False)))
 
-    def _program(self, n: int) -> jax.stages.Compiled:
-        """The compiled epoch of every model over n examples."""
+    def _program(self, state: Loaded, n: int) -> jax.stages.Compiled:
+        """The compiled epoch of every model over n examples, from such a state."""
         if n not in self._programs:
-            like = jax.tree.map(
-                lambda array: self._like(array.shape, array.dtype), _stack([self._start])
-            )
-            number: Any = self._like((1,), self._dtype)
-            hyper = Hyper(number, number, number)
-            if self.config.schedule != "constant":
-                rates = self._like((1, ceil(n / self.config.batch_size)), self._dtype)
-                hyper = hyper._replace(learning_rate=cast(Any, rates))
-            orders = self._like((1, n), np.int32)
-            lowered = self._epoch.lower(like, orders, self._data, hyper)
+            orders = jax.ShapeDtypeStruct((self.size, n), np.int32, sharding=self._split)
+            hyper = self._hyper_of_epoch(state, n)
+            lowered = self._epoch.lower(state.state, orders, self._data, hyper)
             self._programs[n] = compile_for(lowered, self._device)
         return self._programs[n]
-
-    def _like(self, shape: tuple[int, ...], dtype: Any) -> jax.ShapeDtypeStruct:
-        return jax.ShapeDtypeStruct((self.size, *shape[1:]), dtype, sharding=self._split)
 
     def load(self, configs: Sequence[Config], states: Sequence[StateTree]) -> Loaded:
         """Copy states to the devices; a short load is filled up with its last model."""
@@ -125,7 +115,7 @@ class JaxGroup:
         stacked = np.stack([*orders, *[orders[-1]] * (self.size - len(orders))])
         with self._scope():
             order = jax.device_put(stacked, self._split)
-            program = self._program(stacked.shape[1])
+            program = self._program(state, stacked.shape[1])
             hyper = self._hyper_of_epoch(state, stacked.shape[1])
             trained, sums = program(state.state, order, self._data, hyper)
             loss, correct = jax.device_get((sums.loss, sums.correct))

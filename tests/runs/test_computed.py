@@ -11,7 +11,7 @@ import pytest
 from mnist_fn import Callbacks, InputError, resume, train
 from mnist_fn.shared import backend as backends
 from mnist_fn.shared.runs.callbacks import Notice
-from mnist_fn.shared.runs.environment import UNKNOWN_HARDWARE, Hardware, this_hardware
+from mnist_fn.shared.runs.environment import UNKNOWN_HARDWARE, Hardware, vectors
 from mnist_fn.shared.runs.folder import HEADER_SCHEMA, RunFolder
 from mnist_fn.shared.storage import read_sealed, write_sealed
 from tests.support.tiny_backend import TINY, Tiny
@@ -39,7 +39,7 @@ def test_the_record_says_the_cores_and_threads_that_were_there(backend, tmp_path
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     assert (found["cores"], found["threads"]) == (1, 1)
-    assert found["vectors"] == this_hardware(None).vectors
+    assert found["vectors"] == vectors()
 
 
 class Threaded(Tiny):

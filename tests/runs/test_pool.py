@@ -13,6 +13,8 @@ import pytest
 from mnist_fn import Callbacks, Config, InputError, train
 from mnist_fn.shared import backend as backends
 from mnist_fn.shared.data import datasets
+from mnist_fn.shared.parity import handed
+from mnist_fn.shared.parity.levels import make_plan
 from mnist_fn.shared.runs.callbacks import Notice
 from mnist_fn.shared.runs.folder import RunFolder, slug
 from mnist_fn.shared.sweeps import runner, workers
@@ -97,9 +99,6 @@ class InThisProcess:
 
     device, size, place = "cpu", 1, "here"
 
-    def runs_per_task(self, runs):
-        return 1
-
     def run(self, function, inputs, callbacks):
         for key, value in inputs:
             sent = pickle.loads(pickle.dumps(value))
@@ -115,6 +114,19 @@ def test_no_worker_is_started_for_runs_that_are_finished(tmp_path, monkeypatch):
     request = SweepRequest((TINY,), "tiny", device="cpu", out=tmp_path, workers=Workers(1))
     ((_, _, run),) = runner.train_runs([request], Callbacks())
     assert run.loaded
+
+
+class Backwards(InThisProcess):
+    def run(self, function, inputs, callbacks):
+        yield from reversed([(key, {"measured": config}) for key, (_, config) in inputs])
+
+
+def test_horizons_are_in_the_plans_order_whichever_ends_first():
+    plan = make_plan("horizon", ("jax", "torch"), ("cpu",), dataset="digits")
+    found = handed.horizons(plan, Backwards(), Callbacks())
+    assert [(one["model"], one["measured"]) for one in found] == [
+        (name["model"], config) for name, config in plan.horizons()]  # fmt: skip
+    assert len(found) > 1
 
 
 def test_a_run_that_workers_continue_with_other_threads_says_so(tmp_path, monkeypatch):

@@ -58,11 +58,6 @@ class Hardware:
 UNKNOWN_HARDWARE = Hardware()
 
 
-def this_hardware(threads: int | None) -> Hardware:
-    """The hardware of this process, with so many threads of a backend's arithmetic."""
-    return Hardware(cores(), threads, vectors())
-
-
 def cores() -> int:
     """Cores that this process may use: `taskset` and containers allow fewer than there are."""
     if hasattr(os, "sched_getaffinity"):

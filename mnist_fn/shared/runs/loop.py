@@ -17,7 +17,7 @@ from mnist_fn.shared.errors import Argument, InputError, Interrupted, Resume
 from mnist_fn.shared.evaluation import Evaluation
 from mnist_fn.shared.runs import metrics
 from mnist_fn.shared.runs.callbacks import Callbacks, Notice, RunStarted
-from mnist_fn.shared.runs.environment import machine, this_hardware, versions
+from mnist_fn.shared.runs.environment import Hardware, cores, machine, vectors, versions
 from mnist_fn.shared.runs.folder import RunFolder
 from mnist_fn.shared.runs.header import SECONDS, Header
 from mnist_fn.shared.runs.metrics import Row
@@ -152,14 +152,11 @@ class TrainingJob:
         saved = ""
         if run.path is not None and self._saved_epochs:
             saved = f"; {run.path} keeps the state after epoch {self._saved_epochs}"
-        error = Diverged(
-            (
-                f"diverged in epoch {epoch} (steps {(epoch - 1) * steps + 1} to {epoch * steps}): "
-                f"{reason}, at learning rate {run.config.learning_rate:g}: try a smaller ",
-                Argument("learning_rate"),
-                saved,
-            )
+        text = (
+            f"diverged in epoch {epoch} (steps {(epoch - 1) * steps + 1} to {epoch * steps}): "
+            f"{reason}, at learning rate {run.config.learning_rate:g}: try a smaller "
         )
+        error = Diverged((text, Argument("learning_rate"), saved))
         LOG.warning("%s: %s", _name(run), error)
         error.header = replace(run.header, status="diverged")
         self._runs[place] = error
@@ -241,7 +238,7 @@ def begin_run(run: Run, dataset: Dataset, group: Group, spent: dict[str, float])
     before = run.header
     if before.begun:
         before.check_dataset(dataset)
-    hardware = this_hardware(getattr(group, "threads", None))
+    hardware = Hardware(cores(), getattr(group, "threads", None), vectors())
     means: dict[str, Any] = {
         "backend": group.name,
         "device": group.device,

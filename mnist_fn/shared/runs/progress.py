@@ -17,6 +17,7 @@ from mnist_fn.shared.wording import counted
 if TYPE_CHECKING:
     from mnist_fn.shared.data.datasets import Dataset
     from mnist_fn.shared.runs.metrics import Row
+    from mnist_fn.shared.runs.run import Run
 
 DRAW_SECONDS = 0.25  # between two updates of a notebook's display
 NOTEBOOK_WIDTH = 100  # characters
@@ -106,12 +107,8 @@ class ProgressView:
                 self._print(f"{workers} of {counted(event.threads, 'thread')} on {event.place}")
             case RunStarted():
                 self._start(event)
-            case RunEnded(run) if run is not None and run.loaded:
-                self._loaded += 1
-                self._ended += 1
-                self._update(total=self._runs - self._loaded)
-            case RunEnded():
-                self._end(event)
+            case RunEnded(run):
+                self._end(run)
             case events.Notice():
                 self._print(f"note: {event.text}")
 
@@ -129,11 +126,14 @@ class ProgressView:
             + (f", going on after epoch {done}" if done else "")
         )
 
-    def _end(self, event: RunEnded) -> None:
+    def _end(self, run: "Run | None") -> None:
         self._ended += 1
+        if run is not None and run.loaded:
+            self._loaded += 1
+            self._update(total=self._runs - self._loaded)
+            return
         # epochs of workers are not heard of
         self._update(advance=1 if self._workers else 0, description=self._count())
-        run = event.run
         if run is not None and not self._console.is_jupyter:  # there the bar counts
             from mnist_fn.shared.runs.folder import slug
 

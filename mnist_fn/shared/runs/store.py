@@ -276,12 +276,8 @@ def open_run(
         check_same_config(config, header, path)
     run = folder.read(header)
     if len(run.rows) > config.epochs:
-        raise InputError(
-            (
-                f"{path}: has {counted(len(run.rows), 'epoch')} already, not ",
-                Argument("epochs", config.epochs, given=True),
-            )
-        )
+        text = f"{path}: has {counted(len(run.rows), 'epoch')} already, not "
+        raise InputError((text, Argument("epochs", config.epochs, given=True)))
     status = header.status if len(run.rows) == config.epochs else "unfinished"
     return replace(run, header=replace(header, config=config, status=status))
 

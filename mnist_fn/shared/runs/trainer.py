@@ -94,13 +94,9 @@ def resume(
         header = folder.read_header()
         config = header.config if epochs is None else header.config.replace(epochs=epochs)
         if config.beginning != header.config.beginning:
-            raise InputError(
-                (
-                    Argument("schedule", config.schedule),
-                    " is spread over the run's "
-                    f"{header.config.epochs} epochs; train a new run for another number",
-                )
-            )
+            text = f" is spread over the run's {header.config.epochs} epochs"
+            hint = "train a new run for another number"
+            raise InputError((Argument("schedule", config.schedule), text), hint=hint)
         name = slug(header.config, header.backend)
         if folder.path.name == name != slug(config, backend):
             goal = counted(config.epochs, "epoch")

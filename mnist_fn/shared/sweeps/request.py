@@ -47,15 +47,12 @@ class Workers:
             raise InputError("workers", count, between(1, MAX_WORKERS))
         if threads is not None and not 1 <= threads <= MAX_THREADS:
             raise InputError("threads", threads, between(1, MAX_THREADS))
-        if address is not None and address != "auto" and not _is_host_and_port(address):
-            allowed = "auto, or the head's HOST:PORT, on a machine of the cluster"
-            raise InputError("cluster", address, allowed)
+        if address is not None and address != "auto":
+            host, _, port = address.rpartition(":")
+            if not host or "/" in host or not port.isdecimal() or not 0 < int(port) < 2**16:
+                allowed = "auto, or the head's HOST:PORT, on a machine of the cluster"
+                raise InputError("cluster", address, allowed)
         return cls(count, threads or 1, address)
-
-
-def _is_host_and_port(address: str) -> bool:
-    host, _, port = address.rpartition(":")
-    return bool(host) and "/" not in host and port.isdecimal() and 0 < int(port) < 2**16
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ as many at a time as fit. Each is an ordinary run on disk.
 """
 
 import itertools
+import math
 import time
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -241,7 +242,9 @@ class _Trainer:
         request = replace(self.request, configs=(), device=pool.device, data_dir=None)
         tasks: list[Sequence[Config]] = []
         for configs in _by_shape(pending).values():
-            tasks += _in_step(configs, pending, pool.runs_per_task(len(configs)))
+            # each GPU's share of them is trained together
+            size = 1 if pool.device == "cpu" else math.ceil(len(configs) / pool.size)
+            tasks += _in_step(configs, pending, size)
         with ExitStack() as stack:  # the first lock made the outer folder, so it is the last to go
 
             def inputs() -> Iterator[tuple[tuple[list[Run], ExitStack], WorkerTask]]:

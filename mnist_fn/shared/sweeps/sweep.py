@@ -307,18 +307,15 @@ def _describe_series(best: Best) -> str:
     config = best.config
     text = f"{config.model} at learning rate {config.learning_rate:g}: {config.l2:g}, "
     text += _figure(best)
-    if best.undecided:
-        text += f"; not significantly different: λ {_l2_list(best.undecided)}"
-    if best.worse:
-        text += f"; significantly worse: λ {_l2_list(best.worse)}"
-    if best.untested:
-        text += f"; fewer than two seeds, so not tested: λ {_l2_list(best.untested)}"
+    for verdict, rivals in (
+        ("not significantly different", best.undecided),
+        ("significantly worse", best.worse),
+        ("fewer than two seeds, so not tested", best.untested),
+    ):
+        if rivals:
+            l2 = sorted(rival.config.l2 for rival in rivals)
+            text += f"; {verdict}: λ {', '.join(map('{:g}'.format, l2))}"
     return text
-
-
-def _l2_list(conditions: Sequence[Condition]) -> str:
-    ordered = sorted(conditions, key=lambda condition: condition.config.l2)
-    return ", ".join(f"{condition.config.l2:g}" for condition in ordered)
 
 
 def _condition_document(condition: Condition) -> dict[str, Any]:

@@ -48,6 +48,7 @@ QUIET = {
 }
 TASK_NAME = "mnist-fn-worker"  # of a worker's process while it works: `ray::mnist-fn-worker`
 NONE = "none"
+TOKEN = secrets.token_hex(32)  # of our own Ray, which reads it once in a process
 
 
 @dataclass(frozen=True)
@@ -86,10 +87,6 @@ class WorkerPool:
                 room = min(room, int(node["Resources"].get("GPU", 0)))
             workers += room
         return workers
-
-    def runs_per_task(self, runs: int) -> int:
-        """How many runs a worker is given at once: on a GPU its share, to be trained together."""
-        return 1 if self.device == "cpu" else math.ceil(runs / self.size)
 
     def run(
         self,
@@ -264,7 +261,7 @@ def _cluster(workers: Workers) -> Iterator[Any]:
             variables |= {
                 "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # there, and so here, it is the loopback
                 "RAY_AUTH_MODE": None,  # Ray turns the token on for a cluster that it starts
-                "RAY_AUTH_TOKEN": _token(),
+                "RAY_AUTH_TOKEN": TOKEN,
             }
             options = {
                 "address": "local",
@@ -315,12 +312,6 @@ class _OneThread:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
-
-
-@cache
-def _token() -> str:
-    """One for this process: Ray reads it once."""
-    return secrets.token_hex(32)
 
 
 @contextlib.contextmanager
