@@ -147,7 +147,7 @@ def documented(times):
     return report.document(Turns(times, cpu, {}, "cpu"), what={}, machine="m", examples=5)
 
 
-def test_goals_are_judged_by_the_fastest_floor_and_each_rounds_fastest_loop():
+def test_goals_are_judged_by_the_faster_floor_and_each_rounds_fastest_loop():
     document = documented(TIMES)
     assert document["floor"] == "torch/products"
     ratios = document["ratios"]
@@ -158,20 +158,20 @@ def test_goals_are_judged_by_the_fastest_floor_and_each_rounds_fastest_loop():
         "best PyTorch loop over JAX": pytest.approx(1.2),
     }
     head, rows = make_performance.goal_table(ratios)
-    assert head == ["what", "median (quartiles)", "in CPU seconds", "wanted", "verdict"]
+    assert head == ["what", "median (quartiles)", "in CPU seconds", "wanted", "by the clock"]
     notebook = ["notebook's way over JAX", "9.00 (9.00 to 9.00)", "18.00", "at least 7.5", "met"]
     assert notebook in rows
     assert [row[-1] for row in rows] == ["NOT met", "", "met", ""]
 
 
-def test_the_floor_is_the_products_fastest_turn_and_an_epoch_below_it_is_named():
-    """One slow round of the products would put an epoch under them."""
-    times = {"jax/train": [1.0, 1.0, 1.0], "jax/products": [2.0, 0.8, 2.0], "jax/traffic": [0.1]}
+def test_the_floor_is_each_rounds_products_and_an_epoch_below_it_is_named():
+    """A round that is slow throughout changes no ratio."""
+    times = {"jax/train": [1.0, 1.0, 2.5], "jax/products": [0.8, 0.8, 2.0], "jax/traffic": [0.1]}
     document = documented(times)
-    assert document["ratios"][0]["ratio"]["median"] == pytest.approx(1.25)
+    assert document["ratios"][0]["ratio"]["max"] == pytest.approx(1.25)
     assert make_performance.undercut(document) == []
-    assert [row[-1] for row in report.epoch_table(document)[1]] == ["", "1.25", "2.50"]
-    assert make_performance.undercut(documented({**times, "jax/train": [1.0, 0.7, 1.0]})) == [
+    assert [row[-1] for row in report.epoch_table(document)[1]] == ["", "1.00", "1.25"]
+    assert make_performance.undercut(documented({**times, "jax/train": [1.0, 0.7, 2.5]})) == [
         "jax/train"
     ]
 

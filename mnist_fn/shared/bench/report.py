@@ -9,7 +9,7 @@ from mnist_fn.shared.bench.timing import Turns
 
 SCHEMA = 1
 FLOORS = ("jax/products", "torch/products")
-LOOPS = ("torch/loop", "torch/loop, compiled", "torch/loop, CUDA graph")
+LOOPS = ("torch/loop", "torch/loop, compiled", "torch/loop, CUDA graph", "torch/train")
 Times = Mapping[str, Sequence[float]]
 Table = tuple[list[str], list[list[str]]]  # names of the columns, rows
 
@@ -68,14 +68,15 @@ def document(turns: Turns, **about: Any) -> dict[str, Any]:
 
 
 def floor(times: Times) -> str | None:
-    """The products whose fastest turn is the least; that turn is the floor of every epoch."""
+    """The products whose fastest turn is the least: in each round the floor of every epoch."""
     present = [name for name in FLOORS if times.get(name)]
     return min(present, key=lambda name: min(times[name]), default=None)
 
 
 def ratios(times: Times, cpu: Times) -> list[dict[str, Any]]:
     """Each of RATIOS whose contenders were measured, by the clock and in CPU seconds."""
-    wall, cpu = _with_floor(times, times), _with_floor(cpu, times)
+    products = floor(times)
+    wall, cpu = _with_floor(times, products), _with_floor(cpu, products)
     results: list[dict[str, Any]] = []
     for name, numerator, denominators in RATIOS:
         parts = (numerator, *denominators)
@@ -84,12 +85,11 @@ def ratios(times: Times, cpu: Times) -> list[dict[str, Any]]:
     return results
 
 
-def _with_floor(times: Times, wall: Times) -> dict[str, Sequence[float]]:
-    """Add the floor, which is the products' fastest turn, and the fastest loop of each round."""
+def _with_floor(times: Times, products: str | None) -> dict[str, Sequence[float]]:
+    """Add the floor and the fastest loop of each round."""
     known = dict(times)
-    products = floor(wall)
     if products is not None:
-        known["floor"] = [min(times[products])] * max(map(len, times.values()))
+        known["floor"] = times[products]
     loops = [times[name] for name in LOOPS if times.get(name)]
     if loops:
         known["best loop"] = [min(turns) for turns in zip(*loops, strict=False)]
@@ -100,11 +100,13 @@ def epoch_table(document: Mapping[str, Any]) -> Table:
     """Each contender's epoch in seconds, by the clock and of all threads, and over the floor."""
     head = ["contender", "an epoch of", "median [s]", "quartiles [s]", "CPU [s]", "n"]
     rows: list[list[str]] = []
-    least = None if document["floor"] is None else document["epochs"][document["floor"]]["min"]
+    products = document["floor"]
     for name, epoch in sorted(document["epochs"].items(), key=lambda item: item[1]["median"]):
         low, high = epoch["quartiles"]
         cpu = document["cpu"][name]["median"]
-        over = "" if least is None or name == "jax/traffic" else f"{epoch['median'] / least:.2f}"
+        over = ""
+        if products is not None and name != "jax/traffic":
+            over = f"{ratio(document['rounds'], name, products)['median']:.2f}"
         row = [name, document["what"].get(name, ""), f"{epoch['median']:.3f}"]
         rows.append([*row, f"{low:.3f} to {high:.3f}", f"{cpu:.3f}", str(epoch["n"]), over])
     return [*head, "over the floor"], rows
