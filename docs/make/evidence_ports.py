@@ -89,6 +89,7 @@ def judged_wrong(number: int, steps: int, budget: float) -> dict[str, Any]:
             "found": not verdict.passed,
             "rung": "" if verdict.passed else verdict.failed.name,
             "named": named,
+            "causes": len(verdict.cause.causes) if claimed else 0,  # 0: what differs is named
             "named_wrong": claimed and not named,
             "said": headline(verdict),
             "cpu_seconds": round(time.process_time() - began, 1),

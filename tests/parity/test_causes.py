@@ -154,6 +154,18 @@ def test_a_loss_that_is_not_finite_differs_from_one_that_is(value):
     assert not explain_loss(batches, [*losses[:-1], value]).holds
 
 
+def test_a_tensor_that_moves_by_rounding_alone_has_no_rate_of_its_own():
+    """A key's bias has gradients that are 0 in exact arithmetic: any rate explains its steps."""
+    declared, doubled = Rule("sgd", 0.05), Rule("sgd", 0.1)
+    rng, weights, grads, after = np.random.default_rng(1), network(), [], []
+    for _ in range(6):
+        grads.append(gradient(weights, rng) | {"inner/bias": 1e-19 * rng.normal(size=12)})
+        weights = simulate(doubled, grads, network(), [*after, weights])[-1]
+        after.append(weights)
+    explanation = explain_update(declared, grads, network(), after)
+    assert explanation.text == "learning rate 0.1 in place of 0.05 (× 2)"
+
+
 def test_two_names_for_one_rule_are_both_said():
     """At momentum 0.9, dampening is a tenth of the learning rate: no steps tell them apart."""
     grads, before, after = trained(MOMENTUM.but(dampened=True))
