@@ -22,6 +22,7 @@ from mnist_fn.shared.state import StateTree
 from tests.support.browser import AXE, CONTRAST, Visit, chromium
 from tests.support.idx_files import idx_bytes
 from tests.support.report_documents import write_all
+from tests.support.synthetic import with_header
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +66,7 @@ def visit_named(browser, runs_28, prepared_digits, tmp_path):
 
     def open_page(names):
         shown = read_contents([runs_28["linear"]])
-        renamed = replace(shown.in_full[0], data_spec=DataSpec(names=names))
+        renamed = with_header(shown.in_full[0], data_spec=DataSpec(names=names))
         shown = replace(shown, in_full=[renamed], linear={renamed.config.dataset: renamed})
         page = tmp_path / "report.html"
         page.write_text(build.build(shown, "mnist-fn report", prepared_digits))
