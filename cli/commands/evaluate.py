@@ -44,7 +44,7 @@ def command(
             "accuracy": result.accuracy,
             "per_class_accuracy": list(map(or_null, result.per_class_accuracy)),
             "confusion_matrix": result.confusion_matrix.tolist(),
-            "worst_confusions": [vars(confusion) for confusion in result.worst_confusions(10)],
+            "worst_confusions": list(map(vars, result.worst_confusions(10))),
         }
         print_json(document)
         return
