@@ -183,36 +183,6 @@ def test_ctrl_c_ends_all_keeps_what_is_finished_and_only_loopback_was_open(tmp_p
     clusters.until(lambda: not set(started) & set(clusters.processes()), 30)
 
 
-ANOTHER_USER = """
-import subprocess, sys
-from pathlib import Path
-from mnist_fn.shared.data.datasets import load
-from mnist_fn.shared.sweeps.request import Workers
-from mnist_fn.shared.sweeps.workers import worker_pool
-
-with worker_pool(Workers(1), load("digits"), "cpu"):
-    recent = lambda path: path.stat().st_mtime > float(sys.argv[1])
-    (outer,) = filter(recent, Path("/tmp").glob("mnist-fn-ray-*"))
-    for folder in (outer, outer / "ray"):
-        look = subprocess.run(["ls", folder], user=65534, group=65534, extra_groups=[],
-                              capture_output=True, text=True, env={"LC_ALL": "C"})
-        print(oct(folder.stat().st_mode & 0o777), "Permission denied" in look.stderr)
-print(outer.exists())
-"""
-
-
-@pytest.mark.skipif(os.getuid() != 0, reason="needs root, to be another user")
-def test_another_user_cannot_enter_the_folder_of_our_own_ray(tmp_path):
-    """Ray opens its folder to everybody: the sockets of a worker could be taken over."""
-    clusters.ray_or_skip()
-    done = subprocess.run(
-        [sys.executable, "-c", ANOTHER_USER, str(time.time() - 1)], cwd=tmp_path,
-        capture_output=True, text=True, timeout=300, check=False, env=clusters.environment(),
-    )  # fmt: skip
-    # Ray's own folder is open to all
-    assert done.stdout.splitlines() == ["0o700 True", "0o777 True", "False"], done.stderr[-2000:]
-
-
 def test_leftovers_are_removed_by_owner_age_and_lock(tmp_path, monkeypatch):
     """Not by a number in the name: `mnist-fn-ray-99999999999999999999-x` ended the command."""
     old = "mnist-fn-ray-99999999999999999999-x"
@@ -260,47 +230,72 @@ def test_nodes_of_ray_start_train_a_sweep(tmp_path):
     assert f"2 workers of 1 thread on the cluster {address}" in log.read_text()
 
 
-def numbers(file: Path):
-    found = json.loads(file.read_text())
-    for name in ("command", "digest", "machine"):
-        del found[name]
-    return found
+STUDY = ("study", "--quick", "--dataset", "digits", "--only", "l2", "--backend", "both")
+HORIZON = ("parity", "--level", "horizon", "--epochs", "1", "--precision", "float64",
+           "--dataset", "digits", "--model", "linear,shallow")  # fmt: skip
+ONE_PROCESS = f"""
+import sys
+from cli.main import main
+for command in ({STUDY}, {HORIZON}):
+    sys.argv = ["mnist-fn", *command, "--out", "one"]
+    try:
+        main()
+    except SystemExit as end:
+        assert end.code == 0, end.code
+"""
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """A process of one thread that computes what workers do meanwhile, and its folder."""
+    folder = tmp_path_factory.mktemp("alone")
+    environment = clusters.environment(PJRT_NPROC="1", OMP_NUM_THREADS="1")
+    with (folder / "log").open("w") as log:
+        yield (
+            subprocess.Popen(
+                [sys.executable, "-c", ONE_PROCESS],
+                cwd=folder,
+                stdout=log,
+                stderr=log,
+                env=environment,
+            ),
+            folder,
+        )
 
 
 @pytest.fixture
-def both_ways(cluster, in_process, tmp_path):
-    """What a command finds by two workers of a cluster, and in a process of one thread, which
-    computes meanwhile."""
+def both_ways(cluster, alone, in_process, tmp_path):
+    """What a command finds by workers of a cluster, and what `alone` finds."""
 
-    def run(file, *arguments):
-        log = tmp_path / "log"
-        one = ("--out", str(tmp_path / "one"))
-        alone = clusters.begin(log, *arguments, *one, PJRT_NPROC="1", OMP_NUM_THREADS="1")
-        node = cluster.add_node(num_cpus=2)
+    def run(file, workers, *arguments):
+        process, folder = alone
+        node = cluster.add_node(num_cpus=workers)
         try:
-            done = in_process(*arguments, "--cluster", cluster.address, "--out", "two")
+            done = in_process(*arguments, "--cluster", cluster.address, "--out", "many")
         finally:
             cluster.remove_node(node)
-            alone.communicate(timeout=200)
-        assert (done.returncode, alone.returncode) == (0, 0), done.stderr + log.read_text()
-        return [numbers(tmp_path / name / file) for name in ("two", "one")]
+        assert done.returncode == 0, done.stderr
+        assert process.wait(200) == 0, (folder / "log").read_text()
+        found = []
+        for path in (tmp_path / "many" / file, folder / "one" / file):
+            found.append(json.loads(path.read_text()))
+            for name in ("command", "digest", "machine"):
+                del found[-1][name]
+        return found
 
     return run
 
 
 def test_the_study_on_a_cluster_has_the_numbers_of_one_process(both_ways):
-    study = ("study", "--quick", "--dataset", "digits", "--only", "l2", "--backend", "both")
-    two, one = both_ways("study.json", *study)
-    assert two == one
+    many, one = both_ways("study.json", 2, *STUDY)
+    assert many == one
     assert set(one["backends"]) == {"jax", "torch"}
 
 
-def test_a_horizon_at_workers_is_that_of_one_process(both_ways):
-    what = ("parity", "--level", "horizon", "--epochs", "1", "--precision", "float64")
-    two, one = both_ways(
-        "parity-horizon.json", *what, "--dataset", "digits", "--model", "linear,shallow"
-    )
-    assert two == one
+def test_a_horizon_at_a_worker_is_that_of_one_process(both_ways):
+    """At several they may end in any order: `test_pool.py`."""
+    many, one = both_ways("parity-horizon.json", 1, *HORIZON)
+    assert many == one
     assert len(one["horizon"]) == 2
 
 
@@ -325,31 +320,64 @@ def test_a_machine_without_our_source_differs(monkeypatch):
     assert workers.facts.__wrapped__()["mnist-fn"] == "none"
 
 
-def test_nothing_is_left_of_a_killed_command(killed):
-    """Last: two agents of Ray's look for their parent no more than now and then."""
-    clusters.until(lambda: not clusters.alive(killed, ""), 180)
-
-
 NOTEBOOK = """
-import json, ray
+import json, ray, subprocess, sys
+from pathlib import Path
 from mnist_fn import Callbacks, Config, sweep
-heard = Callbacks(on_event=lambda event: print(type(event).__name__))
+
+def look():
+    recent = lambda path: path.stat().st_mtime > float(sys.argv[1])
+    (outer,) = filter(recent, Path("/tmp").glob("mnist-fn-ray-*"))
+    for folder in (outer, outer / "ray"):
+        look = subprocess.run(["ls", folder], user=65534, group=65534, extra_groups=[],
+                              capture_output=True, text=True, env={"LC_ALL": "C"})
+        looks.append([oct(folder.stat().st_mode & 0o777), "Permission denied" in look.stderr])
+    return outer
+
+def on_event(event):
+    global outer
+    print(type(event).__name__)
+    if type(event).__name__ == "WorkersStarted" and sys.argv[2] == "0":
+        outer = look()
+
+looks, outer = [], Path("none")
 found = sweep(Config(dataset="digits", hidden=(9,) * 8, epochs=3), learning_rate=[1e6, 5e-4],
-              workers=1, out="runs", callbacks=heard)
-print(json.dumps(found.to_dict()))
+              workers=1, out="runs", callbacks=Callbacks(on_event=on_event))
+print(json.dumps({**found.to_dict(), "looks": looks, "left": outer.exists()}))
 """
 
 
-def test_our_own_ray_starts_where_ray_was_imported_before_and_a_divergence_ends_one_run(tmp_path):
-    """As in a notebook: Ray reads its environment when it is imported, without our token."""
+@pytest.fixture(scope="module")
+def notebook(tmp_path_factory):
+    """What a sweep says that has a Ray of its own, as in a notebook: Ray reads its environment
+    when it is imported, without our token."""
     clusters.ray_or_skip()
     done = subprocess.run(
-        [sys.executable, "-c", NOTEBOOK], cwd=tmp_path, capture_output=True, text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}, timeout=120, check=False,
+        [sys.executable, "-c", NOTEBOOK, str(time.time() - 1), str(os.getuid())],
+        cwd=tmp_path_factory.mktemp("notebook"), capture_output=True, text=True, timeout=300,
+        check=False, env=clusters.environment(),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]
-    *events, document = done.stdout.splitlines()
+    return done.stdout.splitlines()
+
+
+def test_our_own_ray_starts_where_ray_was_imported_before_and_a_divergence_ends_one_run(notebook):
+    *events, document = notebook
     assert sorted(events) == ["RunEnded", "RunEnded", "RunsScheduled", "WorkersStarted"]
     found = json.loads(document)
     assert len(found["runs"]) == 1
     assert "no longer finite" in found["diverged"][0]
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root, to be another user")
+def test_another_user_cannot_enter_the_folder_of_our_own_ray(notebook):
+    """Ray opens its folder to everybody: the sockets of a worker could be taken over."""
+    found = json.loads(notebook[-1])
+    # Ray's own folder is open to all
+    assert found["looks"] == [["0o700", True], ["0o777", True]]
+    assert not found["left"]
+
+
+def test_nothing_is_left_of_a_killed_command(killed):
+    """Last: two agents of Ray's look for their parent no more than now and then."""
+    clusters.until(lambda: not clusters.alive(killed, ""), 180)

@@ -10,13 +10,15 @@ from tests.support import clusters
 from tests.support.killing import RESULTS
 
 pytestmark = [pytest.mark.cluster, pytest.mark.filterwarnings("ignore")]  # Ray's own, by the dozen
-EPOCHS = {"jax": "900", "torch": "250"}
+EPOCHS = {"jax": "300", "torch": "80"}
 KILLS = 10
+RUNS = {"jax": 4, "torch": 2}
+WORKERS = {"jax": 2, "torch": 1}  # a worker imports PyTorch for 5 s, JAX for 2
 
 
 def sweep_of(backend, out, *more):
-    return ("sweep", "--dataset", "digits", "--hidden", "64", "--seeds", "4", "--epochs",
-            EPOCHS[backend], "--backend", backend, "--out", str(out), *more)  # fmt: skip
+    runs = ("--seeds", str(RUNS[backend]), "--epochs", EPOCHS[backend], "--out", str(out))
+    return ("sweep", "--dataset", "digits", "--hidden", "64", "--backend", backend, *runs, *more)
 
 
 def contents(folder):
@@ -43,7 +45,7 @@ def undisturbed(tmp_path_factory):
 
 def test_kills_change_no_byte(undisturbed, tmp_path):
     """Two commands on one cluster of two nodes; what is killed, and when, is drawn."""
-    with clusters.cluster_of(2, 2) as cluster:
+    with clusters.cluster_of(1, 2) as cluster:
         campaign = Campaign(cluster, tmp_path)
         while campaign.events:
             whole = campaign.trained()
@@ -69,7 +71,7 @@ class Campaign:
         self.done = []
 
     def start(self, backend):
-        where = ("--cluster", self.cluster.address, "--workers", "2")
+        where = ("--cluster", self.cluster.address, "--workers", str(WORKERS[backend]))
         out = self.folder / str(self.rounds) / backend
         return clusters.begin(self.folder / f"{backend}.log", *sweep_of(backend, out, *where))
 
@@ -84,7 +86,7 @@ class Campaign:
         self.rounds += 1
         self.drivers = {backend: self.start(backend) for backend in EPOCHS}
         while any(driver.poll() is None for driver in self.drivers.values()):
-            time.sleep(self.rng.uniform(0.2, 2.0))
+            time.sleep(self.rng.uniform(0.1, 1.0))
             if self.events and self.strike(self.events[0]):
                 self.done.append(self.events.pop(0))
         for backend in EPOCHS:
@@ -122,12 +124,13 @@ class Campaign:
             driver = self.drivers[backend]
             driver.communicate(timeout=400)
             last = (self.folder / f"{backend}.log").read_text().splitlines()[-1]
-            lost = "no worker can be had: 3 tasks in a row" in last or "none of 4 runs came" in last
+            none = f"none of {RUNS[backend]} runs came"
+            lost = "no worker can be had: 3 tasks in a row" in last or none in last
             assert driver.returncode == 0 or (killed and driver.returncode == 2 and lost), (
                 self.said()
             )
             killed = False
             runs = list((self.folder / str(self.rounds) / backend).glob("*/run.json"))
-            if len(runs) == 4 and all('"finished"' in run.read_text() for run in runs):
+            if len(runs) == RUNS[backend] and all('"finished"' in run.read_text() for run in runs):
                 return
             self.drivers[backend] = self.start(backend)

@@ -134,7 +134,7 @@ def start_workers(
         @cache
         def pool() -> WorkerPool:
             assert request.workers is not None  # noqa: S101 - it is asked for by who has some
-            data = _whole_dataset(request)
+            data = _full_dataset(request)
             pool = stack.enter_context(worker_pool(request.workers, data, request.device))
             on_event(WorkersStarted(pool.size, request.workers.threads, pool.place))
             return pool
@@ -147,7 +147,7 @@ def start_workers(
             raise Interrupted(text, then or default) from None
 
 
-def _whole_dataset(request: SweepRequest) -> Dataset:
+def _full_dataset(request: SweepRequest) -> Dataset:
     """The data of a request's runs, with nothing held out."""
     return load_for(request.configs[0].replace(validation=0, batch_size=1), request.data_dir)
 
@@ -225,8 +225,8 @@ class _Trainer:
 
     def _train_here(self, pending: Pending) -> Iterator[tuple[Config, Run | InputError]]:
         """Train in this process."""
-        whole = _whole_dataset(self.request)
-        for configs, job in _jobs(self.request, whole, pending, self.callbacks, {}):
+        full_dataset = _full_dataset(self.request)
+        for configs, job in _jobs(self.request, full_dataset, pending, self.callbacks, {}):
             self.callbacks.should_stop()
             with ExitStack() as locks:
                 opened = [self._open(config, locks) for config in configs]
@@ -287,21 +287,21 @@ WorkerTask = tuple[SweepRequest, list[Run]]
 _program: Programs = {}
 
 
-def train_task(whole: Dataset, task: WorkerTask) -> Trained:
+def train_task(full_dataset: Dataset, task: WorkerTask) -> Trained:
     """Train opened runs of one shape in memory. A worker's function, see `WorkerPool.run`."""
     request, opened = task
     runs = {run.config: run for run in opened}
     pending = {config: len(run.rows) for config, run in runs.items()}
     trained: Trained = {}
     with backends.enough_memory():
-        for configs, job in _jobs(request, whole, pending, Callbacks(), _program):
+        for configs, job in _jobs(request, full_dataset, pending, Callbacks(), _program):
             trained |= job.train([runs[config] for config in configs])
     return trained
 
 
 def _jobs(
     request: SweepRequest,
-    whole: Dataset,
+    full_dataset: Dataset,
     pending: Pending,
     callbacks: Callbacks,
     programs: Programs,
@@ -310,7 +310,7 @@ def _jobs(
 
     Args:
         request: of the runs.
-        whole: their data, with nothing held out.
+        full_dataset: their data, with nothing held out.
         pending: the runs to train.
         callbacks: of the jobs; `should_stop` is asked before a program is compiled.
         programs: the last one, for the next call; it is used again if it fits.
@@ -319,10 +319,10 @@ def _jobs(
     for shape, configs in _by_shape(pending, has_groups).items():
         callbacks.should_stop()
         started, compile_seconds = time.perf_counter(), 0.0
-        key = whole.sha256, shape, request.backend, request.device, len(configs)
+        key = full_dataset.sha256, shape, request.backend, request.device, len(configs)
         if key not in programs:
             programs.clear()
-            dataset = hold_out(whole, shape)
+            dataset = hold_out(full_dataset, shape)
             programs[key] = dataset, _compile(request, configs, dataset)
             compile_seconds = (time.perf_counter() - started) / len(configs)
         dataset, group = programs[key]
