@@ -28,8 +28,8 @@ def plot(document: Mapping[str, Any], ax: Any = None) -> Any:
         ax.errorbar(epoch["median"], row, xerr=error, color=colour, **look)
     ax.set_yticks(range(len(ordered)), [name for name, _ in ordered])
     if document["floor"] is not None:
-        floor = document["epochs"][document["floor"]]["min"]
-        label = f"the floor, {document['floor']}: {floor:.2f} s"
+        floor = document["epochs"][document["floor"]]["median"]
+        label = f"the floor, {document['floor']}: {floor:.2f} s (median)"
         ax.axvline(floor, color=style.ink(), linestyle="--", linewidth=1, label=label)
         ax.legend(loc="upper right")
     ax.set_xscale("log")

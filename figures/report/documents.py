@@ -172,7 +172,7 @@ def _statistics(result: dict[str, Any]) -> list[str]:
 
 def _bench(document: Document) -> list[DocumentTable]:
     source = f"{document['device']}; {document['machine']}; {document['command']}"
-    ratios = bench.ratios(document["rounds"], document["cpu_rounds"])
+    ratios = bench.ratios(document["rounds"], document.get("cpu_rounds", document["rounds"]))
     return [
         _table("Seconds an epoch", *bench.epoch_table(document), source),
         _table("Ratios, round by round", *bench.ratio_table(ratios)),

@@ -155,7 +155,7 @@ def test_goals_are_judged_by_the_faster_floor_and_each_rounds_fastest_loop():
         "JAX epoch over the products": pytest.approx(1.25),
         "JAX epoch over products and Adam's traffic": pytest.approx(1),
         "notebook's way over JAX": pytest.approx(9),
-        "best PyTorch loop over JAX": pytest.approx(1.2),
+        "best PyTorch epoch over JAX": pytest.approx(1.2),
     }
     head, rows = make_performance.goal_table(ratios)
     assert head == ["what", "median (quartiles)", "in CPU seconds", "wanted", "by the clock"]

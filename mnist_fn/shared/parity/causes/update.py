@@ -223,12 +223,11 @@ class _Steps(Search):
     def rates(self, rule: Rule) -> Candidate:
         """A factor of a rule's learning rate for each tensor, by least squares."""
         predicted = self.tensors(rule)
-        values, undecided, all_fit = {}, [], True
+        values, all_fit = {}, True
         for name in self.before:
             value = self.factor(predicted, self.keys(name))
             fits = lambda x, name=name: self.fits(rule.but(rates={name: x}), name)  # noqa: E731
-            if fits(0.0) and fits(1.0):  # it moves by no more than rounding
-                undecided.append(name)
+            if fits(0.0) and fits(1.0):  # it moves by no more than rounding: as the others do
                 continue
             if fits(value):
                 value = simplest(value, 1.0, fits)
@@ -236,9 +235,8 @@ class _Steps(Search):
                 all_fit = False
             values[name] = value
         different = set(values.values())
-        usual = different.pop() if len(different) == 1 else 1.0
-        for name in undecided:
-            values[name] = usual
+        usual = different.pop() if len(different) == 1 else self.factor(predicted, [*self.observed])
+        values = {name: values.get(name, usual) for name in self.before}
         changed = {name: value for name, value in values.items() if value != 1}
         single = float(np.float32(rule.learning_rate))
         if all_fit and self.fits(rule.but(learning_rate=single)):
