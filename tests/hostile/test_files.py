@@ -115,6 +115,17 @@ def overlapping() -> bytes:
     return one + one[one.rindex(b"PK\x01\x02") :] * 1000
 
 
+def many_members() -> bytes:
+    """An archive of one member that its directory, of zip64, lists a million times."""
+    one = zipped({"arr_0.npy": npy_header((2, 2, 2)) + bytes(8)})
+    start, end, n = one.rindex(b"PK\x01\x02"), one.rindex(b"PK\x05\x06"), 10**6
+    size = n * (end - start)
+    record = struct.pack("<4sQ2H2L4Q", b"PK\x06\x06", 44, 45, 45, 0, 0, n, n, size, start)
+    locator = struct.pack("<4sLQL", b"PK\x06\x07", 0, start + size, 1)
+    last = struct.pack("<4s4H2LH", b"PK\x05\x06", 0, 0, 2**16 - 1, 2**16 - 1, *[2**32 - 1] * 2, 0)
+    return b"".join([one[:start], one[start:end] * n, record, locator, last])
+
+
 DATA = {
     "bomb.gz": (lambda: zeros_gz(idx_header(2**20, 25, 26), 2**29), "its header claims"),
     "claims-more.gz": (lambda: zeros_gz(idx_header(2**31, 2**10, 2**10), 0), "its header claims"),
@@ -127,11 +138,12 @@ DATA = {
         lambda: zipped({"arr_0.npy": npy_header((2**19, 32, 32)) + bytes(2**29)}),
         "bytes are read of a member of its size",
     ),
-    "claims-more.npz": (lambda: zipped({"arr_0.npy": npy_header((9**9, 9, 9))}), "broken .npz"),
+    "claims-more.npz": (lambda: zipped({"arr_0.npy": npy_header((9**9, 9, 9))}), "bytes are read"),
     "holds-more.npz": (
-        lambda: zipped({"arr_0.npy": npy_header((2, 2, 2)) + bytes(2**28)}), "bytes are read"
+        lambda: zipped({"arr_0.npy": npy_header((2, 2, 2)) + bytes(2**28)}), "holds more"
     ),
     "overlapping.npz": (overlapping, "overlapping.npz: "),
+    "many-members.npz": (many_members, "its list of members is too long"),
 }  # fmt: skip
 
 

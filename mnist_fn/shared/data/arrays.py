@@ -10,6 +10,7 @@ are .npy files: magic, a header of Python literals, then the values.
 import contextlib
 import gzip
 import hashlib
+import io
 import math
 import os
 import warnings
@@ -17,7 +18,7 @@ import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 
@@ -32,6 +33,7 @@ _CHUNK = 2**20
 _ZIP = b"PK\x03\x04"
 _LABELS = {8: ">u1", 9: ">i1", 11: ">i2", 12: ">i4"}  # types of IDX; QMNIST's are int32 [n, 8]
 _ARRAY = "arr_0"  # as Kuzushiji-49 has it, and whatever else np.savez gives no name
+_NPY_HEADER = 2**14  # bytes, more than any header of plain numbers
 
 
 def read_array(path: Path, dimensions: int) -> tuple[np.ndarray, str]:
@@ -82,9 +84,9 @@ def _most_bytes(compressed: int) -> int:
     return min(MAX_BYTES, max(_SMALL, MAX_RATIO * compressed))
 
 
-def _read_values(stream: BinaryIO, size: int) -> bytearray:
-    """Read `size` bytes, or one more if there are more; a chunk at a time."""
-    values = bytearray()
+def _read_values(stream: BinaryIO, size: int, start: bytes = b"") -> bytearray:
+    """Read `size` bytes in all, after `start`, or one more if there are more; a chunk at a time."""
+    values = bytearray(start)
     while len(values) <= size and (chunk := stream.read(min(_CHUNK, size + 1 - len(values)))):
         values += chunk
     return values
@@ -178,7 +180,7 @@ def read_members(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
 def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
     with open_plain(path) as file:
         try:
-            with zipfile.ZipFile(file) as archive:
+            with zipfile.ZipFile(cast(BinaryIO, _Bounded(file))) as archive:
                 yield archive
         except InputError:
             raise
@@ -189,23 +191,55 @@ def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
             ) from error
 
 
+class _Bounded:
+    """A file that is read in pieces of at most _CHUNK bytes.
+
+    Otherwise zipfile would read a directory of any claimed length at once.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+
+    def read(self, n: int = -1) -> bytes:
+        if n > _CHUNK:
+            raise zipfile.BadZipFile("its list of members is too long")
+        return self._file.read(_CHUNK if n < 0 else n)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._file, name)
+
+
 def _read_member(path: Path, archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
     if member.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         raise NotImplementedError("compressed in another way than NumPy does")
     most = _most_bytes(member.compress_size)
-    if member.file_size > most:
-        raise InputError(
-            f"{path}: an array of {member.file_size} bytes; {most} bytes are read of a member of "
-            "its size"
-        )
-    with archive.open(member) as stream, warnings.catch_warnings(action="ignore"):
-        array = np.lib.format.read_array(cast(BinaryIO, stream), allow_pickle=False)
-        if stream.read(1):
-            claim = f"its header claims {array.nbytes} bytes of values"
-            raise InputError(f"{path}: {claim}, it holds more")
-    if array.dtype.kind not in "buif":
-        raise InputError(f"{path}: an array of {str(array.dtype)[:40]}; numbers are read")
-    return array
+    with archive.open(member) as stream:
+        start = io.BytesIO(stream.read(_NPY_HEADER))
+        shape, by_columns, dtype = _npy_header(start)
+        if dtype.kind not in "buif":
+            raise InputError(f"{path}: an array of {str(dtype)[:40]}; numbers are read")
+        size = math.prod(shape) * dtype.itemsize
+        if not 0 < size <= most:
+            raise InputError(
+                f"{path}: an array of shape {str(shape)[:60]}, {size} bytes; between 1 and {most} "
+                "bytes are read of a member of its size"
+            )
+        values = _read_values(cast(BinaryIO, stream), size, start.read())
+    if len(values) != size:
+        count = f"only {len(values)}" if len(values) < size else "more"
+        raise InputError(f"{path}: its header claims {size} bytes of values, it holds {count}")
+    return np.frombuffer(values, dtype).reshape(shape, order="F" if by_columns else "C")
+
+
+def _npy_header(start: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Return an array's shape, whether its first index runs fastest, and its type."""
+    version = np.lib.format.read_magic(start)
+    with warnings.catch_warnings(action="ignore"):
+        if version == (1, 0):
+            return np.lib.format.read_array_header_1_0(start)
+        if version == (2, 0):
+            return np.lib.format.read_array_header_2_0(start)
+    raise ValueError(f"version {version} of the format")
 
 
 def as_images(source: object, array: np.ndarray) -> np.ndarray:
