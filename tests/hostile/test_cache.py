@@ -33,6 +33,7 @@ def test_the_cache_is_bounded_and_the_oldest_go(tmp_path, monkeypatch, in_proces
     assert oldest in [file for file, _, _ in cache.entries(folder)]
     done = in_process("data", "cache")
     assert "3 files, 3,5" in done.stdout
+    (folder / "of-an-earlier-version.json").write_text("{}")
     done = in_process("data", "cache", "--clear")
     assert "removed" in done.stdout
     assert list(folder.iterdir()) == []
@@ -53,3 +54,15 @@ def test_a_file_that_was_read_again_is_not_the_oldest(tmp_path, monkeypatch):
     monkeypatch.setattr(cache, "read_array", lambda *_: (np.zeros((1, 1, 1), np.uint8), ""))
     assert cache.read_through_cache(first, 3)[0][0, 0, 0] == 1  # still kept
     assert cache.read_through_cache(second, 3)[0][0, 0, 0] == 0  # it went
+
+
+def test_a_changed_source_leaves_no_old_copy(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    folder = tmp_path / "cache" / "mnist-fn" / cache.FOLDER
+    other = images(tmp_path, "other.gz", 9)
+    for value in (1, 2, 3):
+        path = images(tmp_path, "1.gz", value)
+        os.utime(path, (value, value))  # a change, whatever the clock's steps
+        assert cache.read_through_cache(path, 3)[0][0, 0, 0] == value
+        assert cache.read_through_cache(other, 3)[0][0, 0, 0] == 9
+    assert len(list(folder.iterdir())) == 2
