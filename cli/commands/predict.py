@@ -72,12 +72,12 @@ def command(
         for path in files:
             try:
                 digits = read_picture(path, single=single_digit, ink=ink, thing=thing)
-                probabilities = predict_probabilities(weights, data_spec.pose(digits.pictures))
-                readings += to_readings(str(path), digits, probabilities, data_spec.names)
             except InputError as error:
                 failed.append({"image": str(path), "error": in_shell(error)})
                 fail(error)
                 continue
+            probabilities = predict_probabilities(weights, data_spec.pose(digits.pictures))
+            readings += to_readings(str(path), digits, probabilities, data_spec.names)
             prepared[path] = digits
             notes = list(digits.notes)
             if (count := len(digits.pictures)) > 1:

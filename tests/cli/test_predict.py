@@ -126,6 +126,16 @@ def test_names_that_clash_and_formats_that_are_not_read(in_process, photos, runs
     assert names == ["one.png", "two.TIFF.png", "two.pgm.png"]
 
 
+def test_what_the_model_refuses_is_not_the_pictures_fault(in_process, photos, runs_28, monkeypatch):
+    def refuse(*_):
+        raise InputError("no weights")
+
+    monkeypatch.setattr("mnist_fn.shared.runs.prediction.predict_probabilities", refuse)
+    done = in_process("predict", str(runs_28["linear"]), str(photos), "--json")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.count("no weights") == 1  # once, not for each of 12 pictures
+
+
 def test_it_needs_no_metrics(in_process, photos, runs_28, tmp_path):
     for name in ("run.json", "checkpoint.safetensors"):
         (tmp_path / name).write_bytes((runs_28["linear"] / name).read_bytes())
