@@ -62,6 +62,10 @@ def test_a_state_dict_takes_the_weights_along(small):
     model.load_state_dict(state)
     for name, tensor in named_tensors(from_state_dict(model.state_dict())):
         assert np.array_equal(tensor, dict(named_tensors(params))[name])
+    with pytest.raises(InputError, match=r"expected layer1\.weight"):
+        from_state_dict({"fc1.weight": torch.zeros(1)})
+    with pytest.raises(InputError, match=r"expected layer1\.weight"):
+        from_state_dict({**state, "layer1.running_mean": torch.zeros(16)})
 
 
 @pytest.mark.parametrize(("first", "second"), [("jax", "torch"), ("torch", "jax")])
