@@ -18,8 +18,10 @@ from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import scale_pixels
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.exchange.from_safetensors import read_tensors
+from mnist_fn.shared.exchange.importing import import_run
 from mnist_fn.shared.exchange.layers import mlp_of
 from mnist_fn.shared.exchange.scaling import Scaling, folded, read_scaling
+from mnist_fn.shared.runs import folder
 from mnist_fn.shared.runs.trainer import evaluate_run, load_run, resume, train
 from torch_ref.exchange import read_pt
 
@@ -131,6 +133,20 @@ def imported(in_process, model, tmp_path, *more):
     assert done.returncode == 0, done.stderr
     assert "Adam's moments at 0" in done.stderr
     return tmp_path / "run"
+
+
+def test_a_kill_before_the_checkpoint_leaves_no_run(model, tmp_path, monkeypatch):
+    """Its run.json alone resumed from random weights, and said that they were imported."""
+
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    torch.save(model.state_dict(), tmp_path / "x.pt")
+    source, scaling = read_pt(tmp_path / "x.pt"), read_scaling("0-1")
+    monkeypatch.setattr(folder, "write_checkpoint", killed)
+    with pytest.raises(KeyboardInterrupt):
+        import_run(source, tmp_path / "r", scaling, dataset="digits", backend="torch", device="cpu")
+    assert not (tmp_path / "r" / "run.json").exists()
 
 
 @pytest.mark.parametrize("backend", ["jax", "torch"])

@@ -110,8 +110,18 @@ def test_a_sweep_prints_its_conditions_and_the_best(found):
     assert best.startswith(f"best: 8 at learning rate 0.0005, λ {chosen.config.l2:g}, test accura")
     assert f"{100 * chosen.condition.mean('test_accuracy'):.2f} %" in best
     configs = [BASE.replace(l2=i / 1000) for i in range(20)]
-    many = replace(found, runs=[with_header(found.runs[0], config=config) for config in configs])
+    many = replace(found, _compared=[with_header(found[0], config=config) for config in configs])
     assert "… and 8 more, in `conditions`" in repr(many)
+
+
+def test_a_sweep_shows_no_run_that_is_cut_to_what_is_compared(found):
+    """`for run in sweep.runs` gave histories of one epoch and no weights."""
+    for value in (found, *found.conditions):
+        public = [name for name in vars(value) if not name.startswith("_")]
+        assert not {"runs", "results"} & set(public)
+    assert [len(run.rows) for run in found] == [2] * 4
+    assert [len(run.evaluation.predictions) for run in found._compared] == [0] * 4
+    assert all(len(run.evaluation.predictions) for run in found)
 
 
 def test_a_sweep_in_memory_keeps_its_weights():

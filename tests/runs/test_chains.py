@@ -6,6 +6,7 @@ import pytest
 
 from mnist_fn import Callbacks, InputError, Interrupted, resume, train
 from mnist_fn.shared import backend as backends
+from mnist_fn.shared.runs import folder
 from mnist_fn.shared.runs.callbacks import Notice
 from mnist_fn.shared.runs.folder import RunFolder, slug
 from mnist_fn.shared.runs.store import RunStore
@@ -133,6 +134,33 @@ def test_a_kill_while_a_run_is_extended_trains_no_epoch_twice(
     monkeypatch.setattr(RunFolder, name, good)
     assert run_chain(out)[0] == 2 * 3  # from the two that were there, of 2 epochs
     assert contents(out) == whole
+
+
+def test_a_kill_before_an_extended_runs_checkpoint_leaves_no_folder(
+    tiny, whole, tmp_path, monkeypatch
+):
+    """Its run.json alone resumed from random weights, with the shorter run's seconds."""
+    out, good = tmp_path / "chain", folder.write_checkpoint
+
+    def killed(path, checkpoint):
+        if "epochs=3" in str(path):
+            raise KeyboardInterrupt
+        good(path, checkpoint)
+
+    monkeypatch.setattr(folder, "write_checkpoint", killed)
+    with pytest.raises(KeyboardInterrupt):
+        run_chain(out)
+    monkeypatch.setattr(folder, "write_checkpoint", good)
+    assert {header.config.epochs for _, header in RunStore(out)} == {2}
+    assert run_chain(out)[0] == 2 * 3
+    assert contents(out) == whole
+
+
+def test_a_run_is_extended_without_its_evaluation(tiny, tmp_path):
+    short = TINY.replace(epochs=2)
+    path = train(short, device="cpu", out=tmp_path / slug(short, "jax")).path
+    (path / "evaluation.json").unlink()
+    assert run_chain(tmp_path, needs={TINY: True}) == (2, [TINY])
 
 
 def test_a_longer_run_that_is_there_answers_for_curves_but_not_for_an_end(tiny, tmp_path):

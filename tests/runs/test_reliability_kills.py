@@ -9,12 +9,14 @@ import shutil
 import signal
 import stat
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 
-from mnist_fn import Config, InputError, resume, train
+from mnist_fn import Callbacks, Config, InputError, Interrupted, resume, train
 from mnist_fn.shared import backend as backends
 from mnist_fn.shared.runs import loop, trainer
 from mnist_fn.shared.runs.checkpoint import weights_digest
@@ -257,6 +259,42 @@ def test_two_processes_and_one_folder(tmp_path, command):
     )  # a dead process holds nothing
     signal_in_phase(third, signal.SIGINT, "t", 1, 0)
     assert third.returncode == 130
+
+
+def test_kills_aim_before_every_file(tmp_path):
+    """The metrics, the checkpoint, the evaluation and run.json, each a mark of its own."""
+    arguments = ("train", "--dataset", "digits", "--hidden", "8", "--epochs", "1")
+    process = start("tests.support.marked", *arguments, "--out", str(tmp_path / "r"), **PIPES)
+    entered, said = signal_in_phase(process, signal.SIGKILL, "", 1, 0)
+    assert process.returncode == 0, said
+    assert re.search(r"[^w]w{4}$", entered)
+
+
+def test_ctrl_c_where_a_moment_is_not_finite(tiny, monkeypatch, tmp_path):
+    """No loss shows it; the save that Ctrl-C asks for does."""
+
+    def train_epoch(self, state, order):
+        state, trained = good(self, state, order)
+        slots = {name: {"layer1": dict.fromkeys(tensors["layer1"], np.array(np.nan))}
+                 for name, tensors in state.slots.items()}  # fmt: skip
+        return replace(state, slots=slots), trained
+
+    def should_stop():
+        if epochs:
+            raise Interrupted("stopped")
+        return False
+
+    good, epochs = Tiny.train_epoch, []
+    monkeypatch.setattr(Tiny, "train_epoch", train_epoch)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 60.0)
+    with pytest.raises(loop.Diverged, match="no longer finite"):
+        train(
+            TINY,
+            "tiny",
+            out=tmp_path / "r",
+            callbacks=Callbacks(epochs.append, should_stop=should_stop),
+        )
+    assert RunFolder(tmp_path / "r").read_header().status == "diverged"
 
 
 def test_ctrl_c_where_nothing_is_to_be_saved(tmp_path, tiny, monkeypatch):

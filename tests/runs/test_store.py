@@ -5,13 +5,14 @@ from collections import Counter
 import pytest
 
 import mnist_fn
-from mnist_fn import Callbacks, Interrupted, load_run, train
+from mnist_fn import Callbacks, Interrupted, load_run, resume, train
 from mnist_fn.shared import backend as backends
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.runs import folder, metrics
 from mnist_fn.shared.runs.folder import RunFolder
 from mnist_fn.shared.runs.store import RunStore
 from mnist_fn.shared.sweeps.request import SweepRequest, grid
+from mnist_fn.shared.sweeps.runner import train_runs
 from mnist_fn.shared.sweeps.sweep import compare
 from tests.support.tiny_backend import TINY, Tiny
 
@@ -48,8 +49,8 @@ def test_a_sweep_of_100_finished_runs_reads_each_file_once(tiny, reads, tmp_path
     first = compare(request)
     reads.clear()
     again = compare(request)
-    assert [run.rows for run in again.runs] == [run.rows for run in first.runs]
-    assert [run.path for run in again.runs] == [run.path for run in first.runs]
+    assert [run.rows for run in again._compared] == [run.rows for run in first._compared]
+    assert [run.path for run in again._compared] == [run.path for run in first._compared]
     assert len(reads) == 4 * 100
     assert set(reads.values()) == {1}
 
@@ -119,6 +120,30 @@ def test_a_run_killed_before_its_evaluation_was_saved_loads_without_one(tiny, tm
     loaded = load_run(tmp_path / "r")
     assert len(loaded.rows) == 2
     assert loaded.confusion_matrix.sum() == 0
+
+
+@pytest.mark.parametrize("text", ["{}", None])
+def test_a_training_that_goes_on_needs_no_evaluation(tiny, tmp_path, text):
+    """A damaged one ended a whole sweep, though the training would have written it anew."""
+    whole = train(TINY, "tiny", out=tmp_path / "whole", progress=False)
+    again = tmp_path / folder.slug(TINY, "tiny")
+    train(TINY, "tiny", out=tmp_path / "stopped", callbacks=stop_after(2))
+    train(TINY, "tiny", out=again, callbacks=stop_after(2))
+    train(TINY.replace(epochs=2), "tiny", out=tmp_path / "short", progress=False)
+    for path in (tmp_path / "stopped", again, tmp_path / "short"):
+        (path / "evaluation.json").unlink()
+        if text is not None:
+            (path / "evaluation.json").write_text(text)
+    with pytest.raises(InputError, match=r"evaluation\.json"):
+        resume(tmp_path / "short", progress=False)  # finished: nothing makes another
+    resume(tmp_path / "stopped", progress=False)
+    resume(tmp_path / "short", epochs=TINY.epochs, progress=False)
+    request = SweepRequest((TINY,), "tiny", device="cpu", out=tmp_path)
+    ((_, _, run),) = train_runs([request], Callbacks())
+    assert run.rows == whole.rows
+    evaluation = (whole.path / "evaluation.json").read_bytes()
+    for path in (tmp_path / "stopped", again, tmp_path / "short"):
+        assert (path / "evaluation.json").read_bytes() == evaluation
 
 
 def test_a_stop_is_asked_between_two_runs_and_says_how_many_are_done(tiny, monkeypatch, tmp_path):

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from cli.main import main
-from mnist_fn.shared.runs import loop, trainer
-from mnist_fn.shared.runs.folder import RunFolder
+from mnist_fn.shared.runs import folder, loop, trainer
 
 PHASES = {"l": "load", "c": "compile", "t": "train", "w": "write", "e": "evaluate"}
 
@@ -49,7 +48,7 @@ if __name__ == "__main__":
     trainer.load_for = marked("l", trainer.load_for)
     loop.CHECKPOINT_SECONDS = 0.0
     loop.SAVING_SHARE = math.inf
-    for name in ("write_header", "write"):
-        setattr(RunFolder, name, marked("w", getattr(RunFolder, name)))
+    for name in ("write_atomically", "write_checkpoint", "write_sealed"):  # each file of a run
+        setattr(folder, name, marked("w", getattr(folder, name)))
     sys.stdout = Path(os.devnull).open("w")  # noqa: SIM115 - the result; the pipe is the marks'
     main()

@@ -98,7 +98,7 @@ def import_run(
         imported={"file": source.path.name, "sha256": source.sha256, "pixels": str(scaling)},
     )
     with locked(out):
-        folder.write_whole(Run(header, [row], state, test))
+        folder.write(Run(header, [row], state, test))
     return load_run(out)
 
 

@@ -96,7 +96,8 @@ class RunFolder:
         write_sealed(self.header_file, {"schema": HEADER_SCHEMA, **header.to_dict()})
 
     def read(self, header: Header) -> Run:
-        """The run as far as it was saved, in its initial state if no epoch was.
+        """The run as far as it was saved, in its initial state if no epoch was, and without its
+        evaluation: a training that goes on makes another.
 
         Raises:
             InputError: a file is missing from a finished run, damaged, or of another run.
@@ -108,15 +109,23 @@ class RunFolder:
             state, rows = checkpoint.state, metrics.read_csv(self.metrics_file, checkpoint.epoch)
             if metrics.digest(rows) != checkpoint.metrics:
                 raise damaged(self.metrics_file, "not the rows that led to the checkpoint")
-        evaluation = None
-        if header.finished or self.evaluation_file.exists():
-            evaluation = self._read_evaluation(state.params)
-        if evaluation is None:
-            if header.finished:
-                raise damaged(self.evaluation_file, "of other weights than the checkpoint's")
-            # killed between the checkpoint and its evaluation
-            evaluation = no_evaluation(header.num_classes)
+        evaluation = no_evaluation(header.num_classes)
         return Run(header, rows, state, evaluation, self.path, loaded=True)
+
+    def with_evaluation(self, run: Run) -> Run:
+        """The run that `read` returned, with its evaluation if it is saved.
+
+        Raises:
+            InputError: it is damaged, or missing from a finished run.
+        """
+        evaluation = None
+        if run.finished or self.evaluation_file.exists():
+            evaluation = self._read_evaluation(run.weights)
+        if evaluation is None:
+            if run.finished:
+                raise damaged(self.evaluation_file, "of other weights than the checkpoint's")
+            return run  # killed between the checkpoint and its evaluation
+        return replace(run, evaluation=evaluation)
 
     def read_state(self, header: Header) -> StateTree:
         """The last saved state, which needs no other file; InputError if no epoch is saved yet.
@@ -143,7 +152,7 @@ class RunFolder:
         run = self.read(header)
         if not run.rows:
             raise self._nothing_saved()
-        return run
+        return self.with_evaluation(run)
 
     def load_finished(self, header: Header | None = None) -> Run:
         """As `load`; InputError for a run that is not finished, too."""
@@ -168,14 +177,6 @@ class RunFolder:
             document = _evaluation_document(run.evaluation, weights_digest(run.weights))
             write_sealed(self.evaluation_file, document)
         self.write_header(header)
-
-    def write_whole(self, run: Run) -> None:
-        """Write a run that was trained elsewhere; after a kill at any moment this folder resumes.
-
-        Errors as for `write`.
-        """
-        self.write_header(replace(run.header, status="unfinished"))
-        self.write(run)
 
     def _read_checkpoint(self, header: Header) -> Checkpoint | None:
         """The last checkpoint, None if there is none yet."""

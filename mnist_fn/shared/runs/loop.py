@@ -122,6 +122,8 @@ class TrainingJob:
             return self.callbacks.should_stop()
         except Interrupted:
             self._save(state)
+            if not self._training:  # a moment was not finite, which no loss shows
+                return True
             _, run = self._training[0]
             then = LOST if run.path is None else ("go on with: ", Resume(run.path))
             text = f"stopped after epoch {epoch} of {run.config.epochs}; "

@@ -279,7 +279,8 @@ def open_run(
         text = f"{path}: has {counted(len(run.rows), 'epoch')} already, not "
         raise InputError((text, Argument("epochs", config.epochs, given=True)))
     status = header.status if len(run.rows) == config.epochs else "unfinished"
-    return replace(run, header=replace(header, config=config, status=status))
+    run = replace(run, header=replace(header, config=config, status=status))
+    return folder.with_evaluation(run) if run.finished else run
 
 
 def check_same_config(config: Config, header: Header, path: Path) -> None:

@@ -25,26 +25,31 @@ def unit_of(metric: str) -> str:
 class Condition:
     """One combination of model, learning rate and λ over its seeds, after the last epoch."""
 
-    runs: tuple[Run, ...] = field(repr=False)  # ascending by seed; their last rows are read
+    _runs: tuple[Run, ...] = field(repr=False)  # ascending by seed; their last rows are read
 
     @property
     def config(self) -> Config:
         """Of its first seed."""
-        return self.runs[0].config
+        return self._runs[0].config
 
     @property
     def seeds(self) -> list[int]:
         """Of its runs, ascending."""
-        return [run.config.seed for run in self.runs]
+        return [run.config.seed for run in self._runs]
 
     @property
     def name(self) -> dict[str, Any]:
         """What tells it apart, for tables and JSON."""
         return {name: getattr(self.config, name) for name in VARIED}
 
+    @property
+    def metrics(self) -> list[str]:
+        """The names of the figures that its runs have."""
+        return list(figures_of(self._runs[0]))
+
     def values(self, metric: str) -> np.ndarray:
         """The metric at each seed, float64 [seeds]."""
-        return np.array([run.rows[-1][metric] for run in self.runs])
+        return np.array([run.rows[-1][metric] for run in self._runs])
 
     def mean(self, metric: str) -> float:
         """Over seeds."""

@@ -30,7 +30,7 @@ from mnist_fn.shared.runs.folder import RunFolder
 from mnist_fn.shared.runs.loop import LOST, Diverged, TrainingJob, change_of_threads
 from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.runs.store import RunStore, check_same_config, is_beginning, open_run
-from mnist_fn.shared.storage import locked
+from mnist_fn.shared.storage import flush_folder, locked
 from mnist_fn.shared.sweeps.request import SweepRequest
 from mnist_fn.shared.sweeps.workers import TaskLost, WorkerPool, worker_pool
 
@@ -161,7 +161,6 @@ class _Trainer:
     store: RunStore | None  # None keeps the runs in memory
     pool: Callable[[], WorkerPool]
     paths: Mapping[Config, Path] = field(init=False, default_factory=dict)
-    finished: Mapping[Config, Path] = field(init=False, default_factory=dict)  # to be extended
 
     def __post_init__(self) -> None:
         if self.store is not None:
@@ -179,11 +178,7 @@ class _Trainer:
         train = self._train_here if self.request.workers is None else self._hand_over
         for _, stage in sorted(stages.items()):
             if self.store is not None and self.request.extends:
-                self.finished = self.store.finished_here(self.request.backend)
-            for config, saved_epochs in stage.items():
-                shorter = self._shorter(config)
-                if shorter is not None and not saved_epochs:
-                    stage[config] = shorter.epochs
+                self._extend(stage, self.store)
             for config, result in train(stage):
                 if self.store is not None and isinstance(result, Run | Diverged):
                     self.store.add(self.paths[config], result.header)
@@ -203,25 +198,38 @@ class _Trainer:
             self.callbacks.on_event(Notice(note))
         return 0 if header is None else len(RunFolder(path).read(header).rows)
 
-    def _shorter(self, config: Config) -> Config | None:
-        """The longest finished run that is the beginning of another."""
-        shorter = [run for run in self.finished if is_beginning(run, config)]
-        return max(shorter, key=lambda run: run.epochs, default=None)
+    def _extend(self, pending: Pending, store: RunStore) -> None:
+        """Begin each run that is not there with the longest finished one that is its beginning.
+
+        After a kill at any moment the longer run is there completely or not at all.
+        """
+        finished = store.finished_here(self.request.backend)
+        for config in pending:
+            path = self.paths[config]
+            shorter = [run for run in finished if is_beginning(run, config)]
+            if not shorter or path.exists():
+                continue
+            longest = max(shorter, key=lambda run: run.epochs)
+            header = store.header_at(finished[longest])
+            assert header is not None  # noqa: S101 - the store has just said that it is finished
+            run = RunFolder(finished[longest]).read(header)
+            run = replace(run, header=replace(header, config=config, status="unfinished"))
+            temporary = path.with_name(f".extending-{path.name}")
+            with locked(temporary):
+                RunFolder(temporary).write(run)
+                try:
+                    temporary.rename(path)
+                    flush_folder(path.parent)
+                except OSError as error:
+                    raise InputError(f"{path}: can't be written ({error.strerror})") from error
+            pending[config] = longest.epochs
 
     def _open(self, config: Config, locks: ExitStack) -> Run:
-        """A run as it is saved, or else as the end of a shorter one that goes on as this one."""
+        """A run as far as it is saved, its folder locked."""
         path = self.paths.get(config)
         if path is not None:
             locks.enter_context(locked(path))
-        run = open_run(config, path, overwrite=self.request.overwrite)
-        shorter = self._shorter(config)
-        if shorter is None or run.rows or self.store is None:
-            return run
-        beginning = self.store.load(self.finished[shorter])
-        header = replace(beginning.header, config=config, status="unfinished")
-        run = replace(beginning, header=header, path=path)
-        RunFolder.of(run).write_whole(run)
-        return run
+        return open_run(config, path, overwrite=self.request.overwrite)
 
     def _train_here(self, pending: Pending) -> Iterator[tuple[Config, Run | InputError]]:
         """Train in this process."""
@@ -277,7 +285,8 @@ class _Trainer:
             error.header = result.header
             return error
         result = replace(result, path=run.path)
-        folder.write_whole(result)
+        folder.write_header(replace(result.header, status="unfinished"))  # a kill: it resumes
+        folder.write(result)
         return result
 
 

@@ -13,7 +13,7 @@ from mnist_fn.shared.errors import Argument, InputError, Message
 from mnist_fn.shared.runs.callbacks import Callbacks
 from mnist_fn.shared.runs.folder import RunFolder
 from mnist_fn.shared.runs.notebook import html_table, pandas, text_table
-from mnist_fn.shared.runs.run import Run
+from mnist_fn.shared.runs.run import Run, no_evaluation
 from mnist_fn.shared.runs.trainer import followed
 from mnist_fn.shared.storage import or_null
 from mnist_fn.shared.sweeps import comparison
@@ -41,13 +41,13 @@ class Sweep(Sequence[Run]):
     memory. A run that has changed since the sweep raises InputError.
     """
 
-    runs: list[Run]  # of those on disk what is compared: without weights, the last row only
+    _compared: list[Run]  # of those on disk the last row only: `sweep[i]` is the whole run
     backend: str
     metric: str  # that the best is best in
     failures: list[InputError] = field(default_factory=list)  # of runs that came to no end
 
     def __len__(self) -> int:
-        return len(self.runs)
+        return len(self._compared)
 
     @overload
     def __getitem__(self, index: int) -> Run: ...
@@ -55,13 +55,13 @@ class Sweep(Sequence[Run]):
     def __getitem__(self, index: slice) -> list[Run]: ...
     def __getitem__(self, index: int | slice) -> Run | list[Run]:
         if isinstance(index, slice):
-            return list(map(_whole, self.runs[index]))
-        return _whole(self.runs[index])
+            return list(map(_whole, self._compared[index]))
+        return _whole(self._compared[index])
 
     @property
     def conditions(self) -> list[Condition]:
         """Each combination of model, learning rate and λ, with mean, sd and interval over seeds."""
-        return comparison.conditions(self.runs)
+        return comparison.conditions(self._compared)
 
     @property
     def best(self) -> Best:
@@ -109,7 +109,7 @@ class Sweep(Sequence[Run]):
     def table(self) -> tuple[list[str], list[list[str]]]:
         """Head and rows: mean ± sd over seeds for each condition, after the last epoch."""
         conditions = self.conditions
-        metrics = list(figures_of(self.runs[0]))
+        metrics = conditions[0].metrics
         names = [metric.replace("_", " ") for metric in metrics]
         rows = []
         for condition in conditions:
@@ -129,7 +129,7 @@ class Sweep(Sequence[Run]):
             InputError: pandas is not installed.
         """
         rows = []
-        for run in self.runs:
+        for run in self._compared:
             row = {name: getattr(run.config, name) for name in (*VARIED, "seed")}
             rows.append({**row, **figures_of(run)})
         return pandas("sweep").DataFrame(rows)
@@ -142,10 +142,10 @@ class Sweep(Sequence[Run]):
         """
         series = self.best_by("model", "learning_rate")
         return {
-            "runs": [run.path and str(run.path) for run in self.runs],
+            "runs": [run.path and str(run.path) for run in self._compared],
             **failures_document(self.failures, translate),
             "backend": self.backend,
-            "epochs": self.runs[0].config.epochs,
+            "epochs": self._compared[0].config.epochs,
             "metric": self.metric,
             "conditions": list(map(_condition_document, self.conditions)),
             "best": _best_document(self.best),
@@ -260,7 +260,8 @@ def compare(
         elif run.path is None:
             runs[config] = run
         else:
-            runs[config] = replace(run.without_weights(), rows=run.rows[-1:])
+            light = replace(run.without_weights(), rows=run.rows[-1:])
+            runs[config] = replace(light, evaluation=no_evaluation(0))
     if not runs:
         count, first = len(request.configs), failures[0]
         raise InputError(f"none of {count} runs came to its end; the first: {first}")
@@ -320,7 +321,7 @@ def _describe_series(best: Best) -> str:
 
 def _condition_document(condition: Condition) -> dict[str, Any]:
     figures = {}
-    for metric in figures_of(condition.runs[0]):
+    for metric in condition.metrics:
         figures[metric] = {"mean": condition.mean(metric), "sd": or_null(condition.sd(metric))}
     return {**condition.name, "seeds": len(condition.seeds), **figures}
 
