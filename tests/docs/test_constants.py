@@ -57,7 +57,7 @@ PAGES = {
         f"the same accuracy? {30 * len(MODELS)} runs for each backend",
         f"{WORDS[bounds.ACCURACY_MARGIN * 100]} of MNIST's 10,000 test images",
         f"{bounds.SUM_FACTOR}·√n eps of the largest entry",
-        f"({bounds.NEAR_BOUNDARY_EPS} eps of its layer's largest)",
+        f"({bounds.NEAR_BOUNDARY_EPS} eps of the sum of its own terms' sizes,",
         f"{bounds.ULPS_OF_ONE} eps of 1 are allowed",
         f"float64: weights {bounds.FLOAT64_BOUND:.0e}, mean loss "
         f"{bounds.REPORT_BOUND['float64']:.0e}".replace("e-0", "e-"),

@@ -11,13 +11,15 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from mnist_fn import Config
+from mnist_fn import Config, InputError
 from mnist_fn.backend import make_model
 from mnist_fn.shared import backend as backends
 from mnist_fn.shared.data.datasets import scale_pixels
 from mnist_fn.shared.parity.backends import rungs, states
 from mnist_fn.shared.parity.backends.checks import Pair
+from mnist_fn.shared.parity.backends.numpy_program import flat, layers
 from mnist_fn.training import Data, Hyper, State, make_loss, make_train_step
+from tests.parity.test_bounds import one_after_another
 from torch_ref.train import train_epoch as torch_epoch
 
 CONFIG = Config(dataset="digits", hidden=(16, 8), l2=1e-3, precision="float64")
@@ -38,8 +40,9 @@ BRANCHES = (
 EVERYWHERE_ALIKE = ("reduce_max", "argmax", "sign", "abs")
 
 
-def of_stress_states(data):
-    pair = Pair(backends.find("torch"), backends.find("torch"), CONFIG, data)
+def of_stress_states(data, **changes):
+    config = CONFIG.replace(**changes)
+    pair = Pair(backends.find("torch"), backends.find("torch"), config, data)
     grads = pair.declared.gradients(pair.start, pair.first_batch)
     return pair, [states.ordinary(pair), states.at_boundary(pair),
                   *states.stress_states(pair, grads)]  # fmt: skip
@@ -236,7 +239,8 @@ def test_an_example_whose_relu_rounding_may_switch_is_left_out_of_the_batch(digi
     """Its gradient differs on each side. At exactly 0 the derivative is a convention: it stays."""
     pair = Pair(backends.find("torch"), backends.find("torch"), CONFIG, digits)
     tree, (x, _) = states.copied(pair.start), pair.declared.examples(pair.first_batches)
-    pixel, value = 20, x[0, 20]
+    pixel = int(x[0].argmax())  # a sum that has a 0 as its term would be exact
+    value = x[0, pixel]
     layer = tree.params["layer1"]  # whose first unit gets the pixel less the value
     layer["kernel"][:, 0] = np.arange(len(layer["kernel"])) == pixel
     layer["bias"][0] = ulps * np.finfo("float64").eps - value
@@ -244,6 +248,60 @@ def test_an_example_whose_relu_rounding_may_switch_is_left_out_of_the_batch(digi
     batch = states.state_of(pair, "", tree).batch
     assert switched.any() == (ulps != 0)
     assert batch.tolist() == pair.first_batches[~switched][: len(pair.first_batch)].tolist()
+
+
+@pytest.mark.parametrize("hidden", [(512,), (512, 256), (1024, 1024)])
+def test_every_state_is_compared_on_a_full_batch_on_digits(digits, hidden):
+    full_batches(digits, hidden)
+
+
+@pytest.mark.mnist
+@pytest.mark.parametrize("hidden", [(512,), (512, 256)])
+def test_every_state_is_compared_on_a_full_batch_on_mnist(mnist, hidden):
+    full_batches(mnist, hidden)
+
+
+def full_batches(data, hidden):
+    """Of each state in float32: no example that rounding may switch, none twice but of a small
+    class."""
+    pair, found = of_stress_states(data, hidden=hidden, precision="float32")
+    labels, eps = data.train.labels, float(np.finfo("float32").eps)
+    alike = int((labels == labels[0]).sum())
+    for stress in found:
+        assert len(stress.batch) == pair.config.batch_size, stress.name
+        x, _ = pair.declared.examples(stress.batch)
+        assert not states.switched(flat(stress.tree.params), x, eps).any(), stress.name
+        one_class = len(set(labels[stress.batch])) == 1
+        distinct = min(pair.config.batch_size, 0.75 * alike if one_class else len(labels))
+        assert len(set(stress.batch)) >= distinct, stress.name
+
+
+def test_the_worst_order_of_sums_stays_below_what_switches_a_relu(digits):
+    """Of every unit's input, 15 times: float32 sums one after another, layer after layer."""
+    pair, found = of_stress_states(digits, hidden=(512, 256), precision="float32")
+    eps, shares = float(np.finfo("float32").eps), []
+    for stress in found:
+        x, _ = pair.declared.examples(stress.batch[:32])
+        narrow, off = x.astype("float32"), np.zeros_like(x)
+        *hidden, _ = layers(flat(stress.tree.params)).values()
+        for kernel, bias in hidden:
+            h, off = x @ kernel + bias, states.rounding(x, off, kernel, bias, eps)
+            narrow = one_after_another(narrow, kernel.astype("float32")) + bias.astype("float32")
+            shares.append((np.abs(narrow - h)[off > 0] / off[off > 0]).max())
+            x, narrow, off = np.maximum(h, 0), np.maximum(narrow, 0), off * (h > 0)
+    assert 0 < max(shares) < 1 / 15
+
+
+def test_a_state_that_leaves_too_few_examples_is_an_error_of_its_own(digits):
+    """Two inputs of a unit cancel to 20 eps in every example: none is compared on."""
+    pair, _ = of_stress_states(digits)
+    tree = states.copied(pair.start)
+    first, second = tree.params["layer1"], tree.params["layer2"]
+    first["kernel"][:, :2], first["bias"][:2] = 0, 1
+    second["kernel"][:, 0], second["bias"][0] = 0, 20 * np.finfo("float64").eps
+    second["kernel"][:2, 0] = 1, -1
+    with pytest.raises(InputError, match=r"^a state: .* all but 0 of 1437 examples"):
+        states.state_of(pair, "a state", tree)
 
 
 def test_a_first_step_whose_sign_rounding_decides_is_held_to_both(digits):

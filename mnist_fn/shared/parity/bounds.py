@@ -97,7 +97,8 @@ ACCURACY_MARGIN = 0.10
 
 # --- ReLU's boundary ---------------------------------------------------------------------------
 
-# In eps of a layer's largest input: √784 = 28 roundings of the longest sum, and their spread.
+# In eps of Σ|x·w| + |b|, which no partial sum of the unit's input exceeds: √784 = 28 roundings of
+# the longest sum, and their spread. Those of the x are as many chances: their squares are added.
 NEAR_BOUNDARY_EPS = 64
 # p - 1 is rounded as p is, however small it is.
 ULPS_OF_ONE = 4

@@ -11,10 +11,11 @@ from functools import partial
 
 import numpy as np
 
-from mnist_fn.shared.parity.backends import numpy_program
+from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.parity.backends.checks import Pair
+from mnist_fn.shared.parity.backends.numpy_program import flat, forward, layers
 from mnist_fn.shared.parity.bounds import NEAR_BOUNDARY_EPS, ULPS_OF_ONE
-from mnist_fn.shared.parity.causes.distance import largest_of_all
+from mnist_fn.shared.parity.causes.distance import Tensors, largest_of_all
 from mnist_fn.shared.state import ParamTree, StateTree
 
 LATE = 1000  # steps, where a training is resumed
@@ -44,24 +45,63 @@ def state_of(
     order: np.ndarray | None = None,
     stressed: bool = False,
 ) -> BackendState:
-    """A state, and a batch on which rounding switches no ReLU: the first examples of `order`, or of
-    the first epoch, of which no unit's input is within rounding of 0. Where it is 0 to the bit the
-    derivative is a convention, which has to be the same.
+    """A state, and a batch on which rounding switches no ReLU: the first such examples of `order`,
+    or of the first epoch. Where there are fewer than a batch has they come again.
+
+    Raises:
+        InputError: they are less than half of a batch.
     """
-    order = pair.first_batches if order is None else order
-    params, (x, _) = numpy_program.flat(tree.params), pair.declared.examples(order)
-    eps = float(np.finfo(pair.config.dtype).eps)
-    *inputs, logits = numpy_program.forward(params, x)
-    switched = np.zeros(len(order), bool)
-    for h in inputs:
-        limit = NEAR_BOUNDARY_EPS * eps * np.abs(h).max(initial=0)
-        switched |= ((h != 0) & (np.abs(h) <= limit)).any(axis=1)
-    count = min(pair.config.batch_size, max(1, int((~switched).sum())))
-    chosen = np.argsort(switched, kind="stable")[:count]
-    shown = [values[chosen] for values in (x, *inputs)]
-    largest = max(1.0, largest_of_all([*shown, *params.values()]))
-    times = max(1.0, float(np.abs(logits[chosen]).max())) if stressed else 1.0
-    return BackendState(name, tree, order[chosen], ULPS_OF_ONE * eps * largest, times)
+    order = next(pair.epochs(pair.declared.steps_an_epoch))[1] if order is None else order
+    params, eps = flat(tree.params), float(np.finfo(pair.config.dtype).eps)
+    size = min(pair.config.batch_size, len(order))
+    steady = order[:0]
+    for at in range(0, len(order), size):
+        part = order[at : at + size]
+        x, _ = pair.declared.examples(part)
+        steady = np.concatenate([steady, part[~switched(params, x, eps)]])
+        if len(steady) >= size:
+            break
+    if 2 * len(steady) < size:
+        raise InputError(
+            f"{name or 'the start'}: rounding alone switches a ReLU in all but {len(steady)} of "
+            f"{len(order)} examples, too few for a batch of {size}",
+            hint="compare in float64, or on more examples",
+        )
+    batch = np.resize(steady, size)
+    x, _ = pair.declared.examples(batch)
+    *inputs, logits = forward(params, x)
+    largest = max(1.0, largest_of_all([x, *inputs, *params.values()]))
+    times = max(1.0, float(np.abs(logits).max())) if stressed else 1.0
+    return BackendState(name, tree, batch, ULPS_OF_ONE * eps * largest, times)
+
+
+def switched(params: Tensors, x: np.ndarray, eps: float) -> np.ndarray:
+    """Which examples have a ReLU that rounding may switch, bool [n]: its input is nearer to 0 than
+    the rounding of its own sum, and of the inputs to that, can carry it. Where it is 0 to the bit
+    the derivative is a convention, which has to be the same.
+
+    Args:
+        params: weights, float64.
+        x: scaled pixels, [n, pixels].
+        eps: of the precision that is compared.
+    """
+    off, found = np.zeros_like(x), np.zeros(len(x), bool)
+    *hidden, _ = layers(params).values()
+    for kernel, bias in hidden:
+        h, off = x @ kernel + bias, rounding(x, off, kernel, bias, eps)
+        found |= ((h != 0) & (np.abs(h) <= off)).any(axis=1)
+        x, off = np.maximum(h, 0), off * (h > 0)
+    return found
+
+
+def rounding(
+    x: np.ndarray, off: np.ndarray, kernel: np.ndarray, bias: np.ndarray, eps: float
+) -> np.ndarray:
+    """How far rounding may carry each entry of x W + b, where that of x is `off`; see
+    NEAR_BOUNDARY_EPS.
+    """
+    terms = np.abs(x) @ np.abs(kernel) + np.abs(bias)
+    return np.hypot(NEAR_BOUNDARY_EPS * eps * terms, np.sqrt(off**2 @ kernel**2))
 
 
 def ordinary(pair: Pair) -> BackendState:
@@ -93,8 +133,8 @@ def middle(grads: ParamTree, start: StateTree) -> StateTree:
 def stress_states(pair: Pair, grads: ParamTree) -> list[BackendState]:
     """All of them; `grads` are those at the start, for the moments of a late step."""
     start, labels = pair.start, pair.dataset.train.labels
-    alike = np.resize(np.flatnonzero(labels == labels[0]), 2 * pair.config.batch_size)
-    alike = alike.astype(np.int32)
+    alike = np.flatnonzero(labels == labels[0]).astype(np.int32)
+    alike = np.resize(alike, max(len(alike), pair.config.batch_size))
     late, last = middle(grads, start), len(start.params) - 1
     state = partial(state_of, pair, stressed=True)
 
