@@ -13,7 +13,6 @@ from pages import ROOT, table, write_page
 
 from mnist_fn.shared import statistics
 from mnist_fn.shared.config import Config
-from mnist_fn.shared.faults import FAULTS
 from mnist_fn.shared.runs import metrics
 from mnist_fn.shared.runs.folder import slug
 from mnist_fn.shared.runs.store import Records
@@ -24,16 +23,11 @@ from mnist_fn.shared.wording import figure, l2_name
 README = ROOT / "README.md"
 BACKEND = "jax"
 L2 = (CHOSEN_L2, 0.0)
-EXCLUDED = {(fault.package, version) for fault in FAULTS for version in fault.versions}
 
 
 def entries() -> dict[str, evidence.Entry]:
-    """The study's runs on JAX by versions that are not excluded: the README names those."""
-    return {
-        name: entry
-        for name, entry in make_study.all_evidence()[BACKEND].items()
-        if not EXCLUDED & set(entry["where"]["versions"].items())
-    }
+    """The study's runs on JAX."""
+    return make_study.all_evidence()[BACKEND]
 
 
 def runs_of(l2: float, those: dict[str, evidence.Entry]) -> list[list[dict[str, Any]]]:
@@ -70,8 +64,8 @@ def results(those: dict[str, evidence.Entry]) -> str:
     places = {make_study.where(entry, BACKEND) for entry in used(those)}
     return (
         f"{table(['λ', '', 'here', 'published'], rows)}\n\n"
-        f"`mnist-fn study --only l2 --seeds n`: mean ± sd over seeds ({', '.join(counts)}; seeds "
-        "that an excluded version of jaxlib computed are left out), 100 epochs each. "
+        f"`mnist-fn study --only l2 --seeds n`: mean ± sd over seeds ({', '.join(counts)}), 100 "
+        "epochs each. "
         f"{'; '.join(sorted(places))}."
     )
 
