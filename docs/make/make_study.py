@@ -432,9 +432,11 @@ def headline(found: dict[str, Any], mistakes: study_tables.Table) -> str:
             f"the published ones, {whole:.0%} of the draws lie as far from the rest of our runs "
             "as the published ones, or farther.",
         ]
+    alarms, judged, _ = false_alarms()
     lines.append(
         f"The same kind of test, on the {_sizes(mistakes)} numbers of some runs with a mistake "
-        f"that we planted, noticed {noticed(mistakes)} mistakes: others may be left."
+        f"that we planted, noticed {noticed(mistakes)} mistakes, and {alarms} of {judged} runs "
+        "without one."
     )
     return "\n".join(lines)
 
