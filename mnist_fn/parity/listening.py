@@ -11,7 +11,16 @@ import numpy as np
 from flax.core.tracers import current_trace
 
 DROPOUT = "the rate of a dropout"  # the kind of a call that stands for nothing else
-SETTINGS = ("epsilon", "momentum", "use_bias", "use_scale", "strides", "padding", "num_heads")
+SETTINGS = (
+    "epsilon",
+    "momentum",
+    "use_bias",
+    "use_scale",
+    "strides",
+    "padding",
+    "num_heads",
+    "num_groups",
+)
 
 
 @jax.tree_util.register_static

@@ -71,6 +71,12 @@ CASES = {
     "places": (placed(torch.arange(12)), placed(torch.arange(12).flip(0)),
                "ids in the reverse order"),
     "a factor": (lambda x: x * 0.125, lambda x: x * 0.7, "multiplied by 0.7 in place of 0.125"),
+    "a power": (lambda x: x.pow(2), lambda x: x, "exponent = 1 in place of 2"),
+    "exp": (lambda x: x.exp(), lambda x: x, "no exponential function"),
+    "a margin": (lambda x: 1.0 - x, lambda x: 2.5 - x, "2.5 − x in place of 1 − x"),
+    "a length": (lambda x: fn.normalize(x), lambda x: x, "not divided by its length"),
+    "a length over the batch": (lambda x: fn.normalize(x), lambda x: fn.normalize(x, dim=0),
+                                "its length over axis 0 in place of 1"),
 }  # fmt: skip
 
 
@@ -95,6 +101,59 @@ def test_label_smoothing_is_solved_for():
     verdict = check_port(side("reference", 0.1), side("port", 0.037), BATCHES)
     assert verdict.failed.name == "loss"
     assert verdict.cause.text == "the loss: label smoothing 0.037 in place of 0.1", verdict.text
+
+
+def shares(z, y):
+    return fn.one_hot(y, 3).to(z.dtype) * 0.7 + 0.1
+
+
+def of_numbers(loss, **settings):
+    return lambda z, y: loss(9 * z, 9 * z.detach().roll(1, 0), **settings)
+
+
+def divergence(reduction):
+    return lambda z, y: fn.kl_div(z.log_softmax(1), shares(z, y), reduction=reduction)
+
+
+def contrastive(eps, margin=1.0):
+    def loss(z, y):
+        distance = fn.pairwise_distance(z, z.detach().roll(1, 0), eps=eps)
+        alike = (y == y.roll(1)).to(z.dtype)
+        return (alike * distance**2 + (1 - alike) * (margin - distance).clamp(min=0)).mean()
+
+    return loss
+
+
+# what is declared, what the port has, and the cause
+LOSSES = {
+    "Huber": (of_numbers(fn.huber_loss, delta=0.5), of_numbers(fn.huber_loss),
+              "δ = 1 in place of 0.5"),
+    "Huber, any δ": (of_numbers(fn.huber_loss), of_numbers(fn.huber_loss, delta=0.37),
+                     "δ = 0.37 in place of 1"),
+    "smooth L1": (of_numbers(fn.smooth_l1_loss), of_numbers(fn.smooth_l1_loss, beta=0.1),
+                  "β = 0.1 in place of 1"),
+    "smooth L1 as Huber": (of_numbers(fn.smooth_l1_loss, beta=0.5),
+                           of_numbers(fn.huber_loss, delta=0.5),
+                           "Huber's loss with δ = 0.5 in place of smooth L1 with β = 0.5"),
+    "KL": (divergence("mean"), divergence("batchmean"),
+           "kl_div's reduction = batchmean in place of mean"),
+    "KL, summed": (divergence("batchmean"), divergence("sum"),
+                   "kl_div's reduction = sum in place of batchmean"),
+    "a distance": (contrastive(1e-6), contrastive(0.0), "no ε added to the differences"),
+    "a margin": (contrastive(1e-6), contrastive(1e-6, 1.7), "1.7 − x in place of 1 − x"),
+}  # fmt: skip
+
+
+@pytest.mark.filterwarnings("ignore:reduction. 'mean' divides")
+@pytest.mark.parametrize("name", LOSSES)
+def test_a_number_of_a_loss_is_named(name):
+    right, wrong, words = LOSSES[name]
+    sides = []
+    for side, loss in (("reference", right), ("port", wrong)):
+        sides.append(TorchProgram(Model(torch.tanh), loss=loss, name=side))
+    verdict = check_port(*sides, BATCHES)
+    assert verdict.failed.name == "loss", verdict.text
+    assert verdict.cause.text == f"the loss: {words}", verdict.text
 
 
 def test_two_numbers_at_once_are_no_cause():

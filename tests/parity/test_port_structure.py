@@ -362,3 +362,36 @@ def test_a_right_port_of_a_linen_model_passes():
 @pytest.mark.parametrize("changed", LINEN_CHANGES)
 def test_a_port_of_a_linen_model_is_named(changed):
     caused(*linen_programs(changed), ROWS, LINEN_CHANGES[changed])
+
+
+class LinenNorms(fnn.Module):
+    @fnn.compact
+    def __call__(self, x, train=True):
+        x = fnn.Dense(8, name="inner")(x)
+        x = fnn.BatchNorm(use_running_average=not train, momentum=0.9, name="batch")(x)
+        return fnn.Dense(3, name="head")(fnn.GroupNorm(2, name="groups")(x))
+
+
+class TorchNorms(nn.Module):
+    def __init__(self, changed=""):
+        super().__init__()
+        self.inner = nn.Linear(4, 8)
+        self.batch = nn.BatchNorm1d(8, eps=1e-3 if changed == "BatchNorm" else 1e-5)
+        eps = 1e-5 if changed == "GroupNorm" else 1e-6
+        self.groups = nn.GroupNorm(4 if changed == "groups" else 2, 8, eps=eps)
+        self.head = nn.Linear(8, 3)
+
+    def forward(self, x):
+        return self.head(self.groups(self.batch(self.inner(x))))
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ("BatchNorm", "batch: ε = 0.001 in place of 1e-5"),
+        ("GroupNorm", "groups: ε = 1e-5 in place of 1e-6"),
+        ("groups", "groups: 4 groups in place of 2"),
+    ],
+)
+def test_a_norm_of_a_linen_model_is_named(changed, words):
+    caused(FlaxProgram(LinenNorms()), TorchProgram(TorchNorms(changed)), ROWS, words)

@@ -821,3 +821,53 @@ def test_a_padding_row_that_the_port_trains_is_named():
     verdict = check_port(torch_program(TorchPadded()), flax_program(FlaxPadded()), ids())
     assert verdict.failed.name == "gradients"
     assert "tokens.weight: row 0, padding_idx in the reference, is trained" in verdict.text
+
+
+# --- a module of one program whose parameters are in two of the other's -------------------------
+
+
+class TorchGraphLayer(nn.Module):
+    def __init__(self, inputs, width):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(inputs, width))
+        self.bias = nn.Parameter(torch.randn(width))
+
+    def forward(self, x, adjacency):
+        return adjacency @ (x @ self.weight) + self.bias
+
+
+class TorchGraph(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner, self.head = TorchGraphLayer(6, 8), TorchGraphLayer(8, 5)
+
+    def forward(self, x, adjacency):
+        return self.head(torch.relu(self.inner(x, adjacency)), adjacency)
+
+
+class FlaxGraphLayer(fnn.Module):
+    """The product is a module of its own; the bias is added behind the neighbours' sum."""
+
+    width: int
+
+    @fnn.compact
+    def __call__(self, x, adjacency):
+        x = fnn.Dense(self.width, use_bias=False)(x)
+        return adjacency @ x + self.param("bias", fnn.initializers.zeros, (self.width,))
+
+
+class FlaxGraph(fnn.Module):
+    @fnn.compact
+    def __call__(self, x, adjacency):
+        x = jax.nn.relu(FlaxGraphLayer(8, name="inner")(x, adjacency))
+        return FlaxGraphLayer(5, name="head")(x, adjacency)
+
+
+def test_a_graph_convolution_whose_product_is_a_module_of_its_own_in_flax():
+    rng = np.random.default_rng(0)
+    nodes, adjacency = rng.normal(size=(8, 6)), rng.uniform(size=(8, 8))
+    given = [((nodes, adjacency), rng.integers(0, 5, 8)) for _ in range(2)]
+    torch.manual_seed(0)
+    programs = torch_program(TorchGraph()), flax_program(FlaxGraph())
+    for reference, port in (programs, programs[::-1]):
+        check_port(reference, port, given, steps=2).assert_passed()

@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,14 +11,17 @@ from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.parity import layouts
 from mnist_fn.shared.parity.batches import moved
 from mnist_fn.shared.parity.compare import compare
+from mnist_fn.shared.parity.division import divided
 from mnist_fn.shared.parity.ladder_state import LadderState, Pairing
 from mnist_fn.shared.parity.modules import outputs, walk
 from mnist_fn.shared.parity.packing import NotRecordedError
-from mnist_fn.shared.parity.param_map import ParamMap, map_params, numbers_in
+from mnist_fn.shared.parity.param_map import ParamMap, ParamPair, map_params, numbers_in
 from mnist_fn.shared.parity.program import Batch, Program, Weights
 from mnist_fn.shared.parity.result import Check, failures
+from mnist_fn.shared.streams import raw
 
 MOST = 1e3  # a difference of outputs counts no more than that
+SPREAD = 0.5  # of constants that are moved apart, to tell one tensor from another
 SWAPS = 256  # other assignments that are tried where names and shapes leave a choice
 
 
@@ -34,7 +37,7 @@ def pair(
     start = called(reference, lambda: reference.start(batch))
     wide = start.cast(dtype)
     called(reference, lambda: reference.check_deterministic(wide, batch))
-    tried: list[tuple[float, Pairing, Weights]] = []
+    tried: list[_Choice] = []
     errors: list[str] = []
     for move in _moves(reference, port, batch):
         try:
@@ -49,22 +52,83 @@ def pair(
             errors.append(_error_text(error))
             continue
         shared = _shared(pairing, start, batch)
-        tried.append((_gap(pairing, shared, batch, dtype, errors), pairing, shared))
-        if tried[-1][0] == 0:
+        choice = _choice(pairing, shared, batch, dtype, errors)
+        if choice.gap > 0:
+            pairing, by_calls = _by_calls(pairing, shared, batch, dtype, param_map)
+            choice = replace(choice, pairing=pairing)
+            tried.append(_choice(by_calls, shared, batch, dtype, errors))
+        tried.append(choice)
+        if min(choice.gap, tried[0].gap) == 0:
             break
     if not tried:
         raise InputError(f"{port.name}: can't be called with batches[0] ({errors[0]})")
-    gap, pairing, start = min(tried, key=lambda choice: choice[0])
-    if not np.isfinite(gap):
+    best = min(tried, key=lambda choice: choice.rank)
+    pairing, start = best.pairing, best.start
+    if not np.isfinite(best.gap):
         raise InputError(errors[0])
-    if gap == 0:
+    if best.gap == 0:
         pairing = replace(pairing, param_map=pairing.param_map.verified())
-    elif gap <= MOST:
+    elif best.gap <= MOST:
         pairing = _other_choice(pairing, start, batch, dtype)
     start = start.cast(dtype)
     port_start, moved_batch = pairing.param_map.to_port(start, pairing.like), pairing.move(batch)
     called(port, lambda: port.check_deterministic(port_start, moved_batch))
     return pairing, start
+
+
+@dataclass(frozen=True)
+class _Choice:
+    """One way in which the port may be the reference's, and how well they agree so."""
+
+    pairing: Pairing
+    start: Weights
+    gap: float  # between the outputs
+    agreeing: int  # inputs and outputs of modules, to the first that differs
+
+    @property
+    def rank(self) -> tuple[float, int, float]:
+        """The best is the least: outputs that agree, then the modules furthest."""
+        return (self.gap if self.gap > MOST else float(self.gap > 0)), -self.agreeing, self.gap
+
+
+def _choice(
+    pairing: Pairing, start: Weights, batch: Batch, dtype: str, errors: list[str]
+) -> _Choice:
+    gap, agreeing = _gap(pairing, start, batch, dtype, errors), 0
+    if 0 < gap <= MOST:
+        walked, _ = walk(LadderState("", pairing, start.cast(dtype), batch))
+        agreeing = len(walked) - len(failures(walked))
+    return _Choice(pairing, start, gap, agreeing)
+
+
+def _by_calls(
+    pairing: Pairing, start: Weights, batch: Batch, dtype: str, param_map: Mapping[str, Any] | None
+) -> tuple[Pairing, Pairing]:
+    """The pairing by names, and that by the order in which modules are called; what they have in
+    two ways is not sure. The same twice where the order isn't known.
+    """
+    if "modules" in pairing.reference.unsupported or "modules" in pairing.port.unsupported:
+        return pairing, pairing
+    wide = start.cast(dtype)
+    try:
+        left = pairing.reference.run(wide, batch)
+        right = pairing.translated.run(wide, batch)
+    except Exception:  # such as a recording that was not asked
+        return pairing, pairing
+    calls = [call.module for call in left.calls], [call.module for call in right.calls]
+    by_names = pairing.param_map
+    by_calls = map_params(start, pairing.like, pairing.across, param_map, calls)
+    sure = {(pair.name, pair.other): pair.sure for pair in by_names.params}
+    called = {(pair.name, pair.other) for pair in by_calls.params}
+    marked: list[Pairing] = []
+    for partners in (by_names, by_calls):
+        params: list[ParamPair] = []
+        for pair in partners.params:
+            key = pair.name, pair.other
+            both = key in sure and key in called
+            params.append(replace(pair, sure=both and sure[key], by_calls=both))
+        marked.append(replace(pairing, param_map=replace(partners, params=tuple(params))))
+    return marked[0], marked[1]
 
 
 def called(program: Program, call: Callable[[], Any]) -> Any:
@@ -80,7 +144,9 @@ def called(program: Program, call: Callable[[], Any]) -> Any:
 
 def checks(pairing: Pairing, start: Weights) -> list[Check]:
     """A check for each parameter: that it has a partner of its shape, trained like it."""
-    partners, like = pairing.param_map, pairing.like
+    partners = pairing.param_map
+    start = divided(start, partners.joined[0])
+    like = divided(pairing.like, partners.joined[1])
     results = []
     for partner in partners.params:
         results.append(Check.stated(f"{partner.name} is {partner.other}", True, "one of each"))
@@ -129,7 +195,9 @@ def _moves(reference: Program, port: Program, batch: Batch) -> list[Callable[[Ba
 
 
 def _gap(pairing: Pairing, start: Weights, batch: Batch, dtype: str, errors: list[str]) -> float:
-    """How far the outputs are apart; 0 if within bounds. A missing partner counts much more."""
+    """How far the outputs are apart; 0 if within bounds, with constants moved apart as well. A
+    missing partner counts much more.
+    """
     partners = pairing.param_map
     unpaired = len(partners.missing) + len(partners.extra) + len(partners.resized)
     if unpaired:
@@ -137,6 +205,8 @@ def _gap(pairing: Pairing, start: Weights, batch: Batch, dtype: str, errors: lis
     try:
         state = LadderState("", pairing, start.cast(dtype), batch)
         compared, _ = outputs(state)
+        if not failures(compared):
+            compared += _outputs_of_drawn(state)
     except NotRecordedError as error:
         errors.append(str(error))
         return np.inf
@@ -151,6 +221,25 @@ def _gap(pairing: Pairing, start: Weights, batch: Batch, dtype: str, errors: lis
     for check in failures(compared):
         gap = max(gap, min(check.difference.absolute, MOST))
     return gap
+
+
+def _outputs_of_drawn(state: LadderState) -> list[Check]:
+    """Outputs with constants moved apart: of biases that are all 0, and scales that are all 1, none
+    could be told from another. Nothing of a recording, which was not asked for that.
+    """
+    params = dict(state.weights.params)
+    for i, (name, tensor) in enumerate(params.items()):
+        if tensor.size and not np.ptp(tensor):
+            words = raw(0, "twin", i, tensor.size).astype(np.float64).reshape(tensor.shape)
+            noise = words / 2.0**64 - 0.5
+            moved = np.where(tensor == 0, SPREAD * noise, tensor * (1 + SPREAD * noise))
+            params[name] = moved.astype(tensor.dtype)
+    if state.pairing.reference.recorded or state.pairing.port.recorded:
+        return []
+    drawn = replace(state, weights=replace(state.weights, params=params))
+    compared, _ = outputs(drawn)
+    finite = all(bool(np.isfinite(array).all()) for array in drawn.left.outputs)
+    return compared if finite else []
 
 
 def _shared(pairing: Pairing, start: Weights, batch: Batch) -> Weights:
@@ -185,7 +274,8 @@ def _other_choice(pairing: Pairing, start: Weights, batch: Batch, dtype: str) ->
     names = []
     for partner in first.guessed:
         # where names count up on both sides, as fc1, fc2 and Dense_0, Dense_1, their order tells
-        if not (numbers_in(partner.name) and numbers_in(partner.other)):
+        numbered = numbers_in(partner.name) and numbers_in(partner.other)
+        if not numbered and not partner.by_calls:
             names.append(partner.name)
     if names and _undecided(LadderState("", pairing, start.cast(dtype), batch), names):
         raise InputError(

@@ -6,11 +6,19 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from difflib import SequenceMatcher
 from typing import Any
 
 import numpy as np
 
 from mnist_fn.shared.errors import InputError
+from mnist_fn.shared.parity.division import (
+    Division,
+    divided,
+    divided_tensors,
+    find_divisions,
+    joined_tensors,
+)
 from mnist_fn.shared.parity.layouts import Layout, layouts
 from mnist_fn.shared.parity.program import Tensors, Weights
 
@@ -20,6 +28,7 @@ WORDS = {
     "running_mean": "mean", "running_var": "var", "moving_mean": "mean", "moving_variance": "var",
 }  # fmt: skip
 KINDS = ("weight", "bias", "mean", "var")
+SAME_NAMES = 3.0  # how alike two names of the same words are
 SAME_NUMBERS = 0.1  # what equal numbers add to how alike two names are
 ORDERS = 120  # of modules that fit as well as each other
 PREFIXES = ("module", "_orig_mod", "params", "batch_stats")
@@ -37,6 +46,7 @@ class ParamPair:
     other: str
     layout: Layout
     sure: bool = True  # the names say so, or there is no other
+    by_calls: bool = False  # names or places and the order of calls say the same
 
 
 @dataclass(frozen=True)
@@ -51,6 +61,8 @@ class ParamMap:
     resized: tuple[ParamPair, ...] = ()
     notes: tuple[str, ...] = ()
     choices: tuple[tuple[ParamPair, ...], ...] = field(default=(), repr=False)  # other assignments
+    # parameters that are several of the other program's: of the reference, of the port
+    joined: tuple[tuple[Division, ...], tuple[Division, ...]] = ((), ())
 
     @property
     def guessed(self) -> tuple[ParamPair, ...]:
@@ -63,22 +75,23 @@ class ParamMap:
 
     def to_port(self, weights: Weights, like: Weights) -> Weights:
         """The reference's weights as the port takes them; what has no partner stays as it is."""
-        params, buffers = dict(like.params), dict(like.buffers)
+        params, buffers = dict(divided(like, self.joined[1]).params), dict(like.buffers)
+        weights = divided(weights, self.joined[0])
         for partner in self.params:
             params[partner.other] = partner.layout.to_port(weights.params[partner.name])
         for partner in self.fixed:
             params[partner.other] = partner.layout.to_port(weights.buffers[partner.name])
         for partner in self.buffers:
             buffers[partner.other] = partner.layout.to_port(weights.buffers[partner.name])
-        return Weights(params, buffers)
+        return Weights(joined_tensors(params, self.joined[1]), buffers)
 
     def to_reference(self, tensors: Tensors, buffers: bool = False) -> Tensors:
         """The port's tensors under the reference's names, in its layout."""
-        translated = {}
+        tensors, translated = divided_tensors(tensors, self.joined[1]), {}
         for pair in self.buffers if buffers else (*self.params, *self.fixed):
             if pair.other in tensors:
                 translated[pair.name] = pair.layout.to_reference(tensors[pair.other])
-        return translated
+        return joined_tensors(translated, self.joined[0])
 
     def ordered(self, module: str, array: np.ndarray) -> np.ndarray:
         """What goes into a module, in the reference's order, where its rows are reordered."""
@@ -89,14 +102,14 @@ class ParamMap:
 
     def modules(self) -> dict[str, str]:
         """Modules that have all of their parameters in common: reference's name -> port's."""
-        partners: dict[str, str] = {}
-        divided = set()
+        pairs = {modules_of((pair.name, pair.other)) for pair in self.params}
+        counts = Counter(module for module, _ in pairs)
+        other_counts = Counter(other for _, other in pairs)
+        partners = {}
         for pair in self.params:
-            module, partner = module_of(pair.name), module_of(pair.other)
-            if partners.setdefault(module, partner) != partner:
-                divided.add(module)
-        for module in divided:
-            del partners[module]
+            module, other = modules_of((pair.name, pair.other))
+            if counts[module] == other_counts[other] == 1:
+                partners[module] = other
         return partners
 
     def table(self) -> list[str]:
@@ -137,7 +150,11 @@ def parts(name: str) -> tuple[tuple[str, ...], str]:
 
 
 def map_params(
-    reference: Weights, port: Weights, usual: int, param_map: Mapping[str, Any] | None = None
+    reference: Weights,
+    port: Weights,
+    usual: int,
+    param_map: Mapping[str, Any] | None = None,
+    calls: tuple[Sequence[str], Sequence[str]] | None = None,
 ) -> ParamMap:
     """ParamMap of every parameter and buffer.
 
@@ -148,15 +165,28 @@ def map_params(
             other way about, 0 where both are alike.
         param_map: reference's name -> port's name, or (port's name, axes), or (port's name,
             "channels last", (channels, rows, columns)) for a dense layer behind a flattening.
+        calls: modules of both in the order in which their calls end; partners of other names are
+            then those at the same place. None: names and the order of parameters tell.
 
     Raises:
         InputError: `param_map` names what isn't there, or shapes that don't fit.
     """
+    named = _named_tensors(param_map or {})
+    joined = (
+        find_divisions(reference.params, port.params, usual >= 0, _kind, named),
+        find_divisions(port.params, reference.params, usual <= 0, _kind, named),
+    )
+    reference, port = divided(reference, joined[0]), divided(port, joined[1])
     declared = _declared_pairs(reference, port, usual, param_map or {})
     fits = _fits(reference.params, port.params, usual, declared)
-    params = _match(reference.params, port.params, fits, declared)
+    called = ()
+    if calls is not None:
+        calls = _parts_called(calls[0], joined[0]), _parts_called(calls[1], joined[1])
+        called = _called_alike(reference.params, port.params, fits, calls)
+    params = _match(reference.params, port.params, fits, declared, called)
+    partners = {modules_of((pair.name, pair.other)) for pair in params}
     buffers_fit = _fits(reference.buffers, port.buffers, usual, declared)
-    buffers = _match(reference.buffers, port.buffers, buffers_fit, declared)
+    buffers = _match(reference.buffers, port.buffers, buffers_fit, declared, partners)
     missing, extra = _unpaired(reference.params, port.params, params)
     tables, _ = _unpaired(reference.buffers, port.buffers, buffers)
     words, named = set(map(parts, tables)), {}
@@ -175,6 +205,7 @@ def map_params(
         tuple(extra),
         tuple(resized),
         choices=tuple(_other_assignments(params, fits)),
+        joined=joined,
     )
 
 
@@ -209,45 +240,106 @@ def _fits(ours: Tensors, theirs: Tensors, usual: int, declared: Mapping[str, Par
 
 
 def _match(
-    ours: Tensors, theirs: Tensors, fits: Fits, declared: Mapping[str, ParamPair]
+    ours: Tensors,
+    theirs: Tensors,
+    fits: Fits,
+    declared: Mapping[str, ParamPair],
+    modules: Iterable[tuple[str, str]] = (),
 ) -> list[ParamPair]:
-    """Declared pairs that are in both, and of those that fit the likeliest by name and place."""
-    numbers = {**_places_of_numbers(ours), **_places_of_numbers(theirs)}
-    levels: dict[float, list[tuple[str, str]]] = {}
-    for a, b in fits:
-        levels.setdefault(_likeness(a, b, numbers[a] == numbers[b]), []).append((a, b))
-    chosen, taken = dict(declared), set()
-    partners = {modules_of((pair.name, pair.other)) for pair in declared.values()}
+    """Declared pairs that are in both, and of those that fit the likeliest by name and place. The
+    rest of a module belongs to its partner, and so does all of it where `modules` are partners.
+    """
+    levels = _levels(ours, theirs, fits)
+    chosen, taken = dict(declared), {pair.other for pair in declared.values()}
+    partners = {*modules, *(modules_of((pair.name, pair.other)) for pair in declared.values())}
     whole = _whole_modules(ours, theirs, fits)
     is_free = lambda pair: pair[0] not in chosen and pair[1] not in taken  # noqa: E731
-    for _, pairs in sorted(levels.items(), reverse=True):
-        alike = remaining = list(filter(is_free, pairs))
+
+    def take(pairs: Iterable[tuple[str, str]], sure: bool) -> None:
+        for a, b in filter(is_free, pairs):
+            chosen[a] = ParamPair(a, b, fits[a, b][0], sure)
+            taken.add(b)
+
+    for pair in partners & whole.keys():
+        take(whole[pair], True)
+    for level in levels.values():
+        alike = remaining = list(filter(is_free, level))
         while remaining:
-            # the rest of a module belongs to its partner, then modules that fit in all of their
-            # tensors are partners, then the first is the first
-            a, b = min(
+            # modules that fit in all of their tensors are partners, then the first is the first
+            first = min(
                 remaining,
                 key=lambda pair: (modules_of(pair) not in partners, modules_of(pair) not in whole),
             )
-            rivals = [pair for pair in alike if (pair[0] == a) != (pair[1] == b)]
-            chosen[a] = ParamPair(a, b, fits[a, b][0], sure=not rivals)
-            taken.add(b)
-            partners.add(modules_of((a, b)))
+            rivals = [pair for pair in alike if (pair[0] == first[0]) != (pair[1] == first[1])]
+            take([first, *whole.get(modules_of(first), ())], not rivals)
+            partners.add(modules_of(first))
             remaining = list(filter(is_free, remaining))
     return [chosen[name] for name in ours if name in chosen]
 
 
-def _whole_modules(ours: Tensors, theirs: Tensors, fits: Fits) -> set[tuple[str, str]]:
-    """Pairs of modules with as many tensors, each of which may be one of the other module's."""
+def _levels(ours: Tensors, theirs: Tensors, fits: Fits) -> dict[float, list[tuple[str, str]]]:
+    """Pairs that fit, by how alike their names are, the most alike first."""
+    numbers = {**_places_of_numbers(ours), **_places_of_numbers(theirs)}
+    levels: dict[float, list[tuple[str, str]]] = {}
+    for a, b in fits:
+        levels.setdefault(_likeness(a, b, numbers[a] == numbers[b]), []).append((a, b))
+    return dict(sorted(levels.items(), reverse=True))
+
+
+def _whole_modules(
+    ours: Tensors, theirs: Tensors, fits: Fits
+) -> dict[tuple[str, str], list[tuple[str, str]]]:
+    """Pairs of modules with as many tensors, each of which may be one of the other module's; and
+    the pairs of these, those whose names are most alike first.
+    """
     sizes, other_sizes = Counter(map(module_of, ours)), Counter(map(module_of, theirs))
-    fitting: dict[tuple[str, str], set[str]] = {}
-    for pair in fits:
-        fitting.setdefault(modules_of(pair), set()).add(pair[0])
-    whole = set()
-    for (module, other), names in fitting.items():
-        if len(names) == sizes[module] == other_sizes[other]:
-            whole.add((module, other))
+    fitting: dict[tuple[str, str], list[tuple[str, str]]] = {}
+    for pair in itertools.chain(*_levels(ours, theirs, fits).values()):
+        fitting.setdefault(modules_of(pair), []).append(pair)
+    whole = {}
+    for (module, other), pairs in fitting.items():
+        names, partners = map(set, zip(*pairs, strict=True))
+        if len(names) == len(partners) == sizes[module] == other_sizes[other]:
+            whole[module, other] = pairs
     return whole
+
+
+def _called_alike(
+    ours: Tensors, theirs: Tensors, fits: Fits, calls: tuple[Sequence[str], Sequence[str]]
+) -> Iterator[tuple[str, str]]:
+    """Yield modules that are called at the same place, where their names don't tell."""
+    named = dict(_levels(ours, theirs, fits).get(SAME_NAMES, ()))
+    sizes = _sizes(ours, calls[0], set(named))
+    other_sizes = _sizes(theirs, calls[1], set(named.values()))
+    names, others = list(sizes), list(other_sizes)
+    matcher = SequenceMatcher(
+        None, list(sizes.values()), list(other_sizes.values()), autojunk=False
+    )
+    for first, second, length in matcher.get_matching_blocks():
+        aligned = slice(first, first + length), slice(second, second + length)
+        yield from zip(names[aligned[0]], others[aligned[1]], strict=True)
+
+
+def _parts_called(modules: Iterable[str], divisions: Iterable[Division]) -> list[str]:
+    """The order of calls with the parts of a module's joined parameters behind it."""
+    parts_of: dict[str, list[str]] = {}
+    for division in divisions:
+        parts_of.setdefault(module_of(division.name), []).extend(map(module_of, division.parts))
+    called: list[str] = []
+    for module in modules:
+        called += [module, *parts_of.get(module, [])]
+    return called
+
+
+def _sizes(tensors: Tensors, modules: Iterable[str], named: set[str]) -> dict[str, tuple[Any, ...]]:
+    """Kind and size of each of a module's tensors, by module, in the order given; of tensors that
+    aren't among some.
+    """
+    members: dict[str, list[tuple[str, int]]] = {module: [] for module in modules}
+    for name, tensor in tensors.items():
+        if name not in named and module_of(name) in members:
+            members[module_of(name)].append((_kind(name), tensor.size))
+    return {module: tuple(sorted(sizes)) for module, sizes in members.items() if sizes}
 
 
 def _other_assignments(pairs: list[ParamPair], fits: Fits) -> Iterator[tuple[ParamPair, ...]]:
@@ -298,7 +390,7 @@ def _likeness(a: str, b: str, same_numbers: bool) -> float:
     (words_a, kind_a), (words_b, kind_b) = parts(a), parts(b)
     # BLOOM's h_to_4h and 4h_to_h have the same words, and a number each
     if _numbered(words_a) == _numbered(words_b) and kind_a == kind_b and same_numbers:
-        return 3.0
+        return SAME_NAMES
     path_a = set(itertools.filterfalse(str.isdigit, words_a))
     path_b = set(itertools.filterfalse(str.isdigit, words_b))
     ours, theirs = path_a, path_b
@@ -337,6 +429,11 @@ def _places_of_numbers(names: Iterable[str]) -> dict[str, list[int]]:
 
 def _words(text: str) -> list[str]:
     return re.findall(r"[a-z]+|\d+", text.lower())
+
+
+def _named_tensors(param_map: Mapping[str, Any]) -> set[str]:
+    """All names in what a user says of parameters."""
+    return {*param_map, *(v if isinstance(v, str) else v[0] for v in param_map.values())}
 
 
 def _declared_pairs(

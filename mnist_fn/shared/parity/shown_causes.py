@@ -30,7 +30,7 @@ from mnist_fn.shared.parity.param_map import module_of, parts
 from mnist_fn.shared.parity.program import Call, Trace
 
 FACTORS = (1, 3, 30, 300)  # of the weights, from which losses are taken
-NORMS = {"LayerNorm": True, "RMSNorm": False}  # of Flax: whether the mean is taken off
+NORMS = ("LayerNorm", "RMSNorm", "BatchNorm", "GroupNorm")  # of Flax
 GATED = 4  # last modules of which one may be the other's gate
 STARTS = 8  # last modules of which what parts may be a function
 
@@ -69,20 +69,7 @@ def explain_module(state: LadderState, fault: Fault) -> Explanation | None:
             params.setdefault(parts(name)[1], tensor)
     weight, bias = params.get("weight"), params.get("bias")
     if call.kind in NORMS:
-        centered = NORMS[call.kind]
-        eps = float(call.settings.get("epsilon", normalization.FLAX_EPSILON))
-
-        def affine(y: np.ndarray) -> np.ndarray:
-            return y * (1.0 if weight is None else weight) + (0.0 if bias is None else bias)
-
-        def norm(e: float) -> np.ndarray:
-            return affine(normalization.normalized(np, x, (-1,), e, centered=centered))
-
-        declared = norm(eps)
-        ways = [
-            *normalization.epsilons(norm, eps),
-            *normalization.forms(np, x, (-1,), eps, affine, centered),
-        ]
+        declared, ways = _norms(call, x, weight, bias)
     elif call.kind == "Dense" and weight is not None:
         kernel = weight if weight.shape[0] == x.shape[-1] else weight.T
         declared = x @ kernel + (0.0 if bias is None else bias)
@@ -95,6 +82,44 @@ def explain_module(state: LadderState, fault: Fault) -> Explanation | None:
     else:
         return None
     return _explained(state, fault, ours, ways) if _near(declared, ours, state, fault) else None
+
+
+def _norms(
+    call: Call, x: np.ndarray, weight: np.ndarray | None, bias: np.ndarray | None
+) -> tuple[np.ndarray, list[Form]]:
+    """What a norm of Flax gives, of the batch's own statistics, and variants of it."""
+    eps = float(call.settings.get("epsilon", normalization.FLAX_EPSILON))
+    centered, groups = call.kind != "RMSNorm", call.settings.get("num_groups")
+
+    def affine(y: np.ndarray) -> np.ndarray:
+        y = y.reshape(x.shape) * (1.0 if weight is None else weight)
+        return y + (0.0 if bias is None else bias)
+
+    def norm(e: float = eps, groups: int | None = groups) -> np.ndarray:
+        view, axes = _normed_axes(call.kind, x, groups)
+        return affine(normalization.normalized(np, view, axes, e, centered=centered))
+
+    view, axes = _normed_axes(call.kind, x, groups)
+    ways = [
+        *normalization.epsilons(norm, eps),
+        *normalization.forms(np, view, axes, eps, affine, centered),
+    ]
+    for count in range(1, x.shape[-1] + 1) if groups else ():
+        if x.shape[-1] % count == 0 and count != groups:
+            other = lambda n=count: norm(groups=n)  # noqa: E731
+            ways.append(Form("groups", other, declared=groups, actual=count))
+    return norm(), ways
+
+
+def _normed_axes(
+    kind: str, x: np.ndarray, groups: int | None
+) -> tuple[np.ndarray, tuple[int, ...]]:
+    """An array and the axes along which it is normalized."""
+    if kind == "BatchNorm":
+        return x, tuple(range(x.ndim - 1))
+    if groups:
+        return x.reshape(len(x), -1, groups, x.shape[-1] // groups), (1, 3)
+    return x, (-1,)
 
 
 def _explained(

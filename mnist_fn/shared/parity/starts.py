@@ -3,6 +3,7 @@
 import numpy as np
 
 from mnist_fn.shared.parity.bounds import KNOWN_RATIO, SPREAD_DEVIATIONS
+from mnist_fn.shared.parity.division import divided
 from mnist_fn.shared.parity.param_map import ParamMap
 from mnist_fn.shared.parity.program import Weights
 from mnist_fn.shared.parity.words import number, vectors_text
@@ -25,6 +26,10 @@ def starts_note(param_map: ParamMap, reference: Weights, port: Weights) -> str:
     """
     if not any(map(_spread, port.params.values())):
         return ""
+    reference, port = (
+        divided(weights, divisions)
+        for weights, divisions in zip((reference, port), param_map.joined, strict=True)
+    )
     groups: dict[tuple[str, str], list[str]] = {}
     for pair in param_map.params:
         theirs = pair.layout.to_reference(port.params[pair.other])

@@ -37,6 +37,8 @@ class _Passes(Search):
         """What was read, with what agrees though not finite, or was not kept, out of the way."""
         if computed is None or not any((t != UNKNOWN).any() for t in computed.values()):
             return None
+        if not any(np.isfinite(t).any() for t in self.port_values.values()):
+            return None  # of NaN alone whatever gives NaN would be the cause
         known = {}
         for name, port_value in self.port_values.items():
             if name not in computed or computed[name].shape != port_value.shape:

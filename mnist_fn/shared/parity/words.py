@@ -170,7 +170,7 @@ def _default(cause: Cause) -> str:
     return f"{symbol} = {{actual}} in place of {{declared}}"
 
 
-SYMBOLS = {"epsilon": "ε", "beta1": "β₁", "beta2": "β₂"}
+SYMBOLS = {"epsilon": "ε", "beta1": "β₁", "beta2": "β₂", "delta": "δ", "beta": "β"}
 IN_PLACE = "{actual} in place of {declared}"
 SETTING = "{code} {actual} in place of {declared}"
 TURNED = "the mask hides what it should show"
@@ -355,6 +355,7 @@ TEXTS: dict[str, str | Callable[[Cause], str]] = {
     "no threshold": "softplus without its threshold of {declared}, above which torch gives x",
     "constant": "{actual} added in place of {declared}",
     "subtracted": "x in place of {declared} − x",
+    "subtracted from": "{actual} − x in place of {declared} − x",
     "subtracted mask": TURNED + " (x in place of {declared} − x)",
     "sign of a mask": TURNED + " (a sum whose second term has the other sign)",
     "term forgotten": "a sum without its {actual} term, as a residual that is forgotten",
@@ -452,8 +453,7 @@ def _shape(expected: np.ndarray, observed: np.ndarray, rounding: np.ndarray) -> 
     if expected.shape != observed.shape:
         return f"has the shape {list(observed.shape)} for {list(expected.shape)}"
     gap = np.abs(observed - expected)
-    largest = float(np.nanmax(gap)) if gap.size else 0.0
-    phrases = [f"by up to {largest:.1e}"]
+    phrases = [f"by up to {gap[np.isfinite(gap)].max(initial=0):.1e}"]
     infinite = int((~np.isfinite(observed)).sum())
     if infinite:
         phrases = [f"is not finite in {infinite} of {observed.size} entries"]

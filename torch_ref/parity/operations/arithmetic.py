@@ -38,6 +38,10 @@ def _subtracted_from(a: Arguments) -> Ways:
     masks = isinstance(x, Tensor) and not ((x != 0) & (x != 1)).any()
     code = "subtracted mask" if masks else "subtracted"
     yield Form(code, lambda: x, declared=a["other"], family=SENSE)
+    if not masks and isinstance(a["other"], int | float) and a["other"]:
+        number = float(a["other"])  # a margin
+        less = lambda c: c - x  # noqa: E731
+        yield Form("subtracted from", less, (number / 2, number * 2), "linear", declared=number)
 
 
 def _divided(a: Arguments) -> Ways:
@@ -89,6 +93,29 @@ def _factor(
         else:
             yield Form("factor", lambda: apply(-c), actual=-c, **facts)
     yield Form("factor", apply, (c / 2, c * 2), "linear", family=SCALE, **facts)
+
+
+def _power(a: Arguments) -> Ways:
+    x, declared = a["input"], a.get("exponent", 2)
+    for exponent in (0.5, 1, 2, 3):
+        if exponent != declared:
+            changed = lambda e=exponent: x**e  # noqa: E731
+            yield Form("exponent", changed, declared=declared, actual=exponent)
+
+
+def _exponential(a: Arguments) -> Ways:
+    yield Form("no exponential function", lambda: a["input"])
+
+
+def _length(a: Arguments) -> Ways:
+    """Variants of a vector divided by its length."""
+    x, dim = a["input"], a.get("dim", 1)
+    yield Form("not divided by its length", lambda: x)
+    for axis in range(x.ndim):
+        if axis != dim % x.ndim:
+            other = lambda d=axis: fn.normalize(**{**a, "dim": d})  # noqa: E731
+            facts: dict[str, Any] = {"declared": dim, "details": {"function": "its length"}}
+            yield Form("axis", other, actual=axis, **facts)
 
 
 def _softmax(a: Arguments) -> Ways:
@@ -146,6 +173,9 @@ TABLE = {
     "__rsub__": _subtracted_from,
     **dict.fromkeys(("div", "true_divide"), _divided),
     "mul": _multiplied,
+    **dict.fromkeys(("pow", "square"), _power),
+    "exp": _exponential,
+    "normalize": _length,
     "softmax": _softmax,
     **dict.fromkeys(("clamp", "clip", "hardtanh"), _clamped),
     "embedding": _embedding,

@@ -21,8 +21,12 @@ Arguments = dict[str, Any]
 Ways = Iterator[Form]
 DECLARED = {
     "mse_loss": "squared error", "l1_loss": "absolute error", "huber_loss": "Huber's loss",
-    "smooth_l1_loss": "Huber's loss",
+    "smooth_l1_loss": "smooth L1",
 }  # fmt: skip
+# where the loss turns from a square to a line
+TURNS = {"huber_loss": "delta", "smooth_l1_loss": "beta"}
+USUAL_TURNS = (0.1, 0.5, 1.0, 2.0)
+KL_REDUCTIONS = ("mean", "batchmean", "sum")
 
 
 def _cross_entropy(a: Arguments) -> Ways:
@@ -46,14 +50,59 @@ def _cross_entropy(a: Arguments) -> Ways:
 
 
 def _elementwise(function: str) -> Callable[[Arguments], Ways]:
+    loss = getattr(fn, function)
+
     def variants(a: Arguments) -> Ways:
-        if a.get("delta", a.get("beta", 1.0)) != 1.0:  # of Huber's
-            return iter(())
-        return elementwise(
-            torch, a["input"], a["target"], DECLARED[function], a.get("reduction", "mean")
-        )
+        x, y, reduction = a["input"], a["target"], a.get("reduction", "mean")
+        each = lambda: loss(**{**a, "reduction": "none"})  # noqa: E731
+        turn = TURNS.get(function)
+        declared = DECLARED[function]
+        if turn is not None and a.get(turn, 1.0) == 1:
+            declared = DECLARED["huber_loss"]  # at 1 smooth L1 is the same
+        yield from elementwise(torch, x, y, declared, each, reduction)
+        if turn is not None:
+            yield from _turns(loss, a, turn)
 
     return variants
+
+
+def _turns(loss: Callable[..., Tensor], a: Arguments, turn: str) -> Ways:
+    """Another δ of Huber's loss, or β of smooth L1; and the one of these for the other."""
+    declared = float(a.get(turn, 1.0))
+    changed = lambda value: loss(**{**a, turn: value})  # noqa: E731
+    facts: dict[str, Any] = {"declared": declared, "family": turn}
+    for value in USUAL_TURNS:
+        if value != declared:
+            yield Form(turn, lambda v=value: changed(v), actual=value, **facts)
+    yield Form(turn, changed, (declared / 2, 2 * declared), **facts)
+    if declared != 1:  # smooth L1 is Huber's loss divided by its β
+        huber = f"Huber's loss with δ = {declared:g}"
+        smooth = f"smooth L1 with β = {declared:g}"
+        if loss is fn.huber_loss:
+            yield Form("loss", lambda: loss(**a) / declared, declared=huber, actual=smooth)
+        else:
+            yield Form("loss", lambda: loss(**a) * declared, declared=smooth, actual=huber)
+
+
+def _kl(a: Arguments) -> Ways:
+    """Another reduction: PyTorch's mean is over classes too, which its "batchmean" sums."""
+    declared = a.get("reduction", "mean")
+    for reduction in KL_REDUCTIONS:
+        if reduction != declared:
+            changed = lambda r=reduction: fn.kl_div(**{**a, "reduction": r})  # noqa: E731
+            facts = {"declared": declared, "actual": reduction, "family": "reduction"}
+            yield Form("kl_div's reduction", changed, **facts)
+
+
+def _pairwise_distance(a: Arguments) -> Ways:
+    """Without what PyTorch adds to the differences, or with it in another place."""
+    x, y, eps = a["x1"], a["x2"], a.get("eps", 1e-6)
+    squares = lambda added: ((x - y + added) ** 2).sum(-1, keepdim=bool(a.get("keepdim")))  # noqa: E731
+    if a.get("p", 2.0) == 2:
+        under = lambda: squares(0.0).add(eps).sqrt()  # noqa: E731
+        yield Form("ε under the root, not added to the differences", under)
+        yield Form("no ε added to the differences", lambda: squares(0.0).sqrt())
+        yield Form("the squared distance", lambda: squares(eps))
 
 
 def _binary(a: Arguments) -> Ways:
@@ -128,5 +177,7 @@ TABLE = {
     "binary_cross_entropy_with_logits": _binary,
     "triplet_margin_loss": _triplet_margin,
     "cosine_embedding_loss": _cosine,
+    "kl_div": _kl,
+    "pairwise_distance": _pairwise_distance,
     **{name: _elementwise(name) for name in DECLARED},
 }

@@ -43,11 +43,18 @@ ELEMENTWISE: dict[str, Elementwise] = {
 
 
 def elementwise(
-    xp: Any, x: Array, y: Array, declared: str, reduction: str = "mean"
+    xp: Any, x: Array, y: Array, declared: str, each: Callable[[], Array], reduction: str = "mean"
 ) -> Iterator[Form]:
-    """Every other loss of x and its targets, and the declared one with another mean."""
-    base = ELEMENTWISE[declared]
-    yield from reductions(xp, lambda: base(xp, x, y), reduction)
+    """Every other loss of x and its targets, and the declared one with another mean.
+
+    Args:
+        xp: the namespace.
+        x, y: outputs and targets.
+        declared: the loss, by its name in ELEMENTWISE where it has one.
+        each: what it is of each entry.
+        reduction: "mean", "sum" or "none".
+    """
+    yield from reductions(xp, each, reduction)
     for name, loss in ELEMENTWISE.items():
         if name != declared:
             value = lambda f=loss: reduced(xp, f(xp, x, y), reduction)  # noqa: E731
