@@ -49,9 +49,16 @@ def judged(name: str, programs: tuple[Any, Any, list[Any]], steps: int) -> dict[
         "cpu_seconds": round(time.process_time() - began, 1),
         "passed": verdict.passed,
     }
-    return found if verdict.passed else {
-        **found, "rung": verdict.failed.name, "text": verdict.text
-    }  # fmt: skip
+    if verdict.passed:
+        return found
+    cause = verdict.cause.text if verdict.cause is not None and verdict.cause.found else ""
+    return {
+        **found,
+        "rung": verdict.failed.name,
+        "cause": cause,
+        "notes": verdict.notes,
+        "text": verdict.text,
+    }
 
 
 def main() -> None:

@@ -175,14 +175,7 @@ def _verdict(judged: dict[str, Any]) -> str:
     """A verdict in a cell: passes, or where they differ and why."""
     if judged["passed"]:
         return "passes"
-    causes = (
-        r"reproduced to \S+ by: (.*?)(?: \(next best.*)?$",
-        r"(\S+ computes its gradient by hand \(\w+\))",
-        r"^why: gradients: (\S+: row .*)$",
-        r"^first: (calls of .*?)(?:: \d+ against \d+)?$",
-    )
-    found = [re.search(cause, judged["text"], re.MULTILINE) for cause in causes]
-    said = next((match[1] for match in found if match), "no cause named")
+    said = judged["cause"] or "; ".join(judged["notes"]) or "no cause named"
     return f"differs at {judged['rung']}: {said.replace('|', '¦')}"
 
 

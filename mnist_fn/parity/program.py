@@ -3,6 +3,7 @@
 import contextlib
 import inspect
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import flax.linen as nn
@@ -13,6 +14,7 @@ import optax
 from flax.errors import InvalidRngError
 
 from mnist_fn.compiling import quick_jit
+from mnist_fn.parity.controls import rounded_at_random, ulps
 from mnist_fn.parity.listening import Heard, divided, listen
 from mnist_fn.parity.trees import Names, name_of, names_in_order, split_variables
 from mnist_fn.parity.widening import narrow_modules, widened
@@ -115,6 +117,10 @@ class JaxProgram(Program):
             True: quick_jit(lambda *a: self._pass(*a, train=True)),
             False: quick_jit(lambda *a: self._pass(*a, train=False)),
         }
+        self._controls = {
+            True: quick_jit(partial(rounded_at_random, lambda *a: self._pass(*a, train=True))),
+            False: quick_jit(partial(rounded_at_random, lambda *a: self._pass(*a, train=False))),
+        }
         self._step = quick_jit(self._one_step, donate_argnums=1)
 
     rule_is_given = True
@@ -166,8 +172,11 @@ class JaxProgram(Program):
     ) -> Trace:
         """See `Program`."""
         with self._scope(weights):
+            passed = self._passes[train]
+            if variant is not None and variant.draw is not None:
+                passed = partial(self._controls[train], ulps(variant.draw))
             value, outputs, buffers, calls, gradients, of_outputs = jax.device_get(
-                self._passes[train](*_arguments(weights, batch))
+                passed(*_arguments(weights, batch))
             )
         lossy = train and self._loss is not None
         calls, rates = divided(calls)

@@ -3,21 +3,25 @@
 import contextlib
 import gc
 import weakref
+from dataclasses import replace
 
 import flax.linen as fnn
+import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 import torch
 from torch import nn
 
-from mnist_fn.parity import FlaxProgram, check_port
-from mnist_fn.shared.parity import training
+from mnist_fn.parity import FlaxProgram, JaxProgram, check_port
+from mnist_fn.shared.parity import states, training
 from mnist_fn.shared.parity.batches import read_batches
 from mnist_fn.shared.parity.ladder_state import LadderState
 from mnist_fn.shared.parity.pairing import pair
 from mnist_fn.shared.parity.port_climb import PortClimb
 from mnist_fn.shared.parity.program import NONE, Step
+from mnist_fn.shared.parity.result import failures
 from mnist_fn.shared.parity.rounding import Spread
 from tests.support import random_ports
 from tests.support.port_defaults import Flax, Torch, rows
@@ -193,3 +197,59 @@ def test_a_model_shows_the_same_lines_after_a_control_run():
                 for v in (variant, variant.as_control(0))
             )
             np.testing.assert_allclose(control, changed, rtol=1e-8, atol=1e-8)
+
+
+def attention(softmax, factor=1.0):
+    """Two layers of attention with a residual, in JAX."""
+
+    def apply(params, x):
+        split = lambda t: t.reshape(*t.shape[:-1], 2, -1).swapaxes(-3, -2)  # noqa: E731
+        for layer in params["layers"]:
+            q, k, v = (split(x @ layer[n]["kernel"] + layer[n]["bias"]) for n in "qkv")
+            scores = factor * q @ k.swapaxes(-1, -2) / np.sqrt(q.shape[-1])
+            x = x + (softmax(scores) @ v).swapaxes(-3, -2).reshape(x.shape)
+        return x.mean(-2) @ params["head"]["kernel"]
+
+    return apply
+
+
+def softmax_by_hand(scores):
+    """Its gradient is another expression than that of jax.nn.softmax."""
+    e = jnp.exp(scores - scores.max(-1, keepdims=True))
+    return e / e.sum(-1, keepdims=True)
+
+
+def attention_weights(rng):
+    draw = lambda *shape: rng.normal(size=shape) / np.sqrt(shape[0])  # noqa: E731
+    layers = [{n: {"kernel": draw(8, 8), "bias": draw(8)} for n in "qkv"} for _ in range(2)]
+    return {"layers": layers, "head": {"kernel": draw(8, 5)}}
+
+
+def gradients_that_differ(reference, port, factor=1.0):
+    """How many gradients of two softmaxes in JAX differ at weights × 10."""
+    params = attention_weights(np.random.default_rng(3))
+    rng = np.random.default_rng(3)
+    (batch,) = read_batches([(rng.normal(size=(6, 5, 8)), rng.integers(0, 5, 6))], "float64")
+    pairing, start = pair(
+        JaxProgram(attention(reference), params, loss=jax_cross_entropy, name="reference"),
+        JaxProgram(attention(port, factor), params, loss=jax_cross_entropy, name="port"),
+        batch,
+        "float64",
+        None,
+    )
+    ordinary = LadderState("", pairing, start, batch)
+    state = replace(ordinary, ordinary=ordinary, weights=start.scaled(10.0))
+    return len(failures(states.gradients(state)[0]))
+
+
+@pytest.mark.parametrize("reference", ["jax.nn", "by hand"])
+def test_two_attentions_in_jax_agree_where_a_softmax_saturates(reference, monkeypatch):
+    """Weights a few ulps away leave a probability at 1 exactly: only rounding shows its own, and
+    a gradient that is a product with 0 in one program is a difference in the other.
+    """
+    programs = [jax.nn.softmax, softmax_by_hand][:: 1 if reference == "jax.nn" else -1]
+    assert gradients_that_differ(*programs) == 0
+    assert gradients_that_differ(*programs, factor=1 + 1e-9) > 0
+    monkeypatch.setattr(LadderState, "controls", [])
+    monkeypatch.setattr(LadderState, "port_controls", [])
+    assert gradients_that_differ(*programs) > 0

@@ -53,8 +53,6 @@ class TorchProgram(Program):
         InputError: no parameters, or some in half precision.
     """
 
-    rounds_at_random = True
-
     def __init__(
         self,
         model: nn.Module | Callable[[], nn.Module],

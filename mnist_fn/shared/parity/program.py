@@ -159,7 +159,6 @@ class Program:
 
     recorded = False  # it answers what it was asked when it was recorded, and nothing else
     rule_is_given = False  # by hand, so it may not be what the optimizer does
-    rounds_at_random = False  # a control run of it may round each sum and function at random
 
     def __init__(
         self, name: str, data_format: str, loss: Any = None, optimizer: Any = None
