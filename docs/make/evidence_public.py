@@ -37,8 +37,10 @@ def lines_of_entries() -> list[int]:
     return [(entry.end_lineno or 0) - entry.lineno + 1 for entry in entries.elts]
 
 
-def judged(name: str, programs: tuple[Any, Any, list[Any]], steps: int) -> dict[str, Any]:
-    """A verdict, and what it took."""
+def judged(
+    name: str, programs: tuple[Any, Any, list[Any]], steps: int, words: str
+) -> dict[str, Any]:
+    """A verdict, and what it took. Its cause is `words` where these are a note's."""
     began = time.process_time()
     reference, port, batches = programs
     verdict = check_port(reference, port, batches, steps=steps)
@@ -52,20 +54,16 @@ def judged(name: str, programs: tuple[Any, Any, list[Any]], steps: int) -> dict[
     if verdict.passed:
         return found
     cause = verdict.cause.text if verdict.cause is not None and verdict.cause.found else ""
-    return {
-        **found,
-        "rung": verdict.failed.name,
-        "cause": cause,
-        "notes": verdict.notes,
-        "text": verdict.text,
-    }
+    if not cause and any(words in note for note in verdict.notes):
+        cause = words
+    return {**found, "rung": verdict.failed.name, "cause": cause, "text": verdict.text}
 
 
 def main() -> None:
     """Judge all."""
     warnings.filterwarnings("ignore")
     models = [
-        {**judged(str(pair), pair.programs(), STEPS), "lines": lines}
+        {**judged(str(pair), pair.programs(), STEPS, pair.words), "lines": lines}
         for pair, lines in zip(PAIRS, lines_of_entries(), strict=True)
     ]
     write_evidence(
@@ -75,8 +73,8 @@ def main() -> None:
         steps=STEPS,
         models=models,
         rule_steps=RULE_STEPS,
-        optimizers=[judged(p.name, p.programs(), RULE_STEPS) for p in OPTIMIZERS],
-        losses=[judged(p.name, p.programs(loss=True), RULE_STEPS) for p in LOSSES],
+        optimizers=[judged(p.name, p.programs(), RULE_STEPS, p.words) for p in OPTIMIZERS],
+        losses=[judged(p.name, p.programs(loss=True), RULE_STEPS, p.words) for p in LOSSES],
     )
 
 

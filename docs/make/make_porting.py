@@ -175,7 +175,7 @@ def _verdict(judged: dict[str, Any]) -> str:
     """A verdict in a cell: passes, or where they differ and why."""
     if judged["passed"]:
         return "passes"
-    said = judged["cause"] or "; ".join(judged["notes"]) or "no cause named"
+    said = judged["cause"] or "no cause named"
     return f"differs at {judged['rung']}: {said.replace('|', '¦')}"
 
 
