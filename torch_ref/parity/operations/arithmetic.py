@@ -97,6 +97,8 @@ def _factor(
 
 def _power(a: Arguments) -> Ways:
     x, declared = a["input"], a.get("exponent", 2)
+    if not isinstance(x, Tensor) or not isinstance(declared, int | float):
+        return
     for exponent in (0.5, 1, 2, 3):
         if exponent != declared:
             changed = lambda e=exponent: x**e  # noqa: E731

@@ -13,6 +13,7 @@ from mnist_fn.shared.parity.causes.distance import (
     Tensors,
     centered,
     global_norm,
+    largest_entry,
     largest_of_all,
     map_tensors,
     within,
@@ -26,7 +27,7 @@ from mnist_fn.shared.parity.causes.explanation import (
     judge,
 )
 from mnist_fn.shared.parity.causes.precision import FORMATS, mantissa_bits, round_to_bits
-from mnist_fn.shared.parity.causes.search import Search, simplest, wide
+from mnist_fn.shared.parity.causes.search import Search, rounding_of, simplest, wide
 from mnist_fn.shared.parity.words import difference_text, layer_of, place, ranks_of
 
 
@@ -64,28 +65,26 @@ def explain_gradients(
         return judge(subject, as_declared(), (), pattern)
     names = list(expected)
     expected, observed, weights = wide(expected, names), wide(observed, names), wide(weights, names)
-    unit = _rounding_of(expected, observed, dtype)
-    for name, value in (floor or {}).items():
-        unit[name] = np.maximum(unit[name], value)
+    unit = _rounding_of(expected, observed, dtype, floor)
     search = _Gradients(observed, unit, expected, weights, {"batch": batch, "decay": decay})
     true = search.candidate(AS_DECLARED, expected)
     tried = () if true.fits else search.changes(also or {})
     return judge(subject, true, tried, difference_text(expected, observed, unit))
 
 
-def _rounding_of(expected: Tensors, observed: Tensors, dtype: str) -> Tensors:
-    """What rounding may do: a share of a tensor's largest entry; of a gradient that is 0 but for
-    rounding, such as a bias before a norm's, a share of the others'.
+def _rounding_of(
+    expected: Tensors, observed: Tensors, dtype: str, floor: Tensors | None
+) -> Tensors:
+    """What rounding may do: see `search.rounding_of`; to a gradient that is 0 but for rounding, as
+    that of a bias before a norm, what it may do to the others.
     """
-    share, scales = sum_bound(USUAL_TERMS, dtype), {}
-    for name, tensor in observed.items():
-        finite = np.abs(tensor[np.isfinite(tensor)]).max(initial=0)
-        scales[name] = max(float(np.abs(expected[name]).max(initial=1e-300)), float(finite))
-    most = max(scales.values())
-    unit: Tensors = {}
-    for name, tensor in observed.items():
-        size = scales[name] if scales[name] > share * most else most
-        unit[name] = np.full(tensor.shape, share * size)
+    unit, share = rounding_of(observed, expected, dtype), sum_bound(USUAL_TERMS, dtype)
+    most = largest_of_all(unit.values())
+    for name, value in unit.items():
+        if largest_entry(value) <= share * most:
+            unit[name] = np.full(value.shape, most)
+        if floor and name in floor:
+            unit[name] = np.maximum(unit[name], floor[name])
     return unit
 
 
