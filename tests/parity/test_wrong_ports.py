@@ -548,7 +548,7 @@ class Unrounded(TorchProgram):
 def test_an_operation_that_can_not_be_rounded_at_random_fails_no_rung():
     model = TorchMLP()
     reference = Unrounded(model, loss=CE, optimizer=lambda p: torch.optim.SGD(p, 0.1))
-    port = torch_program(copy.deepcopy(model), loss=lambda y, t: 1.5 * CE(y, t))
+    port = torch_program(copy.deepcopy(model), loss=lambda y, t: (1 + 1e-9) * CE(y, t))
     verdict = check_port(reference, port, batches())
     assert reference.refused
     assert verdict.failed.name == "loss"

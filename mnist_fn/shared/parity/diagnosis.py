@@ -65,17 +65,12 @@ def _rounded(state: LadderState, fault: Fault) -> str:
     """That a fault is as small as what float32 changes there, where a program holds numbers in
     float32 though it is run in float64; "" where that isn't so.
     """
-    pairing = state.pairing
-    buffers = pairing.param_map.buffers  # these come from the state, whoever computed them before
-    port_weights = pairing.param_map.to_port(state.weights, pairing.like)
+    programs = state.pairing.reference, state.pairing.port
     places = []
-    for program, weights, batch, computed_before in (
-        (pairing.reference, state.weights, state.batch, {p.name for p in buffers}),
-        (pairing.port, port_weights, pairing.move(state.batch), {p.other for p in buffers}),
+    for program, texts in zip(
+        programs, state.pairing.in_float32(state.weights, state.batch), strict=True
     ):
-        for name, text in program.in_float32(weights, batch).items():
-            if name not in computed_before:
-                places.append(f"{program.name}: {text}")
+        places += [f"{program.name}: {text}" for text in texts.values()]
     change = state.spread(state.in_float32, fault.read)
     gap = largest_gap(fault.read(state.left), fault.port_value)  # 0 of what can't be compared
     if not places or not 0 < gap <= SUM_FACTOR * change:

@@ -86,6 +86,19 @@ class Pairing:
             return self.reference
         return None if self.port.recorded else self.translated
 
+    def in_float32(self, weights: Weights, batch: Batch) -> tuple[dict[str, str], dict[str, str]]:
+        """What of the reference and of the port is in float32 though the weights are float64, by
+        name, in words; without the buffers that both have, whoever computed them before.
+        """
+        partners = self.param_map
+        port_weights = partners.to_port(weights, self.like)
+        ours = self.reference.in_float32(weights, batch)
+        theirs = self.port.in_float32(port_weights, self.move(batch))
+        for pair in partners.buffers:
+            ours.pop(pair.name, None)
+            theirs.pop(pair.other, None)
+        return ours, theirs
+
 
 class TranslatedPort(Program):
     """A port that takes and gives tensors under the reference's names, in its layouts."""
@@ -180,10 +193,13 @@ class LadderState:
     @cached_property
     def port_controls(self) -> list[Rerun]:
         """The same of the port: it may round worse than the reference, as a softmax whose gradient
-        is a difference does where another's is a product with 0. Empty in float32, for a recording,
-        or where these are the controls.
+        is a difference does where another's is a product with 0. Empty in float32, for a port that
+        casts to it, for a recording, or where these are the controls.
         """
         if self.dtype != "float64" or self.pairing.port.recorded or self.pairing.reference.recorded:
+            return []
+        _, narrow = self.pairing.in_float32(self.weights, self.batch)
+        if narrow:  # its rounding is float32's, which is a difference
             return []
         return self._controls_of_port()
 
