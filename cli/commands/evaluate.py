@@ -9,7 +9,9 @@ from cli.suggesting import check_is_run
 
 def command(
     run: options.RunPath,
-    backend: Annotated[str | None, option("Default: the run's own.")] = None,
+    backend: Annotated[
+        str | None, option("Compute on this backend. Default: the run's own.")
+    ] = None,
     data_dir: options.DataDir = None,
     device: options.Device = "auto",
     json: options.Json = False,

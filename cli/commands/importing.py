@@ -17,10 +17,15 @@ def command(
     file: Annotated[
         Path, typer.Argument(help="A file of torch.save (.pt, .pth, .ckpt, .bin) or safetensors.")
     ],
-    out: Annotated[Path | None, option("Default: runs/<the file's name>.")] = None,
+    out: Annotated[
+        Path | None, option("The run's folder. Default: runs/<the file's name>.")
+    ] = None,
     pixels: Annotated[
         str | None,
-        option("How pixels were scaled: 0-1, mean-std (0.1307 and 0.3081) or MEAN,STD."),
+        option(
+            "How pixels were scaled where it was trained: 0-1, mean-std (0.1307 and 0.3081) "
+            "or MEAN,STD. Nothing is assumed."
+        ),
     ] = None,
     dataset: options.DatasetName = None,
     data_dir: options.DataDir = None,

@@ -33,12 +33,17 @@ def command(
     seeds: Annotated[int, option("Of the statistics.")] = 10,
     margin: Annotated[
         float,
-        option("Of the statistics: a difference that doesn't matter, percentage points."),
+        option(
+            "Of the statistics: the largest mean difference that doesn't matter, in "
+            "percentage points of test accuracy."
+        ),
     ] = 0.10,
     seed: Annotated[int, option("The first of the statistics.")] = 0,
     reuse: Annotated[
         bool,
-        option("Of the statistics: runs that other versions or code computed too.", "--reuse"),
+        option(
+            "Of the statistics: use runs that other versions or other code computed.", "--reuse"
+        ),
     ] = False,
     epochs: Annotated[
         int | None, option("Of the horizon. Default: 100 in float64, 10 in float32.")

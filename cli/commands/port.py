@@ -18,13 +18,17 @@ LARGE = 1_000_000  # parameters, from which on it is said what they cost
 def command(
     file: Annotated[
         Path,
-        typer.Argument(help="Python that defines reference, port, batches; steps, param_map."),
+        typer.Argument(
+            help="Python that defines reference, port and batches; steps and param_map if wanted."
+        ),
     ],
     precision: Annotated[
         str, option("float64, in which an error stands out, or float32 compared with control runs.")
     ] = "float64",
     steps: Annotated[int | None, option("Length of the trajectory. Default: 20.")] = None,
-    budget: Annotated[float, option("CPU seconds to look for a cause.", min=0)] = 60.0,
+    budget: Annotated[
+        float, option("Seconds of CPU that the search for a cause may take.", min=0)
+    ] = 60.0,
     record: Annotated[
         Path | None,
         option(

@@ -22,7 +22,9 @@ MAX_BARS = 12  # classes that get one, the likeliest
 def command(
     run: options.RunPath,
     images: Annotated[list[Path], typer.Argument(help="Image files, or folders of them.")],
-    single_digit: Annotated[bool, option("All in an image is one.", "--single-digit")] = False,
+    single_digit: Annotated[
+        bool, option("Take all that is in an image for one digit.", "--single-digit")
+    ] = False,
     ink: Annotated[
         str, option("Whether it is dark or light on its ground. auto: each picture tells.")
     ] = "auto",

@@ -14,7 +14,9 @@ BEST = ("best test\nloss", AT, "best test\naccuracy", AT)
 
 
 def command(
-    folder: Annotated[Path | None, typer.Argument(help="Of runs, or a run. Default: runs.")] = None,
+    folder: Annotated[
+        Path | None, typer.Argument(help="A folder of runs, or a run. Default: runs.")
+    ] = None,
     json: options.Json = False,
 ) -> None:
     """List the runs of a folder: what tells them apart, how far each is, the best of each."""

@@ -40,7 +40,9 @@ def command(
         ),
     ] = None,
     out: Annotated[Path, option("Folder of the runs.")] = Path("runs"),
-    figure: Annotated[Path | None, option("Default: sweep.png in the runs' folder.")] = None,
+    figure: Annotated[
+        Path | None, option("File of the figure. Default: sweep.png in the runs' folder.")
+    ] = None,
     force: options.Force = False,
     overwrite: options.Overwrite = False,
     json: options.Json = False,
