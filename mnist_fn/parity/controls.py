@@ -5,11 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.extend.core import Literal
-
-from mnist_fn.shared.parity.bounds import NUDGE_ULPS
-from mnist_fn.shared.streams import raw
 
 # What two programs may round in different ways; a product or a sum of two numbers is the same
 # everywhere. A loop's own operations aren't reached: what it gives is moved.
@@ -27,18 +23,12 @@ CALLS = {
 DRAWS = 65_537  # ulps that are drawn; larger arrays take them in turn
 
 
-def ulps(draw: int) -> np.ndarray:
-    """Whole numbers up to ±NUDGE_ULPS, int64 [DRAWS]: what `rounded_at_random` moves by."""
-    words = raw(draw, "twin", 0, DRAWS) % np.uint64(2 * NUDGE_ULPS + 1)
-    return words.astype(np.int64) - NUDGE_ULPS
-
-
 def rounded_at_random(function: Callable[..., Any], ulps: jax.Array, *args: Any) -> Any:
     """A function's outputs where each entry of each rounded result is moved by some ulps.
 
     Args:
         function: of arrays in any nesting, as are its outputs.
-        ulps: by how many, see `ulps`.
+        ulps: by how many, int64 [DRAWS], as `random_ulps` draws them.
         args: the function's.
     """
     program, shapes = jax.make_jaxpr(function, return_shape=True)(*args)

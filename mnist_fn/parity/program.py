@@ -14,7 +14,7 @@ import optax
 from flax.errors import InvalidRngError
 
 from mnist_fn.compiling import quick_jit
-from mnist_fn.parity.controls import rounded_at_random, ulps
+from mnist_fn.parity.controls import DRAWS, rounded_at_random
 from mnist_fn.parity.listening import Heard, divided, listen
 from mnist_fn.parity.trees import Names, name_of, names_in_order, split_variables
 from mnist_fn.parity.widening import narrow_modules, widened
@@ -33,6 +33,7 @@ from mnist_fn.shared.parity.program import (
     Trace,
     Variant,
     Weights,
+    random_ulps,
 )
 
 Loss = Callable[..., jax.Array]
@@ -174,7 +175,7 @@ class JaxProgram(Program):
         with self._scope(weights):
             passed = self._passes[train]
             if variant is not None and variant.draw is not None:
-                passed = partial(self._controls[train], ulps(variant.draw))
+                passed = partial(self._controls[train], random_ulps(variant.draw, 0, DRAWS))
             value, outputs, buffers, calls, gradients, of_outputs = jax.device_get(
                 passed(*_arguments(weights, batch))
             )

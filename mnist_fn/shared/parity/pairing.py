@@ -227,6 +227,8 @@ def _outputs_of_drawn(state: LadderState) -> list[Check]:
     """Outputs with constants moved apart: of biases that are all 0, and scales that are all 1, none
     could be told from another. Nothing of a recording, which was not asked for that.
     """
+    if state.pairing.reference.recorded or state.pairing.port.recorded:
+        return []
     params = dict(state.weights.params)
     for i, (name, tensor) in enumerate(params.items()):
         if tensor.size and not np.ptp(tensor):
@@ -234,8 +236,6 @@ def _outputs_of_drawn(state: LadderState) -> list[Check]:
             noise = words / 2.0**64 - 0.5
             moved = np.where(tensor == 0, SPREAD * noise, tensor * (1 + SPREAD * noise))
             params[name] = moved.astype(tensor.dtype)
-    if state.pairing.reference.recorded or state.pairing.port.recorded:
-        return []
     drawn = replace(state, weights=replace(state.weights, params=params))
     compared, _ = outputs(drawn)
     finite = all(bool(np.isfinite(array).all()) for array in drawn.left.outputs)

@@ -227,12 +227,17 @@ class Program:
         return {}
 
 
+def random_ulps(draw: int, index: int, n: int) -> np.ndarray:
+    """Whole numbers from -NUDGE_ULPS to NUDGE_ULPS, int64 [n], of a control run's stream."""
+    words = raw(draw, "twin", index, n)
+    return (words % np.uint64(2 * NUDGE_ULPS + 1)).astype(np.int64) - NUDGE_ULPS
+
+
 def nudged(params: Tensors, draw: int, step: int = 0) -> Tensors:
     """Each weight moved by up to NUDGE_ULPS units in the last place: what a control starts with."""
     moved = {}
     for i, (name, p) in enumerate(params.items()):
         # a stream of its own for each tensor, step and draw
-        words = raw(draw, "twin", 2**20 * step + i, p.size)
-        ulps = (words % np.uint64(2 * NUDGE_ULPS + 1)).astype(np.int64) - NUDGE_ULPS
+        ulps = random_ulps(draw, 2**20 * step + i, p.size)
         moved[name] = (p + np.spacing(abs(p)) * ulps.reshape(p.shape)).astype(p.dtype)
     return moved

@@ -26,10 +26,8 @@ def starts_note(param_map: ParamMap, reference: Weights, port: Weights) -> str:
     """
     if not any(map(_spread, port.params.values())):
         return ""
-    reference, port = (
-        divided(weights, divisions)
-        for weights, divisions in zip((reference, port), param_map.joined, strict=True)
-    )
+    reference = divided(reference, param_map.joined[0])
+    port = divided(port, param_map.joined[1])
     groups: dict[tuple[str, str], list[str]] = {}
     for pair in param_map.params:
         theirs = pair.layout.to_reference(port.params[pair.other])

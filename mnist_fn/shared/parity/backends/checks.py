@@ -92,14 +92,19 @@ class Pair:
             done, epoch = done + math.ceil(len(order) / size), epoch + 1
 
     @cached_property
+    def first_epoch(self) -> np.ndarray:
+        """The first epoch's order of training examples, int32."""
+        return batch_order(self.config.seed, 1, len(self.dataset.train))
+
+    @property
     def first_batches(self) -> np.ndarray:
         """The first epoch's first two batches, int32 [2 n]."""
-        return next(self.epochs(2))[1]
+        return self.first_epoch[: 2 * self.config.batch_size]
 
     @property
     def first_batch(self) -> np.ndarray:
         """The first epoch's first batch, int32 [n]."""
-        return self.first_batches[: self.config.batch_size]
+        return self.first_epoch[: self.config.batch_size]
 
     @property
     def tolerance(self) -> float:

@@ -51,7 +51,7 @@ def state_of(
     Raises:
         InputError: they are less than half of a batch.
     """
-    order = next(pair.epochs(pair.declared.steps_an_epoch))[1] if order is None else order
+    order = pair.first_epoch if order is None else order
     params, eps = flat(tree.params), float(np.finfo(pair.config.dtype).eps)
     size = min(pair.config.batch_size, len(order))
     steady = order[:0]
