@@ -23,12 +23,15 @@ def shown(lost: int) -> str:
 
 def kills(r: Result) -> tuple[str, str]:
     phases = ", ".join(f"{count} in {phase}" for phase, count in r["by_phase"].items())
+    bound = ""
+    if not LOST["kills"](r):
+        rate = statistics.proportion_interval(0, r["kills"])[1]
+        bound = f"; with none lost the rate is below {rate:.1%} (95 %)"
     return ("After `kill -9` at any moment a run resumes: its weights, metrics and evaluation "
             "equal the uninterrupted run's, byte for byte, with no epoch twice or missing",
             f"{r['kills']} kills at random moments of runs on the 8 × 8 digits ({phases}), rows, "
             "weights and moments compared after each; "
-            f"{r['runs_finished_and_compared']} finished runs compared; with none lost the rate is "
-            f"below {statistics.proportion_interval(0, r['kills'])[1]:.1%} (95 %)")  # fmt: skip
+            f"{r['runs_finished_and_compared']} finished runs compared{bound}")  # fmt: skip
 
 
 def hostile(r: Result) -> tuple[str, str]:

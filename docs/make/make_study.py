@@ -154,10 +154,10 @@ def sections(entries: Evidence) -> dict[str, str]:
     return made | {"largest": largest(found, entries), "reasons": reasons(found)}
 
 
-def planted_mistakes(entries: Evidence) -> study_tables.Table:
+def planted_mistakes(entries: Evidence) -> list[planted.JudgedMistake]:
     """What the verdicts notice of planted mistakes, against the first backend's runs."""
     ours = evidence.records(entries[DRAWN[0]], DRAWN[0])
-    return planted.table(published.numbers(EXPERIMENTS), ours)
+    return planted.judged_mistakes(published.numbers(EXPERIMENTS), ours)
 
 
 @functools.cache
@@ -167,18 +167,18 @@ def false_alarms() -> tuple[int, int, int]:
     return planted.false_alarms(published.numbers(EXPERIMENTS), ours)
 
 
-def noticed(mistakes: study_tables.Table) -> str:
+def noticed(mistakes: list[planted.JudgedMistake]) -> str:
     """`6 of 10` planted mistakes."""
-    return f"{sum('yes' in row for row in mistakes[1])} of {len(mistakes[1])}"
+    return f"{sum(judged.noticed for judged in mistakes)} of {len(mistakes)}"
 
 
-def _sizes(mistakes: study_tables.Table) -> str:
+def _sizes(mistakes: list[planted.JudgedMistake]) -> str:
     """`8 to 24`: how many numbers a mistake is judged by."""
-    sizes = [int(row[-1].rpartition(" ")[2]) for row in mistakes[1]]
+    sizes = [judged.numbers for judged in mistakes]
     return f"{min(sizes)} to {max(sizes)}"
 
 
-def answer(found: dict[str, Any], mistakes: study_tables.Table) -> str:
+def answer(found: dict[str, Any], mistakes: list[planted.JudgedMistake]) -> str:
     """The study's result for somebody who reads no further."""
     head, rows = [""], [["all published numbers together"]]
     rows += [[f"of {len(found['numbers'])} published numbers: {words}"] for words in ONE_BY_ONE]
@@ -242,12 +242,19 @@ def _low(found: dict[str, Any]) -> str:
     )
 
 
-def planted_section(mistakes: study_tables.Table) -> str:
+def planted_section(mistakes: list[planted.JudgedMistake]) -> str:
     """The power of the verdicts: what they notice of planted mistakes."""
+    rows = []
+    for judged in mistakes:
+        p, verdict = "", "too few seeds"
+        if judged.p is not None:
+            p, verdict = f"{judged.p:.3f}", "yes" if judged.noticed else "no"
+        outside = f"{judged.outside} of {judged.numbers}"
+        rows.append([judged.mistake, judged.trained, p, verdict, outside])
     missing = planted.missing([mistake.name for mistake in evidence_planted.MISTAKES])
-    alarms, judged, size = false_alarms()
+    alarms, runs, size = false_alarms()
     lines = [
-        table(*mistakes),
+        table(["mistake", "trained", "joint p", "noticed", "single numbers outside"], rows),
         "",
         f"{source(read_evidence('planted'), 'jax', 'python')}. *Noticed* means a joint p below "
         f"{planted.ALPHA:g}, against our JAX runs. The published study has five runs of each model "
@@ -257,7 +264,7 @@ def planted_section(mistakes: study_tables.Table) -> str:
         "exclude a mistake that was not noticed here. Runs without a mistake were judged in the "
         "same way: each of our seeds in turn took the place of the published runs of *chosen* and "
         f"of the shallow model in *selection* ({size} numbers). The verdict noticed {alarms} of "
-        f"{judged}.",
+        f"{runs}.",
     ]
     if missing:
         lines.append(f"Not trained yet, so not known: {', '.join(missing)}.")
@@ -413,7 +420,7 @@ def made_again(entries: dict[str, evidence.Entry]) -> list[str]:
     return lines
 
 
-def headline(found: dict[str, Any], mistakes: study_tables.Table) -> str:
+def headline(found: dict[str, Any], mistakes: list[planted.JudgedMistake]) -> str:
     """How the study came out, in some sentences for each backend."""
     lines = []
     for backend in found["backends"]:

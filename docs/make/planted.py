@@ -6,7 +6,7 @@ its numbers, printed with as many digits, are judged by the same rules against o
 
 import json
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -30,22 +30,44 @@ HELD_OUT = 5  # of our seeds, to be evaluated in the wrong epoch
 BEFORE_TRAINING = {"test_loss": math.log(10), "test_accuracy": 0.1}
 
 
-def table(numbers: list[PublishedNumber], ours: Records) -> tuple[list[str], list[list[str]]]:
-    """Each mistake, what was trained of it, and what noticed it."""
-    head = ["mistake", "trained", "joint p", "noticed", "single numbers outside"]
+@dataclass(frozen=True)
+class Judged:
+    """What the study's verdicts say of runs in place of the published ones."""
+
+    p: float | None  # of the joint verdict; None: there are too few seeds of ours
+    outside: int  # single numbers outside of our interval
+    numbers: int
+
+    @property
+    def noticed(self) -> bool:
+        """Whether the joint verdict notices that they are none of ours."""
+        return self.p is not None and self.p < ALPHA
+
+
+@dataclass(frozen=True)
+class JudgedMistake(Judged):
+    """A mistake, what was trained of it, and what noticed it."""
+
+    mistake: str
+    trained: str
+
+
+def judged_mistakes(numbers: list[PublishedNumber], ours: Records) -> list[JudgedMistake]:
+    """Judge each mistake against our runs."""
     document = json.loads(FILE.read_text())
     mistakes: dict[str, dict[str, list[dict[str, Any]]]] = {}
     for run in document["runs"].values():
         mistakes.setdefault(run["mistake"], {}).setdefault(run["experiment"], []).append(run)
-    rows = []
+    judged = []
     for mistake, experiments in mistakes.items():
         trained = [f"{name}: {counted(len(runs), 'run')}" for name, runs in experiments.items()]
         mistaken: list[PublishedNumber] = []
         for name, runs in experiments.items():
             mistaken += as_published(numbers, name, Records(map(run_of, runs)))
-        rows.append([mistake, ", ".join(trained), *verdicts(mistaken, ours)])
-    rows.append([WRONG_EPOCH, "none: our own runs, rows moved", *wrong_epoch(numbers, ours)])
-    return head, rows
+        verdicts = vars(judge(mistaken, ours))
+        judged.append(JudgedMistake(**verdicts, mistake=mistake, trained=", ".join(trained)))
+    verdicts, trained = vars(wrong_epoch(numbers, ours)), "none: our own runs, rows moved"
+    return [*judged, JudgedMistake(**verdicts, mistake=WRONG_EPOCH, trained=trained)]
 
 
 def missing(names: list[str]) -> list[str]:
@@ -55,7 +77,7 @@ def missing(names: list[str]) -> list[str]:
     return [name for name in names if name not in trained]
 
 
-def wrong_epoch(numbers: list[PublishedNumber], ours: Records) -> tuple[str, str, str]:
+def wrong_epoch(numbers: list[PublishedNumber], ours: Records) -> Judged:
     """Judge runs of ours, held out, that would have been evaluated before an epoch, not after."""
     curves = [number for number in numbers if number.experiment in ("selection", "l2")]
     last = max(ours.seeds)
@@ -70,7 +92,7 @@ def wrong_epoch(numbers: list[PublishedNumber], ours: Records) -> tuple[str, str
         for name in ("selection", "l2")
         for number in as_published(curves, name, moved)
     ]  # fmt: skip
-    return verdicts(mistaken, kept)
+    return judge(mistaken, kept)
 
 
 def false_alarms(numbers: list[PublishedNumber], ours: Records) -> tuple[int, int, int]:
@@ -95,7 +117,7 @@ def false_alarms(numbers: list[PublishedNumber], ours: Records) -> tuple[int, in
         size = max(size, len(printed))
         if len(printed) == size:
             judged += 1
-            alarms += verdicts(printed, kept)[1] == "yes"
+            alarms += judge(printed, kept).noticed
     return alarms, judged, size
 
 
@@ -103,14 +125,11 @@ def _later(rows: list[Any]) -> list[Any]:
     return [{**row, "epoch": row["epoch"] + 1} for row in rows[:-1]]
 
 
-def verdicts(mistaken: list[PublishedNumber], ours: Records) -> tuple[str, str, str]:
-    """The joint p-value, whether it notices, and how many single numbers are outside."""
+def judge(mistaken: list[PublishedNumber], ours: Records) -> Judged:
+    """Judge numbers in place of the published ones against our runs."""
     whole = joint.judge_jointly(mistaken, ours).get(joint.WHOLE_STUDY)
     singles = [judging.judge(number, ours).verdict for number in mistaken]
-    outside = f"{singles.count('outside')} of {len(singles)}"
-    if whole is None:
-        return "", "too few seeds", outside
-    return f"{whole.p:.3f}", "yes" if whole.p < ALPHA else "no", outside
+    return Judged(None if whole is None else whole.p, singles.count("outside"), len(singles))
 
 
 def as_published(

@@ -88,10 +88,10 @@ def test_a_gross_mistake_is_noticed_and_none_is_not(monkeypatch):
         replace(run, rows=[{**row, "test_loss": 1.3 * row["test_loss"]} for row in run.rows])
         for run in right.runs.values()
     )
-    judged = [planted.verdicts(planted.as_published(NUMBERS, "selection", those), ours)
+    judged = [planted.judge(planted.as_published(NUMBERS, "selection", those), ours)
               for those in (right, wrong)]  # fmt: skip
-    assert [noticed for _, noticed, _ in judged] == ["no", "yes"]
-    assert judged[1][2] != "0 of 20"
+    assert [each.noticed for each in judged] == [False, True]
+    assert judged[1].outside != 0 and judged[1].numbers == 20
 
 
 def test_each_seed_without_a_mistake_is_judged_against_the_others(monkeypatch):
@@ -105,9 +105,9 @@ def test_each_seed_without_a_mistake_is_judged_against_the_others(monkeypatch):
         assert mistaken[0].value == pytest.approx(
             mistaken[0].of_seed(Records(runs), seed), abs=mistaken[0].rounding
         )
-        return "", "yes" if seed in (1, 4) else "no", ""
+        return planted.Judged(0.01 if seed in (1, 4) else 0.5, 0, len(mistaken))
 
-    monkeypatch.setattr(planted, "verdicts", judged)
+    monkeypatch.setattr(planted, "judge", judged)
     # a loss and its epoch, of one run of the shallow model
     assert planted.false_alarms(NUMBERS, Records(runs)) == (2, 6, 2)
     assert held == list(range(6))
