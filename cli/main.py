@@ -60,7 +60,7 @@ class _Commands(_PlainFlags, TyperGroup):
 app = typer.Typer(
     name="mnist-fn",
     cls=_Commands,
-    help="A PyTorch study of MNIST in pure-functional JAX, and proof that the two agree.",
+    help="A PyTorch study of MNIST in pure-functional JAX, and how closely the two agree.",
     no_args_is_help=True,
     context_settings={"help_option_names": ["--help", "-h"]},
     pretty_exceptions_enable=False,

@@ -101,7 +101,7 @@ Devices = Annotated[
 DataDir = Annotated[
     Path | None,
     _where(
-        "Folder with the four IDX files. Default: where MNIST_FN_DATA says, then the cache, "
+        "Folder with the dataset's files. Default: where MNIST_FN_DATA says, then the cache, "
         "then a download."
     ),
 ]

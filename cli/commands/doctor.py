@@ -13,7 +13,7 @@ def command(
     full: Annotated[bool, option("Compare each backend with NumPy too.", "--full")] = False,
     json: options.Json = False,
 ) -> None:
-    """Say what is installed here and whether it computes right. Exit 1 if something is wrong.
+    """Say what is installed here and whether it is known to be wrong. Exit 1 if it is.
 
     Versions known to be wrong are named, with the way out; --full compares what each backend
     computes with plain NumPy. Its output belongs in a report of a bug.

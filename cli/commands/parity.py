@@ -62,7 +62,7 @@ def command(
     overwrite: options.Overwrite = False,
     json: options.Json = False,
 ) -> None:
-    """Prove that two backends are the same experiment, or say where they differ. Exit 0 or 1.
+    """Compare two backends, rung by rung, and say where they differ. Exit 0 or 1.
 
     quick: eleven rungs with 300 steps, a minute.
 

@@ -191,12 +191,15 @@ def drawn() -> str:
         refused = sum(not case["passed"] for case in ours)
         rows.append([model, len(ours), refused, len(theirs), *counted])
     share = counts["named"] / counts["wrong"]
+    different = len({(case["model"], case["line"], case["text"]) for case in wrong})
+    kinds = len({case["change"] for case in wrong})
     head = ["model", "right", "refused", "wrong", "found", "named", "named wrong"]
     return "\n\n".join([
         f"`{judged['command']}`: {counts['right']} right ports of {counts['seeds']} seeds, "
-        f"{counts['refused']} refused; {counts['wrong']} wrong ones, {counts['found']} found, "
-        f"{counts['named']} named ({share:.0%}), {counts['named_wrong']} named wrong "
-        f"({judged['steps']} steps; {judged['machine']}; source "
+        f"{counts['refused']} refused; {counts['wrong']} wrong ones ({different} different changes "
+        f"of {kinds} kinds), {counts['found']} found, {counts['named']} named ({share:.0%}), "
+        f"{counts['named_wrong']} named wrong ({judged['steps']} steps; {judged['machine']}; "
+        f"{versions_of(judged, 'jax', 'optax', 'torch', 'python')}; source "
         f"{judged['versions'][source.EVERYTHING]}).",
         table(head, rows),
     ])  # fmt: skip

@@ -25,8 +25,12 @@ def kills(r: Result) -> tuple[str, str]:
     phases = ", ".join(f"{count} in {phase}" for phase, count in r["by_phase"].items())
     bound = ""
     if not LOST["kills"](r):
-        rate = statistics.proportion_interval(0, r["kills"])[1]
-        bound = f"; with none lost the rate is below {rate:.1%} (95 %)"
+        compared = r["runs_finished_and_compared"]
+        rates = [statistics.proportion_interval(0, n)[1] for n in (r["kills"], compared)]
+        bound = (
+            f"; with none lost the rate is below {rates[0]:.1%} for a kill and below "
+            f"{rates[1]:.0%} for a finished run and its evaluation (95 %)"
+        )
     return ("After `kill -9` at any moment a run resumes: its weights, metrics and evaluation "
             "equal the uninterrupted run's, byte for byte, with no epoch twice or missing",
             f"{r['kills']} kills at random moments of runs on the 8 × 8 digits ({phases}), rows, "

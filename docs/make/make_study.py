@@ -191,13 +191,15 @@ def answer(found: dict[str, Any], mistakes: list[planted.JudgedMistake]) -> str:
         cells.append(str(len(found["claims"]) - len(_exceptions(found, backend))))
         for row, cell in zip(rows, cells, strict=True):
             row.append(cell)
+    alarms, judged, _ = false_alarms()
     lines = [
         table(head, rows),
         "",
         f"A p below {planted.ALPHA:g} would say that the published numbers are not one more draw "
         "from our runs. A larger p says only that no such difference was seen. The same kind of "
         f"verdict, on the {_sizes(mistakes)} numbers of some runs with a mistake that we planted, "
-        f"noticed {noticed(mistakes)} mistakes. {_low(found)}",
+        f"noticed {noticed(mistakes)} mistakes, and {alarms} of {judged} runs without one "
+        f"(expected: {planted.ALPHA * judged:.1f}). {_low(found)}",
     ]
     outside_somewhere = []
     for number in found["numbers"]:
@@ -262,9 +264,9 @@ def planted_section(mistakes: list[planted.JudgedMistake]) -> str:
         "here, which makes it harder to notice: a mistake is judged by the numbers of its own runs "
         f"({_sizes(mistakes)} of them), and the study's p by all. The verdict above doesn't "
         "exclude a mistake that was not noticed here. Runs without a mistake were judged in the "
-        "same way: each of our seeds in turn took the place of the published runs of *chosen* and "
-        f"of the shallow model in *selection* ({size} numbers). The verdict noticed {alarms} of "
-        f"{runs}.",
+        "same way: each of our seeds in turn took the place of the published run of *chosen*, and "
+        f"the next seed that of the shallow model in *selection* ({size} numbers). The verdict "
+        f"noticed {alarms} of {runs}.",
     ]
     if missing:
         lines.append(f"Not trained yet, so not known: {', '.join(missing)}.")

@@ -57,23 +57,6 @@ def failed(checks: list[dict[str, Any]]) -> str:
                      for name, found in counts.items()) or "nothing"  # fmt: skip
 
 
-def cost(tried: list[dict[str, Any]]) -> str:
-    """How long the self-check takes."""
-    seconds, environments = [], []
-    for one in tried:
-        taken = one.get("self_check_cpu_seconds", [])
-        seconds += taken
-        if taken:
-            environments.append(f"{len(taken)} of jax {one['jax']} with torch {one['torch']}")
-    seconds.sort()
-    return (
-        f"`mnist-fn doctor --full` took {seconds[0]:.1f} to {seconds[-1]:.1f} s of processor time "
-        f"(median {median(seconds):.1f}, n = {len(seconds)}: {', '.join(environments)}), with "
-        "nothing compiled before and PyTorch on one thread, on a machine that was also doing "
-        "other work."
-    )
-
-
 def ends() -> str:
     """A table of the suite at both ends of the bounds."""
     rows = []
@@ -120,7 +103,7 @@ def sections(tried: list[dict[str, Any]] | None = None) -> dict[str, str]:
     commands = [f"- `{one['command']}` (ladders n = {one['n']}, self-check n = "
                 f"{len(one['checks'])}; {one['machine']})" for one in tried]  # fmt: skip
     return {
-        "checks": f"{checks}\n\n{cost(tried)}",
+        "checks": checks,
         "ends": ends(),
         "wrong": table(["version", "what", "in mnist-fn"], faults),
         "older": "\n\n".join([*made_beside_wrong(), sources.sentence()]),

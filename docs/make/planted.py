@@ -19,7 +19,7 @@ from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.runs.store import Records
 from mnist_fn.shared.state import StateTree
 from mnist_fn.shared.study import joint, judging
-from mnist_fn.shared.study.experiments import SHALLOW
+from mnist_fn.shared.study.experiments import L2, SHALLOW
 from mnist_fn.shared.study.published import PublishedNumber
 from mnist_fn.shared.wording import counted
 
@@ -78,12 +78,19 @@ def missing(names: list[str]) -> list[str]:
 
 
 def wrong_epoch(numbers: list[PublishedNumber], ours: Records) -> Judged:
-    """Judge runs of ours, held out, that would have been evaluated before an epoch, not after."""
+    """Judge runs of ours, held out, that would have been evaluated before an epoch, not after.
+
+    They are the last seeds of which the shallow model was trained with each λ.
+    """
     curves = [number for number in numbers if number.experiment in ("selection", "l2")]
-    last = max(ours.seeds)
+    seeds = set(ours.seeds)
+    trained = [run.config for run in ours.runs.values() if run.config.hidden == SHALLOW]
+    for l2 in L2:
+        seeds &= {config.seed for config in trained if config.l2 == l2}
+    last = sorted(seeds)[-HELD_OUT:]
     moved, kept = Records(), Records()
     for run in ours.runs.values():
-        if run.config.seed > last - HELD_OUT and run.rows and "test_loss" in run.rows[0]:
+        if run.config.seed in last and run.rows and "test_loss" in run.rows[0]:
             moved.add(replace(run, rows=[BEFORE_TRAINING | {"epoch": 1}, *_later(run.rows)]))
         else:
             kept.add(run)
@@ -96,24 +103,31 @@ def wrong_epoch(numbers: list[PublishedNumber], ours: Records) -> Judged:
 
 
 def false_alarms(numbers: list[PublishedNumber], ours: Records) -> tuple[int, int, int]:
-    """How often the joint verdict notices a run of ours that has no mistake.
+    """How often the joint verdict notices runs of ours that have no mistake.
 
-    Each seed in turn is held out, and its runs of the shallow model are judged against the others,
-    as most of the mistakes are.
+    Two seeds that follow one another are held out, and their runs of the shallow model are judged
+    against the others, as most of the mistakes are: of the first *chosen*, of the next *selection*.
+    They are of two seeds because the study trained these runs separately.
 
     Returns:
         (how many are noticed, how many are judged, numbers of each)
     """
     alarms, judged, size = 0, 0, 0
-    for seed in ours.seeds:
-        held, kept = Records(), Records()
+    seeds = ours.seeds
+    for seed, next_seed in zip(seeds, [*seeds[1:], *seeds[:1]], strict=True):
+        experiment_of = {seed: "chosen", next_seed: "selection"}
+        held, kept = {"chosen": Records(), "selection": Records()}, Records()
         for run in ours.runs.values():
             config = run.config
-            is_held = config.seed == seed and config.hidden == SHALLOW and not config.l2
-            (held if is_held and not config.validation else kept).add(run)
+            if config.hidden != SHALLOW or config.l2 or config.validation:
+                kept.add(run)
+            elif config.seed in experiment_of:
+                held[experiment_of[config.seed]].add(run)
+            else:
+                kept.add(run)
         printed = []
-        for name in ("chosen", "selection"):
-            printed += as_published(numbers, name, held)
+        for name, records in held.items():
+            printed += as_published(numbers, name, records)
         size = max(size, len(printed))
         if len(printed) == size:
             judged += 1

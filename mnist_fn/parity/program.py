@@ -2,6 +2,7 @@
 
 import contextlib
 import inspect
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
@@ -258,24 +259,37 @@ class JaxProgram(Program):
         gradients: Iterator[Tensors] | None = None,
     ) -> Iterator[Step]:
         """See `Program`."""
-        params, buffers = weights.params, weights.buffers
         with self._scope(weights):
-            memory = self._rule_of.init(self._params.nest(params))
+            memory = self._rule_of.init(self._params.nest(weights.params))
             # a step gives its memory away: what `init` returned may be the user's, or there twice
             memory = jax.tree.map(_copied, memory)
             if _wide(weights):  # an int32 divided is a float32, in which optax has its schedules
                 memory = jax.tree.map(_wide_count, memory)
+        given = itertools.repeat(None) if gradients is None else gradients
+        state = [weights.params, memory, weights.buffers]
         for i, batch in enumerate(batches, start=1):
-            replacement = None if gradients is None else next(gradients)
-            with self._scope(weights):
-                params, memory, buffers, grads, value = self._step(
-                    params, memory, buffers, (batch.inputs, batch.named), batch.targets, replacement
-                )
-                fetched: tuple[Any, ...] = jax.device_get((params, buffers, grads, value))
-            if nudge is not None:
-                params = nudge(fetched[0], i)
-                fetched = (params, *fetched[1:])
-            yield Step(dict(fetched[0]), dict(fetched[1]), dict(fetched[2]), float(fetched[3]))
+            # made elsewhere, so that a training that waits holds none of its step's gradients
+            yield self._advance(weights, state, batch, next(given), nudge, i)
+
+    def _advance(
+        self,
+        weights: Weights,
+        state: list[Any],
+        batch: Batch,
+        given: Tensors | None,
+        nudge: Nudge | None,
+        number: int,
+    ) -> Step:
+        """Train by a step of a number: params, the optimizer's memory and buffers of `state` are
+        replaced.
+        """
+        with self._scope(weights):
+            inputs = batch.inputs, batch.named
+            *state[:], grads, value = self._step(*state, inputs, batch.targets, given)
+            params, buffers, grads, value = jax.device_get((state[0], state[2], grads, value))
+        if nudge is not None:
+            params = state[0] = nudge(params, number)
+        return Step(dict(params), dict(buffers), dict(grads), float(value))
 
     @contextlib.contextmanager
     def _scope(self, weights: Weights, casts: bool = False) -> Iterator[None]:

@@ -149,7 +149,8 @@ def test_the_horizon_is_as_long_as_is_said_and_the_judged_claim_holds():
     for one in found:
         epochs = HORIZON_EPOCHS[one["precision"]]
         assert one["steps"][-1] >= 300 * epochs
-        assert (one["claims"][0]["twins"], one["claims"][0]["holds"]) == ("twin", True)
+        kinds = {claim["twins"]: claim["holds"] for claim in one["claims"]}
+        assert kinds.get("null twin", kinds["twin"]) is True
 
 
 def test_a_summary_names_what_does_not_hold(monkeypatch):

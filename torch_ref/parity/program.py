@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import itertools
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -315,37 +316,52 @@ class TorchProgram(Program):
         gradients: Iterator[Tensors] | None = None,
     ) -> Iterator[Step]:
         """See `Program`."""
-        dtype = _dtype(weights)
-        model = self._load(self._copy(dtype), weights).train()
+        model = self._load(self._copy(_dtype(weights)), weights).train()
         optimizer = self._made(model)
         scheduler = None
         if self._scheduler is not None:
             with self._calls("scheduler"):
                 scheduler = self._scheduler(optimizer)
+        given = itertools.repeat(None) if gradients is None else gradients
         for i, batch in enumerate(batches, start=1):
-            optimizer.zero_grad(set_to_none=True)
-            order = nullcontext() if nudge is None else OnePass()
-            plain = Guard(self.name, dtype, keep_sites=False)
-            with torch.random.fork_rng(devices=[]), order, torch.enable_grad(), plain:
-                outputs = model(*map(_tensor, batch.inputs), **nested(batch.named, _tensor))
-                value = self._value(outputs, batch)
-            value.backward()
-            grads = self._gradients(model)
-            if gradients is not None:
-                self._take(model, next(gradients))
-            if self._before_step is not None:
-                with self._calls("before_step"):
-                    self._before_step([p for p in model.parameters() if p.requires_grad])
-                self._clip = clipped_to(grads, self._gradients(model)) or self._clip
-            # some rules keep a scalar in float32, whatever the parameters' dtype
-            with self._calls("optimizer"), Guard(self.name, dtype, keep_sites=False):
-                optimizer.step()
-            if scheduler is not None:
-                with self._calls("scheduler"):
-                    scheduler.step()
-            if nudge is not None:
-                self._load(model, Weights(nudge(self._params(model), i)))
-            yield Step(self._params(model), self._buffers(model), grads, float(value.detach()))
+            # made elsewhere, so that a training that waits holds none of its step's tensors
+            yield self._step(model, optimizer, scheduler, batch, next(given), nudge, i)
+
+    def _step(
+        self,
+        model: nn.Module,
+        optimizer: torch.optim.Optimizer,
+        scheduler: Any,
+        batch: Batch,
+        given: Tensors | None,
+        nudge: Nudge | None,
+        number: int,
+    ) -> Step:
+        """Train a copy by a step of a number, with its own gradients or with those given."""
+        dtype = next(model.parameters()).dtype
+        order = nullcontext() if nudge is None else OnePass()
+        plain = Guard(self.name, dtype, keep_sites=False)
+        with torch.random.fork_rng(devices=[]), order, torch.enable_grad(), plain:
+            outputs = model(*map(_tensor, batch.inputs), **nested(batch.named, _tensor))
+            value = self._value(outputs, batch)
+        value.backward()
+        grads = self._gradients(model)
+        if given is not None:
+            self._take(model, given)
+        if self._before_step is not None:
+            with self._calls("before_step"):
+                self._before_step([p for p in model.parameters() if p.requires_grad])
+            self._clip = clipped_to(grads, self._gradients(model)) or self._clip
+        # some rules keep a scalar in float32, whatever the parameters' dtype
+        with self._calls("optimizer"), Guard(self.name, dtype, keep_sites=False):
+            optimizer.step()
+        if scheduler is not None:
+            with self._calls("scheduler"):
+                scheduler.step()
+        if nudge is not None:
+            self._load(model, Weights(nudge(self._params(model), number)))
+        optimizer.zero_grad(set_to_none=True)
+        return Step(self._params(model), self._buffers(model), grads, float(value.detach()))
 
     def variants(self, trace: Trace, first: int, last: int) -> list[Variant]:
         """See `Program`: of the last pass of the program as it is."""

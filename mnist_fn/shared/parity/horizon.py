@@ -130,16 +130,14 @@ def claims_in_words(measured: Mapping[str, Any]) -> list[str]:
 def claims(tracks: list[Track], steps: list[int]) -> list[dict[str, Any]]:
     """Did the frameworks part sooner than the soonest twin, by more than HORIZON_FACTOR?
 
-    Asked first of all twins together, which is what is judged; then, where some have a difference
-    of the frameworks built in, of those alone that have none; then of each kind. Parting is the
-    first step above each of HORIZON_THRESHOLDS and the first epoch with another prediction. What
-    never happened to either is `None` and holds.
+    The first claim is what is judged: against the null twins, which differ by nothing but rounding.
+    The others say more: against all twins, where some have a difference of the frameworks built
+    in, and against each kind. Parting is the first step above each of HORIZON_THRESHOLDS and the
+    first epoch with another prediction. What never happened to either is `None` and holds.
     """
     frameworks, *twins = sorted(tracks, key=lambda track: track.kind != "frameworks")
-    kinds = {"twin": twins}
     null = [track for track in twins if track.kind in NULL]
-    if len(null) < len(twins):
-        kinds["null twin"] = null
+    kinds = {"twin": twins} if len(null) == len(twins) else {"null twin": null, "twin": twins}
     for track in twins:
         kinds.setdefault(track.kind, []).append(track)
     return [_claim(kind, steps, frameworks, group) for kind, group in kinds.items()]

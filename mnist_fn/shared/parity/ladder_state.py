@@ -126,8 +126,12 @@ class TranslatedPort(Program):
     ) -> Iterator[Step]:
         """See `Program`; with its own gradients."""
         port_weights, back = self._map.to_port(weights, self._like), self._map.to_reference
-        for step in self._port.train(port_weights, map(self._move, batches), nudge):
-            yield Step(back(step.params), back(step.buffers, True), back(step.gradients), step.loss)
+
+        def translated(step: Step) -> Step:
+            buffers = back(step.buffers, True)
+            return Step(back(step.params), buffers, back(step.gradients), step.loss)
+
+        return map(translated, self._port.train(port_weights, map(self._move, batches), nudge))
 
 
 @dataclass(frozen=True)

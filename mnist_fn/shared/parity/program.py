@@ -115,6 +115,10 @@ class Step:
     gradients: Tensors
     loss: float
 
+    def without_gradients(self) -> "Step":
+        """The same without them: they take as much memory as the weights."""
+        return replace(self, gradients={})
+
 
 @dataclass(frozen=True)
 class Variant(Cause):

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 
-from mnist_fn.shared.parity.program import Batch, Step, Tensors
+from mnist_fn.shared.parity.program import Batch, Step
 
 
 def single_batch(batch: Batch) -> Batch:
@@ -59,10 +59,9 @@ class Spread:
     def _measured(self, steps: int) -> list[tuple[Largest, Largest]]:
         largest: list[tuple[Largest, Largest]] = [({}, {}) for _ in range(steps)]
         for original, control in self._start():
-            with contextlib.suppress(Exception):  # what can't be computed in float32: no measure
-                for (params, buffers), step, other in zip(largest, original, control, strict=False):
-                    _widen(params, step.params, other.params)
-                    _widen(buffers, step.buffers, other.buffers)
+            with contextlib.suppress(Exception):  # a run ends, or can't be in float32
+                for params, buffers in largest:
+                    _widen(params, buffers, next(original), next(control))
         for previous, current in itertools.pairwise(largest):
             for earlier, later in zip(previous, current, strict=True):
                 for name, gap in earlier.items():
@@ -70,6 +69,10 @@ class Spread:
         return largest
 
 
-def _widen(spread: Largest, original: Tensors, control: Tensors) -> None:
-    for name in original.keys() & control.keys():
-        spread[name] = max(spread.get(name, 0.0), largest_gap(original[name], control[name]))
+def _widen(params: Largest, buffers: Largest, step: Step, other: Step) -> None:
+    for largest, ours, theirs in (
+        (params, step.params, other.params),
+        (buffers, step.buffers, other.buffers),
+    ):
+        for name in ours.keys() & theirs.keys():
+            largest[name] = max(largest.get(name, 0.0), largest_gap(ours[name], theirs[name]))

@@ -47,7 +47,7 @@ class Training:
         pairing, weights = self.state.pairing, self.state.weights
         ours = pairing.reference.train(weights, itertools.cycle(self.batches))
         theirs = pairing.translated.train(weights, itertools.cycle(self.batches))
-        return zip(ours, theirs, strict=False)
+        return map(_step_of_both, ours, theirs)
 
     def restarted(self) -> "Training":
         """The same from its start again, before a step is made."""
@@ -61,13 +61,13 @@ class Training:
             return None
         batch = self.batches[self.done % len(self.batches)]
         self.done += 1
-        ours, theirs = pair
+        ours, theirs = pair[0].without_gradients(), pair[1].without_gradients()
         recorded = self.state.pairing.port.recorded  # a recording knows its own alone
-        self.before, self.last = self.last, replace(theirs if recorded else ours, gradients={})
+        self.before, self.last = self.last, theirs if recorded else ours
         self.averages.step(
             self.done, ours.buffers, theirs.buffers, batch.examples, self.buffer_spreads
         )
-        return pair
+        return ours, theirs
 
     def first(self) -> list[Check]:
         """The weights after one step."""
@@ -87,6 +87,7 @@ class Training:
             if pair is None:
                 break
             checks = self._compare(pair, ALONG_TRAINING)
+            del pair  # before the next is made
             if failures(checks):
                 return checks
             for i, check in enumerate(checks):
@@ -155,6 +156,11 @@ class Training:
         return runs.after(self.done, self._until)
 
 
+# Where zip or a loop would hold the last steps of both while the next are made, map holds none.
+def _step_of_both(ours: Step, theirs: Step) -> tuple[Step, Step]:
+    return ours, theirs
+
+
 # Not methods: a training that held itself would outlive its use, with all of its tensors.
 def _in_float32(state: LadderState, batches: list[Batch]) -> Iterator[Lanes]:
     program = state.pairing.rerun
@@ -181,20 +187,30 @@ def _controls(state: LadderState, batches: list[Batch]) -> Iterator[Lanes]:
         )
 
 
-def _shadow_steps(state: LadderState, batches: list[Batch]) -> Iterator[Step]:
+def _shadow_steps(state: LadderState, batches: list[Batch]) -> Iterator[Step | None]:
     """The reference's steps on the port's gradients, to the first at which these, at the port's
     own weights, are not the reference's.
     """
     pairing, weights = state.pairing, state.weights
     if pairing.reference.recorded or pairing.port.recorded:
         return
-    ahead, beside = itertools.tee(pairing.translated.train(weights, itertools.cycle(batches)))
-    gradients = (step.gradients for step in ahead)
-    shadow = pairing.reference.train(weights, itertools.cycle(batches), gradients=gradients)
-    for number, (step, port_step) in enumerate(zip(shadow, beside, strict=False)):
-        if number > 0 and not _same_gradients(state, step.gradients, port_step.gradients):
-            return  # those of the first step have been compared
-        yield step
+    taken: list[Tensors] = []  # the gradients of the port's step that the shadow follows
+
+    def gradients(step: Step) -> Tensors:
+        taken.append(step.gradients)
+        return step.gradients
+
+    def checked(number: int, step: Step) -> Step | None:
+        same = _same_gradients(state, step.gradients, taken.pop())
+        # those of the first step have been compared
+        return step.without_gradients() if same or number == 0 else None
+
+    port_steps = pairing.translated.train(weights, itertools.cycle(batches))
+    shadow = pairing.reference.train(
+        weights, itertools.cycle(batches), gradients=map(gradients, port_steps)
+    )
+    steps = map(checked, itertools.count(), shadow)
+    yield from itertools.takewhile(lambda step: step is not None, steps)
 
 
 def _same_gradients(state: LadderState, expected: Tensors, actual: Tensors) -> bool:

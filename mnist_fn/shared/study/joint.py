@@ -39,8 +39,7 @@ RULE = (
     f"seeds and compared with the remaining seeds, {DRAWS} times. p is the share of stand-ins "
     "that are as far away or farther. The confusions of a stand-in are its own largest ones, "
     "as the published ones are. Experiments are combined by the sum of -log p, ranked in the "
-    "same way. A p below 0.05 says that the published numbers are not a draw from our runs, "
-    "at that level."
+    "same way. A p below 0.05 says that the published numbers are not a draw from our runs."
 )
 
 
