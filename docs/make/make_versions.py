@@ -6,7 +6,6 @@ python docs/make/make_versions.py
 """
 
 from collections.abc import Iterator
-from statistics import median
 from typing import Any
 
 import sources
