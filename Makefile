@@ -60,7 +60,7 @@ test: lint types
 	$(BIN)/python -m pytest -n auto --dist loadfile -m 'not long and not exhaustive and not cluster and not zoo'
 
 test-all: $(VENV)/.tested-all test
-	$(BIN)/python -m pytest -n auto --dist loadfile -m long
+	$(BIN)/python -m pytest -n auto --dist loadfile -m 'long and not exhaustive'
 	$(BIN)/python -m pytest -m cluster
 
 test-exhaustive: $(VENV)/.tested

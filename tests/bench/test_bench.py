@@ -193,6 +193,7 @@ def test_the_floor_does_the_epochs_products_and_nothing_bigger(small):
     assert "while" in text  # none of it was moved out of the loop and done once
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "contender",
     [
@@ -337,6 +338,7 @@ def others(monkeypatch):
     return use
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("cores", "is_busy"), [(0.2, False), (0.21, True)])
 def test_a_busy_machine_is_said_and_is_no_evidence(in_process, others, tmp_path, cores, is_busy):
     others(cores)

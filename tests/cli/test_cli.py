@@ -58,6 +58,7 @@ def test_evaluate(command):
     assert "→9" in command("evaluate", run["run"]).stdout
 
 
+@pytest.mark.long
 def test_a_reader_that_goes_and_an_encoding_that_lacks_a_letter(command):
     run = json.loads(command(*TRAIN, "--json").stdout)["run"]
     ascii_only = command("evaluate", run, env={"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0"})

@@ -15,6 +15,7 @@ from mnist_fn.shared import faults
 from mnist_fn.shared.parity.selfcheck import check_backend
 
 
+@pytest.mark.long
 def test_doctor_says_what_is_here_and_whether_it_is_right(command, tmp_path):
     done = command("doctor", "--full", "--json", env={"MNIST_FN_DATA": str(tmp_path)})
     found = json.loads(done.stdout)

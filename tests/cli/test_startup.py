@@ -127,6 +127,7 @@ main()
 """
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -307,6 +308,7 @@ def test_compiled_programs_are_kept_and_give_the_same_bits(command, tmp_path):
         assert text.count("\n") == said.count("\n")
 
 
+@pytest.mark.long
 def test_jaxs_own_setting_is_left_as_it_is(command, tmp_path):
     mine = tmp_path / "mine"
     env = {"JAX_COMPILATION_CACHE_DIR": str(mine), "XDG_CACHE_HOME": str(tmp_path / "cache")}

@@ -111,6 +111,7 @@ def test_a_quick_study_is_one_screen_of_a_terminal(quick, capsys, monkeypatch):
     assert f"report: {Path('runs-quick') / 'study.md'}" in text
 
 
+@pytest.mark.long
 def test_figures_are_drawn_from_it_and_missing_ones_named(quick):
     folder, _ = quick
     quick_digits = ("figures", "--quick", "--dataset", "digits")

@@ -47,6 +47,7 @@ def test_without_a_mistake_the_training_is_the_studys(digits, small):
     assert found["confusion_matrix"] == run.confusion_matrix.tolist()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("mistake", evidence_planted.MISTAKES, ids=lambda mistake: mistake.name)
 def test_each_mistake_changes_the_training(digits, small, mistake):
     right = evidence_planted.train(evidence_planted.Mistake("none"), small, digits)

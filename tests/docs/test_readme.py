@@ -23,6 +23,7 @@ def run_all(page: str, names: dict | None = None, words: str = "") -> dict:
     return names
 
 
+@pytest.mark.long
 @pytest.mark.mnist
 def test_the_readmes_python(tmp_path, monkeypatch, mnist, mnist_dir):
     """Weights in a plain PyTorch model: pixels / 255 are its inputs, and no others."""
@@ -43,6 +44,7 @@ def test_the_readmes_python(tmp_path, monkeypatch, mnist, mnist_dir):
     assert len(names["comparison"]) == 4
 
 
+@pytest.mark.long
 def test_the_python_pages_python(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = run_all("docs/python.md")

@@ -146,6 +146,7 @@ def test_a_reason_is_told_by_what_was_counted():
         assert told[2:] == [verdict, f"{having} of {len(rows)}", f"{having} of {len(rows)}"]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("backend", make_study.DRAWN)
 def test_each_figure_was_drawn_from_this_evidence(backend):
     entries = make_study.all_evidence()[backend]

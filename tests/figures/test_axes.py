@@ -28,6 +28,7 @@ def drawn_from(name):
     return DOCUMENTS.get(name) or records("l2" if of_any_runs else name.replace("_", "-"))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", PLOTS)
 def test_a_figure_draws_on_the_callers_axes(name):
     figure = Figure(figsize=(16, 6))
@@ -55,6 +56,7 @@ def test_panels_are_drawn_on_a_given_figure(name):
     assert any(panel.has_data() for panel in figure.axes)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", PLOTS)
 def test_no_text_of_a_figure_is_a_formula(name):
     """They are shown as they are, since a class's name may have a dollar."""

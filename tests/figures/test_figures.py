@@ -79,6 +79,7 @@ def words(name: str, drawn_from=None) -> list[str]:
 NAMES = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", ["confusion", "per-class", "templates"])
 @pytest.mark.parametrize("classes", [4, 26, 62])
 def test_a_figure_of_any_number_of_classes_names_each(name, classes):

@@ -329,6 +329,7 @@ def test_runs_on_another_dataset_do_not_compete(runs_28, prepared_digits, tmp_pa
     assert read_contents([other]).in_full[0].path == other
 
 
+@pytest.mark.long
 def test_of_many_runs_the_best_seed_of_each_recipe_can_be_chosen(tmp_path, undrawn):
     """A quick run hides no longer one, and of every dataset there is one."""
     for seed in range(4):
@@ -353,6 +354,7 @@ def test_of_many_runs_the_best_seed_of_each_recipe_can_be_chosen(tmp_path, undra
     assert "7 more runs in the table only; mnist-fn report RUN shows one in full." in page
 
 
+@pytest.mark.long
 def test_counts_have_their_spaces_and_their_plural(runs_28, prepared_digits, tmp_path):
     page = page_of(*runs_28.values(), train_digits(tmp_path), data_dir=prepared_digits)
     text = re.sub(r"<script.*?</script>|<style.*?</style>", "", page, flags=re.DOTALL)

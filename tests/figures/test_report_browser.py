@@ -24,6 +24,8 @@ from tests.support.idx_files import idx_bytes
 from tests.support.report_documents import write_all
 from tests.support.synthetic import with_header
 
+pytestmark = pytest.mark.long  # each starts a browser
+
 
 @pytest.fixture(scope="module")
 def browser():

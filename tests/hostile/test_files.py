@@ -99,6 +99,7 @@ WEIGHTS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", WEIGHTS)
 def test_weights_of_any_claim_are_refused_within_bounds(refused, tmp_path, name):
     make, said = WEIGHTS[name]
@@ -147,6 +148,7 @@ DATA = {
 }  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", DATA)
 def test_data_of_any_claim_are_refused_within_bounds(refused, tmp_path, name):
     make, said = DATA[name]

@@ -78,6 +78,7 @@ def test_a_header_short_of_a_key_is_refused_or_shown(run_of_digits, tmp_path):
     assert counts["shown"] > 1  # `mnist-fn` itself, of a source tree that isn't installed
 
 
+@pytest.mark.long
 @pytest.mark.usefixtures("undrawn")
 @pytest.mark.parametrize(
     "file", ["study.json", "parity-quick.json", "parity-horizon.json", "bench.json"]

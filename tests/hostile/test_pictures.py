@@ -76,6 +76,7 @@ CASES = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", CASES)
 def test_a_picture_of_any_claim_is_refused_within_bounds(refused, runs_28, tmp_path, name):
     write, said = CASES[name]

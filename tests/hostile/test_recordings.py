@@ -37,6 +37,7 @@ def parts(path):
 RUNG_ENDS = (": done", ": differs; looking for the cause")  # what is said of each rung on the way
 
 
+@pytest.mark.long
 def test_forged_recordings_are_refused_on_one_line(kept, in_process, tmp_path):
     header, tensors = parts(kept)
     everywhere = [path for path in places(header) if path[0] != "digest" and len(path) < 5]

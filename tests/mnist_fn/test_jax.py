@@ -234,6 +234,7 @@ def test_avx512_is_read_from_the_processors_flags(tmp_path):
     assert not compiling.has_avx512(tmp_path / "nowhere")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("hidden", HIDDEN)
 def test_bf16_rounds_the_products_inputs_alone(small, hidden):
     """Weights stay float32; with 8 significant bits logits of order 1 differ by some 2e-3 for

@@ -20,6 +20,7 @@ def test_a_model_in_a_group_climbs_beside_the_model_alone(small):
     assert rungs[-1].passed, rungs[-1].to_dict()
 
 
+@pytest.mark.long
 def test_a_neighbours_learning_rate_is_found_at_the_step(small, monkeypatch):
     """As if vmap gave every model the first one's λ, learning rate and decay."""
     mapped = sweeping._over_models

@@ -121,6 +121,7 @@ UPDATES = [
 ]  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(("rule", "change", "words"), UPDATES, ids=[u[2] for u in UPDATES])
 def test_the_rule_behind_some_steps_is_named(rule, change, words):
     grads, before, after = trained(rule.but(**change))

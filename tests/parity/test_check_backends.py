@@ -22,6 +22,7 @@ def test_two_right_backends_agree():
     assert json.loads(json.dumps(verdict.document, allow_nan=False)) == verdict.document
 
 
+@pytest.mark.long
 def test_a_broken_one_is_named_as_the_command_names_it(monkeypatch, capsys):
     bug = next(bug for bug in BUGS if bug.name == "label smoothing 0.1")
     monkeypatch.setattr(bug.place, bug.change)

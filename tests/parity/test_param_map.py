@@ -201,6 +201,7 @@ class PooledTorch(nn.Module):
         return self.h(self.n2(x).mean(1))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("seed", range(3))
 def test_a_reference_in_linen_is_matched_in_its_order_of_computation(seed):
     """JAX sorts names: LayerNorm_0 would come behind Dense_0, biases of one length anywhere."""
@@ -339,6 +340,7 @@ class TorchsOwn(nn.Module):
         return self.heads(x, x, x, need_weights=False)[0]
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("attention", "part"),
     [(OneMatrix, "attention.qkv[1].weight"), (TorchsOwn, "attention.heads.in_proj[1].weight")],

@@ -274,6 +274,7 @@ def broken(*_):
     raise ZeroDivisionError("no")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("place", "change", "rung"),
     [

@@ -25,6 +25,7 @@ def side(**more):
     return FlaxProgram(Recurrent(**more), loss=jax_cross_entropy, optimizer=adam)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("kind", [nn.OptimizedLSTMCell, nn.GRUCell])
 def test_a_recurrent_module_climbs(kind):
     data = batches(5, 7, 6, classes=4)

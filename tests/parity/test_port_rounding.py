@@ -61,6 +61,7 @@ def test_a_variance_of_one_pass_is_a_twins_and_no_difference(monkeypatch):
     assert verdict_of(GROUPS, ADAM, optax.adam(1e-3)).failed.name == "modules"
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("precision", ["float64", "float32"])
 def test_a_bias_before_batch_norm_has_a_gradient_of_rounding_alone(precision, monkeypatch):
     """Adam makes whole steps of it, and the running mean goes with them."""
@@ -242,6 +243,7 @@ def gradients_that_differ(reference, port, factor=1.0):
     return len(failures(states.gradients(state)[0]))
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("reference", ["jax.nn", "by hand"])
 def test_two_attentions_in_jax_agree_where_a_softmax_saturates(reference, monkeypatch):
     """Weights a few ulps away leave a probability at 1 exactly: only rounding shows its own, and

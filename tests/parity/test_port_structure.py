@@ -121,6 +121,7 @@ def test_a_right_port_of_a_masked_text_model_passes():
     check_port(text_program("", "reference"), text_program("", "port"), TEXTS).assert_passed()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("changed", TEXT_CHANGES)
 def test_what_a_port_builds_in_another_way_is_named(changed):
     words = TEXT_CHANGES[changed]
@@ -235,6 +236,7 @@ def flax_block(optimizer=None, **settings):
     return FlaxProgram(FlaxBlock(**settings), loss=jax_cross_entropy, optimizer=optimizer)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("post", [False, True])
 def test_a_norm_before_the_branch_for_one_behind_the_sum_is_named(post):
     check_port(torch_block(post), flax_block(post=post), ROWS, steps=2).assert_passed()
@@ -246,6 +248,7 @@ def test_a_norm_before_the_branch_for_one_behind_the_sum_is_named(post):
     caused(torch_block(post), flax_block(post=not post), ROWS, words, code="order of modules")
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("precision", "words"),
     [
@@ -270,6 +273,7 @@ def test_numbers_that_saturate_are_no_lower_precision():
         assert (explain_precision(state, fault) is not None) is is_narrow
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("rule", ["sgd", "adam"])
 def test_accumulated_gradients_are_named(rule):
     torch_rules = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam}
@@ -288,6 +292,7 @@ def labels(params):
     return {name: "frozen" if name == "inner" else "trained" for name in params}
 
 
+@pytest.mark.long
 def test_frozen_parameters_are_named_on_either_side():
     frozen = optax.multi_transform(
         {"trained": optax.sgd(0.1), "frozen": optax.set_to_zero()}, labels
@@ -359,6 +364,7 @@ def test_a_right_port_of_a_linen_model_passes():
     check_port(*linen_programs(""), ROWS, steps=2).assert_passed()
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("changed", LINEN_CHANGES)
 def test_a_port_of_a_linen_model_is_named(changed):
     caused(*linen_programs(changed), ROWS, LINEN_CHANGES[changed])

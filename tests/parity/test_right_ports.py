@@ -94,6 +94,7 @@ OPTIMIZERS = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("name", [name for name in OPTIMIZERS if name != "NAdam"])
 def test_an_optimizer_without_a_known_rule_has_the_measured_bound(name):
     torch_optimizer, optax_optimizer = OPTIMIZERS[name]

@@ -369,6 +369,7 @@ RULES = {
 }
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("words", RULES)
 def test_what_was_forgotten_of_an_update_is_named(words):
     more, optimizer = RULES[words]

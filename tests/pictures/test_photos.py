@@ -67,6 +67,7 @@ def test_19_of_20_photos_are_read(reader, labelled, tmp_path):
     assert np.mean(empty) >= 0.95
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("name", "broken", "kinds"),
     [
@@ -206,6 +207,7 @@ def boxes_in_boxes() -> np.ndarray:
     return np.asarray(image)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("make", [dotted_paper, many_strokes, strokes_with_dots, boxes_in_boxes])
 def test_any_picture_is_read_in_bounded_time(make):
     image = Image.fromarray(make())

@@ -26,6 +26,7 @@ print(json.dumps(RunFolder(__import__("pathlib").Path(sys.argv[2])).read_header(
 """
 
 
+@pytest.mark.long
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="no affinity on this system")
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_the_record_says_the_cores_and_threads_that_were_there(backend, tmp_path):

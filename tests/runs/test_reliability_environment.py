@@ -48,6 +48,7 @@ def disk(tmp_path):
     subprocess.run(["umount", str(folder)], check=True)
 
 
+@pytest.mark.long
 def test_a_full_disk_then_a_read_only_one_then_room(disk, whole):
     def attempt():
         process = start("tests.support.marked", *TRAIN, "--out", str(disk / "r"),
@@ -126,6 +127,7 @@ def test_more_bad_options(in_process, tmp_path, whole, arguments, said):
     one_line(in_process("train", *where, *arguments), said)
 
 
+@pytest.mark.long
 def test_a_gpu_driver_that_finds_nothing(command):
     arguments = ("train", "--dataset", "digits", "--epochs", "1")
     done = command(*arguments, env={"JAX_PLATFORMS": "cuda"})

@@ -45,6 +45,7 @@ def test_every_reader_is_attacked(hostile):
     assert sorted(hostile.targets()) == sorted(TARGETS)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("target", TARGETS)
 def test_hostile_input_is_refused_or_means_what_it_says(hostile, target):
     counts = hostile.attack(target, EACH)

@@ -64,6 +64,7 @@ def damage(run, how):
         directory.write(left)
 
 
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("how", "counted"),
     [("torn", {"epochs_lost": 2, "wrong_after_kill": 1}), ("no run left", {"epochs_lost": 2}),
@@ -179,6 +180,7 @@ def strike_everywhere(fault, tmp_path, prepare, act, check):
     return None
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("error", FAULTS, ids=["kill", "full", "read-only"])
 def test_a_fault_at_any_write_leaves_a_run_that_resumes(tiny, monkeypatch, tmp_path, error):
     whole = train(TINY, "tiny", out=tmp_path / "whole").path
@@ -194,6 +196,7 @@ def test_a_fault_at_any_write_leaves_a_run_that_resumes(tiny, monkeypatch, tmp_p
     )  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("error", FAULTS, ids=["kill", "full", "read-only"])
 def test_a_fault_while_a_finished_run_goes_on(tiny, monkeypatch, tmp_path, error):
     whole = train(TINY, "tiny", out=tmp_path / "whole").path
@@ -210,6 +213,7 @@ def test_a_fault_while_a_finished_run_goes_on(tiny, monkeypatch, tmp_path, error
     )  # fmt: skip
 
 
+@pytest.mark.long
 def test_a_kill_while_force_replaces_a_run(tiny, monkeypatch, tmp_path):
     old = train(TINY.replace(seed=1), "tiny", out=tmp_path / "old").path
     whole = train(TINY, "tiny", out=tmp_path / "whole").path

@@ -139,6 +139,7 @@ def test_a_run_written_before_has_the_same_identity():
     }  # fmt: skip
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 @pytest.mark.parametrize("case", ["sgd", "momentum", "warmup"])
 def test_a_run_is_recorded_and_resumed_bit_for_bit(tmp_path, backend, case):
