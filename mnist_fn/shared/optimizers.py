@@ -1,21 +1,16 @@
-"""The optimizers: the one table of their names, hyperparameters, slots of state and rules.
+"""The optimizers: the one table of their names, hyperparameters and slots of state.
 
-A rule is written in NumPy, for one tensor; `mnist_fn.training` and `torch_ref.train` make the same
-of their framework's own. To add one: an entry here, one in either of those, and a test.
-
-Sources: SGD with momentum and Nesterov's as in torch.optim.SGD (Sutskever et al., 2013); RMSprop
-(Hinton, lecture 6e); Adam (Kingma and Ba, 2015, algorithm 1); AdamW (Loshchilov and Hutter, 2019).
+`parity/causes/rules.py` has the rules in NumPy; `mnist_fn.training` and `torch_ref.train` make the
+same of their framework's own. To add one: an entry here, one in either of those, and a test.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:  # the command's help needs the table, not NumPy
     import numpy as np
-
-Slots = Mapping[str, "np.ndarray"]
 
 BETA1, BETA2, EPS = 0.9, 0.999, 1e-8  # Adam's; ε is RMSprop's too
 ALPHA = 0.99  # of RMSprop's average, PyTorch's default; optax's is 0.9
@@ -34,9 +29,6 @@ class Optimizer:
     """An optimizer.
 
     Attributes:
-        direction: `(g, slots, t, hyper)` to what is subtracted, times the learning rate, from the
-            weights, and the slots after the step: g is the gradient with the penalty's 2λW in it,
-            t the number of the step from 1, `hyper` has the hyperparameters as attributes.
         slots: what it remembers of each tensor, zeros at the start: the share of a step's gradient
             (of its square in `nu`) in each.
         hyperparameters: those of HYPERPARAMETERS that it has, besides the learning rate.
@@ -44,7 +36,6 @@ class Optimizer:
         adaptive: whether its first step is as large for a small gradient as for a large one.
     """
 
-    direction: Callable[["np.ndarray", Slots, int, Any], tuple["np.ndarray", Slots]]
     slots: Mapping[str, float]
     hyperparameters: tuple[str, ...] = ()
     coupled: bool = True
@@ -58,31 +49,12 @@ HYPERPARAMETERS = {
 }
 
 
-def _adam(g: "np.ndarray", slots: Slots, t: int, hyper: Any) -> tuple["np.ndarray", Slots]:
-    mu = BETA1 * slots["mu"] + (1 - BETA1) * g
-    nu = BETA2 * slots["nu"] + (1 - BETA2) * g * g
-    unbiased = mu / (1 - BETA1**t), nu / (1 - BETA2**t)
-    return unbiased[0] / (unbiased[1] ** 0.5 + EPS), {"mu": mu, "nu": nu}
-
-
-def _sgd(g: "np.ndarray", slots: Slots, t: int, hyper: Any) -> tuple["np.ndarray", Slots]:
-    if not hyper.momentum:
-        return g, {}
-    mu = hyper.momentum * slots["mu"] + g
-    return (g + hyper.momentum * mu if hyper.nesterov else mu), {"mu": mu}
-
-
-def _rmsprop(g: "np.ndarray", slots: Slots, t: int, hyper: Any) -> tuple["np.ndarray", Slots]:
-    nu = ALPHA * slots["nu"] + (1 - ALPHA) * g * g
-    return g / (nu**0.5 + EPS), {"nu": nu}
-
-
 _MOMENTS = {"mu": 1 - BETA1, "nu": 1 - BETA2}
 OPTIMIZERS = {
-    "adam": Optimizer(_adam, _MOMENTS, adaptive=True),
-    "adamw": Optimizer(_adam, _MOMENTS, ("weight_decay",), coupled=False, adaptive=True),
-    "sgd": Optimizer(_sgd, {"mu": 1.0}, ("momentum", "nesterov")),
-    "rmsprop": Optimizer(_rmsprop, {"nu": 1 - ALPHA}, adaptive=True),
+    "adam": Optimizer(_MOMENTS, adaptive=True),
+    "adamw": Optimizer(_MOMENTS, ("weight_decay",), coupled=False, adaptive=True),
+    "sgd": Optimizer({"mu": 1.0}, ("momentum", "nesterov")),
+    "rmsprop": Optimizer({"nu": 1 - ALPHA}, adaptive=True),
 }
 
 
@@ -91,31 +63,6 @@ def slots_of(config: Any) -> tuple[str, ...]:
     if config.optimizer == "sgd" and not config.momentum:
         return ()
     return tuple(OPTIMIZERS[config.optimizer].slots)
-
-
-def updated(
-    config: Any,
-    weight: "np.ndarray",
-    g: "np.ndarray",
-    slots: Slots,
-    t: int,
-    rate: float,
-    decays: bool,
-) -> tuple["np.ndarray", Slots]:
-    """A tensor and its slots after one step.
-
-    Args:
-        config: the optimizer and its hyperparameters.
-        weight: before the step.
-        g: its gradient, the penalty's included.
-        slots: before the step.
-        t: the number of the step, from 1.
-        rate: the learning rate of this step.
-        decays: whether decoupled weight decay is for this tensor.
-    """
-    direction, next_slots = OPTIMIZERS[config.optimizer].direction(g, slots, t, config)
-    decay = config.weight_decay if decays else 0.0
-    return weight - rate * (direction + decay * weight), next_slots
 
 
 def learning_rates(config: Any, first: int, count: int, steps_an_epoch: int) -> "np.ndarray":

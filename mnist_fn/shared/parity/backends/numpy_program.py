@@ -6,7 +6,7 @@ diagnosis holds each to it, and to it with one of its `Lines` changed (`numpy_va
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil
 
 import numpy as np
@@ -15,11 +15,11 @@ from mnist_fn.shared.backend import EpochMetrics
 from mnist_fn.shared.config import Config
 from mnist_fn.shared.data.datasets import Dataset, scale_pixels
 from mnist_fn.shared.errors import InputError
-from mnist_fn.shared.optimizers import ALPHA, OPTIMIZERS, learning_rates, updated
+from mnist_fn.shared.optimizers import ALPHA, OPTIMIZERS, learning_rates
 from mnist_fn.shared.parity.causes.activation import softmax
 from mnist_fn.shared.parity.causes.distance import Tensors
 from mnist_fn.shared.parity.causes.loss import cross_entropy
-from mnist_fn.shared.parity.causes.rules import Rule
+from mnist_fn.shared.parity.causes.rules import Rule, stepped
 from mnist_fn.shared.state import ParamTree, StateTree, named_tensors
 
 Activation = Callable[[int, np.ndarray], np.ndarray]  # of a hidden layer's number, from 0
@@ -220,18 +220,14 @@ class NumpyBackend:
     def step(self, state: StateTree, grads: ParamTree) -> StateTree:
         """One step of the optimizer; decoupled decay is on kernels only."""
         (rate,) = learning_rates(self.config, state.step, 1, self.steps_an_epoch)
-        params: ParamTree = {}
-        slots: dict[str, ParamTree] = {name: {} for name in state.slots}
-        step = state.step + 1
-        for layer, weights in state.params.items():
-            for tree in (params, *slots.values()):
-                tree[layer] = {}
-            for kind, weight in weights.items():
-                w, g, memory = weight.astype(float), grads[layer][kind].astype(float), {}
-                for name, slot in state.slots.items():
-                    memory[name] = slot[layer][kind].astype(float)
-                decays = kind == "kernel"
-                params[layer][kind], memory = updated(self.config, w, g, memory, step, rate, decays)
-                for name, tensor in memory.items():
-                    slots[name][layer][kind] = tensor
-        return StateTree(params, slots, step)
+        weights, gradient = flat(state.params), flat(grads)
+        slots = {name: flat(tree) for name, tree in state.slots.items()}
+        rule = replace(rule_of(self.config, weights), learning_rate=rate)
+        params: Tensors = {}
+        for name, weight in weights.items():
+            memory = {slot: tensors[name] for slot, tensors in slots.items()}
+            params[name] = stepped(rule, name, gradient[name], weight, memory, state.step + 1)
+            for slot, tensors in slots.items():
+                tensors[name] = memory[slot]
+        nested_slots = {slot: nested(tensors) for slot, tensors in slots.items()}
+        return StateTree(nested(params), nested_slots, state.step + 1)

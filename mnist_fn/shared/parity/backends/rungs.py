@@ -17,7 +17,7 @@ from mnist_fn.shared.parity.backends.checks import (
 )
 from mnist_fn.shared.parity.backends.climb import BackendClimb
 from mnist_fn.shared.parity.backends.contract import breaches
-from mnist_fn.shared.parity.backends.numpy_program import flat
+from mnist_fn.shared.parity.backends.numpy_program import flat, rule_of
 from mnist_fn.shared.parity.backends.states import (
     LATE,
     BackendState,
@@ -28,6 +28,7 @@ from mnist_fn.shared.parity.backends.states import (
     stress_states,
 )
 from mnist_fn.shared.parity.causes.distance import largest_of_all
+from mnist_fn.shared.parity.causes.rules import DIRECTIONS
 from mnist_fn.shared.parity.compare import compare, compare_trees
 from mnist_fn.shared.parity.result import Check
 from mnist_fn.shared.state import ParamTree, StateTree, named_tensors
@@ -231,8 +232,8 @@ def entrywise(
 
 def _direction(pair: Pair, g: np.ndarray) -> np.ndarray:
     """What the optimizer's first step makes of a gradient."""
-    optimizer = OPTIMIZERS[pair.config.optimizer]
-    return optimizer.direction(g, dict.fromkeys(optimizer.slots, 0.0 * g), 1, pair.config)[0]
+    rule = rule_of(pair.config, {})
+    return DIRECTIONS[rule.kind](rule, g, {}, 1)
 
 
 def report(climb: BackendClimb) -> list[Check]:

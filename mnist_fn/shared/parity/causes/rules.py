@@ -153,7 +153,7 @@ def simulate(
             rate = rule.schedule[i] if rule.schedule else 1.0
             step_weights: Tensors = {}
             for name, weight in weights.items():
-                step_weights[name] = _step(rule, name, g[name], weight, memory[name], count, rate)
+                step_weights[name] = stepped(rule, name, g[name], weight, memory[name], count, rate)
             trajectory.append(step_weights)
     return trajectory
 
@@ -203,15 +203,26 @@ def _decayed(rule: Rule, grads: Tensors, weights: Tensors) -> Tensors:
     return decayed
 
 
-def _step(
+def stepped(
     rule: Rule,
     name: str,
     g: np.ndarray,
     weight: np.ndarray,
     memory: dict[str, np.ndarray],
     t: int,
-    factor: float,
+    factor: float = 1.0,
 ) -> np.ndarray:
+    """A tensor after one step.
+
+    Args:
+        rule: of which decoupled decay is done here, and coupled decay is in the gradient already.
+        name: of the tensor.
+        g: its gradient.
+        weight: before the step.
+        memory: its slots, which are brought up to date; one that is not there is at its start.
+        t: the number of the step, from 1.
+        factor: of the learning rate.
+    """
     rate = rule.learning_rate * factor * rule.rates.get(name, 1.0)
     move = rate * DIRECTIONS[rule.kind](rule, g, memory, t + rule.shift)
     new = weight + move if rule.ascends else weight - move
