@@ -74,7 +74,9 @@ def same_rounds(document: dict[str, Any]) -> str:
         "and the highest round; the tables have quartiles. Compare ratios of the same rounds only."
     ]
     if names := undercut(document):
-        lines.append(f"A turn of {', '.join(names)} took less than the floor, which is none then.")
+        lines.append(
+            f"A turn of {', '.join(names)} was faster than the products, so its round has no floor."
+        )
     return " ".join(lines)
 
 
@@ -127,7 +129,7 @@ def goal_table(ratios: list[dict[str, Any]]) -> report.Table:
         if measured["name"] in GOALS:
             sense, goal = GOALS[measured["name"]]
             cells = [f"{sense} {goal:g}"]
-            for median in (measured["ratio"]["median"], measured["cpu_ratio"]["median"]):
+            for median in (measured["ratio"]["median"], measured["cpu"]["median"]):
                 met = median <= goal if sense == "at most" else median >= goal
                 cells.append("met" if met else "NOT met")
         judged.append([*row, *cells])
@@ -208,6 +210,7 @@ def sections() -> dict[str, str]:
         if "processes" in sections:
             parts.append("\n".join(process_lines(sections["processes"])))
         if "widths" in sections and "models" in sections:
+            parts.append("These were measured apart from the rounds above, so their times differ:")
             parts.append("\n".join(scaling_lines(sections["widths"], sections["models"])))
         left_out = [
             f"- {name}: {reason}"

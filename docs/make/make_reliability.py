@@ -11,6 +11,7 @@ from typing import Any
 from pages import DOCS, EVIDENCE, read_evidence, table, versions_of, write_page
 
 from mnist_fn.shared import statistics
+from mnist_fn.shared.runs.environment import versions
 from mnist_fn.shared.wording import counted
 from tests.support.losses import LOST, Result
 
@@ -90,7 +91,21 @@ def sections(evidence: list[dict[str, Any]] | None = None) -> dict[str, str]:
         rows.append([promise, document["backend"] or "both", tried, shown(LOST[check](result))])
     commands = "\n".join(f"- `{one['command']}` ({where(one)})" for one in evidence)
     measured = table(["promised", "on", "tried", "lost"], rows)
-    return {"measured": measured, "mutants": mutants(), "commands": commands}
+    return {"measured": f"{measured}{older(evidence)}", "mutants": mutants(), "commands": commands}
+
+
+def older(evidence: list[dict[str, Any]]) -> str:
+    """Which of these were tried with an older version of this project."""
+    present = versions()["mnist-fn"]
+    tried = {document["versions"]["mnist-fn"] for document in evidence}
+    past = sorted(tried - {present})
+    if not past:
+        return ""
+    which = "all" if present not in tried else "some"
+    return (
+        f"\n\nOf these, {which} were tried with mnist-fn {' and '.join(past)}. This is {present}: "
+        "readers and the format of runs have changed since. The tests below try every version."
+    )
 
 
 def mutants() -> str:

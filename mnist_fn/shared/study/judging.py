@@ -42,8 +42,8 @@ RULE_PARAGRAPHS = (
     "differ at all. If single runs scatter so much that no number of seeds would tell, the verdict "
     "is *undecidable*. Only the joint verdict uses such a number.",
     "Three columns say how sharp a verdict is. The first is the interval's half-width. The second "
-    "is the distance of the published number from our mean, in our sds. The third is the largest "
-    "error of the published number that would still be inside.",
+    "is the distance of the published number from our mean, in our sds. The third is how "
+    "wrong the published number could be and still be judged *inside*.",
     "We count epochs from 1 and the notebook counts from 0, so we add 1 to a published epoch. (The "
     "study says this of the selection only. In the λ table, two minima at 99 of 100 epochs show "
     "the same.)",
