@@ -438,7 +438,7 @@ def headline(found: dict[str, Any], mistakes: list[planted.JudgedMistake]) -> st
             f"(by chance alone about {round(expected)}).",
             f"For {undecided} the interval is too wide to decide. {_holding(found, backend)}.",
             f"All numbers together give p = {whole:.2g}: if we draw runs of our own in place of "
-            f"the published ones, {whole:.0%} of the draws lie as far from the rest of our runs "
+            f"the published ones, {float(f'{whole:.2g}'):.0%} of the draws lie as far from the rest of our runs "
             "as the published ones, or farther.",
         ]
     alarms, judged, _ = false_alarms()
