@@ -314,8 +314,8 @@ def _earlier_than(one: dict[str, Any], claim: dict[str, Any]) -> str:
             earliest = f"at step {min(steps):,}" if steps else "never"
             return (
                 f"in {one['precision']}, JAX and PyTorch are {limit:g} apart in a weight at step "
-                f"{event['frameworks']:,}; the first of {claim['draws']} {CONTROLS[claim['twins']]} "
-                f"is as far from its original {earliest}"
+                f"{event['frameworks']:,}; the first of {claim['draws']} "
+                f"{CONTROLS[claim['twins']]} is as far from its original {earliest}"
             )
     return (
         f"in {one['precision']}, JAX and PyTorch predict differently more than {one['factor']:g} "

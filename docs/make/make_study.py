@@ -437,9 +437,9 @@ def headline(found: dict[str, Any], mistakes: list[planted.JudgedMistake]) -> st
             f"{judging.LEVEL:.0%} prediction interval and {counts.get('outside', 0)} outside "
             f"(by chance alone about {round(expected)}).",
             f"For {undecided} the interval is too wide to decide. {_holding(found, backend)}.",
-            f"All numbers together give p = {whole:.2g}: if we draw runs of our own in place of "
-            f"the published ones, {float(f'{whole:.2g}'):.0%} of the draws lie as far from the rest of our runs "
-            "as the published ones, or farther.",
+            f"All numbers together give p = {whole:.2f}: if we draw runs of our own in place of "
+            f"the published ones, {round(whole, 2):.0%} of the draws lie as far from the rest of "
+            "our runs as the published ones, or farther.",
         ]
     alarms, judged, _ = false_alarms()
     lines.append(
