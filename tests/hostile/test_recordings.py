@@ -4,11 +4,11 @@ import json
 
 import numpy as np
 import pytest
-from safetensors.numpy import load, save
+from safetensors.numpy import load
 
 from mnist_fn.parity import Recording, check_port, record
 from mnist_fn.shared.errors import InputError
-from mnist_fn.shared.parity.recording import _digest
+from mnist_fn.shared.runs.checkpoint import sealed
 from tests.hostile.test_headers import OTHERS, altered, places
 from tests.parity.test_porting import BATCHES, torch_side
 
@@ -24,8 +24,7 @@ def kept(tmp_path_factory):
 
 def forged(path, header, tensors):
     header = {name: value for name, value in header.items() if name != "digest"}
-    header["digest"] = _digest(header, tensors)
-    path.write_bytes(save(tensors, metadata={KEY: json.dumps(header, sort_keys=True)}))
+    path.write_bytes(sealed(header, tensors, KEY))
 
 
 def parts(path):

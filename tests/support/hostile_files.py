@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 from hypothesis import strategies as st
-from safetensors.numpy import load, save
+from safetensors.numpy import load
 
 from mnist_fn.shared.runs import checkpoint
 from mnist_fn.shared.storage import digest_of
@@ -116,8 +116,7 @@ def forged_checkpoint(
     header.pop("digest", None)
     if csv is not None:
         header["metrics"] = hashlib.sha256(csv).hexdigest()
-    header["digest"] = checkpoint._digest(header, tensors)
-    return save(tensors, metadata={"mnist_fn": json.dumps(header)})
+    return checkpoint.sealed(header, tensors, "mnist_fn")
 
 
 def zipped(content: bytes, name: str, packed: bool = True, n: int = 1) -> bytes:

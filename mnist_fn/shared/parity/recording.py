@@ -7,16 +7,10 @@ batch that it is asked with, so a recording answers what it was asked then and n
 
 import contextlib
 import copy
-import hashlib
 import itertools
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
-
-import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
 
 from mnist_fn.shared.config import PRECISIONS
 from mnist_fn.shared.errors import InputError, damaged
@@ -39,7 +33,8 @@ from mnist_fn.shared.parity.program import (
     Variant,
     Weights,
 )
-from mnist_fn.shared.storage import check_schema, digest_of, read_bounded, write_atomically
+from mnist_fn.shared.runs.checkpoint import sealed, unsealed
+from mnist_fn.shared.storage import read_bounded, write_atomically
 
 SCHEMA = 1
 _KEY = "mnist_fn_port"
@@ -97,8 +92,7 @@ def record(
     }  # fmt: skip
     if plain is not None:
         header["plain"] = {"note": plain[1], "trainings": plain[0].entries["trainings"]}
-    header["digest"] = _digest(header, packed.tensors)
-    data = save(packed.tensors, metadata={_KEY: json.dumps(header, sort_keys=True)})
+    data = sealed(header, packed.tensors, _KEY)
     on_size(len(data))
     write_atomically(Path(path), data)
     return len(data)
@@ -121,14 +115,6 @@ def _trained(
     return last
 
 
-def _digest(header: dict[str, Any], tensors: dict[str, np.ndarray]) -> str:
-    digest = hashlib.sha256(digest_of(header).encode())
-    for name in sorted(tensors):
-        digest.update(f"{name} {tensors[name].dtype.str} {tensors[name].shape}".encode())
-        digest.update(np.ascontiguousarray(tensors[name]).data)
-    return digest.hexdigest()
-
-
 class Recording(Program):
     """A program out of a file; see `record`. `batches` are those that it was recorded with.
 
@@ -142,15 +128,8 @@ class Recording(Program):
     def __init__(self, path: str | Path) -> None:
         self._path = Path(path)
         data = read_bounded(self._path, MAX_BYTES)
-        header = _header(self._path, data)
-        try:
-            tensors = load(data)
-            digest = header.pop("digest")
-            good = digest == _digest(header, tensors)
-        except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise damaged(self._path, "not readable as safetensors") from error
-        if not good:
-            raise damaged(self._path, "its content does not match its digest")
+        what = "a recording of a port's program"
+        header, tensors = unsealed(self._path, data, _KEY, what, SCHEMA)
         with _as_recorded(self._path):
             self._kept = Unpacked(header, tensors)
             if header["data_format"] not in DATA_FORMATS or header["precision"] not in PRECISIONS:
@@ -229,16 +208,3 @@ def _as_recorded(path: Path) -> Iterator[None]:
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
         raise damaged(path, f"not what a recording holds, {reason}") from error
-
-
-def _header(path: Path, data: bytes) -> dict[str, Any]:
-    try:  # the format: a little-endian length, then JSON of that length
-        length = int.from_bytes(data[:8], "little")
-        header = json.loads(json.loads(data[8 : 8 + length])["__metadata__"][_KEY])
-        schema = header["schema"]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise damaged(path, "not a recording of a port's program") from error
-    if type(schema) is int and schema != SCHEMA:
-        raise InputError(f"{path}: schema {schema}, this version reads {SCHEMA}; record again")
-    check_schema(path, schema, SCHEMA)
-    return header

@@ -23,8 +23,9 @@ _FIELDS = {
     "run": str,
     "metrics": str,
     "backend": str,
-    "digest": str,
 }
+# what reading a safetensors file raises, and writing its header once more for the digest
+_UNREADABLE = (SafetensorError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
 _LATER = "backend"  # not in checkpoints written before it was recorded
 _KEY = "mnist_fn"  # the one metadata key: with several, safetensors' order is not fixed
 
@@ -55,8 +56,7 @@ def write_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "metrics": checkpoint.metrics,
         "backend": checkpoint.backend,
     }
-    header["digest"] = _digest(header, tensors)
-    write_atomically(path, save(tensors, metadata={_KEY: json.dumps(header, sort_keys=True)}))
+    write_atomically(path, sealed(header, tensors, _KEY))
 
 
 def read_checkpoint(path: Path, like: StateTree) -> Checkpoint:
@@ -68,11 +68,10 @@ def read_checkpoint(path: Path, like: StateTree) -> Checkpoint:
     expected = _named(like)
     size = sum(tensor.nbytes for tensor in expected.values())
     data = read_bounded(path, size + _HEADER_BYTES)
-    header = _header(path, data)
-    try:
-        tensors = load(data)
-    except (SafetensorError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise damaged(path, "not readable as safetensors") from error
+    header, tensors = unsealed(path, data, _KEY, "a checkpoint of mnist-fn", SCHEMA)
+    kinds = {_LATER: str} | {name: type(value) for name, value in header.items()}
+    if kinds != _FIELDS or not all(0 <= header[name] < 2**31 for name in ("epoch", "step")):
+        raise damaged(path, "a field of its header is missing, unknown or out of range")
     for name in sorted(expected.keys() | tensors.keys()):
         want, have = expected.get(name), tensors.get(name)
         if want is None or have is None or want.shape != have.shape or want.dtype != have.dtype:
@@ -80,9 +79,6 @@ def read_checkpoint(path: Path, like: StateTree) -> Checkpoint:
                 f"{path}: {name[:60]} is {_describe(have)}, this run's is {_describe(want)}; "
                 "the checkpoint is of another run"
             )
-    digest = header.pop("digest")
-    if digest != _digest(header, tensors):
-        raise damaged(path, "its content does not match its digest")
     slots = {name: _nested(tensors, name, like.params) for name in like.slots}
     state = StateTree(_nested(tensors, "params", like.params), slots, step=header["step"])
     if not all_finite(state):
@@ -97,18 +93,43 @@ def weights_digest(params: ParamTree) -> str:
     return _digest({}, dict(named_tensors(params)))
 
 
-def _header(path: Path, data: bytes) -> dict[str, Any]:
+def sealed(header: dict[str, Any], tensors: dict[str, np.ndarray], key: str) -> bytes:
+    """A safetensors file of tensors and, under a metadata key, a header with a digest of both."""
+    header = {**header, "digest": _digest(header, tensors)}
+    return save(tensors, metadata={key: json.dumps(header, sort_keys=True)})
+
+
+def unsealed(
+    path: Path, data: bytes, key: str, what: str, schema: int
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Header and tensors of what `sealed` made.
+
+    Args:
+        path: of the file, for messages.
+        data: the file's bytes.
+        key: the metadata key.
+        what: the file is to be, in words.
+        schema: the version that is read.
+
+    Raises:
+        InputError: damaged, of another kind or schema, or content that its digest denies.
+    """
     try:  # the format: a little-endian length, then JSON of that length
         length = int.from_bytes(data[:8], "little")
-        header = json.loads(json.loads(data[8 : 8 + length])["__metadata__"][_KEY])
-        schema = header["schema"]
+        header = json.loads(json.loads(data[8 : 8 + length])["__metadata__"][key])
+        version = header["schema"]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise damaged(path, "not a checkpoint of mnist-fn") from error
-    check_schema(path, schema, SCHEMA)
-    kinds = {_LATER: str} | {name: type(value) for name, value in header.items()}
-    if kinds != _FIELDS or not all(0 <= header[name] < 2**31 for name in ("epoch", "step")):
-        raise damaged(path, "a field of its header is missing, unknown or out of range")
-    return header
+        raise damaged(path, f"not {what}") from error
+    check_schema(path, version, schema)
+    digest = header.pop("digest", None)
+    try:
+        tensors = load(data)
+        good = digest == _digest(header, tensors)
+    except _UNREADABLE as error:
+        raise damaged(path, "not readable as safetensors") from error
+    if not good:
+        raise damaged(path, "its content does not match its digest")
+    return header, tensors
 
 
 def _named(state: StateTree) -> dict[str, np.ndarray]:
