@@ -1,6 +1,6 @@
 """The state of training as plain NumPy: what every backend can load and dump."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +30,15 @@ def named_tensors(tree: ParamTree) -> Iterator[tuple[str, np.ndarray]]:
     for layer, tensors in tree.items():
         for kind, tensor in tensors.items():
             yield f"{layer}/{kind}", tensor
+
+
+def tree_of(named: Mapping[str, np.ndarray]) -> ParamTree:
+    """The way back: a tree of tensors by such names."""
+    tree: ParamTree = {}
+    for name, tensor in named.items():
+        layer, _, kind = name.partition("/")
+        tree.setdefault(layer, {})[kind] = tensor
+    return tree
 
 
 def zeros_like(params: ParamTree) -> ParamTree:

@@ -10,10 +10,12 @@ from mnist_fn.shared.data.datasets import Dataset, Split
 from mnist_fn.shared.parity.backends import numpy_program
 from mnist_fn.shared.parity.backends.checks import Pair, sums
 from mnist_fn.shared.parity.backends.climb import BackendClimb
-from mnist_fn.shared.parity.backends.numpy_program import flat, nested
+from mnist_fn.shared.parity.backends.numpy_program import flat
+from mnist_fn.shared.parity.causes.distance import map_tensors
 from mnist_fn.shared.parity.compare import compare_trees
 from mnist_fn.shared.parity.ladder import climb
 from mnist_fn.shared.parity.result import Check, Rung, failures, no_cause, run_rung
+from mnist_fn.shared.state import tree_of
 from mnist_fn.shared.streams import initial_state, raw
 
 EXAMPLES = 200  # one batch of the study
@@ -51,7 +53,8 @@ def _in_turn(make: MakeBackend) -> list[Check]:
     for seed in (0, 1):
         start = initial_state(pair.config.replace(seed=seed), pair.dataset.pixels, CLASSES)
         grads = flat(pair.declared.gradients(start, batch))
-        starts_and_gradients.append((start, nested(grads, pair.config.dtype)))
+        rounded = map_tensors(lambda grad: grad.astype(pair.config.dtype), grads)
+        starts_and_gradients.append((start, tree_of(rounded)))
     checks: list[Check] = []
     for call in range(CALLS):
         start, true = starts_and_gradients[call % 2]

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from mnist_fn.shared.errors import InputError, damaged
-from mnist_fn.shared.state import ParamTree, StateTree, all_finite, named_tensors
+from mnist_fn.shared.state import ParamTree, StateTree, all_finite, named_tensors, tree_of
 from mnist_fn.shared.storage import check_schema, digest_of, read_bounded, write_atomically
 
 SCHEMA = 1
@@ -79,8 +79,10 @@ def read_checkpoint(path: Path, like: StateTree) -> Checkpoint:
                 f"{path}: {name[:60]} is {_describe(have)}, this run's is {_describe(want)}; "
                 "the checkpoint is of another run"
             )
-    slots = {name: _nested(tensors, name, like.params) for name in like.slots}
-    state = StateTree(_nested(tensors, "params", like.params), slots, step=header["step"])
+    trees: dict[str, ParamTree] = {}
+    for kind, tree in like.trees().items():
+        trees[kind] = tree_of({name: tensors[f"{kind}/{name}"] for name, _ in named_tensors(tree)})
+    state = StateTree(trees.pop("params"), trees, step=header["step"])
     if not all_finite(state):
         raise damaged(path, "a weight or a moment is not finite")
     return Checkpoint(
@@ -138,13 +140,6 @@ def _named(state: StateTree) -> dict[str, np.ndarray]:
         for name, tensor in named_tensors(tree):
             tensors[f"{kind}/{name}"] = np.ascontiguousarray(tensor)
     return tensors
-
-
-def _nested(tensors: dict[str, np.ndarray], kind: str, like: ParamTree) -> ParamTree:
-    tree: ParamTree = {}
-    for layer, names in like.items():
-        tree[layer] = {name: tensors[f"{kind}/{layer}/{name}"] for name in names}
-    return tree
 
 
 def _digest(header: dict[str, Any], tensors: dict[str, np.ndarray]) -> str:

@@ -20,7 +20,7 @@ from mnist_fn.shared.parity.causes.activation import softmax
 from mnist_fn.shared.parity.causes.distance import Tensors
 from mnist_fn.shared.parity.causes.loss import cross_entropy
 from mnist_fn.shared.parity.causes.rules import Rule, stepped
-from mnist_fn.shared.state import ParamTree, StateTree, named_tensors
+from mnist_fn.shared.state import ParamTree, StateTree, named_tensors, tree_of
 
 Activation = Callable[[int, np.ndarray], np.ndarray]  # of a hidden layer's number, from 0
 Layer = Callable[[int, np.ndarray, np.ndarray, np.ndarray], np.ndarray]  # number, x, kernel, bias
@@ -72,15 +72,6 @@ DECLARED = Lines()
 def flat(tree: ParamTree) -> Tensors:
     """A tree as tensors by name, float64."""
     return {name: tensor.astype(np.float64) for name, tensor in named_tensors(tree)}
-
-
-def nested(tensors: Tensors, dtype: str = "float64") -> ParamTree:
-    """The way back: a tree of tensors by layer and kind."""
-    tree: ParamTree = {}
-    for name, tensor in tensors.items():
-        layer, _, kind = name.partition("/")
-        tree.setdefault(layer, {})[kind] = tensor.astype(dtype)
-    return tree
 
 
 def layers(params: Tensors) -> dict[str, tuple[np.ndarray, np.ndarray]]:
@@ -203,7 +194,7 @@ class NumpyBackend:
 
     def gradients(self, state: StateTree, indices: np.ndarray) -> ParamTree:
         """Backpropagation of one batch, the penalty's 2λW included."""
-        return nested(gradients(flat(state.params), *self.examples(indices), self.config.l2))
+        return tree_of(gradients(flat(state.params), *self.examples(indices), self.config.l2))
 
     def train_epoch(self, state: StateTree, order: np.ndarray) -> tuple[StateTree, EpochMetrics]:
         """One epoch, step by step."""
@@ -229,5 +220,5 @@ class NumpyBackend:
             params[name] = stepped(rule, name, gradient[name], weight, memory, state.step + 1)
             for slot, tensors in slots.items():
                 tensors[name] = memory[slot]
-        nested_slots = {slot: nested(tensors) for slot, tensors in slots.items()}
-        return StateTree(nested(params), nested_slots, state.step + 1)
+        slot_trees = {slot: tree_of(tensors) for slot, tensors in slots.items()}
+        return StateTree(tree_of(params), slot_trees, state.step + 1)

@@ -15,7 +15,6 @@ from mnist_fn.shared.parity.backends.numpy_program import (
     flat,
     forward,
     gradients,
-    nested,
     rule_of,
     sum_of_squares,
 )
@@ -28,7 +27,7 @@ from mnist_fn.shared.parity.causes.explanation import Explanation
 from mnist_fn.shared.parity.causes.loss import cross_entropy
 from mnist_fn.shared.parity.causes.search import Form, explain_variants
 from mnist_fn.shared.parity.causes.update import explain_update
-from mnist_fn.shared.state import StateTree
+from mnist_fn.shared.state import StateTree, tree_of
 
 STEPS, LATE_STEPS = 6, 3
 AROUND = 3  # steps before and after the one that parts
@@ -130,7 +129,7 @@ def epoch(side: Side, pair: Pair) -> Explanation:
         x, y = pair.declared.examples(short)
         grads = gradients(flat(state.params), x, y, pair.config.l2 / share)
         grads = map_tensors(lambda grad: share * grad, grads)
-        return flat(pair.declared.step(state, nested(grads)).params)
+        return flat(pair.declared.step(state, tree_of(grads)).params)
 
     twice = list(itertools.chain.from_iterable(zip(batches, batches, strict=True)))
     forms = [
@@ -165,7 +164,7 @@ def _chaos(pair: Pair, batches: Sequence[np.ndarray], declared: Tensors) -> Tens
     moved = {}
     for name, tensor in flat(pair.start.params).items():
         moved[name] = tensor * (1 + EPOCH_START_EPS * eps * rng.choice((-1, 1), tensor.shape))
-    nudged = flat(_after(pair, replace(pair.start, params=nested(moved)), batches).params)
+    nudged = flat(_after(pair, replace(pair.start, params=tree_of(moved)), batches).params)
     floor = {}
     for name, tensor in declared.items():
         gap = EPOCH_ROUNDING * float(np.abs(tensor - nudged[name]).max())
