@@ -29,6 +29,7 @@ from mnist_fn.shared.parity.statistics import (
     unlike_present,
     versions_of,
 )
+from mnist_fn.shared.parity.statistics import table as statistics_table
 from mnist_fn.shared.runs.header import Header
 from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.runs.store import RunStore
@@ -296,22 +297,10 @@ def _trained(
 
 
 def _show_statistics(results: list[dict[str, Any]], to: Console) -> None:
-    figures = ("n", "difference", "90 % interval", "sd", "margin", "power", "seeds needed")
-    words = ("model", "verdict")
-    table = new_table(words[0], *figures, words[1], flush_left=words)
-    for row in results:
-        t = row["tost"]
-        table.add_row(
-            f"{row['model']}, {row['optimizer']}",
-            str(t["n"]),
-            f"{t['mean']:+.3f}",
-            "{:+.3f} to {:+.3f}".format(*t["interval"]),
-            f"{t['sd']:.3f}",
-            f"{t['margin']:.2f}",
-            f"{t['power']:.2f}",
-            str(t["pairs_needed"]),
-            t["verdict"],
-        )
+    head, experiments = statistics_table(results)
+    table = new_table(*head, flush_left=("model", "verdict"))
+    for experiment in experiments:
+        table.add_row(*experiment)
     print_table(table, to)
     for row in results:
         mcnemar, churn = row["mcnemar"], row["churn"]

@@ -17,6 +17,7 @@ from mnist_fn.shared.bench import report as bench
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.parity.horizon import claims_in_words
 from mnist_fn.shared.parity.horizon import table as horizon_table
+from mnist_fn.shared.parity.statistics import table as statistics_table
 from mnist_fn.shared.study.tables import claim_table, honest_table, number_table, without
 
 Document = dict[str, Any]
@@ -134,11 +135,9 @@ def _parity(document: Document) -> list[DocumentTable]:
         title, note = f"Horizon: {_experiment(horizon)}", f"{'; '.join(claims)}. {source}"
         of_document.append(_table(title, *horizon_table(horizon), note))
     if equivalence := document.get("statistics", ()):
-        rows = list(map(_statistics, equivalence))
-        head = ["model", "seeds", "difference", "90 % interval", "margin", "verdict"]
         sides = " against ".join(equivalence[0]["accuracy"])
         note = f"Test accuracy in percentage points, TOST over paired seeds, {sides}; {source}"
-        of_document.append(_table("Statistics over seeds", head, rows, note))
+        of_document.append(_table("Statistics over seeds", *statistics_table(equivalence), note))
     return of_document
 
 
@@ -154,19 +153,6 @@ def _rung(rung: dict[str, Any]) -> list[str]:
         f"{float(worst[worst['measure']]):.1e} {worst['measure']}",
         f"{float(worst['tolerance']):.1e}",
         worst["what"],
-    ]
-
-
-def _statistics(result: dict[str, Any]) -> list[str]:
-    test = result["tost"]
-    low, high = test["interval"]
-    return [
-        f"{result['model']}, {result['optimizer']}",
-        str(test["n"]),
-        f"{test['mean']:+.3f}",
-        f"{low:+.3f} to {high:+.3f}",
-        f"± {test['margin']:.2f}",
-        test["verdict"],
     ]
 
 

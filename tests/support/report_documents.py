@@ -63,8 +63,8 @@ PARITY = {
     "statistics": {
         "statistics": [
             {**_NAME, "accuracy": {"jax": {}, "torch": {}},
-             "tost": {"n": 30, "mean": 0.012, "interval": [-0.03, 0.05], "margin": 0.1,
-                               "verdict": "equivalent"}}
+             "tost": {"n": 30, "mean": 0.012, "sd": 0.13, "interval": [-0.03, 0.05], "margin": 0.1,
+                      "power": 0.98, "verdict": "equivalent"}}
         ]
     },
 }  # fmt: skip

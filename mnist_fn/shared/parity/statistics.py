@@ -124,6 +124,29 @@ def compare_runs(
     }
 
 
+def table(results: Iterable[Mapping[str, Any]]) -> tuple[list[str], list[list[str]]]:
+    """Return head and rows that say how each experiment's comparison by `compare_runs` came out."""
+    rows: list[list[str]] = []
+    for result in results:
+        test = result["tost"]
+        low, high = test["interval"]
+        rows.append(
+            [
+                f"{result['model']}, {result['optimizer']}",
+                str(test["n"]),
+                f"{test['mean']:+.3f}",
+                f"{low:+.3f} to {high:+.3f}",
+                f"{test['sd']:.3f}",
+                f"{test['margin']:.2f}",
+                f"{test['power']:.2f}",
+                str(test.get("pairs_needed", "")),  # files of before lack it
+                test["verdict"],
+            ]
+        )
+    figures = ["n", "difference", "90 % interval", "sd", "margin", "power", "seeds needed"]
+    return ["model", *figures, "verdict"], rows
+
+
 def _disagreements(
     pairs: Iterable[tuple[Run, Run]], labels: np.ndarray
 ) -> tuple[list[Disagreement], int, float]:
