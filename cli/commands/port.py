@@ -141,9 +141,4 @@ def _defined(file: Path, needed: tuple[str, ...]) -> dict[str, Any]:
             raise InputError(
                 f"{file}: has no {name}; it must define {', '.join(needed[:-1])} and {needed[-1]}"
             )
-        if name != "batches" and not hasattr(module[name], "run"):
-            raise InputError(
-                f"{file}: {name} is a {type(module[name]).__name__}, not a program; make it with "
-                "TorchProgram, FlaxProgram, JaxProgram or Recording"
-            )
     return module

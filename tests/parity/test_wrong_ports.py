@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from mnist_fn import InputError
-from mnist_fn.parity import JaxProgram, check_port
+from mnist_fn.parity import JaxProgram, check_port, record
 from tests.parity.test_right_ports import (
     CE,
     FlaxDropped,
@@ -188,6 +188,11 @@ def test_what_cannot_be_compared_is_one_line(make, words):
     with pytest.raises(InputError, match=re.escape(words)) as error:
         check_port(*make(), batches())
     assert "\n" not in str(error.value)
+
+
+def test_what_is_recorded_is_a_program(tmp_path):
+    with pytest.raises(InputError, match="reference is a Linear, not a program"):
+        record(nn.Linear(6, 5), batches(), tmp_path / "r")  # pyright: ignore
 
 
 def test_no_warning_of_arithmetic_reaches_a_user():

@@ -16,7 +16,7 @@ from mnist_fn.shared.parity.backends.diagnosis import explain
 from mnist_fn.shared.parity.batches import read_batches
 from mnist_fn.shared.parity.ladder_state import SEARCH_SECONDS, Budget
 from mnist_fn.shared.parity.port_climb import LOSS, MODULES, STEP, PortClimb
-from mnist_fn.shared.parity.program import Program
+from mnist_fn.shared.parity.program import Program, check_is_program
 from mnist_fn.shared.parity.result import (
     Check,
     Compared,
@@ -165,12 +165,8 @@ def check_port(
         raise InputError(f"precision {precision!r}: must be float64 or float32")
     if not isinstance(steps, int) or steps < 1:
         raise InputError(f"steps {steps!r}: must be a whole number, 1 or more")
-    for role, program in (("reference", reference), ("port", port)):
-        if not isinstance(program, Program):
-            raise InputError(
-                f"{role} is a {type(program).__name__}, not a program; make it with TorchProgram, "
-                "FlaxProgram, JaxProgram or Recording"
-            )
+    check_is_program("reference", reference)
+    check_is_program("port", port)
     if reference is port:
         raise InputError("reference and port are one object; give two programs")
     # Programs set their framework's default precision, which is the whole process's. Stress states

@@ -231,6 +231,15 @@ class Program:
         return {}
 
 
+def check_is_program(role: str, value: object) -> None:
+    """Raise InputError unless a value that was given in a role is a program."""
+    if not isinstance(value, Program):
+        raise InputError(
+            f"{role} is a {type(value).__name__}, not a program; make it with TorchProgram, "
+            "FlaxProgram, JaxProgram or Recording"
+        )
+
+
 def random_ulps(draw: int, index: int, n: int) -> np.ndarray:
     """Whole numbers from -NUDGE_ULPS to NUDGE_ULPS, int64 [n], of a control run's stream."""
     words = raw(draw, "twin", index, n)

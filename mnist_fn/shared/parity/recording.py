@@ -32,6 +32,7 @@ from mnist_fn.shared.parity.program import (
     Trace,
     Variant,
     Weights,
+    check_is_program,
 )
 from mnist_fn.shared.runs.checkpoint import sealed, unsealed
 from mnist_fn.shared.storage import read_bounded, write_atomically
@@ -66,6 +67,7 @@ def record(
     Raises:
         InputError: as `check_port`, or the file can't be written.
     """
+    check_is_program("reference", program)
     read = read_batches(batches, precision)
     start = called(program, lambda: program.start(read[0])).cast(precision)
     packed = Packed(program)
