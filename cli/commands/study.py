@@ -16,9 +16,7 @@ if TYPE_CHECKING:
     from mnist_fn.shared.study.tables import Table as Columns
 
 WORDS = ("what", "the study says", "judged by")  # columns that may be folded
-# Columns left to study.md where the terminal is narrower than WIDE.
-SHARPNESS = ("99 %", "sds away", "would pass", "judged by", "of all seeds, 95 %")
-WIDE = 120
+WIDE = 120  # a narrower terminal leaves SHARPNESS to study.md
 
 
 def command(
@@ -97,7 +95,7 @@ def _show_short(study: "Study", to: "Console") -> None:
     from mnist_fn.shared.study import tables
 
     document = study.document
-    head, numbers = tables.without(tables.number_table(document), "n", *SHARPNESS, "verdict")
+    head, numbers = tables.without(tables.number_table(document), "n", *tables.SHARPNESS, "verdict")
     first_rows: dict[str, list[str]] = {}
     for row in numbers:
         first_rows.setdefault(row[0], row)
@@ -112,7 +110,7 @@ def _show(study: "Study", to: "Console") -> None:
     from mnist_fn.shared.study import experiments, tables
 
     document = study.document
-    less = ("experiment", *(SHARPNESS if to.is_terminal and to.width < WIDE else ()))
+    less = ("experiment", *(tables.SHARPNESS if to.is_terminal and to.width < WIDE else ()))
     # beside each other they are wider than a screen
     for name, summary in document["backends"].items():
         part = {**document, "backends": {name: summary}}

@@ -78,17 +78,8 @@ class Study:
 
     def _repr_html_(self) -> str:
         """How a notebook shows it: a short table, a number a row."""
-        names = list(self.document["backends"])
-        head = ["experiment", "what", "published"]
-        for name in names:
-            head += [name, "verdict"]
-        rows = []
-        for number in self.document["numbers"]:
-            row = [number["experiment"], number["what"], tables.published(number)]
-            for name in names:
-                ours = number["ours"][name]
-                row += [tables.ours_of(number, ours), ours["verdict"]]
-            rows.append(row)
+        head, rows = tables.without(tables.number_table(self.document), "n", *tables.SHARPNESS)
+        rows = [[cell.replace("*", "") for cell in row] for row in rows]  # it is Markdown
         return html_table(head, rows, notes=[*self.sentences, f"report: {self.out / 'study.md'}"])
 
 
