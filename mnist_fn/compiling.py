@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import jax
 
 from mnist_fn.shared.data.cache import cache_folder
+from mnist_fn.shared.runs.environment import vectors
 
 # Elementwise loops (Adam above all) with vectors as wide as the processor has; XLA's default is
 # half of that. 4 % of an epoch of the shallow model, and not a bit of the result.
@@ -24,7 +24,7 @@ QUICK: dict[str, Any] = {
 
 def compile_for(lowered: jax.stages.Lowered, device: Any) -> jax.stages.Compiled:
     """Compile for a device, wide vectors for a CPU that has them."""
-    if device.platform == "cpu" and has_avx512():
+    if device.platform == "cpu" and vectors() == "AVX512F":
         try:
             return lowered.compile(compiler_options=WIDE_VECTORS)
         except jax.errors.JaxRuntimeError as error:
@@ -51,15 +51,6 @@ def known_options() -> dict[str, Any]:
             continue
         known[name] = value
     return known
-
-
-@cache
-def has_avx512(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
-    """Whether the processor says so, where Linux shows it."""
-    try:
-        return " avx512f" in cpuinfo.read_text()
-    except OSError:
-        return False
 
 
 def use_compilation_cache() -> None:

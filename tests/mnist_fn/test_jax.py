@@ -1,5 +1,7 @@
 """The JAX backend: pure functions that do what they say, compiled once."""
 
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -221,17 +223,18 @@ def test_wide_vectors_do_not_change_a_bit(small):
 
 def test_an_xla_without_the_option_compiles_without_it(monkeypatch):
     monkeypatch.setattr(compiling, "WIDE_VECTORS", {"xla_cpu_no_such_option": 1})
-    monkeypatch.setattr(compiling, "has_avx512", lambda: True)
+    monkeypatch.setattr(compiling, "vectors", lambda: "AVX512F")
     lowered = jax.jit(lambda x: x + 1).lower(1.0)
     assert compiling.compile_for(lowered, jax.devices("cpu")[0])(1.0) == 2
 
 
-def test_avx512_is_read_from_the_processors_flags(tmp_path):
-    (tmp_path / "with").write_text("flags : fpu avx2 avx512f avx512cd")
-    (tmp_path / "without").write_text("flags : fpu avx2")
-    assert compiling.has_avx512(tmp_path / "with")
-    assert not compiling.has_avx512(tmp_path / "without")
-    assert not compiling.has_avx512(tmp_path / "nowhere")
+@pytest.mark.parametrize(("vectors", "wide"), [("AVX512F", True), ("AVX2", False), ("", False)])
+def test_vectors_are_wide_where_the_processor_has_them(monkeypatch, vectors, wide):
+    asked = []
+    lowered = SimpleNamespace(compile=lambda **options: asked.append(options))
+    monkeypatch.setattr(compiling, "vectors", lambda: vectors)
+    compiling.compile_for(lowered, jax.devices("cpu")[0])
+    assert asked == [{"compiler_options": compiling.WIDE_VECTORS} if wide else {}]
 
 
 @pytest.mark.long

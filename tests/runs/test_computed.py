@@ -7,6 +7,7 @@ import sys
 from dataclasses import replace
 
 import pytest
+from numpy._core import _multiarray_umath as umath
 
 from mnist_fn import Callbacks, InputError, resume, train
 from mnist_fn.shared import backend as backends
@@ -41,6 +42,22 @@ def test_the_record_says_the_cores_and_threads_that_were_there(backend, tmp_path
     found = json.loads(done.stdout)
     assert (found["cores"], found["threads"]) == (1, 1)
     assert found["vectors"] == vectors()
+
+
+@pytest.mark.parametrize(
+    ("has", "widest"),
+    [
+        (("SSE42", "AVX", "AVX2", "AVX512F"), "AVX512F"),
+        (("SSE42", "AVX", "AVX2"), "AVX2"),
+        (("ASIMD", "SVE"), "SVE"),
+        (("NEON", "ASIMD"), "ASIMD"),
+        ((), ""),
+    ],
+)
+def test_the_widest_vectors_of_a_processor(monkeypatch, has, widest):
+    features = {**dict.fromkeys(umath.__cpu_features__, False), **dict.fromkeys(has, True)}
+    monkeypatch.setattr(umath, "__cpu_features__", features)
+    assert vectors() == widest
 
 
 class Threaded(Tiny):
