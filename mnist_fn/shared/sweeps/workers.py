@@ -4,7 +4,6 @@ The one file that imports Ray, and only when workers are asked for.
 """
 
 import contextlib
-import fcntl
 import logging
 import math
 import os
@@ -12,6 +11,7 @@ import secrets
 import shutil
 import signal
 import socket
+import stat
 import sys
 import tempfile
 import threading
@@ -325,26 +325,15 @@ def private_folder() -> Iterator[Path]:
         with contextlib.suppress(OSError, InputError):  # it is in use, or gone meanwhile
             about = leftover.lstat()
             old = time.time() - about.st_mtime > LEFTOVER_SECONDS
-            if old and about.st_uid == os.getuid():
-                with _held(leftover), locked(leftover):
+            if old and about.st_uid == os.getuid() and stat.S_ISDIR(about.st_mode):  # no link
+                with locked(leftover):
                     shutil.rmtree(leftover, ignore_errors=True)
     folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=TEMPORARY))  # of mode 0700
-    with _held(folder), locked(folder):
+    with locked(folder):
         try:
             yield folder
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-
-
-@contextlib.contextmanager
-def _held(folder: Path) -> Iterator[None]:
-    """Lock a folder itself, as earlier versions do; OSError if it is locked, or is none."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 @contextlib.contextmanager
