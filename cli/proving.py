@@ -25,7 +25,6 @@ from mnist_fn.shared.parity.levels import STATISTICS_EPOCHS, Plan
 from mnist_fn.shared.parity.result import Rung
 from mnist_fn.shared.parity.statistics import (
     compare_runs,
-    means,
     unlike_present,
     versions_of,
 )
@@ -249,7 +248,7 @@ def _made_with(sides: list[list[Run]]) -> dict[str, Any]:
     headers = [run.header for run in itertools.chain(*sides)]
     machines: set[str] = set()
     for header in headers:
-        machines.update(segment["machine"] for segment in means(header))
+        machines.update(segment["machine"] for segment in header.filled_segments())
     return {"machine": "; ".join(sorted(machines)), "versions": versions_of(headers)}
 
 

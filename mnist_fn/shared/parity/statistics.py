@@ -22,16 +22,6 @@ _OF_BACKENDS = {"jax": {"jax", "jaxlib", "flax", "optax"}, "torch": {"torch"}}
 _WITHOUT_ARITHMETIC = {"python", "mnist-fn", source.EVERYTHING}
 
 
-def means(header: Header) -> list[dict[str, Any]]:
-    """Return what computed each segment of a run: backend, machine, device, versions."""
-    common = {"device": header.device, "machine": header.machine, "versions": header.versions}
-    segments = []
-    for segment in header.segments or [{"backend": header.backend}]:
-        segments.append({**common, **segment})
-        segments[-1].pop("first_epoch", None)
-    return segments
-
-
 def unlike_present(header: Header, present: Mapping[str, str] | None = None) -> list[str]:
     """Return how the code and packages that computed a run differ from those in use now.
 
@@ -44,7 +34,7 @@ def unlike_present(header: Header, present: Mapping[str, str] | None = None) -> 
     """
     present = versions() if present is None else present
     lines: dict[str, None] = {}  # in order, each once
-    for segment in means(header):
+    for segment in header.filled_segments():
         foreign = set()
         for backend, packages in _OF_BACKENDS.items():
             if backend != segment["backend"]:
@@ -60,7 +50,7 @@ def versions_of(headers: Iterable[Header]) -> dict[str, str]:
     """Return the versions that computed some runs; where they differ, all with commas between."""
     values: dict[str, set[str]] = {}
     for header in headers:
-        for segment in means(header):
+        for segment in header.filled_segments():
             for name, version in segment["versions"].items():
                 values.setdefault(name, set()).add(version)
     return {name: ", ".join(sorted(several)) for name, several in values.items()}

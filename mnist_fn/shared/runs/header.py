@@ -81,6 +81,17 @@ class Header:
                 return segment["backend"]
         return ""
 
+    def filled_segments(self) -> list[dict[str, Any]]:
+        """What computed each segment; the header's own fields where an old one does not say."""
+        recorded = {
+            "device": self.device,
+            "machine": self.machine,
+            "versions": self.versions,
+            "hardware": self.hardware.to_dict(),
+        }
+        segments = self.segments or [{"backend": self.backend}]
+        return [{**recorded, **segment} for segment in segments]
+
     def check_dataset(self, dataset: Dataset) -> None:
         """Raise InputError if the run began with other data than these."""
         if self.dataset_sha256 != dataset.sha256:

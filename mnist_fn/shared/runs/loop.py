@@ -295,16 +295,8 @@ def segments_with(header: Header, segment: dict[str, Any]) -> list[dict[str, Any
     """
     if not header.segments:
         return [segment]
-    *earlier, last = header.segments
-    # A segment written before this was recorded: its header's fields are those of its last epochs.
-    last = {
-        "device": header.device,
-        "machine": header.machine,
-        "versions": header.versions,
-        "hardware": header.hardware.to_dict(),
-        **last,
-    }
-    segments = [*earlier, last]
+    # An old segment does not say what computed it: the header's fields are those of the last.
+    segments = [*header.segments[:-1], header.filled_segments()[-1]]
     while segments and segments[-1]["first_epoch"] == segment["first_epoch"]:
         segments.pop()  # it has done no epoch
     if segments and segments[-1] == {**segment, "first_epoch": segments[-1]["first_epoch"]}:
