@@ -27,7 +27,6 @@ def command(
     with console.status("starting"):
         from mnist_fn.shared.runs.folder import RunFolder
         from mnist_fn.shared.runs.trainer import evaluate_run
-        from mnist_fn.shared.storage import or_null
 
         name, result, sha256 = evaluate_run(run, backend=backend, device=device, data_dir=data_dir)
     header = RunFolder(run).read_header()
@@ -42,11 +41,7 @@ def command(
             "backend": name,
             "dataset_sha256": sha256,
             "class_names": list(header.data_spec.names),
-            "loss": result.loss,
-            "accuracy": result.accuracy,
-            "per_class_accuracy": list(map(or_null, result.per_class_accuracy)),
-            "confusion_matrix": result.confusion_matrix.tolist(),
-            "worst_confusions": list(map(vars, result.worst_confusions(10))),
+            **result.to_dict(),
         }
         print_json(document)
         return

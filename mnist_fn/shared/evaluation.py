@@ -3,10 +3,12 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from mnist_fn.shared.state import ParamTree
+from mnist_fn.shared.storage import or_null
 
 
 def confusion_matrix(labels: np.ndarray, predictions: np.ndarray, classes: int) -> np.ndarray:
@@ -67,6 +69,16 @@ class Evaluation:
     def worst_confusions(self, n: int = 5) -> list[Confusion]:
         """Return the most frequent mistakes by share of their true class, the worst first."""
         return worst_confusions(self.confusion_matrix, n)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return plain values for JSON: all but the predictions."""
+        return {
+            "loss": self.loss,
+            "accuracy": self.accuracy,
+            "per_class_accuracy": list(map(or_null, self.per_class_accuracy)),
+            "confusion_matrix": self.confusion_matrix.tolist(),
+            "worst_confusions": list(map(vars, self.worst_confusions(10))),
+        }
 
 
 def row_normalized(matrix: np.ndarray) -> np.ndarray:

@@ -55,6 +55,21 @@ def test_a_class_without_examples_is_nan_not_zero():
     assert shares[1].tolist() == [0.25, 0.75]
 
 
+def test_its_json_has_null_for_a_class_without_examples_and_ten_mistakes():
+    matrix = np.ones((5, 5), dtype=np.int64)
+    matrix[4] = 0
+    found = ev.Evaluation(0.5, np.zeros(20, np.uint8), matrix).to_dict()
+    worst = found.pop("worst_confusions")
+    assert len(worst) == 10
+    assert worst[0] == {"true": 0, "predicted": 1, "count": 1, "share": 0.2}
+    assert found == {
+        "loss": 0.5,
+        "accuracy": 0.2,
+        "per_class_accuracy": [0.2, 0.2, 0.2, 0.2, None],
+        "confusion_matrix": matrix.tolist(),
+    }
+
+
 def test_cross_entropy_of_large_logits_is_finite():
     logits = np.array([[1e4, 0.0], [0.0, 1e4]], dtype=np.float32)
     assert ev.cross_entropy(logits, np.array([0, 0])) == pytest.approx(5e3)

@@ -25,7 +25,7 @@ from mnist_fn.shared.runs.checkpoint import (
 from mnist_fn.shared.runs.header import Header
 from mnist_fn.shared.runs.run import Run, no_evaluation
 from mnist_fn.shared.state import ParamTree, StateTree, layer_sizes
-from mnist_fn.shared.storage import or_null, read_sealed, write_atomically, write_sealed
+from mnist_fn.shared.storage import read_sealed, write_atomically, write_sealed
 from mnist_fn.shared.streams import blank_state, initial_state
 
 SCHEMA = 1
@@ -257,11 +257,7 @@ def _evaluation_document(evaluation: Evaluation, weights: str) -> dict[str, Any]
     return {
         "schema": SCHEMA,
         "weights": weights,
-        "loss": evaluation.loss,
-        "accuracy": evaluation.accuracy,
-        "per_class_accuracy": list(map(or_null, evaluation.per_class_accuracy)),
-        "confusion_matrix": evaluation.confusion_matrix.tolist(),
-        "worst_confusions": [vars(confusion) for confusion in evaluation.worst_confusions(10)],
+        **evaluation.to_dict(),
         "predictions": _predictions_to_text(
             evaluation.predictions, len(evaluation.confusion_matrix)
         ),
