@@ -1,15 +1,14 @@
 """A run's network for the page: its weights as text in float16, a linear one's as pictures."""
 
 import base64
-import io
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from figures.report.digits import data_uri
 from mnist_fn.shared.errors import InputError
 from mnist_fn.shared.evaluation import templates
+from mnist_fn.shared.pictures.preparation import to_png
 from mnist_fn.shared.runs.run import Run
 from mnist_fn.shared.state import ParamTree, layer_sizes, named_tensors
 
@@ -63,7 +62,4 @@ def _png(values: np.ndarray) -> bytes:
     """Values in -1 to 1 as colours that are the clearer the nearer they are to 0."""
     colours = np.where(values[..., None] > 0, FOR, AGAINST)
     opacity = np.abs(values[..., None]) ** 0.5 * 255  # small weights matter: there are many
-    file = io.BytesIO()
-    image = Image.fromarray(np.concatenate([colours, opacity], axis=2).astype(np.uint8), "RGBA")
-    image.save(file, "PNG", optimize=True)
-    return file.getvalue()
+    return to_png(np.concatenate([colours, opacity], axis=2).astype(np.uint8))

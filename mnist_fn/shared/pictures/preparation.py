@@ -77,7 +77,11 @@ def panels(pictures: np.ndarray, enlarged: int = 8) -> bytes:
 
 
 def to_png(picture: np.ndarray, software: str = "") -> bytes:
-    """Make a greyscale PNG file of a uint8 picture [rows, columns], with its software's name."""
+    """Make a PNG file of a uint8 picture, with its software's name.
+
+    It is grey if the picture is [rows, columns], coloured and as opaque as it says if [rows,
+    columns, 4].
+    """
     from PIL import Image, PngImagePlugin
 
     file, about = io.BytesIO(), PngImagePlugin.PngInfo()
