@@ -120,6 +120,8 @@ def _defined(file: Path, needed: tuple[str, ...]) -> dict[str, Any]:
     Raises:
         InputError: what it raises, or a name that is missing.
     """
+    from mnist_fn.shared.parity.program import check_is_program
+
     sys.path.insert(0, str(file.resolve().parent))
     try:
         module = runpy.run_path(str(file))
@@ -141,4 +143,6 @@ def _defined(file: Path, needed: tuple[str, ...]) -> dict[str, Any]:
             raise InputError(
                 f"{file}: has no {name}; it must define {', '.join(needed[:-1])} and {needed[-1]}"
             )
+        if name != "batches":
+            check_is_program(f"{file}: {name}", module[name])
     return module
