@@ -158,10 +158,14 @@ def test_goals_are_judged_by_the_faster_floor_and_each_rounds_fastest_loop():
         "best PyTorch epoch over JAX": pytest.approx(1.2),
     }
     head, rows = make_performance.goal_table(ratios)
-    assert head == ["what", "median (quartiles)", "in CPU seconds", "wanted", "by the clock"]
-    notebook = ["notebook's way over JAX", "9.00 (9.00 to 9.00)", "18.00", "at least 7.5", "met"]
-    assert notebook in rows
-    assert [row[-1] for row in rows] == ["NOT met", "", "met", ""]
+    assert head[:3] == ["what", "median (quartiles)", "in CPU seconds"]
+    assert head[3:] == ["wanted", "by the clock", "by CPU seconds"]
+    ratios_shown = ["notebook's way over JAX", "9.00 (9.00 to 9.00)", "18.00"]
+    assert [*ratios_shown, "at least 7.5", "met", "met"] in rows
+    assert [row[-2] for row in rows] == ["NOT met", "", "met", ""]
+    as_fast = [{**row, "cpu": {**row["cpu"], "median": 1.0}} for row in ratios]
+    _, rows = make_performance.goal_table(as_fast)
+    assert [row[-1] for row in rows] == ["met", "", "NOT met", ""]
 
 
 def test_the_floor_is_each_rounds_products_and_an_epoch_below_it_is_named():

@@ -79,8 +79,8 @@ def test_the_evidence_is_as_far_below_the_bounds_as_is_said():
     assert f"| {max(every):.8f} | absolute |" in page
     assert 50 <= SUM_FACTOR * 28 / max(sums) < 55
     assert f"stay {int(1 / max(shares))} times below their own" in page
-    assert f"the {max(weights):.1e} that" in FLOAT64_REASON
-    assert f"makes up to {max(weights):.1e} in" in page
+    assert f"at most {max(weights):.1e} of" in FLOAT64_REASON
+    assert f"made up to {max(weights):.1e} in" in page
     assert 15 <= FLOAT64_BOUND / max(weights) < 16
 
 
