@@ -13,7 +13,7 @@ def command(
     full: Annotated[bool, option("Compare each backend with NumPy too.", "--full")] = False,
     json: options.Json = False,
 ) -> None:
-    """Say what is installed here and whether it is known to be wrong. Exit 1 if it is.
+    """Say what is installed here. Exit 1 if it is known to be wrong, or computes wrong.
 
     Versions known to be wrong are named, with the way out; --full compares what each backend
     computes with plain NumPy. Its output belongs in a report of a bug.

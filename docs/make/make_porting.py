@@ -200,7 +200,8 @@ def drawn() -> str:
         f"of {kinds} kinds), {counts['found']} found, {counts['named']} named ({share:.0%}), "
         f"{counts['named_wrong']} named wrong ({judged['steps']} steps; {judged['machine']}; "
         f"{versions_of(judged, 'jax', 'optax', 'torch', 'python')}; source "
-        f"{judged['versions'][source.EVERYTHING]}).",
+        f"{judged['versions'][source.EVERYTHING]}). [Which evidence is older](versions.md"
+        "#which-evidence-is-older) says of which source it is.",
         table(head, rows),
     ])  # fmt: skip
 

@@ -103,8 +103,8 @@ def older(evidence: list[dict[str, Any]]) -> str:
         return ""
     which = "all" if present not in tried else "some"
     return (
-        f"\n\nOf these, {which} were tried with mnist-fn {' and '.join(past)}. This is {present}: "
-        "readers and the format of runs have changed since. The tests below try every version."
+        f"\n\nOf these, {which} were tried with mnist-fn {' and '.join(past)}. This is {present}; "
+        "its readers and its format of runs are newer. The tests below run on the present code."
     )
 
 

@@ -264,9 +264,9 @@ def planted_section(mistakes: list[planted.JudgedMistake]) -> str:
         "here, which makes it harder to notice: a mistake is judged by the numbers of its own runs "
         f"({_sizes(mistakes)} of them), and the study's p by all. The verdict above doesn't "
         "exclude a mistake that was not noticed here. Runs without a mistake were judged in the "
-        "same way: each of our seeds in turn took the place of the published run of *chosen*, and "
-        f"the next seed that of the shallow model in *selection* ({size} numbers). The verdict "
-        f"noticed {alarms} of {runs}.",
+        f"same way: each of the {runs} seeds that have it took the place of the published run of "
+        "*chosen*, and the next seed that of the shallow model in *selection* "
+        f"({size} numbers). The verdict noticed {alarms} of {runs}.",
     ]
     if missing:
         lines.append(f"Not trained yet, so not known: {', '.join(missing)}.")
@@ -451,9 +451,13 @@ def headline(found: dict[str, Any], mistakes: list[planted.JudgedMistake]) -> st
 
 
 def _holding(found: dict[str, Any], backend: str) -> str:
-    """`14 of 22 statements hold for every seed`."""
+    """`14 of 22 statements hold for every seed (5 to 30 of them)`."""
     total = len(found["claims"])
-    return f"{total - len(_exceptions(found, backend))} of {total} statements hold for every seed"
+    seeds = [len(claim["ours"][backend]["values"]) for claim in found["claims"]]
+    return (
+        f"{total - len(_exceptions(found, backend))} of {total} statements hold for every seed "
+        f"({min(seeds)} to {max(seeds)} of them)"
+    )
 
 
 def _exceptions(found: dict[str, Any], backend: str) -> list[str]:

@@ -316,7 +316,8 @@ class TorchProgram(Program):
         gradients: Iterator[Tensors] | None = None,
     ) -> Iterator[Step]:
         """See `Program`."""
-        model = self._load(self._copy(_dtype(weights)), weights).train()
+        dtype = _dtype(weights)
+        model = self._load(self._copy(dtype), weights).train()
         optimizer = self._made(model)
         scheduler = None
         if self._scheduler is not None:
@@ -325,10 +326,11 @@ class TorchProgram(Program):
         given = itertools.repeat(None) if gradients is None else gradients
         for i, batch in enumerate(batches, start=1):
             # made elsewhere, so that a training that waits holds none of its step's tensors
-            yield self._step(model, optimizer, scheduler, batch, next(given), nudge, i)
+            yield self._step(dtype, model, optimizer, scheduler, batch, next(given), nudge, i)
 
     def _step(
         self,
+        dtype: torch.dtype,
         model: nn.Module,
         optimizer: torch.optim.Optimizer,
         scheduler: Any,
@@ -338,7 +340,6 @@ class TorchProgram(Program):
         number: int,
     ) -> Step:
         """Train a copy by a step of a number, with its own gradients or with those given."""
-        dtype = next(model.parameters()).dtype
         order = nullcontext() if nudge is None else OnePass()
         plain = Guard(self.name, dtype, keep_sites=False)
         with torch.random.fork_rng(devices=[]), order, torch.enable_grad(), plain:
