@@ -88,7 +88,7 @@ def prove(
     elif plan.level == "horizon":
         results = _horizons(plan, dataset) if workers is None else _handed(plan, data_dir, workers)
         _show_horizons(results, to)
-        passed = all(result["claims"][0]["holds"] for result in results)  # the judged
+        passed = all(result["claims"][0]["holds"] for result in results)  # the first is judged
     else:
         results = _climb(plan, dataset, to, verbose)
         passed = all(ladder["passed"] for ladder in results)

@@ -37,7 +37,6 @@ CONTROLS = {  # what the runs are that the frameworks are compared with
     "twin": "copies of all kinds",
 }
 ALL_HOLD = "All claims of the ladder hold."
-JUDGED = "null twin"  # of evidence that judges all control runs first, too
 FAR = 5  # times as far apart as any null control run
 # in evidence of before these were rungs of their own
 FORMER = {"ReLU at 0": "gradients", "resuming": "step", "report": "loss and step"}
@@ -192,8 +191,8 @@ def horizon() -> str:
                  "never" if epoch is None else str(epoch),
                  f"{float(track['divergence'][-1]):.0e}", str(track["predictions"][-1])]
             )  # fmt: skip
-        judged_first = sorted(one["claims"], key=lambda claim: claim["twins"] != JUDGED)
-        claims += [claim_line(one, claim) for claim in judged_first]
+        others = [claim for claim in one["claims"] if claim is not judged(one)]
+        claims += [claim_line(one, claim) for claim in (judged(one), *others)]
         courses += [text for text in (event(one), parting(one), far_apart(one)) if text]
     limits = document["horizon"][0]["thresholds"]
     head = ["precision", "epochs", "pair"]
@@ -268,6 +267,14 @@ def _span(values: list[Any], form: str) -> str:
     return low if low == high else f"{low} to {high}"
 
 
+def judged(one: dict[str, Any]) -> dict[str, Any]:
+    """The claim that the verdict is on: against null control runs, where there are others too.
+    Older evidence has it behind the claim against all.
+    """
+    null = [claim for claim in one["claims"] if claim["twins"] == "null twin"]
+    return (null or one["claims"])[0]
+
+
 def claim_line(one: dict[str, Any], claim: dict[str, Any]) -> str:
     verdict = "holds" if claim["holds"] else "is refuted"
     names = [*(f"a weight {limit:g} apart" for limit in one["thresholds"]), "a prediction"]
@@ -297,8 +304,8 @@ def exceptions() -> str:
     for one in evidence("horizon")["horizon"]:
         for claim in one["claims"]:
             if not claim["holds"]:
-                is_judged = claim["twins"] in (JUDGED, one["claims"][0]["twins"])
-                (found if is_judged else beside).append(_earlier_than(one, claim))
+                texts = found if claim is judged(one) else beside
+                texts.append(_earlier_than(one, claim))
     for one in latest_statistics():
         test = one["tost"]
         if test["verdict"] != "equivalent":

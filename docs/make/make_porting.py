@@ -200,8 +200,7 @@ def drawn() -> str:
         f"of {kinds} kinds), {counts['found']} found, {counts['named']} named ({share:.0%}), "
         f"{counts['named_wrong']} named wrong ({judged['steps']} steps; {judged['machine']}; "
         f"{versions_of(judged, 'jax', 'optax', 'torch', 'python')}; source "
-        f"{judged['versions'][source.EVERYTHING]}). [Which evidence is older](versions.md"
-        "#which-evidence-is-older) says of which source it is.",
+        f"{judged['versions'][source.EVERYTHING]}). That source may be older than the present one.",
         table(head, rows),
     ])  # fmt: skip
 

@@ -151,6 +151,11 @@ def test_the_horizon_is_as_long_as_is_said_and_the_judged_claim_holds():
         assert one["steps"][-1] >= 300 * epochs
         kinds = {claim["twins"]: claim["holds"] for claim in one["claims"]}
         assert kinds.get("null twin", kinds["twin"]) is True
+        assert set(kinds) <= set(make_parity.CONTROLS)  # each could be said to fail
+        refuted = {**one, "claims": [{**claim, "holds": False} for claim in one["claims"]]}
+        assert make_parity.judged(refuted)["twins"] == (
+            "null twin" if "null twin" in kinds else "twin"
+        )
 
 
 def test_a_summary_names_what_does_not_hold(monkeypatch):

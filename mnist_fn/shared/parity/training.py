@@ -201,9 +201,10 @@ def _shadow_steps(state: LadderState, batches: list[Batch]) -> Iterator[Step | N
         return step.gradients
 
     def checked(number: int, step: Step) -> Step | None:
-        same = _same_gradients(state, step.gradients, taken.pop())
-        # those of the first step have been compared
-        return step.without_gradients() if same or number == 0 else None
+        port_gradients = taken.pop()
+        if number > 0 and not _same_gradients(state, step.gradients, port_gradients):
+            return None  # those of the first step have been compared
+        return step.without_gradients()
 
     port_steps = pairing.translated.train(weights, itertools.cycle(batches))
     shadow = pairing.reference.train(
