@@ -104,12 +104,18 @@ def test_a_variance_of_one_pass_is_the_same_number(function):
     assert 0 < gap < 1e-13
 
 
-def test_a_training_is_gone_when_it_is_no_longer_used():
-    """It must not hold itself: each would stay, with weights and moments of both programs."""
+def paired():
+    """A right port with its reference, their start and batches."""
     reference = TorchProgram(Torch(GROUPS[0]()), loss=nn.functional.cross_entropy, optimizer=ADAM)
     port = FlaxProgram(Flax(GROUPS[1]), loss=jax_cross_entropy, optimizer=optax.adam(1e-3))
     batches = read_batches(rows(), "float64")
     pairing, start = pair(reference, port, batches[0], "float64", None)
+    return pairing, start, batches
+
+
+def test_a_training_is_gone_when_it_is_no_longer_used():
+    """It must not hold itself: each would stay, with weights and moments of both programs."""
+    pairing, start, batches = paired()
     trained = training.Training(LadderState("", pairing, start, batches[0]), batches)
     gc.disable()
     try:
@@ -123,12 +129,22 @@ def test_a_training_is_gone_when_it_is_no_longer_used():
         gc.enable()
 
 
+def test_a_training_holds_no_gradients_of_steps_that_are_done():
+    """They are as many as the weights; once every step of a shadow was kept."""
+    reference = random_ports.reference("MLP", "SGD", 0)
+    port = random_ports.port(random_ports.text_of("MLP", "SGD"))
+    batches = read_batches(random_ports.batches("MLP", 0), "float64")
+    pairing, start = pair(reference, port, batches[0], "float64", None)
+    trained = training.Training(LadderState("", pairing, start, batches[0]), batches)
+    for steps in (1, 4):
+        trained.on_to(steps)
+        assert trained._shadow_step() is not None
+    assert not [one for one in gc.get_objects() if type(one) is Step and one.gradients]
+
+
 def test_what_agrees_is_not_held_on():
     """Of gradients the sizes stay, of a first step nothing; the trajectory makes it again."""
-    reference = TorchProgram(Torch(GROUPS[0]()), loss=nn.functional.cross_entropy, optimizer=ADAM)
-    port = FlaxProgram(Flax(GROUPS[1]), loss=jax_cross_entropy, optimizer=optax.adam(1e-3))
-    batches = read_batches(rows(), "float64")
-    pairing, start = pair(reference, port, batches[0], "float64", None)
+    pairing, start, batches = paired()
     climbing = PortClimb(pairing, start, batches, steps=3)
     sizes = dict(climbing.ordinary.sizes)
     for rung in (climbing.gradients, climbing.step, climbing.trajectory):
@@ -138,7 +154,9 @@ def test_what_agrees_is_not_held_on():
         assert not climbing.ordinary.right.gradients
         assert climbing.training.done == (3 if rung == climbing.trajectory else 0)
     assert climbing.ordinary.sizes == sizes
-    assert all(p.grad is None for model in reference._copies.values() for p in model.parameters())
+    assert all(
+        p.grad is None for model in pairing.reference._copies.values() for p in model.parameters()
+    )
 
 
 def test_the_spread_after_a_step_is_the_most_so_far():
